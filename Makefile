@@ -1,0 +1,60 @@
+# PGXS is the truth for building and installing:   make && sudo make install
+# CMakeLists.txt builds the pure C++ parts with their tests;   scripts/check   runs everything.
+
+EXTENSION = pg_seats
+# The version stands in pg_seats.control and nowhere else.
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" pg_seats.control)
+
+MODULE_big = pg_seats
+SOURCES := $(wildcard src/core/*.cpp src/http/*.cpp src/pg/*.cpp src/worker/*.cpp src/functions/*.cpp)
+OBJS := $(SOURCES:.cpp=.o)
+
+# The install script is its topics in order; a number in front of each file's name gives it.
+# (Not called INSTALL_SCRIPT: PGXS means the program `install` by that, and the rule below would
+# write our SQL over /usr/bin/install.)
+SCHEMA := $(sort $(wildcard src/schema/*.sql))
+EXTENSION_SCRIPT := pg_seats--$(EXTVERSION).sql
+DATA_built = $(EXTENSION_SCRIPT)
+
+TESTS := $(shell sed -n 's/^test: *//p' sql/schedule 2>/dev/null)
+REGRESS = $(TESTS)
+ISOLATION = $(shell sed -n 's/^test: *//p' test/isolation/schedule 2>/dev/null)
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso
+
+# A module that only a test loads (test/scenarios/03_border.pl); it is not installed.
+BORDER_MODULE = test/border/border.so
+BORDER_OBJS = test/border/border.o src/pg/error.o
+
+EXTRA_CLEAN = $(EXTENSION_SCRIPT) $(SOURCES:.cpp=.d) output_iso \
+    $(BORDER_MODULE) $(BORDER_OBJS) $(BORDER_OBJS:.o=.d)
+
+PG_CONFIG ?= pg_config
+PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) \
+    -DPG_SEATS_VERSION='"$(EXTVERSION)"'
+PG_CXXFLAGS = -std=c++20 -fvisibility=hidden -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror -MMD -MP
+SHLIB_LINK = -lcurl -ljansson -lstdc++
+
+# LLVM bitcode serves to inline SQL functions into queries; nothing here would gain from it, and
+# PGXS does not hand the C++ flags to that step.
+override with_llvm := no
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# Debian's flags for PostgreSQL 17 and later hold one that g++ 12 does not know.
+override CXXFLAGS := $(filter-out -fexcess-precision=standard,$(CXXFLAGS))
+
+ifeq ($(shell expr $(MAJORVERSION) \< 15),1)
+$(error pg_seats needs PostgreSQL 15 or later, and $(PG_CONFIG) is of $(MAJORVERSION))
+endif
+
+$(EXTENSION_SCRIPT): $(SCHEMA) pg_seats.control
+	cat $(SCHEMA) > $@
+
+test-modules: $(BORDER_MODULE)
+.PHONY: test-modules
+
+$(BORDER_MODULE): $(BORDER_OBJS)
+	$(CXX) $(CXXFLAGS) $(LDFLAGS) -shared -o $@ $^
+
+-include $(SOURCES:.cpp=.d) $(BORDER_OBJS:.o=.d)
