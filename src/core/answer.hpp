@@ -1,0 +1,56 @@
+// Reading Stripe's JSON, defensively: every function takes bytes that may be anything and says
+// nullopt (or false) where it does not find what it looks for.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/pure.hpp"
+
+namespace pg_seats::core {
+
+// The answer of GET /v1/account (or of any read of a destination).
+struct AccountFacts {
+    std::string id;
+};
+[[nodiscard]] std::optional<AccountFacts> read_account(std::string_view body);
+
+// What a verification looks for in an object that was read.
+struct ObjectFacts {
+    std::string id, object, status;
+    bool deleted = false;
+    std::optional<bool> livemode;
+    std::string marker;          // metadata.pg_seats, or empty
+    std::string pending_marker;  // pending_update.metadata.pg_seats, or empty
+    bool has_pending_update = false;
+};
+[[nodiscard]] std::optional<ObjectFacts> read_object(std::string_view body);
+
+// Searching a list ({"object":"list","data":[...],"has_more":...}).
+struct ListSearch {
+    bool found = false;
+    bool has_more = false;
+    std::string last_id;     // for starting_after
+    std::string object_id;   // of what was found
+    std::string object_json; // the found element, client_secret stripped
+};
+[[nodiscard]] std::optional<ListSearch> find_marker_in_list(std::string_view body,
+                                                            std::string_view marker);
+// An event whose request.idempotency_key is `key`; object_id and object_json are data.object's.
+[[nodiscard]] std::optional<ListSearch> find_key_in_events(std::string_view body,
+                                                           std::string_view key);
+
+// The same JSON without any member named client_secret, at any depth (other bytes unchanged where there is
+// none). What is not JSON is given back only if it does not contain the word, else emptied.
+[[nodiscard]] std::string strip_client_secrets(std::string body);
+
+// Replaces anything that looks like a key or secret (sk_…, rk_…, whsec_…, …_secret_…, Bearer …) and
+// control characters in a text meant for people; at most `limit` bytes, cut at a UTF-8 border, always valid UTF-8.
+[[nodiscard]] std::string safe_text(std::string_view text, std::size_t limit);
+
+[[nodiscard]] bool is_valid_utf8(std::string_view text);
+
+}  // namespace pg_seats::core

@@ -1,0 +1,33 @@
+#include "core/identity.hpp"
+
+namespace pg_seats::core {
+namespace {
+
+std::string joined(std::string_view first, std::string_view second, int generation) {
+    std::string text;
+    text.reserve(first.size() + second.size() + 13);
+    text.append(first).append("-").append(second).append("-").append(std::to_string(generation));
+    return text;
+}
+
+}  // namespace
+
+std::string idempotency_key(std::string_view installation, std::string_view uuid, int generation) {
+    return joined(installation, uuid, generation);
+}
+
+std::string marker(std::string_view first_uuid, std::string_view last_uuid, int generation) {
+    return joined(first_uuid, last_uuid, generation);
+}
+
+KeyMode key_mode(std::string_view api_key) {
+    if (api_key.starts_with("sk_live_") || api_key.starts_with("rk_live_")) {
+        return KeyMode::live;
+    }
+    if (api_key.starts_with("sk_test_") || api_key.starts_with("rk_test_")) {
+        return KeyMode::test;
+    }
+    return KeyMode::other;
+}
+
+}  // namespace pg_seats::core

@@ -1,0 +1,26 @@
+// The names by which Stripe and we recognise a call.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "core/pure.hpp"
+
+namespace pg_seats::core {
+
+// <installation>-<uuid of the first carried row>-<generation>. Nothing that can repeat after a failover
+// (a sequence number) or that two purchases can share (a quantity) is in it.
+[[nodiscard]] std::string idempotency_key(std::string_view installation, std::string_view uuid,
+                                          int generation);
+
+// metadata[pg_seats]: <first uuid>-<last uuid>-<generation>
+[[nodiscard]] std::string marker(std::string_view first_uuid, std::string_view last_uuid,
+                                 int generation);
+
+// True if the API key's mode is the one that the destination is pinned to (sk_live_, rk_live_ …).
+// A key of no known form fits only a destination without a mode.
+enum class KeyMode : std::uint8_t { live, test, other };
+[[nodiscard]] KeyMode key_mode(std::string_view api_key);
+
+}  // namespace pg_seats::core

@@ -1,0 +1,142 @@
+#include "http/headers.hpp"
+
+#include <curl/curl.h>
+
+#include <array>
+#include <charconv>
+#include <string>
+
+namespace pg_seats::http {
+namespace {
+
+using Store = void (*)(ResponseHeaders&, std::string_view);
+
+constexpr std::size_t longest_value = 500;
+
+char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+
+bool equal_ignoring_case(std::string_view text, std::string_view lower_case) noexcept {
+    if (text.size() != lower_case.size()) {
+        return false;
+    }
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (lower(text[i]) != lower_case[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+std::string_view trimmed(std::string_view text) noexcept {
+    constexpr std::string_view blanks = " \t\r\n";
+    const std::size_t first = text.find_first_not_of(blanks);
+    if (first == std::string_view::npos) {
+        return {};
+    }
+    return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+}
+
+// Values end in tables and logs: bounded, and nothing but printable ASCII.
+std::string plain(std::string_view value) {
+    std::string text(value.substr(0, longest_value));
+    for (char& c : text) {
+        if (c < 0x20 || c > 0x7e) {
+            c = '?';
+        }
+    }
+    return text;
+}
+
+std::optional<std::chrono::sys_seconds> parse_date(std::string_view value) {
+    const std::string text = plain(value);
+    const time_t seconds = curl_getdate(text.c_str(), nullptr);
+    if (seconds < 0) {
+        return std::nullopt;
+    }
+    return std::chrono::sys_seconds{std::chrono::seconds{seconds}};
+}
+
+// Only the form in seconds: nobody promises Retry-After at all, and a date would need a clock.
+std::optional<std::chrono::seconds> parse_seconds(std::string_view value) {
+    int seconds = 0;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), seconds);
+    if (error != std::errc{} || end != value.data() + value.size() || seconds < 0) {
+        return std::nullopt;
+    }
+    return std::chrono::seconds{seconds};
+}
+
+struct Known {
+    std::string_view name;
+    Store store;
+};
+
+constexpr std::array known{
+    Known{"request-id", [](ResponseHeaders& h, std::string_view v) { h.request_id = plain(v); }},
+    Known{"idempotency-key",
+          [](ResponseHeaders& h, std::string_view v) { h.idempotency_key = plain(v); }},
+    Known{"idempotent-replayed",
+          [](ResponseHeaders& h, std::string_view v) {
+              h.replayed = equal_ignoring_case(v, "true");
+          }},
+    Known{"stripe-should-retry",
+          [](ResponseHeaders& h, std::string_view v) {
+              if (equal_ignoring_case(v, "true")) {
+                  h.should_retry = true;
+              } else if (equal_ignoring_case(v, "false")) {
+                  h.should_retry = false;
+              }
+          }},
+    Known{"stripe-rate-limited-reason",
+          [](ResponseHeaders& h, std::string_view v) { h.rate_limited_reason = plain(v); }},
+    Known{"content-type",
+          [](ResponseHeaders& h, std::string_view v) { h.content_type = plain(v); }},
+    // A redirect's query may hold a token; where it points to is said by the rest.
+    Known{"location",
+          [](ResponseHeaders& h, std::string_view v) {
+              h.location = plain(v.substr(0, v.find_first_of("?#")));
+          }},
+    Known{"retry-after",
+          [](ResponseHeaders& h, std::string_view v) { h.retry_after = parse_seconds(v); }},
+    Known{"date", [](ResponseHeaders& h, std::string_view v) { h.date = parse_date(v); }},
+};
+
+}  // namespace
+
+void HeadReader::reset() noexcept { *this = HeadReader{}; }
+
+bool HeadReader::take(std::string_view line, ResponseHeaders& into) {
+    bytes_ += line.size();
+    if (bytes_ > limit) {
+        return false;
+    }
+    if (line.starts_with("HTTP/")) {
+        // A new head: what came before it was interim (1xx).
+        into = ResponseHeaders{};
+        const std::size_t blank = line.find(' ');
+        interim_ = blank != std::string_view::npos && line.substr(blank + 1).starts_with('1');
+        complete_ = false;
+        return true;
+    }
+    if (complete_) {
+        return true;  // a trailer: nothing that is decided by it
+    }
+    if (line == "\r\n" || line == "\n") {
+        complete_ = !interim_;
+        return true;
+    }
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos) {
+        return true;
+    }
+    const std::string_view name = line.substr(0, colon);
+    for (const Known& header : known) {
+        if (equal_ignoring_case(name, header.name)) {
+            header.store(into, trimmed(line.substr(colon + 1)));
+            break;
+        }
+    }
+    return true;
+}
+
+}  // namespace pg_seats::http

@@ -1,0 +1,67 @@
+// What differs between the supported versions of PostgreSQL, and nothing else. Included by
+// postgres.hpp, after the server's headers.
+#pragma once
+
+extern "C" {
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#endif
+#if PG_VERSION_NUM >= 170000
+#include "storage/procnumber.h"
+#endif
+#include "access/xlog.h"
+#include "catalog/pg_database.h"
+#include "utils/acl.h"
+#include "utils/wait_event.h"
+}
+
+namespace pg_seats::pg {
+
+// The wait event set belongs to a memory context until 16, to a resource owner from 17.
+inline WaitEventSet* create_wait_event_set(int events) {
+#if PG_VERSION_NUM >= 170000
+    return CreateWaitEventSet(nullptr, events);
+#else
+    return CreateWaitEventSet(TopMemoryContext, events);
+#endif
+}
+
+// A process's index in ProcGlobal->allProcs, by which another process finds its latch.
+inline int my_proc_number() {
+#if PG_VERSION_NUM >= 170000
+    return static_cast<int>(MyProcNumber);
+#else
+    return MyProc->pgprocno;
+#endif
+}
+
+// Named wait events exist from 17; before, everything of an extension is one event.
+inline uint32 new_wait_event([[maybe_unused]] const char* name) {
+#if PG_VERSION_NUM >= 170000
+    return WaitEventExtensionNew(name);
+#else
+    return PG_WAIT_EXTENSION;
+#endif
+}
+
+// Ownership of a database, superusers and members of the owner included.
+inline bool owns_database(Oid database, Oid role) {
+#if PG_VERSION_NUM >= 160000
+    return object_ownercheck(DatabaseRelationId, database, role);
+#else
+    return pg_database_ownercheck(database, role);
+#endif
+}
+
+// transaction_timeout exists from 17; 0: none.
+inline int transaction_timeout_ms() {
+#if PG_VERSION_NUM >= 170000
+    return TransactionTimeout;
+#else
+    return 0;
+#endif
+}
+
+inline TimeLineID current_timeline() { return GetWALInsertionTimeLine(); }
+
+}  // namespace pg_seats::pg

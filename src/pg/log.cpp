@@ -1,0 +1,57 @@
+#include "pg/log.hpp"
+
+extern "C" {
+#include "postmaster/interrupt.h"
+}
+
+namespace pg_seats::pg {
+namespace {
+
+struct Line {
+    int level;
+    const char* text;
+    int text_size;
+    const char* hint;
+    int hint_size;
+};
+
+void write_line(const Line* line) {
+    ereport(line->level, (errhidestmt(true), errmsg("pg_seats: %.*s", line->text_size, line->text),
+                          line->hint_size > 0 ? errhint("%.*s", line->hint_size, line->hint) : 0));
+}
+
+void process_interrupts() { CHECK_FOR_INTERRUPTS(); }
+
+void reload() { ProcessConfigFile(PGC_SIGHUP); }
+
+}  // namespace
+
+void log_line(std::string_view text) {
+    const Line line{LOG, text.data(), static_cast<int>(text.size()), nullptr, 0};
+    guard(write_line, &line);
+}
+
+void log_warning(std::string_view text, std::string_view hint) {
+    const Line line{WARNING, text.data(), static_cast<int>(text.size()), hint.data(),
+                    static_cast<int>(hint.size())};
+    guard(write_line, &line);
+}
+
+void check_interrupts() {
+    if (INTERRUPTS_PENDING_CONDITION()) {
+        guard(process_interrupts);
+    }
+}
+
+bool reload_configuration_if_asked() {
+    if (ConfigReloadPending == 0) {
+        return false;
+    }
+    ConfigReloadPending = 0;
+    guard(reload);
+    return true;
+}
+
+TimestampTz now() { return GetCurrentTimestamp(); }
+
+}  // namespace pg_seats::pg

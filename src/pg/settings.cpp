@@ -1,0 +1,90 @@
+#include "pg/settings.hpp"
+
+#include "pg/error.hpp"
+
+extern "C" {
+#include "utils/guc.h"
+#include "utils/varlena.h"
+}
+
+namespace pg_seats::pg {
+
+Settings settings{};
+
+namespace {
+
+constexpr int day_s = 24 * 60 * 60;
+
+// A directory of secrets inside the data directory would travel with every base backup, and with it
+// the right to send (design 11).
+bool check_secrets_directory(char** value, void** /*extra*/, GucSource /*source*/) {
+    if (*value == nullptr || **value == '\0') {
+        return true;
+    }
+    if (!is_absolute_path(*value)) {
+        GUC_check_errdetail("The secrets directory must be an absolute path.");
+        return false;
+    }
+    if (DataDir != nullptr && path_is_prefix_of_path(DataDir, *value)) {
+        GUC_check_errdetail(
+            "The secrets directory must lie outside the data directory: what is inside is copied "
+            "with it, and a copy must not be able to send.");
+        return false;
+    }
+    return true;
+}
+
+void define_number(const char* name, const char* description, int* variable, int value, int least,
+                   int most, int flags) {
+    DefineCustomIntVariable(name, description, nullptr, variable, value, least, most, PGC_SIGHUP,
+                            flags, nullptr, nullptr, nullptr);
+}
+
+}  // namespace
+
+void define_settings() {
+    DefineCustomStringVariable(
+        "pg_seats.ca_file", "File of certificate authorities for HTTPS; empty: the system's.",
+        nullptr, &settings.ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, nullptr, nullptr, nullptr);
+    define_number("pg_seats.connect_timeout", "Time to connect, TLS included.",
+                  &settings.connect_timeout_ms, 10'000, 100, 120'000, GUC_UNIT_MS);
+    DefineCustomStringVariable(
+        "pg_seats.debug_point", "Where the worker stands still, for tests of crashes.", nullptr,
+        &settings.debug_point, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, nullptr,
+        nullptr, nullptr);
+    define_number("pg_seats.final_answer_gap",
+                  "A replayed failure must be seen twice, this far apart, to be final.",
+                  &settings.final_answer_gap_s, 60, 0, 3'600, GUC_UNIT_S);
+    define_number("pg_seats.history_days", "How long settled calls and the journal are kept.",
+                  &settings.history_days, 56, 8, 3'650, 0);
+    define_number("pg_seats.key_lifetime",
+                  "How long an idempotency key is trusted after its first use. Stripe forgets them "
+                  "after 24 hours.",
+                  &settings.key_lifetime_s, 20 * 60 * 60, 1, 23 * 60 * 60, GUC_UNIT_S);
+    define_number("pg_seats.max_in_flight", "How many requests may be on the wire at once.",
+                  &settings.max_in_flight, 256, 1, 2'000, 0);
+    define_number("pg_seats.max_waiters", "How many sessions may wait in wait_for_call at once.",
+                  &settings.max_waiters, 50, 0, 10'000, 0);
+    define_number("pg_seats.request_timeout", "Time for a whole request, from connect to the end.",
+                  &settings.request_timeout_ms, 80'000, 100, 600'000, GUC_UNIT_MS);
+    define_number("pg_seats.response_limit", "An answer longer than this is not read to its end.",
+                  &settings.response_limit_kb, 1'024, 16, 65'536, GUC_UNIT_KB);
+    define_number("pg_seats.retry_delay", "Upper bound of the first pause before a repetition.",
+                  &settings.retry_delay_ms, 1'000, 10, 60'000, GUC_UNIT_MS);
+    define_number("pg_seats.retry_delay_limit", "Upper bound of every pause before a repetition.",
+                  &settings.retry_delay_limit_ms, 60'000, 10, 3'600'000, GUC_UNIT_MS);
+    define_number("pg_seats.safety_poll",
+                  "How often the worker looks without having been woken.",
+                  &settings.safety_poll_ms, 30'000, 100, 600'000, GUC_UNIT_MS);
+    DefineCustomStringVariable(
+        "pg_seats.secrets_directory",
+        "Directory of API keys and of the right to send, outside the data directory.", nullptr,
+        &settings.secrets_directory, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_secrets_directory,
+        nullptr, nullptr);
+    define_number("pg_seats.verify_after_silence",
+                  "A call in doubt without any answer for this long is verified by a read.",
+                  &settings.verify_after_silence_s, 300, 1, day_s, GUC_UNIT_S);
+    MarkGUCPrefixReserved("pg_seats");
+}
+
+}  // namespace pg_seats::pg

@@ -1,0 +1,31 @@
+// The settings (pg_seats.*). None of them holds a secret: settings end in logs and statistics.
+#pragma once
+
+#include "pg/postgres.hpp"
+
+namespace pg_seats::pg {
+
+// Plain variables, as the server wants them; read by everybody, written by the server only.
+struct Settings {
+    char* secrets_directory;
+    char* ca_file;
+    char* debug_point;
+    int connect_timeout_ms;
+    int request_timeout_ms;
+    int response_limit_kb;
+    int max_in_flight;
+    int safety_poll_ms;
+    int retry_delay_ms;
+    int retry_delay_limit_ms;
+    int verify_after_silence_s;
+    int final_answer_gap_s;
+    int key_lifetime_s;
+    int history_days;
+    int max_waiters;
+};
+
+extern Settings settings;
+
+void define_settings();
+
+}  // namespace pg_seats::pg

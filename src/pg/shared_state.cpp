@@ -1,0 +1,125 @@
+#include "pg/shared_state.hpp"
+
+#include "pg/error.hpp"
+
+extern "C" {
+#include "storage/shmem.h"
+}
+
+namespace pg_seats::pg {
+namespace {
+
+SharedState* state = nullptr;
+shmem_request_hook_type previous_request_hook = nullptr;
+shmem_startup_hook_type previous_startup_hook = nullptr;
+
+void request_memory() {
+    if (previous_request_hook != nullptr) {
+        previous_request_hook();
+    }
+    RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)));
+    RequestNamedLWLockTranche("pg_seats", 1);
+}
+
+void start_up() {
+    if (previous_startup_hook != nullptr) {
+        previous_startup_hook();
+    }
+    LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+    bool found = false;
+    state = static_cast<SharedState*>(ShmemInitStruct("pg_seats", sizeof(SharedState), &found));
+    if (!found) {
+        memset(state, 0, sizeof(SharedState));
+        state->lock = &GetNamedLWLockTranche("pg_seats")->lock;
+        pg_atomic_init_u32(&state->waiters, 0);
+        ConditionVariableInit(&state->worker_changed);
+        for (ConditionVariable& condition : state->settled) {
+            ConditionVariableInit(&condition);
+        }
+        for (WorkerSlot& slot : state->workers) {
+            pg_atomic_init_u32(&slot.wake, 0);
+            clear_counters(slot.counters);
+        }
+    }
+    LWLockRelease(AddinShmemInitLock);
+}
+
+// The process may have ended and its PGPROC may belong to somebody else: setting a stranger's latch
+// is harmless (everybody checks why he woke), so the pid test only saves work.
+void set_latch_of(pid_t pid, int proc_number) {
+    if (pid != 0) {
+        PGPROC* proc = &ProcGlobal->allProcs[proc_number];
+        if (proc->pid == pid) {
+            SetLatch(&proc->procLatch);
+        }
+    }
+}
+
+}  // namespace
+
+void request_shared_state() {
+    previous_request_hook = shmem_request_hook;
+    shmem_request_hook = request_memory;
+    previous_startup_hook = shmem_startup_hook;
+    shmem_startup_hook = start_up;
+}
+
+SharedState* shared_state() noexcept { return state; }
+
+void clear_counters(WorkerCounters& counters) noexcept {
+    for (pg_atomic_uint64* counter :
+         {&counters.claims, &counters.frozen, &counters.sent, &counters.reads, &counters.done,
+          &counters.refused, &counters.again, &counters.unknown, &counters.halted,
+          &counters.reviews, &counters.settle_failures, &counters.wakes, &counters.row_errors}) {
+        pg_atomic_init_u64(counter, 0);
+    }
+}
+
+WorkerSlot* find_worker(SharedState& shared, Oid database) noexcept {
+    for (WorkerSlot& slot : shared.workers) {
+        if (slot.database == database) {
+            return &slot;
+        }
+    }
+    return nullptr;
+}
+
+void wake_worker(Oid database, std::uint32_t reasons) noexcept {
+    if (state == nullptr) {
+        return;
+    }
+    LWLockAcquire(state->lock, LW_SHARED);
+    if (WorkerSlot* slot = find_worker(*state, database); slot != nullptr) {
+        // One latch for many commits: who finds the bits set already need not wake again.
+        const std::uint32_t before = pg_atomic_fetch_or_u32(&slot->wake, reasons);
+        if ((before & reasons) != reasons) {
+            set_latch_of(slot->pid, slot->proc_number);
+        }
+    }
+    LWLockRelease(state->lock);
+}
+
+void wake_launcher() noexcept {
+    if (state == nullptr) {
+        return;
+    }
+    LWLockAcquire(state->lock, LW_SHARED);
+    set_latch_of(state->launcher_pid, state->launcher_proc_number);
+    LWLockRelease(state->lock);
+}
+
+void request_probe(Oid database) noexcept {
+    if (state == nullptr) {
+        return;
+    }
+    LWLockAcquire(state->lock, LW_EXCLUSIVE);
+    if (state->probe_count < max_probe_requests) {
+        state->probes[state->probe_count++] = database;
+    } else {
+        state->probe_all = true;
+    }
+    set_latch_of(state->launcher_pid, state->launcher_proc_number);
+    LWLockRelease(state->lock);
+}
+
+}  // namespace pg_seats::pg

@@ -1,0 +1,118 @@
+// What the processes of a server share: who the launcher and the workers are, how to wake them, and
+// what they say about themselves. Fixed arrays only; no pointer of any process is ever in here.
+#pragma once
+
+#include "pg/postgres.hpp"
+
+extern "C" {
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+}
+
+namespace pg_seats::pg {
+
+constexpr int max_databases = 64;      // databases of one server with the extension
+constexpr int max_destinations = 16;   // shown per database
+constexpr int waiter_buckets = 64;     // condition variables, by hash of what is waited for
+constexpr int max_probe_requests = 64;
+
+// Why a worker is woken. Several at once are or-ed.
+enum WakeReason : std::uint32_t {
+    wake_rows = 1,           // a transaction left rows (or journal entries) for the worker
+    wake_configuration = 2,  // destinations, lanes or the installation were changed
+    wake_extension = 4,      // the extension was dropped or updated: look again
+    wake_step_aside = 8,     // somebody wants the database for himself: end
+};
+
+enum class WorkerState : std::uint8_t {
+    none,      // no worker: none is needed, or the launcher waits to start one again
+    starting,  // registered, not yet at its first loop
+    running,
+    fenced,    // runs, but must not send: this database is not the installation's (design 11)
+};
+
+// How a worker left, for the launcher, who decides whether another one is started.
+enum class WorkerEnd : std::uint8_t {
+    unexpected,      // an error, a termination, or it never came to its start
+    extension_gone,  // there is no extension in its database (any more)
+    stepped_aside,   // somebody wanted the database for himself
+};
+
+struct DestinationStatus {
+    char name[NAMEDATALEN];
+    std::uint8_t breaker;   // core::BreakerState
+    bool proven;            // the key was probed: right account, right mode
+    double requests_per_second;
+    std::int32_t in_flight;
+    std::int32_t held;      // ready, but the destination does not take them now
+};
+
+struct WorkerCounters {
+    pg_atomic_uint64 claims, frozen, sent, reads, done, refused, again, unknown, halted, reviews,
+        settle_failures, wakes, row_errors;
+};
+
+struct WorkerSlot {
+    Oid database;  // InvalidOid: the slot is free
+    WorkerState state;
+    pid_t pid;        // 0: no process
+    int proc_number;  // where its latch is; valid only together with pid
+    pid_t held_by;    // a backend that wants the database for itself; 0: nobody
+    std::int32_t holders;  // how many such backends there are; held_by is the last of them
+    bool only_held;        // made by a holder: the database may have no extension at all
+    TimestampTz started_at;
+    TimestampTz last_loop_at;
+    std::int32_t in_flight;
+    std::int32_t ready;  // known in memory and not on the wire
+    bool reading_backlog;
+    std::int32_t destination_count;
+    DestinationStatus destinations[max_destinations];
+    char debug_point[64];  // where it stands still for a test; empty otherwise
+    char trouble[256];     // the last thing that went wrong with the loop itself; empty: nothing
+    // Launcher's bookkeeping.
+    bool ended;     // the worker left, and the launcher has not seen it yet
+    WorkerEnd end;  // why
+    TimestampTz registered_at;
+    std::int32_t failed_starts;
+    TimestampTz start_at;  // not before
+    pg_atomic_uint32 wake;  // WakeReason bits
+    WorkerCounters counters;
+};
+
+struct SharedState {
+    LWLock* lock;  // guards everything below but the atomics and the condition variables
+    pid_t launcher_pid;
+    int launcher_proc_number;
+    bool probe_all;  // a request did not fit: look into every database
+    std::int32_t probe_count;
+    Oid probes[max_probe_requests];  // databases that the launcher should look into
+    pg_atomic_uint32 waiters;        // sessions in a waiting procedure
+    ConditionVariable worker_changed;
+    ConditionVariable settled[waiter_buckets];
+    WorkerSlot workers[max_databases];
+};
+
+// To be called in _PG_init of the postmaster only.
+void request_shared_state();
+
+// nullptr when the library was not preloaded: there are no workers then.
+SharedState* shared_state() noexcept;
+
+// For a slot that is given to another database: nobody counts in it then.
+void clear_counters(WorkerCounters& counters) noexcept;
+
+// Find the slot of a database; the lock must be held. nullptr if there is none.
+WorkerSlot* find_worker(SharedState& shared, Oid database) noexcept;
+
+// Safe in a commit callback: takes the lock, sets bits and a latch, raises nothing.
+void wake_worker(Oid database, std::uint32_t reasons) noexcept;
+void wake_launcher() noexcept;
+
+// Asks the launcher to look whether the database has the extension, and to start its worker.
+void request_probe(Oid database) noexcept;
+
+inline ConditionVariable& settled_condition(SharedState& shared, std::int64_t call) {
+    return shared.settled[static_cast<std::uint64_t>(call) % waiter_buckets];
+}
+
+}  // namespace pg_seats::pg

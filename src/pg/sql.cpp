@@ -1,0 +1,286 @@
+#include "pg/sql.hpp"
+
+extern "C" {
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+}
+
+namespace pg_seats::pg {
+namespace {
+
+// Below: static functions that may raise and hold no C++ objects; each is called through guard().
+
+struct Bytes {
+    const char* data;
+    std::size_t size;
+};
+
+Datum make_varlena(const char* data, std::size_t size) {
+    auto* result = static_cast<::bytea*>(palloc(VARHDRSZ + size));
+    SET_VARSIZE(result, VARHDRSZ + size);
+    if (size > 0) {
+        memcpy(VARDATA(result), data, size);
+    }
+    return PointerGetDatum(result);
+}
+
+struct ArrayInput {
+    const Datum* datums;
+    const bool* nulls;
+    int size;
+    Oid element;
+    int length;
+    bool by_value;
+    char alignment;
+};
+
+Datum make_array(const ArrayInput* input) {
+    if (input->size == 0) {
+        return PointerGetDatum(construct_empty_array(input->element));
+    }
+    int dimensions[1] = {input->size};
+    int lower_bounds[1] = {1};
+    return PointerGetDatum(construct_md_array(
+        const_cast<Datum*>(input->datums), const_cast<bool*>(input->nulls), 1, dimensions,
+        lower_bounds, input->element, input->length, input->by_value, input->alignment));
+}
+
+Value array_of(Oid array_type, Oid element, int length, char alignment,
+               const std::vector<Datum>& datums, const std::vector<char>& nulls) {
+    static_assert(sizeof(bool) == sizeof(char));
+    const ArrayInput input{datums.data(),
+                           reinterpret_cast<const bool*>(nulls.data()),
+                           static_cast<int>(datums.size()),
+                           element,
+                           length,
+                           length > 0,
+                           alignment};
+    return {array_type, guard(make_array, &input), false};
+}
+
+Bytes detoasted(Datum datum) {
+    const auto* value = reinterpret_cast<const varlena*>(PG_DETOAST_DATUM_PACKED(datum));
+    return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
+}
+
+struct Execution {
+    const char* sql;
+    SPIPlanPtr* plan;
+    const Oid* types;
+    const Datum* datums;
+    const char* nulls;
+    int parameters;
+    bool read_only;
+    long limit;
+};
+
+void execute(Execution* execution) {
+    if (*execution->plan == nullptr) {
+        SPIPlanPtr plan = SPI_prepare(execution->sql, execution->parameters,
+                                      const_cast<Oid*>(execution->types));
+        if (plan == nullptr || SPI_keepplan(plan) != 0) {
+            elog(ERROR, "could not prepare a statement of pg_seats: %s",
+                 SPI_result_code_string(SPI_result));
+        }
+        *execution->plan = plan;
+    }
+    const int code =
+        SPI_execute_plan(*execution->plan, const_cast<Datum*>(execution->datums), execution->nulls,
+                         execution->read_only, execution->limit);
+    if (code < 0) {
+        elog(ERROR, "could not run a statement of pg_seats: %s", SPI_result_code_string(code));
+    }
+}
+
+void connect_spi() {
+    if (SPI_connect() != SPI_OK_CONNECT) {
+        elog(ERROR, "could not connect to SPI");
+    }
+}
+
+void finish_spi() { SPI_finish(); }
+
+constexpr int max_parameters = 32;
+
+}  // namespace
+
+Value null_of(Oid type) { return {type, Datum{0}, true}; }
+Value bigint(std::int64_t value) { return {INT8OID, Int64GetDatum(value), false}; }
+Value integer(std::int32_t value) { return {INT4OID, Int32GetDatum(value), false}; }
+Value boolean(bool value) { return {BOOLOID, BoolGetDatum(value), false}; }
+Value double_precision(double value) { return {FLOAT8OID, Float8GetDatum(value), false}; }
+Value timestamp(TimestampTz value) {
+    return {TIMESTAMPTZOID, TimestampTzGetDatum(value), value == 0};
+}
+Value text(std::string_view value) {
+    return {TEXTOID, guard(make_varlena, value.data(), value.size()), false};
+}
+Value text_or_null(std::string_view value) {
+    return value.empty() ? null_of(TEXTOID) : text(value);
+}
+Value bytea(std::string_view value) {
+    return {BYTEAOID, guard(make_varlena, value.data(), value.size()), false};
+}
+
+Value bigints(const std::vector<std::int64_t>& values) {
+    std::vector<Datum> datums;
+    datums.reserve(values.size());
+    for (const std::int64_t value : values) {
+        datums.push_back(Int64GetDatum(value));
+    }
+    return array_of(INT8ARRAYOID, INT8OID, 8, TYPALIGN_DOUBLE, datums,
+                    std::vector<char>(values.size()));
+}
+
+Value integers(const std::vector<std::int32_t>& values) {
+    std::vector<Datum> datums;
+    datums.reserve(values.size());
+    for (const std::int32_t value : values) {
+        datums.push_back(Int32GetDatum(value));
+    }
+    return array_of(INT4ARRAYOID, INT4OID, 4, TYPALIGN_INT, datums,
+                    std::vector<char>(values.size()));
+}
+
+Value booleans(const std::vector<bool>& values) {
+    std::vector<Datum> datums;
+    datums.reserve(values.size());
+    for (const bool value : values) {
+        datums.push_back(BoolGetDatum(value));
+    }
+    return array_of(BOOLARRAYOID, BOOLOID, 1, TYPALIGN_CHAR, datums,
+                    std::vector<char>(values.size()));
+}
+
+Value timestamps(const std::vector<TimestampTz>& values) {
+    std::vector<Datum> datums;
+    std::vector<char> nulls;
+    datums.reserve(values.size());
+    nulls.reserve(values.size());
+    for (const TimestampTz value : values) {
+        datums.push_back(TimestampTzGetDatum(value));
+        nulls.push_back(static_cast<char>(value == 0));
+    }
+    return array_of(TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, 8, TYPALIGN_DOUBLE, datums, nulls);
+}
+
+namespace {
+
+Value varlenas(Oid array_type, Oid element, const std::vector<std::string_view>& values) {
+    std::vector<Datum> datums;
+    std::vector<char> nulls;
+    datums.reserve(values.size());
+    nulls.reserve(values.size());
+    for (const std::string_view value : values) {
+        nulls.push_back(static_cast<char>(value.empty()));
+        datums.push_back(value.empty() ? Datum{0}
+                                       : guard(make_varlena, value.data(), value.size()));
+    }
+    return array_of(array_type, element, -1, TYPALIGN_INT, datums, nulls);
+}
+
+}  // namespace
+
+Value texts(const std::vector<std::string_view>& values) {
+    return varlenas(TEXTARRAYOID, TEXTOID, values);
+}
+
+Value byteas(const std::vector<std::string_view>& values) {
+    return varlenas(BYTEAARRAYOID, BYTEAOID, values);
+}
+
+Datum Rows::cell(std::size_t row, int column, bool& is_null) const {
+    // Does not raise: the column exists (our own statements), and nothing is detoasted here.
+    return SPI_getbinval(table_->vals[row], table_->tupdesc, column, &is_null);
+}
+
+bool Rows::is_null(std::size_t row, int column) const {
+    bool null = false;
+    static_cast<void>(cell(row, column, null));
+    return null;
+}
+
+std::int64_t Rows::bigint(std::size_t row, int column) const {
+    bool null = false;
+    const Datum datum = cell(row, column, null);
+    return null ? 0 : DatumGetInt64(datum);
+}
+
+std::int32_t Rows::integer(std::size_t row, int column) const {
+    bool null = false;
+    const Datum datum = cell(row, column, null);
+    return null ? 0 : DatumGetInt32(datum);
+}
+
+std::int16_t Rows::smallint(std::size_t row, int column) const {
+    bool null = false;
+    const Datum datum = cell(row, column, null);
+    return null ? std::int16_t{0} : DatumGetInt16(datum);
+}
+
+bool Rows::boolean(std::size_t row, int column) const {
+    bool null = false;
+    const Datum datum = cell(row, column, null);
+    return !null && DatumGetBool(datum);
+}
+
+double Rows::number(std::size_t row, int column) const {
+    bool null = false;
+    const Datum datum = cell(row, column, null);
+    return null ? 0 : DatumGetFloat8(datum);
+}
+
+TimestampTz Rows::timestamp(std::size_t row, int column) const {
+    bool null = false;
+    const Datum datum = cell(row, column, null);
+    return null ? 0 : DatumGetTimestampTz(datum);
+}
+
+std::string_view Rows::bytes(std::size_t row, int column) const {
+    bool null = false;
+    const Datum datum = cell(row, column, null);
+    if (null) {
+        return {};
+    }
+    const Bytes bytes = guard(detoasted, datum);
+    return {bytes.data, bytes.size};
+}
+
+Rows Statement::run(std::initializer_list<Value> values, Sees sees, long limit) {
+    if (values.size() > max_parameters) {
+        throw SqlError(ERRCODE_INTERNAL_ERROR, "too many parameters for a statement");
+    }
+    Oid types[max_parameters];
+    Datum datums[max_parameters];
+    char nulls[max_parameters];
+    int count = 0;
+    for (const Value& value : values) {
+        types[count] = value.type;
+        datums[count] = value.datum;
+        nulls[count] = value.is_null ? 'n' : ' ';
+        ++count;
+    }
+    Execution execution{sql_,
+                        &plan_,
+                        types,
+                        datums,
+                        nulls,
+                        count,
+                        sees == Sees::transaction_snapshot,
+                        limit};
+    guard(execute, &execution);
+    const std::uint64_t found = SPI_tuptable != nullptr ? SPI_tuptable->numvals : 0;
+    return {SPI_tuptable, found, SPI_processed};
+}
+
+SpiSession::SpiSession() { guard(connect_spi); }
+
+SpiSession::~SpiSession() {
+    // Cannot raise: it only pops what connect_spi() pushed. After an error the server cleans up.
+    try {
+        guard(finish_spi);
+    } catch (...) {  // NOLINT(bugprone-empty-catch): a destructor has nobody to tell
+    }
+}
+
+}  // namespace pg_seats::pg

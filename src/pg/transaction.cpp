@@ -1,0 +1,83 @@
+#include "pg/transaction.hpp"
+
+extern "C" {
+#include "pgstat.h"
+#include "utils/errcodes.h"
+}
+
+namespace pg_seats::pg {
+namespace {
+
+void begin() {
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    if (SPI_connect() != SPI_OK_CONNECT) {
+        elog(ERROR, "could not connect to SPI");
+    }
+    PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void commit() {
+    SPI_finish();
+    PopActiveSnapshot();
+    CommitTransactionCommand();
+    // Without it autovacuum would never learn of what the worker writes and deletes.
+    pgstat_report_stat(false);
+    MemoryContextSwitchTo(TopMemoryContext);
+}
+
+void abort_current() {
+    AbortCurrentTransaction();
+    MemoryContextSwitchTo(TopMemoryContext);
+}
+
+}  // namespace
+
+void detail::begin_transaction() { guard(begin); }
+
+void detail::commit_transaction() { guard(commit); }
+
+Failure detail::abort_after_current_exception() noexcept {
+    BorderError error;
+    describe_current_exception(error);
+    Failure failure;
+    try {
+        if (error.original != nullptr) {
+            const ErrorData& data = *error.original;
+            failure.sqlstate = data.sqlerrcode;
+            failure.message = data.message != nullptr ? data.message : "";
+            failure.detail = data.detail != nullptr ? data.detail : "";
+            failure.hint = data.hint != nullptr ? data.hint : "";
+        } else {
+            failure = {error.sqlstate, error.message, error.detail, error.hint};
+        }
+    } catch (const std::bad_alloc&) {
+        failure.sqlstate = ERRCODE_OUT_OF_MEMORY;
+    }
+    try {
+        guard(abort_current);
+    } catch (...) {
+        // A transaction that cannot even be aborted: the process must go. FATAL does not return;
+        // the launcher starts another worker, which finds what was on the wire.
+        ereport(FATAL, (errmsg("pg_seats worker could not abort its transaction")));
+    }
+    return failure;
+}
+
+std::string Failure::sqlstate_text() const {
+    return unpack_sql_state(sqlstate);
+}
+
+bool Failure::is_retriable() const {
+    return sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED ||
+           sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE || sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+bool Failure::is_about_resources() const {
+    const int category = ERRCODE_TO_CATEGORY(sqlstate);
+    return category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_OPERATOR_INTERVENTION ||
+           category == ERRCODE_SYSTEM_ERROR || category == ERRCODE_CONNECTION_EXCEPTION ||
+           sqlstate == ERRCODE_READ_ONLY_SQL_TRANSACTION;
+}
+
+}  // namespace pg_seats::pg
