@@ -1,0 +1,204 @@
+#include "functions/call_state.hpp"
+
+#include "functions/identity_switch.hpp"
+#include "functions/sqlstates.hpp"
+#include "pg/error.hpp"
+
+extern "C" {
+#include "mb/pg_wchar.h"
+#include "utils/acl.h"
+}
+
+namespace pg_seats {
+namespace {
+
+// All of it raises, and holds no C++ objects.
+
+struct Plan {
+    const char* sql;
+    SPIPlanPtr plan;
+};
+
+// Every schema is named, of operators too: these run as the extension's owner, under the caller's
+// search_path.
+
+Plan open_call{
+    "SELECT o.enqueued_by, o.state::pg_catalog.text, o.reason, NULL::pg_catalog.int4,"
+    "       NULL::pg_catalog.bytea"
+    "  FROM seats_internal.outbox AS o WHERE o.id OPERATOR(pg_catalog.=) $1",
+    nullptr};
+
+// One arm for each slot of the ring: the key is (ring, id), so each is one look into an index.
+#define SETTLED_IN(slot)                                                                     \
+    "SELECT h.enqueued_by, h.result, h.reason, h.http_status, h.answer"                      \
+    "  FROM seats_internal.outbox_history AS h"                                              \
+    " WHERE h.ring OPERATOR(pg_catalog.=) " slot "::pg_catalog.int2"                         \
+    "   AND h.id OPERATOR(pg_catalog.=) $1"
+#define OR " UNION ALL "
+
+Plan settled_call{
+    SETTLED_IN("0") OR SETTLED_IN("1") OR SETTLED_IN("2") OR SETTLED_IN("3") OR
+    SETTLED_IN("4") OR SETTLED_IN("5") OR SETTLED_IN("6") OR SETTLED_IN("7"),
+    nullptr};
+
+#undef OR
+#undef SETTLED_IN
+
+// An operator sees every call. He is known by what seats.grant_operator() gives him.
+Plan operator_right{
+    "SELECT COALESCE(pg_catalog.bool_or(pg_catalog.has_function_privilege($1, p.oid, 'EXECUTE')),"
+    "                false)"
+    "  FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n"
+    "    ON n.oid OPERATOR(pg_catalog.=) p.pronamespace"
+    " WHERE n.nspname OPERATOR(pg_catalog.=) 'seats'::pg_catalog.name"
+    "   AND p.proname OPERATOR(pg_catalog.=) 'retry'::pg_catalog.name",
+    nullptr};
+
+uint64 run(Plan& plan, Oid type, Datum value) {
+    if (plan.plan == nullptr) {
+        SPIPlanPtr made = SPI_prepare_cursor(plan.sql, 1, &type, CURSOR_OPT_GENERIC_PLAN);
+        if (made == nullptr || SPI_keepplan(made) != 0) {
+            elog(ERROR, "could not prepare a statement of pg_seats: %s",
+                 SPI_result_code_string(SPI_result));
+        }
+        plan.plan = made;
+    }
+    // Read-only: with the snapshot that is active, and no other.
+    const int code = SPI_execute_plan(plan.plan, &value, nullptr, true, 1);
+    if (code != SPI_OK_SELECT) {
+        elog(ERROR, "could not run a statement of pg_seats: %s", SPI_result_code_string(code));
+    }
+    return SPI_processed;
+}
+
+Datum cell(int column, bool* is_null) {
+    return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, is_null);
+}
+
+void copy_cell(int column, char* target, std::size_t size) {
+    bool is_null = false;
+    const Datum datum = cell(column, &is_null);
+    target[0] = '\0';
+    if (!is_null) {
+        const char* whole = TextDatumGetCString(datum);
+        const int length = pg_mbcliplen(whole, static_cast<int>(strlen(whole)),
+                                        static_cast<int>(size) - 1);
+        memcpy(target, whole, static_cast<std::size_t>(length));
+        target[length] = '\0';
+    }
+}
+
+bool is_operator(Oid caller) {
+    bool is_null = false;
+    return run(operator_right, OIDOID, ObjectIdGetDatum(caller)) == 1 &&
+           DatumGetBool(cell(1, &is_null));
+}
+
+// By name, as it is stored: an OID means another role after a restore.
+bool may_see(Oid caller, const char* enqueued_by) {
+    if (superuser_arg(caller)) {
+        return true;
+    }
+    const Oid role = get_role_oid(enqueued_by, true);
+    return (OidIsValid(role) && has_privs_of_role(caller, role)) || is_operator(caller);
+}
+
+// Stale statistics have chosen the wrong plan for hot tables before: there is one index that fits
+// each of these statements, and it is to be used.
+void prefer_indexes() {
+    for (const char* name : {"enable_seqscan", "enable_bitmapscan"}) {
+        (void)set_config_option(name, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                                false);
+    }
+}
+
+bool find(std::int64_t call, CallState* state) {
+    memset(state, 0, sizeof *state);
+    // One snapshot for both: a call is in one of the tables.
+    if (run(open_call, INT8OID, Int64GetDatum(call)) == 0) {
+        if (run(settled_call, INT8OID, Int64GetDatum(call)) == 0) {
+            return false;
+        }
+        state->settled = true;
+    }
+    return true;
+}
+
+// The caller must be known before: here we are the extension's owner.
+bytea* look(std::int64_t call, Oid caller, CallState* state, MemoryContext answer_context) {
+    if (!find(call, state)) {
+        return nullptr;
+    }
+    bool is_null = false;
+    SPITupleTable* const row = SPI_tuptable;
+    const char* enqueued_by = TextDatumGetCString(cell(1, &is_null));
+    copy_cell(2, state->state, sizeof state->state);
+    copy_cell(3, state->reason, sizeof state->reason);
+    const Datum http_status = cell(4, &is_null);
+    state->has_http_status = !is_null;
+    state->http_status = is_null ? 0 : DatumGetInt32(http_status);
+    state->stands = !state->settled && (strcmp(state->state, "review") == 0 ||
+                                        strcmp(state->state, "awaiting") == 0);
+    const Datum answer =
+        SPI_getbinval(row->vals[0], row->tupdesc, 5, &is_null);
+    bytea* copy = nullptr;
+    if (answer_context != nullptr && !is_null) {
+        MemoryContext const before = MemoryContextSwitchTo(answer_context);
+        copy = DatumGetByteaPCopy(answer);
+        MemoryContextSwitchTo(before);
+    }
+    state->found = may_see(caller, enqueued_by);
+    return state->found ? copy : nullptr;
+}
+
+bytea* look_as_owner(std::int64_t call, Oid function, CallState* state,
+                     MemoryContext answer_context) {
+    const Oid caller = GetUserId();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    const Identity before = become(owner_of_function(function));
+    const int nest_level = NewGUCNestLevel();
+    prefer_indexes();
+    // A session of its own for each look: it frees what the look has read.
+    if (SPI_connect() != SPI_OK_CONNECT) {
+        elog(ERROR, "could not connect to SPI");
+    }
+    bytea* const answer = look(call, caller, state, answer_context);
+    SPI_finish();
+    AtEOXact_GUC(true, nest_level);
+    become_again(before);
+    PopActiveSnapshot();
+    return answer;
+}
+
+}  // namespace
+
+void look_up_call(std::int64_t call, Oid function, CallState* state) {
+    (void)look_as_owner(call, function, state, nullptr);
+}
+
+bytea* look_up_answer(std::int64_t call, Oid function, CallState* state) {
+    return look_as_owner(call, function, state, CurrentMemoryContext);
+}
+
+void raise_no_such_call(std::int64_t call) {
+    ereport(ERROR, (errcode(sqlstate::no_such_call),
+                    errmsg("there is no call %lld", static_cast<long long>(call)),
+                    errdetail("It never existed, is older than pg_seats.history_days, or belongs "
+                              "to a role whose privileges you do not have.")));
+    pg_unreachable();
+}
+
+Datum call_state_row(FunctionCallInfo fcinfo, const CallState* state) {
+    TupleDesc description = nullptr;
+    if (get_call_result_type(fcinfo, nullptr, &description) != TYPEFUNC_COMPOSITE) {
+        elog(ERROR, "pg_seats: function %u should return a row", fcinfo->flinfo->fn_oid);
+    }
+    const Datum values[] = {CStringGetTextDatum(state->state), Int32GetDatum(state->http_status),
+                            CStringGetTextDatum(state->reason)};
+    const bool nulls[] = {false, !state->has_http_status, state->reason[0] == '\0'};
+    HeapTuple const row = heap_form_tuple(BlessTupleDesc(description), const_cast<Datum*>(values),
+                                          const_cast<bool*>(nulls));
+    return HeapTupleGetDatum(row);
+}
+
+}  // namespace pg_seats

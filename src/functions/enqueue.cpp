@@ -1,0 +1,303 @@
+// seats.enqueue_call(): a call becomes a row of the outbox, in its caller's transaction.
+//
+// Cheap, because it is on the application's path: what can be checked without the database is
+// checked first, and the rest is three statements with kept plans (who and where, lane, row) in one
+// SPI session.
+#include "core/form.hpp"
+#include "functions/call_rules.hpp"
+
+#include "functions/identity_switch.hpp"
+#include "functions/sqlstates.hpp"
+#include "pg/error.hpp"
+#include "pg/shared_state.hpp"
+#include "pg/wake.hpp"
+
+extern "C" {
+#include "access/detoast.h"
+#include "utils/acl.h"
+#include "utils/fmgrprotos.h"
+#include "utils/uuid.h"
+}
+
+namespace {
+
+using namespace pg_seats;
+
+enum Argument { destination, method, path, parameters, lane, context, verifier };
+
+// What goes over the border: plain values that belong to others.
+struct Order {
+    FunctionCallInfo call;
+    std::string_view path;
+    std::string_view body;
+    std::string_view lane;  // empty: none
+};
+
+// Below: functions that may raise and hold no C++ objects.
+
+struct Bytes {
+    const char* data;
+    std::size_t size;
+};
+
+Bytes text_argument(FunctionCallInfo fcinfo, int number) {
+    const text* value = PG_GETARG_TEXT_PP(number);
+    return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
+}
+
+Bytes jsonb_argument(FunctionCallInfo fcinfo, int number) {
+    const char* value =
+        DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(number)));
+    return {value, strlen(value)};
+}
+
+Size jsonb_size(FunctionCallInfo fcinfo, int number) {
+    return toast_raw_datum_size(PG_GETARG_DATUM(number));
+}
+
+// A plan for all parameters alike, from the first use on: a plan made for the values at hand would
+// be the same one, and cost more than the statement itself.
+struct Plan {
+    const char* sql;
+    SPIPlanPtr plan;
+};
+
+void run(Plan& plan, int count, const Oid* types, const Datum* values, const char* nulls) {
+    if (plan.plan == nullptr) {
+        SPIPlanPtr made =
+            SPI_prepare_cursor(plan.sql, count, const_cast<Oid*>(types), CURSOR_OPT_GENERIC_PLAN);
+        if (made == nullptr || SPI_keepplan(made) != 0) {
+            elog(ERROR, "could not prepare a statement of pg_seats: %s",
+                 SPI_result_code_string(SPI_result));
+        }
+        plan.plan = made;
+    }
+    const int code = SPI_execute_plan(plan.plan, const_cast<Datum*>(values), nulls, false, 0);
+    if (code < 0) {
+        elog(ERROR, "could not run a statement of pg_seats: %s", SPI_result_code_string(code));
+    }
+}
+
+Datum result(uint64 row, int column, bool* is_null) {
+    return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, is_null);
+}
+
+// Every schema is named, of operators too: these run as the extension's owner, under the caller's
+// search_path.
+
+Plan grants{
+    "SELECT g.grantee, g.path FROM seats_internal.call_grant AS g"
+    " WHERE g.destination OPERATOR(pg_catalog.=) $1 AND g.method OPERATOR(pg_catalog.=) $2",
+    nullptr};
+
+Plan target{
+    "SELECT d.kind, i.uuid FROM seats_internal.destination AS d"
+    " LEFT JOIN seats_internal.installation AS i ON true"
+    " WHERE d.name OPERATOR(pg_catalog.=) $1",
+    nullptr};
+
+// Locks the lane until the caller commits, before the row's id is drawn: ids of a lane are in the
+// order of commits. Found through the unique index without the planner, whatever it believes about
+// the table's size. Under REPEATABLE READ a lane that moved on is a serialisation failure.
+Plan take_lane{
+    "INSERT INTO seats_internal.lane AS l (destination, name) VALUES ($1, $2)"
+    " ON CONFLICT ON CONSTRAINT lane_is_unique_by_destination"
+    " DO UPDATE SET version = l.version OPERATOR(pg_catalog.+) 1"
+    " RETURNING l.id",
+    nullptr};
+
+Plan insert_row{
+    "INSERT INTO seats_internal.outbox"
+    " (lane_id, installation, destination, method, path, body, verifier, enqueued_by, context)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+    nullptr};
+
+bool grant_fits(uint64 row, Oid caller, std::string_view wanted) {
+    bool is_null = false;
+    const text* pattern = DatumGetTextPP(result(row, 2, &is_null));
+    if (!core::path_matches({VARDATA_ANY(pattern), VARSIZE_ANY_EXHDR(pattern)}, wanted)) {
+        return false;
+    }
+    // By name, and it may be gone: then nobody has it.
+    const Oid role = get_role_oid(TextDatumGetCString(result(row, 1, &is_null)), true);
+    return OidIsValid(role) && has_privs_of_role(caller, role);
+}
+
+void check_grant(const Order& order, Oid caller) {
+    if (superuser_arg(caller)) {
+        return;
+    }
+    const NullableDatum* args = order.call->args;
+    const Oid types[] = {TEXTOID, TEXTOID};
+    const Datum values[] = {args[destination].value, args[method].value};
+    run(grants, 2, types, values, nullptr);
+    for (uint64 row = 0; row < SPI_processed; ++row) {
+        if (grant_fits(row, caller, order.path)) {
+            return;
+        }
+    }
+    const char* role = GetUserNameFromId(caller, false);
+    const char* wanted = TextDatumGetCString(args[method].value);
+    const char* where = TextDatumGetCString(args[path].value);
+    const char* whom = TextDatumGetCString(args[destination].value);
+    ereport(ERROR,
+            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+             errmsg("permission denied to call %s %s at destination \"%s\"", wanted, where, whom),
+             errdetail("No grant of calls to role \"%s\", or to one that it is a member of, fits.",
+                       role),
+             errhint("A superuser can grant it with seats.grant_call().")));
+}
+
+Datum installation_of(const Order& order) {
+    const Oid types[] = {TEXTOID};
+    const Datum values[] = {order.call->args[destination].value};
+    run(target, 1, types, values, nullptr);
+    if (SPI_processed == 0) {
+        ereport(ERROR, (errcode(sqlstate::unknown_destination),
+                        errmsg("there is no destination \"%s\"", TextDatumGetCString(values[0])),
+                        errhint("seats.define_destination() makes one; the view "
+                                "seats.destinations lists them.")));
+    }
+    bool is_null = false;
+    const text* kind = DatumGetTextPP(result(0, 1, &is_null));
+    if (std::string_view(VARDATA_ANY(kind), VARSIZE_ANY_EXHDR(kind)) != "stripe") {
+        ereport(ERROR, (errcode(sqlstate::destination_takes_no_calls),
+                        errmsg("destination \"%s\" takes no calls", TextDatumGetCString(values[0])),
+                        errdetail("It is a place where alerts are delivered, not Stripe.")));
+    }
+    const Datum uuid = result(0, 2, &is_null);
+    if (is_null) {
+        ereport(ERROR, (errcode(sqlstate::no_installation),
+                        errmsg("this database has no installation of pg_seats yet"),
+                        errdetail("A call is stamped with the installation that may send it."),
+                        errhint("A superuser must run seats.create_installation() once.")));
+    }
+    return uuid;
+}
+
+Datum text_datum(std::string_view value) {
+    return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size())));
+}
+
+std::int64_t lane_of(const Order& order) {
+    const Oid types[] = {TEXTOID, TEXTOID};
+    const Datum values[] = {order.call->args[destination].value, text_datum(order.lane)};
+    run(take_lane, 2, types, values, nullptr);
+    bool is_null = false;
+    return DatumGetInt64(result(0, 1, &is_null));
+}
+
+std::int64_t row_of(const Order& order, Oid caller, Datum installation) {
+    const NullableDatum* args = order.call->args;
+    char nulls[] = "         ";
+    Datum lane_id{0};
+    if (order.lane.empty()) {
+        nulls[0] = 'n';
+    } else {
+        lane_id = Int64GetDatum(lane_of(order));
+    }
+    nulls[6] = args[verifier].isnull ? 'n' : ' ';
+    nulls[8] = args[context].isnull ? 'n' : ' ';
+    const Oid types[] = {INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID,
+                         TEXTOID, TEXTOID, TEXTOID, JSONBOID};
+    const Datum values[] = {lane_id,
+                            installation,
+                            args[destination].value,
+                            args[method].value,
+                            args[path].value,
+                            text_datum(order.body),
+                            args[verifier].value,
+                            CStringGetTextDatum(GetUserNameFromId(caller, false)),
+                            args[context].value};
+    run(insert_row, 9, types, values, nulls);
+    bool is_null = false;
+    return DatumGetInt64(result(0, 1, &is_null));
+}
+
+std::int64_t enqueue(const Order* order) {
+    const Oid caller = GetUserId();
+    const Identity before = become(owner_of_function(order->call->flinfo->fn_oid));
+    if (SPI_connect() != SPI_OK_CONNECT) {
+        elog(ERROR, "could not connect to SPI");
+    }
+    check_grant(*order, caller);
+    // SPI's memory lives until SPI_finish, so the uuid does too.
+    const Datum installation = installation_of(*order);
+    const std::int64_t id = row_of(*order, caller, installation);
+    SPI_finish();
+    become_again(before);
+    pg::wake_worker_at_commit(pg::wake_rows);
+    return id;
+}
+
+// From here on C++.
+
+int sqlstate_of(CallRule rule) {
+    switch (rule) {
+        case CallRule::method:
+            return sqlstate::invalid_method;
+        case CallRule::path:
+            return sqlstate::invalid_call_path;
+        case CallRule::parameters:
+            return sqlstate::invalid_parameters;
+        case CallRule::size:
+            return sqlstate::too_large;
+        case CallRule::lane:
+            return sqlstate::invalid_lane;
+        case CallRule::verifier:
+            return sqlstate::invalid_verifier;
+    }
+    return ERRCODE_INTERNAL_ERROR;
+}
+
+std::string_view text_of(FunctionCallInfo fcinfo, Argument number) {
+    const Bytes bytes = pg::guard(text_argument, fcinfo, static_cast<int>(number));
+    return {bytes.data, bytes.size};
+}
+
+std::string_view required(FunctionCallInfo fcinfo, Argument number, const char* name) {
+    if (PG_ARGISNULL(number)) {
+        throw pg::SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, std::string(name) + " must not be null");
+    }
+    return text_of(fcinfo, number);
+}
+
+std::optional<std::string_view> optional_text(FunctionCallInfo fcinfo, Argument number) {
+    if (PG_ARGISNULL(number)) {
+        return std::nullopt;
+    }
+    return text_of(fcinfo, number);
+}
+
+WantedCall wanted_call(FunctionCallInfo fcinfo) {
+    WantedCall wanted;
+    (void)required(fcinfo, destination, "destination");
+    wanted.method = required(fcinfo, method, "method");
+    wanted.path = required(fcinfo, path, "path");
+    wanted.parameters = "{}";
+    if (!PG_ARGISNULL(parameters)) {
+        const Bytes json = pg::guard(jsonb_argument, fcinfo, static_cast<int>(parameters));
+        wanted.parameters = {json.data, json.size};
+    }
+    wanted.lane = optional_text(fcinfo, lane);
+    wanted.verifier = optional_text(fcinfo, verifier);
+    return wanted;
+}
+
+}  // namespace
+
+PG_SEATS_FUNCTION(pg_seats_enqueue_call) {
+    const WantedCall wanted = wanted_call(fcinfo);
+    CheckedCall checked;
+    try {
+        checked = check_call(wanted);
+    } catch (const BrokenRule& broken) {
+        throw pg::SqlError(sqlstate_of(broken.rule), broken.message, broken.detail, broken.hint);
+    }
+    if (!PG_ARGISNULL(context) &&
+        pg::guard(jsonb_size, fcinfo, static_cast<int>(context)) > largest_body) {
+        throw pg::SqlError(sqlstate::too_large, "the context is larger than 1 MB");
+    }
+    const Order order{fcinfo, wanted.path, checked.body, checked.lane};
+    return Int64GetDatum(pg::guard(enqueue, &order));
+}

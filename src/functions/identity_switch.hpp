@@ -1,0 +1,48 @@
+// Acting as the extension's owner on behalf of a caller who has no privilege on our tables. What
+// SECURITY DEFINER does, but after the caller was read: inside one, current_user would be the
+// definer, and session_user is the superuser inside the worker.
+//
+// These raise and are called below a guard. If something raises in between, the end of the
+// (sub)transaction gives the caller his identity back.
+#pragma once
+
+#include "pg/postgres.hpp"
+
+extern "C" {
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
+#include "utils/syscache.h"
+}
+
+namespace pg_seats {
+
+// The owner of one of our functions: who made the extension, or took it over.
+inline Oid owner_of_function(Oid function) {
+    HeapTuple const tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+    if (!HeapTupleIsValid(tuple)) {
+        elog(ERROR, "cache lookup failed for function %u", function);
+    }
+    const Oid owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->proowner;
+    ReleaseSysCache(tuple);
+    return owner;
+}
+
+struct Identity {
+    Oid role;
+    int context;
+};
+
+// Our statements name every schema, of operators too: with that the caller's search_path decides
+// nothing, and pinning it would only cost.
+inline Identity become(Oid role) {
+    Identity before{};
+    GetUserIdAndSecContext(&before.role, &before.context);
+    SetUserIdAndSecContext(role, before.context | SECURITY_LOCAL_USERID_CHANGE);
+    return before;
+}
+
+inline void become_again(const Identity& before) {
+    SetUserIdAndSecContext(before.role, before.context);
+}
+
+}  // namespace pg_seats

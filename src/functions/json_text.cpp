@@ -1,0 +1,9 @@
+#include "functions/json_text.hpp"
+
+#include "core/json.hpp"
+
+namespace pg_seats {
+
+bool is_json(std::string_view text) { return core::parse_json(text) != nullptr; }
+
+}  // namespace pg_seats

@@ -1,0 +1,271 @@
+// Waiting until a call is settled: CALL seats.wait_for_call(), and seats.await_call() for drivers
+// that cannot CALL.
+//
+// A waiting session must hold nothing back (promise P6). A function that waits pins xmin through its
+// query's snapshot, whatever it does; a procedure can commit, and then sleeps in a transaction that
+// has neither xid nor snapshot nor lock. Each look is a short transaction of its own.
+#include "functions/call_state.hpp"
+#include "functions/identity_switch.hpp"
+#include "functions/sqlstates.hpp"
+#include "pg/error.hpp"
+#include "pg/settings.hpp"
+#include "pg/shared_state.hpp"
+
+#include <chrono>
+
+extern "C" {
+#include "nodes/parsenodes.h"
+}
+
+namespace {
+
+using namespace pg_seats;
+
+using SteadyClock = std::chrono::steady_clock;
+
+constexpr long longest_wait_ms = 24L * 60 * 60 * 1000;
+constexpr long longest_function_wait_ms = 30L * 1000;
+// A settled call wakes its waiters. This is for what does not: a worker that ended between its
+// commit and the broadcast, a person who settled it by hand, a standby.
+constexpr long slice_ms = 1000;
+constexpr int longest_pause_ms = 16;
+
+// Everything here is plain data: it is used by functions that raise.
+struct Wait {
+    FunctionCallInfo fcinfo;
+    bool in_procedure;
+    std::int64_t call;
+    SteadyClock::time_point deadline;
+    CallState state;
+};
+
+// ---- the number of waiters
+
+bool holds_place = false;
+bool exit_callback_registered = false;
+
+void leave_place() {
+    if (holds_place) {
+        holds_place = false;
+        pg_atomic_fetch_sub_u32(&pg::shared_state()->waiters, 1);
+    }
+}
+
+// FATAL ends a process without unwinding anything.
+void leave_place_at_exit(int /*code*/, Datum /*argument*/) { leave_place(); }
+
+void take_place() {
+    // Registered once and never taken back: registrations must be undone in the reverse order, and
+    // other code registers as well.
+    if (!exit_callback_registered) {
+        before_shmem_exit(leave_place_at_exit, Datum{0});
+        exit_callback_registered = true;
+    }
+    const std::uint32_t before = pg_atomic_fetch_add_u32(&pg::shared_state()->waiters, 1);
+    holds_place = true;
+    if (before >= static_cast<std::uint32_t>(pg::settings.max_waiters)) {
+        leave_place();
+        ereport(ERROR,
+                (errcode(sqlstate::too_many_waiters),
+                 errmsg("too many sessions wait for calls"),
+                 errdetail("pg_seats.max_waiters allows %d at once.", pg::settings.max_waiters),
+                 errhint("Wait in the application and look at seats.changes or seats.outbox, or "
+                         "raise the setting.")));
+    }
+}
+
+// ---- refusals
+
+void refuse_without_worker() {
+    if (pg::shared_state() == nullptr) {
+        ereport(ERROR,
+                (errcode(sqlstate::nothing_to_wait_for),
+                 errmsg("pg_seats has no worker in this server: there is nothing to wait for"),
+                 errhint("Add pg_seats to shared_preload_libraries and restart the server.")));
+    }
+}
+
+long timeout_ms(const Interval* interval, long most) {
+    // Checked in this order, so that nothing overflows (from 17 on intervals can be infinite).
+    if (interval->month >= 0 && interval->month <= 1 && interval->day >= 0 && interval->day <= 1 &&
+        interval->time >= 0 && interval->time <= longest_wait_ms * 1000) {
+        const long total = interval->month * DAYS_PER_MONTH * longest_wait_ms +
+                           interval->day * longest_wait_ms +
+                           static_cast<long>(interval->time / 1000);
+        if (total <= longest_wait_ms) {
+            return Min(total, most);
+        }
+    }
+    ereport(ERROR, (errcode(sqlstate::invalid_timeout),
+                    errmsg("the timeout must lie between 0 and 24 hours")));
+    pg_unreachable();
+}
+
+void read_arguments(Wait* wait, long most) {
+    FunctionCallInfo fcinfo = wait->fcinfo;
+    if (PG_ARGISNULL(0) || PG_ARGISNULL(1)) {
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                        errmsg("%s must not be null", PG_ARGISNULL(0) ? "call" : "timeout")));
+    }
+    wait->call = PG_GETARG_INT64(0);
+    wait->deadline = SteadyClock::now() +
+                     std::chrono::milliseconds(timeout_ms(PG_GETARG_INTERVAL_P(1), most));
+}
+
+// Where the caller's transaction cannot be committed. CALL tells the reason by its context; the rest
+// is asked all the same, because to commit in the wrong place would be worse than an error.
+void refuse_atomic(FunctionCallInfo fcinfo) {
+    Oid role = InvalidOid;
+    int context = 0;
+    GetUserIdAndSecContext(&role, &context);
+    const bool non_atomic = fcinfo->context != nullptr && IsA(fcinfo->context, CallContext) &&
+                            !castNode(CallContext, fcinfo->context)->atomic;
+    if (!non_atomic || IsSubTransaction() || IsTransactionBlock() || context != 0) {
+        ereport(ERROR,
+                (errcode(sqlstate::cannot_wait_here),
+                 errmsg("wait_for_call cannot be called inside a transaction"),
+                 errdetail("It commits before it waits: an uncommitted call is never sent, and a "
+                           "transaction that waits holds up others."),
+                 errhint("CALL it by itself after COMMIT: not in a transaction block, a function, "
+                         "a procedure that is SECURITY DEFINER or has a SET clause, or a block with "
+                         "EXCEPTION.")));
+    }
+}
+
+void refuse_in_function() {
+    if (TransactionIdIsValid(GetTopTransactionIdIfAny())) {
+        ereport(ERROR,
+                (errcode(sqlstate::cannot_wait_here),
+                 errmsg("await_call cannot be called in a transaction that has written"),
+                 errdetail("What it has written is not committed, so nothing of it is sent while "
+                           "you wait, and its locks would be held."),
+                 errhint("Call it after COMMIT, as a statement of its own.")));
+    }
+    if (IsolationUsesXactSnapshot()) {
+        ereport(ERROR,
+                (errcode(sqlstate::cannot_wait_here),
+                 errmsg("await_call cannot be called under REPEATABLE READ or SERIALIZABLE"),
+                 errdetail("The transaction's snapshot would never see the call settled."),
+                 errhint("Call it under READ COMMITTED, or CALL seats.wait_for_call().")));
+    }
+}
+
+// ---- waiting
+
+std::uint32_t wait_event() {
+    static std::uint32_t event = 0;
+    if (event == 0) {
+        event = pg::new_wait_event("PgSeatsCallSettled");
+    }
+    return event;
+}
+
+void look(Wait* wait) { look_up_call(wait->call, wait->fcinfo->flinfo->fn_oid, &wait->state); }
+
+// Ends what a look has begun: from here to the next one there is no snapshot and no lock.
+void end_look(const Wait* wait) {
+    if (wait->in_procedure) {
+        SPI_commit();
+    }
+}
+
+bool is_over(const Wait* wait) { return wait->state.settled || wait->state.stands; }
+
+// Less where the site ends transactions after a time (17): each slice begins a new one.
+long next_slice(const Wait* wait) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(wait->deadline -
+                                                                            SteadyClock::now());
+    long slice = Min(static_cast<long>(left.count()) + 1, slice_ms);
+    if (wait->in_procedure && pg::transaction_timeout_ms() > 0) {
+        slice = Min(slice, pg::transaction_timeout_ms() / 2 + 1);
+    }
+    return slice;
+}
+
+// Many calls share a condition variable. Who was woken for another's call looks, finds nothing, and
+// takes a little longer before the next look, so that a busy worker is not answered by a storm.
+void pause_after(int woken_in_vain) {
+    if (woken_in_vain > 0) {
+        const int exponent = Min(woken_in_vain - 1, 4);
+        pg_usleep(Min(1 << exponent, longest_pause_ms) * 1000L);
+    }
+}
+
+void wait_until_settled(Wait* wait) {
+    ConditionVariable* const settled = &pg::settled_condition(*pg::shared_state(), wait->call);
+    int woken_in_vain = 0;
+    // Before the first look: a call settled in between then wakes us at once. Should reading cancel
+    // the preparation (it may sleep on a condition variable of the server's), the sleep returns at
+    // once and we look again.
+    ConditionVariablePrepareToSleep(settled);
+    for (;;) {
+        CHECK_FOR_INTERRUPTS();
+        look(wait);
+        end_look(wait);
+        if (!wait->state.found) {
+            raise_no_such_call(wait->call);
+        }
+        if (is_over(wait) || SteadyClock::now() >= wait->deadline) {
+            break;
+        }
+        const bool timed_out = ConditionVariableTimedSleep(settled, next_slice(wait), wait_event());
+        pause_after(woken_in_vain);
+        woken_in_vain = timed_out ? 0 : woken_in_vain + 1;
+    }
+    ConditionVariableCancelSleep();
+}
+
+void wait_in_place(Wait* wait) {
+    take_place();
+    PG_TRY();
+    {
+        end_look(wait);
+        wait_until_settled(wait);
+    }
+    PG_FINALLY();
+    {
+        leave_place();
+    }
+    PG_END_TRY();
+}
+
+Datum wait_in_procedure(Wait* wait) {
+    refuse_atomic(wait->fcinfo);
+    refuse_without_worker();
+    read_arguments(wait, longest_wait_ms);
+    if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT) {
+        elog(ERROR, "could not connect to SPI");
+    }
+    // What can be refused is refused before anything of the caller's is committed. An old snapshot
+    // may not see the call yet; then the look after the commit tells.
+    look(wait);
+    if (!wait->state.found && !IsolationUsesXactSnapshot()) {
+        raise_no_such_call(wait->call);
+    }
+    wait_in_place(wait);
+    SPI_finish();
+    return call_state_row(wait->fcinfo, &wait->state);
+}
+
+Datum wait_in_function(Wait* wait) {
+    refuse_in_function();
+    refuse_without_worker();
+    read_arguments(wait, longest_function_wait_ms);
+    wait_in_place(wait);
+    return call_state_row(wait->fcinfo, &wait->state);
+}
+
+}  // namespace
+
+PG_SEATS_FUNCTION(pg_seats_wait_for_call) {
+    Wait wait{};
+    wait.fcinfo = fcinfo;
+    wait.in_procedure = true;
+    return pg::guard(wait_in_procedure, &wait);
+}
+
+PG_SEATS_FUNCTION(pg_seats_await_call) {
+    Wait wait{};
+    wait.fcinfo = fcinfo;
+    return pg::guard(wait_in_function, &wait);
+}

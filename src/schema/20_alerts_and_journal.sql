@@ -1,0 +1,161 @@
+-- What a person must know (alerts) and who did what (journal). The worker's loop and the verbs
+-- below write both through these functions, and through nothing else.
+
+CREATE FUNCTION seats_internal.severity_rank(severity text) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN array_position(ARRAY['info', 'warning', 'critical', 'fatal'], severity);
+REVOKE ALL ON FUNCTION seats_internal.severity_rank(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.severity_rank(text) IS 'info 1, warning 2, critical 3, fatal 4';
+
+CREATE FUNCTION seats_internal.raise_alert(
+    fingerprint text,
+    severity    text,
+    kind        text,
+    summary     text,
+    detail      jsonb  DEFAULT '{}',
+    hint        text   DEFAULT NULL,
+    call_id     bigint DEFAULT NULL,
+    destination text   DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    alert_id bigint;
+    seen     bigint;
+    former   text;
+    new_rank integer := seats_internal.severity_rank(raise_alert.severity);
+BEGIN
+    SELECT alert.severity INTO former
+      FROM seats_internal.alert
+     WHERE alert.fingerprint = raise_alert.fingerprint AND alert.resolved_at IS NULL;
+
+    -- A severity that rises is news: it is announced again, and nobody has acknowledged that yet.
+    INSERT INTO seats_internal.alert AS known
+        (fingerprint, severity, kind, summary, detail, hint, call_id, destination)
+    VALUES
+        (raise_alert.fingerprint, raise_alert.severity, raise_alert.kind, raise_alert.summary,
+         coalesce(raise_alert.detail, '{}'), raise_alert.hint, raise_alert.call_id,
+         raise_alert.destination)
+    ON CONFLICT (fingerprint) WHERE resolved_at IS NULL DO UPDATE
+       SET occurrences     = known.occurrences + 1,
+           last_seen_at    = clock_timestamp(),
+           summary         = excluded.summary,
+           detail          = excluded.detail,
+           hint            = excluded.hint,
+           severity        = CASE WHEN new_rank > seats_internal.severity_rank(known.severity)
+                                  THEN excluded.severity ELSE known.severity END,
+           announced       = known.announced
+                             AND new_rank <= seats_internal.severity_rank(known.severity),
+           acknowledged_at = CASE WHEN new_rank <= seats_internal.severity_rank(known.severity)
+                                  THEN known.acknowledged_at END,
+           acknowledged_by = CASE WHEN new_rank <= seats_internal.severity_rank(known.severity)
+                                  THEN known.acknowledged_by END
+    RETURNING id, occurrences INTO alert_id, seen;
+
+    IF seen = 1 OR new_rank > seats_internal.severity_rank(former) THEN
+        RAISE LOG 'pg_seats alert % (%, %): %', alert_id, raise_alert.severity, raise_alert.kind,
+            concat_ws('; ', raise_alert.summary, raise_alert.hint);
+    END IF;
+    RETURN alert_id;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.raise_alert(text, text, text, text, jsonb, text, bigint, text)
+    FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.raise_alert(text, text, text, text, jsonb, text, bigint, text) IS
+    'opens the alert of this fingerprint, or counts it once more; gives its id';
+
+CREATE FUNCTION seats_internal.resolve_alert(fingerprint text, resolution text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.alert
+       SET resolved_at = clock_timestamp(), resolution = resolve_alert.resolution
+     WHERE alert.fingerprint = resolve_alert.fingerprint AND alert.resolved_at IS NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.resolve_alert(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.resolve_alert(text, text) IS
+    'closes the open alert of this fingerprint, if there is one';
+
+-- An entry counts when its transaction commits; the worker numbers it then.
+CREATE FUNCTION seats_internal.write_journal(
+    kind    text,
+    actor   text,
+    call_id bigint,
+    lane_id bigint,
+    reason  text,
+    detail  jsonb DEFAULT '{}'
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO seats_internal.journal (ring, kind, actor, call_id, lane_id, reason, detail)
+    SELECT ring.slot, write_journal.kind, write_journal.actor, write_journal.call_id,
+           write_journal.lane_id, write_journal.reason, coalesce(write_journal.detail, '{}')
+      FROM seats_internal.ring;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.write_journal(text, text, bigint, bigint, text, jsonb)
+    FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.write_journal(text, text, bigint, bigint, text, jsonb) IS
+    'adds an entry to the journal, in the current partition of its ring';
+
+-- The journal is append-only: a row may be numbered, once, and nothing else may happen to it.
+-- TRUNCATE stays for retention. The condition stands in the trigger, so that numbering costs no
+-- function call; a superuser who disables triggers is beyond our reach.
+CREATE FUNCTION seats_internal.refuse_journal_change() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'the journal is append-only'
+        USING ERRCODE = 'PS301',
+              DETAIL = format('%s of journal entry %s was refused.', TG_OP, OLD.id),
+              HINT = 'Write a new entry that corrects the old one. Old entries leave with their '
+                     'partition, after pg_seats.history_days.';
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.refuse_journal_change() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.refuse_journal_change() IS
+    'trigger: nobody changes or deletes a journal entry';
+
+CREATE TRIGGER journal_entries_are_kept
+    BEFORE DELETE ON seats_internal.journal
+    FOR EACH ROW EXECUTE FUNCTION seats_internal.refuse_journal_change();
+
+CREATE TRIGGER journal_entries_are_only_numbered
+    BEFORE UPDATE ON seats_internal.journal
+    FOR EACH ROW
+    WHEN (OLD.number IS NOT NULL OR NEW.number IS NULL
+          OR (OLD.ring, OLD.id, OLD.written_xid, OLD.at, OLD.kind, OLD.actor, OLD.call_id,
+              OLD.lane_id, OLD.reason, OLD.detail)
+             IS DISTINCT FROM
+             (NEW.ring, NEW.id, NEW.written_xid, NEW.at, NEW.kind, NEW.actor, NEW.call_id,
+              NEW.lane_id, NEW.reason, NEW.detail))
+    EXECUTE FUNCTION seats_internal.refuse_journal_change();
+
+-- The worker finds rows by the transaction that made them eligible, and remembers of a lane only
+-- how far it has come. So whoever changes or removes a lane's first row shows it the lane anew.
+CREATE FUNCTION seats_internal.reoffer_lane(lane_id bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.outbox
+       SET eligible_xid = pg_current_xact_id()
+     WHERE outbox.id = (SELECT head.id
+                          FROM seats_internal.outbox AS head
+                         WHERE head.lane_id = reoffer_lane.lane_id
+                         ORDER BY head.id
+                         LIMIT 1);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.reoffer_lane(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.reoffer_lane(bigint) IS
+    'lets the worker see the first row of a lane as if it had just arrived';

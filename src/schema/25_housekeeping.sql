@@ -1,0 +1,94 @@
+-- What the worker does beside its calls: numbers for the journal, NOTIFY, retention.
+
+-- Numbers are given after the commit of an entry, by the one worker, so whoever reads by number
+-- never skips an entry that commits late, and no long writer holds the others up. Entries below
+-- `watermark` have their number already. Returns how many were numbered, and the next watermark.
+CREATE FUNCTION seats_internal.number_journal(watermark xid8, OUT numbered bigint, OUT next_watermark xid8)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    entries bigint[];
+    base    bigint;
+BEGIN
+    next_watermark := pg_snapshot_xmin(pg_current_snapshot());
+    SELECT coalesce(array_agg(j.id ORDER BY j.id), '{}') INTO entries
+      FROM seats_internal.journal AS j
+     WHERE j.written_xid >= number_journal.watermark AND j.number IS NULL;
+    numbered := cardinality(entries);
+    IF numbered = 0 THEN
+        RETURN;
+    END IF;
+    UPDATE seats_internal.ring
+       SET last_journal_number = last_journal_number + numbered
+    RETURNING last_journal_number - numbered INTO base;
+    UPDATE seats_internal.journal AS j
+       SET number = base + entry.position
+      FROM unnest(entries) WITH ORDINALITY AS entry (id, position)
+     WHERE j.id = entry.id AND j.number IS NULL AND j.written_xid >= number_journal.watermark;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.number_journal(xid8) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.number_journal(xid8) IS
+    'numbers the journal''s committed entries; called by the worker';
+
+-- In a transaction of its own: a full notification queue raises at commit, and must take nothing
+-- else along.
+CREATE FUNCTION seats_internal.announce(journal_too boolean) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    news record;
+BEGIN
+    FOR news IN
+        UPDATE seats_internal.alert AS a
+           SET announced = true
+         WHERE NOT a.announced
+        RETURNING a.id, a.severity, a.kind, a.summary
+    LOOP
+        PERFORM pg_notify('pg_seats_alert',
+            json_build_object('alert', news.id, 'severity', news.severity, 'kind', news.kind,
+                              'summary', left(news.summary, 2000))::text);
+    END LOOP;
+    IF announce.journal_too THEN
+        PERFORM pg_notify('pg_seats_journal', ring.last_journal_number::text)
+           FROM seats_internal.ring;
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.announce(boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.announce(boolean) IS
+    'NOTIFY pg_seats_alert and pg_seats_journal; called by the worker';
+
+-- Retention: when the current slot is older than a seventh of what is to be kept, the oldest slot is
+-- emptied and becomes the current one. TRUNCATE wants the partition for itself; a reader delays it
+-- to the next time.
+CREATE FUNCTION seats_internal.turn_ring(history_days integer) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    next_slot smallint;
+    parent    text;
+BEGIN
+    SELECT (ring.slot + 1) % 8 INTO next_slot
+      FROM seats_internal.ring
+     WHERE ring.since < clock_timestamp() - turn_ring.history_days * interval '1 day' / 7
+       FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    FOREACH parent IN ARRAY ARRAY['outbox_history', 'attempt', 'journal'] LOOP
+        EXECUTE format('TRUNCATE TABLE seats_internal.%I', parent || '_' || next_slot);
+    END LOOP;
+    UPDATE seats_internal.ring SET slot = next_slot, since = clock_timestamp();
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.turn_ring(integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.turn_ring(integer) IS
+    'empties the oldest partition of history, attempts and journal; called by the worker';

@@ -1,0 +1,67 @@
+-- Enqueueing calls and waiting for them. C functions that run as their caller, because the caller's
+-- name and rights are what counts; inside they act on our tables as the extension's owner. None has
+-- a SET clause: their statements name every schema, and a procedure with one could not commit.
+
+CREATE FUNCTION seats_internal.write_installation_file(uuid uuid) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'pg_seats_write_installation_file';
+REVOKE ALL ON FUNCTION seats_internal.write_installation_file(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.write_installation_file(uuid) IS
+    'writes the right to send into the secrets directory; for create_installation and adopt_database';
+
+CREATE FUNCTION seats.enqueue_call(
+    destination text,
+    method      text,
+    path        text,
+    parameters  jsonb DEFAULT '{}',
+    lane        text  DEFAULT NULL,
+    context     jsonb DEFAULT NULL,
+    verifier    text  DEFAULT NULL
+) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'pg_seats_enqueue_call';
+REVOKE ALL ON FUNCTION seats.enqueue_call(text, text, text, jsonb, text, jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.enqueue_call(text, text, text, jsonb, text, jsonb, text) IS
+    'enqueues a call of Stripe''s API in this transaction and returns its id: it is sent once, if the '
+    'transaction commits. Calls of one lane are made in order, calls without a lane in any. verifier '
+    'says how an unknown outcome is proven: ''object'' reads the path''s object (whose path is the '
+    'lane, unless one is given), ''list'' searches the list into which the call creates; without one '
+    'a person is asked. Granted with grant_call().';
+
+CREATE PROCEDURE seats.wait_for_call(
+    call              bigint,
+    timeout           interval DEFAULT '30 seconds',
+    INOUT state       text     DEFAULT NULL,
+    INOUT http_status integer  DEFAULT NULL,
+    INOUT reason      text     DEFAULT NULL
+)
+    LANGUAGE c
+    AS 'MODULE_PATHNAME', 'pg_seats_wait_for_call';
+REVOKE ALL ON PROCEDURE seats.wait_for_call(bigint, interval, text, integer, text) FROM PUBLIC;
+COMMENT ON PROCEDURE seats.wait_for_call(bigint, interval, text, integer, text) IS
+    'commits, then sleeps until the call is settled (done, refused, cancelled), stands (review, '
+    'awaiting) or the time is up; state says which. Holds no snapshot and no lock while it sleeps, so '
+    'it may not be called inside a transaction.';
+
+CREATE FUNCTION seats.await_call(
+    call            bigint,
+    timeout         interval DEFAULT '10 seconds',
+    OUT state       text,
+    OUT http_status integer,
+    OUT reason      text
+)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'pg_seats_await_call';
+REVOKE ALL ON FUNCTION seats.await_call(bigint, interval) FROM PUBLIC;
+COMMENT ON FUNCTION seats.await_call(bigint, interval) IS
+    'wait_for_call for drivers that cannot CALL, at most 30 seconds. It holds the snapshot of its '
+    'query while it waits, so vacuum removes nothing newer, and read locks on the outbox until the '
+    'transaction ends.';
+
+CREATE FUNCTION seats.call_answer(call bigint) RETURNS json
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'pg_seats_call_answer';
+REVOKE ALL ON FUNCTION seats.call_answer(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats.call_answer(bigint) IS
+    'Stripe''s answer to a settled call, client secrets removed; null if it is not settled, or its '
+    'answer was not JSON';

@@ -1,0 +1,225 @@
+-- What the operators' verbs have in common. Each wants a reason, takes the lane and then the row,
+-- looks at the state only then, and writes the journal. So each has its effect at most once, and one
+-- that comes too late says what has happened instead. The verbs themselves: 51 and 52.
+
+-- The partitions' key is (ring, id): naming all rings lets each partition be asked by its key.
+CREATE FUNCTION seats_internal.settled_call(call bigint) RETURNS seats_internal.outbox_history
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    settled seats_internal.outbox_history;
+BEGIN
+    SELECT h.* INTO settled
+      FROM seats_internal.outbox_history AS h
+     WHERE h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]) AND h.id = call;
+    RETURN settled;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.settled_call(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.settled_call(bigint) IS 'a call in the history, or null';
+
+CREATE FUNCTION seats_internal.raise_not_open(call bigint) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    settled seats_internal.outbox_history := seats_internal.settled_call(call);
+BEGIN
+    IF settled.id IS NULL THEN
+        RAISE EXCEPTION 'there is no call %', call
+            USING ERRCODE = 'PS120',
+                  HINT = 'seats.calls lists them; settled ones leave after pg_seats.history_days.';
+    END IF;
+    RAISE EXCEPTION 'call % is settled: %', call, settled.result
+        USING ERRCODE = 'PS401',
+              DETAIL = format('It was settled at %s by %s.', settled.settled_at,
+                              coalesce(settled.settled_by, 'the worker')),
+              HINT = format('SELECT seats.explain_call(%s) tells more.', call);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.raise_not_open(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.raise_not_open(bigint) IS
+    'the error for a call that is settled or does not exist';
+
+-- Lane first, then the row: the order that everybody keeps.
+CREATE FUNCTION seats_internal.lock_call(call bigint) RETURNS seats_internal.outbox
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    locked seats_internal.outbox;
+BEGIN
+    UPDATE seats_internal.lane
+       SET version = lane.version + 1
+      FROM seats_internal.outbox AS o
+     WHERE o.id = call AND lane.id = o.lane_id;
+    SELECT o.* INTO locked FROM seats_internal.outbox AS o WHERE o.id = call FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM seats_internal.raise_not_open(call);
+    END IF;
+    RETURN locked;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.lock_call(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.lock_call(bigint) IS
+    'locks the lane and the row of an open call, and gives the row as it is then';
+
+-- Which verb fits which state: the table of operators' verbs in one place.
+CREATE FUNCTION seats_internal.verb_for(state seats_internal.outbox_state, doubt boolean) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE
+    WHEN state = 'pending' AND NOT doubt
+        THEN 'It was not sent: seats.cancel_call takes it back, seats.retry offers it now.'
+    WHEN state IN ('pending', 'waiting')
+        THEN 'It is sent again under the same key: seats.retry does that now.'
+    WHEN state = 'sending'
+        THEN 'It is on the wire: its answer, or the end of its worker, decides.'
+    WHEN state = 'verifying'
+        THEN 'A read is to prove whether it was executed: seats.retry reads now.'
+    WHEN state = 'awaiting'
+        THEN 'It was executed and waits for its payment: seats.retry looks now.'
+    WHEN state = 'review'
+        THEN 'A person must decide: seats.resolve_review.'
+END;
+REVOKE ALL ON FUNCTION seats_internal.verb_for(seats_internal.outbox_state, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.verb_for(seats_internal.outbox_state, boolean) IS
+    'what a person can do about a call in this state';
+
+CREATE FUNCTION seats_internal.require_state(
+    call   seats_internal.outbox,
+    verb   text,
+    states seats_internal.outbox_state[]
+) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF call.state <> ALL (states) THEN
+        RAISE EXCEPTION '% does not fit call %, which is %', verb, call.id,
+            CASE call.state WHEN 'review' THEN 'in review' ELSE call.state::text END
+            USING ERRCODE = 'PS402', HINT = seats_internal.verb_for(call.state, call.doubt);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.require_state(
+    seats_internal.outbox, text, seats_internal.outbox_state[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.require_state(
+    seats_internal.outbox, text, seats_internal.outbox_state[]) IS
+    'an error unless the call is in one of these states';
+
+-- A row with another installation's stamp is that one's to send (design 11).
+CREATE FUNCTION seats_internal.is_foreign(call seats_internal.outbox) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN call.installation IS DISTINCT FROM
+           (SELECT i.uuid FROM seats_internal.installation AS i);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.is_foreign(seats_internal.outbox) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.is_foreign(seats_internal.outbox) IS
+    'true if another installation enqueued the call';
+
+CREATE FUNCTION seats_internal.require_own(call seats_internal.outbox) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF seats_internal.is_foreign(call) THEN
+        RAISE EXCEPTION 'call % belongs to another installation', call.id
+            USING ERRCODE = 'PS405',
+                  DETAIL = format('It was enqueued under %s.', coalesce(call.installation::text,
+                                                                        'no installation')),
+                  HINT = 'This database may not send it. If it takes over from the original, call '
+                         'seats.adopt_database(reason, replaces_original).';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.require_own(seats_internal.outbox) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.require_own(seats_internal.outbox) IS
+    'an error if another installation enqueued the call';
+
+-- What every verb does after its change: the reason is kept, what was said about the call is
+-- settled, and the worker looks at the lane again.
+CREATE FUNCTION seats_internal.finish_verb(
+    caller text,
+    call   seats_internal.outbox,
+    kind   text,
+    reason text,
+    detail jsonb
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.write_journal(finish_verb.kind, caller, call.id, call.lane_id,
+                                         finish_verb.reason, finish_verb.detail);
+    IF call.lane_id IS NOT NULL THEN
+        PERFORM seats_internal.reoffer_lane(call.lane_id);
+    END IF;
+    IF call.state = 'review' THEN
+        PERFORM seats_internal.resolve_review_alerts(caller, call);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.finish_verb(text, seats_internal.outbox, text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.finish_verb(text, seats_internal.outbox, text, text, jsonb) IS
+    'the end of every verb on a call: journal, alerts, and the lane is offered anew';
+
+-- Some alerts speak of several calls (a copy that was adopted, one mistake in many requests): they
+-- are resolved with the last of them.
+CREATE FUNCTION seats_internal.resolve_review_alerts(caller text, call seats_internal.outbox)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.alert
+       SET resolved_at = clock_timestamp(), resolution = format('decided by %I', caller)
+     WHERE alert.resolved_at IS NULL
+       AND (alert.fingerprint IN ('review:' || call.id, 'settling:' || call.id)
+            OR (alert.fingerprint = 'adopted_copy'
+                OR starts_with(alert.fingerprint, 'form:' || call.destination || ':'))
+               AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o
+                                WHERE o.state = 'review' AND o.id <> call.id
+                                  AND (o.reason = 'adopted_copy'
+                                       OR alert.fingerprint <> 'adopted_copy'
+                                          AND o.destination = call.destination)));
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.resolve_review_alerts(text, seats_internal.outbox) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.resolve_review_alerts(text, seats_internal.outbox) IS
+    'closes the alerts about a review that was decided';
+
+-- Moves a row to the history in one statement.
+CREATE FUNCTION seats_internal.settle_by_hand(
+    caller text,
+    call   bigint,
+    result text,
+    reason text
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    WITH gone AS (DELETE FROM seats_internal.outbox AS o WHERE o.id = call RETURNING o.*)
+    INSERT INTO seats_internal.outbox_history
+        (ring, id, lane_id, created_at, first_sent_at, settled_at, uuid, installation, result,
+         generation, attempts, clean, destination, method, path, body, enqueued_by, reason, error,
+         request_id, settled_by, context)
+    SELECT ring.slot, gone.id, gone.lane_id, gone.created_at, gone.first_sent_at, clock_timestamp(),
+           gone.uuid, gone.installation, settle_by_hand.result, gone.generation, gone.attempts,
+           false, gone.destination, gone.method, gone.path, gone.body, gone.enqueued_by,
+           settle_by_hand.reason, gone.last_error, gone.request_id, caller, gone.context
+      FROM gone CROSS JOIN seats_internal.ring;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.settle_by_hand(text, bigint, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.settle_by_hand(text, bigint, text, text) IS
+    'settles a call by a person''s word: done, refused or cancelled';

@@ -1,0 +1,200 @@
+-- The operators' verbs on calls: retry, resolve_review, cancel_call.
+
+CREATE FUNCTION seats_internal.retry(caller text, call bigint, reason text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    locked seats_internal.outbox;
+BEGIN
+    PERFORM seats_internal.require_reason(retry.reason);
+    locked := seats_internal.lock_call(call);
+    PERFORM seats_internal.require_state(locked, 'retry', '{pending,waiting,verifying,awaiting}');
+    PERFORM seats_internal.require_own(locked);
+    UPDATE seats_internal.outbox
+       SET due_at = NULL, eligible_xid = pg_current_xact_id()
+     WHERE outbox.id = locked.id;
+    PERFORM seats_internal.finish_verb(caller, locked, 'operator.retry', retry.reason,
+                                       jsonb_build_object('state', locked.state));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.retry(text, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.retry(text, bigint, text) IS 'behind seats.retry';
+
+CREATE FUNCTION seats.retry(call bigint, reason text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.retry(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.retry(bigint, text) IS
+    'does now what is planned for later: sends again under the same key, or reads; changes neither key nor order';
+
+-- Reviews. What may be decided depends on what can still be true:
+--   executed      a person has proof that Stripe did it: settled as done
+--   not_executed  a person has proof that Stripe did not: a new generation, with a key of its own
+--   same_key      unknown, but Stripe still knows the key: sent again, at worst a replay
+--   refuse        given up: settled as refused, which is the compensation
+
+CREATE FUNCTION seats_internal.key_lifetime() RETURNS interval
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN coalesce(current_setting('pg_seats.key_lifetime', true), '20h')::interval;
+REVOKE ALL ON FUNCTION seats_internal.key_lifetime() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.key_lifetime() IS
+    'the setting pg_seats.key_lifetime, its default where the library is not loaded';
+
+-- Reads no table, so that a view can ask it for somebody who may not read any.
+CREATE FUNCTION seats_internal.allowed_decisions(
+    reason        text,
+    first_sent_at timestamptz,
+    is_foreign    boolean
+) RETURNS text[]
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN array_remove(ARRAY[
+    'executed',
+    CASE WHEN NOT is_foreign THEN 'not_executed' END,
+    -- An adopted copy has an identity of its own, and with it another key than its original.
+    CASE WHEN NOT is_foreign AND reason IS DISTINCT FROM 'adopted_copy'
+              AND coalesce(first_sent_at > clock_timestamp() - seats_internal.key_lifetime(), true)
+         THEN 'same_key' END,
+    'refuse'], NULL);
+REVOKE ALL ON FUNCTION seats_internal.allowed_decisions(text, timestamptz, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.allowed_decisions(text, timestamptz, boolean) IS
+    'the decisions that resolve_review takes for a call in review';
+
+CREATE FUNCTION seats_internal.require_decision(call seats_internal.outbox, decision text)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    allowed text[] := seats_internal.allowed_decisions(call.reason, call.first_sent_at,
+                                                       seats_internal.is_foreign(call));
+BEGIN
+    IF decision = ANY (allowed) THEN
+        RETURN;
+    ELSIF decision IS NULL OR decision NOT IN ('executed', 'not_executed', 'same_key', 'refuse') THEN
+        RAISE EXCEPTION 'unknown decision'
+            USING ERRCODE = 'PS403',
+                  HINT = 'One of: ' || array_to_string(allowed, ', ') || '.';
+    ELSIF decision = 'not_executed' OR seats_internal.is_foreign(call) THEN
+        PERFORM seats_internal.require_own(call);
+    END IF;
+    RAISE EXCEPTION 'call % can no longer be sent under the same key', call.id
+        USING ERRCODE = 'PS404',
+              DETAIL = CASE call.reason WHEN 'adopted_copy'
+                       THEN 'It came with a copy that was adopted, which has keys of its own.'
+                       ELSE format('Its key was first used at %s, and a key is trusted for %s.',
+                                   call.first_sent_at, seats_internal.key_lifetime()) END,
+              HINT = 'Find out in Stripe''s Dashboard what happened, then decide: '
+                     || array_to_string(allowed, ', ') || '.';
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.require_decision(seats_internal.outbox, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.require_decision(seats_internal.outbox, text) IS
+    'an error unless the decision is one that this call in review allows';
+
+-- A new generation: nothing of the last one counts, and the destination's API version is taken anew.
+CREATE FUNCTION seats_internal.begin_new_generation(call bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.outbox AS o
+       SET state = 'pending', state_since = clock_timestamp(), generation = o.generation + 1,
+           tries = 0, verifications = 0, row_errors = 0, interrupted = 0, alone = false,
+           doubt = false, first_sent_at = NULL, last_sent_at = NULL, key_final_at = NULL,
+           marker = NULL, api_version = NULL, reason = NULL, due_at = NULL,
+           eligible_xid = pg_current_xact_id()
+     WHERE o.id = call;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.begin_new_generation(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.begin_new_generation(bigint) IS
+    'makes a call pending again, under a new key';
+
+CREATE FUNCTION seats_internal.send_same_key(call bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.outbox AS o
+       SET state = CASE WHEN o.first_sent_at IS NULL THEN 'pending' ELSE 'waiting' END
+                   ::seats_internal.outbox_state,
+           state_since = clock_timestamp(), row_errors = 0, interrupted = 0, alone = false,
+           verifications = 0, reason = NULL, due_at = NULL, eligible_xid = pg_current_xact_id()
+     WHERE o.id = call;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.send_same_key(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.send_same_key(bigint) IS 'makes a call wait for its next try, same key';
+
+CREATE FUNCTION seats_internal.resolve_review(caller text, call bigint, decision text, reason text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    locked seats_internal.outbox;
+BEGIN
+    PERFORM seats_internal.require_reason(resolve_review.reason);
+    locked := seats_internal.lock_call(call);
+    PERFORM seats_internal.require_state(locked, 'resolve_review', '{review}');
+    PERFORM seats_internal.require_decision(locked, decision);
+    CASE decision
+        WHEN 'executed' THEN
+            -- The next call's verification asks which call changed the object last.
+            UPDATE seats_internal.lane SET last_marker = locked.marker
+             WHERE lane.id = locked.lane_id AND locked.marker IS NOT NULL;
+            PERFORM seats_internal.settle_by_hand(caller, call, 'done', 'executed_by_operator');
+        WHEN 'refuse' THEN
+            PERFORM seats_internal.settle_by_hand(caller, call, 'refused', 'refused_by_operator');
+        WHEN 'not_executed' THEN
+            PERFORM seats_internal.begin_new_generation(call);
+        WHEN 'same_key' THEN
+            PERFORM seats_internal.send_same_key(call);
+    END CASE;
+    PERFORM seats_internal.finish_verb(
+        caller, locked, 'operator.resolve_review', resolve_review.reason,
+        jsonb_build_object('decision', decision, 'was', locked.reason,
+                           'generation', locked.generation));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.resolve_review(text, bigint, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.resolve_review(text, bigint, text, text) IS
+    'behind seats.resolve_review';
+
+CREATE FUNCTION seats.resolve_review(call bigint, decision text, reason text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.resolve_review(bigint, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.resolve_review(bigint, text, text) IS
+    'decides a call in review: executed (proof: done), not_executed (proof: send under a new key), same_key (send again while Stripe knows the key), refuse (give up: refused)';
+
+-- cancel_call
+
+CREATE FUNCTION seats_internal.cancel_call(caller text, call bigint, reason text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    locked seats_internal.outbox;
+BEGIN
+    PERFORM seats_internal.require_reason(cancel_call.reason);
+    locked := seats_internal.lock_call(call);
+    PERFORM seats_internal.require_state(locked, 'cancel_call', '{pending}');
+    IF locked.doubt THEN
+        RAISE EXCEPTION 'call % may have been executed', call
+            USING ERRCODE = 'PS402',
+                  HINT = seats_internal.verb_for(locked.state, locked.doubt);
+    END IF;
+    PERFORM seats_internal.settle_by_hand(caller, call, 'cancelled', 'cancelled_by_operator');
+    PERFORM seats_internal.finish_verb(caller, locked, 'operator.cancel', cancel_call.reason, '{}');
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.cancel_call(text, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.cancel_call(text, bigint, text) IS 'behind seats.cancel_call';
+
+CREATE FUNCTION seats.cancel_call(call bigint, reason text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.cancel_call(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.cancel_call(bigint, text) IS
+    'takes a call back that was never sent: settled as cancelled';

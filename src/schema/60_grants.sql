@@ -1,0 +1,231 @@
+-- Who may do what. PUBLIC may do nothing; roles are given exactly what their kind of user needs, by
+-- name. The grants are ordinary ones, so \dp, pg_dump and DROP OWNED know them.
+--
+--   application   waits for its calls and reads their answers; enqueueing is granted path by path
+--   monitor       sees every view, and may have calls explained
+--   operator      a monitor who also has the verbs
+
+CREATE FUNCTION seats_internal.routines_of(audience text) RETURNS SETOF oid
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH wanted (audience, schema, name) AS (VALUES
+        ('application', 'seats', 'wait_for_call'),
+        ('application', 'seats', 'await_call'),
+        ('application', 'seats', 'call_answer'),
+        ('call',        'seats', 'enqueue_call'),
+        ('monitor',     'seats', 'explain_call'),
+        -- A view's functions run with the rights of whoever asks the view.
+        ('monitor',     'seats_internal', 'worker_state'),
+        ('monitor',     'seats_internal', 'destination_state'),
+        ('monitor',     'seats_internal', 'allowed_decisions'),
+        ('monitor',     'seats_internal', 'key_lifetime'),
+        ('monitor',     'seats_internal', 'verb_for'),
+        ('operator',    'seats', 'retry'),
+        ('operator',    'seats', 'resolve_review'),
+        ('operator',    'seats', 'cancel_call'),
+        ('operator',    'seats', 'pause'),
+        ('operator',    'seats', 'resume'),
+        ('operator',    'seats', 'acknowledge'))
+    SELECT p.oid
+      FROM wanted AS w
+      JOIN pg_namespace AS n ON n.nspname = w.schema
+      JOIN pg_proc AS p ON p.pronamespace = n.oid AND p.proname = w.name
+     WHERE w.audience = routines_of.audience;
+END;
+REVOKE ALL ON FUNCTION seats_internal.routines_of(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.routines_of(text) IS
+    'what each kind of user may call, beyond what the kinds below it may';
+
+CREATE FUNCTION seats_internal.require_role(role text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
+        RAISE EXCEPTION 'there is no role %', coalesce(quote_ident(role), 'NULL')
+            USING ERRCODE = 'PS201',
+                  HINT = 'Give the role''s exact name; PUBLIC is no role, and gets nothing.';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.require_role(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.require_role(text) IS 'an error unless the role exists';
+
+CREATE FUNCTION seats_internal.grant_routines(audience text, role text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    routine regprocedure;
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA seats TO %I', role);
+    FOR routine IN SELECT * FROM seats_internal.routines_of(audience) LOOP
+        EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %I', routine, role);
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.grant_routines(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.grant_routines(text, text) IS 'EXECUTE for one kind of user';
+
+-- USAGE goes with the last privilege, so that a role of two kinds keeps what the other one needs.
+CREATE FUNCTION seats_internal.revoke_routines(audience text, role text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    routine regprocedure;
+BEGIN
+    FOR routine IN SELECT * FROM seats_internal.routines_of(audience) LOOP
+        EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM %I', routine, role);
+    END LOOP;
+    IF NOT EXISTS (
+        SELECT FROM pg_roles AS r,
+               (SELECT proacl FROM pg_proc WHERE pronamespace = 'seats'::regnamespace
+                UNION ALL
+                SELECT relacl FROM pg_class WHERE relnamespace = 'seats'::regnamespace) AS o (acl),
+               aclexplode(o.acl) AS a
+         WHERE r.rolname = role AND a.grantee = r.oid) THEN
+        EXECUTE format('REVOKE USAGE ON SCHEMA seats FROM %I', role);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.revoke_routines(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.revoke_routines(text, text) IS
+    'takes EXECUTE from one kind of user, and USAGE if nothing is left';
+
+CREATE FUNCTION seats_internal.grant_views(role text, give boolean) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    view_name regclass;
+BEGIN
+    FOR view_name IN
+        SELECT oid FROM pg_class WHERE relnamespace = 'seats'::regnamespace AND relkind = 'v'
+    LOOP
+        EXECUTE format(CASE WHEN give THEN 'GRANT SELECT ON %s TO %I'
+                            ELSE 'REVOKE SELECT ON %s FROM %I' END, view_name, role);
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.grant_views(text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.grant_views(text, boolean) IS
+    'SELECT on every view of schema seats';
+
+CREATE FUNCTION seats_internal.change_privileges(
+    caller   text,
+    verb     text,
+    audience text,
+    role     text,
+    give     boolean
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    one text;
+BEGIN
+    PERFORM seats_internal.require_superuser(caller, verb);
+    PERFORM seats_internal.require_role(change_privileges.role);
+    IF audience IN ('monitor', 'operator') THEN
+        PERFORM seats_internal.grant_views(change_privileges.role, give);
+    END IF;
+    FOREACH one IN ARRAY CASE audience WHEN 'operator' THEN ARRAY['operator', 'monitor']
+                                       ELSE ARRAY[audience] END LOOP
+        IF give THEN
+            PERFORM seats_internal.grant_routines(one, change_privileges.role);
+        ELSE
+            PERFORM seats_internal.revoke_routines(one, change_privileges.role);
+        END IF;
+    END LOOP;
+    PERFORM seats_internal.write_journal(
+        'privilege.' || CASE WHEN give THEN 'granted' ELSE 'revoked' END, caller, NULL, NULL, NULL,
+        jsonb_build_object('role', change_privileges.role, 'kind', audience));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.change_privileges(text, text, text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.change_privileges(text, text, text, text, boolean) IS
+    'grants or revokes what one kind of user needs';
+
+CREATE FUNCTION seats_internal.grant_application(caller text, role text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT seats_internal.change_privileges(caller, 'grant_application', 'application', role, true);
+END;
+REVOKE ALL ON FUNCTION seats_internal.grant_application(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.grant_application(text, text) IS 'behind seats.grant_application';
+
+CREATE FUNCTION seats_internal.revoke_application(caller text, role text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT seats_internal.change_privileges(caller, 'revoke_application', 'application', role, false);
+END;
+REVOKE ALL ON FUNCTION seats_internal.revoke_application(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.revoke_application(text, text) IS 'behind seats.revoke_application';
+
+CREATE FUNCTION seats_internal.grant_monitor(caller text, role text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT seats_internal.change_privileges(caller, 'grant_monitor', 'monitor', role, true);
+END;
+REVOKE ALL ON FUNCTION seats_internal.grant_monitor(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.grant_monitor(text, text) IS 'behind seats.grant_monitor';
+
+CREATE FUNCTION seats_internal.revoke_monitor(caller text, role text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT seats_internal.change_privileges(caller, 'revoke_monitor', 'monitor', role, false);
+END;
+REVOKE ALL ON FUNCTION seats_internal.revoke_monitor(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.revoke_monitor(text, text) IS 'behind seats.revoke_monitor';
+
+CREATE FUNCTION seats_internal.grant_operator(caller text, role text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT seats_internal.change_privileges(caller, 'grant_operator', 'operator', role, true);
+END;
+REVOKE ALL ON FUNCTION seats_internal.grant_operator(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.grant_operator(text, text) IS 'behind seats.grant_operator';
+
+CREATE FUNCTION seats_internal.revoke_operator(caller text, role text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT seats_internal.change_privileges(caller, 'revoke_operator', 'operator', role, false);
+END;
+REVOKE ALL ON FUNCTION seats_internal.revoke_operator(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.revoke_operator(text, text) IS 'behind seats.revoke_operator';
+
+CREATE FUNCTION seats.grant_application(role text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.grant_application(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.grant_application(text) IS
+    'lets a role wait for its calls and read their answers; enqueueing is granted by grant_call; superusers only';
+
+CREATE FUNCTION seats.revoke_application(role text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.revoke_application(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.revoke_application(text) IS 'takes back what grant_application gave';
+
+CREATE FUNCTION seats.grant_monitor(role text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.grant_monitor(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.grant_monitor(text) IS
+    'lets a role look at every view and have calls explained; superusers only';
+
+CREATE FUNCTION seats.revoke_monitor(role text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.revoke_monitor(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.revoke_monitor(text) IS 'takes back what grant_monitor gave';
+
+CREATE FUNCTION seats.grant_operator(role text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.grant_operator(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.grant_operator(text) IS
+    'lets a role do all that a monitor may, and use the verbs on calls, destinations and alerts; superusers only';
+
+CREATE FUNCTION seats.revoke_operator(role text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.revoke_operator(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.revoke_operator(text) IS
+    'takes back what grant_operator gave; a role that is to stay a monitor is granted that again';

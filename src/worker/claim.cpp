@@ -1,0 +1,234 @@
+#include "worker/claim.hpp"
+
+#include <algorithm>
+
+#include "core/identity.hpp"
+#include "worker/ready.hpp"
+
+#include "pg/log.hpp"
+#include "pg/settings.hpp"
+#include "pg/sql.hpp"
+#include "worker/debug_point.hpp"
+#include "worker/row_errors.hpp"
+
+namespace pg_seats::worker {
+namespace {
+
+using pg::Rows;
+using pg::Statement;
+
+#define CALL_COLUMNS                                                                             \
+    "o.id, o.lane_id, o.destination, o.uuid::text, o.installation::text, o.method, o.path, "     \
+    "o.body, o.verifier, o.marker, o.api_version, o.enqueued_by, o.generation, o.tries, "        \
+    "o.attempts, o.verifications, o.interrupted, o.row_errors, o.doubt, o.alone, o.created_at, " \
+    "o.first_sent_at, o.last_sent_at, o.key_final_at, o.state::text, "                           \
+    "(SELECT lane.last_marker FROM seats_internal.lane WHERE lane.id = o.lane_id)"
+
+// A key is trusted for a time only: past it a call in doubt is not sent again but verified.
+#define KEY_IS_TOO_OLD \
+    "(o.doubt AND o.first_sent_at < pg_catalog.clock_timestamp() - $3 * interval '1 second')"
+
+// Whoever holds a row (an operator's verb) is not waited for: SKIP LOCKED, and a second look later.
+// The attempt is counted here, before the request is made, so that no row can end one worker after
+// the other without being noticed.
+Statement freeze_statement{
+    "WITH free AS MATERIALIZED ("
+    "  SELECT o.id FROM seats_internal.outbox AS o"
+    "   WHERE o.id = ANY ($1) AND o.installation = $2::uuid"
+    "     AND o.state IN ('pending', 'waiting')"
+    "     AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"
+    "     AND NOT " KEY_IS_TOO_OLD
+    "     FOR UPDATE SKIP LOCKED)"
+    "UPDATE seats_internal.outbox AS o"
+    "   SET state = 'sending', state_since = pg_catalog.clock_timestamp(), due_at = NULL,"
+    "       first_sent_at = coalesce(o.first_sent_at, pg_catalog.clock_timestamp()),"
+    "       last_sent_at = pg_catalog.clock_timestamp(),"
+    "       tries = o.tries + 1, attempts = o.attempts + 1, alone = $4,"
+    "       marker = CASE WHEN o.verifier IS NOT NULL"
+    "                     THEN o.uuid::text || '-' || o.uuid::text || '-' || o.generation END,"
+    "       api_version = coalesce(o.api_version, destination.api_version)"
+    "  FROM free JOIN seats_internal.destination ON true"
+    " WHERE o.id = free.id AND destination.name = o.destination"
+    " RETURNING " CALL_COLUMNS};
+
+Statement take_for_verification_statement{
+    "WITH free AS MATERIALIZED ("
+    "  SELECT o.id FROM seats_internal.outbox AS o"
+    "   WHERE o.id = ANY ($1) AND o.installation = $2::uuid"
+    "     AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"
+    "     AND (o.state IN ('verifying', 'awaiting')"
+    "          OR o.state = 'waiting' AND " KEY_IS_TOO_OLD
+    ")"
+    "     FOR UPDATE SKIP LOCKED)"
+    "UPDATE seats_internal.outbox AS o"
+    "   SET state = CASE o.state WHEN 'awaiting' THEN o.state ELSE 'verifying' END,"
+    "       due_at = NULL, verifications = o.verifications + 1, alone = $4,"
+    "       api_version = coalesce(o.api_version, destination.api_version)"
+    "  FROM free JOIN seats_internal.destination ON true"
+    " WHERE o.id = free.id AND destination.name = o.destination"
+    " RETURNING " CALL_COLUMNS};
+
+// Of those that neither statement took: which are still to be taken? The others were settled,
+// cancelled, or stand in review, and whoever changes that makes them arrive again.
+Statement still_open_statement{
+    "SELECT o.id FROM seats_internal.outbox AS o"
+    " WHERE o.id = ANY ($1) AND o.installation = $2::uuid"
+    "   AND o.state IN ('pending', 'waiting', 'verifying', 'awaiting')"
+    "   AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"};
+
+Call read_call(const Rows& rows, std::size_t row) {
+    Call call;
+    call.id = rows.bigint(row, 1);
+    call.lane_id = rows.bigint(row, 2);
+    call.uuid = rows.string(row, 4);
+    call.installation = rows.string(row, 5);
+    call.method = rows.string(row, 6);
+    call.path = rows.string(row, 7);
+    call.body = rows.string(row, 8);
+    call.verifier = rows.string(row, 9);
+    call.marker = rows.string(row, 10);
+    call.api_version = rows.string(row, 11);
+    call.enqueued_by = rows.string(row, 12);
+    call.generation = rows.integer(row, 13);
+    call.tries = rows.integer(row, 14);
+    call.attempts = rows.integer(row, 15);
+    call.verifications = rows.integer(row, 16);
+    call.interrupted = rows.smallint(row, 17);
+    call.row_errors = rows.smallint(row, 18);
+    call.doubt = rows.boolean(row, 19);
+    call.alone = rows.boolean(row, 20);
+    call.created_at = rows.timestamp(row, 21);
+    call.first_sent_at = rows.timestamp(row, 22);
+    call.last_sent_at = rows.timestamp(row, 23);
+    call.key_final_at = rows.timestamp(row, 24);
+    call.state = rows.string(row, 25);
+    call.last_lane_marker = rows.string(row, 26);
+    return call;
+}
+
+Purpose purpose_of(const Call& call) {
+    if (call.state == "sending") {
+        return Purpose::send;
+    }
+    if (call.verifier == "object") {
+        return Purpose::read_object;
+    }
+    return call.verifier == "list" ? Purpose::search_list : Purpose::search_events;
+}
+
+void take(Engine& engine, Statement& statement, const std::vector<std::int64_t>& ids, bool alone,
+          std::vector<Flight>& flights) {
+    const Rows rows = statement.run({pg::bigints(ids), pg::text(engine.installation),
+                                     pg::integer(pg::settings.key_lifetime_s), pg::boolean(alone)});
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        Flight flight;
+        flight.destination = engine.find_destination(rows.bytes(row, 3));
+        flight.call = read_call(rows, row);
+        flight.purpose = purpose_of(flight.call);
+        flights.push_back(std::move(flight));
+    }
+}
+
+std::vector<std::int64_t> without(const std::vector<std::int64_t>& ids,
+                                  const std::vector<Flight>& taken) {
+    std::vector<std::int64_t> left;
+    for (const std::int64_t id : ids) {
+        if (std::ranges::none_of(taken, [id](const Flight& flight) { return flight.call.id == id; })) {
+            left.push_back(id);
+        }
+    }
+    return left;
+}
+
+// What is in `candidates` but was not taken is looked at again later, or forgotten.
+void sort_out_the_rest(Engine& engine, const std::vector<Candidate>& candidates,
+                       const std::vector<std::int64_t>& not_taken) {
+    const Rows rows =
+        still_open_statement.run({pg::bigints(not_taken), pg::text(engine.installation)});
+    std::vector<std::int64_t> open;
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        open.push_back(rows.bigint(row, 1));
+    }
+    for (const Candidate& candidate : candidates) {
+        if (std::ranges::find(not_taken, candidate.id) == not_taken.end()) {
+            continue;
+        }
+        candidate.destination->bucket.give_back();
+        if (std::ranges::find(open, candidate.id) != open.end()) {
+            look_again(engine, candidate);
+        } else if (candidate.lane_id != 0) {
+            release_lane(engine, *candidate.destination, candidate.lane_id, std::nullopt);
+        }
+    }
+}
+
+// Suspects go one at a time, and nothing else is on the wire then: if the worker ends again, we know
+// who it was.
+std::vector<Candidate> choose(Engine& engine, bool& alone) {
+    alone = false;
+    if (!engine.suspects.empty()) {
+        if (!engine.flights.empty() || !engine.answered.empty()) {
+            return {};
+        }
+        const auto ready = std::ranges::find_if(engine.suspects, [](const Candidate& candidate) {
+            return candidate.destination->takes_calls();
+        });
+        if (ready != engine.suspects.end()) {
+            alone = true;
+            const Candidate candidate = *ready;
+            engine.suspects.erase(ready);
+            return {candidate};
+        }
+    }
+    int room = std::min<int>(
+        pg::settings.max_in_flight - static_cast<int>(engine.flights.size() + engine.answered.size()),
+        most_rows_per_claim);
+    if (engine.claims_one_by_one > 0) {
+        --engine.claims_one_by_one;
+        room = std::min(room, 1);
+    }
+    return room > 0 ? choose_candidates(engine, room) : std::vector<Candidate>{};
+}
+
+}  // namespace
+
+std::vector<Flight> claim(Engine& engine) {
+    std::vector<Flight> flights;
+    std::vector<Candidate> candidates;
+    bool alone = false;
+    const auto failure = engine.transaction([&] {
+        find_ready(engine);
+        candidates = choose(engine, alone);
+        if (candidates.empty()) {
+            return;
+        }
+        std::vector<std::int64_t> ids;
+        ids.reserve(candidates.size());
+        for (const Candidate& candidate : candidates) {
+            ids.push_back(candidate.id);
+        }
+        flights.reserve(ids.size());
+        take(engine, freeze_statement, ids, alone, flights);
+        if (flights.size() < ids.size()) {
+            ids = without(ids, flights);
+            take(engine, take_for_verification_statement, ids, alone, flights);
+            ids = without(ids, flights);
+            if (!ids.empty()) {
+                sort_out_the_rest(engine, candidates, ids);
+            }
+        }
+        stand_at("before_freeze_commit");
+    });
+    count(engine.slot.counters.claims);
+    if (failure) {
+        // Nothing was frozen. What was looked at on the way is found again: arrivals by another look
+        // at the table (the snapshot may have moved on in memory), candidates by a second look.
+        claim_failed(engine, *failure, candidates);
+        return {};
+    }
+    engine.alone_on_the_wire = alone && !flights.empty();
+    count(engine.slot.counters.frozen, flights.size());
+    return flights;
+}
+
+}  // namespace pg_seats::worker

@@ -1,0 +1,52 @@
+#include "worker/debug_point.hpp"
+
+#include "pg/settings.hpp"
+#include "pg/shared_state.hpp"
+#include "worker/wait.hpp"
+
+namespace pg_seats::worker {
+namespace {
+
+bool is_asked_for(const char* point) {
+    const char* const asked = pg::settings.debug_point;
+    return asked != nullptr && *asked != '\0' && strcmp(asked, point) == 0;
+}
+
+// Only a process that has a slot shows where it stands.
+void show(const char* point) {
+    pg::SharedState* const shared = pg::shared_state();
+    if (shared == nullptr) {
+        return;
+    }
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    pg::WorkerSlot* const slot = pg::find_worker(*shared, MyDatabaseId);
+    if (slot != nullptr && slot->pid == MyProcPid) {
+        strlcpy(slot->debug_point, point, sizeof slot->debug_point);
+    }
+    LWLockRelease(shared->lock);
+    ConditionVariableBroadcast(&shared->worker_changed);
+}
+
+}  // namespace
+
+void stand_at(const char* point) {
+    if (!is_asked_for(point)) {
+        return;
+    }
+    show(point);
+    // A cancel ends the standing, too: the exception would otherwise leave the point shown for
+    // ever.
+    try {
+        while (is_asked_for(point)) {
+            wait_on_latch(1'000);
+        }
+    } catch (...) {
+        show("");
+        throw;
+    }
+    show("");
+    // The latch may have been set for something else meanwhile.
+    SetLatch(MyLatch);
+}
+
+}  // namespace pg_seats::worker

@@ -1,0 +1,229 @@
+#include "worker/decision.hpp"
+
+#include "core/answer.hpp"
+#include "core/identity.hpp"
+#include "worker/halting.hpp"
+
+#include "pg/log.hpp"
+#include "pg/settings.hpp"
+
+namespace pg_seats::worker {
+namespace {
+
+using core::Duration;
+using core::Verdict;
+
+// After so many tries in doubt a read is the better way to learn what happened.
+constexpr int tries_before_verifying = 4;
+
+bool older_than(TimestampTz moment, int seconds) {
+    return moment != 0 && pg::now() - moment > static_cast<TimestampTz>(seconds) * USECS_PER_SEC;
+}
+
+// May have been executed: the same key a few times, then proof by a read.
+Decision in_doubt(Engine& engine, const Flight& flight, const core::Judgement& judgement) {
+    const Call& call = flight.call;
+    Decision decision = keep(flight, "waiting");
+    decision.doubt = true;
+    decision.reason = judgement.reason;
+    if (judgement.key_is_final) {
+        // Stripe will never say anything else under this key. Seen twice, some time apart, because
+        // the first request may still have been running behind the first replay.
+        if (call.key_final_at == 0) {
+            decision.key_final_at = pg::now();
+            decision.due_in = std::chrono::seconds{pg::settings.final_answer_gap_s};
+            return decision;
+        }
+        if (older_than(call.key_final_at, pg::settings.final_answer_gap_s)) {
+            decision.state = "verifying";
+            decision.due_in = Duration{0};
+            return decision;
+        }
+    }
+    const bool verify = call.tries >= tries_before_verifying ||
+                        older_than(call.first_sent_at, pg::settings.verify_after_silence_s) ||
+                        older_than(call.first_sent_at, pg::settings.key_lifetime_s);
+    if (verify) {
+        decision.state = "verifying";
+        decision.due_in = Duration{0};
+    } else {
+        decision.due_in = backoff(engine, call, judgement);
+    }
+    return decision;
+}
+
+// Provably not executed now.
+Decision try_again(Engine& engine, const Flight& flight, const core::Judgement& judgement) {
+    const Call& call = flight.call;
+    Decision decision = keep(flight, "waiting");
+    decision.reason = judgement.reason;
+    decision.doubt = judgement.doubt_after;
+    decision.due_in = backoff(engine, call, judgement);
+    if (!flight.response.sent) {
+        decision.tries = call.tries - 1;
+        if (decision.tries <= 0 && !call.doubt) {
+            // No byte was ever sent under this key: thawed, as if it had not been claimed.
+            decision.state = "pending";
+            decision.forget_first_sent = true;
+            decision.tries = 0;
+        }
+    }
+    return decision;
+}
+
+// Our own mistake or configuration: no attempt is spent, and the row keeps its place.
+Decision hold(const Flight& flight, const core::Judgement& judgement) {
+    Decision decision = keep(flight, "waiting");
+    decision.reason = judgement.reason;
+    decision.doubt = judgement.doubt_after;
+    decision.tries = flight.call.tries - 1;
+    decision.attempts = flight.call.attempts - 1;
+    return decision;
+}
+
+Decision halted(Engine& engine, Flight& flight, const core::Judgement& judgement) {
+    Destination& destination = *flight.destination;
+    if (judgement.halt_scope == core::HaltScope::destination) {
+        halt(engine, destination, judgement.reason, judgement.message, NeedsPerson::no);
+        return hold(flight, judgement);
+    }
+    if (judgement.needs_read) {
+        flight.first_answer = judgement;
+        flight.first_status = flight.response.status;
+        flight.first_request_id = flight.response.headers.request_id;
+        flight.purpose = Purpose::read_missing;
+        Decision decision;
+        decision.kind = Decision::Kind::follow_up;
+        return decision;
+    }
+    if (is_everywhere(engine, destination, flight.call, judgement.fingerprint, true,
+                      judgement.message)) {
+        return hold(flight, judgement);
+    }
+    Decision decision = to_review(flight, judgement.reason,
+                                  "Stripe did not accept the form of the request: " + judgement.message);
+    decision.doubt = judgement.doubt_after;
+    decision.alert->fingerprint = "form:" + destination.name + ":" + judgement.fingerprint;
+    return decision;
+}
+
+Decision refused(Engine& engine, Flight& flight, const core::Judgement& judgement) {
+    if (!judgement.is_card_refusal &&
+        is_everywhere(engine, *flight.destination, flight.call, judgement.fingerprint, false,
+                      judgement.message)) {
+        return hold(flight, judgement);
+    }
+    Decision decision = finish(flight, "refused", judgement.reason);
+    decision.journal_kind = "call.refused";
+    return decision;
+}
+
+Decision done(const Flight& flight) {
+    Decision decision =
+        finish(flight, "done", flight.response.headers.replayed ? "replayed" : std::string_view{});
+    decision.proves_marker = !flight.call.marker.empty();
+    return decision;
+}
+
+// Executed, but Stripe waits for a payment. Only a call that names its object can be followed; for
+// any other the pending update is part of an answer that means what its caller makes of it.
+Decision awaiting(const Flight& flight) {
+    if (flight.call.verifier != "object") {
+        return done(flight);
+    }
+    Decision decision = keep(flight, "awaiting");
+    decision.reason = "awaiting_payment";
+    decision.due_in = std::chrono::minutes{1};
+    decision.journal_kind = "call.awaiting_payment";
+    return decision;
+}
+
+}  // namespace
+
+Duration backoff(Engine& engine, const Call& call, const core::Judgement& judgement) {
+    const core::Backoff rules{Duration{pg::settings.retry_delay_ms},
+                              Duration{pg::settings.retry_delay_limit_ms}};
+    return rules.delay(std::max(call.tries, 1), engine.random_share(), judgement.retry_after);
+}
+
+Decision keep(const Flight& flight, std::string_view state) {
+    Decision decision;
+    decision.kind = Decision::Kind::change;
+    decision.state = state;
+    decision.doubt = flight.call.doubt;
+    decision.tries = flight.call.tries;
+    decision.attempts = flight.call.attempts;
+    decision.generation = flight.call.generation;
+    decision.verifications = flight.call.verifications;
+    decision.key_final_at = flight.call.key_final_at;
+    return decision;
+}
+
+Decision finish(const Flight& flight, std::string_view result, std::string_view reason) {
+    Decision decision;
+    decision.kind = Decision::Kind::finish;
+    decision.result = result;
+    decision.reason = reason;
+    decision.generation = flight.call.generation;
+    decision.attempts = flight.call.attempts;
+    decision.answer = core::strip_client_secrets(flight.response.body);
+    decision.clean = flight.purpose == Purpose::send && flight.call.attempts == 1;
+    return decision;
+}
+
+Decision to_review(const Flight& flight, std::string_view reason, std::string_view what_happened) {
+    Decision decision = keep(flight, "review");
+    decision.reason = reason;
+    decision.journal_kind = "call.review";
+    decision.alert = Alert{
+        "review:" + std::to_string(flight.call.id), "critical", "review",
+        flight.call.method + " " + flight.call.path + " (call " + std::to_string(flight.call.id) +
+            ") needs a person: " + std::string(what_happened),
+        "SELECT seats.explain_call(" + std::to_string(flight.call.id) +
+            ") tells more; seats.resolve_review settles it."};
+    return decision;
+}
+
+Decision decide_sent(Engine& engine, Flight& flight) {
+    const Call& call = flight.call;
+    const core::Judgement judgement = core::judge({.mutation = call.is_mutation(),
+                                                   .deletion = call.method == "DELETE",
+                                                   .doubt_before = call.doubt,
+                                                   .expect_stripe = flight.destination->is_stripe(),
+                                                   .livemode = flight.destination->livemode,
+                                                   .response = flight.response});
+    note_health(engine, flight, judgement);
+    Decision decision;
+    switch (judgement.verdict) {
+        case Verdict::done:
+            decision = done(flight);
+            count(engine.slot.counters.done);
+            break;
+        case Verdict::awaiting:
+            decision = awaiting(flight);
+            break;
+        case Verdict::refused:
+            decision = refused(engine, flight, judgement);
+            count(engine.slot.counters.refused);
+            break;
+        case Verdict::again:
+            decision = try_again(engine, flight, judgement);
+            count(engine.slot.counters.again);
+            break;
+        case Verdict::unknown:
+            decision = in_doubt(engine, flight, judgement);
+            count(engine.slot.counters.unknown);
+            break;
+        case Verdict::halted:
+            decision = halted(engine, flight, judgement);
+            count(engine.slot.counters.halted);
+            break;
+    }
+    decision.verdict = core::to_string(judgement.verdict);
+    if (decision.error.empty()) {
+        decision.error = judgement.message;
+    }
+    return decision;
+}
+
+}  // namespace pg_seats::worker

@@ -1,0 +1,53 @@
+// From an answer to what is to be written: data flows one way, and nothing here touches the
+// database. settle.cpp stores what is decided here.
+#pragma once
+
+#include "worker/engine.hpp"
+
+namespace pg_seats::worker {
+
+struct Alert {
+    std::string fingerprint, severity, kind, summary, hint;
+};
+
+struct Decision {
+    enum class Kind : std::uint8_t {
+        finish,     // leaves the outbox for history: result done or refused
+        change,     // stays, in `state`
+        follow_up,  // nothing yet: a read was asked for first (Flight::purpose has changed)
+    };
+    Kind kind = Kind::change;
+
+    std::string_view result;  // finish: done, refused
+    std::string_view state;   // change: pending, waiting, verifying, awaiting, review
+    std::optional<core::Duration> due_in;
+    bool doubt = false;
+    bool forget_first_sent = false;  // thawed, or a new generation: nothing was sent under this key
+    int tries = 0;
+    int attempts = 0;
+    int generation = 1;
+    int verifications = 0;
+    TimestampTz key_final_at = 0;
+
+    std::string reason, error;
+    std::string_view verdict;
+    bool clean = false;          // finish: by the only attempt, so it needs no attempt row
+    bool proves_marker = false;  // our marker is on the object now
+    std::string answer;
+    std::optional<Alert> alert;
+    std::string_view journal_kind;  // empty: no entry
+};
+
+// A call's answer (Purpose::send).
+Decision decide_sent(Engine& engine, Flight& flight);
+
+// A verification's answer, or that of the read after a plain 404.
+Decision decide_read(Engine& engine, Flight& flight);
+
+// Shared by both.
+Decision keep(const Flight& flight, std::string_view state);
+Decision to_review(const Flight& flight, std::string_view reason, std::string_view what_happened);
+Decision finish(const Flight& flight, std::string_view result, std::string_view reason);
+core::Duration backoff(Engine& engine, const Call& call, const core::Judgement& judgement);
+
+}  // namespace pg_seats::worker

@@ -1,0 +1,74 @@
+// A destination as the worker sees it: its key, whether it was proven to be the right one, its pace,
+// and what is ready to go there.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <unordered_map>
+
+#include "core/pace.hpp"
+#include "worker/call.hpp"
+
+#include "pg/secrets.hpp"
+
+namespace pg_seats::worker {
+
+using core::TimePoint;
+
+struct Destination {
+    explicit Destination(TimePoint now) : bucket(1, now), breaker(core::Breaker::Rules{}) {}
+
+    // From the table.
+    std::string name, kind, base_url, secret_name, account, api_version, probe_path;
+    std::optional<bool> livemode;
+    double requests_per_second = 1;
+    bool paused = false;
+    bool halted = false;
+    bool halted_needs_person = false;
+    bool halt_is_stored = true;  // the table knows
+    std::string halt_reason, halt_message, halt_fingerprint;
+    std::vector<std::int64_t> take_back;  // in review for what turned out to be everywhere
+
+    // The key, and whether a read with it has shown the account and mode that we expect.
+    pg::Secret key;
+    pg::SecretStamp key_stamp;
+    std::string key_problem;  // why there is no key; empty if there is one
+    bool proven = false;
+    std::string account_to_pin;  // learned by a probe, not yet in the table
+
+    core::TokenBucket bucket;
+    core::Breaker breaker;
+
+    bool probe_out = false;
+    TimePoint probe_at{};
+    core::Duration probe_pause{0};
+
+    int in_flight = 0;
+
+    // Ready to be claimed: rows without a lane, and lanes whose first row has to be looked at.
+    std::deque<std::int64_t> ready_rows;
+    std::deque<std::int64_t> ready_lanes;
+    // Where reading the table has to begin to find what did not fit; nullopt: nothing was missed.
+    std::optional<std::int64_t> missed_above;
+
+    // The same refusal in several lanes within a minute is our mistake, not theirs (design 5).
+    struct Refusal {
+        std::string fingerprint;
+        std::int64_t lane_or_call;
+        std::int64_t call_id;
+        bool in_review;
+        TimePoint at;
+    };
+    std::deque<Refusal> refusals;
+
+    [[nodiscard]] bool is_stripe() const { return kind == "stripe"; }
+    [[nodiscard]] bool takes_calls() const {
+        return !paused && !halted && proven && breaker.lets_pass();
+    }
+    [[nodiscard]] std::size_t ready() const { return ready_rows.size() + ready_lanes.size(); }
+};
+
+// By name; a map, because the flights point at its elements.
+using Destinations = std::map<std::string, Destination, std::less<>>;
+
+}  // namespace pg_seats::worker

@@ -1,0 +1,379 @@
+#include "worker/destinations.hpp"
+
+#include <algorithm>
+
+#include "core/answer.hpp"
+#include "core/identity.hpp"
+#include "worker/halting.hpp"
+
+#include "pg/installation_file.hpp"
+#include "pg/log.hpp"
+#include "pg/sql.hpp"
+#include "worker/life.hpp"
+
+namespace pg_seats::worker {
+namespace {
+
+using core::Duration;
+using pg::Statement;
+
+constexpr Duration first_probe_pause{1'000};
+constexpr Duration longest_probe_pause{60'000};
+
+Statement installation_statement{"SELECT i.uuid::text FROM seats_internal.installation AS i"};
+
+Statement destinations_statement{
+    "SELECT d.name, d.kind, d.base_url, d.secret, d.account, d.livemode, d.api_version,"
+    "       d.requests_per_second, d.probe_path, d.paused_at IS NOT NULL, d.halted_at IS NOT NULL,"
+    "       d.halted_needs_person, d.halted_reason"
+    "  FROM seats_internal.destination AS d"};
+
+Statement halt_statement{
+    "UPDATE seats_internal.destination"
+    "   SET halted_at = pg_catalog.clock_timestamp(), halted_reason = $2, halted_message = $3,"
+    "       halted_needs_person = $4"
+    " WHERE name = $1"};
+
+Statement resume_statement{
+    "UPDATE seats_internal.destination"
+    "   SET halted_at = NULL, halted_reason = NULL, halted_message = NULL,"
+    "       halted_needs_person = false"
+    " WHERE name = $1"};
+
+Statement pin_statement{
+    "UPDATE seats_internal.destination SET account = $2 WHERE name = $1 AND account IS NULL"};
+
+Statement take_back_statement{
+    "UPDATE seats_internal.outbox AS o"
+    "   SET state = 'waiting', due_at = NULL, eligible_xid = pg_catalog.pg_current_xact_id(),"
+    "       tries = greatest(o.tries - 1, 0)"
+    " WHERE o.id = ANY ($1) AND o.state = 'review'"};
+
+Statement resolve_form_alerts_statement{
+    "SELECT seats_internal.resolve_alert(a.fingerprint, 'the destination is halted for it')"
+    "  FROM seats_internal.alert AS a"
+    " WHERE a.resolved_at IS NULL AND (a.fingerprint = 'form:' || $1 || ':' || $2"
+    "    OR a.call_id = ANY ($3) AND a.kind = 'review')"};
+
+Statement alert_statement{
+    "SELECT seats_internal.raise_alert($1, $2, $3, $4, hint => $5, destination => $6)"};
+Statement resolve_alert_statement{"SELECT seats_internal.resolve_alert($1, $2)"};
+Statement journal_statement{
+    "SELECT seats_internal.write_journal($1, 'pg_seats', NULL, NULL, $2,"
+    "    pg_catalog.jsonb_build_object('destination', $3::text))"};
+
+void load_key(Engine& engine, Destination& destination) {
+    destination.proven = false;
+    destination.key = pg::Secret{};
+    destination.key_problem.clear();
+    destination.probe_at = steady_now();
+    destination.probe_pause = first_probe_pause;
+    engine.client.forget_connections();
+    if (!destination.is_stripe()) {
+        destination.proven = true;
+        return;
+    }
+    pg::SecretReading reading = pg::read_secret(destination.secret_name);
+    destination.key_stamp = reading.stamp;
+    if (!reading.ok()) {
+        destination.key_problem = reading.refusal.reason;
+        halt(engine, destination, "no_key", reading.refusal.reason, NeedsPerson::no);
+        return;
+    }
+    const core::KeyMode mode = core::key_mode(reading.secret.reveal());
+    const bool live = destination.livemode.value_or(false);
+    if (destination.livemode && (mode == core::KeyMode::other ||
+                                 (mode == core::KeyMode::live) != live)) {
+        destination.key_problem = std::string("the key in file ") + destination.secret_name +
+                                  " is not a " + (live ? "live" : "test") + " mode key";
+        halt(engine, destination, "key_of_other_mode", destination.key_problem, NeedsPerson::no);
+        return;
+    }
+    destination.key = std::move(reading.secret);
+}
+
+void read_destination(Engine& engine, const pg::Rows& rows, std::size_t row) {
+    const std::string name = rows.string(row, 1);
+    const TimePoint now = steady_now();
+    const auto [entry, is_new] = engine.destinations.try_emplace(name, now);
+    Destination& destination = entry->second;
+    const std::string base_url = rows.string(row, 3), secret = rows.string(row, 4),
+                      account = rows.string(row, 5);
+    std::optional<bool> livemode;
+    if (!rows.is_null(row, 6)) {
+        livemode = rows.boolean(row, 6);
+    }
+    const bool changed = is_new || base_url != destination.base_url ||
+                         secret != destination.secret_name || livemode != destination.livemode ||
+                         (account != destination.account && !destination.account.empty());
+    destination.name = name;
+    destination.kind = rows.string(row, 2);
+    destination.base_url = base_url;
+    destination.secret_name = secret;
+    destination.account = account;
+    destination.livemode = livemode;
+    destination.api_version = rows.string(row, 7);
+    destination.requests_per_second = rows.number(row, 8);
+    destination.bucket.set_rate(destination.requests_per_second);
+    destination.probe_path = rows.string(row, 9);
+    destination.paused = rows.boolean(row, 10);
+    if (destination.halt_is_stored) {
+        const bool was_halted = destination.halted;
+        destination.halted = rows.boolean(row, 11);
+        destination.halted_needs_person = rows.boolean(row, 12);
+        destination.halt_reason = rows.string(row, 13);
+        if (was_halted && !destination.halted) {
+            // A person said so: prove the key anew, and forget what led to it.
+            destination.refusals.clear();
+            destination.halt_fingerprint.clear();
+            destination.proven = destination.proven && destination.is_stripe();
+        }
+    }
+    if (is_new) {
+        destination.missed_above = 0;
+    }
+    if (changed) {
+        load_key(engine, destination);
+    }
+}
+
+void set_fence(Engine& engine, std::string reason) {
+    if (reason == engine.fence) {
+        return;
+    }
+    engine.fence = std::move(reason);
+    set_trouble(engine.fence);
+    const bool fenced = !engine.fence.empty();
+    engine.slot.state = fenced ? pg::WorkerState::fenced : pg::WorkerState::running;
+    if (!fenced) {
+        pg::log_line("this database may send");
+        return;
+    }
+    if (engine.installation.empty()) {
+        pg::log_line("waiting for seats.create_installation()");
+        return;
+    }
+    pg::log_warning("nothing is sent from this database: " + engine.fence,
+                    "seats.create_installation() sets a new database up; "
+                    "seats.adopt_database(reason, replaces_original) gives a copy the right to send.");
+}
+
+void check_fence(Engine& engine) {
+    const pg::InstallationFile file = pg::read_installation_file(MyDatabaseId);
+    engine.installation_stamp = file.stamp;
+    if (engine.installation.empty()) {
+        set_fence(engine, "it has no installation yet");
+    } else if (!file.ok()) {
+        set_fence(engine, file.refusal.reason);
+    } else if (file.uuid != engine.installation) {
+        set_fence(engine, "it is a copy: the secrets directory names another installation");
+    } else {
+        set_fence(engine, {});
+    }
+}
+
+void resume(Destination& destination) {
+    destination.halted = false;
+    destination.halt_is_stored = false;
+    destination.halt_reason.clear();
+    destination.probe_pause = first_probe_pause;
+    pg::log_line("destination " + destination.name + " is well again: sending goes on");
+}
+
+void probe_failed(Destination& destination, TimePoint now) {
+    destination.probe_pause = std::min(std::max(destination.probe_pause * 2, first_probe_pause),
+                                       longest_probe_pause);
+    destination.probe_at = now + destination.probe_pause;
+}
+
+void write_changes(Engine& engine, const Destination& destination) {
+    const pg::Value name = pg::text(destination.name);
+    if (!destination.account_to_pin.empty()) {
+        pin_statement.run({name, pg::text(destination.account_to_pin)});
+    }
+    if (destination.halt_is_stored) {
+        return;
+    }
+    const std::string fingerprint = "halted:" + destination.name;
+    if (!destination.halted) {
+        resume_statement.run({name});
+        resolve_alert_statement.run({pg::text(fingerprint), pg::text("a probe succeeded")});
+        journal_statement.run({pg::text("destination.resumed"), pg::text("a probe succeeded"), name});
+        return;
+    }
+    halt_statement.run({name, pg::text(destination.halt_reason),
+                        pg::text(destination.halt_message),
+                        pg::boolean(destination.halted_needs_person)});
+    if (!destination.take_back.empty()) {
+        resolve_form_alerts_statement.run({name, pg::text(destination.halt_fingerprint),
+                                           pg::bigints(destination.take_back)});
+        take_back_statement.run({pg::bigints(destination.take_back)});
+        engine.look_for_arrivals = true;
+    }
+    alert_statement.run(
+        {pg::text(fingerprint), pg::text("critical"), pg::text("destination_halted"),
+         pg::text("destination " + destination.name + " is halted: " + destination.halt_message),
+         pg::text(destination.halted_needs_person
+                      ? "Find out what is wrong with our requests, then seats.resume(destination, "
+                        "reason)."
+                      : "It resumes by itself when a read succeeds; put the cause right."),
+         name});
+    journal_statement.run({pg::text("destination.halted"), pg::text(destination.halt_reason), name});
+}
+
+}  // namespace
+
+void refresh_configuration(Engine& engine) {
+    const auto failure = engine.transaction([&] {
+        const pg::Rows installation = installation_statement.run();
+        engine.installation = installation.empty() ? std::string{} : installation.string(0, 1);
+        const pg::Rows rows = destinations_statement.run();
+        for (std::size_t row = 0; row < rows.size(); ++row) {
+            read_destination(engine, rows, row);
+        }
+    });
+    if (failure) {
+        return;  // stays stale; the loop comes back
+    }
+    check_fence(engine);
+    engine.configuration_is_stale = false;
+}
+
+void watch_files(Engine& engine) {
+    const TimePoint now = steady_now();
+    if (now < engine.files_watched_at + Duration{1'000}) {
+        return;
+    }
+    engine.files_watched_at = now;
+    if (pg::installation_file_stamp(MyDatabaseId) != engine.installation_stamp) {
+        check_fence(engine);
+    }
+    for (auto& [name, destination] : engine.destinations) {
+        if (destination.is_stripe() &&
+            pg::stamp_of(destination.secret_name) != destination.key_stamp) {
+            pg::log_line("key of destination " + name + " is read anew");
+            load_key(engine, destination);
+        }
+    }
+}
+
+std::vector<Flight> due_probes(Engine& engine) {
+    std::vector<Flight> flights;
+    const TimePoint now = steady_now();
+    for (auto& [name, destination] : engine.destinations) {
+        if (destination.probe_out || destination.paused || !destination.is_stripe() ||
+            !destination.key_problem.empty()) {
+            if (!destination.is_stripe() && destination.breaker.wants_probe(now)) {
+                destination.breaker.probe_ended(true, now);  // a receiver has no read: try a call
+            }
+            continue;
+        }
+        const bool wants = ((!destination.proven || (destination.halted && !destination.halted_needs_person)) &&
+                            now >= destination.probe_at) ||
+                           destination.breaker.wants_probe(now);
+        if (wants) {
+            destination.probe_out = true;
+            Flight flight;
+            flight.purpose = Purpose::probe;
+            flight.destination = &destination;
+            flight.call.method = "GET";
+            flight.call.path = destination.probe_path;
+            flight.call.api_version = destination.api_version;
+            flights.push_back(std::move(flight));
+        }
+    }
+    return flights;
+}
+
+void probe_answered(Engine& engine, const Flight& flight) {
+    Destination& destination = *flight.destination;
+    const TimePoint now = steady_now();
+    destination.probe_out = false;
+    const core::Judgement judgement = core::judge({.mutation = false,
+                                                   .deletion = false,
+                                                   .doubt_before = false,
+                                                   .expect_stripe = true,
+                                                   .livemode = destination.livemode,
+                                                   .response = flight.response});
+    const bool well = judgement.verdict == core::Verdict::done;
+    if (destination.breaker.state() != core::BreakerState::closed) {
+        destination.breaker.probe_ended(!judgement.counts_for_breaker, now);
+    } else if (judgement.counts_for_breaker) {
+        (void)destination.breaker.failed(now);
+    }
+    if (!well) {
+        if (judgement.verdict == core::Verdict::halted ||
+            judgement.verdict == core::Verdict::refused) {
+            halt(engine, destination, judgement.reason, judgement.message, NeedsPerson::no);
+        }
+        probe_failed(destination, now);
+        return;
+    }
+    const auto account = core::read_account(flight.response.body);
+    if (account && !destination.account.empty() && account->id != destination.account) {
+        halt(engine, destination, "account_mismatch",
+             "the key in file " + destination.secret_name + " is of account " + account->id +
+                 ", and the destination is pinned to " + destination.account,
+             NeedsPerson::no);
+        probe_failed(destination, now);
+        return;
+    }
+    if (account && destination.account.empty()) {
+        destination.account = destination.account_to_pin = account->id;
+    }
+    destination.proven = true;
+    if (destination.halted && !destination.halted_needs_person) {
+        resume(destination);
+    }
+}
+
+bool store_destination_changes(Engine& engine) {
+    std::vector<Destination*> changed;
+    for (auto& [name, destination] : engine.destinations) {
+        if (!destination.halt_is_stored || !destination.account_to_pin.empty()) {
+            changed.push_back(&destination);
+        }
+    }
+    if (changed.empty()) {
+        return false;
+    }
+    const auto failure = engine.transaction([&] {
+        for (const Destination* destination : changed) {
+            write_changes(engine, *destination);
+        }
+    });
+    if (!failure) {
+        for (Destination* destination : changed) {
+            destination->halt_is_stored = true;
+            destination->account_to_pin.clear();
+            destination->take_back.clear();
+        }
+        engine.announce = true;
+    }
+    return true;
+}
+
+std::optional<Duration> until_probe(const Engine& engine, TimePoint now) {
+    std::optional<Duration> until;
+    for (const auto& [name, destination] : engine.destinations) {
+        if (destination.probe_out || destination.paused) {
+            continue;
+        }
+        std::optional<Duration> mine = destination.breaker.until_probe(now);
+        if (destination.is_stripe() && (!destination.proven || destination.halted)) {
+            // Also the pause between two looks at the key file.
+            const Duration left = std::max(
+                std::chrono::ceil<Duration>(destination.probe_at - now), Duration{0});
+            mine = std::min(mine.value_or(Duration{1'000}),
+                            destination.key_problem.empty() && !destination.halted_needs_person
+                                ? std::max(left, Duration{1})
+                                : Duration{1'000});
+        }
+        if (mine) {
+            until = std::min(until.value_or(*mine), *mine);
+        }
+    }
+    return until;
+}
+
+}  // namespace pg_seats::worker

@@ -1,0 +1,107 @@
+// The worker's memory. Everything in it can be lost at any moment and is rebuilt from the tables.
+#pragma once
+
+#include <deque>
+#include <random>
+#include <unordered_map>
+
+#include "http/client.hpp"
+#include "worker/destination.hpp"
+
+#include "pg/shared_state.hpp"
+#include "pg/transaction.hpp"
+#include "worker/loop.hpp"
+
+namespace pg_seats::worker {
+
+// How much of what is ready is kept in memory, per destination. What does not fit stays in the
+// table and is read from there by id when there is room again.
+constexpr std::size_t most_ready = 20'000;
+constexpr std::size_t most_lanes = 200'000;
+constexpr int most_rows_per_claim = 512;
+
+struct LaneMemory {
+    bool busy = false;       // one of its calls is on the wire or being settled
+    bool queued = false;     // stands in its destination's ready_lanes
+    std::int64_t above = 0;  // everything up to this id is settled
+};
+
+struct Candidate {
+    std::int64_t id;
+    std::int64_t lane_id;  // 0: none
+    Destination* destination;
+};
+
+struct SecondLook {
+    TimePoint at;
+    Candidate candidate;
+};
+
+struct Engine {
+    explicit Engine(pg::WorkerSlot& worker_slot);
+
+    pg::WorkerSlot& slot;
+    Oid extension = InvalidOid;
+    std::optional<LoopEnd> leave;  // set where a transaction found that we have no business here
+
+    http::Client client;
+    std::uint64_t next_request = 1;
+    std::unordered_map<std::uint64_t, Flight> flights;  // by request
+    std::vector<Flight> answered;                       // not yet settled
+
+    Destinations destinations;
+    std::string installation;  // as the table says; empty: create_installation() was not called
+    std::string fence = "its configuration was not read yet";  // why not to send; empty: we may
+    pg::SecretStamp installation_stamp;
+    TimePoint files_watched_at{};
+
+    // Ready list (design 6).
+    std::unordered_map<std::int64_t, LaneMemory> lanes;
+    std::deque<SecondLook> second_looks;
+    std::deque<Candidate> suspects;  // rows that may have ended a worker: one at a time, alone
+    bool alone_on_the_wire = false;
+    std::string last_snapshot;      // arrivals are what it did not see
+    TimestampTz last_due_look = 0;  // due rows are those between then and now
+    TimestampTz next_due = 0;       // 0: unknown, look
+    bool reading_backlog = false;
+    std::int64_t backlog_above = 0;
+    std::vector<Destination*> backlog_of;
+
+    bool look_for_arrivals = true;
+    bool configuration_is_stale = true;
+    bool announce = true;  // alerts or journal entries may wait for a number or a NOTIFY
+    TimePoint no_work_before{};  // after disk full and the like: pause, keep the answers
+    int troubles_in_a_row = 0;
+    int claims_one_by_one = 0;  // a claim raised: the next ones take a single row
+    std::string journal_watermark = "0";  // entries of older transactions have their numbers
+    std::string fence_told;               // what the alert says
+    TimePoint turn_ring_at{};
+    TimePoint shown_at{};
+    std::vector<std::int64_t> settled_calls;  // whose waiters are woken after the commit
+
+    std::mt19937_64 random{std::random_device{}()};
+
+    // Runs `body` in a transaction that has first made sure that the extension is still ours.
+    // A failure is returned; engine.leave says if it means that we must go.
+    std::optional<pg::Failure> transaction(void (*body)(Engine&, void*), void* argument);
+
+    template <class Body>
+    std::optional<pg::Failure> transaction(Body&& body) {
+        return transaction([](Engine&, void* pointer) { (*static_cast<Body*>(pointer))(); },
+                           const_cast<void*>(static_cast<const void*>(&body)));
+    }
+
+    [[nodiscard]] bool may_send() const { return fence.empty(); }
+    double random_share() { return std::uniform_real_distribution<double>(0, 1)(random); }
+    Destination* find_destination(std::string_view name);
+};
+
+// The time that everything in the worker goes by.
+inline TimePoint steady_now() { return core::Clock::now(); }
+
+// Counts in shared memory.
+inline void count(pg_atomic_uint64& counter, std::uint64_t by = 1) {
+    pg_atomic_fetch_add_u64(&counter, static_cast<int64>(by));
+}
+
+}  // namespace pg_seats::worker

@@ -1,0 +1,83 @@
+#include "worker/halting.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "core/answer.hpp"
+
+#include "pg/log.hpp"
+
+namespace pg_seats::worker {
+namespace {
+
+constexpr std::size_t lanes_that_make_it_ours = 5;
+constexpr core::Duration refusal_window{60'000};
+
+}  // namespace
+
+void halt(Engine& engine, Destination& destination, std::string_view reason,
+          std::string_view message, NeedsPerson needs_person) {
+    if (destination.halted) {
+        return;
+    }
+    destination.halted = true;
+    destination.halted_needs_person = needs_person == NeedsPerson::yes;
+    destination.halt_reason = reason;
+    destination.halt_message = core::safe_text(message, 300);
+    destination.halt_is_stored = false;
+    destination.probe_at = steady_now() + destination.probe_pause;
+    pg::log_warning("destination " + destination.name + " is halted (" + destination.halt_reason +
+                        "): " + destination.halt_message,
+                    "Nothing is refused or undone meanwhile; calls wait. See seats.destinations.");
+    (void)engine;
+}
+
+bool is_everywhere(Engine& engine, Destination& destination, const Call& call,
+                   std::string_view fingerprint, bool goes_to_review, std::string_view message) {
+    if (destination.halted && destination.halt_fingerprint == fingerprint) {
+        return true;  // answers that were under way when it was halted
+    }
+    const TimePoint now = steady_now();
+    while (!destination.refusals.empty() && destination.refusals.front().at < now - refusal_window) {
+        destination.refusals.pop_front();
+    }
+    destination.refusals.push_back({std::string(fingerprint),
+                                    call.lane_id != 0 ? call.lane_id : -call.id, call.id,
+                                    goes_to_review, now});
+    std::set<std::int64_t> lanes;
+    for (const auto& refusal : destination.refusals) {
+        if (refusal.fingerprint == fingerprint) {
+            lanes.insert(refusal.lane_or_call);
+        }
+    }
+    if (lanes.size() < lanes_that_make_it_ours) {
+        return false;
+    }
+    for (const auto& refusal : destination.refusals) {
+        if (refusal.fingerprint == fingerprint && refusal.in_review && refusal.call_id != call.id) {
+            destination.take_back.push_back(refusal.call_id);
+        }
+    }
+    destination.refusals.clear();
+    destination.halt_fingerprint = fingerprint;
+    halt(engine, destination, "same_refusal_in_many_lanes", message, NeedsPerson::yes);
+    return true;
+}
+
+void note_health(Engine& engine, const Flight& flight, const core::Judgement& judgement) {
+    Destination& destination = *flight.destination;
+    const TimePoint now = steady_now();
+    if (judgement.slow_down) {
+        destination.bucket.slow_down(now);
+    }
+    if (!judgement.counts_for_breaker) {
+        destination.breaker.succeeded();
+    } else if (destination.breaker.failed(now)) {
+        pg::log_warning("destination " + destination.name +
+                            " does not answer: sending is interrupted, a read tries it from time to "
+                            "time. Last: " + core::safe_text(judgement.message, 200));
+        engine.announce = true;
+    }
+}
+
+}  // namespace pg_seats::worker

@@ -1,0 +1,25 @@
+// When a destination stops: our own mistakes and configuration (design 5, "halted"), and the pace
+// that the answers ask for.
+#pragma once
+
+#include "worker/engine.hpp"
+
+namespace pg_seats::worker {
+
+enum class NeedsPerson : std::uint8_t { no, yes };
+
+// Stops the destination at once in memory; the table and the alert follow with
+// store_destination_changes(). `reason` is a stable word, `message` for people.
+void halt(Engine& engine, Destination& destination, std::string_view reason,
+          std::string_view message, NeedsPerson needs_person);
+
+// The same refusal (not about a card) in five lanes within a minute is our mistake: halts the
+// destination, and true says that this call is to be held, not refused. Calls that were put into
+// review for it before are taken back.
+bool is_everywhere(Engine& engine, Destination& destination, const Call& call,
+                   std::string_view fingerprint, bool goes_to_review, std::string_view message);
+
+// Breaker and bucket learn from every answer.
+void note_health(Engine& engine, const Flight& flight, const core::Judgement& judgement);
+
+}  // namespace pg_seats::worker

@@ -1,0 +1,115 @@
+#include "worker/housekeeping.hpp"
+
+#include <algorithm>
+
+#include "pg/log.hpp"
+#include "pg/settings.hpp"
+#include "pg/sql.hpp"
+
+namespace pg_seats::worker {
+namespace {
+
+using pg::Statement;
+
+Statement number_statement{
+    "SELECT n.numbered, n.next_watermark::text"
+    "  FROM seats_internal.number_journal($1::xid8) AS n"};
+Statement announce_statement{"SELECT seats_internal.announce($1)"};
+Statement turn_statement{"SELECT seats_internal.turn_ring($1)"};
+Statement fenced_statement{
+    "SELECT seats_internal.raise_alert('fenced', 'critical', 'fenced',"
+    "    'nothing is sent from this database: ' || $1,"
+    "    hint => 'seats.create_installation() sets a new database up; seats.adopt_database(reason, "
+    "replaces_original) gives a copy the right to send.')"};
+Statement unfenced_statement{
+    "SELECT seats_internal.resolve_alert('fenced', 'the database may send')"};
+
+void broadcast(std::int64_t call) {
+    ConditionVariableBroadcast(&pg::settled_condition(*pg::shared_state(), call));
+}
+
+}  // namespace
+
+void announce(Engine& engine) {
+    if (!engine.announce) {
+        return;
+    }
+    bool numbered = false;
+    std::string watermark;
+    auto failure = engine.transaction([&] {
+        const pg::Rows rows = number_statement.run({pg::text(engine.journal_watermark)});
+        numbered = rows.bigint(0, 1) > 0;
+        watermark = rows.string(0, 2);
+    });
+    if (failure) {
+        return;  // stays due
+    }
+    engine.journal_watermark = watermark;
+    failure = engine.transaction([&] { announce_statement.run({pg::boolean(numbered)}); });
+    if (!failure) {
+        engine.announce = false;
+    }
+}
+
+void keep_house(Engine& engine) {
+    const TimePoint now = steady_now();
+    // Not yet set up is no alert: it is the next step of setting up, and health says so.
+    if (engine.fence != engine.fence_told && !engine.installation.empty()) {
+        const auto failure = engine.transaction([&] {
+            if (engine.fence.empty()) {
+                unfenced_statement.run();
+            } else {
+                fenced_statement.run({pg::text(engine.fence)});
+            }
+        });
+        if (!failure) {
+            engine.fence_told = engine.fence;
+            engine.announce = true;
+        }
+    }
+    if (now >= engine.turn_ring_at) {
+        engine.turn_ring_at = now + std::chrono::minutes{10};
+        (void)engine.transaction(
+            [] { turn_statement.run({pg::integer(pg::settings.history_days)}); });
+    }
+}
+
+void show_state(Engine& engine) {
+    const TimePoint now = steady_now();
+    if (now < engine.shown_at + core::Duration{100}) {
+        return;
+    }
+    engine.shown_at = now;
+    pg::SharedState& shared = *pg::shared_state();
+    pg::WorkerSlot& slot = engine.slot;
+    LWLockAcquire(shared.lock, LW_EXCLUSIVE);
+    slot.last_loop_at = pg::now();
+    slot.in_flight = static_cast<std::int32_t>(engine.flights.size());
+    slot.reading_backlog = engine.reading_backlog;
+    slot.ready = static_cast<std::int32_t>(engine.suspects.size());
+    int shown = 0;
+    for (const auto& [name, destination] : engine.destinations) {
+        slot.ready += static_cast<std::int32_t>(destination.ready());
+        if (shown == pg::max_destinations) {
+            continue;
+        }
+        pg::DestinationStatus& status = slot.destinations[shown++];
+        strlcpy(status.name, name.c_str(), sizeof status.name);
+        status.breaker = static_cast<std::uint8_t>(destination.breaker.state());
+        status.proven = destination.proven;
+        status.requests_per_second = destination.bucket.current_rate();
+        status.in_flight = destination.in_flight;
+        status.held = destination.takes_calls() ? 0 : static_cast<std::int32_t>(destination.ready());
+    }
+    slot.destination_count = shown;
+    LWLockRelease(shared.lock);
+}
+
+void wake_waiters(Engine& engine) {
+    for (const std::int64_t call : engine.settled_calls) {
+        pg::guard(broadcast, call);
+    }
+    engine.settled_calls.clear();
+}
+
+}  // namespace pg_seats::worker

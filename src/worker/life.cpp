@@ -1,0 +1,275 @@
+#include "worker/life.hpp"
+
+#include "pg/log.hpp"
+#include "pg/settings.hpp"
+#include "pg/transaction.hpp"
+#include "worker/extension.hpp"
+#include "worker/loop.hpp"
+#include "worker/wait.hpp"
+
+extern "C" {
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/lock.h"
+#include "tcop/tcopprot.h"
+}
+
+namespace pg_seats::worker {
+namespace {
+
+// What this process itself entered into shared memory; only that is taken out again at its end. A
+// worker that found another one in its slot must not clear the other's.
+pg::WorkerSlot* slot = nullptr;
+pg::WorkerEnd end = pg::WorkerEnd::unexpected;
+
+// The session lock's own kind of advisory lock: nobody's pg_advisory_lock() can meet it, whatever
+// its numbers. (The server itself uses 1 and 2, Citus and Timescale others.)
+constexpr uint16 lock_kind = 0x5EA7;
+
+constexpr long predecessor_poll_ms = 200;
+
+// At the process's end, however it comes. Registered before the process joins ProcArray, it runs
+// after the process has left it: whoever then sees the slot without a process can drop the
+// database.
+void leave(int /*code*/, Datum /*argument*/) {
+    pg::SharedState* const shared = pg::shared_state();
+    if (slot == nullptr || shared == nullptr) {
+        return;
+    }
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    slot->pid = 0;
+    slot->state = pg::WorkerState::none;
+    slot->in_flight = slot->ready = slot->destination_count = 0;
+    slot->reading_backlog = false;
+    slot->debug_point[0] = '\0';
+    slot->ended = true;
+    slot->end = end;
+    LWLockRelease(shared->lock);
+    slot = nullptr;
+    ConditionVariableBroadcast(&shared->worker_changed);
+    pg::wake_launcher();
+}
+
+// False if there is no place for this process: the launcher changed its mind meanwhile, another
+// worker is there already, or somebody wants the database for himself.
+bool enter(Oid database) {
+    pg::SharedState* const shared = pg::shared_state();
+    if (shared == nullptr) {
+        return false;
+    }
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    pg::WorkerSlot* const found = pg::find_worker(*shared, database);
+    bool held = false;
+    if (found != nullptr && found->pid == 0) {
+        slot = found;
+        slot->pid = MyProcPid;
+        slot->proc_number = pg::my_proc_number();
+        slot->state = pg::WorkerState::starting;
+        slot->started_at = GetCurrentTimestamp();
+        slot->last_loop_at = 0;
+        // A wish of yesterday: whether it still stands is said by the slot's holders.
+        pg_atomic_fetch_and_u32(&slot->wake, ~static_cast<uint32>(pg::wake_step_aside));
+        held = slot->holders > 0;
+    }
+    LWLockRelease(shared->lock);
+    if (held) {
+        end = pg::WorkerEnd::stepped_aside;
+    }
+    return slot != nullptr && !held;
+}
+
+void set(const char* name, const char* value) {
+    SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+// Settings of the site, the database or the role that are meant for its own sessions must not
+// change what the worker does: a default_transaction_read_only would stop it, a lock_timeout make
+// it fail, a search_path lead it to other people's functions.
+void settle_settings() {
+    set("application_name", "pg_seats worker");
+    set("search_path", "pg_catalog, pg_temp");
+    set("session_replication_role", "origin");
+    set("row_security", "off");
+    set("default_transaction_isolation", "read committed");
+    set("default_transaction_read_only", "off");
+    set("default_transaction_deferrable", "off");
+    set("statement_timeout", "0");
+    set("lock_timeout", "0");
+    set("idle_in_transaction_session_timeout", "0");
+    set("idle_session_timeout", "0");
+#if PG_VERSION_NUM >= 170000
+    set("transaction_timeout", "0");
+#endif
+    // Each claim has one index that fits it. Stale statistics of a table that fills and empties all
+    // day would choose others, or read all of it (a bitmap over 60,000 dead entries was seen).
+    set("enable_bitmapscan", "off");
+    set("enable_seqscan", "off");
+    set("enable_hashjoin", "off");
+    set("enable_mergejoin", "off");
+    set("plan_cache_mode", "force_generic_plan");
+    set("max_parallel_workers_per_gather", "0");
+    set("jit", "off");
+}
+
+// A claim must be on disk before its first byte leaves. What the site asks for beyond that is known
+// only once the database's own settings are read, so this comes after the connection.
+void settle_durability() {
+    set("synchronous_commit",
+        synchronous_commit > SYNCHRONOUS_COMMIT_REMOTE_FLUSH ? "remote_apply" : "on");
+}
+
+void connect(Oid database) {
+    settle_settings();
+    BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+    settle_durability();
+    pgstat_report_activity(STATE_IDLE, nullptr);
+}
+
+bool lock_is_mine() {
+    LOCKTAG tag;
+    SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, lock_kind);
+    return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+// C++ from here on.
+
+void succeed_or_throw(const std::optional<pg::Failure>& failure) {
+    if (failure) {
+        throw pg::SqlError(failure->sqlstate, failure->message, failure->detail, failure->hint);
+    }
+}
+
+// Held until the process ends, also over aborted transactions: who has it knows that no other
+// worker is at work in this database, and may repair what a dead one left. False: asked to step
+// aside.
+bool take_session_lock() {
+    for (bool told = false;; told = true) {
+        bool mine = false;
+        succeed_or_throw(pg::in_transaction([&] { mine = pg::guard(lock_is_mine); }));
+        if (mine) {
+            return true;
+        }
+        if (!told) {
+            pg::log_line("waiting until the worker before this one is gone");
+        }
+        wait_on_latch(predecessor_poll_ms);
+        if (must_step_aside()) {
+            return false;
+        }
+    }
+}
+
+void announce_running() {
+    pg::SharedState* const shared = pg::shared_state();
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    slot->state = pg::WorkerState::running;
+    LWLockRelease(shared->lock);
+    ConditionVariableBroadcast(&shared->worker_changed);
+    // The launcher may look into the next database.
+    pg::wake_launcher();
+}
+
+// Library and extension do not fit each other. Ending would only mean being started again, so the
+// worker stays, and looks when it is told of a change and at every safety poll.
+std::optional<LoopEnd> wait_until_version_fits() {
+    for (;;) {
+        wait_on_latch(pg::settings.safety_poll_ms);
+        // The rows among the reasons are not lost: a loop begins with reading the whole table.
+        pg_atomic_exchange_u32(&slot->wake, 0);
+        if (must_step_aside()) {
+            return LoopEnd::step_aside;
+        }
+        ExtensionState state = ExtensionState::gone;
+        succeed_or_throw(pg::in_transaction([&] { state = check_extension(); }));
+        if (state == ExtensionState::gone) {
+            return LoopEnd::extension_gone;
+        }
+        if (state == ExtensionState::present) {
+            return std::nullopt;
+        }
+    }
+}
+
+LoopEnd live() {
+    Oid extension = InvalidOid;
+    succeed_or_throw(pg::in_transaction([&] { extension = find_extension(); }));
+    if (!OidIsValid(extension)) {
+        return LoopEnd::extension_gone;
+    }
+    if (must_step_aside() || !take_session_lock()) {
+        return LoopEnd::step_aside;
+    }
+    announce_running();
+    for (;;) {
+        const LoopEnd loop_end = run_loop(*slot);
+        if (loop_end != LoopEnd::version_mismatch) {
+            return loop_end;
+        }
+        if (const std::optional<LoopEnd> other = wait_until_version_fits()) {
+            return *other;
+        }
+    }
+}
+
+void main_body(Oid database) {
+    // Before anything of this process is in shared memory.
+    on_shmem_exit(leave, Datum{0});
+    // `die`, because it ends the process at the next interrupt check only and not within a critical
+    // section, and because everything of the server that waits knows it.
+    pqsignal(SIGTERM, die);
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    BackgroundWorkerUnblockSignals();
+    if (!enter(database)) {
+        return;
+    }
+    connect(database);
+    switch (live()) {
+        case LoopEnd::extension_gone:
+            end = pg::WorkerEnd::extension_gone;
+            break;
+        case LoopEnd::step_aside:
+            end = pg::WorkerEnd::stepped_aside;
+            break;
+        case LoopEnd::version_mismatch:
+            break;  // does not come out of live()
+    }
+}
+
+}  // namespace
+
+pg::WorkerSlot* own_slot() noexcept {
+    return slot;
+}
+
+bool must_step_aside() noexcept {
+    pg::SharedState* const shared = pg::shared_state();
+    if (slot == nullptr || shared == nullptr) {
+        return false;
+    }
+    LWLockAcquire(shared->lock, LW_SHARED);
+    const bool held = slot->holders > 0;
+    LWLockRelease(shared->lock);
+    return held;
+}
+
+void set_trouble(std::string_view text) noexcept {
+    pg::SharedState* const shared = pg::shared_state();
+    if (slot == nullptr || shared == nullptr) {
+        return;
+    }
+    const std::size_t length = std::min(text.size(), sizeof slot->trouble - 1);
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    memcpy(slot->trouble, text.data(), length);
+    slot->trouble[length] = '\0';
+    LWLockRelease(shared->lock);
+}
+
+}  // namespace pg_seats::worker
+
+void pg_seats_worker_main(Datum database) {
+    pg_seats::pg::border(pg_seats::worker::main_body, DatumGetObjectId(database));
+    // Without an exit code the postmaster says nothing about it in the log: most of these ends are
+    // a look into a database without the extension.
+    proc_exit(0);
+}

@@ -1,0 +1,245 @@
+#include <algorithm>
+#include <stdexcept>
+
+#include "worker/claim.hpp"
+#include "worker/decision.hpp"
+#include "worker/destinations.hpp"
+#include "worker/housekeeping.hpp"
+#include "worker/ready.hpp"
+#include "worker/recovery.hpp"
+#include "worker/send.hpp"
+#include "worker/settle.hpp"
+
+#include "pg/log.hpp"
+#include "pg/settings.hpp"
+#include "worker/debug_point.hpp"
+#include "worker/extension.hpp"
+#include "worker/life.hpp"
+#include "worker/loop.hpp"
+
+namespace pg_seats::worker {
+namespace {
+
+constexpr std::size_t most_connections = 256;
+
+// The latch, the postmaster's death and curl's sockets (one epoll descriptor for all of them) are
+// one wait. The set never changes: the server has no way to take an event out of it.
+WaitEventSet* make_wait_set(int descriptor) {
+    WaitEventSet* set = pg::create_wait_event_set(3);
+    AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, nullptr);
+    AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, nullptr, nullptr);
+    AddWaitEventToSet(set, WL_SOCKET_READABLE, descriptor, nullptr, nullptr);
+    return set;
+}
+
+void wait(WaitEventSet* set, long timeout_ms) {
+    static uint32 wait_event = 0;
+    if (wait_event == 0) {
+        wait_event = pg::new_wait_event("PgSeatsWorkerMain");
+    }
+    WaitEvent events[3];
+    WaitEventSetWait(set, timeout_ms, events, 3, wait_event);
+    ResetLatch(MyLatch);
+}
+
+struct LoopState {
+    Engine engine;
+    std::vector<Settlement> batch;  // decided, not yet stored
+    TimePoint poll_at{};
+    bool recovered = false;
+
+    explicit LoopState(pg::WorkerSlot& slot) : engine(slot) {}
+};
+
+void heed_wakes(Engine& engine) {
+    const std::uint32_t reasons = pg_atomic_exchange_u32(&engine.slot.wake, 0);
+    if (reasons == 0) {
+        return;
+    }
+    count(engine.slot.counters.wakes);
+    if ((reasons & (pg::wake_rows | pg::wake_extension)) != 0) {
+        engine.look_for_arrivals = true;
+    }
+    if ((reasons & pg::wake_configuration) != 0) {
+        engine.configuration_is_stale = true;
+        engine.look_for_arrivals = true;
+        engine.announce = true;  // verbs write the journal
+    }
+}
+
+// An answer is decided once, here; storing the decision may take several tries.
+void take_answers(LoopState& state) {
+    Engine& engine = state.engine;
+    for (http::Response& response : engine.client.take_finished()) {
+        const auto entry = engine.flights.find(response.id);
+        if (entry == engine.flights.end()) {
+            continue;
+        }
+        Flight flight = std::move(entry->second);
+        engine.flights.erase(entry);
+        --flight.destination->in_flight;
+        flight.response = std::move(response);
+        if (flight.purpose == Purpose::probe) {
+            probe_answered(engine, flight);
+            continue;
+        }
+        Decision decision = flight.purpose == Purpose::send ? decide_sent(engine, flight)
+                                                            : decide_read(engine, flight);
+        if (decision.kind == Decision::Kind::follow_up) {
+            send(engine, std::move(flight));
+        } else {
+            state.batch.push_back({std::move(flight), std::move(decision)});
+        }
+    }
+}
+
+bool claim_is_due(Engine& engine) {
+    if (!engine.may_send() || engine.installation.empty() || engine.configuration_is_stale) {
+        return false;
+    }
+    if (engine.alone_on_the_wire ||
+        static_cast<int>(engine.flights.size()) >= pg::settings.max_in_flight) {
+        return false;
+    }
+    const TimePoint now = steady_now();
+    const auto until = until_ready(engine, now);
+    return engine.look_for_arrivals || engine.next_due == 0 || has_ready(engine, now) ||
+           (until && *until <= core::Duration{0});
+}
+
+core::Duration until_next(LoopState& state) {
+    Engine& engine = state.engine;
+    const TimePoint now = steady_now();
+    core::Duration until = std::max(
+        std::chrono::ceil<core::Duration>(state.poll_at - now), core::Duration{0});
+    const auto consider = [&until](std::optional<core::Duration> other) {
+        if (other) {
+            until = std::clamp(*other, core::Duration{0}, until);
+        }
+    };
+    if (engine.no_work_before > now) {
+        consider(std::chrono::ceil<core::Duration>(engine.no_work_before - now));
+    } else if (!state.batch.empty() || engine.configuration_is_stale) {
+        consider(core::Duration{100});
+    } else if (engine.may_send() && !engine.alone_on_the_wire) {
+        if (static_cast<int>(engine.flights.size()) < pg::settings.max_in_flight) {
+            consider(until_ready(engine, now));
+        }
+    }
+    consider(until_probe(engine, now));
+    consider(engine.client.until_due());
+    if (!engine.may_send()) {
+        consider(core::Duration{1'000});  // the file may come at any moment
+    }
+    // Interrupts are heeded within a second, whatever else is wrong.
+    return std::min(until, core::Duration{state.engine.flights.empty() ? 60'000 : 1'000});
+}
+
+void work_once(LoopState& state) {
+    Engine& engine = state.engine;
+    const TimePoint now = steady_now();
+    if (now >= state.poll_at) {
+        state.poll_at = now + core::Duration{pg::settings.safety_poll_ms};
+        engine.look_for_arrivals = true;
+        engine.configuration_is_stale = true;
+        engine.announce = true;
+        engine.next_due = 0;
+    }
+    if (!state.recovered) {
+        state.recovered = recover(engine);
+        if (!state.recovered) {
+            engine.no_work_before = now + core::Duration{1'000};
+            return;
+        }
+    }
+    if (engine.configuration_is_stale && now >= engine.no_work_before) {
+        refresh_configuration(engine);
+    }
+    watch_files(engine);
+    engine.client.work();
+    take_answers(state);
+    if (!state.batch.empty() && now >= engine.no_work_before) {
+        stand_at("after_answer");
+        settle(engine, state.batch);
+        wake_waiters(engine);
+        if (state.batch.empty()) {
+            engine.alone_on_the_wire = engine.alone_on_the_wire && !engine.flights.empty();
+            stand_at("after_settle");
+        }
+    }
+    store_destination_changes(engine);
+    if (engine.leave) {
+        return;
+    }
+    // While answers cannot be stored, nothing new goes out.
+    if (state.batch.empty() && now >= engine.no_work_before && claim_is_due(engine)) {
+        std::vector<Flight> flights = claim(engine);
+        if (!flights.empty()) {
+            stand_at("after_freeze");
+        }
+        for (Flight& flight : flights) {
+            send(engine, std::move(flight));
+        }
+    }
+    if (engine.may_send()) {
+        for (Flight& probe : due_probes(engine)) {
+            send(engine, std::move(probe));
+        }
+    }
+    engine.client.work();
+    keep_house(engine);
+    announce(engine);
+    show_state(engine);
+}
+
+}  // namespace
+
+Engine::Engine(pg::WorkerSlot& worker_slot) : slot(worker_slot), client(most_connections) {}
+
+Destination* Engine::find_destination(std::string_view name) {
+    const auto entry = destinations.find(name);
+    return entry == destinations.end() ? nullptr : &entry->second;
+}
+
+std::optional<pg::Failure> Engine::transaction(void (*body)(Engine&, void*), void* argument) {
+    return pg::in_transaction([&] {
+        switch (check_extension(extension)) {
+            case ExtensionState::present:
+                break;
+            case ExtensionState::gone:
+                leave = LoopEnd::extension_gone;
+                throw std::runtime_error("the extension is gone");
+            case ExtensionState::version_mismatch:
+                leave = LoopEnd::version_mismatch;
+                throw std::runtime_error("library and extension differ in version");
+        }
+        body(*this, argument);
+    });
+}
+
+LoopEnd run_loop(pg::WorkerSlot& slot) {
+    LoopState state(slot);
+    Engine& engine = state.engine;
+    engine.extension = own_extension();
+    WaitEventSet* const wait_set = pg::guard(make_wait_set, engine.client.descriptor());
+    while (true) {
+        try {
+            pg::check_interrupts();
+            pg::reload_configuration_if_asked();
+            heed_wakes(engine);
+            if (must_step_aside()) {
+                return LoopEnd::step_aside;
+            }
+            work_once(state);
+            if (engine.leave) {
+                return *engine.leave;
+            }
+            pg::guard(wait, wait_set, static_cast<long>(until_next(state).count()));
+        } catch (const pg::ServerError& error) {
+            // A cancel, say. Nothing was open: the transactions catch their own.
+            pg::log_line(std::string("the worker's loop was interrupted: ") + error.what());
+        }
+    }
+}
+
+}  // namespace pg_seats::worker

@@ -1,0 +1,351 @@
+#include "worker/ready.hpp"
+
+#include <algorithm>
+
+#include "pg/log.hpp"
+#include "pg/settings.hpp"
+#include "pg/sql.hpp"
+
+namespace pg_seats::worker {
+namespace {
+
+using pg::Rows;
+using pg::Statement;
+
+// More arrivals at once than this are not listed one by one; the table is read by id instead.
+constexpr int most_arrivals = 20'000;
+constexpr int backlog_chunk = 2'000;
+
+// No statement here reads an index from its head, where dead entries gather while an old snapshot is
+// held: each has a lower bound that has moved on since the last time.
+
+Statement snapshot_statement{"SELECT pg_catalog.pg_current_snapshot()::text"};
+
+// The upper bound keeps out rows that were restored from another cluster, whose transaction numbers
+// may lie in our future.
+#define READY_COLUMNS "o.id, o.lane_id, o.destination, o.interrupted, o.due_at"
+#define OPEN_CONDITION \
+    "o.state IN ('pending', 'waiting', 'verifying', 'awaiting') AND o.installation = $2::uuid"
+
+Statement arrivals_statement{
+    "SELECT " READY_COLUMNS
+    "  FROM seats_internal.outbox AS o"
+    " WHERE o.eligible_xid = ANY (ARRAY(SELECT pg_catalog.pg_snapshot_xip($1::pg_snapshot)))"
+    "   AND " OPEN_CONDITION
+    " UNION ALL "
+    "SELECT " READY_COLUMNS
+    "  FROM seats_internal.outbox AS o"
+    " WHERE o.eligible_xid >= pg_catalog.pg_snapshot_xmax($1::pg_snapshot)"
+    "   AND o.eligible_xid < pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"
+    "   AND " OPEN_CONDITION};
+
+Statement due_statement{
+    "SELECT " READY_COLUMNS
+    "  FROM seats_internal.outbox AS o"
+    " WHERE o.due_at > $1 AND o.due_at <= $3 AND " OPEN_CONDITION};
+
+Statement next_due_statement{
+    "SELECT o.due_at FROM seats_internal.outbox AS o"
+    " WHERE o.due_at > $1 ORDER BY o.due_at LIMIT 1"};
+
+Statement backlog_statement{
+    "SELECT " READY_COLUMNS
+    ", " OPEN_CONDITION
+    "  FROM seats_internal.outbox AS o WHERE o.id > $1 ORDER BY o.id LIMIT $3"};
+
+Statement lane_heads_statement{
+    "SELECT wanted.lane_id, head.id, head.interrupted"
+    "  FROM unnest($1::bigint[], $3::bigint[]) AS wanted (lane_id, above)"
+    "  JOIN seats_internal.lane ON lane.id = wanted.lane_id AND lane.paused_at IS NULL"
+    " CROSS JOIN LATERAL (SELECT o.id, o.interrupted, " OPEN_CONDITION
+    "               AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp()) AS is_ready"
+    "          FROM seats_internal.outbox AS o"
+    "         WHERE o.lane_id = wanted.lane_id AND o.id > wanted.above"
+    "         ORDER BY o.lane_id, o.id LIMIT 1) AS head"
+    " WHERE head.is_ready"};
+
+// A row that was on the wire twice when a worker ended is sent alone from then on.
+constexpr int suspect_after = 2;
+
+// A row of READY_COLUMNS. Rows that are not yet due are found again by their due_at.
+void offer(Engine& engine, const Rows& rows, std::size_t row) {
+    if (const TimestampTz due_at = rows.timestamp(row, 5); due_at > pg::now()) {
+        if (engine.next_due != 0) {
+            engine.next_due = std::min(engine.next_due, due_at);
+        }
+        return;
+    }
+    Destination* destination = engine.find_destination(rows.bytes(row, 3));
+    if (destination == nullptr) {
+        engine.configuration_is_stale = true;  // defined a moment ago; the row comes with a rescan
+        return;
+    }
+    const std::int64_t id = rows.bigint(row, 1);
+    if (!rows.is_null(row, 2)) {
+        offer_lane(engine, *destination, rows.bigint(row, 2));
+    } else if (rows.integer(row, 4) >= suspect_after) {
+        engine.suspects.push_back({id, 0, destination});
+    } else {
+        offer_row(*destination, id);
+    }
+}
+
+bool wants_backlog(const Destination& destination) {
+    return destination.missed_above && destination.takes_calls() &&
+           destination.ready() < most_ready / 2;
+}
+
+void start_reading_backlog(Engine& engine) {
+    std::optional<std::int64_t> from;
+    engine.backlog_of.clear();
+    for (auto& [name, destination] : engine.destinations) {
+        if (wants_backlog(destination)) {
+            from = std::min(from.value_or(*destination.missed_above), *destination.missed_above);
+            destination.missed_above.reset();
+            engine.backlog_of.push_back(&destination);
+        }
+    }
+    if (from) {
+        engine.reading_backlog = true;
+        engine.backlog_above = *from;
+    }
+}
+
+// Reads on in the table by id, as long as all destinations that it reads for have room.
+void read_backlog(Engine& engine) {
+    if (!engine.reading_backlog) {
+        start_reading_backlog(engine);
+    }
+    while (engine.reading_backlog) {
+        for (const Destination* destination : engine.backlog_of) {
+            if (destination->ready() + backlog_chunk > most_ready && destination->takes_calls()) {
+                return;  // it will have room soon; until then nothing needs to be read
+            }
+        }
+        const Rows rows = backlog_statement.run({pg::bigint(engine.backlog_above),
+                                                 pg::text(engine.installation),
+                                                 pg::bigint(backlog_chunk)},
+                                                Statement::Sees::transaction_snapshot);
+        for (std::size_t row = 0; row < rows.size(); ++row) {
+            engine.backlog_above = rows.bigint(row, 1);
+            if (rows.boolean(row, 6)) {
+                offer(engine, rows, row);
+            }
+        }
+        if (rows.size() < backlog_chunk) {
+            engine.reading_backlog = false;
+            engine.backlog_of.clear();
+            start_reading_backlog(engine);
+            if (engine.reading_backlog) {
+                return;
+            }
+        }
+        pg::check_interrupts();
+    }
+}
+
+void find_arrivals(Engine& engine) {
+    const Rows snapshot = snapshot_statement.run({}, Statement::Sees::transaction_snapshot);
+    std::string current = snapshot.string(0, 1);
+    if (engine.last_snapshot.empty()) {
+        // The first look: the whole table is backlog, and arrivals are counted from here.
+        for (auto& [name, destination] : engine.destinations) {
+            destination.missed_above = 0;
+        }
+    } else {
+        const Rows rows = arrivals_statement.run(
+            {pg::text(engine.last_snapshot), pg::text(engine.installation)},
+            Statement::Sees::transaction_snapshot, most_arrivals);
+        for (std::size_t row = 0; row < rows.size(); ++row) {
+            offer(engine, rows, row);
+        }
+        if (rows.size() == most_arrivals) {
+            for (auto& [name, destination] : engine.destinations) {
+                destination.missed_above = 0;
+            }
+        }
+    }
+    engine.last_snapshot = std::move(current);
+}
+
+void find_due(Engine& engine) {
+    const TimestampTz now = pg::now();
+    if (engine.next_due != 0 && now < engine.next_due) {
+        return;
+    }
+    const Rows rows = due_statement.run({pg::timestamp(std::max<TimestampTz>(engine.last_due_look, 1)),
+                                         pg::text(engine.installation), pg::timestamp(now)},
+                                        Statement::Sees::transaction_snapshot);
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        offer(engine, rows, row);
+    }
+    engine.last_due_look = now;
+    const Rows next =
+        next_due_statement.run({pg::timestamp(now)}, Statement::Sees::transaction_snapshot);
+    engine.next_due = next.empty() ? DT_NOEND : next.timestamp(0, 1);
+}
+
+}  // namespace
+
+void offer_row(Destination& destination, std::int64_t id) {
+    if (destination.ready() >= most_ready) {
+        destination.missed_above = std::min(destination.missed_above.value_or(id - 1), id - 1);
+        return;
+    }
+    destination.ready_rows.push_back(id);
+}
+
+void offer_lane(Engine& engine, Destination& destination, std::int64_t lane_id) {
+    LaneMemory& lane = engine.lanes[lane_id];
+    if (lane.busy || lane.queued) {
+        return;  // its next row is looked up when the lane is released
+    }
+    if (engine.lanes.size() > most_lanes) {
+        engine.lanes.erase(lane_id);
+        destination.missed_above = 0;
+        return;
+    }
+    lane.queued = true;
+    destination.ready_lanes.push_back(lane_id);
+}
+
+void release_lane(Engine& engine, Destination& destination, std::int64_t lane_id,
+                  std::optional<std::int64_t> settled_id) {
+    if (lane_id == 0) {
+        return;
+    }
+    LaneMemory& lane = engine.lanes[lane_id];
+    lane.busy = false;
+    if (settled_id) {
+        lane.above = *settled_id;
+    }
+    if (!lane.queued) {
+        lane.queued = true;
+        destination.ready_lanes.push_back(lane_id);
+    }
+}
+
+void find_ready(Engine& engine) {
+    const TimePoint now = steady_now();
+    while (!engine.second_looks.empty() && engine.second_looks.front().at <= now) {
+        const Candidate candidate = engine.second_looks.front().candidate;
+        engine.second_looks.pop_front();
+        if (candidate.lane_id != 0) {
+            offer_lane(engine, *candidate.destination, candidate.lane_id);
+        } else {
+            offer_row(*candidate.destination, candidate.id);
+        }
+    }
+    if (engine.look_for_arrivals) {
+        engine.look_for_arrivals = false;
+        find_arrivals(engine);
+    }
+    find_due(engine);
+    read_backlog(engine);
+}
+
+std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
+    const TimePoint now = steady_now();
+    std::vector<Candidate> candidates;
+    std::vector<std::int64_t> lanes, above;
+    std::unordered_map<std::int64_t, Destination*> destination_of;
+    for (auto& [name, destination] : engine.destinations) {
+        int share = limit - static_cast<int>(candidates.size() + lanes.size());
+        while (share > 0 && destination.ready() > 0 && destination.takes_calls() &&
+               destination.bucket.take(now)) {
+            --share;
+            // Turn about, so that neither rows without a lane nor lanes starve the other.
+            const bool take_lane = !destination.ready_lanes.empty() &&
+                                   (destination.ready_rows.empty() || (share & 1) != 0);
+            if (take_lane) {
+                const std::int64_t lane = destination.ready_lanes.front();
+                destination.ready_lanes.pop_front();
+                lanes.push_back(lane);
+                above.push_back(engine.lanes[lane].above);
+                destination_of[lane] = &destination;
+            } else {
+                candidates.push_back({destination.ready_rows.front(), 0, &destination});
+                destination.ready_rows.pop_front();
+            }
+        }
+    }
+    if (lanes.empty()) {
+        return candidates;
+    }
+    const Rows heads = [&] {
+        try {
+            return lane_heads_statement.run(
+                {pg::bigints(lanes), pg::text(engine.installation), pg::bigints(above)},
+                Statement::Sees::transaction_snapshot);
+        } catch (...) {
+            // Popped and not yet candidates: nobody else would remember these lanes.
+            for (const std::int64_t lane : lanes) {
+                destination_of[lane]->ready_lanes.push_back(lane);
+            }
+            for (const Candidate& candidate : candidates) {
+                offer_row(*candidate.destination, candidate.id);
+            }
+            throw;
+        }
+    }();
+    for (std::size_t row = 0; row < heads.size(); ++row) {
+        const std::int64_t lane_id = heads.bigint(row, 1);
+        LaneMemory& lane = engine.lanes[lane_id];
+        lane.queued = false;
+        lane.busy = true;
+        Destination* destination = destination_of[lane_id];
+        destination_of.erase(lane_id);
+        if (heads.integer(row, 3) >= suspect_after) {
+            engine.suspects.push_back({heads.bigint(row, 2), lane_id, destination});
+            destination->bucket.give_back();
+        } else {
+            candidates.push_back({heads.bigint(row, 2), lane_id, destination});
+        }
+    }
+    // Empty, paused or blocked: forgotten. Whatever changes that makes one of its rows an arrival.
+    for (const auto& [lane_id, destination] : destination_of) {
+        destination->bucket.give_back();
+        engine.lanes.erase(lane_id);
+    }
+    return candidates;
+}
+
+void look_again(Engine& engine, const Candidate& candidate) {
+    if (candidate.lane_id != 0) {
+        engine.lanes[candidate.lane_id].busy = false;
+    }
+    engine.second_looks.push_back({steady_now() + core::Duration{250}, candidate});
+}
+
+bool has_ready(Engine& engine, TimePoint now) {
+    if (!engine.suspects.empty() && engine.flights.empty()) {
+        return true;
+    }
+    return std::ranges::any_of(engine.destinations, [now](auto& entry) {
+        Destination& destination = entry.second;
+        return wants_backlog(destination) ||
+               (destination.takes_calls() && destination.ready() > 0 &&
+                destination.bucket.until_token(now) <= core::Duration{0});
+    });
+}
+
+std::optional<core::Duration> until_ready(Engine& engine, TimePoint now) {
+    std::optional<core::Duration> until;
+    const auto consider = [&until](core::Duration duration) {
+        until = std::min(until.value_or(duration), std::max(duration, core::Duration{0}));
+    };
+    if (!engine.second_looks.empty()) {
+        consider(std::chrono::ceil<core::Duration>(engine.second_looks.front().at - now));
+    }
+    if (engine.next_due != 0 && engine.next_due != DT_NOEND) {
+        consider(core::Duration{(engine.next_due - pg::now()) / 1000 + 1});
+    }
+    for (auto& [name, destination] : engine.destinations) {
+        if (destination.takes_calls() && destination.ready() > 0) {
+            consider(destination.bucket.until_token(now));
+        }
+    }
+    return until;
+}
+
+}  // namespace pg_seats::worker

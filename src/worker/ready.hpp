@@ -1,0 +1,33 @@
+// What is ready to be claimed: found once, remembered in bounded memory, never searched for again.
+// The database stays the truth: the freeze checks every row anew.
+#pragma once
+
+#include "worker/engine.hpp"
+
+namespace pg_seats::worker {
+
+// Inside the claim's transaction: finds arrivals, due rows and, while a backlog is being read, its
+// next rows, and puts them on the ready lists.
+void find_ready(Engine& engine);
+
+// The rows to try now, at most `limit`: pops them off the ready lists, looks up the first rows of
+// lanes, takes a token of its destination for each.
+std::vector<Candidate> choose_candidates(Engine& engine, int limit);
+
+// A candidate that was not taken after all (locked by somebody): looked at again a moment later.
+void look_again(Engine& engine, const Candidate& candidate);
+
+void offer_row(Destination& destination, std::int64_t id);
+void offer_lane(Engine& engine, Destination& destination, std::int64_t lane_id);
+
+// A lane's call was settled (or given up for now): its next row is looked up.
+void release_lane(Engine& engine, Destination& destination, std::int64_t lane_id,
+                  std::optional<std::int64_t> settled_id);
+
+// True if a claim could find something to do without being woken.
+bool has_ready(Engine& engine, TimePoint now);
+
+// When to look again without being woken.
+std::optional<core::Duration> until_ready(Engine& engine, TimePoint now);
+
+}  // namespace pg_seats::worker

@@ -1,0 +1,11 @@
+// What the worker before us left: repaired once, after the session lock is ours.
+#pragma once
+
+#include "worker/engine.hpp"
+
+namespace pg_seats::worker {
+
+// False if it failed; the loop tries it again.
+bool recover(Engine& engine);
+
+}  // namespace pg_seats::worker

@@ -1,0 +1,125 @@
+#include "worker/row_errors.hpp"
+
+#include <algorithm>
+
+#include "core/answer.hpp"
+#include "worker/ready.hpp"
+
+#include "pg/log.hpp"
+#include "pg/sql.hpp"
+#include "worker/life.hpp"
+
+namespace pg_seats::worker {
+namespace {
+
+using pg::Statement;
+
+constexpr int errors_before_review = 3;
+constexpr core::Duration longest_pause{30'000};
+
+Statement charge_statement{
+    "UPDATE seats_internal.outbox AS o"
+    "   SET row_errors = o.row_errors + 1, last_error = $2, reason = 'database_error',"
+    "       doubt = o.doubt OR o.state = 'sending',"
+    "       state = CASE WHEN o.row_errors + 1 >= $3 THEN 'review'"
+    "                    WHEN o.state = 'sending' THEN 'waiting'"
+    "                    ELSE o.state END,"
+    "       state_since = pg_catalog.clock_timestamp(),"
+    "       due_at = CASE WHEN o.row_errors + 1 >= $3 THEN NULL"
+    "                     ELSE pg_catalog.clock_timestamp()"
+    "                          + (o.row_errors + 1) * interval '2 seconds' END"
+    " WHERE o.id = $1 RETURNING o.row_errors, o.state::text"};
+
+Statement alert_statement{
+    "SELECT seats_internal.raise_alert($1, $2, $3, $4, hint => $5, call_id => $6)"};
+
+std::string in_words(const pg::Failure& failure) {
+    return core::safe_text(failure.message + " (SQLSTATE " + failure.sqlstate_text() + ")", 400);
+}
+
+// Returns false if even this raised.
+bool charge(Engine& engine, std::int64_t id, const pg::Failure& failure, bool after_answer) {
+    const auto second = engine.transaction([&] {
+        const pg::Rows rows = charge_statement.run(
+            {pg::bigint(id), pg::text(in_words(failure)), pg::integer(errors_before_review)});
+        if (rows.empty()) {
+            return;
+        }
+        const bool review = rows.bytes(0, 2) == "review";
+        const std::string call = std::to_string(id);
+        if (after_answer || review) {
+            alert_statement.run(
+                {pg::text((after_answer ? "settling:" : "review:") + call), pg::text("critical"),
+                 pg::text(after_answer ? "settling_failed" : "review"),
+                 pg::text(after_answer
+                              ? "Stripe has answered call " + call +
+                                    ", and the answer cannot be stored: " + in_words(failure)
+                              : "call " + call + " cannot be handled: " + in_words(failure)),
+                 pg::text(review ? "The row stands in review: remove the cause, then "
+                                   "seats.resolve_review(call, 'same_key', reason)."
+                                 : "It is tried again; Stripe replays its answer under the same "
+                                   "key. Remove the cause."),
+                 pg::bigint(id)});
+            engine.announce = true;
+        }
+    });
+    count(engine.slot.counters.row_errors);
+    return !second;
+}
+
+void pause(Engine& engine, const pg::Failure& failure, std::string_view what) {
+    const auto doubled = core::Duration{500} * (1 << std::min(engine.troubles_in_a_row, 6));
+    engine.no_work_before = steady_now() + std::min(doubled, longest_pause);
+    if (engine.troubles_in_a_row++ == 0) {
+        pg::log_warning(std::string(what) + ": " + in_words(failure),
+                        "The worker keeps the answers that it has and tries again.");
+    }
+    set_trouble(std::string(what) + ": " + in_words(failure));
+}
+
+}  // namespace
+
+void claim_failed(Engine& engine, const pg::Failure& failure,
+                  const std::vector<Candidate>& candidates) {
+    engine.look_for_arrivals = true;
+    if (engine.leave) {
+        return;
+    }
+    const bool is_somebodys = candidates.size() == 1 && !failure.is_about_resources() &&
+                              !failure.is_retriable();
+    if (is_somebodys && charge(engine, candidates.front().id, failure, false)) {
+        engine.troubles_in_a_row = 0;
+        const Candidate& candidate = candidates.front();
+        release_lane(engine, *candidate.destination, candidate.lane_id, std::nullopt);
+        return;
+    }
+    for (const Candidate& candidate : candidates) {
+        look_again(engine, candidate);
+    }
+    if (!failure.is_about_resources() && !failure.is_retriable()) {
+        engine.claims_one_by_one = std::max<int>(engine.claims_one_by_one,
+                                                 static_cast<int>(candidates.size()) * 2);
+    }
+    if (candidates.size() <= 1 || failure.is_about_resources()) {
+        pause(engine, failure, "cannot claim");
+    }
+}
+
+bool charge_row(Engine& engine, const Settlement& item, const pg::Failure& failure) {
+    pg::log_warning("settling call " + std::to_string(item.flight.call.id) +
+                    " raised: " + in_words(failure));
+    if (!charge(engine, item.flight.call.id, failure, true)) {
+        return false;
+    }
+    release_lane(engine, *item.flight.destination, item.flight.call.lane_id, std::nullopt);
+    engine.next_due = 0;
+    return true;
+}
+
+void settling_failed(Engine& engine, const pg::Failure& failure) {
+    if (!engine.leave) {
+        pause(engine, failure, "cannot settle");
+    }
+}
+
+}  // namespace pg_seats::worker

@@ -1,0 +1,124 @@
+#include "worker/send.hpp"
+
+#include "core/form.hpp"
+#include "core/identity.hpp"
+
+#include "pg/settings.hpp"
+
+namespace pg_seats::worker {
+namespace {
+
+constexpr std::string_view events_of_last_day_and_margin = "/v1/events";
+
+std::string unix_time(TimestampTz moment, int seconds_before) {
+    return std::to_string(moment / USECS_PER_SEC +
+                          (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY -
+                          seconds_before);
+}
+
+// The object that a path is about: /v1/<collection>/<id> of /v1/<collection>/<id>/cancel.
+std::string object_path(const std::string& path) {
+    std::size_t end = 0;
+    for (int segment = 0; segment < 3 && end != std::string::npos; ++segment) {
+        end = path.find('/', end + 1);
+    }
+    return path.substr(0, end);
+}
+
+std::string list_query(const Flight& flight, int seconds_before) {
+    std::string query = "limit=100";
+    const TimestampTz since = flight.call.first_sent_at != 0 ? flight.call.first_sent_at
+                                                             : flight.call.created_at;
+    // Our clock and Stripe's may differ; a margin costs a page at most.
+    core::append_form_field(query, "created[gte]", unix_time(since, seconds_before));
+    if (!flight.cursor.empty()) {
+        core::append_form_field(query, "starting_after", flight.cursor);
+    }
+    return query;
+}
+
+struct Target {
+    std::string method, path, query, body;
+};
+
+Target target_of(const Flight& flight) {
+    const Call& call = flight.call;
+    switch (flight.purpose) {
+        case Purpose::send: {
+            if (call.method != "POST") {
+                return {call.method, call.path, call.body, {}};
+            }
+            std::string body = call.body;
+            if (!call.marker.empty()) {
+                core::append_form_field(body, "metadata[pg_seats]", call.marker);
+            }
+            return {call.method, call.path, {}, std::move(body)};
+        }
+        case Purpose::read_object:
+        case Purpose::read_missing:
+            return {"GET", object_path(call.path), {}, {}};
+        case Purpose::search_list:
+            return {"GET", call.path, list_query(flight, 600), {}};
+        case Purpose::search_events:
+            return {"GET", std::string(events_of_last_day_and_margin), list_query(flight, 600), {}};
+        case Purpose::probe:
+            break;
+    }
+    return {"GET", call.path, {}, {}};
+}
+
+}  // namespace
+
+std::string_view to_string(Purpose purpose) {
+    switch (purpose) {
+        case Purpose::send:
+            return "send";
+        case Purpose::read_object:
+            return "read object";
+        case Purpose::search_list:
+            return "search list";
+        case Purpose::search_events:
+            return "search events";
+        case Purpose::read_missing:
+            return "read missing object";
+        case Purpose::probe:
+            break;
+    }
+    return "probe";
+}
+
+void send(Engine& engine, Flight flight) {
+    Destination& destination = *flight.destination;
+    Target target = target_of(flight);
+    http::Request request;
+    request.id = engine.next_request++;
+    request.method = std::move(target.method);
+    request.url = destination.base_url + target.path;
+    if (!target.query.empty()) {
+        request.url += '?' + target.query;
+    }
+    request.body = std::move(target.body);
+    if (destination.is_stripe()) {
+        request.headers.push_back("Authorization: Bearer " + std::string(destination.key.reveal()));
+    }
+    if (!flight.call.api_version.empty()) {
+        request.headers.push_back("Stripe-Version: " + flight.call.api_version);
+    }
+    if (flight.purpose != Purpose::probe) {
+        flight.key = core::idempotency_key(flight.call.installation, flight.call.uuid,
+                                           flight.call.generation);
+        if (request.method == "POST") {
+            request.headers.push_back("Idempotency-Key: " + flight.key);
+        }
+    }
+    request.ca_file = pg::settings.ca_file != nullptr ? pg::settings.ca_file : "";
+    request.connect_timeout = core::Duration{pg::settings.connect_timeout_ms};
+    request.total_timeout = core::Duration{pg::settings.request_timeout_ms};
+    request.response_limit = static_cast<std::size_t>(pg::settings.response_limit_kb) * 1024;
+    ++destination.in_flight;
+    count(engine.slot.counters.sent);
+    engine.flights.emplace(request.id, std::move(flight));
+    engine.client.submit(std::move(request));
+}
+
+}  // namespace pg_seats::worker

@@ -1,0 +1,11 @@
+// Send: the second of the loop's three steps, outside of every transaction.
+#pragma once
+
+#include "worker/engine.hpp"
+
+namespace pg_seats::worker {
+
+// Hands the request to curl. From here on its outcome is unknown until an answer says otherwise.
+void send(Engine& engine, Flight flight);
+
+}  // namespace pg_seats::worker

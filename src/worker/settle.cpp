@@ -1,0 +1,294 @@
+#include "worker/settle.hpp"
+
+#include <algorithm>
+
+#include "core/answer.hpp"
+#include "worker/ready.hpp"
+
+#include "pg/log.hpp"
+#include "pg/sql.hpp"
+#include "worker/debug_point.hpp"
+#include "worker/row_errors.hpp"
+
+namespace pg_seats::worker {
+namespace {
+
+using pg::Statement;
+
+// Compare and set: whatever was changed behind our back (by an operator's verb, say) is left alone.
+Statement finish_statement{
+    "WITH answer AS MATERIALIZED ("
+    "  SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[],"
+    "      $5::integer[], $6::integer[], $7::text[], $8::text[], $9::text[], $10::bytea[], $11::boolean[])"
+    "    AS a (id, generation, state, result, http_status, duration_us, reason, error, request_id,"
+    "          answer, clean)),"
+    " gone AS ("
+    "  DELETE FROM seats_internal.outbox AS o USING answer AS a"
+    "   WHERE o.id = a.id AND o.generation = a.generation AND o.state::text = a.state"
+    "  RETURNING o.id, o.lane_id, o.created_at, o.first_sent_at, o.uuid, o.installation,"
+    "      a.result, o.generation, o.attempts, a.http_status, a.duration_us, a.clean, o.destination,"
+    "      o.method, o.path, o.body, o.enqueued_by, a.reason, a.error, a.request_id, o.context,"
+    "      a.answer)"
+    "INSERT INTO seats_internal.outbox_history (ring, id, lane_id, created_at, first_sent_at,"
+    "    settled_at, uuid, installation, result, generation, attempts, http_status, duration_ms,"
+    "    clean, destination, method, path, body, enqueued_by, reason, error, request_id, context,"
+    "    answer) "
+    "SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at,"
+    "    pg_catalog.clock_timestamp(), g.uuid, g.installation, g.result, g.generation, g.attempts,"
+    "    g.http_status, g.duration_us / 1000.0, g.clean, g.destination, g.method, g.path, g.body,"
+    "    g.enqueued_by, g.reason, g.error, g.request_id, g.context, g.answer"
+    "  FROM gone AS g CROSS JOIN seats_internal.ring"};
+
+Statement change_statement{
+    "WITH answer AS MATERIALIZED ("
+    "  SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[],"
+    "      $5::timestamptz[], $6::boolean[], $7::boolean[], $8::integer[], $9::integer[],"
+    "      $10::integer[], $11::integer[], $12::timestamptz[], $13::text[], $14::text[], $15::text[])"
+    "    AS a (id, generation, state, next_state, due_at, doubt, forget_first_sent, tries, attempts,"
+    "          next_generation, verifications, key_final_at, reason, error, request_id))"
+    "UPDATE seats_internal.outbox AS o"
+    "   SET state = a.next_state::seats_internal.outbox_state,"
+    "       state_since = CASE WHEN o.state::text = a.next_state THEN o.state_since"
+    "                          ELSE pg_catalog.clock_timestamp() END,"
+    "       due_at = a.due_at, doubt = a.doubt,"
+    "       first_sent_at = CASE WHEN a.forget_first_sent THEN NULL ELSE o.first_sent_at END,"
+    "       tries = a.tries, attempts = a.attempts, generation = a.next_generation,"
+    "       verifications = a.verifications, key_final_at = a.key_final_at,"
+    "       reason = a.reason, last_error = a.error,"
+    "       request_id = coalesce(a.request_id, o.request_id), alone = false"
+    "  FROM answer AS a"
+    " WHERE o.id = a.id AND o.generation = a.generation AND o.state::text = a.state"};
+
+Statement attempts_statement{
+    "INSERT INTO seats_internal.attempt (ring, call_id, lane_id, generation, number, purpose,"
+    "    duration_ms, verdict, reason, http_status, request_id, error, sent, replayed) "
+    "SELECT ring.slot, a.call_id, a.lane_id, a.generation, a.number, a.purpose,"
+    "    a.duration_us / 1000.0, a.verdict, a.reason, a.http_status, a.request_id, a.error, a.sent,"
+    "    a.replayed"
+    "  FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::text[],"
+    "      $6::integer[], $7::text[], $8::text[], $9::integer[], $10::text[], $11::text[],"
+    "      $12::boolean[], $13::boolean[])"
+    "    AS a (call_id, lane_id, generation, number, purpose, duration_us, verdict, reason,"
+    "          http_status, request_id, error, sent, replayed)"
+    " CROSS JOIN seats_internal.ring"};
+
+Statement lane_marker_statement{
+    "UPDATE seats_internal.lane SET last_marker = $2 WHERE id = $1"};
+
+Statement journal_statement{
+    "SELECT seats_internal.write_journal($1, 'pg_seats', $2, $3, $4)"};
+
+Statement alert_statement{
+    "SELECT seats_internal.raise_alert($1, $2, $3, $4, hint => $5, call_id => $6,"
+    "    destination => $7)"};
+
+Statement resolve_statement{"SELECT seats_internal.resolve_alert($1, $2)"};
+
+std::int32_t microseconds(const Flight& flight) {
+    return static_cast<std::int32_t>(
+        std::min<std::int64_t>(flight.response.duration.count(), INT32_MAX));
+}
+
+void store_finished(std::span<const Settlement* const> items) {
+    std::vector<std::int64_t> id;
+    std::vector<std::int32_t> generation, http_status, duration;
+    std::vector<std::string_view> state, result, reason, error, request_id, answer;
+    std::vector<bool> clean;
+    for (const Settlement* item : items) {
+        const auto& [flight, decision] = *item;
+        id.push_back(flight.call.id);
+        generation.push_back(flight.call.generation);
+        state.emplace_back(flight.call.state);
+        result.push_back(decision.result);
+        http_status.push_back(flight.response.status);
+        duration.push_back(microseconds(flight));
+        reason.emplace_back(decision.reason);
+        error.emplace_back(decision.result == "done" ? std::string_view{} : decision.error);
+        request_id.emplace_back(flight.response.headers.request_id);
+        answer.emplace_back(decision.answer);
+        clean.push_back(decision.clean);
+    }
+    finish_statement.run({pg::bigints(id), pg::integers(generation), pg::texts(state),
+                          pg::texts(result), pg::integers(http_status), pg::integers(duration),
+                          pg::texts(reason), pg::texts(error), pg::texts(request_id),
+                          pg::byteas(answer), pg::booleans(clean)});
+}
+
+void store_changed(Engine& engine, std::span<const Settlement* const> items) {
+    std::vector<std::int64_t> id;
+    std::vector<std::int32_t> generation, tries, attempts, next_generation, verifications;
+    std::vector<std::string_view> state, next_state, reason, error, request_id;
+    std::vector<TimestampTz> due_at, key_final_at;
+    std::vector<bool> doubt, forget;
+    // Never in the past: a due look that is running now must not pass it by.
+    const TimestampTz now = pg::now() + USECS_PER_SEC / 1000;
+    for (const Settlement* item : items) {
+        const auto& [flight, decision] = *item;
+        id.push_back(flight.call.id);
+        generation.push_back(flight.call.generation);
+        state.emplace_back(flight.call.state);
+        next_state.push_back(decision.state);
+        const TimestampTz due =
+            decision.due_in ? now + std::chrono::microseconds{*decision.due_in}.count() : 0;
+        due_at.push_back(due);
+        if (due != 0 && engine.next_due != 0) {
+            engine.next_due = std::min(engine.next_due, due);
+        }
+        doubt.push_back(decision.doubt);
+        forget.push_back(decision.forget_first_sent);
+        tries.push_back(decision.tries);
+        attempts.push_back(decision.attempts);
+        next_generation.push_back(decision.generation);
+        verifications.push_back(decision.verifications);
+        key_final_at.push_back(decision.key_final_at);
+        reason.emplace_back(decision.reason);
+        error.emplace_back(decision.error);
+        request_id.emplace_back(flight.response.headers.request_id);
+    }
+    change_statement.run({pg::bigints(id), pg::integers(generation), pg::texts(state),
+                          pg::texts(next_state), pg::timestamps(due_at), pg::booleans(doubt),
+                          pg::booleans(forget), pg::integers(tries), pg::integers(attempts),
+                          pg::integers(next_generation), pg::integers(verifications),
+                          pg::timestamps(key_final_at), pg::texts(reason), pg::texts(error),
+                          pg::texts(request_id)});
+}
+
+void store_attempts(std::span<const Settlement* const> items) {
+    std::vector<std::int64_t> call_id, lane_id;
+    std::vector<std::int32_t> generation, number, duration, http_status;
+    std::vector<std::string_view> purpose, verdict, reason, request_id, error;
+    std::vector<bool> sent, replayed;
+    for (const Settlement* item : items) {
+        const auto& [flight, decision] = *item;
+        call_id.push_back(flight.call.id);
+        lane_id.push_back(flight.call.lane_id);
+        generation.push_back(flight.call.generation);
+        number.push_back(flight.call.attempts);
+        purpose.push_back(to_string(flight.purpose));
+        duration.push_back(microseconds(flight));
+        verdict.push_back(decision.verdict);
+        reason.emplace_back(decision.reason);
+        http_status.push_back(flight.response.status);
+        request_id.emplace_back(flight.response.headers.request_id);
+        error.emplace_back(decision.error);
+        sent.push_back(flight.response.sent);
+        replayed.push_back(flight.response.headers.replayed);
+    }
+    attempts_statement.run({pg::bigints(call_id), pg::bigints(lane_id), pg::integers(generation),
+                            pg::integers(number), pg::texts(purpose), pg::integers(duration),
+                            pg::texts(verdict), pg::texts(reason), pg::integers(http_status),
+                            pg::texts(request_id), pg::texts(error), pg::booleans(sent),
+                            pg::booleans(replayed)});
+}
+
+void store_rare(Engine& engine, const Settlement& item) {
+    const auto& [flight, decision] = item;
+    if (decision.proves_marker && flight.call.lane_id != 0) {
+        lane_marker_statement.run({pg::bigint(flight.call.lane_id), pg::text(flight.call.marker)});
+    }
+    if (!decision.journal_kind.empty()) {
+        journal_statement.run({pg::text(decision.journal_kind), pg::bigint(flight.call.id),
+                               flight.call.lane_id != 0 ? pg::bigint(flight.call.lane_id)
+                                                        : pg::null_of(INT8OID),
+                               pg::text_or_null(decision.reason)});
+        engine.announce = true;
+    }
+    if (decision.alert) {
+        const Alert& alert = *decision.alert;
+        alert_statement.run({pg::text(alert.fingerprint), pg::text(alert.severity),
+                             pg::text(alert.kind), pg::text(core::safe_text(alert.summary, 900)),
+                             pg::text_or_null(alert.hint), pg::bigint(flight.call.id),
+                             pg::text(flight.destination->name)});
+        engine.announce = true;
+        count(engine.slot.counters.reviews);
+    }
+    if (decision.kind == Decision::Kind::finish && flight.call.row_errors > 0) {
+        resolve_statement.run({pg::text("settling:" + std::to_string(flight.call.id)),
+                               pg::text("settled after all")});
+    }
+}
+
+void store(Engine& engine, std::span<const Settlement* const> items) {
+    std::vector<const Settlement*> finished, changed, attempts;
+    for (const Settlement* item : items) {
+        const bool finishes = item->decision.kind == Decision::Kind::finish;
+        (finishes ? finished : changed).push_back(item);
+        if (!item->decision.clean) {
+            attempts.push_back(item);
+        }
+    }
+    if (!finished.empty()) {
+        store_finished(finished);
+    }
+    if (!changed.empty()) {
+        store_changed(engine, changed);
+    }
+    if (!attempts.empty()) {
+        store_attempts(attempts);
+    }
+    for (const Settlement* item : items) {
+        store_rare(engine, *item);
+    }
+    stand_at("before_settle_commit");
+}
+
+void after_commit(Engine& engine, const Settlement& item) {
+    const auto& [flight, decision] = item;
+    const bool finished = decision.kind == Decision::Kind::finish;
+    if (flight.call.lane_id != 0) {
+        release_lane(engine, *flight.destination, flight.call.lane_id,
+                     finished ? std::optional(flight.call.id) : std::nullopt);
+    } else if (!finished && !decision.due_in && decision.state != "review") {
+        offer_row(*flight.destination, flight.call.id);  // held: its destination is halted
+    }
+    engine.settled_calls.push_back(flight.call.id);
+}
+
+std::optional<pg::Failure> store_in_transaction(Engine& engine,
+                                                const std::vector<const Settlement*>& items) {
+    return engine.transaction([&] { store(engine, items); });
+}
+
+}  // namespace
+
+void settle(Engine& engine, std::vector<Settlement>& batch) {
+    if (batch.empty()) {
+        return;
+    }
+    std::vector<const Settlement*> items;
+    items.reserve(batch.size());
+    for (const Settlement& item : batch) {
+        items.push_back(&item);
+    }
+    auto failure = store_in_transaction(engine, items);
+    if (!failure) {
+        for (const Settlement& item : batch) {
+            after_commit(engine, item);
+        }
+        batch.clear();
+        engine.troubles_in_a_row = 0;
+        return;
+    }
+    count(engine.slot.counters.settle_failures);
+    if (engine.leave || failure->is_about_resources()) {
+        settling_failed(engine, *failure);  // nobody's fault: the answers are kept
+        return;
+    }
+    // One of them raises: each by itself, so that it harms nobody else.
+    std::vector<Settlement> left;
+    for (Settlement& item : batch) {
+        failure = store_in_transaction(engine, {&item});
+        if (!failure) {
+            after_commit(engine, item);
+        } else if (engine.leave || failure->is_about_resources() || failure->is_retriable() ||
+                   !charge_row(engine, item, *failure)) {
+            left.push_back(std::move(item));
+        }
+    }
+    batch = std::move(left);
+    if (!batch.empty()) {
+        settling_failed(engine, *failure);
+    }
+}
+
+}  // namespace pg_seats::worker

@@ -1,0 +1,18 @@
+// Settle: the last of the loop's three steps. A batch in one transaction, set-wise; if it raises, each
+// call in a transaction of its own.
+#pragma once
+
+#include "worker/decision.hpp"
+
+namespace pg_seats::worker {
+
+struct Settlement {
+    Flight flight;
+    Decision decision;
+};
+
+// Stores the batch and wakes who waits for it. What could not be stored stays in `batch` and is
+// tried again later; meanwhile nothing new is claimed.
+void settle(Engine& engine, std::vector<Settlement>& batch);
+
+}  // namespace pg_seats::worker

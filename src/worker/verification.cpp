@@ -1,0 +1,246 @@
+// What a read proves about a call whose outcome is unknown (design 5, "Verify"). Proof of execution
+// is our marker or an event with our key. Proof of the contrary needs two things: the read shows
+// what was before us, and the key cannot execute any more.
+#include "core/answer.hpp"
+#include "worker/decision.hpp"
+#include "worker/halting.hpp"
+
+#include "pg/log.hpp"
+#include "pg/settings.hpp"
+
+namespace pg_seats::worker {
+namespace {
+
+using core::Duration;
+
+constexpr int day_s = 24 * 60 * 60;
+constexpr int most_pages = 20;
+// Reads that prove nothing, before a person is asked.
+constexpr int most_verifications = 6;
+
+bool older_than(TimestampTz moment, int seconds) {
+    return moment != 0 && pg::now() - moment > static_cast<TimestampTz>(seconds) * USECS_PER_SEC;
+}
+
+// Stripe has stored a failure under the key (seen twice), or forgotten the key: it cannot execute.
+bool key_cannot_execute(const Call& call) {
+    return older_than(call.key_final_at, pg::settings.final_answer_gap_s) ||
+           older_than(call.last_sent_at, day_s);
+}
+
+bool key_can_be_sent(const Call& call) {
+    return call.key_final_at == 0 && !older_than(call.first_sent_at, pg::settings.key_lifetime_s);
+}
+
+Decision proven_done(const Flight& flight, std::string_view reason, std::string answer) {
+    Decision decision = finish(flight, "done", reason);
+    if (!answer.empty()) {
+        decision.answer = std::move(answer);
+    }
+    decision.proves_marker = !flight.call.marker.empty() && reason != "proven_by_event";
+    decision.journal_kind = "call.proven_done";
+    decision.verdict = "done";
+    return decision;
+}
+
+Decision proven_not_executed(const Flight& flight) {
+    Decision decision = keep(flight, "pending");
+    decision.generation = flight.call.generation + 1;
+    decision.tries = 0;
+    decision.verifications = 0;
+    decision.doubt = false;
+    decision.forget_first_sent = true;
+    decision.key_final_at = 0;
+    decision.reason = "proven_not_executed";
+    decision.verdict = "again";
+    decision.journal_kind = "call.new_generation";
+    return decision;
+}
+
+Decision search_events_next(Flight& flight) {
+    flight.purpose = Purpose::search_events;
+    flight.pages = 0;
+    flight.cursor.clear();
+    Decision decision;
+    decision.kind = Decision::Kind::follow_up;
+    return decision;
+}
+
+// No proof either way. The same key is safe as long as Stripe remembers it; else a person decides.
+Decision inconclusive(Engine& engine, const Flight& flight) {
+    const Call& call = flight.call;
+    if (key_can_be_sent(call) && call.verifications < most_verifications) {
+        Decision decision = keep(flight, "waiting");
+        decision.reason = "not_proven_yet";
+        decision.verdict = "unknown";
+        decision.due_in = backoff(engine, call, {});
+        return decision;
+    }
+    Decision decision =
+        to_review(flight, "not_proven", "whether Stripe executed it could not be proven by a read");
+    decision.verdict = "unknown";
+    return decision;
+}
+
+// The read itself did not go through: it says nothing, and does not count.
+Decision read_failed(Engine& engine, const Flight& flight, const core::Judgement& judgement) {
+    Decision decision = keep(flight, flight.call.state);
+    if (flight.call.state == "sending") {  // the read after a plain 404
+        decision.state = "waiting";
+        decision.doubt = flight.first_answer.doubt_after;
+    }
+    decision.verifications = flight.call.verifications - 1;
+    decision.reason = judgement.reason;
+    decision.error = judgement.message;
+    decision.verdict = core::to_string(judgement.verdict);
+    decision.due_in = backoff(engine, flight.call, judgement);
+    return decision;
+}
+
+Decision awaiting_still(const Flight& flight) {
+    // At 1 and 10 minutes, then every hour (design 4.5).
+    Decision decision = keep(flight, "awaiting");
+    decision.reason = "awaiting_payment";
+    decision.verdict = "awaiting";
+    decision.due_in = flight.call.verifications <= 1 ? Duration{std::chrono::minutes{9}}
+                                                     : Duration{std::chrono::hours{1}};
+    return decision;
+}
+
+Decision object_was_read(Flight& flight) {
+    const Call& call = flight.call;
+    const auto facts = core::read_object(flight.response.body);
+    if (!facts) {
+        return search_events_next(flight);
+    }
+    if (facts->marker == call.marker) {
+        return proven_done(flight, "proven_by_marker", {});
+    }
+    if (facts->pending_marker == call.marker) {
+        return awaiting_still(flight);
+    }
+    if (call.state == "awaiting") {
+        // It was waiting for a payment, and now neither waits nor was applied: expired, voided or
+        // replaced. Nothing was bought.
+        Decision decision = finish(flight, "refused", "payment_did_not_come");
+        decision.journal_kind = "call.refused";
+        decision.verdict = "refused";
+        return decision;
+    }
+    if (facts->marker == call.last_lane_marker && key_cannot_execute(call)) {
+        return proven_not_executed(flight);
+    }
+    return search_events_next(flight);
+}
+
+Decision list_was_read(Flight& flight) {
+    const Call& call = flight.call;
+    const auto search = core::find_marker_in_list(flight.response.body, call.marker);
+    if (search && search->found) {
+        return proven_done(flight, "proven_by_list", search->object_json);
+    }
+    if (search && search->has_more && ++flight.pages < most_pages) {
+        flight.cursor = search->last_id;
+        Decision decision;
+        decision.kind = Decision::Kind::follow_up;
+        return decision;
+    }
+    if (search && !search->has_more && key_cannot_execute(call)) {
+        return proven_not_executed(flight);
+    }
+    return search_events_next(flight);
+}
+
+Decision events_were_read(Engine& engine, Flight& flight) {
+    const auto search = core::find_key_in_events(flight.response.body, flight.key);
+    if (search && search->found) {
+        return proven_done(flight, "proven_by_event", search->object_json);
+    }
+    if (search && search->has_more && ++flight.pages < most_pages) {
+        flight.cursor = search->last_id;
+        Decision decision;
+        decision.kind = Decision::Kind::follow_up;
+        return decision;
+    }
+    return inconclusive(engine, flight);
+}
+
+// A plain 404 for our POST: what does a read of the object say?
+Decision missing_was_read(Engine& engine, Flight& flight, bool found) {
+    const core::Judgement& first = flight.first_answer;
+    if (found) {
+        const auto facts = core::read_object(flight.response.body);
+        if (facts && (facts->deleted || facts->status == "canceled" ||
+                      facts->status == "incomplete_expired")) {
+            if (first.doubt_after) {
+                flight.purpose = Purpose::search_events;
+                return search_events_next(flight);
+            }
+            Decision decision = finish(flight, "refused", "object_is_terminal");
+            decision.journal_kind = "call.refused";
+            decision.verdict = "refused";
+            return decision;
+        }
+    }
+    Decision decision;
+    if (is_everywhere(engine, *flight.destination, flight.call, first.fingerprint, true,
+                      first.message)) {
+        decision = keep(flight, "waiting");
+        decision.tries = flight.call.tries - 1;
+        decision.attempts = flight.call.attempts - 1;
+    } else {
+        decision = to_review(flight, first.reason,
+                             found ? "Stripe says that the object of a change is not there, and "
+                                     "shows it to a read"
+                                   : "Stripe knows no such object: wrong id, or wrong account?");
+    }
+    decision.doubt = first.doubt_after;
+    decision.reason = first.reason;
+    decision.verdict = "halted";
+    decision.error = first.message;
+    return decision;
+}
+
+}  // namespace
+
+Decision decide_read(Engine& engine, Flight& flight) {
+    const core::Judgement judgement = core::judge({.mutation = false,
+                                                   .deletion = false,
+                                                   .doubt_before = false,
+                                                   .expect_stripe = flight.destination->is_stripe(),
+                                                   .livemode = flight.destination->livemode,
+                                                   .response = flight.response});
+    note_health(engine, flight, judgement);
+    count(engine.slot.counters.reads);
+    const bool found = judgement.verdict == core::Verdict::done ||
+                       judgement.verdict == core::Verdict::awaiting;
+    const bool missing = flight.response.status == 404 && !found &&
+                         judgement.halt_scope != core::HaltScope::destination;
+    if (!found && !missing) {
+        if (judgement.halt_scope == core::HaltScope::destination) {
+            halt(engine, *flight.destination, judgement.reason, judgement.message, NeedsPerson::no);
+        }
+        return read_failed(engine, flight, judgement);
+    }
+    Decision decision;
+    switch (flight.purpose) {
+        case Purpose::read_missing:
+            decision = missing_was_read(engine, flight, found);
+            break;
+        case Purpose::read_object:
+            decision = found ? object_was_read(flight) : search_events_next(flight);
+            break;
+        case Purpose::search_list:
+            decision = found ? list_was_read(flight) : search_events_next(flight);
+            break;
+        case Purpose::search_events:
+            decision = found ? events_were_read(engine, flight) : inconclusive(engine, flight);
+            break;
+        case Purpose::send:
+        case Purpose::probe:
+            break;
+    }
+    return decision;
+}
+
+}  // namespace pg_seats::worker
