@@ -1,0 +1,171 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # variables are shared with the script that sources this
+# Building: the extension for one PostgreSQL, and the C++ tests with the simulator.
+# Sourced by scripts/check.
+#
+# Object files live in build/, one directory per PostgreSQL, so that the next run compiles only what
+# has changed, versions do not meet, and the source tree stays clean.
+
+build_dir=
+extension_tree=
+cxx_dir=
+postgres_copy=
+postgres_bin=
+postgres_pgxs=
+postgres_env=()
+
+# Names the build directories. Two installations of the same version (a distribution's and one with
+# assertions) are two directories.
+set_build_dirs() {
+  local version place
+  version=$("$PG_CONFIG" --version | cut -d ' ' -f 2)
+  place=$("$PG_CONFIG" --pkglibdir | cksum)
+  build_dir=$root/build/postgresql-$version-${place%% *}
+  extension_tree=$build_dir/tree
+  cxx_dir=$root/build/cxx
+}
+
+# The files of the source tree that are sources, relative to it.
+source_files() {
+  find . \( -path ./.git -o -path ./build -o -name node_modules -o -name tmp_check -o -name results \
+    -o -name output_iso \) -prune -o -type f \
+    ! -name '*.o' ! -name '*.d' ! -name '*.so' ! -name '*.bc' ! -name '*.a' -print | LC_ALL=C sort
+}
+
+# Brings the copy of the source tree up to date. Times are kept, so make compiles what has changed.
+refresh_extension_tree() {
+  local list=$build_dir/files gone
+  mkdir -p "$extension_tree"
+  # Other flags, other objects: make does not see that.
+  if ! cmp -s "$root/Makefile" "$extension_tree/Makefile"; then
+    rm -rf "$extension_tree" "$list"
+    mkdir -p "$extension_tree"
+  fi
+  (cd "$root" && source_files) >"$list.new"
+  if [[ -e $list ]]; then
+    while IFS= read -r gone; do
+      rm -f "$extension_tree/$gone" "$extension_tree/${gone%.cpp}.o"
+    done < <(LC_ALL=C comm -23 "$list" "$list.new")
+  fi
+  mv "$list.new" "$list"
+  # A file may vanish under an editor between the two commands.
+  tar -C "$root" --ignore-failed-read -T "$list" -cf - 2>/dev/null | tar -C "$extension_tree" -xf -
+}
+
+# Sets postgres_copy: a copy of PostgreSQL in the workspace with the extension installed into it.
+# PostgreSQL finds its files relative to its programs, so such a copy works as it is, and the system
+# gets nothing installed. (Links instead of copies would be resolved, and lead out again.)
+copy_postgres() {
+  local bindir libdir place places=()
+  bindir=$("$PG_CONFIG" --bindir)
+  libdir=$("$PG_CONFIG" --libdir)
+  postgres_copy=$workspace/postgres
+  for place in "$bindir" "$("$PG_CONFIG" --sharedir)" "$("$PG_CONFIG" --pkglibdir)"; do
+    places+=("${place#/}")
+  done
+  # libpq of a PostgreSQL that was built from source. A distribution's lies in a system directory,
+  # where every program finds it.
+  if [[ -e $libdir/libpq.so && $libdir != /usr/lib/*-linux-gnu* && $libdir != /usr/lib ]]; then
+    while IFS= read -r place; do
+      places+=("${place#/}")
+    done < <(find "$libdir" -maxdepth 1 -name 'lib*.so*')
+  fi
+  mkdir -p "$postgres_copy" "$workspace/tests"
+  # `set -e` is off below an `if` or `||`, so each command says that it may fail.
+  tar -C / -cf - "${places[@]}" | tar -C "$postgres_copy" -xf - --no-same-owner || return
+  make -C "$extension_tree" -s PG_CONFIG="$PG_CONFIG" DESTDIR="$postgres_copy" install \
+    >>"$workspace/build.log" 2>&1 || return
+  # The tests are copied, too: the servers' user may not be able to read the source tree.
+  for place in sql expected test; do
+    if [[ -d $extension_tree/$place ]]; then
+      cp -r "$extension_tree/$place" "$workspace/tests/" || return
+    fi
+  done
+  chmod -R a+rX "$workspace/tests" "$postgres_copy" || return
+
+  postgres_bin=$postgres_copy$bindir
+  postgres_pgxs=$postgres_copy$("$PG_CONFIG" --pkglibdir)/pgxs/src
+  # Nothing of the caller's environment: a proxy, PGOPTIONS or a locale would change what is tested.
+  postgres_env=(-i
+    "PATH=$postgres_bin:/usr/local/bin:/usr/bin:/bin"
+    # The programs name the original library directory, which others may not be able to read.
+    "LD_LIBRARY_PATH=$postgres_copy$libdir"
+    "HOME=$workspace/tmp"
+    "TMPDIR=$workspace/tmp"
+    # Servers get UTF8.
+    "LANG=C.UTF-8"
+    "PG_REGRESS=$postgres_pgxs/test/regress/pg_regress"
+  )
+  # But sanitizers are switched on that way.
+  local variable
+  for variable in LD_PRELOAD ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS; do
+    if [[ -n ${!variable:-} ]]; then
+      postgres_env+=("$variable=${!variable}")
+    fi
+  done
+}
+
+# One at a time for each directory: somebody else may be checking the same tree.
+with_lock() {
+  local directory=$1 status=0
+  shift
+  mkdir -p "$directory"
+  exec 9>"$directory/lock"
+  if ! flock -n 9; then
+    say "  another run uses $directory; waiting"
+    flock 9
+  fi
+  "$@" || status=$?
+  exec 9>&-
+  return "$status"
+}
+
+# PGXS sets variables such as INSTALL_SCRIPT to install's command line. A Makefile that takes one of
+# them for a name of its own gets a target /usr/bin/install, and root's make overwrites it.
+makefile_is_safe() {
+  local clash
+  clash=$(grep -nE '^(override )?INSTALL[A-Z_]* *[:?+]?=' "$extension_tree/Makefile") || return 0
+  say "  refused: the Makefile uses a variable that belongs to PGXS, and could overwrite"
+  say "  /usr/bin/install: line $clash"
+  echo "refused: $clash" >"$workspace/build.log"
+  return 1
+}
+
+build_extension_step() {
+  refresh_extension_tree &&
+    makefile_is_safe &&
+    run_limited 900 "$workspace/build.log" show_compilation \
+      make -C "$extension_tree" -j"$jobs" PG_CONFIG="$PG_CONFIG" all test-modules &&
+    copy_postgres
+}
+
+build_cxx_step() {
+  # shellcheck disable=SC2016 # the inner shell is to expand them
+  run_limited 900 "$workspace/build-cxx.log" show_compilation bash -euc '
+    cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo
+    cmake --build "$2" -j "$3"' build-cxx "$root" "$cxx_dir" "$jobs" &&
+    copy_simulator
+}
+
+# A copy, because another run may link it anew while this one uses it.
+copy_simulator() {
+  local program
+  program=$(find "$cxx_dir" -type f -name stripe-simulator -perm -u+x -print -quit)
+  if [[ -n $program ]]; then
+    mkdir -p "$workspace/bin"
+    cp "$program" "$workspace/bin/"
+    chmod a+rx "$workspace/bin/stripe-simulator"
+  fi
+}
+
+# A dot for every compiled file would scroll the interesting part away: only what is wrong is shown.
+show_compilation() {
+  grep --line-buffered -E '(error|warning): |Error [0-9]+$|CMake Error|undefined reference' | head -n 15 || true
+}
+
+build_failed() {
+  failed=1
+  note="does not build"
+  say "  $1 does not build; the end of its log:"
+  tail -n 15 "$2" | sed 's/^/    /'
+}

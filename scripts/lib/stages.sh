@@ -1,0 +1,234 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # variables are shared with the script that sources this
+# The stages of scripts/check. Each one sets passed, failed and skipped, and may set a note for the
+# summary. The arguments choose some of its tests.
+
+stage_format() {
+  local files
+  if ! command -v clang-format >/dev/null; then
+    skipped=1
+    note="clang-format is not installed"
+    return
+  fi
+  mapfile -t files < <(cd "$root" && source_files | grep -E '\.(cpp|hpp)$')
+  if ((${#files[@]} == 0)); then
+    note="no C++ files"
+  elif (cd "$root" && clang-format --dry-run --Werror "${files[@]}") >"$workspace/format.log" 2>&1; then
+    passed=1
+    note="${#files[@]} files"
+  else
+    failed=1
+    say "  not formatted as .clang-format says (clang-format -i puts it right):"
+    sed -n 's/^\([^:]*\):.*code should be clang-formatted.*/    \1/p' "$workspace/format.log" | sort -u
+    grep -v 'code should be clang-formatted' "$workspace/format.log" | grep -E '(error|warning):' | head || true
+  fi
+}
+
+stage_unit() {
+  local results=$workspace/ctest.xml choice=() log=$workspace/unit.log
+  if [[ ! -e $root/CMakeLists.txt ]]; then
+    note="no CMakeLists.txt"
+    return
+  fi
+  if (($#)); then
+    choice=(-R "$(IFS='|'; echo "$*")")
+  fi
+  run_limited 600 "$log" show_ctest \
+    ctest --test-dir "$cxx_dir" -j "$jobs" --timeout 300 --output-on-failure --output-junit "$results" \
+    "${choice[@]}" || true
+  if [[ ! -s $results ]]; then
+    # Without any test ctest writes nothing, and without an answer something is wrong.
+    if grep -q 'No tests were found' "$log" && ((! $#)); then
+      note="no tests"
+    else
+      failed=1
+      tail -n 20 "$log"
+    fi
+    return
+  fi
+  local tests
+  tests=$(junit_attribute tests "$results")
+  failed=$(junit_attribute failures "$results")
+  skipped=$(($(junit_attribute skipped "$results") + $(junit_attribute disabled "$results")))
+  passed=$((tests - failed - skipped))
+  if ((failed)); then
+    sed -n '/^The following tests FAILED/q; p' "$log" |
+      grep -vE '^(Internal ctest|Test project| *Start )| Passed ' | tail -n 80 | sed 's/^/    /'
+  fi
+}
+
+junit_attribute() {
+  local value
+  value=$(grep -oE -m 1 "^[[:space:]]*$1=\"[0-9]+\"|<testsuite[^>]* $1=\"[0-9]+\"" "$2" | grep -oE '[0-9]+"$' |
+    head -n 1)
+  value=${value%\"}
+  printf '%s' "${value:-0}"
+}
+
+show_ctest() {
+  grep --line-buffered -E '^ *[0-9]+/[0-9]+ Test' | sed -u 's/^ */  /' || true
+}
+
+# pg_regress and pg_isolation_regress: run_regress STAGE PROGRAM DATABASE TESTS-DIRECTORY INPUTS TEST…
+# INPUTS: what the files of the tests are called, as a pattern.
+run_regress() {
+  local stage=$1 program=$2 database=$3 input=$4 inputs=$5 schedule what=() status=0
+  local work=$workspace/$stage log=$workspace/$stage.log name file
+  shift 5
+  schedule=$input/schedule
+  if [[ $stage == regress ]]; then
+    schedule=$input/sql/schedule
+  fi
+  if [[ ! -s $schedule ]]; then
+    note="no tests"
+    if (($#)); then
+      failed=1
+    fi
+    return
+  fi
+
+  # A test that no schedule names would never run, and nobody would notice.
+  for file in "$input"/$inputs; do
+    name=$(basename "${file%.*}")
+    if [[ -e $file ]] && ! grep -qE "^test:(.* )?$name( |\$)" "$schedule"; then
+      say "  FAILED  $name is not in ${schedule#"$workspace"/tests/}"
+      failed=$((failed + 1))
+    fi
+  done
+
+  make_server_dir "$work"
+  make_server_dir "$work/secrets"
+  chmod 700 "$work/secrets"
+  printf 'sk_test_simulator' >"$work/secrets/stripe_key"
+  chmod 600 "$work/secrets/stripe_key"
+  if ((${#server_user[@]})); then
+    chown nobody:nogroup "$work/secrets/stripe_key"
+  fi
+  {
+    echo "shared_preload_libraries = 'pg_seats'"
+    echo "pg_seats.secrets_directory = '$work/secrets'"
+    if [[ -e $workspace/tests/test/regress.conf ]]; then
+      cat "$workspace/tests/test/regress.conf"
+    fi
+  } >"$work/server.conf"
+
+  if (($#)); then
+    what=("$@")
+  else
+    what=(--schedule="$schedule")
+  fi
+  run_limited "${REGRESS_LIMIT:-300}" "$log" show_regress \
+    "${server_user[@]}" env -C "$work" "${postgres_env[@]}" "$program" \
+    --temp-instance="$work/instance" --temp-config="$work/server.conf" --bindir="$postgres_bin" \
+    --inputdir="$input" --outputdir="$work" --dbname="$database" --encoding=UTF8 --no-locale \
+    "${what[@]}" || status=$?
+
+  # Up to version 15 "test x ... ok", from 16 on "ok 1 - x".
+  passed=$(grep -cE '^ok [0-9]+|\.\.\. ok ' "$log") || true
+  local broken
+  broken=$(grep -cE '^not ok [0-9]+|\.\.\. (FAILED|failed)' "$log") || true
+  failed=$((failed + broken))
+  if ((status != 0)); then
+    if ((broken == 0)); then
+      failed=$((failed + 1))
+      tail -n 20 "$log" | sed 's/^/    /'
+    fi
+    if [[ -s $work/regression.diffs ]]; then
+      say "  the end of $(saved_path "$work/regression.diffs"):"
+      tail -n 80 "$work/regression.diffs" | sed 's/^/    /'
+    fi
+    if [[ -e $work/log/postmaster.log ]]; then
+      show_server_log "$work/log/postmaster.log"
+    fi
+  fi
+}
+
+show_regress() {
+  grep --line-buffered -E '^(not )?ok [0-9]+|\.\.\. (ok|FAILED|failed)' | sed -u 's/^ */  /' || true
+}
+
+stage_regress() {
+  run_regress regress "$postgres_pgxs/test/regress/pg_regress" contrib_regression \
+    "$workspace/tests" 'sql/*.sql' "$@"
+}
+
+stage_isolation() {
+  run_regress isolation "$postgres_pgxs/test/isolation/pg_isolation_regress" isolation_regression \
+    "$workspace/tests/test/isolation" 'specs/*.spec' "$@"
+}
+
+stage_scenarios() {
+  local work=$workspace/scenarios files=() file word status=0
+  for file in "$workspace"/tests/test/scenarios/*.pl; do
+    [[ -e $file ]] || continue
+    if (($# == 0)); then
+      files+=("$file")
+      continue
+    fi
+    for word in "$@"; do
+      if [[ $(basename "$file") == "${word%.pl}"* ]]; then
+        files+=("$file")
+        break
+      fi
+    done
+  done
+  if ((${#files[@]} == 0)); then
+    note="no scenario${*:+ is called $*}"
+    if (($#)); then
+      failed=1
+    fi
+    return
+  fi
+  if [[ ! -x $workspace/bin/stripe-simulator ]]; then
+    failed=1
+    note="no stripe-simulator was built"
+    return
+  fi
+
+  make_server_dir "$work"
+  make_server_dir "$work/tap"
+  make_server_dir "$work/ports"
+  # A template saves an initdb for each server; PostgreSQL 15's test modules do not know it.
+  run_limited 60 "$workspace/initdb.log" show_nothing "${server_user[@]}" env -C "$work" \
+    "${postgres_env[@]}" initdb -D "$work/initdb_template_data" -A trust -N --no-instructions || status=$?
+  if ((status == 0)); then
+    run_limited "${SCENARIOS_LIMIT:-1200}" "$workspace/scenarios.log" cat \
+      "${server_user[@]}" env -C "$work" "${postgres_env[@]}" \
+      TESTDIR="$work" TESTDATADIR="$work/tmp_check" TESTLOGDIR="$work/tmp_check/log" \
+      PG_TEST_PORT_DIR="$work/ports" PG_TEST_TIMEOUT_DEFAULT=60 \
+      INITDB_TEMPLATE="$work/initdb_template_data" \
+      STRIPE_SIMULATOR="$workspace/bin/stripe-simulator" PERL_TEST_HARNESS_DUMP_TAP="$work/tap" \
+      SCENARIO_JOBS="${SCENARIO_JOBS:-2}" SCENARIO_LIMIT="${SCENARIO_LIMIT:-300}" \
+      perl "$workspace/tests/test/scenarios/lib/run-scenarios.pl" "$work/result" \
+      "$postgres_pgxs/test/perl" "${files[@]}" || status=$?
+  else
+    tail -n 20 "$workspace/initdb.log" | sed 's/^/    /'
+  fi
+
+  if [[ -s $work/result ]]; then
+    read -r passed failed skipped <"$work/result"
+  fi
+  if ((status != 0 && failed == 0)); then
+    failed=1
+  fi
+  if ((failed)); then
+    for file in "$work"/tmp_check/log/*.log; do
+      if [[ -e $file && -e $work/failed-$(scenario_of_log "$file") ]]; then
+        show_server_log "$file"
+      fi
+    done
+  fi
+}
+
+# …/03_outage_main.log -> 03_outage: the scenario whose name it begins with.
+scenario_of_log() {
+  local log file name
+  log=$(basename "$1")
+  for file in "$workspace"/tests/test/scenarios/*.pl; do
+    name=$(basename "$file" .pl)
+    if [[ $log == "$name"_* ]]; then
+      echo "$name"
+      return
+    fi
+  done
+}
