@@ -126,8 +126,8 @@ std::optional<ListSearch> find_key_in_events(std::string_view body, std::string_
 
 std::string strip_client_secrets(std::string body) {
     // Nothing that looks like one, and no escape behind which one could hide: the bytes stay.
-    const bool suspect = body.find("_secret") != std::string::npos ||
-                         body.find("\\u") != std::string::npos;
+    const bool suspect =
+        body.find("_secret") != std::string::npos || body.find("\\u") != std::string::npos;
     if (!suspect) {
         return body;
     }

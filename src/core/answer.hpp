@@ -33,9 +33,9 @@ struct ObjectFacts {
 struct ListSearch {
     bool found = false;
     bool has_more = false;
-    std::string last_id;     // for starting_after
-    std::string object_id;   // of what was found
-    std::string object_json; // the found element, client_secret stripped
+    std::string last_id;      // for starting_after
+    std::string object_id;    // of what was found
+    std::string object_json;  // the found element, client_secret stripped
 };
 [[nodiscard]] std::optional<ListSearch> find_marker_in_list(std::string_view body,
                                                             std::string_view marker);
@@ -43,12 +43,14 @@ struct ListSearch {
 [[nodiscard]] std::optional<ListSearch> find_key_in_events(std::string_view body,
                                                            std::string_view key);
 
-// The same JSON without any member named client_secret, at any depth (other bytes unchanged where there is
-// none). What is not JSON is given back only if it does not contain the word, else emptied.
+// The same JSON without any member named client_secret, at any depth (other bytes unchanged where
+// there is none). What is not JSON is given back only if it does not contain the word, else
+// emptied.
 [[nodiscard]] std::string strip_client_secrets(std::string body);
 
 // Replaces anything that looks like a key or secret (sk_…, rk_…, whsec_…, …_secret_…, Bearer …) and
-// control characters in a text meant for people; at most `limit` bytes, cut at a UTF-8 border, always valid UTF-8.
+// control characters in a text meant for people; at most `limit` bytes, cut at a UTF-8 border,
+// always valid UTF-8.
 [[nodiscard]] std::string safe_text(std::string_view text, std::size_t limit);
 
 [[nodiscard]] bool is_valid_utf8(std::string_view text);

@@ -24,7 +24,9 @@ std::string lower(std::string_view text) {
     return result;
 }
 
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+bool is_digit(char c) noexcept {
+    return c >= '0' && c <= '9';
+}
 
 bool is_name_character(char c) noexcept {
     return is_digit(c) || (c >= 'a' && c <= 'z') || c == '-' || c == '_';
@@ -95,9 +97,8 @@ void check_port(std::string_view port) {
 // Splits "host[:port]" and checks both.
 std::string checked_host(std::string_view authority, bool tls) {
     const std::size_t bracket = authority.find(']');
-    const std::size_t colon =
-        authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
-    const std::string host = lower(authority.substr(0, colon));
+    const std::size_t colon = authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
+    std::string host = lower(authority.substr(0, colon));
     const bool v6 = is_v6_literal(host);
     if (!v6 && !is_name(host)) {
         refuse("its host is not a name or an address");

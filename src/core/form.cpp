@@ -11,8 +11,8 @@ namespace {
 constexpr int deepest = 8;
 
 constexpr bool is_unreserved(char c) noexcept {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '.' || c == '_' || c == '~';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
 }
 
 void append_escaped(std::string& to, std::string_view text, std::string_view kept = {}) {
@@ -44,7 +44,7 @@ std::string shown(std::string_view encoded_name) {
 }
 
 class FormWriter {
- public:
+  public:
     std::string take() && { return std::move(form_); }
 
     void object(const json_t* value, int depth) {
@@ -60,7 +60,7 @@ class FormWriter {
         }
     }
 
- private:
+  private:
     void append_key(std::string_view key, int depth) {
         if (key.empty()) {
             throw InvalidInput{"a parameter has an empty name", {}};
@@ -161,7 +161,7 @@ std::string_view segment_fault(std::string_view segment) noexcept {
 
 // The segments of "/a/b", one after the other.
 class Segments {
- public:
+  public:
     explicit Segments(std::string_view path) noexcept
         : rest_(path), ended_(!path.starts_with('/')) {}
     [[nodiscard]] bool next(std::string_view& segment) noexcept {
@@ -177,7 +177,7 @@ class Segments {
     }
     [[nodiscard]] bool at_end() const noexcept { return ended_; }
 
- private:
+  private:
     std::string_view rest_;
     bool ended_;
 };
@@ -235,7 +235,9 @@ std::string percent_encode(std::string_view text) {
     return encoded;
 }
 
-void check_path(std::string_view path) { check_segments(path, "the path"); }
+void check_path(std::string_view path) {
+    check_segments(path, "the path");
+}
 
 bool path_matches(std::string_view pattern, std::string_view path) {
     Segments wanted(pattern);

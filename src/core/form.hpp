@@ -27,7 +27,8 @@ void append_form_field(std::string& form, std::string_view name, std::string_vie
 [[nodiscard]] std::string percent_encode(std::string_view text);
 
 // Throws InvalidInput unless the path is absolute, has only plain segments (letters, digits and
-// -._~:@!$&'()*+,;=, none empty, "." or ".."), no query, no fragment, no percent sign and at most 500 bytes.
+// -._~:@!$&'()*+,;=, none empty, "." or ".."), no query, no fragment, no percent sign and at most
+// 500 bytes.
 void check_path(std::string_view path);
 
 // A pattern for grants: segments must be equal, `*` stands for one whole segment, a final `**` for
@@ -39,7 +40,8 @@ void check_path_pattern(std::string_view pattern);
 // address (127.0.0.0/8, [::1], localhost). No user, query or fragment; no trailing slash kept.
 [[nodiscard]] std::string checked_base_url(std::string_view url);
 
-// True for printable ASCII without line breaks: what may stand in a header.
+// True for printable ASCII without line breaks, and not for nothing: what may stand in a header.
+// (libcurl takes "Name:" with no value for the wish not to send that header.)
 [[nodiscard]] bool is_header_value(std::string_view value);
 
 }  // namespace pg_seats::core

@@ -9,8 +9,8 @@
 
 namespace pg_seats::core {
 
-// <installation>-<uuid of the first carried row>-<generation>. Nothing that can repeat after a failover
-// (a sequence number) or that two purchases can share (a quantity) is in it.
+// <installation>-<uuid of the first carried row>-<generation>. Nothing that can repeat after a
+// failover (a sequence number) or that two purchases can share (a quantity) is in it.
 [[nodiscard]] std::string idempotency_key(std::string_view installation, std::string_view uuid,
                                           int generation);
 

@@ -21,7 +21,8 @@ using Json = std::unique_ptr<json_t, JsonRelease>;
 
 // The whole text must be one JSON value in UTF-8, nothing after it; null otherwise (also where an
 // integer does not fit 64 bits). jansson itself limits the depth to 2048.
-[[nodiscard]] inline Json parse_json(std::string_view text, json_error_t* error = nullptr) noexcept {
+[[nodiscard]] inline Json parse_json(std::string_view text,
+                                     json_error_t* error = nullptr) noexcept {
     return Json(json_loadb(text.data(), text.size(), JSON_ALLOW_NUL, error));
 }
 

@@ -17,7 +17,9 @@ double sane_rate(double rate) {
 }
 
 // A burst of one second, but a slow bucket must be able to hold a whole token.
-double burst_of(double rate) { return std::max(rate, 1.0); }
+double burst_of(double rate) {
+    return std::max(rate, 1.0);
+}
 
 }  // namespace
 
@@ -31,9 +33,9 @@ Duration Backoff::delay(int tries, double random,
     // Without a word from the other side a small floor: "at once" is no pause. With one, the jitter
     // comes on top of it, or everybody who was told the same would come back in the same instant.
     // What is said is believed up to the cap only: a header must not park a lane for a day.
-    const Duration floor =
-        retry_after ? std::min(std::max(Duration(*retry_after), Duration::zero()), cap)
-                    : std::min(first / 4, ceiling);
+    const Duration floor = retry_after
+                               ? std::min(std::max(Duration(*retry_after), Duration::zero()), cap)
+                               : std::min(first / 4, ceiling);
     const Duration top = retry_after ? floor + ceiling : ceiling;
     const double portion = std::isfinite(random) ? std::clamp(random, 0.0, 1.0) : 0.5;
     const auto spread = static_cast<double>((top - floor).count());
@@ -80,7 +82,9 @@ bool TokenBucket::take(TimePoint now) {
     return true;
 }
 
-void TokenBucket::give_back() { tokens_ = std::min(tokens_ + 1.0, burst_of(rate_)); }
+void TokenBucket::give_back() {
+    tokens_ = std::min(tokens_ + 1.0, burst_of(rate_));
+}
 
 void TokenBucket::slow_down(TimePoint now) {
     refill(now);

@@ -26,7 +26,7 @@ struct Backoff {
 // Tokens per second with a burst of one second. After a 429 the rate halves (not below one a
 // second) and recovers by a tenth of the full rate for each quiet second.
 class TokenBucket {
- public:
+  public:
     TokenBucket(double rate, TimePoint now);
     void set_rate(double rate);
     [[nodiscard]] bool take(TimePoint now);
@@ -36,7 +36,7 @@ class TokenBucket {
     [[nodiscard]] Duration until_token(TimePoint now);
     [[nodiscard]] double current_rate() const noexcept { return rate_; }
 
- private:
+  private:
     void refill(TimePoint now);
     double full_rate_;
     double rate_;
@@ -50,7 +50,7 @@ enum class BreakerState : std::uint8_t { closed, open, half_open };
 // Opens after `failures` transport errors or 5xx in a row; while open nothing is sent but, when the
 // pause is over, one probe (a read). Its success closes the breaker, its failure doubles the pause.
 class Breaker {
- public:
+  public:
     struct Rules {
         int failures = 5;
         Duration first_pause{1'000};
@@ -68,7 +68,7 @@ class Breaker {
     [[nodiscard]] std::optional<Duration> until_probe(TimePoint now) const;
     [[nodiscard]] BreakerState state() const noexcept { return state_; }
 
- private:
+  private:
     Rules rules_;
     BreakerState state_ = BreakerState::closed;
     int failures_in_a_row_ = 0;

@@ -11,19 +11,22 @@ namespace {
 
 constexpr std::string_view removed = "[removed]";
 
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+bool is_digit(char c) noexcept {
+    return c >= '0' && c <= '9';
+}
 
 // Letters, digits, underscore; and the star, with which Stripe masks the middle of a key.
 bool is_word_character(char c) noexcept {
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '*';
 }
 
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+char lower(char c) noexcept {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+}
 
 std::string lower(std::string_view text) {
     std::string result(text);
-    std::transform(result.begin(), result.end(), result.begin(),
-                   [](char c) { return lower(c); });
+    std::transform(result.begin(), result.end(), result.begin(), [](char c) { return lower(c); });
     return result;
 }
 
@@ -37,9 +40,8 @@ bool is_secret_word(std::string_view word) {
     const std::string text = lower(word);
     return std::any_of(beginnings.begin(), beginnings.end(),
                        [&](std::string_view b) { return text.starts_with(b); }) ||
-           std::any_of(anywhere.begin(), anywhere.end(), [&](std::string_view a) {
-               return text.find(a) != std::string::npos;
-           });
+           std::any_of(anywhere.begin(), anywhere.end(),
+                       [&](std::string_view a) { return text.find(a) != std::string::npos; });
 }
 
 // A credential after "Bearer" may hold more than a word's characters.
@@ -156,8 +158,8 @@ std::string safe_text(std::string_view text, std::size_t limit) {
     // Bounded before the work too: an error page may be a megabyte.
     constexpr std::size_t slack = 4096;
     const bool shortened = text.size() > limit && text.size() - limit > slack;
-    std::string result = without_secrets(
-        one_valid_line(shortened ? text.substr(0, limit + slack) : text));
+    std::string result =
+        without_secrets(one_valid_line(shortened ? text.substr(0, limit + slack) : text));
     if (result.size() > limit) {
         std::size_t end = limit;
         while (end > 0 && (static_cast<std::uint8_t>(result[end]) & 0xC0U) == 0x80) {

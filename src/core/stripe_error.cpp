@@ -6,15 +6,17 @@
 namespace pg_seats::core {
 namespace {
 
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+char lower(char c) noexcept {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+}
 
 bool contains_ignoring_case(std::string_view text, std::string_view lower_case) noexcept {
     return std::search(text.begin(), text.end(), lower_case.begin(), lower_case.end(),
                        [](char a, char b) { return lower(a) == b; }) != text.end();
 }
 
-// Empty fields match anything; `message` is looked for anywhere, in lower case. Stripe's messages are
-// no contract, so where a code says the same there is a row for the code too.
+// Empty fields match anything; `message` is looked for anywhere, in lower case. Stripe's messages
+// are no contract, so where a code says the same there is a row for the code too.
 struct Row {
     int status = 0;  // 0: any of 400 to 499
     std::string_view type{}, code{}, param{}, message{};

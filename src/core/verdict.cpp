@@ -13,9 +13,15 @@ using http::Transport;
 constexpr std::size_t message_limit = 500;
 constexpr std::size_t word_limit = 100;
 
-bool is_success(int status) noexcept { return status >= 200 && status <= 299; }
-bool is_redirect(int status) noexcept { return status >= 300 && status <= 399; }
-bool is_refusal(int status) noexcept { return status >= 400 && status <= 499; }
+bool is_success(int status) noexcept {
+    return status >= 200 && status <= 299;
+}
+bool is_redirect(int status) noexcept {
+    return status >= 300 && status <= 399;
+}
+bool is_refusal(int status) noexcept {
+    return status >= 400 && status <= 499;
+}
 
 // Says what the answer means for a mutation; doubt and reads are worked in by judge().
 struct Reading {
@@ -33,7 +39,7 @@ struct Reading {
 
     [[nodiscard]] Meaning meaning() const;
 
- private:
+  private:
     [[nodiscard]] Meaning transport_failure() const;
     [[nodiscard]] Meaning success() const;
     [[nodiscard]] Meaning not_stripes() const;
@@ -56,7 +62,8 @@ Meaning Reading::transport_failure() const {
 bool Reading::suggests_stripe() const noexcept {
     const http::ResponseHeaders& headers = response.headers;
     return !headers.request_id.empty() || !headers.idempotency_key.empty() || headers.replayed ||
-           headers.should_retry.has_value() || headers.content_type.find("json") != std::string::npos;
+           headers.should_retry.has_value() ||
+           headers.content_type.find("json") != std::string::npos;
 }
 
 // No JSON of Stripe's where there should be some. Whatever is cut or empty may be the rest of a
@@ -79,9 +86,8 @@ Meaning Reading::success() const {
     }
     const std::optional<bool> mode = bool_member(body.get(), "livemode");
     if (question.livemode && mode && *mode != *question.livemode) {
-        return {.verdict = Verdict::halted,
-                .scope = HaltScope::destination,
-                .reason = "mode_mismatch"};
+        return {
+            .verdict = Verdict::halted, .scope = HaltScope::destination, .reason = "mode_mismatch"};
     }
     if (has_member(body.get(), "pending_update")) {
         return {.verdict = Verdict::awaiting, .reason = "pending_update"};
@@ -121,9 +127,7 @@ Meaning Reading::meaning() const {
         return success();
     }
     if (is_redirect(status)) {
-        return {.verdict = Verdict::halted,
-                .scope = HaltScope::destination,
-                .reason = "redirect"};
+        return {.verdict = Verdict::halted, .scope = HaltScope::destination, .reason = "redirect"};
     }
     if (!is_refusal(status)) {
         const bool asked = response.headers.should_retry == true && !response.headers.replayed;
@@ -150,6 +154,7 @@ Meaning Reading::meaning() const {
 // After doubt only 2xx, a replayed answer or a 402 testify about what was sent before.
 void settle_doubt(const Question& question, Judgement& judgement) {
     const Response& response = question.response;
+    const bool doubt_before = question.doubt_before || response.resent;
     const bool complete = response.transport == Transport::complete && response.status != 0;
     const bool replayed_refusal = response.headers.replayed && is_refusal(response.status) &&
                                   judgement.verdict != Verdict::again &&
@@ -161,7 +166,7 @@ void settle_doubt(const Question& question, Judgement& judgement) {
             judgement.key_is_final = true;
             return;
         case Verdict::refused:
-            if (question.doubt_before && !testifies) {
+            if (doubt_before && !testifies) {
                 judgement.verdict = Verdict::unknown;
                 judgement.reason = "refused_after_doubt";
                 judgement.is_card_refusal = false;
@@ -171,17 +176,16 @@ void settle_doubt(const Question& question, Judgement& judgement) {
             break;
         case Verdict::again:
             // A key in use proves that something runs under it, whatever we knew of.
-            judgement.doubt_after = question.doubt_before || judgement.reason == "key_in_use" ||
+            judgement.doubt_after = doubt_before || judgement.reason == "key_in_use" ||
                                     (complete && response.status >= 500);
             return;
         case Verdict::unknown:
             judgement.doubt_after = true;
-            judgement.key_is_final = complete && response.headers.replayed &&
-                                     judgement.reason == "replayed_error";
+            judgement.key_is_final =
+                complete && response.headers.replayed && judgement.reason == "replayed_error";
             return;
         case Verdict::halted:
-            judgement.doubt_after = (question.doubt_before && !testifies) ||
-                                    is_success(response.status) ||
+            judgement.doubt_after = (doubt_before && !testifies) || is_success(response.status) ||
                                     judgement.reason == "not_stripe";
             break;
     }
@@ -209,8 +213,8 @@ void settle_read(Judgement& judgement) {
 
 // The same mistake in several lanes must give the same text: no ids, no indexes, no message.
 std::string fingerprint(int status, const Judgement& judgement) {
-    std::string text = std::to_string(status) + "/" + judgement.error_type + "/" +
-                       judgement.error_code + "/";
+    std::string text =
+        std::to_string(status) + "/" + judgement.error_type + "/" + judgement.error_code + "/";
     for (const char c : judgement.param) {
         if (c < '0' || c > '9') {
             text.push_back(c);
@@ -235,8 +239,7 @@ Judgement judge(const Question& question) {
     judgement.slow_down = meaning.slow_down;
     judgement.retry_after = response.headers.retry_after;
     const bool failed = response.transport != Transport::complete && !response.over_limit;
-    judgement.counts_for_breaker =
-        failed || (response.status >= 500 && !response.headers.replayed);
+    judgement.counts_for_breaker = failed || (response.status >= 500 && !response.headers.replayed);
     if (reading.error) {
         judgement.error_type = safe_text(reading.error->type, word_limit);
         judgement.error_code = safe_text(reading.error->code, word_limit);

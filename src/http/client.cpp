@@ -16,7 +16,8 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::size_t most_spare_transfers = 256;
-// One work() goes on while there is more to do, but not for ever: the caller has a latch to look at.
+// One work() goes on while there is more to do, but not for ever: the caller has a latch to look
+// at.
 constexpr int most_rounds = 8;
 
 // In the process that speaks HTTP, on first use, never when the library is loaded: the postmaster
@@ -167,7 +168,9 @@ Client::~Client() {
     state_.reset();
 }
 
-int Client::descriptor() const noexcept { return state_->sockets.descriptor(); }
+int Client::descriptor() const noexcept {
+    return state_->sockets.descriptor();
+}
 
 std::optional<std::chrono::milliseconds> Client::until_due() const noexcept {
     if (!state_->queue.empty() || !state_->finished.empty()) {
@@ -200,7 +203,9 @@ void Client::work() {
     }
 }
 
-std::vector<Response> Client::take_finished() { return std::exchange(state_->finished, {}); }
+std::vector<Response> Client::take_finished() {
+    return std::exchange(state_->finished, {});
+}
 
 std::size_t Client::in_flight() const noexcept {
     return state_->active.size() + state_->queue.size();

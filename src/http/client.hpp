@@ -20,7 +20,7 @@ namespace pg_seats::http {
 // How the exchange ended, as far as the transport can tell. Whether a byte left is another question
 // (Response::sent), and whether an answer is whole and Stripe's is the verdict's to say.
 enum class Transport : std::uint8_t {
-    complete,   // curl has a status line and what it takes for the whole body
+    complete,   // a whole head, and what curl takes for the whole body
     timed_out,  // no (whole) answer within the total time-out
     broken,     // could not connect, TLS failed, reset, answer cut short, answer over the limit
 };
@@ -54,6 +54,9 @@ struct Response {
     std::uint64_t id = 0;
     Transport transport = Transport::broken;
     bool sent = false;  // a byte of the request may have left this machine
+    // libcurl sent the request again by itself, because a kept connection broke (or an HTTP/2
+    // server refused the stream) before an answer came: there is doubt about the first sending.
+    bool resent = false;
     bool over_limit = false;  // broken off by us: larger than Request::response_limit
     int status = 0;           // 0: none
     ResponseHeaders headers;
@@ -63,7 +66,7 @@ struct Response {
 };
 
 class Client {
- public:
+  public:
     explicit Client(std::size_t most_connections_per_host);
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
@@ -89,7 +92,7 @@ class Client {
     // Closes idle connections (after a change of CA file, key or address).
     void forget_connections();
 
- private:
+  private:
     struct State;
     std::unique_ptr<State> state_;
 };

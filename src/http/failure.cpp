@@ -41,11 +41,8 @@ std::string Transfer::failure(CURLcode result) const {
         return "out of memory while receiving the answer";
     }
     if (response_.over_limit) {
-        return "the answer is larger than the limit of " +
-               std::to_string(request_.response_limit) + " bytes";
-    }
-    if (sent_twice_) {
-        return "a kept connection broke while waiting for the answer";
+        return "the answer is larger than the limit of " + std::to_string(request_.response_limit) +
+               " bytes";
     }
     switch (result) {
         case CURLE_OK:

@@ -11,7 +11,7 @@
 namespace pg_seats::http {
 
 class HeadReader {
- public:
+  public:
     void reset() noexcept;
 
     // One line as curl hands it over. False if the head is larger than anybody's honest one.
@@ -21,7 +21,7 @@ class HeadReader {
     // that closes after the status line for a complete answer with an empty body.
     [[nodiscard]] bool complete() const noexcept { return complete_; }
 
- private:
+  private:
     static constexpr std::size_t limit = 65'536;
     std::size_t bytes_ = 0;
     bool interim_ = false;

@@ -18,7 +18,7 @@
 namespace pg_seats::http {
 
 class Multi {
- public:
+  public:
     using TimePoint = std::chrono::steady_clock::time_point;
 
     Multi(SocketSet& sockets, std::size_t most_connections_per_host);
@@ -42,7 +42,7 @@ class Multi {
     // The next finished transfer, taken out of the multi.
     [[nodiscard]] std::optional<Finished> next_finished() noexcept;
 
- private:
+  private:
     static int on_socket(CURL* handle, curl_socket_t socket, int what, void* self,
                          void* nothing) noexcept;
     static int on_timer(CURLM* handle, long milliseconds, void* self) noexcept;

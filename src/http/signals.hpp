@@ -12,7 +12,7 @@
 namespace pg_seats::http {
 
 class SignalMask {
- public:
+  public:
     SignalMask() noexcept {
         sigset_t all;
         sigfillset(&all);
@@ -26,7 +26,7 @@ class SignalMask {
     SignalMask& operator=(const SignalMask&) = delete;
     ~SignalMask() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
- private:
+  private:
     sigset_t before_{};
 };
 

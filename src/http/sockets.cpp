@@ -15,7 +15,9 @@ SocketSet::SocketSet() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
     }
 }
 
-SocketSet::~SocketSet() { ::close(epoll_); }
+SocketSet::~SocketSet() {
+    ::close(epoll_);
+}
 
 SocketSet::Entry* SocketSet::entry(curl_socket_t socket) noexcept {
     if (socket < 0) {

@@ -21,7 +21,7 @@
 namespace pg_seats::http {
 
 class SocketSet {
- public:
+  public:
     struct Ready {
         curl_socket_t socket;
         CURLM* owner;
@@ -44,7 +44,7 @@ class SocketSet {
     [[nodiscard]] std::span<const Ready> ready() noexcept;
     [[nodiscard]] static constexpr std::size_t most_ready() noexcept { return batch; }
 
- private:
+  private:
     static constexpr std::size_t batch = 128;
     struct Entry {
         CURLM* owner = nullptr;  // null: nobody wants to hear of it

@@ -48,8 +48,8 @@ void Transfer::set_constants() noexcept {
     set(CURLOPT_USERAGENT, "pg_seats");
     set(CURLOPT_DNS_CACHE_TIMEOUT, 60L);
     set(CURLOPT_TCP_KEEPALIVE, 1L);
-    set(CURLOPT_MAXAGE_CONN, 60L);       // idle: most servers close soon after
-    set(CURLOPT_MAXLIFETIME_CONN, 600L);  // so that a moved address is noticed
+    set(CURLOPT_MAXAGE_CONN, 60L);            // idle: most servers close soon after
+    set(CURLOPT_MAXLIFETIME_CONN, 600L);      // so that a moved address is noticed
     set(CURLOPT_UPLOAD_BUFFERSIZE, 16'384L);  // per handle; bodies are small
     set(CURLOPT_ERRORBUFFER, words_.data());
     set(CURLOPT_HEADERFUNCTION, &Transfer::on_header);
@@ -135,7 +135,6 @@ bool Transfer::prepare(Request request, std::chrono::steady_clock::time_point su
     refusal_.clear();
     setup_ = CURLE_OK;
     out_of_memory_ = false;
-    sent_twice_ = false;
 
     const Method method = request.method == "POST"     ? Method::post
                           : request.method == "GET"    ? Method::get
@@ -229,17 +228,14 @@ std::size_t Transfer::on_body(char* data, std::size_t size, std::size_t count,
 // earlier provably sent nothing.
 //
 // It is called again where curl, unasked, repeats a request on a new connection because a kept one
-// was reset. A mutation is not let through a second time: the first may have been executed, and the
-// answer to the second would be judged as if there had been no first. The caller repeats it under
-// the same key, knowing that there is doubt.
+// broke. That is no harm under an idempotency key (and where an HTTP/2 server says GOAWAY it is the
+// rule: every thousand requests from nginx), but the answer must not be judged as if there had been
+// no first sending.
 int Transfer::on_connected(void* self, char* /*remote*/, char* /*local*/, int /*remote_port*/,
                            int /*local_port*/) noexcept {
-    Transfer& transfer = *static_cast<Transfer*>(self);
-    if (transfer.response_.sent && transfer.method_ != Method::get) {
-        transfer.sent_twice_ = true;
-        return CURL_PREREQFUNC_ABORT;
-    }
-    transfer.response_.sent = true;
+    Response& response = static_cast<Transfer*>(self)->response_;
+    response.resent = response.sent;
+    response.sent = true;
     return CURL_PREREQFUNC_OK;
 }
 

@@ -19,7 +19,7 @@
 namespace pg_seats::http {
 
 class Transfer {
- public:
+  public:
     explicit Transfer(SocketSet& sockets);
     Transfer(const Transfer&) = delete;
     Transfer& operator=(const Transfer&) = delete;
@@ -36,7 +36,7 @@ class Transfer {
 
     std::size_t place = 0;  // where its owner keeps it
 
- private:
+  private:
     struct Cleanup {
         void operator()(CURL* handle) const noexcept { curl_easy_cleanup(handle); }
     };
@@ -79,7 +79,6 @@ class Transfer {
     std::string refusal_;
     Method method_ = Method::unset;
     bool out_of_memory_ = false;
-    bool sent_twice_ = false;
 };
 
 }  // namespace pg_seats::http

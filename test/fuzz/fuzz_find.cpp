@@ -1,0 +1,42 @@
+// Reading any body for a marker, a key, an object, an account.
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+#include "core/answer.hpp"
+
+using namespace pg_seats::core;
+
+namespace {
+
+void check(bool holds) {
+    if (!holds) {
+        std::abort();
+    }
+}
+
+void check_search(const std::optional<ListSearch>& search) {
+    if (search && search->found) {
+        check(!search->object_json.empty());
+        check(search->object_json.find("\"client_secret\"") == std::string::npos);
+    } else if (search) {
+        check(search->object_json.empty() && search->object_id.empty());
+    }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    const std::string_view body(reinterpret_cast<const char*>(data), size);
+    check_search(find_marker_in_list(body, "m-1"));
+    check_search(find_key_in_events(body, "k-1"));
+    if (const auto facts = read_object(body)) {
+        check(!facts->object.empty());
+        check(facts->has_pending_update || facts->pending_marker.empty());
+    }
+    if (const auto account = read_account(body)) {
+        check(!account->id.empty());
+    }
+    return 0;
+}

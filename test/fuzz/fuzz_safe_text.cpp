@@ -1,0 +1,68 @@
+// Whatever comes in, no secret goes out.
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "core/answer.hpp"
+#include "core/json.hpp"
+
+using namespace pg_seats::core;
+
+namespace {
+
+void check(bool holds) {
+    if (!holds) {
+        std::abort();
+    }
+}
+
+void check_no_client_secret(const json_t* value) {
+    if (json_is_object(value)) {
+        check(json_object_get(value, "client_secret") == nullptr);
+        const char* key = nullptr;
+        json_t* inner = nullptr;
+        json_object_foreach(const_cast<json_t*>(value), key, inner) {
+            check_no_client_secret(inner);
+        }
+    } else if (json_is_array(value)) {
+        for (std::size_t i = 0; i < json_array_size(value); ++i) {
+            check_no_client_secret(json_array_get(value, i));
+        }
+    }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    if (size < 1) {
+        return 0;
+    }
+    const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
+    const std::size_t limit = data[0];
+
+    const std::string safe = safe_text(text, limit);
+    check(safe.size() <= limit);
+    check(is_valid_utf8(safe));
+    for (const char* secret : {"sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_", "_secret_",
+                               "ek_live_", "ek_test_"}) {
+        check(safe.find(secret) == std::string::npos);
+    }
+    for (const char c : safe) {
+        check(static_cast<unsigned char>(c) >= 0x20 && c != 0x7f);
+    }
+    check(safe_text(safe, limit) == safe || safe.find("earer") != std::string::npos ||
+          safe.find("EARER") != std::string::npos || safe.size() == limit);
+
+    const bool was_json = parse_json(text) != nullptr;
+    const std::string stripped = strip_client_secrets(std::string(text));
+    if (const Json json = parse_json(stripped)) {
+        check_no_client_secret(json.get());
+    } else {
+        check(!was_json);
+        check(stripped.find("_secret") == std::string::npos);
+    }
+    check(strip_client_secrets(stripped) == stripped);
+    return 0;
+}

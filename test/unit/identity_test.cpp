@@ -1,0 +1,32 @@
+#include "core/identity.hpp"
+
+#include <gtest/gtest.h>
+
+namespace pg_seats::test {
+namespace {
+
+constexpr const char* uuid_1 = "0b9c5d0e-0000-4000-8000-000000000001";
+constexpr const char* uuid_2 = "0b9c5d0e-0000-4000-8000-000000000002";
+
+TEST(Identity, key) {
+    EXPECT_EQ(core::idempotency_key(uuid_1, uuid_2, 3), std::string(uuid_1) + "-" + uuid_2 + "-3");
+    EXPECT_LE(core::idempotency_key(uuid_1, uuid_2, 2'147'483'647).size(), 255U);
+}
+
+TEST(Identity, marker) {
+    EXPECT_EQ(core::marker(uuid_1, uuid_1, 1), std::string(uuid_1) + "-" + uuid_1 + "-1");
+}
+
+TEST(Identity, key_mode) {
+    using core::KeyMode;
+    EXPECT_EQ(core::key_mode("sk_live_x"), KeyMode::live);
+    EXPECT_EQ(core::key_mode("rk_live_x"), KeyMode::live);
+    EXPECT_EQ(core::key_mode("sk_test_x"), KeyMode::test);
+    EXPECT_EQ(core::key_mode("rk_test_x"), KeyMode::test);
+    for (const char* key : {"", "sk_", "SK_LIVE_x", " sk_live_x", "pk_live_x", "whsec_x"}) {
+        EXPECT_EQ(core::key_mode(key), KeyMode::other) << key;
+    }
+}
+
+}  // namespace
+}  // namespace pg_seats::test
