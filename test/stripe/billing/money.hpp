@@ -1,0 +1,23 @@
+// Amounts: always integers of the currency's minor unit; prices may be finer.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "billing/objects.hpp"
+
+namespace stripe_simulator {
+
+// "1000" or "0.125" (minor units, at most twelve decimals) in units of 10^-12.
+std::optional<__int128> parse_decimal(std::string_view text);
+std::int64_t full_amount(const Price& price, std::int64_t quantity);
+// The share of [start, end) that is left at `at`, to the second, rounded half away from zero.
+std::int64_t prorated_amount(const Price& price, std::int64_t quantity, std::int64_t start,
+                             std::int64_t end, std::int64_t at);
+// Below it Stripe does not charge a card but carries the amount on the customer's balance.
+std::int64_t minimum_charge(std::string_view currency);
+bool is_currency(std::string_view text);
+
+}  // namespace stripe_simulator

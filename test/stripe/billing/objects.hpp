@@ -1,0 +1,298 @@
+// The objects that the simulator keeps. They are plain state; how they look in an answer is
+// decided by billing/render.*, what may happen to them by the files of each resource.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/blob_store.hpp"
+#include "base/json.hpp"
+
+namespace stripe_simulator {
+
+// Sorted by key, as Stripe answers it.
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+// What a card does when it is charged.
+struct CardBehaviour {
+    enum class Does : std::uint8_t { kPay, kDecline, kNeedAction, kDeclineOver };
+
+    Does does = Does::kPay;
+    bool refuses_attach = false;
+    bool declines_after_action = false;
+    std::int64_t limit = 0;  // kDeclineOver: larger amounts are declined
+    std::string code = "card_declined";
+    std::string decline_code = "generic_decline";
+    std::string name = "ok";
+};
+
+// What few customers have; apart, so that a million plain ones stay small.
+struct CustomerBilling {
+    std::string default_payment_method;
+    std::optional<CardBehaviour> card_override;  // set by control: rules over any card
+    std::int64_t balance = 0;
+    std::string currency;
+    std::int64_t invoice_count = 0;
+    bool delinquent = false;
+};
+
+struct Customer {
+    std::string id;
+    std::size_t number = 0;
+    std::int64_t created = 0;
+    std::string email;
+    std::string name;
+    std::string description;
+    Metadata metadata;
+    std::unique_ptr<CustomerBilling> billing;
+    bool deleted = false;
+
+    CustomerBilling& bill() {
+        if (!billing) {
+            billing = std::make_unique<CustomerBilling>();
+        }
+        return *billing;
+    }
+};
+
+struct Product {
+    std::string id;
+    std::size_t number = 0;
+    std::int64_t created = 0;
+    std::string name;
+    std::string description;
+    Metadata metadata;
+    bool active = true;
+};
+
+struct Price {
+    std::string id;
+    std::size_t number = 0;
+    std::int64_t created = 0;
+    std::string product;
+    std::string currency;
+    std::string nickname;
+    std::string lookup_key;
+    std::string interval;  // empty: a one-time price
+    std::int64_t interval_count = 1;
+    bool metered = false;
+    bool active = true;
+    std::string unit_decimal;  // as given, in minor units
+    __int128 unit_pico = 0;    // minor units times 10^12: what money is computed with
+    Metadata metadata;
+};
+
+struct PaymentMethod {
+    std::string id;
+    std::size_t number = 0;
+    std::int64_t created = 0;
+    std::string customer;
+    std::string brand = "visa";
+    std::string last4 = "4242";
+    CardBehaviour card;
+    Metadata metadata;
+};
+
+struct Item {
+    std::string id;
+    const Price* price = nullptr;
+    std::int64_t quantity = 1;
+    std::int64_t created = 0;
+    std::int64_t anchor = 0;  // its periods are counted from here
+    std::int64_t period_start = 0;
+    std::int64_t period_end = 0;
+    Metadata metadata;
+};
+
+struct InvoiceLine {
+    std::string id;
+    std::string invoice_item;  // ii_…, for prorations
+    std::string item;
+    const Price* price = nullptr;
+    std::int64_t amount = 0;
+    std::int64_t quantity = 0;
+    std::string description;
+    bool proration = false;
+    std::int64_t period_start = 0;
+    std::int64_t period_end = 0;
+};
+
+struct PendingUpdate {
+    std::vector<Item> items;  // all items as they will be
+    std::vector<std::string> changed;
+    Metadata metadata;  // merged into the subscription's when it is applied
+    bool has_metadata = false;
+    std::string invoice;
+    std::vector<InvoiceLine> carried;  // earlier prorations on its invoice; they come back
+    std::int64_t expires_at = 0;
+};
+
+struct Subscription {
+    std::string id;
+    std::size_t number = 0;
+    std::int64_t created = 0;
+    Customer* customer = nullptr;
+    std::string status = "active";
+    std::string currency;
+    std::string collection_method = "charge_automatically";
+    std::string default_payment_method;
+    std::string description;
+    std::string latest_invoice;
+    std::string schedule;  // set by control
+    std::vector<Item> items;
+    std::vector<InvoiceLine> pending_lines;  // prorations that wait for the next invoice
+    std::optional<PendingUpdate> pending_update;
+    Metadata metadata;
+    std::int64_t anchor = 0;
+    std::int64_t trial_start = 0;
+    std::int64_t trial_end = 0;
+    std::int64_t days_until_due = 0;
+    std::int64_t cancel_at = 0;
+    std::int64_t canceled_at = 0;
+    std::int64_t ended_at = 0;
+    bool cancel_at_period_end = false;
+    Json pause_collection;
+    // For Stripe's limits per subscription.
+    std::deque<std::int64_t> invoiced_at;
+    std::deque<std::int64_t> quantity_changed_at;
+
+    [[nodiscard]] bool is_over() const {
+        return status == "canceled" || status == "incomplete_expired";
+    }
+    [[nodiscard]] std::int64_t period_start() const;
+    [[nodiscard]] std::int64_t period_end() const;
+};
+
+struct Invoice {
+    std::string id;
+    std::size_t number = 0;
+    std::int64_t created = 0;
+    Customer* customer = nullptr;
+    std::string subscription;
+    Metadata subscription_metadata;
+    std::string status = "open";
+    std::string currency;
+    std::string billing_reason;
+    std::string collection_method = "charge_automatically";
+    std::string payment_intent;
+    std::string invoice_number;
+    std::vector<InvoiceLine> lines;
+    Metadata metadata;
+    std::int64_t total = 0;
+    std::int64_t starting_balance = 0;
+    std::int64_t ending_balance = 0;
+    std::int64_t amount_due = 0;
+    std::int64_t amount_paid = 0;
+    std::int64_t attempt_count = 0;
+    std::int64_t finalized_at = 0;
+    std::int64_t paid_at = 0;
+    std::int64_t voided_at = 0;
+    std::int64_t due_date = 0;
+    std::int64_t period_start = 0;
+    std::int64_t period_end = 0;
+    bool auto_advance = true;
+    bool paid_out_of_band = false;
+};
+
+struct PaymentIntent {
+    std::string id;
+    std::size_t number = 0;
+    std::int64_t created = 0;
+    std::string customer;
+    std::string payment_method;
+    std::string status = "requires_payment_method";
+    std::string currency;
+    std::string capture_method = "automatic_async";
+    std::string confirmation_method = "automatic";
+    std::string description;
+    std::string client_secret;
+    std::string latest_charge;
+    std::string cancellation_reason;
+    std::string invoice;
+    std::string setup_future_usage;
+    std::string receipt_email;
+    std::string statement_descriptor;
+    std::string transfer_group;
+    std::int64_t amount = 0;
+    std::int64_t amount_received = 0;
+    std::int64_t amount_capturable = 0;
+    std::int64_t canceled_at = 0;
+    bool action_done = false;
+    Metadata metadata;
+    Json last_payment_error;
+};
+
+struct Charge {
+    std::string id;
+    std::size_t number = 0;
+    std::int64_t created = 0;
+    std::string payment_intent;
+    std::string customer;
+    std::string payment_method;
+    std::string currency;
+    std::string status = "succeeded";
+    std::string failure_code;
+    std::string failure_message;
+    std::int64_t amount = 0;
+    std::int64_t amount_captured = 0;
+    std::int64_t amount_refunded = 0;
+    bool captured = true;
+    bool disputed = false;
+    Metadata metadata;
+};
+
+struct Refund {
+    std::string id;
+    std::size_t number = 0;
+    std::int64_t created = 0;
+    std::string charge;
+    std::string payment_intent;
+    std::string currency;
+    std::string reason;
+    std::string status = "succeeded";
+    std::int64_t amount = 0;
+    Metadata metadata;
+};
+
+struct Event {
+    std::string id;
+    std::string type;
+    std::int64_t created = 0;
+    std::string request_id;
+    std::string key;
+    BlobRef object;
+    BlobRef previous;
+};
+
+// Objects of one kind, found by id and listed in the order in which they were made.
+template <typename T>
+class Store {
+  public:
+    T& add(T object) {
+        auto owned = std::make_unique<T>(std::move(object));
+        owned->number = in_order_.size();
+        T& kept = *owned;
+        in_order_.push_back(std::move(owned));
+        by_id_.emplace(std::string_view(kept.id), &kept);
+        return kept;
+    }
+    [[nodiscard]] T* find(std::string_view id) const {
+        const auto found = by_id_.find(id);
+        return found == by_id_.end() ? nullptr : found->second;
+    }
+    [[nodiscard]] const std::vector<std::unique_ptr<T>>& in_order() const { return in_order_; }
+    [[nodiscard]] std::size_t size() const { return in_order_.size(); }
+
+  private:
+    std::vector<std::unique_ptr<T>> in_order_;
+    std::unordered_map<std::string_view, T*> by_id_;
+};
+
+}  // namespace stripe_simulator

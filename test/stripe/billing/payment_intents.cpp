@@ -1,0 +1,281 @@
+#include "api/router.hpp"
+#include "billing/invoicing.hpp"
+#include "billing/lookup.hpp"
+#include "billing/money.hpp"
+#include "billing/payments.hpp"
+#include "billing/render.hpp"
+
+namespace stripe_simulator {
+
+namespace {
+
+constexpr std::int64_t kLargestAmount = 99999999;
+
+PaymentIntent& need_intent(Call& call) {
+    return need(call, &Account::payment_intents, "payment_intent", call.ids[0], "intent");
+}
+
+ApiError unexpected_state(Call& call, const PaymentIntent& intent, std::string_view verb,
+                          std::string_view allowed) {
+    ApiError error = invalid_request(
+        "You cannot " + std::string(verb) + " this PaymentIntent because it has a status of " +
+            intent.status + ". Only a PaymentIntent with one of the following statuses may be " +
+            std::string(verb) + "ed: " + std::string(allowed) + ".",
+        {}, "payment_intent_unexpected_state");
+    error.payment_intent = render(call.account, intent);
+    return error;
+}
+
+std::int64_t read_amount(const Params& params, const char* name, std::string_view currency) {
+    if (!params.has(name)) {
+        throw missing_parameter(name);
+    }
+    const std::int64_t amount = params.integer(name).value_or(0);
+    if (amount < minimum_charge(currency)) {
+        // As observed: not amount_too_small, and before execution.
+        throw invalid_request(amount < 1 ? "This value must be greater than or equal to 1."
+                                         : "Amount must be at least 50 " + std::string(currency),
+                              name, "parameter_invalid_integer");
+    }
+    if (amount > kLargestAmount) {
+        throw invalid_request("Amount must be no more than $999,999.99", name, "amount_too_large");
+    }
+    return amount;
+}
+
+void read_method(Call& call, PaymentIntent& intent) {
+    const std::string_view wanted = call.params.text("payment_method");
+    if (wanted.empty()) {
+        return;
+    }
+    PaymentMethod* method = call.account.payment_methods.find(wanted);
+    if (method == nullptr && card_of_token(wanted)) {
+        method = &make_payment_method(call.world, call.account, wanted, nullptr);
+    }
+    if (method == nullptr) {
+        throw not_found(call, &Account::payment_methods, "PaymentMethod", wanted, "payment_method",
+                        400);
+    }
+    intent.payment_method = method->id;
+    if (intent.status == "requires_payment_method") {
+        intent.status = "requires_confirmation";
+    }
+}
+
+// A decline is an answer of 402 that carries the intent, which stays.
+void confirm(Call& call, PaymentIntent& intent) {
+    const PaymentMethod* method = call.account.payment_methods.find(intent.payment_method);
+    const Customer* customer = call.account.customers.find(intent.customer);
+    const bool overridden =
+        customer != nullptr && customer->billing && customer->billing->card_override.has_value();
+    if (method == nullptr && !overridden) {
+        throw invalid_request(
+            "You cannot confirm this PaymentIntent because it's missing a "
+            "payment method.",
+            {}, "payment_intent_unexpected_state");
+    }
+    const ChargeResult result = charge(customer, method, intent.amount, intent.action_done);
+    Invoice* invoice = call.account.invoices.find(intent.invoice);
+    if (result.paid) {
+        if (invoice != nullptr) {
+            invoice_paid(call.world, call.account, *invoice);
+        } else {
+            intent_succeeded(call.world, call.account, intent);
+        }
+        return;
+    }
+    const bool off_session =
+        call.params.flag("off_session") || call.params.flag("error_on_requires_action");
+    if (invoice != nullptr) {
+        invoice_failed(call.world, call.account, *invoice, result);
+    } else if (result.needs_action && off_session) {
+        ChargeResult declined = result;
+        declined.needs_action = false;
+        intent_failed(call.world, call.account, intent, declined);
+    } else {
+        intent_failed(call.world, call.account, intent, result);
+    }
+    if (!result.needs_action || off_session) {
+        ApiError error = decline_error(result);
+        error.payment_intent = render(call.account, intent);
+        throw error;
+    }
+}
+
+void read_fields(Call& call, PaymentIntent& intent) {
+    const Params& params = call.params;
+    const auto copy = [&](const char* name, std::string& field) {
+        if (params.has(name)) {
+            field = params.text(name);
+        }
+    };
+    merge_metadata(intent.metadata, params);
+    copy("description", intent.description);
+    copy("receipt_email", intent.receipt_email);
+    copy("statement_descriptor", intent.statement_descriptor);
+    copy("setup_future_usage", intent.setup_future_usage);
+    copy("transfer_group", intent.transfer_group);
+    if (params.has("customer")) {
+        intent.customer =
+            need(call, &Account::customers, "customer", params.text("customer"), "customer", 400)
+                .id;
+    }
+}
+
+void note_intent(Call& call, const PaymentIntent& intent) {
+    call.note.object = intent.id;
+    call.note.amount = intent.amount;
+    call.note.currency = intent.currency;
+}
+
+std::string create_intent(Call& call) {
+    const Params& params = call.params;
+    if (call.at_least("2026-09-30") && params.has_below("payment_method_types")) {
+        throw invalid_request("`payment_method_types` is no longer supported.",
+                              "payment_method_types", "payment_method_types_no_longer_supported");
+    }
+    const std::string_view currency = params.required("currency");
+    if (!is_currency(currency)) {
+        throw invalid_request("Invalid currency: " + std::string(currency), "currency");
+    }
+    const std::int64_t amount = read_amount(params, "amount", currency);
+    PaymentIntent draft;
+    draft.capture_method = params.choice(
+        "capture_method", {"automatic", "automatic_async", "manual"}, "automatic_async");
+    const bool confirms = params.flag("confirm");
+    if (!confirms && (params.has("off_session") || params.has("error_on_requires_action"))) {
+        throw invalid_request("The parameter off_session can only be passed when confirm=true.",
+                              "off_session");
+    }
+    read_fields(call, draft);
+    read_method(call, draft);
+    PaymentIntent& intent = make_intent(call.world, call.account, amount, currency, draft.customer);
+    draft.id = intent.id;
+    draft.number = intent.number;
+    draft.client_secret = intent.client_secret;
+    draft.created = intent.created;
+    draft.amount = amount;
+    draft.currency = intent.currency;
+    intent = draft;
+    note_intent(call, intent);
+    emit_intent(call.world, call.account, intent, "payment_intent.created");
+    if (confirms) {
+        confirm(call, intent);
+    }
+    return answer(call, render(call.account, intent));
+}
+
+bool is_unconfirmed(const PaymentIntent& intent) {
+    return intent.status == "requires_payment_method" || intent.status == "requires_confirmation" ||
+           intent.status == "requires_action";
+}
+
+std::string update_intent(Call& call) {
+    PaymentIntent& intent = need_intent(call);
+    if (!is_unconfirmed(intent) && call.params.has("amount")) {
+        throw unexpected_state(call, intent, "update",
+                               "requires_payment_method, requires_confirmation, requires_action");
+    }
+    if (call.params.has("amount")) {
+        intent.amount = read_amount(call.params, "amount", intent.currency);
+    }
+    read_fields(call, intent);
+    read_method(call, intent);
+    note_intent(call, intent);
+    return answer(call, render(call.account, intent));
+}
+
+std::string confirm_intent(Call& call) {
+    PaymentIntent& intent = need_intent(call);
+    note_intent(call, intent);
+    if (!is_unconfirmed(intent)) {
+        throw unexpected_state(call, intent, "confirm",
+                               "requires_payment_method, requires_confirmation, requires_action");
+    }
+    read_method(call, intent);
+    confirm(call, intent);
+    return answer(call, render(call.account, intent));
+}
+
+std::string cancel_intent(Call& call) {
+    PaymentIntent& intent = need_intent(call);
+    if (!is_unconfirmed(intent) && intent.status != "requires_capture") {
+        throw unexpected_state(call, intent, "cancel",
+                               "requires_payment_method, requires_capture, "
+                               "requires_confirmation, requires_action, processing");
+    }
+    intent.cancellation_reason =
+        call.params.choice("cancellation_reason",
+                           {"duplicate", "fraudulent", "requested_by_customer", "abandoned"}, "");
+    intent.status = "canceled";
+    intent.canceled_at = call.world.now();
+    intent.amount_capturable = 0;
+    note_intent(call, intent);
+    emit_intent(call.world, call.account, intent, "payment_intent.canceled");
+    return answer(call, render(call.account, intent));
+}
+
+std::string capture_intent(Call& call) {
+    PaymentIntent& intent = need_intent(call);
+    if (intent.status != "requires_capture") {
+        throw unexpected_state(call, intent, "capture", "requires_capture");
+    }
+    const std::int64_t amount =
+        call.params.integer("amount_to_capture").value_or(intent.amount_capturable);
+    if (amount < 1 || amount > intent.amount_capturable) {
+        throw invalid_request("Amount to capture must be between 1 and the capturable amount.",
+                              "amount_to_capture", "amount_too_large");
+    }
+    intent.status = "succeeded";
+    intent.amount_received = amount;
+    intent.amount_capturable = 0;
+    if (Charge* charge = call.account.charges.find(intent.latest_charge)) {
+        charge->captured = true;
+        charge->amount_captured = amount;
+    }
+    note_intent(call, intent);
+    call.note.amount = amount;
+    emit_intent(call.world, call.account, intent, "payment_intent.succeeded");
+    return answer(call, render(call.account, intent));
+}
+
+std::string retrieve_intent(Call& call) {
+    return answer(call, render(call.account, need_intent(call)));
+}
+
+std::string list_intents(Call& call) {
+    const std::string_view customer = call.params.text("customer");
+    return answer(call,
+                  list_objects<PaymentIntent>(
+                      call, call.account.payment_intents, "payment_intent", "/v1/payment_intents",
+                      [&](const PaymentIntent& intent) {
+                          return customer.empty() || intent.customer == customer;
+                      },
+                      [&](PaymentIntent& intent) { return render(call.account, intent); }));
+}
+
+}  // namespace
+
+void add_payment_intent_operations(Router& router) {
+    const std::string fields =
+        "amount customer description metadata[*] payment_method payment_method_types[] "
+        "receipt_email statement_descriptor statement_descriptor_suffix setup_future_usage "
+        "transfer_group application_fee_amount";
+    router.add("POST", "/v1/payment_intents", create_intent,
+               fields +
+                   " currency confirm off_session error_on_requires_action return_url "
+                   "automatic_payment_methods[enabled] capture_method confirmation_method "
+                   "automatic_payment_methods[allow_redirects] on_behalf_of "
+                   "allowed_payment_method_types[] excluded_payment_method_types[]");
+    router.add("POST", "/v1/payment_intents/{id}", update_intent, fields + " currency");
+    router.add("POST", "/v1/payment_intents/{id}/confirm", confirm_intent,
+               "payment_method off_session return_url error_on_requires_action mandate");
+    router.add("POST", "/v1/payment_intents/{id}/cancel", cancel_intent, "cancellation_reason");
+    router.add("POST", "/v1/payment_intents/{id}/capture", capture_intent,
+               "amount_to_capture final_capture");
+    router.add("GET", "/v1/payment_intents/{id}", retrieve_intent, "client_secret");
+    router.add("GET", "/v1/payment_intents", list_intents,
+               "customer" + std::string(kPageParameters));
+}
+
+}  // namespace stripe_simulator

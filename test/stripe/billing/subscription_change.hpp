@@ -1,0 +1,52 @@
+// A change of a subscription's items: what is asked for, what it costs, and what becomes of it
+// under each payment behaviour.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/call.hpp"
+#include "billing/world.hpp"
+
+namespace stripe_simulator {
+
+struct ItemPlan {
+    std::vector<Item> target;
+    std::vector<std::string> changed;
+    bool changes_quantity = false;
+};
+
+struct ChangeOptions {
+    std::string proration_behavior = "create_prorations";
+    std::string payment_behavior = "allow_incomplete";
+    std::int64_t proration_date = 0;      // 0: now
+    std::vector<Params::Field> metadata;  // what the request names; an empty value deletes
+    bool has_metadata = false;
+    bool clears_metadata = false;
+};
+
+// Reads items[…] (or subscription_details[items][…]) against what the subscription has.
+ItemPlan plan_items(Call& call, const Subscription& subscription, const std::string& name);
+ItemPlan unchanged_plan(const Subscription& subscription);
+ChangeOptions read_change_options(Call& call, const Subscription& subscription,
+                                  const std::string& prefix = {});
+// Credit and charge for each item that differs.
+std::vector<InvoiceLine> proration_lines(World& world, const Subscription& subscription,
+                                         const ItemPlan& plan, std::int64_t at);
+// Does it all: limits, invoice, payment, pending update, events. Fills the call's note. `before`
+// is the subscription as it was rendered before this request touched it.
+void change_subscription(Call& call, Subscription& subscription, const ItemPlan& plan,
+                         const ChangeOptions& options, const Json& before);
+
+void set_items(World& world, Account& account, Subscription& subscription, std::vector<Item> items);
+void apply_pending_update(World& world, Account& account, Subscription& subscription);
+// Voids its invoice, which discards it.
+void discard_pending_update(World& world, Account& account, Subscription& subscription);
+void emit_updated(World& world, Account& account, const Subscription& subscription,
+                  const Json& before, std::string_view type = "customer.subscription.updated");
+LedgerNote::Quantities quantities_of(const std::vector<Item>& items);
+// Stripe's limit of invoices per subscription.
+void check_invoice_limit(World& world, Subscription& subscription);
+
+}  // namespace stripe_simulator

@@ -1,0 +1,247 @@
+// Control over objects: what a card does now, what a customer does in the browser, and
+// subscriptions made in bulk.
+
+#include "billing/invoicing.hpp"
+#include "billing/lookup.hpp"
+#include "billing/money.hpp"
+#include "billing/render.hpp"
+#include "billing/subscription_change.hpp"
+#include "control/control.hpp"
+
+namespace stripe_simulator {
+
+namespace {
+
+// The object wherever it is: control does not need to know the account.
+template <typename T>
+std::pair<Account*, T*> find_anywhere(World& world, Store<T> Account::*store,
+                                      const std::string& id) {
+    for (const auto& [scope, account] : world.accounts()) {
+        if (T* found = ((*account).*store).find(id)) {
+            return {account.get(), found};
+        }
+    }
+    ApiError error = invalid_request("No such object: '" + id + "'");
+    error.status = 404;
+    throw error;
+}
+
+}  // namespace
+
+Account& Control::account_of(const Asked& asked) {
+    return parts_.world.account(text_at(asked.raw(), "account", "acct_simulator"),
+                                flag_at(asked.raw(), "livemode"));
+}
+
+Json Control::customer(const Asked& asked) {
+    auto [account, customer] = find_anywhere(parts_.world, &Account::customers, asked.path[1]);
+    if (has(asked.raw(), "card")) {
+        const std::string word(text_at(asked.raw(), "card"));
+        if (word == "none") {
+            customer->bill().card_override.reset();
+        } else {
+            const auto card = card_of_word(word);
+            if (!card) {
+                throw invalid_request("Unknown card behaviour: " + word, "card");
+            }
+            customer->bill().card_override = card;
+        }
+    }
+    if (has(asked.raw(), "balance")) {
+        customer->bill().balance = integer_at(asked.raw(), "balance");
+    }
+    const CustomerBilling& billing = customer->bill();
+    Json out = Json::object();
+    out.set("customer", render(*account, *customer));
+    if (billing.card_override) {
+        out.set("card", billing.card_override->name);
+    } else {
+        out.set("card", nullptr);
+    }
+    return out;
+}
+
+// What happens outside the API: 3-D Secure done or failed, a dispute.
+Json Control::payment_intent(const Asked& asked) {
+    World& world = parts_.world;
+    auto [account, intent] = find_anywhere(world, &Account::payment_intents, asked.path[1]);
+    const std::string_view action = text_at(asked.raw(), "action");
+    Invoice* invoice = account->invoices.find(intent->invoice);
+    if (action == "succeed") {
+        intent->action_done = true;
+        if (invoice != nullptr && invoice->status == "open") {
+            invoice_paid(world, *account, *invoice);
+        } else {
+            intent_succeeded(world, *account, *intent);
+        }
+    } else if (action == "fail") {
+        ChargeResult result;
+        result.code = text_at(asked.raw(), "code", "card_declined");
+        result.decline_code = text_at(asked.raw(), "decline_code", "generic_decline");
+        result.message = "Your card was declined.";
+        if (invoice != nullptr && invoice->status == "open") {
+            invoice_failed(world, *account, *invoice, result);
+        } else {
+            intent_failed(world, *account, *intent, result);
+        }
+    } else if (action == "requires_action") {
+        ChargeResult result;
+        result.needs_action = true;
+        intent_failed(world, *account, *intent, result);
+    } else if (action == "processing") {
+        intent->status = "processing";
+        emit_intent(world, *account, *intent, "payment_intent.processing");
+    } else if (action == "cancel") {
+        intent->status = "canceled";
+        intent->canceled_at = world.now();
+        intent->cancellation_reason = "automatic";
+        emit_intent(world, *account, *intent, "payment_intent.canceled");
+    } else if (action == "dispute") {
+        Charge* charge = account->charges.find(intent->latest_charge);
+        if (charge == nullptr) {
+            throw invalid_request("There is no charge to dispute.", "action");
+        }
+        charge->disputed = true;
+        Json dispute = Json::object();
+        dispute.set("id", world.ids().make("du_1", 23)).set("object", "dispute");
+        dispute.set("amount", charge->amount).set("charge", charge->id);
+        dispute.set("created", world.now()).set("currency", charge->currency);
+        dispute.set("livemode", account->livemode).set("metadata", Json::object());
+        dispute.set("payment_intent", intent->id).set("reason", "fraudulent");
+        dispute.set("status", "needs_response");
+        world.emit(*account, "charge.dispute.created", [&](std::string_view) { return dispute; });
+    } else {
+        throw invalid_request(
+            "action must be succeed, fail, requires_action, processing, cancel or dispute",
+            "action");
+    }
+    return render(*account, *intent);
+}
+
+// Somebody else's change: the Dashboard, a schedule, dunning. Not in the ledger; it has events.
+Json Control::subscription(const Asked& asked) {
+    World& world = parts_.world;
+    auto [account, subscription] = find_anywhere(world, &Account::subscriptions, asked.path[1]);
+    const Json before = render(*account, *subscription, world.options().default_version);
+    std::vector<Item> items = subscription->items;
+    const char* id = nullptr;
+    json_t* quantity = nullptr;
+    json_object_foreach(json_object_get(asked.raw(), "quantities"), id, quantity) {
+        bool found = false;
+        for (Item& item : items) {
+            if (item.id == id || item.price->id == id) {
+                item.quantity = json_integer_value(quantity);
+                found = true;
+            }
+        }
+        if (!found) {
+            throw invalid_request("No such item or price: " + std::string(id), "quantities");
+        }
+    }
+    set_items(world, *account, *subscription, std::move(items));
+    if (has(asked.raw(), "status")) {
+        subscription->status = text_at(asked.raw(), "status");
+        if (subscription->is_over()) {
+            subscription->canceled_at = world.now();
+            subscription->ended_at = world.now();
+        }
+    }
+    if (json_object_get(asked.raw(), "schedule") != nullptr) {
+        subscription->schedule = text_at(asked.raw(), "schedule");
+    }
+    const char* key = nullptr;
+    json_t* value = nullptr;
+    json_object_foreach(json_object_get(asked.raw(), "metadata"), key, value) {
+        put_metadata(subscription->metadata, key,
+                     json_is_string(value) ? json_string_value(value) : "");
+    }
+    world.reschedule(*account, *subscription);
+    emit_updated(world, *account, *subscription, before,
+                 subscription->status == "canceled" ? "customer.subscription.deleted"
+                                                    : "customer.subscription.updated");
+    return render(*account, *subscription, world.options().default_version);
+}
+
+// Many ready subscriptions at once, without ledger rows, events or invoices.
+Json Control::seed_subscriptions(const Asked& asked) {
+    World& world = parts_.world;
+    Account& account = account_of(asked);
+    const json_t* raw = asked.raw();
+    const std::string id(text_at(raw, "id", "sub_seed"));
+    const std::int64_t count = integer_at(raw, "count", 1);
+    const bool many = has(raw, "count");
+    const std::string card(text_at(raw, "card", "ok"));
+    if (!card_of_word(card)) {
+        throw invalid_request("Unknown card behaviour: " + card, "card");
+    }
+    Json made = Json::array();
+    for (std::int64_t n = 1; n <= count; ++n) {
+        const std::string suffix = many ? "_" + std::to_string(n) : "";
+        if (account.subscriptions.find(id + suffix) != nullptr) {
+            throw invalid_request("There is a subscription " + id + suffix, "id",
+                                  "resource_already_exists");
+        }
+        const std::string customer_id = std::string(text_at(raw, "customer", "cus_" + id)) + suffix;
+        Customer* customer = account.customers.find(customer_id);
+        if (customer == nullptr) {
+            Customer fresh;
+            fresh.id = customer_id;
+            fresh.created = world.now();
+            customer = &account.customers.add(std::move(fresh));
+        }
+        customer->bill().card_override = card_of_word(card);
+        Subscription fresh;
+        fresh.id = id + suffix;
+        fresh.customer = customer;
+        fresh.created = world.now();
+        fresh.anchor = world.now();
+        fresh.status = text_at(raw, "status", "active");
+        fresh.currency = text_at(raw, "currency", "usd");
+        std::vector<Item> items;
+        std::size_t index = 0;
+        json_t* given = nullptr;
+        json_array_foreach(json_object_get(raw, "items"), index, given) {
+            const std::string price_id(text_at(given, "price", "price_seed"));
+            Price* price = account.prices.find(price_id);
+            if (price == nullptr) {
+                Price made_price;
+                made_price.id = price_id;
+                made_price.created = world.now();
+                made_price.product = "prod_" + price_id;
+                made_price.currency = fresh.currency;
+                made_price.interval = text_at(given, "interval", "month");
+                made_price.unit_decimal = std::to_string(integer_at(given, "unit_amount", 1000));
+                made_price.unit_pico = parse_decimal(made_price.unit_decimal).value_or(0);
+                if (account.products.find(made_price.product) == nullptr) {
+                    Product product;
+                    product.id = made_price.product;
+                    product.name = price_id;
+                    product.created = world.now();
+                    account.products.add(std::move(product));
+                }
+                price = &account.prices.add(std::move(made_price));
+            }
+            Item item;
+            item.id = std::string(text_at(given, "id", "si_" + id + "_" + std::to_string(index))) +
+                      suffix;
+            item.price = price;
+            item.quantity = integer_at(given, "quantity", 1);
+            item.created = world.now();
+            item.anchor = world.now();
+            item.period_start = world.now();
+            item.period_end = add_interval(item.anchor, price->interval, price->interval_count);
+            items.push_back(std::move(item));
+        }
+        if (items.empty()) {
+            throw missing_parameter("items");
+        }
+        Subscription& subscription = account.subscriptions.add(std::move(fresh));
+        set_items(world, account, subscription, std::move(items));
+        if (n <= 100) {
+            made.push(render(account, subscription, world.options().default_version));
+        }
+    }
+    return Json::object().set("made", count).set("subscriptions", made);
+}
+
+}  // namespace stripe_simulator
