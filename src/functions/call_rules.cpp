@@ -12,11 +12,25 @@ constexpr std::string_view version_prefix = "/v1/";
 
 // Stripe's collections that stand below a name of their product: /v1/checkout/sessions is one,
 // /v1/checkout alone is nothing.
-constexpr std::array<std::string_view, 19> products{
-    "apps",        "billing",  "billing_portal", "checkout",  "climate",
-    "entitlements", "financial_connections",      "forwarding", "identity", "issuing",
-    "payment_attempt_records", "radar", "reporting", "sigma", "tax",
-    "terminal",    "test_helpers", "treasury", "gift_cards"};
+constexpr std::array<std::string_view, 19> products{"apps",
+                                                    "billing",
+                                                    "billing_portal",
+                                                    "checkout",
+                                                    "climate",
+                                                    "entitlements",
+                                                    "financial_connections",
+                                                    "forwarding",
+                                                    "identity",
+                                                    "issuing",
+                                                    "payment_attempt_records",
+                                                    "radar",
+                                                    "reporting",
+                                                    "sigma",
+                                                    "tax",
+                                                    "terminal",
+                                                    "test_helpers",
+                                                    "treasury",
+                                                    "gift_cards"};
 
 // How many bytes of the path are its first `count` segments after /v1; npos if it has fewer.
 std::size_t end_of_segments(std::string_view path, int count) {
@@ -93,7 +107,8 @@ bool is_blank(std::string_view text) {
 
 void check_lane(std::string_view lane) {
     if (is_blank(lane)) {
-        broken(CallRule::lane, "the lane's name is blank", {}, "Use NULL for a call without an order.");
+        broken(CallRule::lane, "the lane's name is blank", {},
+               "Use NULL for a call without an order.");
     }
     if (lane.size() > longest_lane) {
         broken(CallRule::lane, "the lane's name is longer than 255 bytes",
@@ -113,9 +128,10 @@ void check_verifier(const WantedCall& wanted) {
                "A read needs none, and after a DELETE there is nothing that could carry a marker.");
     }
     if (verifier == "object" && object_path(wanted.path).empty()) {
-        broken(CallRule::verifier, "verifier 'object' needs a path that names an object",
-               "The object is read to see whether it carries the call's marker.",
-               "For example /v1/subscriptions/sub_123. For a call that creates an object use 'list'.");
+        broken(
+            CallRule::verifier, "verifier 'object' needs a path that names an object",
+            "The object is read to see whether it carries the call's marker.",
+            "For example /v1/subscriptions/sub_123. For a call that creates an object use 'list'.");
     }
     if (verifier == "list" && !is_collection_path(wanted.path)) {
         broken(CallRule::verifier, "verifier 'list' needs a path that creates an object",

@@ -29,17 +29,17 @@ Plan open_call{
     nullptr};
 
 // One arm for each slot of the ring: the key is (ring, id), so each is one look into an index.
-#define SETTLED_IN(slot)                                                                     \
-    "SELECT h.enqueued_by, h.result, h.reason, h.http_status, h.answer"                      \
-    "  FROM seats_internal.outbox_history AS h"                                              \
-    " WHERE h.ring OPERATOR(pg_catalog.=) " slot "::pg_catalog.int2"                         \
+#define SETTLED_IN(slot)                                                \
+    "SELECT h.enqueued_by, h.result, h.reason, h.http_status, h.answer" \
+    "  FROM seats_internal.outbox_history AS h"                         \
+    " WHERE h.ring OPERATOR(pg_catalog.=) " slot                        \
+    "::pg_catalog.int2"                                                 \
     "   AND h.id OPERATOR(pg_catalog.=) $1"
 #define OR " UNION ALL "
 
-Plan settled_call{
-    SETTLED_IN("0") OR SETTLED_IN("1") OR SETTLED_IN("2") OR SETTLED_IN("3") OR
-    SETTLED_IN("4") OR SETTLED_IN("5") OR SETTLED_IN("6") OR SETTLED_IN("7"),
-    nullptr};
+Plan settled_call{SETTLED_IN("0") OR SETTLED_IN("1") OR SETTLED_IN("2") OR SETTLED_IN("3")
+                      OR SETTLED_IN("4") OR SETTLED_IN("5") OR SETTLED_IN("6") OR SETTLED_IN("7"),
+                  nullptr};
 
 #undef OR
 #undef SETTLED_IN
@@ -81,8 +81,8 @@ void copy_cell(int column, char* target, std::size_t size) {
     target[0] = '\0';
     if (!is_null) {
         const char* whole = TextDatumGetCString(datum);
-        const int length = pg_mbcliplen(whole, static_cast<int>(strlen(whole)),
-                                        static_cast<int>(size) - 1);
+        const int length =
+            pg_mbcliplen(whole, static_cast<int>(strlen(whole)), static_cast<int>(size) - 1);
         memcpy(target, whole, static_cast<std::size_t>(length));
         target[length] = '\0';
     }
@@ -137,10 +137,9 @@ bytea* look(std::int64_t call, Oid caller, CallState* state, MemoryContext answe
     const Datum http_status = cell(4, &is_null);
     state->has_http_status = !is_null;
     state->http_status = is_null ? 0 : DatumGetInt32(http_status);
-    state->stands = !state->settled && (strcmp(state->state, "review") == 0 ||
-                                        strcmp(state->state, "awaiting") == 0);
-    const Datum answer =
-        SPI_getbinval(row->vals[0], row->tupdesc, 5, &is_null);
+    state->stands = !state->settled &&
+                    (strcmp(state->state, "review") == 0 || strcmp(state->state, "awaiting") == 0);
+    const Datum answer = SPI_getbinval(row->vals[0], row->tupdesc, 5, &is_null);
     bytea* copy = nullptr;
     if (answer_context != nullptr && !is_null) {
         MemoryContext const before = MemoryContextSwitchTo(answer_context);

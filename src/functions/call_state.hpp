@@ -1,5 +1,5 @@
-// Where a call stands, for functions that anybody may be granted: read as the extension's owner, for
-// callers who may see the call.
+// Where a call stands, for functions that anybody may be granted: read as the extension's owner,
+// for callers who may see the call.
 //
 // These raise and hold no C++ objects: they are called below a guard.
 #pragma once

@@ -1,12 +1,12 @@
 // seats.enqueue_call(): a call becomes a row of the outbox, in its caller's transaction.
 //
 // Cheap, because it is on the application's path: what can be checked without the database is
-// checked first, and the rest is three statements with kept plans (who and where, lane, row) in one
-// SPI session.
-#include "core/form.hpp"
+// checked first; setup tables are read as the server reads its catalogs; what remains for SPI is
+// two statements with kept plans, the lane and the row.
 #include "functions/call_rules.hpp"
 
 #include "functions/identity_switch.hpp"
+#include "functions/setup_rows.hpp"
 #include "functions/sqlstates.hpp"
 #include "pg/error.hpp"
 #include "pg/shared_state.hpp"
@@ -46,8 +46,7 @@ Bytes text_argument(FunctionCallInfo fcinfo, int number) {
 }
 
 Bytes jsonb_argument(FunctionCallInfo fcinfo, int number) {
-    const char* value =
-        DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(number)));
+    const char* value = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(number)));
     return {value, strlen(value)};
 }
 
@@ -78,23 +77,13 @@ void run(Plan& plan, int count, const Oid* types, const Datum* values, const cha
     }
 }
 
-Datum result(uint64 row, int column, bool* is_null) {
-    return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, is_null);
+std::int64_t returned_id() {
+    bool is_null = false;
+    return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
 }
 
 // Every schema is named, of operators too: these run as the extension's owner, under the caller's
 // search_path.
-
-Plan grants{
-    "SELECT g.grantee, g.path FROM seats_internal.call_grant AS g"
-    " WHERE g.destination OPERATOR(pg_catalog.=) $1 AND g.method OPERATOR(pg_catalog.=) $2",
-    nullptr};
-
-Plan target{
-    "SELECT d.kind, i.uuid FROM seats_internal.destination AS d"
-    " LEFT JOIN seats_internal.installation AS i ON true"
-    " WHERE d.name OPERATOR(pg_catalog.=) $1",
-    nullptr};
 
 // Locks the lane until the caller commits, before the row's id is drawn: ids of a lane are in the
 // order of commits. Found through the unique index without the planner, whatever it believes about
@@ -112,29 +101,11 @@ Plan insert_row{
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
     nullptr};
 
-bool grant_fits(uint64 row, Oid caller, std::string_view wanted) {
-    bool is_null = false;
-    const text* pattern = DatumGetTextPP(result(row, 2, &is_null));
-    if (!core::path_matches({VARDATA_ANY(pattern), VARSIZE_ANY_EXHDR(pattern)}, wanted)) {
-        return false;
-    }
-    // By name, and it may be gone: then nobody has it.
-    const Oid role = get_role_oid(TextDatumGetCString(result(row, 1, &is_null)), true);
-    return OidIsValid(role) && has_privs_of_role(caller, role);
-}
-
 void check_grant(const Order& order, Oid caller) {
-    if (superuser_arg(caller)) {
-        return;
-    }
     const NullableDatum* args = order.call->args;
-    const Oid types[] = {TEXTOID, TEXTOID};
-    const Datum values[] = {args[destination].value, args[method].value};
-    run(grants, 2, types, values, nullptr);
-    for (uint64 row = 0; row < SPI_processed; ++row) {
-        if (grant_fits(row, caller, order.path)) {
-            return;
-        }
+    if (superuser_arg(caller) ||
+        has_call_grant(caller, args[destination].value, args[method].value, order.path)) {
+        return;
     }
     const char* role = GetUserNameFromId(caller, false);
     const char* wanted = TextDatumGetCString(args[method].value);
@@ -148,31 +119,29 @@ void check_grant(const Order& order, Oid caller) {
              errhint("A superuser can grant it with seats.grant_call().")));
 }
 
-Datum installation_of(const Order& order) {
-    const Oid types[] = {TEXTOID};
-    const Datum values[] = {order.call->args[destination].value};
-    run(target, 1, types, values, nullptr);
-    if (SPI_processed == 0) {
+void check_destination(const Order& order) {
+    const Datum name = order.call->args[destination].value;
+    DestinationRow row{};
+    if (!find_destination(name, &row)) {
         ereport(ERROR, (errcode(sqlstate::unknown_destination),
-                        errmsg("there is no destination \"%s\"", TextDatumGetCString(values[0])),
+                        errmsg("there is no destination \"%s\"", TextDatumGetCString(name)),
                         errhint("seats.define_destination() makes one; the view "
                                 "seats.destinations lists them.")));
     }
-    bool is_null = false;
-    const text* kind = DatumGetTextPP(result(0, 1, &is_null));
-    if (std::string_view(VARDATA_ANY(kind), VARSIZE_ANY_EXHDR(kind)) != "stripe") {
+    if (strcmp(row.kind, "stripe") != 0) {
         ereport(ERROR, (errcode(sqlstate::destination_takes_no_calls),
-                        errmsg("destination \"%s\" takes no calls", TextDatumGetCString(values[0])),
+                        errmsg("destination \"%s\" takes no calls", TextDatumGetCString(name)),
                         errdetail("It is a place where alerts are delivered, not Stripe.")));
     }
-    const Datum uuid = result(0, 2, &is_null);
-    if (is_null) {
+}
+
+void read_installation(pg_uuid_t* uuid) {
+    if (!find_installation(uuid)) {
         ereport(ERROR, (errcode(sqlstate::no_installation),
                         errmsg("this database has no installation of pg_seats yet"),
                         errdetail("A call is stamped with the installation that may send it."),
                         errhint("A superuser must run seats.create_installation() once.")));
     }
-    return uuid;
 }
 
 Datum text_datum(std::string_view value) {
@@ -183,11 +152,10 @@ std::int64_t lane_of(const Order& order) {
     const Oid types[] = {TEXTOID, TEXTOID};
     const Datum values[] = {order.call->args[destination].value, text_datum(order.lane)};
     run(take_lane, 2, types, values, nullptr);
-    bool is_null = false;
-    return DatumGetInt64(result(0, 1, &is_null));
+    return returned_id();
 }
 
-std::int64_t row_of(const Order& order, Oid caller, Datum installation) {
+std::int64_t row_of(const Order& order, Oid caller, const pg_uuid_t* installation) {
     const NullableDatum* args = order.call->args;
     char nulls[] = "         ";
     Datum lane_id{0};
@@ -201,7 +169,7 @@ std::int64_t row_of(const Order& order, Oid caller, Datum installation) {
     const Oid types[] = {INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID,
                          TEXTOID, TEXTOID, TEXTOID, JSONBOID};
     const Datum values[] = {lane_id,
-                            installation,
+                            UUIDPGetDatum(installation),
                             args[destination].value,
                             args[method].value,
                             args[path].value,
@@ -210,20 +178,21 @@ std::int64_t row_of(const Order& order, Oid caller, Datum installation) {
                             CStringGetTextDatum(GetUserNameFromId(caller, false)),
                             args[context].value};
     run(insert_row, 9, types, values, nulls);
-    bool is_null = false;
-    return DatumGetInt64(result(0, 1, &is_null));
+    return returned_id();
 }
 
 std::int64_t enqueue(const Order* order) {
     const Oid caller = GetUserId();
+    check_grant(*order, caller);
+    check_destination(*order);
+    pg_uuid_t installation;
+    read_installation(&installation);
+
     const Identity before = become(owner_of_function(order->call->flinfo->fn_oid));
     if (SPI_connect() != SPI_OK_CONNECT) {
         elog(ERROR, "could not connect to SPI");
     }
-    check_grant(*order, caller);
-    // SPI's memory lives until SPI_finish, so the uuid does too.
-    const Datum installation = installation_of(*order);
-    const std::int64_t id = row_of(*order, caller, installation);
+    const std::int64_t id = row_of(*order, caller, &installation);
     SPI_finish();
     become_again(before);
     pg::wake_worker_at_commit(pg::wake_rows);

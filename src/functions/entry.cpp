@@ -5,18 +5,15 @@
 // Why neither plain functions nor SECURITY DEFINER (src/functions/README.md has the whole story):
 // a plain function would need privileges on our tables for every application, and in a SECURITY
 // DEFINER one current_user is the definer, while session_user is the superuser inside the worker
-// and the login role behind SET ROLE elsewhere. GetUserId(), read here before the switch, is the one
-// role whose privileges count at this moment.
+// and the login role behind SET ROLE elsewhere. GetUserId(), read here before the switch, is the
+// one role whose privileges count at this moment.
+#include "functions/identity_switch.hpp"
 #include "pg/error.hpp"
 #include "pg/shared_state.hpp"
 #include "pg/wake.hpp"
 
 extern "C" {
-#include "access/htup_details.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_proc.h"
-#include "utils/lsyscache.h"
-#include "utils/syscache.h"
 }
 
 namespace pg_seats {
@@ -69,9 +66,9 @@ Target* find_target(const FmgrInfo* info) {
              public_schema);
     }
     oidvector* const types = internal_arguments(&door->proargtypes, NameStr(door->proname));
-    HeapTuple const tuple = SearchSysCache3(
-        PROCNAMEARGSNSP, NameGetDatum(&door->proname), PointerGetDatum(types),
-        ObjectIdGetDatum(get_namespace_oid(internal_schema, false)));
+    HeapTuple const tuple =
+        SearchSysCache3(PROCNAMEARGSNSP, NameGetDatum(&door->proname), PointerGetDatum(types),
+                        ObjectIdGetDatum(get_namespace_oid(internal_schema, false)));
     if (!HeapTupleIsValid(tuple)) {
         elog(ERROR, "pg_seats: there is no function %s.%s for %s.%s", internal_schema,
              NameStr(door->proname), public_schema, NameStr(door->proname));
@@ -97,23 +94,18 @@ Datum call_internal(FunctionCallInfo fcinfo) {
         target = find_target(fcinfo->flinfo);
         fcinfo->flinfo->fn_extra = target;
     }
-    Oid caller = InvalidOid;
-    int context = 0;
-    GetUserIdAndSecContext(&caller, &context);
-
     LOCAL_FCINFO(inner, FUNC_MAX_ARGS);
     InitFunctionCallInfoData(*inner, &target->function, static_cast<short>(fcinfo->nargs + 1),
                              fcinfo->fncollation, fcinfo->context, fcinfo->resultinfo);
-    inner->args[0].value = CStringGetTextDatum(GetUserNameFromId(caller, false));
+    inner->args[0].value = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
     inner->args[0].isnull = false;
     memcpy(inner->args + 1, fcinfo->args,
            static_cast<std::size_t>(fcinfo->nargs) * sizeof(NullableDatum));
 
-    // A restriction that holds for the caller (a user's handler, an index expression) holds on. If
-    // the call raises, the end of the (sub)transaction gives the caller his identity back.
-    SetUserIdAndSecContext(target->owner, context | SECURITY_LOCAL_USERID_CHANGE);
+    // A restriction that holds for the caller (a user's handler, an index expression) holds on.
+    const Identity before = become(target->owner);
     Datum const result = FunctionCallInvoke(inner);
-    SetUserIdAndSecContext(caller, context);
+    become_again(before);
 
     if (target->changes_something) {
         pg::wake_worker_at_commit(pg::wake_rows | pg::wake_configuration);

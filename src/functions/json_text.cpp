@@ -4,6 +4,8 @@
 
 namespace pg_seats {
 
-bool is_json(std::string_view text) { return core::parse_json(text) != nullptr; }
+bool is_json(std::string_view text) {
+    return core::parse_json(text) != nullptr;
+}
 
 }  // namespace pg_seats

@@ -38,7 +38,9 @@ std::string first_argument(FunctionCallInfo fcinfo) {
     return {bytes.data, bytes.size};
 }
 
-Datum returned(const std::string& value) { return guard(text_result, value.data(), value.size()); }
+Datum returned(const std::string& value) {
+    return guard(text_result, value.data(), value.size());
+}
 
 // Runs a check of core's, whose complaint becomes an error with its hint.
 template <class Check>

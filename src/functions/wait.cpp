@@ -1,9 +1,9 @@
 // Waiting until a call is settled: CALL seats.wait_for_call(), and seats.await_call() for drivers
 // that cannot CALL.
 //
-// A waiting session must hold nothing back (promise P6). A function that waits pins xmin through its
-// query's snapshot, whatever it does; a procedure can commit, and then sleeps in a transaction that
-// has neither xid nor snapshot nor lock. Each look is a short transaction of its own.
+// A waiting session must hold nothing back (promise P6). A function that waits pins xmin through
+// its query's snapshot, whatever it does; a procedure can commit, and then sleeps in a transaction
+// that has neither xid nor snapshot nor lock. Each look is a short transaction of its own.
 #include "functions/call_state.hpp"
 #include "functions/identity_switch.hpp"
 #include "functions/sqlstates.hpp"
@@ -52,7 +52,9 @@ void leave_place() {
 }
 
 // FATAL ends a process without unwinding anything.
-void leave_place_at_exit(int /*code*/, Datum /*argument*/) { leave_place(); }
+void leave_place_at_exit(int /*code*/, Datum /*argument*/) {
+    leave_place();
+}
 
 void take_place() {
     // Registered once and never taken back: registrations must be undone in the reverse order, and
@@ -66,11 +68,9 @@ void take_place() {
     if (before >= static_cast<std::uint32_t>(pg::settings.max_waiters)) {
         leave_place();
         ereport(ERROR,
-                (errcode(sqlstate::too_many_waiters),
-                 errmsg("too many sessions wait for calls"),
+                (errcode(sqlstate::too_many_waiters), errmsg("too many sessions wait for calls"),
                  errdetail("pg_seats.max_waiters allows %d at once.", pg::settings.max_waiters),
-                 errhint("Wait in the application and look at seats.changes or seats.outbox, or "
-                         "raise the setting.")));
+                 errhint("Ask again a little later with a timeout of 0, or raise the setting.")));
     }
 }
 
@@ -108,12 +108,12 @@ void read_arguments(Wait* wait, long most) {
                         errmsg("%s must not be null", PG_ARGISNULL(0) ? "call" : "timeout")));
     }
     wait->call = PG_GETARG_INT64(0);
-    wait->deadline = SteadyClock::now() +
-                     std::chrono::milliseconds(timeout_ms(PG_GETARG_INTERVAL_P(1), most));
+    wait->deadline =
+        SteadyClock::now() + std::chrono::milliseconds(timeout_ms(PG_GETARG_INTERVAL_P(1), most));
 }
 
-// Where the caller's transaction cannot be committed. CALL tells the reason by its context; the rest
-// is asked all the same, because to commit in the wrong place would be worse than an error.
+// Where the caller's transaction cannot be committed. CALL tells the reason by its context; the
+// rest is asked all the same, because to commit in the wrong place would be worse than an error.
 void refuse_atomic(FunctionCallInfo fcinfo) {
     Oid role = InvalidOid;
     int context = 0;
@@ -121,14 +121,15 @@ void refuse_atomic(FunctionCallInfo fcinfo) {
     const bool non_atomic = fcinfo->context != nullptr && IsA(fcinfo->context, CallContext) &&
                             !castNode(CallContext, fcinfo->context)->atomic;
     if (!non_atomic || IsSubTransaction() || IsTransactionBlock() || context != 0) {
-        ereport(ERROR,
-                (errcode(sqlstate::cannot_wait_here),
-                 errmsg("wait_for_call cannot be called inside a transaction"),
-                 errdetail("It commits before it waits: an uncommitted call is never sent, and a "
-                           "transaction that waits holds up others."),
-                 errhint("CALL it by itself after COMMIT: not in a transaction block, a function, "
-                         "a procedure that is SECURITY DEFINER or has a SET clause, or a block with "
-                         "EXCEPTION.")));
+        ereport(
+            ERROR,
+            (errcode(sqlstate::cannot_wait_here),
+             errmsg("wait_for_call cannot be called inside a transaction"),
+             errdetail("It commits before it waits: an uncommitted call is never sent, and a "
+                       "transaction that waits holds up others."),
+             errhint("CALL it by itself after COMMIT: not in a transaction block, a function, "
+                     "a procedure that is SECURITY DEFINER or has a SET clause, or a block with "
+                     "EXCEPTION.")));
     }
 }
 
@@ -142,11 +143,10 @@ void refuse_in_function() {
                  errhint("Call it after COMMIT, as a statement of its own.")));
     }
     if (IsolationUsesXactSnapshot()) {
-        ereport(ERROR,
-                (errcode(sqlstate::cannot_wait_here),
-                 errmsg("await_call cannot be called under REPEATABLE READ or SERIALIZABLE"),
-                 errdetail("The transaction's snapshot would never see the call settled."),
-                 errhint("Call it under READ COMMITTED, or CALL seats.wait_for_call().")));
+        ereport(ERROR, (errcode(sqlstate::cannot_wait_here),
+                        errmsg("await_call cannot be called under REPEATABLE READ or SERIALIZABLE"),
+                        errdetail("The transaction's snapshot would never see the call settled."),
+                        errhint("Call it under READ COMMITTED, or CALL seats.wait_for_call().")));
     }
 }
 
@@ -160,7 +160,9 @@ std::uint32_t wait_event() {
     return event;
 }
 
-void look(Wait* wait) { look_up_call(wait->call, wait->fcinfo->flinfo->fn_oid, &wait->state); }
+void look(Wait* wait) {
+    look_up_call(wait->call, wait->fcinfo->flinfo->fn_oid, &wait->state);
+}
 
 // Ends what a look has begun: from here to the next one there is no snapshot and no lock.
 void end_look(const Wait* wait) {
@@ -169,12 +171,14 @@ void end_look(const Wait* wait) {
     }
 }
 
-bool is_over(const Wait* wait) { return wait->state.settled || wait->state.stands; }
+bool is_over(const Wait* wait) {
+    return wait->state.settled || wait->state.stands;
+}
 
 // Less where the site ends transactions after a time (17): each slice begins a new one.
 long next_slice(const Wait* wait) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(wait->deadline -
-                                                                            SteadyClock::now());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(wait->deadline - SteadyClock::now());
     long slice = Min(static_cast<long>(left.count()) + 1, slice_ms);
     if (wait->in_procedure && pg::transaction_timeout_ms() > 0) {
         slice = Min(slice, pg::transaction_timeout_ms() / 2 + 1);
@@ -223,9 +227,7 @@ void wait_in_place(Wait* wait) {
         wait_until_settled(wait);
     }
     PG_FINALLY();
-    {
-        leave_place();
-    }
+    { leave_place(); }
     PG_END_TRY();
 }
 

@@ -24,4 +24,3 @@ COMMENT ON SCHEMA seats_internal IS
     'pg_seats: tables and functions of the engine; nobody needs a privilege here';
 
 REVOKE ALL ON SCHEMA seats, seats_internal FROM PUBLIC;
-ALTER DEFAULT PRIVILEGES IN SCHEMA seats, seats_internal REVOKE ALL ON FUNCTIONS FROM PUBLIC;

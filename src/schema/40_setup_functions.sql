@@ -97,7 +97,8 @@ CREATE FUNCTION seats.create_installation() RETURNS uuid
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.create_installation() FROM PUBLIC;
 COMMENT ON FUNCTION seats.create_installation() IS
-    'gives this database its identity and the right to send; once, by a superuser, as the last step of setting up';
+    'gives this database its identity and the right to send; once, by a superuser, as the last '
+    'step of setting up';
 
 -- Destinations.
 
@@ -224,11 +225,12 @@ BEGIN
     after.base_url := seats_internal.checked_base_url(after.base_url);
     PERFORM seats_internal.checked_path(after.probe_path);
 
-    SELECT * INTO before FROM seats_internal.destination AS d WHERE d.name = after.name FOR UPDATE;
-    PERFORM seats_internal.check_redefinition(before, after);
-
     -- Pauses and halts stay: a halt ends with a probe that succeeds, or by resume. So does the
     -- account that the worker has pinned, unless another one is named.
+    SELECT * INTO before FROM seats_internal.destination AS d WHERE d.name = after.name FOR UPDATE;
+    after.account := coalesce(after.account, before.account);
+    PERFORM seats_internal.check_redefinition(before, after);
+
     INSERT INTO seats_internal.destination
         (name, kind, base_url, secret, account, livemode, api_version, requests_per_second,
          probe_path, created_by)
@@ -237,7 +239,7 @@ BEGIN
          after.api_version, after.requests_per_second, after.probe_path, caller)
     ON CONFLICT (name) DO UPDATE
        SET kind = excluded.kind, base_url = excluded.base_url, secret = excluded.secret,
-           account = coalesce(excluded.account, destination.account), livemode = excluded.livemode,
+           account = excluded.account, livemode = excluded.livemode,
            api_version = excluded.api_version,
            requests_per_second = excluded.requests_per_second, probe_path = excluded.probe_path;
 
@@ -273,7 +275,9 @@ REVOKE ALL ON FUNCTION seats.define_destination(
     text, text, text, text, text, boolean, text, double precision, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.define_destination(
     text, text, text, text, text, boolean, text, double precision, text) IS
-    'defines or redefines where calls go; secret is the name of a file in pg_seats.secrets_directory; requests_per_second is 80 in live mode and 20 otherwise, if not given; superusers only';
+    'defines or redefines where calls go; secret is the name of a file in '
+    'pg_seats.secrets_directory; requests_per_second is 80 in live mode and 20 otherwise, if not '
+    'given; superusers only';
 
 -- Taking over a copy (design 11). Whatever was open may have been sent by the original since, or is
 -- being sent by it now, so nothing is sent again before proof or a person's decision.
@@ -290,6 +294,7 @@ BEGIN
            state_since   = clock_timestamp(),
            doubt         = true,
            first_sent_at = coalesce(outbox.first_sent_at, outbox.created_at),
+           last_sent_at  = clock_timestamp(),
            due_at        = NULL,
            eligible_xid  = pg_current_xact_id(),
            reason        = 'adopted'
@@ -385,4 +390,6 @@ CREATE FUNCTION seats.adopt_database(
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.adopt_database(text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION seats.adopt_database(text, boolean) IS
-    'lets a copied, moved or restored database send: under its old identity if it replaces the original (open calls are verified), else under a new one (open calls go to review); superusers only';
+    'lets a copied, moved or restored database send: under its old identity if it replaces the '
+    'original (open calls are verified), else under a new one (open calls go to review); '
+    'superusers only';

@@ -25,7 +25,8 @@ CREATE FUNCTION seats.retry(call bigint, reason text) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.retry(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.retry(bigint, text) IS
-    'does now what is planned for later: sends again under the same key, or reads; changes neither key nor order';
+    'does now what is planned for later: sends again under the same key, or reads; changes '
+    'neither key nor order';
 
 -- Reviews. What may be decided depends on what can still be true:
 --   executed      a person has proof that Stripe did it: settled as done
@@ -126,7 +127,8 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.send_same_key(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.send_same_key(bigint) IS 'makes a call wait for its next try, same key';
+COMMENT ON FUNCTION seats_internal.send_same_key(bigint) IS
+    'makes a call wait for its next try, same key';
 
 CREATE FUNCTION seats_internal.resolve_review(caller text, call bigint, decision text, reason text)
 RETURNS void
@@ -167,7 +169,8 @@ CREATE FUNCTION seats.resolve_review(call bigint, decision text, reason text) RE
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.resolve_review(bigint, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.resolve_review(bigint, text, text) IS
-    'decides a call in review: executed (proof: done), not_executed (proof: send under a new key), same_key (send again while Stripe knows the key), refuse (give up: refused)';
+    'decides a call in review: executed (proof: done), not_executed (proof: send under a new '
+    'key), same_key (send again while Stripe knows the key), refuse (give up: refused)';
 
 -- cancel_call
 

@@ -113,7 +113,8 @@ CREATE FUNCTION seats.pause(destination text, reason text, lane text DEFAULT NUL
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.pause(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.pause(text, text, text) IS
-    'sends nothing more to a destination, or of one of its lanes, until resume; what is on the wire is settled';
+    'sends nothing more to a destination, or of one of its lanes, until resume; what is on the '
+    'wire is settled';
 
 CREATE FUNCTION seats_internal.resume_lane(caller text, destination text, reason text, lane text)
 RETURNS void
@@ -219,4 +220,5 @@ CREATE FUNCTION seats.acknowledge(alert bigint, reason text) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.acknowledge(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.acknowledge(bigint, text) IS
-    'somebody looks after an alert: health no longer counts it; it stays open until its cause is gone';
+    'somebody looks after an alert: health no longer counts it; it stays open until its cause is '
+    'gone';

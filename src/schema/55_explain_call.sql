@@ -111,6 +111,9 @@ BEGIN
     END IF;
     SELECT * INTO s FROM seats_internal.destination_state() AS x
      WHERE x.destination = destination_obstacles.name;
+    IF NOT FOUND THEN
+        RETURN;  -- the worker has not taken it up yet, or worker_obstacle() says why
+    END IF;
     IF s.breaker <> 'closed' THEN
         RETURN NEXT format('destination %s does not answer (breaker %s): a read tries it from time '
                            'to time', name, s.breaker);
@@ -229,8 +232,10 @@ BEGIN
         (SELECT string_agg('Held back: ' || o || '.', E'\n')
            FROM seats_internal.obstacles(call) AS o
           WHERE call.state NOT IN ('sending', 'review')),
-        'What you can do: ' || CASE call.state
-            WHEN 'review' THEN format('seats.resolve_review(%s, decision, reason) with one of: %s.',
+        'What you can do: ' || CASE
+            WHEN seats_internal.is_foreign(call) AND call.state <> 'review'
+                THEN 'If this database takes over from the original: seats.adopt_database.'
+            WHEN call.state = 'review' THEN format('seats.resolve_review(%s, decision, reason) with one of: %s.',
                 call.id, array_to_string(seats_internal.allowed_decisions(
                     call.reason, call.first_sent_at, seats_internal.is_foreign(call)), ', '))
             ELSE seats_internal.verb_for(call.state, call.doubt) END);
@@ -266,4 +271,5 @@ CREATE FUNCTION seats.explain_call(call bigint) RETURNS text
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.explain_call(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats.explain_call(bigint) IS
-    'in words: what a call is, where it stands and why, what holds it back, what happens next, and what a person can do';
+    'in words: what a call is, where it stands and why, what holds it back, what happens next, '
+    'and what a person can do';

@@ -21,6 +21,7 @@ BEGIN ATOMIC
         ('monitor',     'seats_internal', 'allowed_decisions'),
         ('monitor',     'seats_internal', 'key_lifetime'),
         ('monitor',     'seats_internal', 'verb_for'),
+        ('monitor',     'seats_internal', 'severity_rank'),
         ('operator',    'seats', 'retry'),
         ('operator',    'seats', 'resolve_review'),
         ('operator',    'seats', 'cancel_call'),
@@ -154,7 +155,8 @@ BEGIN ATOMIC
     SELECT seats_internal.change_privileges(caller, 'grant_application', 'application', role, true);
 END;
 REVOKE ALL ON FUNCTION seats_internal.grant_application(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.grant_application(text, text) IS 'behind seats.grant_application';
+COMMENT ON FUNCTION seats_internal.grant_application(text, text) IS
+    'behind seats.grant_application';
 
 CREATE FUNCTION seats_internal.revoke_application(caller text, role text) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -162,7 +164,8 @@ BEGIN ATOMIC
     SELECT seats_internal.change_privileges(caller, 'revoke_application', 'application', role, false);
 END;
 REVOKE ALL ON FUNCTION seats_internal.revoke_application(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.revoke_application(text, text) IS 'behind seats.revoke_application';
+COMMENT ON FUNCTION seats_internal.revoke_application(text, text) IS
+    'behind seats.revoke_application';
 
 CREATE FUNCTION seats_internal.grant_monitor(caller text, role text) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -200,7 +203,8 @@ CREATE FUNCTION seats.grant_application(role text) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.grant_application(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.grant_application(text) IS
-    'lets a role wait for its calls and read their answers; enqueueing is granted by grant_call; superusers only';
+    'lets a role wait for its calls and read their answers; enqueueing is granted by grant_call; '
+    'superusers only';
 
 CREATE FUNCTION seats.revoke_application(role text) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
@@ -222,10 +226,14 @@ CREATE FUNCTION seats.grant_operator(role text) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.grant_operator(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.grant_operator(text) IS
-    'lets a role do all that a monitor may, and use the verbs on calls, destinations and alerts; superusers only';
+    'lets a role do all that a monitor may, and use the verbs on calls, destinations and alerts; '
+    'superusers only';
 
 CREATE FUNCTION seats.revoke_operator(role text) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.revoke_operator(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.revoke_operator(text) IS
     'takes back what grant_operator gave; a role that is to stay a monitor is granted that again';
+
+-- Made in 30_worker_functions.sql, for views only.
+REVOKE ALL ON FUNCTION seats_internal.worker_state(), seats_internal.destination_state() FROM PUBLIC;

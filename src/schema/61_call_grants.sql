@@ -62,7 +62,8 @@ RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.grant_call(text, text, text[], text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.grant_call(text, text, text[], text) IS
-    'lets a role, and whoever has its rights, enqueue calls with these methods to paths of this pattern (/v1/subscriptions/*, /v1/**); superusers only';
+    'lets a role, and whoever has its rights, enqueue calls with these methods to paths of this '
+    'pattern (/v1/subscriptions/*, /v1/**); superusers only';
 
 CREATE FUNCTION seats_internal.revoke_call(
     caller       text,

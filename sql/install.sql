@@ -1,0 +1,115 @@
+-- What CREATE EXTENSION makes, and the rules that all of it must keep.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS pg_seats;
+RESET client_min_messages;
+\pset format unaligned
+\pset tuples_only on
+
+-- The user interface: functions and procedures, then views with their columns.
+SELECT p.oid::regprocedure, CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END,
+       CASE p.provolatile WHEN 'v' THEN 'volatile' WHEN 's' THEN 'stable' ELSE 'immutable' END
+  FROM pg_proc AS p
+ WHERE p.pronamespace = 'seats'::regnamespace
+ ORDER BY p.proname COLLATE "C", p.pronargs;
+
+SELECT c.relname, string_agg(a.attname, ' ' ORDER BY a.attnum)
+  FROM pg_class AS c
+  JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE c.relnamespace = 'seats'::regnamespace AND c.relkind = 'v'
+ GROUP BY c.relname
+ ORDER BY c.relname COLLATE "C";
+
+-- Tables and constraints, all with names of ours.
+SELECT c.relname, string_agg(k.conname, ' ' ORDER BY k.conname COLLATE "C")
+  FROM pg_class AS c
+  LEFT JOIN pg_constraint AS k ON k.conrelid = c.oid AND k.contype <> 'n'
+ WHERE c.relnamespace = 'seats_internal'::regnamespace AND c.relkind IN ('r', 'p')
+   AND NOT c.relispartition
+ GROUP BY c.relname
+ ORDER BY c.relname COLLATE "C";
+
+-- From here on every query lists what breaks a rule: nothing.
+CREATE TEMP TABLE ours AS
+SELECT 'pg_proc'::regclass AS catalog, oid, oid::regprocedure::text AS name, proacl AS acl,
+       acldefault('f', proowner) AS default_acl
+  FROM pg_proc WHERE pronamespace IN ('seats'::regnamespace, 'seats_internal'::regnamespace)
+UNION ALL
+SELECT 'pg_class', oid, oid::regclass::text, relacl,
+       acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner)
+  FROM pg_class
+ WHERE relnamespace IN ('seats'::regnamespace, 'seats_internal'::regnamespace)
+   AND relkind IN ('r', 'p', 'v', 'S')
+UNION ALL
+SELECT 'pg_type', oid, oid::regtype::text, typacl, acldefault('T', typowner)
+  FROM pg_type
+ WHERE typnamespace IN ('seats'::regnamespace, 'seats_internal'::regnamespace) AND typelem = 0
+UNION ALL
+SELECT 'pg_namespace', oid, nspname, nspacl, acldefault('n', nspowner)
+  FROM pg_namespace WHERE nspname IN ('seats', 'seats_internal');
+
+-- Everything in the two schemas belongs to the extension (identity sequences to their columns, and
+-- row types to their tables).
+SELECT o.name FROM ours AS o
+ WHERE NOT EXISTS (SELECT FROM pg_depend AS d
+                    WHERE d.classid = o.catalog AND d.objid = o.oid AND d.deptype IN ('e', 'i', 'P'));
+
+-- PUBLIC has nothing.
+SELECT o.name, a.privilege_type
+  FROM ours AS o, aclexplode(coalesce(o.acl, o.default_acl)) AS a
+ WHERE a.grantee = 0;
+
+-- Every function that is not C has a pinned search_path; C functions name their schemas.
+SELECT p.oid::regprocedure
+  FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
+ WHERE p.pronamespace IN ('seats'::regnamespace, 'seats_internal'::regnamespace)
+   AND l.lanname <> 'c'
+   AND NOT coalesce(p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false);
+
+-- Nothing is SECURITY DEFINER, and everything public is C.
+SELECT p.oid::regprocedure
+  FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
+ WHERE p.pronamespace IN ('seats'::regnamespace, 'seats_internal'::regnamespace)
+   AND (p.prosecdef OR p.pronamespace = 'seats'::regnamespace AND l.lanname <> 'c');
+
+-- Every door has its function behind it: same types, the caller's name in front.
+SELECT door.oid::regprocedure
+  FROM pg_proc AS door
+ WHERE door.prosrc = 'pg_seats_entry'
+   AND NOT EXISTS (SELECT FROM pg_proc AS behind
+                    WHERE behind.pronamespace = 'seats_internal'::regnamespace
+                      AND behind.proname = door.proname
+                      AND behind.proargtypes::text = concat_ws(' ', 'text'::regtype::oid,
+                                                               nullif(door.proargtypes::text, ''))
+                      AND behind.prorettype = door.prorettype
+                      AND behind.proretset = door.proretset
+                      AND behind.proowner = door.proowner
+                      AND behind.provolatile = door.provolatile);
+
+-- Everything has a comment: functions, views, tables.
+SELECT o.name FROM ours AS o
+  LEFT JOIN pg_class AS c ON o.catalog = 'pg_class'::regclass AND c.oid = o.oid
+ WHERE obj_description(o.oid, o.catalog::text) IS NULL
+   AND (o.catalog = 'pg_proc'::regclass OR c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition);
+
+-- Every table has a primary key.
+SELECT c.oid::regclass FROM pg_class AS c
+ WHERE c.relnamespace = 'seats_internal'::regnamespace AND c.relkind IN ('r', 'p')
+   AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conrelid = c.oid AND k.contype = 'p');
+
+-- Every table that has rows, and every sequence, is dumped.
+SELECT c.oid::regclass FROM pg_class AS c
+ WHERE c.relnamespace = 'seats_internal'::regnamespace AND c.relkind IN ('r', 'S')
+   AND NOT EXISTS (SELECT FROM pg_extension AS e
+                    WHERE e.extname = 'pg_seats' AND c.oid = ANY (e.extconfig));
+
+-- No view shows a body, an answer, a context or a secret.
+SELECT a.attrelid::regclass, a.attname
+  FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+ WHERE c.relnamespace = 'seats'::regnamespace
+   AND a.attname ~ '^(body|answer|context|secret|.*client_secret)$';
+
+-- No column is of a type that pg_upgrade refuses, or that means something else after a restore.
+SELECT a.attrelid::regclass, a.attname
+  FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+ WHERE c.relnamespace = 'seats_internal'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0
+   AND a.atttypid::regtype::text ~ '^reg|^oid$';

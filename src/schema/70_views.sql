@@ -1,0 +1,137 @@
+-- What people look at: the calls. No view shows a body, an answer, a context or a secret. Columns
+-- may be added; what stands here is not taken away.
+--
+-- Names of partitions' rings stand in the conditions on the history: its key is (ring, id), and with
+-- the ring named a single call is found by the key.
+
+CREATE VIEW seats.outbox AS
+SELECT o.id, o.state::text AS state, o.state_since, o.destination, l.name AS lane, o.method, o.path,
+       o.generation, o.attempts, o.doubt, o.created_at, o.enqueued_by, o.first_sent_at,
+       o.last_sent_at, o.due_at, o.reason, o.last_error AS error, o.request_id,
+       concat_ws('-', o.installation, o.uuid, o.generation) AS idempotency_key
+  FROM seats_internal.outbox AS o
+  LEFT JOIN seats_internal.lane AS l ON l.id = o.lane_id;
+REVOKE ALL ON seats.outbox FROM PUBLIC;
+COMMENT ON VIEW seats.outbox IS 'calls that are owed and not yet settled';
+COMMENT ON COLUMN seats.outbox.state IS
+    'pending (not sent), sending (on the wire), waiting (for its next try, same key), verifying '
+    '(a read is to prove what happened), awaiting (executed, waits for its payment), review (a '
+    'person must decide)';
+COMMENT ON COLUMN seats.outbox.lane IS
+    'calls of one lane are sent one after the other; null: no order';
+COMMENT ON COLUMN seats.outbox.generation IS
+    'rises only after proof that the key before it did nothing';
+COMMENT ON COLUMN seats.outbox.attempts IS 'requests made for it, counted before each';
+COMMENT ON COLUMN seats.outbox.doubt IS 'it may have been executed already';
+COMMENT ON COLUMN seats.outbox.first_sent_at IS 'first use of the current key';
+COMMENT ON COLUMN seats.outbox.due_at IS 'nothing is done before that; null: as soon as possible';
+COMMENT ON COLUMN seats.outbox.reason IS 'one word for why it stands where it stands';
+COMMENT ON COLUMN seats.outbox.error IS 'Stripe''s or the transport''s words at its last request';
+COMMENT ON COLUMN seats.outbox.request_id IS
+    'Stripe''s id of the last request, to search for in the Dashboard';
+COMMENT ON COLUMN seats.outbox.idempotency_key IS 'the key of the current generation';
+
+CREATE VIEW seats.outbox_history AS
+SELECT h.id, h.result, h.settled_at, h.settled_by, h.destination, l.name AS lane, h.method, h.path,
+       h.generation, h.attempts, nullif(h.http_status, 0) AS http_status,
+       h.duration_ms * interval '1 millisecond' AS duration, h.created_at, h.enqueued_by,
+       h.first_sent_at, h.reason, h.error, h.request_id,
+       concat_ws('-', h.installation, h.uuid, h.generation) AS idempotency_key
+  FROM seats_internal.outbox_history AS h
+  LEFT JOIN seats_internal.lane AS l ON l.id = h.lane_id
+ WHERE h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]);
+REVOKE ALL ON seats.outbox_history FROM PUBLIC;
+COMMENT ON VIEW seats.outbox_history IS
+    'settled calls, as long as pg_seats.history_days keeps them';
+COMMENT ON COLUMN seats.outbox_history.result IS
+    'done (executed), refused (not executed, and never will be) or cancelled (taken back unsent)';
+COMMENT ON COLUMN seats.outbox_history.settled_by IS 'the operator, if a person settled it';
+COMMENT ON COLUMN seats.outbox_history.duration IS 'of the request that settled it';
+COMMENT ON COLUMN seats.outbox_history.first_sent_at IS 'first use of the last key';
+COMMENT ON COLUMN seats.outbox_history.request_id IS 'Stripe''s id of the request that settled it';
+
+CREATE VIEW seats.calls AS
+SELECT o.id, o.state, o.destination, o.lane, o.method, o.path, o.generation, o.attempts,
+       o.created_at, o.enqueued_by, o.first_sent_at, NULL::timestamptz AS settled_at,
+       NULL::integer AS http_status, o.request_id, o.reason, o.error, o.idempotency_key
+  FROM seats.outbox AS o
+UNION ALL
+SELECT h.id, h.result, h.destination, h.lane, h.method, h.path, h.generation, h.attempts,
+       h.created_at, h.enqueued_by, h.first_sent_at, h.settled_at, h.http_status, h.request_id,
+       h.reason, h.error, h.idempotency_key
+  FROM seats.outbox_history AS h;
+REVOKE ALL ON seats.calls FROM PUBLIC;
+COMMENT ON VIEW seats.calls IS
+    'open and settled calls together; seats.explain_call(id) tells the rest';
+COMMENT ON COLUMN seats.calls.state IS
+    'a state of seats.outbox, or a result of seats.outbox_history';
+COMMENT ON COLUMN seats.calls.settled_at IS 'null: it is open';
+COMMENT ON COLUMN seats.calls.http_status IS 'of the answer that settled it';
+
+CREATE VIEW seats.attempts AS
+SELECT a.call_id AS call, a.generation, a.number, a.purpose, a.answered_at,
+       a.duration_ms * interval '1 millisecond' AS duration, a.verdict, a.reason,
+       nullif(a.http_status, 0) AS http_status, a.request_id, a.error, a.sent, a.replayed
+  FROM seats_internal.attempt AS a
+UNION ALL
+SELECT h.id, h.generation, h.attempts, 'send', h.settled_at,
+       h.duration_ms * interval '1 millisecond', h.result, h.reason, nullif(h.http_status, 0),
+       h.request_id, h.error, true, false
+  FROM seats_internal.outbox_history AS h
+ WHERE h.clean AND h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]);
+REVOKE ALL ON seats.attempts FROM PUBLIC;
+COMMENT ON VIEW seats.attempts IS 'the requests that were made for calls, and what came of each';
+COMMENT ON COLUMN seats.attempts.number IS 'the call''s how manieth request it was';
+COMMENT ON COLUMN seats.attempts.purpose IS
+    'send: the call itself; otherwise the read that verified it';
+COMMENT ON COLUMN seats.attempts.verdict IS
+    'what the answer meant: done, awaiting, refused, again (not executed now), unknown (may have '
+    'been executed), halted (our own mistake or configuration)';
+COMMENT ON COLUMN seats.attempts.sent IS 'a byte of it may have left';
+COMMENT ON COLUMN seats.attempts.replayed IS 'Stripe gave the answer of an earlier request again';
+
+CREATE VIEW seats.blocked_lanes AS
+SELECT o.destination, l.name AS lane, o.id AS call, o.state::text AS state, o.state_since AS since,
+       clock_timestamp() - o.state_since AS blocked_for,
+       CASE WHEN l.paused_at IS NOT NULL THEN 'paused' ELSE o.reason END AS reason,
+       CASE WHEN l.paused_at IS NOT NULL THEN l.paused_reason ELSE o.last_error END AS error,
+       (SELECT count(*) FROM seats_internal.outbox AS behind
+         WHERE behind.lane_id = o.lane_id AND behind.id > o.id) AS waiting_behind,
+       CASE WHEN l.paused_at IS NOT NULL THEN 'The lane is paused: seats.resume ends that.'
+            WHEN o.installation IS DISTINCT FROM (SELECT i.uuid FROM seats_internal.installation AS i)
+                 AND o.state <> 'review'
+            THEN 'It is another installation''s: seats.adopt_database, if this one takes over.'
+            ELSE seats_internal.verb_for(o.state, o.doubt) END AS what_to_do
+  FROM seats_internal.outbox AS o
+  JOIN seats_internal.lane AS l ON l.id = o.lane_id
+ WHERE (o.state NOT IN ('pending', 'sending') OR l.paused_at IS NOT NULL)
+   AND NOT EXISTS (SELECT FROM seats_internal.outbox AS before
+                    WHERE before.lane_id = o.lane_id AND before.id < o.id);
+REVOKE ALL ON seats.blocked_lanes FROM PUBLIC;
+COMMENT ON VIEW seats.blocked_lanes IS
+    'lanes that do not move: paused, or their first call is neither on its way nor simply next';
+COMMENT ON COLUMN seats.blocked_lanes.call IS
+    'the first call of the lane, which holds up the others';
+COMMENT ON COLUMN seats.blocked_lanes.waiting_behind IS 'how many calls wait behind it';
+COMMENT ON COLUMN seats.blocked_lanes.what_to_do IS 'what a person can do about it';
+
+CREATE VIEW seats.reviews AS
+SELECT o.id AS call, o.destination, l.name AS lane, o.method, o.path, o.state_since AS since,
+       clock_timestamp() - o.state_since AS waiting_for, o.reason, o.last_error AS error, o.doubt,
+       o.attempts, o.created_at, o.enqueued_by, o.first_sent_at, o.request_id,
+       concat_ws('-', o.installation, o.uuid, o.generation) AS idempotency_key,
+       (SELECT count(*) FROM seats_internal.outbox AS behind
+         WHERE behind.lane_id = o.lane_id AND behind.id > o.id) AS waiting_behind,
+       seats_internal.allowed_decisions(
+           o.reason, o.first_sent_at,
+           o.installation IS DISTINCT FROM (SELECT i.uuid FROM seats_internal.installation AS i))
+           AS decisions
+  FROM seats_internal.outbox AS o
+  LEFT JOIN seats_internal.lane AS l ON l.id = o.lane_id
+ WHERE o.state = 'review';
+REVOKE ALL ON seats.reviews FROM PUBLIC;
+COMMENT ON VIEW seats.reviews IS 'calls that a person must decide, with seats.resolve_review';
+COMMENT ON COLUMN seats.reviews.doubt IS 'it may have been executed';
+COMMENT ON COLUMN seats.reviews.waiting_behind IS
+    'how many calls of its lane wait for the decision';
+COMMENT ON COLUMN seats.reviews.decisions IS 'what seats.resolve_review takes for it now';

@@ -1,0 +1,186 @@
+-- health: a row per check, with what to do. metrics: the same and more as numbers. Both read the
+-- outbox once.
+
+CREATE VIEW seats.health AS
+WITH outbox AS MATERIALIZED (
+    SELECT count(*) FILTER (WHERE o.state = 'review') AS reviews,
+           count(*) FILTER (WHERE o.installation IS DISTINCT FROM i.uuid) AS foreign_rows,
+           clock_timestamp() - min(o.created_at) FILTER (WHERE o.state IN
+               ('pending', 'sending', 'waiting', 'verifying')) AS oldest
+      FROM seats_internal.outbox AS o
+      LEFT JOIN seats_internal.installation AS i ON true),
+worker AS MATERIALIZED (
+    SELECT w.*, pg_is_in_recovery() AS standby,
+           clock_timestamp() - w.last_loop_at
+               > interval '1 minute'
+                 + 3 * coalesce(current_setting('pg_seats.safety_poll', true), '30s')::interval
+               AS stands_still
+      FROM seats_internal.worker_state() AS w),
+oldest_snapshot AS MATERIALIZED (
+    SELECT max(s.age) AS age
+      FROM (SELECT age(a.backend_xmin) FROM pg_stat_activity AS a
+             WHERE a.pid <> pg_backend_pid() AND a.backend_xmin IS NOT NULL
+            UNION ALL
+            SELECT age(r.xmin) FROM pg_replication_slots AS r WHERE r.xmin IS NOT NULL
+            UNION ALL
+            SELECT age(p.transaction) FROM pg_prepared_xacts AS p) AS s (age))
+SELECT 'preloaded' AS check_name,
+       CASE WHEN w.preloaded THEN 'ok' ELSE 'critical' END AS status,
+       CASE WHEN w.preloaded THEN 'pg_seats is in shared_preload_libraries'
+            ELSE 'pg_seats is not in shared_preload_libraries: there can be no worker' END AS message,
+       CASE WHEN NOT w.preloaded
+            THEN 'Add pg_seats to shared_preload_libraries and restart the server.' END AS hint
+  FROM worker AS w
+UNION ALL
+SELECT 'worker',
+       CASE WHEN w.standby THEN 'ok'
+            WHEN w.state NOT IN ('running', 'fenced', 'starting') THEN 'critical'
+            WHEN w.state = 'starting' OR w.stands_still OR w.debug_point <> ''
+                 OR w.state = 'running' AND w.trouble <> '' THEN 'warning'
+            ELSE 'ok' END,
+       CASE WHEN w.standby THEN 'this is a standby: the primary''s worker sends'
+            WHEN w.stands_still THEN format('last seen at %s', w.last_loop_at)
+            ELSE concat_ws('; ', w.state, nullif(w.trouble, ''), nullif(w.debug_point, '')) END,
+       CASE WHEN NOT w.standby AND (w.state <> 'running' OR w.stands_still OR w.trouble <> '')
+            THEN 'The server''s log tells more.' END
+  FROM worker AS w
+UNION ALL
+SELECT 'installation',
+       CASE WHEN i.uuid IS NULL OR w.state = 'fenced' THEN 'critical' ELSE 'ok' END,
+       CASE WHEN i.uuid IS NULL THEN 'this database has no installation and sends nothing'
+            WHEN w.state = 'fenced' THEN 'this database may not send: ' || w.trouble
+            ELSE 'installation ' || i.uuid END,
+       CASE WHEN i.uuid IS NULL THEN 'A superuser calls seats.create_installation().'
+            WHEN w.state = 'fenced'
+            THEN 'If this is a copy, or was moved or restored: seats.adopt_database(reason, '
+                 'replaces_original).' END
+  FROM worker AS w LEFT JOIN seats_internal.installation AS i ON true
+UNION ALL
+SELECT 'destination ' || d.name,
+       CASE d.state WHEN 'open' THEN 'ok' WHEN 'halted' THEN 'critical' ELSE 'warning' END,
+       CASE d.state
+            WHEN 'halted' THEN format('halted (%s): %s', d.halted_reason, d.halted_message)
+            WHEN 'paused' THEN format('paused by %s: %s', d.paused_by, d.paused_reason)
+            WHEN 'interrupted' THEN 'it does not answer; a read tries it from time to time'
+            WHEN 'unproven' THEN 'its key was not proven yet'
+            WHEN 'not taken up' THEN 'the worker does not know it yet, or there is none'
+            ELSE d.state END,
+       CASE WHEN d.state = 'halted' AND NOT d.halted_needs_person
+            THEN 'Put the cause right: it resumes when a read succeeds.'
+            WHEN d.state IN ('halted', 'paused')
+            THEN 'seats.resume(destination, reason), when the cause is gone.'
+            WHEN d.state = 'unproven'
+            THEN 'Is there a file with the key in pg_seats.secrets_directory, readable by the '
+                 'server only?' END
+  FROM seats.destinations AS d
+UNION ALL
+SELECT 'reviews', CASE WHEN o.reviews > 0 THEN 'critical' ELSE 'ok' END,
+       format('%s call(s) wait for a person''s decision', o.reviews),
+       CASE WHEN o.reviews > 0 THEN 'See seats.reviews; decide with seats.resolve_review.' END
+  FROM outbox AS o
+UNION ALL
+SELECT 'oldest_call',
+       CASE WHEN o.oldest > interval '1 hour' THEN 'critical'
+            WHEN o.oldest > interval '5 minutes' THEN 'warning' ELSE 'ok' END,
+       coalesce('the oldest unsettled call is ' || date_trunc('second', o.oldest) || ' old',
+                'nothing is waiting'),
+       CASE WHEN o.oldest > interval '5 minutes'
+            THEN 'See seats.blocked_lanes and seats.destinations; seats.explain_call tells what '
+                 'holds a call back.' END
+  FROM outbox AS o
+UNION ALL
+SELECT 'foreign_calls', CASE WHEN o.foreign_rows > 0 THEN 'warning' ELSE 'ok' END,
+       format('%s call(s) of another installation, which this one does not send', o.foreign_rows),
+       CASE WHEN o.foreign_rows > 0
+            THEN 'If this database takes over from the original: seats.adopt_database.' END
+  FROM outbox AS o
+UNION ALL
+SELECT 'alerts',
+       CASE max(seats_internal.severity_rank(a.severity))
+            WHEN 4 THEN 'critical' WHEN 3 THEN 'critical' WHEN 2 THEN 'warning' ELSE 'ok' END,
+       format('%s open alert(s) that nobody has acknowledged', count(*)),
+       CASE WHEN count(*) > 0 THEN 'See seats.alerts; seats.acknowledge says that you look after one.'
+       END
+  FROM seats_internal.alert AS a
+ WHERE a.resolved_at IS NULL AND a.acknowledged_at IS NULL
+UNION ALL
+SELECT 'old_snapshots', CASE WHEN s.age > 200000 THEN 'warning' ELSE 'ok' END,
+       format('the oldest snapshot is %s transactions old', coalesce(s.age, 0)),
+       CASE WHEN s.age > 200000
+            THEN 'Vacuum can remove nothing newer, and the outbox grows: look for old transactions '
+                 'in pg_stat_activity, pg_prepared_xacts and pg_replication_slots.' END
+  FROM oldest_snapshot AS s
+UNION ALL
+SELECT 'dead_rows', CASE WHEN t.n_dead_tup > 100000 THEN 'warning' ELSE 'ok' END,
+       format('%s dead rows in the outbox, last autovacuum %s', t.n_dead_tup,
+              coalesce(date_trunc('second', t.last_autovacuum)::text, 'never')),
+       CASE WHEN t.n_dead_tup > 100000
+            THEN 'Is autovacuum running, and does the check old_snapshots say ok?' END
+  FROM pg_stat_all_tables AS t
+ WHERE t.relid = 'seats_internal.outbox'::regclass;
+REVOKE ALL ON seats.health FROM PUBLIC;
+COMMENT ON VIEW seats.health IS 'a row per check: is all well, and if not, what to do';
+COMMENT ON COLUMN seats.health.status IS 'ok, warning or critical';
+
+CREATE VIEW seats.metrics AS
+WITH worker AS MATERIALIZED (SELECT * FROM seats_internal.worker_state()),
+outbox AS MATERIALIZED (
+    SELECT o.destination, o.state::text AS state, count(*) AS calls, min(o.created_at) AS oldest
+      FROM seats_internal.outbox AS o
+     GROUP BY o.destination, o.state)
+SELECT m.name, m.labels, m.value::double precision AS value
+  FROM worker AS w
+ CROSS JOIN LATERAL (VALUES
+     ('pg_seats_worker_up', '{}'::jsonb, CASE w.state WHEN 'running' THEN 1 ELSE 0 END),
+     ('pg_seats_worker_last_loop_age_seconds', '{}',
+      extract(epoch FROM clock_timestamp() - w.last_loop_at)),
+     ('pg_seats_in_flight', '{}', w.in_flight),
+     ('pg_seats_ready', '{}', w.ready),
+     ('pg_seats_claims_total', '{}', w.claims),
+     ('pg_seats_frozen_total', '{}', w.frozen),
+     ('pg_seats_sent_total', '{}', w.sent),
+     ('pg_seats_reads_total', '{}', w.reads),
+     ('pg_seats_answers_total', '{"verdict": "done"}', w.done),
+     ('pg_seats_answers_total', '{"verdict": "refused"}', w.refused),
+     ('pg_seats_answers_total', '{"verdict": "again"}', w.again),
+     ('pg_seats_answers_total', '{"verdict": "unknown"}', w.unknown),
+     ('pg_seats_answers_total', '{"verdict": "halted"}', w.halted),
+     ('pg_seats_reviews_total', '{}', w.reviews),
+     ('pg_seats_settle_failures_total', '{}', w.settle_failures),
+     ('pg_seats_row_errors_total', '{}', w.row_errors),
+     ('pg_seats_wakes_total', '{}', w.wakes)) AS m (name, labels, value)
+ WHERE m.value IS NOT NULL
+UNION ALL
+SELECT 'pg_seats_outbox_calls',
+       jsonb_build_object('destination', o.destination, 'state', o.state), o.calls
+  FROM outbox AS o
+UNION ALL
+SELECT 'pg_seats_outbox_oldest_seconds', jsonb_build_object('destination', o.destination),
+       extract(epoch FROM clock_timestamp() - min(o.oldest))
+  FROM outbox AS o
+ GROUP BY o.destination
+UNION ALL
+SELECT m.name, jsonb_build_object('destination', d.name), m.value
+  FROM seats.destinations AS d
+ CROSS JOIN LATERAL (VALUES
+     ('pg_seats_destination_open', CASE d.state WHEN 'open' THEN 1 ELSE 0 END),
+     ('pg_seats_destination_paused', CASE WHEN d.paused_at IS NULL THEN 0 ELSE 1 END),
+     ('pg_seats_destination_halted', CASE WHEN d.halted_at IS NULL THEN 0 ELSE 1 END),
+     ('pg_seats_destination_in_flight', d.in_flight),
+     ('pg_seats_destination_held', d.held),
+     ('pg_seats_destination_requests_per_second', d.requests_per_second)) AS m (name, value)
+ WHERE m.value IS NOT NULL
+UNION ALL
+SELECT 'pg_seats_alerts_open', jsonb_build_object('severity', s.severity), count(a.id)
+  FROM unnest('{info,warning,critical,fatal}'::text[]) AS s (severity)
+  LEFT JOIN seats_internal.alert AS a ON a.severity = s.severity AND a.resolved_at IS NULL
+ GROUP BY s.severity
+UNION ALL
+SELECT 'pg_seats_outbox_dead_rows', '{}', t.n_dead_tup
+  FROM pg_stat_all_tables AS t
+ WHERE t.relid = 'seats_internal.outbox'::regclass;
+REVOKE ALL ON seats.metrics FROM PUBLIC;
+COMMENT ON VIEW seats.metrics IS
+    'numbers for a monitoring system, named as Prometheus likes it; totals count since the '
+    'server''s start';
+COMMENT ON COLUMN seats.metrics.labels IS 'names and values of the labels; may be empty';
