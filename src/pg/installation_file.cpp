@@ -44,9 +44,8 @@ bool write_all(int file, std::string_view text) noexcept {
 
 // The mode is set by itself: the umask may take away what openat was given.
 bool write_durably(int directory, const char* name, std::string_view text) noexcept {
-    const Descriptor file(openat(directory, name,
-                                 O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                                 S_IRUSR | S_IWUSR));
+    const Descriptor file(openat(
+        directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR));
     return file && fchmod(file.number(), S_IRUSR | S_IWUSR) == 0 &&
            write_all(file.number(), text) && fsync(file.number()) == 0;
 }

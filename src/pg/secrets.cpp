@@ -28,7 +28,9 @@ class WipedBuffer {
     std::array<char, largest_secret + 1> bytes_{};
 };
 
-bool is_space(char c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
+bool is_space(char c) noexcept {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
 // What may stand in a header's value.
 bool is_printable(std::string_view text) noexcept {
@@ -49,9 +51,13 @@ Secret& Secret::operator=(Secret&& other) noexcept {
     return *this;
 }
 
-Secret::~Secret() { wipe(); }
+Secret::~Secret() {
+    wipe();
+}
 
-void Secret::wipe() noexcept { explicit_bzero(bytes_.data(), bytes_.size()); }
+void Secret::wipe() noexcept {
+    explicit_bzero(bytes_.data(), bytes_.size());
+}
 
 bool is_secret_name(std::string_view name) noexcept {
     if (name.empty() || name.size() > longest_name || name.front() == '.' ||

@@ -35,7 +35,8 @@ bool is_secret_mode(const struct stat& status) noexcept {
 // Empty: the file may be used.
 Refusal fault_of(const std::string& path, const struct stat& status, Readable readable) {
     if (!S_ISREG(status.st_mode)) {
-        return {"\"" + path + "\" is not a regular file", "Put a file there, not a link or a pipe."};
+        return {"\"" + path + "\" is not a regular file",
+                "Put a file there, not a link or a pipe."};
     }
     if (!is_trusted_owner(status)) {
         return {"\"" + path + "\" belongs to somebody else",
@@ -84,7 +85,9 @@ std::string path_in_secrets_directory(std::string_view name) {
     return std::string(secrets_directory_path()).append("/").append(name);
 }
 
-std::string system_message(int error) { return std::generic_category().message(error); }
+std::string system_message(int error) {
+    return std::generic_category().message(error);
+}
 
 Descriptor open_secrets_directory(Refusal& refusal) {
     const std::string path = secrets_directory_path();
@@ -148,14 +151,13 @@ OpenedFile open_in_secrets_directory(const std::string& name, Readable readable)
 
 SecretStamp stamp_in_secrets_directory(const std::string& name) noexcept {
     SecretStamp stamp;
-    const Descriptor directory(
-        open(secrets_directory_path(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const Descriptor directory(open(secrets_directory_path(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     struct stat status {};
     if (!directory || fstat(directory.number(), &status) != 0) {
         return stamp;
     }
-    stamp.directory_inode = status.st_ino;
-    stamp.directory_changed_ns = nanoseconds(status.st_ctim);
+    stamp.directory_owner = status.st_uid;
+    stamp.directory_mode = status.st_mode;
     if (fstatat(directory.number(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
         return stamp;
     }

@@ -33,9 +33,9 @@ class Descriptor {
     int number_ = -1;
 };
 
-// What tells whether a file has to be read again. The times of change (ctime) are part of it,
-// because a mode put right changes nothing else; so is the directory's, whose mode may be what was
-// wrong.
+// What tells whether a file has to be read again. The time of change (ctime) is part of it, because
+// a mode put right changes nothing else; so are the directory's owner and mode, which may be what
+// was wrong.
 struct SecretStamp {
     bool exists = false;
     std::uint64_t device = 0;
@@ -43,8 +43,8 @@ struct SecretStamp {
     std::uint64_t size = 0;
     std::int64_t modified_ns = 0;
     std::int64_t changed_ns = 0;
-    std::uint64_t directory_inode = 0;
-    std::int64_t directory_changed_ns = 0;
+    std::uint32_t directory_owner = 0;
+    std::uint32_t directory_mode = 0;
 
     bool operator==(const SecretStamp&) const = default;
 };

@@ -28,6 +28,18 @@ using pg::Statement;
 #define KEY_IS_TOO_OLD \
     "(o.doubt AND o.first_sent_at < pg_catalog.clock_timestamp() - $3 * interval '1 second')"
 
+// Also taken anew for a verification: after a failover the row may not know that it was ever sent.
+#define MARKER                         \
+    "CASE WHEN o.verifier IS NOT NULL" \
+    "     THEN o.uuid::text || '-' || o.uuid::text || '-' || o.generation END"
+
+#define DESTINATION_VERSION                                   \
+    "(SELECT d.api_version FROM seats_internal.destination AS d" \
+    "  WHERE d.name = o.destination)"
+
+// `id = ANY ($1)` stands on both sides of the join: the plan is made while the table may be empty,
+// and must read the table by the primary key in every order that the planner may take.
+//
 // Whoever holds a row (an operator's verb) is not waited for: SKIP LOCKED, and a second look later.
 // The attempt is counted here, before the request is made, so that no row can end one worker after
 // the other without being noticed.
@@ -44,11 +56,10 @@ Statement freeze_statement{
     "       first_sent_at = coalesce(o.first_sent_at, pg_catalog.clock_timestamp()),"
     "       last_sent_at = pg_catalog.clock_timestamp(),"
     "       tries = o.tries + 1, attempts = o.attempts + 1, alone = $4,"
-    "       marker = CASE WHEN o.verifier IS NOT NULL"
-    "                     THEN o.uuid::text || '-' || o.uuid::text || '-' || o.generation END,"
-    "       api_version = coalesce(o.api_version, destination.api_version)"
-    "  FROM free JOIN seats_internal.destination ON true"
-    " WHERE o.id = free.id AND destination.name = o.destination"
+    "       marker = " MARKER ","
+    "       api_version = coalesce(o.api_version, " DESTINATION_VERSION
+    ")"
+    "  FROM free WHERE o.id = free.id AND o.id = ANY ($1)"
     " RETURNING " CALL_COLUMNS};
 
 Statement take_for_verification_statement{
@@ -57,15 +68,15 @@ Statement take_for_verification_statement{
     "   WHERE o.id = ANY ($1) AND o.installation = $2::uuid"
     "     AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"
     "     AND (o.state IN ('verifying', 'awaiting')"
-    "          OR o.state = 'waiting' AND " KEY_IS_TOO_OLD
+    "          OR o.state IN ('pending', 'waiting') AND " KEY_IS_TOO_OLD
     ")"
     "     FOR UPDATE SKIP LOCKED)"
     "UPDATE seats_internal.outbox AS o"
     "   SET state = CASE o.state WHEN 'awaiting' THEN o.state ELSE 'verifying' END,"
-    "       due_at = NULL, verifications = o.verifications + 1, alone = $4,"
-    "       api_version = coalesce(o.api_version, destination.api_version)"
-    "  FROM free JOIN seats_internal.destination ON true"
-    " WHERE o.id = free.id AND destination.name = o.destination"
+    "       due_at = NULL, verifications = o.verifications + 1, alone = $4, marker = " MARKER ","
+    "       api_version = coalesce(o.api_version, " DESTINATION_VERSION
+    ")"
+    "  FROM free WHERE o.id = free.id AND o.id = ANY ($1)"
     " RETURNING " CALL_COLUMNS};
 
 // Of those that neither statement took: which are still to be taken? The others were settled,
@@ -166,19 +177,14 @@ void sort_out_the_rest(Engine& engine, const std::vector<Candidate>& candidates,
 // who it was.
 std::vector<Candidate> choose(Engine& engine, bool& alone) {
     alone = false;
-    if (!engine.suspects.empty()) {
-        if (!engine.flights.empty() || !engine.answered.empty()) {
+    if (const auto ready = ready_suspect(engine); ready != engine.suspects.end()) {
+        if (engine.calls_on_the_wire() != 0 || !engine.answered.empty()) {
             return {};
         }
-        const auto ready = std::ranges::find_if(engine.suspects, [](const Candidate& candidate) {
-            return candidate.destination->takes_calls();
-        });
-        if (ready != engine.suspects.end()) {
-            alone = true;
-            const Candidate candidate = *ready;
-            engine.suspects.erase(ready);
-            return {candidate};
-        }
+        alone = true;
+        const Candidate candidate = *ready;
+        engine.suspects.erase(ready);
+        return {candidate};
     }
     int room = std::min<int>(
         pg::settings.max_in_flight - static_cast<int>(engine.flights.size() + engine.answered.size()),

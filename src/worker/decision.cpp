@@ -61,6 +61,7 @@ Decision try_again(Engine& engine, const Flight& flight, const core::Judgement& 
     decision.due_in = backoff(engine, call, judgement);
     if (!flight.response.sent) {
         decision.tries = call.tries - 1;
+        decision.attempts = call.attempts - 1;
         if (decision.tries <= 0 && !call.doubt) {
             // No byte was ever sent under this key: thawed, as if it had not been claimed.
             decision.state = "pending";

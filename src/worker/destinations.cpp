@@ -5,6 +5,7 @@
 #include "core/answer.hpp"
 #include "core/identity.hpp"
 #include "worker/halting.hpp"
+#include "worker/ready.hpp"
 
 #include "pg/installation_file.hpp"
 #include "pg/log.hpp"
@@ -226,7 +227,11 @@ void write_changes(Engine& engine, const Destination& destination) {
 void refresh_configuration(Engine& engine) {
     const auto failure = engine.transaction([&] {
         const pg::Rows installation = installation_statement.run();
-        engine.installation = installation.empty() ? std::string{} : installation.string(0, 1);
+        std::string uuid = installation.empty() ? std::string{} : installation.string(0, 1);
+        if (uuid != engine.installation) {
+            engine.installation = std::move(uuid);
+            forget_what_was_seen(engine);
+        }
         const pg::Rows rows = destinations_statement.run();
         for (std::size_t row = 0; row < rows.size(); ++row) {
             read_destination(engine, rows, row);

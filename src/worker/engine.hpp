@@ -17,12 +17,15 @@ namespace pg_seats::worker {
 // How much of what is ready is kept in memory, per destination. What does not fit stays in the
 // table and is read from there by id when there is room again.
 constexpr std::size_t most_ready = 20'000;
-constexpr std::size_t most_lanes = 200'000;
+constexpr std::size_t most_lanes = 100'000;
 constexpr int most_rows_per_claim = 512;
 
+// Of a lane in which nothing is ready only `above` is worth keeping: the next look at it begins there
+// and not among what was settled long ago.
 struct LaneMemory {
     bool busy = false;       // one of its calls is on the wire or being settled
     bool queued = false;     // stands in its destination's ready_lanes
+    bool lowered = false;    // while busy: `above` was taken back
     std::int64_t above = 0;  // everything up to this id is settled
 };
 
@@ -30,11 +33,18 @@ struct Candidate {
     std::int64_t id;
     std::int64_t lane_id;  // 0: none
     Destination* destination;
+    bool is_suspect = false;
 };
 
 struct SecondLook {
     TimePoint at;
     Candidate candidate;
+};
+
+// Whom the table is being read for, and from where on he wants it.
+struct BacklogReader {
+    Destination* destination;
+    std::int64_t above;
 };
 
 struct Engine {
@@ -65,7 +75,8 @@ struct Engine {
     TimestampTz next_due = 0;       // 0: unknown, look
     bool reading_backlog = false;
     std::int64_t backlog_above = 0;
-    std::vector<Destination*> backlog_of;
+    std::vector<BacklogReader> backlog_of;
+    std::int64_t highest_seen = 0;  // the highest id that was looked at
 
     bool look_for_arrivals = true;
     bool configuration_is_stale = true;
@@ -92,6 +103,8 @@ struct Engine {
     }
 
     [[nodiscard]] bool may_send() const { return fence.empty(); }
+    // Without probes, which are nobody's call.
+    [[nodiscard]] std::size_t calls_on_the_wire() const;
     double random_share() { return std::uniform_real_distribution<double>(0, 1)(random); }
     Destination* find_destination(std::string_view name);
 };

@@ -13,6 +13,17 @@ namespace {
 constexpr std::size_t lanes_that_make_it_ours = 5;
 constexpr core::Duration refusal_window{60'000};
 
+// Where the answer has no words of its own.
+std::string_view in_words(std::string_view reason) {
+    if (reason == "redirect") {
+        return "it answered with a redirect, and none is followed: is the base URL right?";
+    }
+    if (reason == "not_stripe") {
+        return "the answer is not Stripe's: a proxy or a portal stands before it";
+    }
+    return reason;
+}
+
 }  // namespace
 
 void halt(Engine& engine, Destination& destination, std::string_view reason,
@@ -23,7 +34,7 @@ void halt(Engine& engine, Destination& destination, std::string_view reason,
     destination.halted = true;
     destination.halted_needs_person = needs_person == NeedsPerson::yes;
     destination.halt_reason = reason;
-    destination.halt_message = core::safe_text(message, 300);
+    destination.halt_message = core::safe_text(message.empty() ? in_words(reason) : message, 300);
     destination.halt_is_stored = false;
     destination.probe_at = steady_now() + destination.probe_pause;
     pg::log_warning("destination " + destination.name + " is halted (" + destination.halt_reason +

@@ -105,7 +105,10 @@ void settle_settings() {
     // day would choose others, or read all of it (a bitmap over 60,000 dead entries was seen).
     set("enable_bitmapscan", "off");
     set("enable_seqscan", "off");
-    set("enable_hashjoin", "off");
+    // A batch is joined by hash: a nested loop over a table whose statistics say that it is empty
+    // goes through the whole of it once for each row. (Lateral joins are nested loops all the
+    // same.)
+    set("enable_nestloop", "off");
     set("enable_mergejoin", "off");
     set("plan_cache_mode", "force_generic_plan");
     set("max_parallel_workers_per_gather", "0");

@@ -17,6 +17,10 @@
 #include "worker/life.hpp"
 #include "worker/loop.hpp"
 
+extern "C" {
+#include "postmaster/interrupt.h"
+}
+
 namespace pg_seats::worker {
 namespace {
 
@@ -60,7 +64,9 @@ void heed_wakes(Engine& engine) {
     if ((reasons & (pg::wake_rows | pg::wake_extension)) != 0) {
         engine.look_for_arrivals = true;
     }
-    if ((reasons & pg::wake_configuration) != 0) {
+    // A changed extension, too: without an installation there is no claim, and rereading the
+    // configuration is then the only transaction that would notice it.
+    if ((reasons & (pg::wake_configuration | pg::wake_extension)) != 0) {
         engine.configuration_is_stale = true;
         engine.look_for_arrivals = true;
         engine.announce = true;  // verbs write the journal
@@ -126,11 +132,9 @@ core::Duration until_next(LoopState& state) {
             consider(until_ready(engine, now));
         }
     }
-    consider(until_probe(engine, now));
     consider(engine.client.until_due());
-    if (!engine.may_send()) {
-        consider(core::Duration{1'000});  // the file may come at any moment
-    }
+    consider(engine.may_send() ? until_probe(engine, now)
+                               : core::Duration{1'000});  // the file may come at any moment
     // Interrupts are heeded within a second, whatever else is wrong.
     return std::min(until, core::Duration{state.engine.flights.empty() ? 60'000 : 1'000});
 }
@@ -144,6 +148,7 @@ void work_once(LoopState& state) {
         engine.configuration_is_stale = true;
         engine.announce = true;
         engine.next_due = 0;
+        expect_unseen(engine);
     }
     if (!state.recovered) {
         state.recovered = recover(engine);
@@ -163,9 +168,11 @@ void work_once(LoopState& state) {
         settle(engine, state.batch);
         wake_waiters(engine);
         if (state.batch.empty()) {
-            engine.alone_on_the_wire = engine.alone_on_the_wire && !engine.flights.empty();
             stand_at("after_settle");
         }
+    }
+    if (engine.alone_on_the_wire && state.batch.empty() && engine.calls_on_the_wire() == 0) {
+        engine.alone_on_the_wire = false;
     }
     store_destination_changes(engine);
     if (engine.leave) {
@@ -192,9 +199,42 @@ void work_once(LoopState& state) {
     show_state(engine);
 }
 
+LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
+    Engine& engine = state.engine;
+    while (true) {
+        try {
+            pg::check_interrupts();
+            if (pg::reload_configuration_if_asked()) {
+                state.poll_at = TimePoint{};  // the interval may be another
+            }
+            heed_wakes(engine);
+            if (must_step_aside()) {
+                return LoopEnd::step_aside;
+            }
+            work_once(state);
+            if (engine.leave) {
+                return *engine.leave;
+            }
+            // The server's own waits (for a lock, for a standby's flush) may have swallowed the latch
+            // of a wake-up whose bits nobody has read yet.
+            const bool is_awake = pg_atomic_read_u32(&engine.slot.wake) != 0 || ConfigReloadPending != 0;
+            pg::guard(wait, wait_set,
+                      is_awake ? 0L : static_cast<long>(until_next(state).count()));
+        } catch (const pg::ServerError& error) {
+            // A cancel, say. Nothing was open: the transactions catch their own.
+            pg::log_line(std::string("the worker's loop was interrupted: ") + error.what());
+        }
+    }
+}
+
 }  // namespace
 
 Engine::Engine(pg::WorkerSlot& worker_slot) : slot(worker_slot), client(most_connections) {}
+
+std::size_t Engine::calls_on_the_wire() const {
+    return static_cast<std::size_t>(std::ranges::count_if(
+        flights, [](const auto& entry) { return entry.second.purpose != Purpose::probe; }));
+}
 
 Destination* Engine::find_destination(std::string_view name) {
     const auto entry = destinations.find(name);
@@ -219,27 +259,11 @@ std::optional<pg::Failure> Engine::transaction(void (*body)(Engine&, void*), voi
 
 LoopEnd run_loop(pg::WorkerSlot& slot) {
     LoopState state(slot);
-    Engine& engine = state.engine;
-    engine.extension = own_extension();
-    WaitEventSet* const wait_set = pg::guard(make_wait_set, engine.client.descriptor());
-    while (true) {
-        try {
-            pg::check_interrupts();
-            pg::reload_configuration_if_asked();
-            heed_wakes(engine);
-            if (must_step_aside()) {
-                return LoopEnd::step_aside;
-            }
-            work_once(state);
-            if (engine.leave) {
-                return *engine.leave;
-            }
-            pg::guard(wait, wait_set, static_cast<long>(until_next(state).count()));
-        } catch (const pg::ServerError& error) {
-            // A cancel, say. Nothing was open: the transactions catch their own.
-            pg::log_line(std::string("the worker's loop was interrupted: ") + error.what());
-        }
-    }
+    state.engine.extension = own_extension();
+    WaitEventSet* const wait_set = pg::guard(make_wait_set, state.engine.client.descriptor());
+    const LoopEnd end = loop_until_end(state, wait_set);
+    pg::guard(FreeWaitEventSet, wait_set);  // before curl closes the descriptor in it
+    return end;
 }
 
 }  // namespace pg_seats::worker

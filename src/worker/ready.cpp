@@ -15,6 +15,8 @@ using pg::Statement;
 // More arrivals at once than this are not listed one by one; the table is read by id instead.
 constexpr int most_arrivals = 20'000;
 constexpr int backlog_chunk = 2'000;
+// So many are read within one transaction, whose memory they take until its end.
+constexpr int most_chunks_per_claim = 5;
 
 // No statement here reads an index from its head, where dead entries gather while an old snapshot is
 // held: each has a lower bound that has moved on since the last time.
@@ -56,7 +58,8 @@ Statement backlog_statement{
 Statement lane_heads_statement{
     "SELECT wanted.lane_id, head.id, head.interrupted"
     "  FROM unnest($1::bigint[], $3::bigint[]) AS wanted (lane_id, above)"
-    "  JOIN seats_internal.lane ON lane.id = wanted.lane_id AND lane.paused_at IS NULL"
+    " CROSS JOIN LATERAL (SELECT FROM seats_internal.lane"
+    "         WHERE lane.id = wanted.lane_id AND lane.paused_at IS NULL LIMIT 1) AS lane"
     " CROSS JOIN LATERAL (SELECT o.id, o.interrupted, " OPEN_CONDITION
     "               AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp()) AS is_ready"
     "          FROM seats_internal.outbox AS o"
@@ -69,6 +72,8 @@ constexpr int suspect_after = 2;
 
 // A row of READY_COLUMNS. Rows that are not yet due are found again by their due_at.
 void offer(Engine& engine, const Rows& rows, std::size_t row) {
+    const std::int64_t id = rows.bigint(row, 1);
+    engine.highest_seen = std::max(engine.highest_seen, id);
     if (const TimestampTz due_at = rows.timestamp(row, 5); due_at > pg::now()) {
         if (engine.next_due != 0) {
             engine.next_due = std::min(engine.next_due, due_at);
@@ -80,47 +85,65 @@ void offer(Engine& engine, const Rows& rows, std::size_t row) {
         engine.configuration_is_stale = true;  // defined a moment ago; the row comes with a rescan
         return;
     }
-    const std::int64_t id = rows.bigint(row, 1);
     if (!rows.is_null(row, 2)) {
-        offer_lane(engine, *destination, rows.bigint(row, 2));
-    } else if (rows.integer(row, 4) >= suspect_after) {
-        engine.suspects.push_back({id, 0, destination});
+        offer_lane(engine, *destination, rows.bigint(row, 2), id);
     } else {
-        offer_row(*destination, id);
+        offer_row(engine, *destination, id, rows.smallint(row, 4));
     }
 }
 
-bool wants_backlog(const Destination& destination) {
+bool wants_backlog(const Engine& engine, const Destination& destination) {
     return destination.missed_above && destination.takes_calls() &&
-           destination.ready() < most_ready / 2;
+           destination.ready() < most_ready / 2 && engine.second_looks.size() < most_ready;
+}
+
+void missed(Destination& destination, std::int64_t above) {
+    destination.missed_above = std::min(destination.missed_above.value_or(above), above);
 }
 
 void start_reading_backlog(Engine& engine) {
-    std::optional<std::int64_t> from;
     engine.backlog_of.clear();
     for (auto& [name, destination] : engine.destinations) {
-        if (wants_backlog(destination)) {
-            from = std::min(from.value_or(*destination.missed_above), *destination.missed_above);
+        if (wants_backlog(engine, destination)) {
+            const std::int64_t above = *destination.missed_above;
+            engine.backlog_above = engine.backlog_of.empty() ? above
+                                                             : std::min(engine.backlog_above, above);
+            engine.backlog_of.push_back({&destination, above});
             destination.missed_above.reset();
-            engine.backlog_of.push_back(&destination);
         }
     }
-    if (from) {
-        engine.reading_backlog = true;
-        engine.backlog_above = *from;
-    }
+    engine.reading_backlog = !engine.backlog_of.empty();
 }
 
-// Reads on in the table by id, as long as all destinations that it reads for have room.
+// Who has no room, or is paused meanwhile, reads on later, from here: nobody waits for him.
+void let_full_readers_go(Engine& engine) {
+    std::erase_if(engine.backlog_of, [&engine](const BacklogReader& reader) {
+        Destination& destination = *reader.destination;
+        if (destination.takes_calls() && destination.ready() + backlog_chunk <= most_ready) {
+            return false;
+        }
+        missed(destination, std::max(reader.above, engine.backlog_above));
+        return true;
+    });
+    engine.reading_backlog = !engine.backlog_of.empty();
+}
+
+bool is_read_for(const Engine& engine, const Rows& rows, std::size_t row) {
+    const std::string_view name = rows.bytes(row, 3);
+    return std::ranges::any_of(engine.backlog_of, [&](const BacklogReader& reader) {
+        return reader.destination->name == name && engine.backlog_above > reader.above;
+    });
+}
+
+// Reads on in the table by id, for the destinations that miss something and have room.
 void read_backlog(Engine& engine) {
-    if (!engine.reading_backlog) {
-        start_reading_backlog(engine);
-    }
-    while (engine.reading_backlog) {
-        for (const Destination* destination : engine.backlog_of) {
-            if (destination->ready() + backlog_chunk > most_ready && destination->takes_calls()) {
-                return;  // it will have room soon; until then nothing needs to be read
-            }
+    for (int chunk = 0; chunk < most_chunks_per_claim; ++chunk) {
+        let_full_readers_go(engine);
+        if (!engine.reading_backlog) {
+            start_reading_backlog(engine);
+        }
+        if (!engine.reading_backlog) {
+            return;
         }
         const Rows rows = backlog_statement.run({pg::bigint(engine.backlog_above),
                                                  pg::text(engine.installation),
@@ -128,19 +151,22 @@ void read_backlog(Engine& engine) {
                                                 Statement::Sees::transaction_snapshot);
         for (std::size_t row = 0; row < rows.size(); ++row) {
             engine.backlog_above = rows.bigint(row, 1);
-            if (rows.boolean(row, 6)) {
+            if (rows.boolean(row, 6) && is_read_for(engine, rows, row)) {
                 offer(engine, rows, row);
             }
         }
+        engine.highest_seen = std::max(engine.highest_seen, engine.backlog_above);
         if (rows.size() < backlog_chunk) {
-            engine.reading_backlog = false;
             engine.backlog_of.clear();
-            start_reading_backlog(engine);
-            if (engine.reading_backlog) {
-                return;
-            }
+            engine.reading_backlog = false;
         }
         pg::check_interrupts();
+    }
+}
+
+void miss_everything(Engine& engine) {
+    for (auto& [name, destination] : engine.destinations) {
+        missed(destination, 0);
     }
 }
 
@@ -149,9 +175,7 @@ void find_arrivals(Engine& engine) {
     std::string current = snapshot.string(0, 1);
     if (engine.last_snapshot.empty()) {
         // The first look: the whole table is backlog, and arrivals are counted from here.
-        for (auto& [name, destination] : engine.destinations) {
-            destination.missed_above = 0;
-        }
+        miss_everything(engine);
     } else {
         const Rows rows = arrivals_statement.run(
             {pg::text(engine.last_snapshot), pg::text(engine.installation)},
@@ -160,9 +184,7 @@ void find_arrivals(Engine& engine) {
             offer(engine, rows, row);
         }
         if (rows.size() == most_arrivals) {
-            for (auto& [name, destination] : engine.destinations) {
-                destination.missed_above = 0;
-            }
+            miss_everything(engine);
         }
     }
     engine.last_snapshot = std::move(current);
@@ -170,14 +192,21 @@ void find_arrivals(Engine& engine) {
 
 void find_due(Engine& engine) {
     const TimestampTz now = pg::now();
+    if (now < engine.last_due_look) {
+        // The clock was set back. What falls due from now on lies below the last look.
+        engine.last_due_look = engine.next_due = 0;
+    }
     if (engine.next_due != 0 && now < engine.next_due) {
         return;
     }
     const Rows rows = due_statement.run({pg::timestamp(std::max<TimestampTz>(engine.last_due_look, 1)),
                                          pg::text(engine.installation), pg::timestamp(now)},
-                                        Statement::Sees::transaction_snapshot);
+                                        Statement::Sees::transaction_snapshot, most_arrivals);
     for (std::size_t row = 0; row < rows.size(); ++row) {
         offer(engine, rows, row);
+    }
+    if (rows.size() == most_arrivals) {
+        miss_everything(engine);
     }
     engine.last_due_look = now;
     const Rows next =
@@ -187,22 +216,32 @@ void find_due(Engine& engine) {
 
 }  // namespace
 
-void offer_row(Destination& destination, std::int64_t id) {
+void offer_row(Engine& engine, Destination& destination, std::int64_t id, int interrupted) {
     if (destination.ready() >= most_ready) {
-        destination.missed_above = std::min(destination.missed_above.value_or(id - 1), id - 1);
-        return;
+        missed(destination, id - 1);
+    } else if (interrupted >= suspect_after) {
+        engine.suspects.push_back({id, 0, &destination, true});
+    } else {
+        destination.ready_rows.push_back(id);
     }
-    destination.ready_rows.push_back(id);
 }
 
-void offer_lane(Engine& engine, Destination& destination, std::int64_t lane_id) {
+void offer_lane(Engine& engine, Destination& destination, std::int64_t lane_id, std::int64_t id) {
+    if (engine.lanes.size() > most_lanes) {
+        std::erase_if(engine.lanes,
+                      [](const auto& entry) { return !entry.second.busy && !entry.second.queued; });
+    }
     LaneMemory& lane = engine.lanes[lane_id];
+    if (id <= lane.above) {
+        // Ids that went back: a sequence was set, or rows were restored.
+        lane.above = id - 1;
+        lane.lowered = lane.busy;
+    }
     if (lane.busy || lane.queued) {
         return;  // its next row is looked up when the lane is released
     }
-    if (engine.lanes.size() > most_lanes) {
-        engine.lanes.erase(lane_id);
-        destination.missed_above = 0;
+    if (destination.ready() >= most_ready) {
+        missed(destination, id - 1);
         return;
     }
     lane.queued = true;
@@ -216,13 +255,26 @@ void release_lane(Engine& engine, Destination& destination, std::int64_t lane_id
     }
     LaneMemory& lane = engine.lanes[lane_id];
     lane.busy = false;
-    if (settled_id) {
+    if (settled_id && !lane.lowered) {
         lane.above = *settled_id;
     }
+    lane.lowered = false;
     if (!lane.queued) {
         lane.queued = true;
         destination.ready_lanes.push_back(lane_id);
     }
+}
+
+void expect_unseen(Engine& engine) {
+    for (auto& [name, destination] : engine.destinations) {
+        missed(destination, engine.highest_seen);
+    }
+}
+
+void forget_what_was_seen(Engine& engine) {
+    engine.last_snapshot.clear();
+    engine.last_due_look = engine.next_due = 0;
+    engine.look_for_arrivals = true;
 }
 
 void find_ready(Engine& engine) {
@@ -231,9 +283,10 @@ void find_ready(Engine& engine) {
         const Candidate candidate = engine.second_looks.front().candidate;
         engine.second_looks.pop_front();
         if (candidate.lane_id != 0) {
-            offer_lane(engine, *candidate.destination, candidate.lane_id);
+            offer_lane(engine, *candidate.destination, candidate.lane_id, candidate.id);
         } else {
-            offer_row(*candidate.destination, candidate.id);
+            offer_row(engine, *candidate.destination, candidate.id,
+                      candidate.is_suspect ? suspect_after : 0);
         }
     }
     if (engine.look_for_arrivals) {
@@ -283,7 +336,7 @@ std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
                 destination_of[lane]->ready_lanes.push_back(lane);
             }
             for (const Candidate& candidate : candidates) {
-                offer_row(*candidate.destination, candidate.id);
+                offer_row(engine, *candidate.destination, candidate.id, 0);
             }
             throw;
         }
@@ -296,16 +349,16 @@ std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
         Destination* destination = destination_of[lane_id];
         destination_of.erase(lane_id);
         if (heads.integer(row, 3) >= suspect_after) {
-            engine.suspects.push_back({heads.bigint(row, 2), lane_id, destination});
+            engine.suspects.push_back({heads.bigint(row, 2), lane_id, destination, true});
             destination->bucket.give_back();
         } else {
             candidates.push_back({heads.bigint(row, 2), lane_id, destination});
         }
     }
-    // Empty, paused or blocked: forgotten. Whatever changes that makes one of its rows an arrival.
+    // Empty, paused or blocked. Whatever changes that makes one of its rows an arrival.
     for (const auto& [lane_id, destination] : destination_of) {
         destination->bucket.give_back();
-        engine.lanes.erase(lane_id);
+        engine.lanes[lane_id].queued = false;
     }
     return candidates;
 }
@@ -317,13 +370,19 @@ void look_again(Engine& engine, const Candidate& candidate) {
     engine.second_looks.push_back({steady_now() + core::Duration{250}, candidate});
 }
 
+std::deque<Candidate>::iterator ready_suspect(Engine& engine) {
+    return std::ranges::find_if(engine.suspects, [](const Candidate& candidate) {
+        return candidate.destination->takes_calls();
+    });
+}
+
 bool has_ready(Engine& engine, TimePoint now) {
-    if (!engine.suspects.empty() && engine.flights.empty()) {
-        return true;
+    if (ready_suspect(engine) != engine.suspects.end()) {
+        return engine.calls_on_the_wire() == 0;
     }
-    return std::ranges::any_of(engine.destinations, [now](auto& entry) {
+    return std::ranges::any_of(engine.destinations, [&engine, now](auto& entry) {
         Destination& destination = entry.second;
-        return wants_backlog(destination) ||
+        return engine.reading_backlog || wants_backlog(engine, destination) ||
                (destination.takes_calls() && destination.ready() > 0 &&
                 destination.bucket.until_token(now) <= core::Duration{0});
     });
@@ -340,7 +399,16 @@ std::optional<core::Duration> until_ready(Engine& engine, TimePoint now) {
     if (engine.next_due != 0 && engine.next_due != DT_NOEND) {
         consider(core::Duration{(engine.next_due - pg::now()) / 1000 + 1});
     }
+    if (ready_suspect(engine) != engine.suspects.end()) {
+        if (engine.calls_on_the_wire() == 0) {
+            consider(core::Duration{0});
+        }
+        return until;  // everybody else waits for it
+    }
     for (auto& [name, destination] : engine.destinations) {
+        if (engine.reading_backlog || wants_backlog(engine, destination)) {
+            consider(core::Duration{0});
+        }
         if (destination.takes_calls() && destination.ready() > 0) {
             consider(destination.bucket.until_token(now));
         }

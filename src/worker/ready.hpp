@@ -17,12 +17,24 @@ std::vector<Candidate> choose_candidates(Engine& engine, int limit);
 // A candidate that was not taken after all (locked by somebody): looked at again a moment later.
 void look_again(Engine& engine, const Candidate& candidate);
 
-void offer_row(Destination& destination, std::int64_t id);
-void offer_lane(Engine& engine, Destination& destination, std::int64_t lane_id);
+// `interrupted`: how often a worker ended while the row was on the wire.
+void offer_row(Engine& engine, Destination& destination, std::int64_t id, int interrupted);
+// `id`: the row of the lane for whose sake it is looked at.
+void offer_lane(Engine& engine, Destination& destination, std::int64_t lane_id, std::int64_t id);
 
 // A lane's call was settled (or given up for now): its next row is looked up.
 void release_lane(Engine& engine, Destination& destination, std::int64_t lane_id,
                   std::optional<std::int64_t> settled_id);
+
+// Rows that came without a transaction of ours, by a restore or by replication, are above all that
+// was seen.
+void expect_unseen(Engine& engine);
+
+// Another installation, another set of rows: the whole table is read anew.
+void forget_what_was_seen(Engine& engine);
+
+// The first suspect whose destination takes calls: it goes alone, before everybody else.
+std::deque<Candidate>::iterator ready_suspect(Engine& engine);
 
 // True if a claim could find something to do without being woken.
 bool has_ready(Engine& engine, TimePoint now);

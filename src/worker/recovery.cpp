@@ -39,10 +39,11 @@ Statement timeline_statement{
 
 // After a failover or a restore to a point in time the table may have forgotten what was sent. Every
 // open row is in doubt; the same key makes sending it again harmless for as long as Stripe knows it.
+// What was lost may have sent each of them at any time up to now.
 Statement new_timeline_statement{
     "UPDATE seats_internal.outbox AS o"
-    "   SET doubt = true, first_sent_at = coalesce(o.first_sent_at, o.created_at)"
-    " WHERE NOT o.doubt"};
+    "   SET doubt = true, first_sent_at = coalesce(o.first_sent_at, o.created_at),"
+    "       last_sent_at = pg_catalog.clock_timestamp()"};
 
 Statement store_timeline_statement{
     "UPDATE seats_internal.installation SET timeline = $1"};

@@ -15,6 +15,9 @@ namespace {
 
 using pg::Statement;
 
+// `o.id = ANY ($1)` beside the join: without it a plan that was made while the table was empty reads
+// the whole index (measured: ten times slower after the first vacuum).
+//
 // Compare and set: whatever was changed behind our back (by an operator's verb, say) is left alone.
 Statement finish_statement{
     "WITH answer AS MATERIALIZED ("
@@ -24,7 +27,7 @@ Statement finish_statement{
     "          answer, clean)),"
     " gone AS ("
     "  DELETE FROM seats_internal.outbox AS o USING answer AS a"
-    "   WHERE o.id = a.id AND o.generation = a.generation AND o.state::text = a.state"
+    "   WHERE o.id = a.id AND o.id = ANY ($1) AND o.generation = a.generation AND o.state::text = a.state"
     "  RETURNING o.id, o.lane_id, o.created_at, o.first_sent_at, o.uuid, o.installation,"
     "      a.result, o.generation, o.attempts, a.http_status, a.duration_us, a.clean, o.destination,"
     "      o.method, o.path, o.body, o.enqueued_by, a.reason, a.error, a.request_id, o.context,"
@@ -57,7 +60,7 @@ Statement change_statement{
     "       reason = a.reason, last_error = a.error,"
     "       request_id = coalesce(a.request_id, o.request_id), alone = false"
     "  FROM answer AS a"
-    " WHERE o.id = a.id AND o.generation = a.generation AND o.state::text = a.state"};
+    " WHERE o.id = a.id AND o.id = ANY ($1) AND o.generation = a.generation AND o.state::text = a.state"};
 
 Statement attempts_statement{
     "INSERT INTO seats_internal.attempt (ring, call_id, lane_id, generation, number, purpose,"
@@ -72,8 +75,20 @@ Statement attempts_statement{
     "          http_status, request_id, error, sent, replayed)"
     " CROSS JOIN seats_internal.ring"};
 
+// Of those that were to be finished: which stand in the outbox still, because somebody changed them?
+Statement left_statement{
+    "SELECT o.id FROM seats_internal.outbox AS o WHERE o.id = ANY ($1)"};
+
+// Both false: the row is gone.
+Statement lock_statement{
+    "SELECT EXISTS (SELECT FROM seats_internal.outbox AS o WHERE o.id = $1),"
+    "       EXISTS (SELECT FROM (SELECT o.id FROM seats_internal.outbox AS o WHERE o.id = $1"
+    "                               FOR UPDATE SKIP LOCKED) AS locked)"};
+
+// Not in the lane's own row: applications hold that one until they commit, and nobody waits for them.
 Statement lane_marker_statement{
-    "UPDATE seats_internal.lane SET last_marker = $2 WHERE id = $1"};
+    "INSERT INTO seats_internal.lane_marker AS m (lane_id, marker) VALUES ($1, $2)"
+    " ON CONFLICT (lane_id) DO UPDATE SET marker = excluded.marker"};
 
 Statement journal_statement{
     "SELECT seats_internal.write_journal($1, 'pg_seats', $2, $3, $4)"};
@@ -89,8 +104,9 @@ std::int32_t microseconds(const Flight& flight) {
         std::min<std::int64_t>(flight.response.duration.count(), INT32_MAX));
 }
 
-void store_finished(std::span<const Settlement* const> items) {
-    std::vector<std::int64_t> id;
+// Gives the ids that are not finished after all: changed behind our back.
+std::vector<std::int64_t> store_finished(std::span<const Settlement* const> items) {
+    std::vector<std::int64_t> id, left;
     std::vector<std::int32_t> generation, http_status, duration;
     std::vector<std::string_view> state, result, reason, error, request_id, answer;
     std::vector<bool> clean;
@@ -108,10 +124,19 @@ void store_finished(std::span<const Settlement* const> items) {
         answer.emplace_back(decision.answer);
         clean.push_back(decision.clean);
     }
-    finish_statement.run({pg::bigints(id), pg::integers(generation), pg::texts(state),
-                          pg::texts(result), pg::integers(http_status), pg::integers(duration),
-                          pg::texts(reason), pg::texts(error), pg::texts(request_id),
-                          pg::byteas(answer), pg::booleans(clean)});
+    const std::uint64_t finished =
+        finish_statement
+            .run({pg::bigints(id), pg::integers(generation), pg::texts(state), pg::texts(result),
+                  pg::integers(http_status), pg::integers(duration), pg::texts(reason),
+                  pg::texts(error), pg::texts(request_id), pg::byteas(answer), pg::booleans(clean)})
+            .processed();
+    if (finished < id.size()) {
+        const pg::Rows rows = left_statement.run({pg::bigints(id)});
+        for (std::size_t row = 0; row < rows.size(); ++row) {
+            left.push_back(rows.bigint(row, 1));
+        }
+    }
+    return left;
 }
 
 void store_changed(Engine& engine, std::span<const Settlement* const> items) {
@@ -208,7 +233,13 @@ void store_rare(Engine& engine, const Settlement& item) {
     }
 }
 
-void store(Engine& engine, std::span<const Settlement* const> items) {
+bool contains(const std::vector<std::int64_t>& ids, std::int64_t id) {
+    return std::ranges::find(ids, id) != ids.end();
+}
+
+// Gives the ids of calls that were to be finished and are not.
+std::vector<std::int64_t> store(Engine& engine, std::span<const Settlement* const> items) {
+    std::vector<std::int64_t> left;
     std::vector<const Settlement*> finished, changed, attempts;
     for (const Settlement* item : items) {
         const bool finishes = item->decision.kind == Decision::Kind::finish;
@@ -218,7 +249,7 @@ void store(Engine& engine, std::span<const Settlement* const> items) {
         }
     }
     if (!finished.empty()) {
-        store_finished(finished);
+        left = store_finished(finished);
     }
     if (!changed.empty()) {
         store_changed(engine, changed);
@@ -227,31 +258,82 @@ void store(Engine& engine, std::span<const Settlement* const> items) {
         store_attempts(attempts);
     }
     for (const Settlement* item : items) {
-        store_rare(engine, *item);
+        if (!contains(left, item->flight.call.id)) {
+            store_rare(engine, *item);
+        }
     }
     stand_at("before_settle_commit");
+    return left;
 }
 
-void after_commit(Engine& engine, const Settlement& item) {
+void after_commit(Engine& engine, const Settlement& item, const std::vector<std::int64_t>& left) {
     const auto& [flight, decision] = item;
-    const bool finished = decision.kind == Decision::Kind::finish;
+    const bool finished =
+        decision.kind == Decision::Kind::finish && !contains(left, flight.call.id);
     if (flight.call.lane_id != 0) {
         release_lane(engine, *flight.destination, flight.call.lane_id,
                      finished ? std::optional(flight.call.id) : std::nullopt);
-    } else if (!finished && !decision.due_in && decision.state != "review") {
-        offer_row(*flight.destination, flight.call.id);  // held: its destination is halted
+    } else if (decision.kind == Decision::Kind::change && !decision.due_in &&
+               decision.state != "review") {
+        // Held: its destination is halted.
+        offer_row(engine, *flight.destination, flight.call.id, flight.call.interrupted);
     }
     engine.settled_calls.push_back(flight.call.id);
 }
 
 std::optional<pg::Failure> store_in_transaction(Engine& engine,
                                                 const std::vector<const Settlement*>& items) {
-    return engine.transaction([&] { store(engine, items); });
+    std::vector<std::int64_t> left;
+    auto failure = engine.transaction([&] { left = store(engine, items); });
+    if (!failure) {
+        for (const Settlement* item : items) {
+            after_commit(engine, *item, left);
+        }
+    }
+    return failure;
+}
+
+// A person's verb, say, in a transaction that is open still.
+bool somebody_holds(Engine& engine, const Settlement& item) {
+    bool held = false;
+    const auto failure = engine.transaction([&] {
+        const pg::Rows rows = lock_statement.run({pg::bigint(item.flight.call.id)});
+        held = rows.boolean(0, 1) && !rows.boolean(0, 2);
+    });
+    return !failure && held;
+}
+
+// One of them raises: each by itself, so that it harms nobody else.
+void settle_one_by_one(Engine& engine, std::vector<Settlement>& batch,
+                       std::vector<Settlement>& held) {
+    std::vector<Settlement> left;
+    std::optional<pg::Failure> last;
+    bool everybody_waits = false;  // a lock on a table, not on a row
+    for (Settlement& item : batch) {
+        if (!everybody_waits && somebody_holds(engine, item)) {
+            held.push_back(std::move(item));
+            continue;
+        }
+        auto failure = everybody_waits ? last : store_in_transaction(engine, {&item});
+        if (!failure) {
+            continue;
+        }
+        everybody_waits = failure->is_lock_timeout();
+        if (engine.leave || failure->is_about_resources() || failure->is_retriable() ||
+            !charge_row(engine, item, *failure)) {
+            left.push_back(std::move(item));
+            last = std::move(failure);
+        }
+    }
+    batch = std::move(left);
+    if (!batch.empty()) {
+        settling_failed(engine, *last);
+    }
 }
 
 }  // namespace
 
-void settle(Engine& engine, std::vector<Settlement>& batch) {
+void settle(Engine& engine, std::vector<Settlement>& batch, std::vector<Settlement>& held) {
     if (batch.empty()) {
         return;
     }
@@ -260,11 +342,8 @@ void settle(Engine& engine, std::vector<Settlement>& batch) {
     for (const Settlement& item : batch) {
         items.push_back(&item);
     }
-    auto failure = store_in_transaction(engine, items);
+    const auto failure = store_in_transaction(engine, items);
     if (!failure) {
-        for (const Settlement& item : batch) {
-            after_commit(engine, item);
-        }
         batch.clear();
         engine.troubles_in_a_row = 0;
         return;
@@ -274,20 +353,17 @@ void settle(Engine& engine, std::vector<Settlement>& batch) {
         settling_failed(engine, *failure);  // nobody's fault: the answers are kept
         return;
     }
-    // One of them raises: each by itself, so that it harms nobody else.
-    std::vector<Settlement> left;
-    for (Settlement& item : batch) {
-        failure = store_in_transaction(engine, {&item});
-        if (!failure) {
-            after_commit(engine, item);
-        } else if (engine.leave || failure->is_about_resources() || failure->is_retriable() ||
-                   !charge_row(engine, item, *failure)) {
-            left.push_back(std::move(item));
+    settle_one_by_one(engine, batch, held);
+}
+
+void settle_held(Engine& engine, std::vector<Settlement>& held, std::vector<Settlement>& batch) {
+    for (std::size_t i = 0; i < held.size();) {
+        if (somebody_holds(engine, held[i])) {
+            ++i;
+            continue;
         }
-    }
-    batch = std::move(left);
-    if (!batch.empty()) {
-        settling_failed(engine, *failure);
+        batch.push_back(std::move(held[i]));
+        held.erase(held.begin() + static_cast<std::ptrdiff_t>(i));
     }
 }
 

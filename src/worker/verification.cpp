@@ -113,10 +113,10 @@ Decision object_was_read(Flight& flight) {
     if (!facts) {
         return search_events_next(flight);
     }
-    if (facts->marker == call.marker) {
+    if (!call.marker.empty() && facts->marker == call.marker) {
         return proven_done(flight, "proven_by_marker", {});
     }
-    if (facts->pending_marker == call.marker) {
+    if (!call.marker.empty() && facts->pending_marker == call.marker) {
         return awaiting_still(flight);
     }
     if (call.state == "awaiting") {

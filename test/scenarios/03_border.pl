@@ -70,8 +70,11 @@ gives(q{SELECT border_throw('real bad_alloc')}, '53200 | out of memory | alive: 
 like(outcome(q{SELECT border_throw('long')}), qr/^P0001 \| m{1023} \| d{1023} \| h{511} \| alive: 0$/,
 	'what is too long is cut');
 
-is($server->sql(q{SELECT outcome($$SELECT border_throw('umlauts')$$) ~ '^P0001 \| xä{511} \| xä{511} \| xä{255} \|'}),
-	't', 'and not in the middle of a character');
+is($server->sql(<<'SQL'), 't', 'and not in the middle of a character');
+SELECT starts_with(outcome($$SELECT border_throw('umlauts')$$),
+    concat_ws(' | ', 'P0001', 'x' || repeat(U&'\00e4', 511), 'x' || repeat(U&'\00e4', 511),
+              'x' || repeat(U&'\00e4', 255), 'alive: 0'))
+SQL
 
 # Server to C++ to server
 my $everything = '23514 | raised by the server | with a detail | and a hint | alive: 0';

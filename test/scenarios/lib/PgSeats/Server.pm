@@ -21,7 +21,9 @@ sub set_up
 	$self->{_pg_seats_database} = $options{database} // 'postgres';
 	$self->{_pg_seats_simulator} = $options{simulator};
 
-	$self->init(allows_streaming => $options{allows_streaming});
+	$self->init(
+		allows_streaming => $options{allows_streaming},
+		has_archiving => $options{has_archiving});
 	# Beside the data directory, as it must not lie within.
 	$self->make_secrets_directory;
 	my $fsync = $options{fsync} ? 'on' : 'off';

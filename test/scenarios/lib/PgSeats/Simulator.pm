@@ -126,7 +126,7 @@ sub log_file { return $_[0]->{log} }
 sub control
 {
 	my ($self, $method, $path, $data, %query) = @_;
-	my $url = "http://127.0.0.1:$self->{control_port}$path";
+	my $url = "http://127.0.0.1:$self->{control_port}/_control$path";
 	$url .= '?' . $self->{http}->www_form_urlencode(\%query) if %query;
 	my %request = (headers => { 'Content-Type' => 'application/json' });
 	$request{content} = $json->encode($data) if defined $data;
@@ -158,7 +158,7 @@ sub requests
 	return $self->control('GET', '/requests', undef, %filters)->{requests};
 }
 
-# fault({ kind => 'hang', path => '/v1/customers', times => 1 }): the matching requests go wrong.
+# fault({ match => { path => "/v1/customers" }, fault => "hang", times => 1 }): such requests go wrong.
 sub fault { my ($self, $rule) = @_; return $self->control('POST', '/faults', $rule) }
 sub clear_faults { my ($self) = @_; return $self->control('DELETE', '/faults') }
 

@@ -1,0 +1,246 @@
+# What is our own mistake compensates nobody: a wrong key, a request whose form Stripe does not
+# accept. The destination stops and says so, once; nothing is refused and no attempt is spent; and it
+# goes on where it stood as soon as the mistake is put right. And pauses, which a person wants.
+use strict;
+use warnings;
+use PgSeats::Scenario;
+use PgSeats::Calls;
+use PgSeats::Faults;
+
+my $stripe = new_simulator();
+my $server = new_server('main', simulator => $stripe, configuration => <<'END');
+pg_seats.retry_delay = '20ms'
+pg_seats.retry_delay_limit = '200ms'
+END
+$server->define_destination('stripe', requests_per_second => 500);
+$server->wait_for_worker;
+
+my $good_key = $PgSeats::Server::api_key;
+my $round = 0;
+
+# So many calls, each in a lane of its own.
+sub enqueue_over_lanes
+{
+	my ($count) = @_;
+	++$round;
+	return split /\n/, $server->sql(<<"END");
+SELECT seats.enqueue_call('stripe', 'POST', '/v1/customers',
+           jsonb_build_object('name', format('round %s number %s', $round, number)),
+           lane => 'lane ' || number)
+  FROM generate_series(1, $count) AS number
+END
+}
+
+sub await_halt
+{
+	my ($reason) = @_;
+	$server->wait_for_sql('SELECT state, halted_reason FROM seats.destinations', "halted|$reason");
+	$server->wait_for_sql('SELECT in_flight FROM seats.destinations', '0');
+	return;
+}
+
+# Nothing is refused, nothing spent, nothing in doubt or in review; and one alert says so.
+sub assert_halted
+{
+	my ($open) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is($server->sql(<<"END"), "$open|0|f", "all $open calls wait, and no attempt is spent");
+SELECT count(*) FILTER (WHERE state IN ('pending', 'waiting')), sum(attempts), bool_or(doubt)
+  FROM seats.outbox
+END
+	is($server->sql(q{SELECT count(*) FROM seats.outbox_history WHERE result <> 'done'}),
+		'0', 'nothing is refused');
+	return is(open_alerts($server), 'destination_halted', 'exactly one alert is open');
+}
+
+sub assert_goes_on
+{
+	my (@calls) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	await_all_settled($server);
+	is($server->sql(q{SELECT count(*) FROM seats.outbox_history WHERE result <> 'done'}),
+		'0', 'it goes on, and all are done');
+	assert_once_under_any_key($server, $stripe, $_) foreach @calls[ 0, -1 ];
+	assert_nothing_twice($stripe);
+	is($server->sql('SELECT state, halted_reason FROM seats.destinations'), 'open|', 'it is open');
+	return is(open_alerts($server), '', 'and the alert is gone');
+}
+
+# ---- keys
+
+subtest 'a single 401: it resumes by itself' => sub {
+	$stripe->fault({ match => { method => 'POST' }, fault => 'unauthorized_401' });
+	my @calls = enqueue_over_lanes(10);
+	assert_goes_on(@calls);
+	is($server->sql('SELECT max(attempts) FROM seats.outbox_history'), '1', 'no attempt was spent');
+	is($server->sql(q{SELECT string_agg(kind, ' ' ORDER BY at) FROM seats.journal
+		   WHERE kind LIKE 'destination.%ed' AND kind <> 'destination.defined'
+		     AND kind <> 'destination.redefined'}),
+		'destination.halted destination.resumed', 'the journal tells');
+};
+
+subtest 'the key is revoked in the middle; another file heals it' => sub {
+	my @calls = enqueue_over_lanes(10);
+	await_all_settled($server);
+	$stripe->control('POST', '/keys', { key => $good_key, state => 'revoked' });
+	push @calls, enqueue_over_lanes(10);
+	await_halt('unauthorized');
+	assert_halted(10);
+	like($server->sql('SELECT summary FROM seats.alerts ORDER BY id DESC LIMIT 1'),
+		qr/^destination stripe is halted: \S/, 'the alert says why');
+	# A failed probe is no second alert.
+	my $sent = $server->sql('SELECT sent FROM seats.worker_status');
+	wait_until(sub { $server->sql('SELECT sent FROM seats.worker_status') > $sent + 1 }, 'two probes');
+	is(open_alerts($server), 'destination_halted', 'still one');
+	$stripe->control('POST', '/keys', { key => 'sk_test_second', account => 'acct_simulator' });
+	$server->write_secret('stripe_key', 'sk_test_second');
+	assert_goes_on(@calls);
+	$stripe->control('POST', '/keys', { key => $good_key, state => 'active' });
+	$server->write_secret('stripe_key', $good_key);
+};
+
+# A file with a key that must not be used, until the right one is back.
+sub wrong_key
+{
+	my ($what, $key, $reason, $requests_with_it) = @_;
+	return subtest $what => sub {
+		my $last = @{ $stripe->requests } ? $stripe->requests->[-1]{number} : 0;
+		$server->write_secret('stripe_key', $key);
+		await_halt($reason);
+		my @calls = enqueue_over_lanes(5);
+		await_another_loop($server);
+		assert_halted(5);
+		is(scalar(grep { $_->{method} ne 'GET' } @{ $stripe->requests(after => $last) }),
+			0, 'no call was sent with it');
+		$server->write_secret('stripe_key', $good_key);
+		assert_goes_on(@calls);
+		is(scalar @{ $stripe->ledger(account => 'acct_other') }, 0, 'nothing happened elsewhere');
+	};
+}
+
+set_configuration($server, 'pg_seats.safety_poll' => '500ms');
+$stripe->control('POST', '/keys', { key => 'sk_test_other', account => 'acct_other' });
+$stripe->control('POST', '/keys', { key => 'sk_live_simulator', account => 'acct_simulator' });
+wrong_key('a key of another account', 'sk_test_other', 'account_mismatch');
+wrong_key('a live key for a test destination', 'sk_live_simulator', 'key_of_other_mode');
+wrong_key('a key that Stripe does not know', 'sk_test_unknown', 'unauthorized');
+wrong_key('an empty file', '', 'no_key');
+
+subtest 'the key may do nothing any more: 403' => sub {
+	$stripe->control('POST', '/keys', { key => $good_key, state => 'forbidden' });
+	my @calls = enqueue_over_lanes(5);
+	await_halt('forbidden');
+	assert_halted(5);
+	$stripe->control('POST', '/keys', { key => $good_key, state => 'active' });
+	assert_goes_on(@calls);
+};
+
+# ---- the request's form
+
+subtest 'a parameter that Stripe does not know, in one call: only that one goes to review' => sub {
+	my $bad = $server->enqueue('/v1/customers', { nonsense => 'x' }, lane => 'lane 1');
+	my @calls = enqueue_over_lanes(3);
+	await_state($server, $bad, 'review', 'refused');
+	is(state_of($server, $bad), 'review', 'it is in review');
+	await_state($server, $_, 'done') foreach @calls[ 1, 2 ];
+	is(state_of($server, $calls[0]), 'pending', 'its lane waits, the others flow');
+	is($server->sql('SELECT state FROM seats.destinations'), 'open', 'the destination is open');
+	is(open_alerts($server), 'review', 'an alert is open');
+	is($server->sql('SELECT waiting_behind, reason FROM seats.reviews'),
+		'1|unknown_parameter', 'and the review says why, and who waits');
+	$server->sql("SELECT seats.resolve_review($bad, 'refuse', 'our mistake')");
+	await_state($server, $calls[0], 'done');
+	is(open_alerts($server), '', 'and the alert is gone');
+	$server->sql("DELETE FROM seats_internal.outbox_history WHERE id = $bad");
+};
+
+subtest 'the same for everybody: halted after five lanes, and those in review are taken back' => sub {
+	$stripe->fault(
+		{ match => { method => 'POST' }, fault => 'unknown_parameter', param => 'name', times => -1 });
+	my @calls = enqueue_over_lanes(12);
+	await_halt('same_refusal_in_many_lanes');
+	$server->wait_for_sql('SELECT count(*) FROM seats.reviews', '0');
+	assert_halted(12);
+	is($server->sql('SELECT halted_needs_person FROM seats.destinations'), 't', 'a person is needed');
+	# Reads succeed, and prove nothing about the form of requests.
+	my $last = $stripe->requests->[-1]{number};
+	await_another_loop($server);
+	is($server->sql('SELECT state FROM seats.destinations'), 'halted', 'it does not resume by itself');
+	is(scalar(grep { $_->{method} eq 'POST' } @{ $stripe->requests(after => $last) }),
+		0, 'and nothing more is sent');
+	$stripe->clear_faults;
+	$server->sql(q{SELECT seats.resume('stripe', 'deployed')});
+	assert_goes_on(@calls);
+};
+
+subtest 'the same refusal in many lanes is our mistake, too' => sub {
+	$stripe->fault({
+		match => { method => 'POST' },
+		fault => 'answer',
+		status => 400,
+		body => { error => { type => 'invalid_request_error', message => 'No.', param => 'name' } },
+		times => -1 });
+	my @calls = enqueue_over_lanes(20);
+	await_halt('same_refusal_in_many_lanes');
+	cmp_ok($server->sql(q{SELECT count(*) FROM seats.outbox_history WHERE result = 'refused'}),
+		'<', 5, 'fewer than five were refused');
+	is(open_alerts($server), 'destination_halted', 'one alert');
+	$stripe->clear_faults;
+	$server->sql(q{SELECT seats.resume('stripe', 'deployed')});
+	await_all_settled($server);
+	$server->sql(q{DELETE FROM seats_internal.outbox_history WHERE result = 'refused'});
+};
+
+subtest 'cards that are declined in many lanes are nobody\'s mistake' => sub {
+	$stripe->fault({ match => { method => 'POST' }, fault => 'declined_402', times => 12 });
+	my @calls = enqueue_over_lanes(12);
+	await_all_settled($server);
+	is($server->sql(q{SELECT count(*) FROM seats.outbox_history WHERE result = 'refused'}),
+		'12', 'each is refused');
+	is($server->sql('SELECT state FROM seats.destinations'), 'open', 'the destination is open');
+	is(open_alerts($server), '', 'and there is no alert');
+	$server->sql(q{DELETE FROM seats_internal.outbox_history WHERE result = 'refused'});
+};
+
+# ---- pauses
+
+subtest 'a pause of the destination, with a call on the wire' => sub {
+	$stripe->fault({ match => { method => 'POST' }, fault => 'hang_after' });
+	my ($sent) = enqueue_over_lanes(1);
+	wait_until(sub { @{ $stripe->requests(state => 'hanging') } }, 'the call to be on the wire');
+	$server->sql(q{SELECT seats.pause('stripe', 'maintenance')});
+	my @calls = enqueue_over_lanes(5);
+	$stripe->release;
+	await_state($server, $sent, 'done');
+	pass('what is on the wire is settled');
+	await_another_loop($server);
+	is($server->sql('SELECT count(*), sum(attempts) FROM seats.outbox'), '5|0', 'the others wait');
+	is($server->sql('SELECT state, paused_reason FROM seats.destinations'), 'paused|maintenance',
+		'and one can see why');
+	$server->restart;
+	$server->wait_for_worker;
+	await_another_loop($server);
+	is($server->sql('SELECT count(*), sum(attempts) FROM seats.outbox'), '5|0', 'also after a restart');
+	$server->sql(q{SELECT seats.resume('stripe', 'over')});
+	assert_goes_on(@calls);
+};
+
+subtest 'a pause of a lane' => sub {
+	$server->sql(q{SELECT seats.pause('stripe', 'a dispute', 'lane 2')});
+	my @first = enqueue_over_lanes(3);
+	my @second = enqueue_over_lanes(3);
+	await_state($server, $_, 'done') foreach @first[ 0, 2 ], @second[ 0, 2 ];
+	await_another_loop($server);
+	is(state_of($server, $_), 'pending', 'what is in the lane waits') foreach $first[1], $second[1];
+	is($server->sql('SELECT lane, reason, error, waiting_behind FROM seats.blocked_lanes'),
+		'lane 2|paused|a dispute|1', 'and one can see why');
+	$server->sql(q{SELECT seats.resume('stripe', 'won', 'lane 2')});
+	assert_goes_on(@first, @second);
+	is(join(' ', map { $_->{parameters}{name} } (@{ $stripe->worker_ledger })[ -2, -1 ]),
+		join(' ', map {"round $_ number 2"} $round - 1, $round), 'in their order');
+};
+
+$server->assert_log_clean;
+$server->stop;
+$stripe->stop;
+done_testing();

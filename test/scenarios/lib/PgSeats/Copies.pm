@@ -1,0 +1,110 @@
+# Copies of a server: standbys, clones and restores, and how one sees that a copy is fenced.
+package PgSeats::Copies;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use PgSeats::Calls;
+use PgSeats::Server;
+use PgSeats::Waiting;
+use Test::More;
+
+our @EXPORT = qw(copy_of_server disconnect_standby restore_to_point assert_fenced silence_of);
+
+# copy_of_server($server, 'standby', backup => 'name', …): a server from a base backup, not started.
+# streaming => 1, restoring => 1 (without it: whatever the backup holds), standby => 0 (recovery that
+# ends), configuration => text.
+# secrets => 'shared' (the original's directory), 'empty' or 'key' (one of its own, with the API key).
+sub copy_of_server
+{
+	my ($original, $name, %options) = @_;
+	my $copy = PgSeats::Server->new($name);
+	$copy->{_pg_seats_database} = $original->database;
+	$copy->{_pg_seats_simulator} = $original->simulator;
+	$copy->init_from_backup(
+		$original, $options{backup},
+		has_streaming => $options{streaming},
+		has_restoring => $options{restoring},
+		standby => $options{standby});
+	my $secrets = $options{secrets} // 'shared';
+	if ($secrets ne 'shared')
+	{
+		$copy->make_secrets_directory;
+		unlink $copy->secrets_directory . '/stripe_key' if $secrets eq 'empty';
+		$copy->append_conf('postgresql.conf',
+			"pg_seats.secrets_directory = '" . $copy->secrets_directory . "'");
+	}
+	$copy->append_conf('postgresql.conf', $options{configuration}) if $options{configuration};
+	return $copy;
+}
+
+# From here on the standby gets nothing more: what the primary does is lost at a failover.
+sub disconnect_standby
+{
+	my ($primary, $standby) = @_;
+	$primary->wait_for_catchup($standby);
+	$standby->safe_psql('postgres', q{ALTER SYSTEM SET primary_conninfo = ''});
+	$standby->safe_psql('postgres', 'SELECT pg_reload_conf()');
+	wait_until(
+		sub { $standby->safe_psql('postgres', 'SELECT count(*) FROM pg_stat_wal_receiver') eq '0' },
+		'the standby to leave its primary');
+	return;
+}
+
+# Point-in-time recovery into a new server, started, on a timeline of its own.
+sub restore_to_point
+{
+	my ($original, $name, $point, %options) = @_;
+	my $restored = copy_of_server($original, $name,
+		%options, restoring => 1, standby => 0,
+		configuration => ($options{configuration} // '') . <<"END");
+
+recovery_target_name = '$point'
+recovery_target_action = 'promote'
+recovery_target_timeline = 'current'
+archive_mode = off
+END
+	$restored->start;
+	wait_until(
+		sub { $restored->safe_psql('postgres', 'SELECT pg_is_in_recovery()') eq 'f' },
+		"server $name to reach $point");
+	return $restored;
+}
+
+# The database says in every place that it may not send, and why.
+sub assert_fenced
+{
+	my ($server, $database, $why, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $sql = sub { $server->safe_psql($database, $_[0]) };
+	wait_until(
+		sub { $sql->(q{SELECT state FROM seats_internal.worker_state()}) eq 'fenced' },
+		"the worker of $database in " . $server->name . ' to be fenced');
+	wait_until(
+		sub { $sql->(q{SELECT count(*) FROM seats.alerts WHERE kind = 'fenced' AND state = 'open'}) eq '1' },
+		'an alert about the fence');
+	my ($status, $message) = split /\|/,
+	  $sql->(q{SELECT status, message FROM seats.health WHERE check_name = 'installation'});
+	is($status, 'critical', "$name: health is critical");
+	like($message, $why, '… and says why');
+	like($sql->(q{SELECT summary FROM seats.alerts WHERE kind = 'fenced' AND state = 'open'}),
+		$why, '… so does the alert');
+	my $pid = $sql->('SELECT pid FROM seats_internal.worker_state()');
+	my @lines = grep {/\[$pid\].*nothing is sent from this database/} split /\n/, $server->log_text;
+	ok(@lines && $lines[0] =~ $why, '… and the log');
+	return;
+}
+
+# silence_of($stripe, sub { … }): the requests that arrived during the sub, the scenario's own left
+# out; empty if nobody sent anything.
+sub silence_of
+{
+	my ($stripe, $during) = @_;
+	my $before = $stripe->requests;
+	my $last = @$before ? $before->[-1]{number} : 0;
+	$during->();
+	return [ map {"$_->{method} $_->{path}"}
+		  grep { ($_->{key} // '') !~ /^scenario-/ } @{ $stripe->requests(after => $last) } ];
+}
+
+1;
