@@ -116,7 +116,7 @@ SELECT pg_temp.try('SELECT seats.resolve_review(1000008, $$same_key$$, $$why$$)'
 SAVEPOINT before;
 SELECT seats.resolve_review(1000001, 'executed', 'the Dashboard shows it');
 SELECT result, reason, settled_by, answer FROM seats_internal.outbox_history WHERE id = 1000001;
-SELECT last_marker FROM seats_internal.lane WHERE id = 1000001;
+SELECT marker AS last_marker FROM seats_internal.lane_marker WHERE lane_id = 1000001;
 SELECT id, arrives FROM pg_temp.row_now WHERE id = 1000002;
 SELECT state, resolution FROM seats.alerts WHERE call_id = 1000001;
 SELECT pg_temp.try('SELECT seats.resolve_review(1000001, $$refuse$$, $$again$$)');
@@ -132,7 +132,7 @@ ROLLBACK TO before;
 
 SELECT seats.resolve_review(1000001, 'refuse', 'the customer is gone');
 SELECT result, reason, settled_by FROM seats_internal.outbox_history WHERE id = 1000001;
-SELECT last_marker FROM seats_internal.lane WHERE id = 1000001;
+SELECT marker AS last_marker FROM seats_internal.lane_marker WHERE lane_id = 1000001;
 
 -- An alert about several calls goes with the last of them.
 SELECT seats_internal.raise_alert('adopted_copy', 'critical', 'review', 'one call') IS NOT NULL,

@@ -124,6 +124,40 @@ std::optional<ListSearch> find_key_in_events(std::string_view body, std::string_
     });
 }
 
+std::optional<EventSearch> search_events(std::string_view body, std::string_view key,
+                                         std::string_view marker) {
+    const Json root = parse_json(body);
+    const json_t* const data = member(root.get(), "data");
+    if (text_member(root.get(), "object") != "list" || !json_is_array(data)) {
+        return std::nullopt;
+    }
+    EventSearch search;
+    search.has_more = bool_member(root.get(), "has_more").value_or(false);
+    const json_t* proof = nullptr;
+    for (std::size_t i = 0; i < json_array_size(data); ++i) {
+        const json_t* const event = json_array_get(data, i);
+        const json_t* const object = member(member(event, "data"), "object");
+        search.last_id = text_member(event, "id");
+        if (!json_is_object(object)) {
+            continue;
+        }
+        const bool marked = !marker.empty() && marker_of(object) == marker;
+        const bool ours =
+            !key.empty() && text_member(member(event, "request"), "idempotency_key") == key;
+        if (marked ? !search.has_marker : ours && proof == nullptr) {
+            proof = object;
+        }
+        search.has_marker = search.has_marker || marked;
+        search.found = search.found || ours;
+        search.tells_failure =
+            search.tells_failure || (ours && text_member(event, "type").ends_with("failed"));
+    }
+    if (proof != nullptr) {
+        search.object_json = stripped_copy(proof);
+    }
+    return search;
+}
+
 std::string strip_client_secrets(std::string body) {
     // Nothing that looks like one, and no escape behind which one could hide: the bytes stay.
     const bool suspect =

@@ -249,7 +249,15 @@ Judgement judge(const Question& question) {
     } else {
         judgement.message = safe_text(response.error, message_limit);
     }
-    if (question.mutation) {
+    const bool doubt_before = question.doubt_before || response.resent;
+    if (question.deletion && doubt_before && judgement.reason == "not_found") {
+        // A DELETE has no idempotency key and needs none: what an earlier try may have deleted, and
+        // is not there now, was deleted.
+        judgement.verdict = Verdict::done;
+        judgement.halt_scope = HaltScope::none;
+        judgement.reason = "already_gone";
+        judgement.needs_read = false;
+    } else if (question.mutation) {
         settle_doubt(question, judgement);
     } else {
         settle_read(judgement);

@@ -15,9 +15,13 @@ struct Line {
     int hint_size;
 };
 
+// A message of the server's ends with a look at the interrupts. A cancel must not come out of the
+// middle of whatever it is that is told here: an answer would be lost with it.
 void write_line(const Line* line) {
+    HOLD_INTERRUPTS();
     ereport(line->level, (errhidestmt(true), errmsg("pg_seats: %.*s", line->text_size, line->text),
                           line->hint_size > 0 ? errhint("%.*s", line->hint_size, line->hint) : 0));
+    RESUME_INTERRUPTS();
 }
 
 void process_interrupts() { CHECK_FOR_INTERRUPTS(); }

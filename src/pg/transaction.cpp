@@ -73,6 +73,10 @@ bool Failure::is_retriable() const {
            sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE || sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
 }
 
+bool Failure::is_lock_timeout() const {
+    return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
 bool Failure::is_about_resources() const {
     const int category = ERRCODE_TO_CATEGORY(sqlstate);
     return category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_OPERATOR_INTERVENTION ||

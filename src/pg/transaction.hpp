@@ -13,6 +13,8 @@ struct Failure {
     [[nodiscard]] std::string sqlstate_text() const;
     // Deadlock or serialisation failure: the same again may go through.
     [[nodiscard]] bool is_retriable() const;
+    // Somebody held a lock for longer than lock_timeout.
+    [[nodiscard]] bool is_lock_timeout() const;
     // Out of memory, disk full, read-only, shutting down …: nobody's row is to blame.
     [[nodiscard]] bool is_about_resources() const;
 };

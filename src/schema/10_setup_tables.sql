@@ -44,7 +44,6 @@ CREATE TABLE seats_internal.lane (
     destination   text    NOT NULL,
     name          text    NOT NULL,
     version       bigint  NOT NULL DEFAULT 1,
-    last_marker   text,
     paused_at     timestamptz,
     paused_by     text,
     paused_reason text,
@@ -53,6 +52,14 @@ CREATE TABLE seats_internal.lane (
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE seats_internal.lane IS
     'an ordering key: its row is updated by whoever enqueues, so that ids of a lane are in commit order';
+
+CREATE TABLE seats_internal.lane_marker (
+    lane_id bigint NOT NULL,
+    marker  text   NOT NULL,
+    CONSTRAINT lane_marker_pkey PRIMARY KEY (lane_id)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE seats_internal.lane_marker IS
+    'which call of a lane was the last to leave its marker at Stripe; apart from the lane''s own row, which applications keep locked until they commit';
 
 -- Settled calls, attempts and the journal live in rings of eight partitions. All of them are made
 -- here and none at run time: pg_dump would write tables made later in an order that cannot be

@@ -7,7 +7,7 @@ CREATE FUNCTION seats_internal.write_installation_file(uuid uuid) RETURNS void
     AS 'MODULE_PATHNAME', 'pg_seats_write_installation_file';
 REVOKE ALL ON FUNCTION seats_internal.write_installation_file(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.write_installation_file(uuid) IS
-    'writes the right to send into the secrets directory; for create_installation and adopt_database';
+    'writes the right to send into the secrets directory, at the commit; for create_installation and adopt_database';
 
 CREATE FUNCTION seats.enqueue_call(
     destination text,

@@ -85,7 +85,7 @@ BEGIN
     END IF;
     PERFORM seats_internal.write_journal('installation.created', caller, NULL, NULL, NULL,
                                          jsonb_build_object('installation', new_uuid));
-    -- Last, because a file cannot be rolled back.
+    -- Written at the commit, because a file cannot be rolled back.
     PERFORM seats_internal.write_installation_file(new_uuid);
     RETURN new_uuid;
 END

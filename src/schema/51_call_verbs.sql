@@ -145,8 +145,10 @@ BEGIN
     CASE decision
         WHEN 'executed' THEN
             -- The next call's verification asks which call changed the object last.
-            UPDATE seats_internal.lane SET last_marker = locked.marker
-             WHERE lane.id = locked.lane_id AND locked.marker IS NOT NULL;
+            INSERT INTO seats_internal.lane_marker AS m (lane_id, marker)
+            SELECT locked.lane_id, locked.marker
+             WHERE locked.lane_id IS NOT NULL AND locked.marker IS NOT NULL
+            ON CONFLICT ON CONSTRAINT lane_marker_pkey DO UPDATE SET marker = excluded.marker;
             PERFORM seats_internal.settle_by_hand(caller, call, 'done', 'executed_by_operator');
         WHEN 'refuse' THEN
             PERFORM seats_internal.settle_by_hand(caller, call, 'refused', 'refused_by_operator');

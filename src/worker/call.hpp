@@ -50,6 +50,7 @@ struct Flight {
     Destination* destination = nullptr;
     Call call;
     std::string key;               // the idempotency key, also while verifying
+    int key_number = 0;            // of a probe: which key it is about
     int pages = 0;                 // of a list or of events, read so far
     std::string cursor;            // where the next page starts
     core::Judgement first_answer;  // of the call, while read_missing asks about it

@@ -22,11 +22,12 @@ using pg::Statement;
     "o.body, o.verifier, o.marker, o.api_version, o.enqueued_by, o.generation, o.tries, "        \
     "o.attempts, o.verifications, o.interrupted, o.row_errors, o.doubt, o.alone, o.created_at, " \
     "o.first_sent_at, o.last_sent_at, o.key_final_at, o.state::text, "                           \
-    "(SELECT lane.last_marker FROM seats_internal.lane WHERE lane.id = o.lane_id)"
+    "(SELECT m.marker FROM seats_internal.lane_marker AS m WHERE m.lane_id = o.lane_id)"
 
-// A key is trusted for a time only: past it a call in doubt is not sent again but verified.
+// A key is trusted for a time only: past it a call in doubt is not sent again but verified. (A read
+// can be repeated for ever.)
 #define KEY_IS_TOO_OLD \
-    "(o.doubt AND o.first_sent_at < pg_catalog.clock_timestamp() - $3 * interval '1 second')"
+    "(o.doubt AND o.method <> 'GET' AND o.first_sent_at < pg_catalog.clock_timestamp() - $3 * interval '1 second')"
 
 // Also taken anew for a verification: after a failover the row may not know that it was ever sent.
 #define MARKER                         \
@@ -232,6 +233,7 @@ std::vector<Flight> claim(Engine& engine) {
         claim_failed(engine, *failure, candidates);
         return {};
     }
+    trouble_is_over(engine);
     engine.alone_on_the_wire = alone && !flights.empty();
     count(engine.slot.counters.frozen, flights.size());
     return flights;

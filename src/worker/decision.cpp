@@ -79,14 +79,24 @@ Decision hold(const Flight& flight, const core::Judgement& judgement) {
     decision.doubt = judgement.doubt_after;
     decision.tries = flight.call.tries - 1;
     decision.attempts = flight.call.attempts - 1;
+    // However long the halt lasts: the key's life begins with the first try that may have done something.
+    decision.forget_first_sent = !decision.doubt && decision.tries <= 0;
     return decision;
 }
 
 Decision halted(Engine& engine, Flight& flight, const core::Judgement& judgement) {
     Destination& destination = *flight.destination;
-    if (judgement.halt_scope == core::HaltScope::destination) {
+    if (judgement.halt_scope == core::HaltScope::destination &&
+        stops_everybody(engine, flight, judgement)) {
         halt(engine, destination, judgement.reason, judgement.message, NeedsPerson::no);
         return hold(flight, judgement);
+    }
+    if (judgement.halt_scope == core::HaltScope::destination) {
+        Decision decision = to_review(flight, judgement.reason,
+                                      "Stripe turns this call away and answers others: " +
+                                          destination.halt_message);
+        decision.doubt = judgement.doubt_after;
+        return decision;
     }
     if (judgement.needs_read) {
         flight.first_answer = judgement;

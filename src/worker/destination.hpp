@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "core/pace.hpp"
 #include "worker/call.hpp"
@@ -27,6 +28,7 @@ struct Destination {
     bool halted_needs_person = false;
     bool halt_is_stored = true;  // the table knows
     std::string halt_reason, halt_message, halt_fingerprint;
+    std::unordered_set<std::int64_t> stopped_by;  // calls for whose answer it was halted
     std::vector<std::int64_t> take_back;  // in review for what turned out to be everywhere
 
     // The key, and whether a read with it has shown the account and mode that we expect.
@@ -34,6 +36,7 @@ struct Destination {
     pg::SecretStamp key_stamp;
     std::string key_problem;  // why there is no key; empty if there is one
     bool proven = false;
+    int key_number = 0;  // rises with every loading: an answer to the former key proves nothing
     std::string account_to_pin;  // learned by a probe, not yet in the table
 
     core::TokenBucket bucket;

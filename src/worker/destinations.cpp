@@ -47,7 +47,7 @@ Statement pin_statement{
 Statement take_back_statement{
     "UPDATE seats_internal.outbox AS o"
     "   SET state = 'waiting', due_at = NULL, eligible_xid = pg_catalog.pg_current_xact_id(),"
-    "       tries = greatest(o.tries - 1, 0)"
+    "       tries = greatest(o.tries - 1, 0), attempts = greatest(o.attempts - 1, 0)"
     " WHERE o.id = ANY ($1) AND o.state = 'review'"};
 
 Statement resolve_form_alerts_statement{
@@ -65,6 +65,8 @@ Statement journal_statement{
 
 void load_key(Engine& engine, Destination& destination) {
     destination.proven = false;
+    ++destination.key_number;
+    destination.stopped_by.clear();
     destination.key = pg::Secret{};
     destination.key_problem.clear();
     destination.probe_at = steady_now();
@@ -118,22 +120,23 @@ void read_destination(Engine& engine, const pg::Rows& rows, std::size_t row) {
     destination.bucket.set_rate(destination.requests_per_second);
     destination.probe_path = rows.string(row, 9);
     destination.paused = rows.boolean(row, 10);
+    bool released = false;
     if (destination.halt_is_stored) {
         const bool was_halted = destination.halted;
         destination.halted = rows.boolean(row, 11);
         destination.halted_needs_person = rows.boolean(row, 12);
         destination.halt_reason = rows.string(row, 13);
-        if (was_halted && !destination.halted) {
-            // A person said so: prove the key anew, and forget what led to it.
+        // A person said so: prove the key anew (it may be missing still), and forget what led to it.
+        released = was_halted && !destination.halted;
+        if (released) {
             destination.refusals.clear();
             destination.halt_fingerprint.clear();
-            destination.proven = destination.proven && destination.is_stripe();
         }
     }
     if (is_new) {
         destination.missed_above = 0;
     }
-    if (changed) {
+    if (changed || released) {
         load_key(engine, destination);
     }
 }
@@ -143,10 +146,15 @@ void set_fence(Engine& engine, std::string reason) {
         return;
     }
     engine.fence = std::move(reason);
+    // A restore brings journal entries of another cluster's transactions, older than ours or not.
+    engine.journal_watermark = "0";
     set_trouble(engine.fence);
     const bool fenced = !engine.fence.empty();
     engine.slot.state = fenced ? pg::WorkerState::fenced : pg::WorkerState::running;
     if (!fenced) {
+        // Entries of the original may have been restored behind our back, with any transaction's number.
+        engine.journal_watermark = "0";
+        engine.announce = true;
         pg::log_line("this database may send");
         return;
     }
@@ -256,6 +264,12 @@ void watch_files(Engine& engine) {
     for (auto& [name, destination] : engine.destinations) {
         if (destination.is_stripe() &&
             pg::stamp_of(destination.secret_name) != destination.key_stamp) {
+            // Also when another file comes into the directory: then the key is what it was.
+            const pg::SecretReading reading = pg::read_secret(destination.secret_name);
+            if (reading.ok() && reading.secret.reveal() == destination.key.reveal()) {
+                destination.key_stamp = reading.stamp;
+                continue;
+            }
             pg::log_line("key of destination " + name + " is read anew");
             load_key(engine, destination);
         }
@@ -281,6 +295,7 @@ std::vector<Flight> due_probes(Engine& engine) {
             Flight flight;
             flight.purpose = Purpose::probe;
             flight.destination = &destination;
+            flight.key_number = destination.key_number;
             flight.call.method = "GET";
             flight.call.path = destination.probe_path;
             flight.call.api_version = destination.api_version;
@@ -300,6 +315,12 @@ void probe_answered(Engine& engine, const Flight& flight) {
                                                    .expect_stripe = true,
                                                    .livemode = destination.livemode,
                                                    .response = flight.response});
+    if (flight.key_number != destination.key_number) {
+        // It was about a key that is no longer used.
+        destination.breaker.probe_ended(false, now);
+        destination.probe_at = now;
+        return;
+    }
     const bool well = judgement.verdict == core::Verdict::done;
     if (destination.breaker.state() != core::BreakerState::closed) {
         destination.breaker.probe_ended(!judgement.counts_for_breaker, now);
@@ -339,7 +360,7 @@ bool store_destination_changes(Engine& engine) {
             changed.push_back(&destination);
         }
     }
-    if (changed.empty()) {
+    if (changed.empty() || steady_now() < engine.housework_before) {
         return false;
     }
     const auto failure = engine.transaction([&] {
@@ -347,7 +368,10 @@ bool store_destination_changes(Engine& engine) {
             write_changes(engine, *destination);
         }
     });
-    if (!failure) {
+    if (failure) {
+        engine.housework_before = steady_now() + pause_after_failure;
+        engine.announce = true;
+    } else {
         for (Destination* destination : changed) {
             destination->halt_is_stored = true;
             destination->account_to_pin.clear();

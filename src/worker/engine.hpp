@@ -14,6 +14,9 @@
 
 namespace pg_seats::worker {
 
+// What is done beside the calls is tried again that much later if it fails.
+constexpr core::Duration pause_after_failure{1'000};
+
 // How much of what is ready is kept in memory, per destination. What does not fit stays in the
 // table and is read from there by id when there is room again.
 constexpr std::size_t most_ready = 20'000;
@@ -80,14 +83,16 @@ struct Engine {
 
     bool look_for_arrivals = true;
     bool configuration_is_stale = true;
+    TimePoint housework_before{};  // what failed of announcing and of storing halts: not before then
     bool announce = true;  // alerts or journal entries may wait for a number or a NOTIFY
     TimePoint no_work_before{};  // after disk full and the like: pause, keep the answers
     int troubles_in_a_row = 0;
     int claims_one_by_one = 0;  // a claim raised: the next ones take a single row
     std::string journal_watermark = "0";  // entries of older transactions have their numbers
-    std::string fence_told;               // what the alert says
+    std::string fence_told = "unknown";   // what the alert says; one may be open from another life
     TimePoint turn_ring_at{};
     TimePoint shown_at{};
+    bool is_shown = false;  // what is shown is what is
     std::vector<std::int64_t> settled_calls;  // whose waiters are woken after the commit
 
     std::mt19937_64 random{std::random_device{}()};

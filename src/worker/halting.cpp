@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t lanes_that_make_it_ours = 5;
 constexpr core::Duration refusal_window{60'000};
+constexpr std::size_t most_remembered_stops = 10'000;
 
 // Where the answer has no words of its own.
 std::string_view in_words(std::string_view reason) {
@@ -43,6 +44,19 @@ void halt(Engine& engine, Destination& destination, std::string_view reason,
     (void)engine;
 }
 
+bool stops_everybody(Engine& engine, const Flight& flight, const core::Judgement& judgement) {
+    Destination& destination = *flight.destination;
+    if (destination.halted) {
+        return true;  // answers that were under way
+    }
+    if (destination.stopped_by.size() >= most_remembered_stops) {
+        destination.stopped_by.clear();
+    }
+    return destination.stopped_by.insert(flight.call.id).second ||
+           is_everywhere(engine, destination, flight.call, judgement.fingerprint, true,
+                         judgement.message);
+}
+
 bool is_everywhere(Engine& engine, Destination& destination, const Call& call,
                    std::string_view fingerprint, bool goes_to_review, std::string_view message) {
     if (destination.halted && destination.halt_fingerprint == fingerprint) {
@@ -72,6 +86,7 @@ bool is_everywhere(Engine& engine, Destination& destination, const Call& call,
     destination.refusals.clear();
     destination.halt_fingerprint = fingerprint;
     halt(engine, destination, "same_refusal_in_many_lanes", message, NeedsPerson::yes);
+    destination.halt_is_stored = false;  // also if it was halted already: some calls are taken back
     return true;
 }
 

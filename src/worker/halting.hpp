@@ -13,6 +13,11 @@ enum class NeedsPerson : std::uint8_t { no, yes };
 void halt(Engine& engine, Destination& destination, std::string_view reason,
           std::string_view message, NeedsPerson needs_person);
 
+// An answer that speaks of the whole destination (a wrong key, a wrong mode) stops it. But if a probe
+// has succeeded since the same call stopped it last, the answer is about that call alone: it would
+// stop all others again and again. False then.
+bool stops_everybody(Engine& engine, const Flight& flight, const core::Judgement& judgement);
+
 // The same refusal (not about a card) in five lanes within a minute is our mistake: halts the
 // destination, and true says that this call is to be held, not refused. Calls that were put into
 // review for it before are taken back.

@@ -28,10 +28,16 @@ void broadcast(std::int64_t call) {
     ConditionVariableBroadcast(&pg::settled_condition(*pg::shared_state(), call));
 }
 
+void broadcast_to_all() {
+    for (ConditionVariable& condition : pg::shared_state()->settled) {
+        ConditionVariableBroadcast(&condition);
+    }
+}
+
 }  // namespace
 
 void announce(Engine& engine) {
-    if (!engine.announce) {
+    if (!engine.announce || steady_now() < engine.housework_before) {
         return;
     }
     bool numbered = false;
@@ -42,13 +48,17 @@ void announce(Engine& engine) {
         watermark = rows.string(0, 2);
     });
     if (failure) {
+        engine.housework_before = steady_now() + pause_after_failure;
         return;  // stays due
     }
     engine.journal_watermark = watermark;
     failure = engine.transaction([&] { announce_statement.run({pg::boolean(numbered)}); });
-    if (!failure) {
-        engine.announce = false;
+    if (failure) {
+        engine.housework_before = steady_now() + pause_after_failure;
+        return;
     }
+    engine.announce = false;
+    engine.housework_before = {};
 }
 
 void keep_house(Engine& engine) {
@@ -67,7 +77,7 @@ void keep_house(Engine& engine) {
             engine.announce = true;
         }
     }
-    if (now >= engine.turn_ring_at) {
+    if (now >= engine.turn_ring_at && engine.may_send()) {
         engine.turn_ring_at = now + std::chrono::minutes{10};
         (void)engine.transaction(
             [] { turn_statement.run({pg::integer(pg::settings.history_days)}); });
@@ -76,7 +86,8 @@ void keep_house(Engine& engine) {
 
 void show_state(Engine& engine) {
     const TimePoint now = steady_now();
-    if (now < engine.shown_at + core::Duration{100}) {
+    engine.is_shown = now >= engine.shown_at + pause_between_shows;
+    if (!engine.is_shown) {
         return;
     }
     engine.shown_at = now;
@@ -103,6 +114,10 @@ void show_state(Engine& engine) {
     }
     slot.destination_count = shown;
     LWLockRelease(shared.lock);
+}
+
+void wake_all_waiters() {
+    pg::guard(broadcast_to_all);
 }
 
 void wake_waiters(Engine& engine) {

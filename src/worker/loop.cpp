@@ -26,6 +26,19 @@ namespace {
 
 constexpr std::size_t most_connections = 256;
 
+// Answers whose rows are locked by others: how often to look, and how many before nothing new is
+// claimed.
+constexpr core::Duration held_pause{500};
+constexpr std::size_t most_held = 1'000;
+
+// Somebody may hold what we want to change, and go to lunch. Whoever waits here makes all others
+// wait.
+constexpr const char* longest_wait_for_locks = "200ms";
+
+void limit_waits_for_locks(const char* longest) {
+    SetConfigOption("lock_timeout", longest, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 // The latch, the postmaster's death and curl's sockets (one epoll descriptor for all of them) are
 // one wait. The set never changes: the server has no way to take an event out of it.
 WaitEventSet* make_wait_set(int descriptor) {
@@ -49,6 +62,8 @@ void wait(WaitEventSet* set, long timeout_ms) {
 struct LoopState {
     Engine engine;
     std::vector<Settlement> batch;  // decided, not yet stored
+    std::vector<Settlement> held;   // the same, and somebody else has locked their rows
+    TimePoint held_at{};            // when to look whether they are free
     TimePoint poll_at{};
     bool recovered = false;
 
@@ -70,6 +85,7 @@ void heed_wakes(Engine& engine) {
         engine.configuration_is_stale = true;
         engine.look_for_arrivals = true;
         engine.announce = true;  // verbs write the journal
+        wake_all_waiters();
     }
 }
 
@@ -127,12 +143,21 @@ core::Duration until_next(LoopState& state) {
         consider(std::chrono::ceil<core::Duration>(engine.no_work_before - now));
     } else if (!state.batch.empty() || engine.configuration_is_stale) {
         consider(core::Duration{100});
-    } else if (engine.may_send() && !engine.alone_on_the_wire) {
+    } else if (engine.may_send() && !engine.alone_on_the_wire && state.held.size() < most_held) {
         if (static_cast<int>(engine.flights.size()) < pg::settings.max_in_flight) {
             consider(until_ready(engine, now));
         }
     }
     consider(engine.client.until_due());
+    if (!engine.is_shown) {  // or the views would tell of a moment long past
+        consider(pause_between_shows);
+    }
+    if (!state.held.empty()) {
+        consider(std::chrono::ceil<core::Duration>(state.held_at - now));
+    }
+    if (engine.housework_before != TimePoint{}) {
+        consider(std::chrono::ceil<core::Duration>(engine.housework_before - now));
+    }
     consider(engine.may_send() ? until_probe(engine, now)
                                : core::Duration{1'000});  // the file may come at any moment
     // Interrupts are heeded within a second, whatever else is wrong.
@@ -150,28 +175,34 @@ void work_once(LoopState& state) {
         engine.next_due = 0;
         expect_unseen(engine);
     }
-    if (!state.recovered) {
+    if (engine.configuration_is_stale && now >= engine.no_work_before) {
+        refresh_configuration(engine);
+    }
+    watch_files(engine);
+    // A copy is left as it is until it is adopted; it may be a restore that is still going on.
+    if (!state.recovered && engine.may_send()) {
         state.recovered = recover(engine);
         if (!state.recovered) {
             engine.no_work_before = now + core::Duration{1'000};
             return;
         }
     }
-    if (engine.configuration_is_stale && now >= engine.no_work_before) {
-        refresh_configuration(engine);
-    }
-    watch_files(engine);
     engine.client.work();
     take_answers(state);
+    if (!state.held.empty() && now >= state.held_at) {
+        state.held_at = now + held_pause;
+        settle_held(engine, state.held, state.batch);
+    }
     if (!state.batch.empty() && now >= engine.no_work_before) {
         stand_at("after_answer");
-        settle(engine, state.batch);
+        settle(engine, state.batch, state.held);
         wake_waiters(engine);
         if (state.batch.empty()) {
             stand_at("after_settle");
         }
     }
-    if (engine.alone_on_the_wire && state.batch.empty() && engine.calls_on_the_wire() == 0) {
+    if (engine.alone_on_the_wire && state.batch.empty() && state.held.empty() &&
+        engine.calls_on_the_wire() == 0) {
         engine.alone_on_the_wire = false;
     }
     store_destination_changes(engine);
@@ -179,7 +210,8 @@ void work_once(LoopState& state) {
         return;
     }
     // While answers cannot be stored, nothing new goes out.
-    if (state.batch.empty() && now >= engine.no_work_before && claim_is_due(engine)) {
+    if (state.batch.empty() && state.held.size() < most_held && now >= engine.no_work_before &&
+        state.recovered && claim_is_due(engine)) {
         std::vector<Flight> flights = claim(engine);
         if (!flights.empty()) {
             stand_at("after_freeze");
@@ -195,7 +227,9 @@ void work_once(LoopState& state) {
     }
     engine.client.work();
     keep_house(engine);
-    announce(engine);
+    if (engine.may_send()) {
+        announce(engine);
+    }
     show_state(engine);
 }
 
@@ -261,7 +295,9 @@ LoopEnd run_loop(pg::WorkerSlot& slot) {
     LoopState state(slot);
     state.engine.extension = own_extension();
     WaitEventSet* const wait_set = pg::guard(make_wait_set, state.engine.client.descriptor());
+    pg::guard(limit_waits_for_locks, longest_wait_for_locks);
     const LoopEnd end = loop_until_end(state, wait_set);
+    pg::guard(limit_waits_for_locks, "0");
     pg::guard(FreeWaitEventSet, wait_set);  // before curl closes the descriptor in it
     return end;
 }

@@ -265,6 +265,13 @@ void release_lane(Engine& engine, Destination& destination, std::int64_t lane_id
     }
 }
 
+void will_be_due(Engine& engine, TimestampTz due) {
+    engine.last_due_look = std::min(engine.last_due_look, due - 1);
+    if (engine.next_due != 0) {
+        engine.next_due = std::min(engine.next_due, due);
+    }
+}
+
 void expect_unseen(Engine& engine) {
     for (auto& [name, destination] : engine.destinations) {
         missed(destination, engine.highest_seen);

@@ -64,6 +64,7 @@ bool charge(Engine& engine, std::int64_t id, const pg::Failure& failure, bool af
         }
     });
     count(engine.slot.counters.row_errors);
+    will_be_due(engine, pg::now());
     return !second;
 }
 
@@ -88,7 +89,7 @@ void claim_failed(Engine& engine, const pg::Failure& failure,
     const bool is_somebodys = candidates.size() == 1 && !failure.is_about_resources() &&
                               !failure.is_retriable();
     if (is_somebodys && charge(engine, candidates.front().id, failure, false)) {
-        engine.troubles_in_a_row = 0;
+        trouble_is_over(engine);
         const Candidate& candidate = candidates.front();
         release_lane(engine, *candidate.destination, candidate.lane_id, std::nullopt);
         return;
@@ -112,8 +113,16 @@ bool charge_row(Engine& engine, const Settlement& item, const pg::Failure& failu
         return false;
     }
     release_lane(engine, *item.flight.destination, item.flight.call.lane_id, std::nullopt);
-    engine.next_due = 0;
     return true;
+}
+
+void trouble_is_over(Engine& engine) {
+    if (engine.troubles_in_a_row == 0) {
+        return;
+    }
+    engine.troubles_in_a_row = 0;
+    set_trouble(engine.fence);
+    pg::log_line("the database takes what the worker writes again");
 }
 
 void settling_failed(Engine& engine, const pg::Failure& failure) {

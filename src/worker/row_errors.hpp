@@ -18,4 +18,7 @@ bool charge_row(Engine& engine, const Settlement& item, const pg::Failure& failu
 // claimed for a moment.
 void settling_failed(Engine& engine, const pg::Failure& failure);
 
+// What was tried after a failure has gone through.
+void trouble_is_over(Engine& engine);
+
 }  // namespace pg_seats::worker

@@ -2,6 +2,7 @@
 
 #include "core/form.hpp"
 #include "core/identity.hpp"
+#include "functions/call_rules.hpp"
 
 #include "pg/settings.hpp"
 
@@ -16,13 +17,10 @@ std::string unix_time(TimestampTz moment, int seconds_before) {
                           seconds_before);
 }
 
-// The object that a path is about: /v1/<collection>/<id> of /v1/<collection>/<id>/cancel.
-std::string object_path(const std::string& path) {
-    std::size_t end = 0;
-    for (int segment = 0; segment < 3 && end != std::string::npos; ++segment) {
-        end = path.find('/', end + 1);
-    }
-    return path.substr(0, end);
+// Where the object is read that a path is about; the path itself if it names none.
+std::string read_path(const std::string& path) {
+    const std::string_view object = object_path(path);
+    return object.empty() ? path : std::string(object);
 }
 
 std::string list_query(const Flight& flight, int seconds_before) {
@@ -56,7 +54,7 @@ Target target_of(const Flight& flight) {
         }
         case Purpose::read_object:
         case Purpose::read_missing:
-            return {"GET", object_path(call.path), {}, {}};
+            return {"GET", read_path(call.path), {}, {}};
         case Purpose::search_list:
             return {"GET", call.path, list_query(flight, 600), {}};
         case Purpose::search_events:

@@ -1,6 +1,7 @@
 #include "worker/settle.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "core/answer.hpp"
 #include "worker/ready.hpp"
@@ -38,7 +39,7 @@ Statement finish_statement{
     "    answer) "
     "SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at,"
     "    pg_catalog.clock_timestamp(), g.uuid, g.installation, g.result, g.generation, g.attempts,"
-    "    g.http_status, g.duration_us / 1000.0, g.clean, g.destination, g.method, g.path, g.body,"
+    "    nullif(g.http_status, 0), g.duration_us / 1000.0, g.clean, g.destination, g.method, g.path, g.body,"
     "    g.enqueued_by, g.reason, g.error, g.request_id, g.context, g.answer"
     "  FROM gone AS g CROSS JOIN seats_internal.ring"};
 
@@ -65,8 +66,8 @@ Statement change_statement{
 Statement attempts_statement{
     "INSERT INTO seats_internal.attempt (ring, call_id, lane_id, generation, number, purpose,"
     "    duration_ms, verdict, reason, http_status, request_id, error, sent, replayed) "
-    "SELECT ring.slot, a.call_id, a.lane_id, a.generation, a.number, a.purpose,"
-    "    a.duration_us / 1000.0, a.verdict, a.reason, a.http_status, a.request_id, a.error, a.sent,"
+    "SELECT ring.slot, a.call_id, nullif(a.lane_id, 0), a.generation, a.number, a.purpose,"
+    "    a.duration_us / 1000.0, a.verdict, a.reason, nullif(a.http_status, 0), a.request_id, a.error, a.sent,"
     "    a.replayed"
     "  FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::text[],"
     "      $6::integer[], $7::text[], $8::text[], $9::integer[], $10::text[], $11::text[],"
@@ -156,8 +157,8 @@ void store_changed(Engine& engine, std::span<const Settlement* const> items) {
         const TimestampTz due =
             decision.due_in ? now + std::chrono::microseconds{*decision.due_in}.count() : 0;
         due_at.push_back(due);
-        if (due != 0 && engine.next_due != 0) {
-            engine.next_due = std::min(engine.next_due, due);
+        if (due != 0) {
+            will_be_due(engine, due);
         }
         doubt.push_back(decision.doubt);
         forget.push_back(decision.forget_first_sent);
@@ -306,27 +307,35 @@ bool somebody_holds(Engine& engine, const Settlement& item) {
 // One of them raises: each by itself, so that it harms nobody else.
 void settle_one_by_one(Engine& engine, std::vector<Settlement>& batch,
                        std::vector<Settlement>& held) {
-    std::vector<Settlement> left;
+    std::vector<Settlement> left, waiting;
     std::optional<pg::Failure> last;
-    bool everybody_waits = false;  // a lock on a table, not on a row
     for (Settlement& item : batch) {
-        if (!everybody_waits && somebody_holds(engine, item)) {
+        if (waiting.size() > 1) {  // a lock on a table, it seems, not on a row: do not wait for each
+            waiting.push_back(std::move(item));
+            continue;
+        }
+        if (somebody_holds(engine, item)) {
             held.push_back(std::move(item));
             continue;
         }
-        auto failure = everybody_waits ? last : store_in_transaction(engine, {&item});
+        auto failure = store_in_transaction(engine, {&item});
         if (!failure) {
             continue;
         }
-        everybody_waits = failure->is_lock_timeout();
-        if (engine.leave || failure->is_about_resources() || failure->is_retriable() ||
-            !charge_row(engine, item, *failure)) {
+        if (failure->is_lock_timeout()) {
+            waiting.push_back(std::move(item));
+            last = std::move(failure);
+        } else if (engine.leave || failure->is_about_resources() || failure->is_retriable() ||
+                   !charge_row(engine, item, *failure)) {
             left.push_back(std::move(item));
             last = std::move(failure);
         }
     }
+    std::ranges::move(waiting, std::back_inserter(waiting.size() > 1 ? left : held));
     batch = std::move(left);
-    if (!batch.empty()) {
+    if (batch.empty()) {
+        trouble_is_over(engine);
+    } else {
         settling_failed(engine, *last);
     }
 }
@@ -345,7 +354,7 @@ void settle(Engine& engine, std::vector<Settlement>& batch, std::vector<Settleme
     const auto failure = store_in_transaction(engine, items);
     if (!failure) {
         batch.clear();
-        engine.troubles_in_a_row = 0;
+        trouble_is_over(engine);
         return;
     }
     count(engine.slot.counters.settle_failures);

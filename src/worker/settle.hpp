@@ -12,7 +12,11 @@ struct Settlement {
 };
 
 // Stores the batch and wakes who waits for it. What could not be stored stays in `batch` and is
-// tried again later; meanwhile nothing new is claimed.
-void settle(Engine& engine, std::vector<Settlement>& batch);
+// tried again later; meanwhile nothing new is claimed. An answer whose row somebody else has locked
+// goes to `held`: it holds up nobody.
+void settle(Engine& engine, std::vector<Settlement>& batch, std::vector<Settlement>& held);
+
+// Puts those back into the batch whose rows are free again.
+void settle_held(Engine& engine, std::vector<Settlement>& held, std::vector<Settlement>& batch);
 
 }  // namespace pg_seats::worker

@@ -84,12 +84,15 @@ Decision inconclusive(Engine& engine, const Flight& flight) {
 
 // The read itself did not go through: it says nothing, and does not count.
 Decision read_failed(Engine& engine, const Flight& flight, const core::Judgement& judgement) {
-    Decision decision = keep(flight, flight.call.state);
-    if (flight.call.state == "sending") {  // the read after a plain 404
+    // Not flight.call.state itself: a decision outlives the flight's place in memory.
+    const std::string& before = flight.call.state;
+    Decision decision = keep(flight, before == "awaiting" ? "awaiting" : "verifying");
+    if (before == "sending") {  // the read after a plain 404
         decision.state = "waiting";
         decision.doubt = flight.first_answer.doubt_after;
+    } else {
+        decision.verifications = flight.call.verifications - 1;
     }
-    decision.verifications = flight.call.verifications - 1;
     decision.reason = judgement.reason;
     decision.error = judgement.message;
     decision.verdict = core::to_string(judgement.verdict);
@@ -110,7 +113,7 @@ Decision awaiting_still(const Flight& flight) {
 Decision object_was_read(Flight& flight) {
     const Call& call = flight.call;
     const auto facts = core::read_object(flight.response.body);
-    if (!facts) {
+    if (!facts || facts->object == "list") {
         return search_events_next(flight);
     }
     if (!call.marker.empty() && facts->marker == call.marker) {
@@ -152,9 +155,16 @@ Decision list_was_read(Flight& flight) {
 }
 
 Decision events_were_read(Engine& engine, Flight& flight) {
-    const auto search = core::find_key_in_events(flight.response.body, flight.key);
-    if (search && search->found) {
+    const auto search =
+        core::search_events(flight.response.body, flight.key, flight.call.marker);
+    if (search && (flight.call.marker.empty() ? search->found && !search->tells_failure
+                                              : search->has_marker)) {
         return proven_done(flight, "proven_by_event", search->object_json);
+    }
+    if (search && search->found) {
+        // Something was done under the key; whether it succeeded (a card may have been declined, a
+        // pending update have expired) is said by a replay, or by a person.
+        return inconclusive(engine, flight);
     }
     if (search && search->has_more && ++flight.pages < most_pages) {
         flight.cursor = search->last_id;
@@ -173,7 +183,9 @@ Decision missing_was_read(Engine& engine, Flight& flight, bool found) {
         if (facts && (facts->deleted || facts->status == "canceled" ||
                       facts->status == "incomplete_expired")) {
             if (first.doubt_after) {
-                flight.purpose = Purpose::search_events;
+                // The doubt may be of this very exchange, and the row does not know of it yet.
+                flight.call.doubt = true;
+                ++flight.call.verifications;
                 return search_events_next(flight);
             }
             Decision decision = finish(flight, "refused", "object_is_terminal");
@@ -217,8 +229,11 @@ Decision decide_read(Engine& engine, Flight& flight) {
     const bool missing = flight.response.status == 404 && !found &&
                          judgement.halt_scope != core::HaltScope::destination;
     if (!found && !missing) {
-        if (judgement.halt_scope == core::HaltScope::destination) {
+        if (judgement.halt_scope == core::HaltScope::destination &&
+            stops_everybody(engine, flight, judgement)) {
             halt(engine, *flight.destination, judgement.reason, judgement.message, NeedsPerson::no);
+        } else if (judgement.halt_scope == core::HaltScope::destination) {
+            return inconclusive(engine, flight);  // a key, say, that may not read events
         }
         return read_failed(engine, flight, judgement);
     }

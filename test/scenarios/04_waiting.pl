@@ -209,6 +209,13 @@ my $timed_out = in_background("CALL seats.wait_for_call($slow, '1 minute')",
 	before => ["SET statement_timeout = '300ms'"], name => 'timed_out');
 like((finish($timed_out))[1], qr/statement timeout/, 'statement_timeout ends the waiting');
 is(places_taken($slow), 2, 'and gives the place back');
+if ($server->sql(q{SELECT current_setting('server_version_num')::integer >= 170000}) eq 't')
+{
+	my $patient = in_background("CALL seats.wait_for_call($slow, '1500 milliseconds')",
+		before => ["SET transaction_timeout = '400ms'"], name => 'patient');
+	is((finish($patient))[0], 'sending||', 'transaction_timeout does not: no transaction lasts so long');
+	cmp_ok($patient->{took}, '>', 1.4, 'though the waiting does');
+}
 # A client that goes away is noticed when the waiting is over, at the latest.
 my $ended = in_background("CALL seats.wait_for_call($slow, '1 minute')", name => 'ended');
 wait_for_waiters(1, 'ended');

@@ -11,7 +11,7 @@ my $server = new_server('main', simulator => $stripe, configuration => <<'END');
 pg_seats.retry_delay = '20ms'
 pg_seats.retry_delay_limit = '100ms'
 pg_seats.final_answer_gap = '1s'
-pg_seats.request_timeout = '1s'
+pg_seats.request_timeout = '1500ms'
 pg_seats.connect_timeout = '1s'
 END
 $server->define_destination('stripe', requests_per_second => 500);
@@ -23,7 +23,8 @@ my @cut_and_replayed = ('unknown connection_broken 200', 'done replayed 200');
 my @two_500s = ('unknown server_error 500', ('unknown replayed_error 500') x 2);
 
 # One call whose requests are struck by `faults`, in this order. `meanwhile` runs when it is on its
-# way. It must end as `result` (done) after `attempts`, executed `executed` times (1).
+# way. It must end as `result` (done) after `attempts`, executed `executed` times (1). Attempts that
+# are like `however_often` are not counted: their number depends on the moment.
 sub strikes
 {
 	my ($what, %case) = @_;
@@ -35,8 +36,11 @@ sub strikes
 		await_state($server, $call, 'done', 'refused', 'review');
 		assert_settled_once($server, $call, $result);
 		assert_once_under_any_key($server, $stripe, $call, $case{executed});
-		is_deeply(attempts_of($server, $call), $case{attempts}, 'its attempts tell what happened')
-		  or diag(explain(attempts_of($server, $call)));
+		my $attempts = attempts_of($server, $call);
+		my $uncounted = $case{however_often} // qr/^never$/;
+		is_deeply([ grep { $_ !~ $uncounted } @$attempts ], $case{attempts},
+			'its attempts tell what happened')
+		  or diag(explain($attempts));
 		$case{finally}->($call, $name) if $case{finally};
 		$stripe->clear_faults;
 	};
@@ -169,10 +173,10 @@ strikes('executed after the connection had closed, while we try again: 409, then
 		is(executed_with($stripe, key_of($server, $call)), 0, 'not executed yet');
 		$stripe->release;
 		wait_until(sub { executed_with($stripe, key_of($server, $call)) }, 'the late execution');
-		$server->sql(q{DELETE FROM seats_internal.attempt WHERE reason = 'key_in_use'});
 		$server->sql(q{SELECT seats.resume('stripe', 'executed')});
 	},
-	attempts => [ 'unknown connection_broken', 'done replayed 200' ]);
+	however_often => qr/^again key_in_use 409$/,
+	attempts => \@lost_and_replayed);
 strikes('a request that is overtaken by its own repetition',
 	faults => [ { fault => 'execute_later', until => 'release', holds_key => \0 } ],
 	attempts => [ 'unknown connection_broken', 'done 200' ],
@@ -199,7 +203,9 @@ strikes('500, not executed, stored; verifier list: once more under a new key',
 	options => { verifier => 'list' },
 	faults => [ { fault => 'error_500', store => \1 } ],
 	attempts => [ @two_500s, 'search list: again proven_not_executed 200', 'done 200' ],
-	finally => sub { is($server->sql("SELECT generation FROM seats.calls WHERE id = $_[0]"), 2, 'generation 2') });
+	finally => sub {
+		is($server->sql("SELECT generation FROM seats.calls WHERE id = $_[0]"), 2, 'generation 2');
+	});
 strikes('500, not executed, stored; no verifier: a person must decide',
 	faults => [ { fault => 'error_500', store => \1 } ],
 	result => 'review',
@@ -262,11 +268,11 @@ strikes('a time-out, then 400 for ever: a person decides, nothing is compensated
 		my ($call) = @_;
 		await_state($server, $call, 'review', 'done', 'refused');
 		is($server->sql("SELECT doubt FROM seats.outbox WHERE id = $call"), 't', 'still in doubt');
-		$server->sql("DELETE FROM seats_internal.attempt WHERE call_id = $call");
 	},
 	result => 'review',
 	executed => 0,
-	attempts => [],
+	however_often => qr/refused_after_doubt 400$|not_proven_yet 200$/,
+	attempts => [ 'unknown timed_out', 'search events: unknown not_proven 200' ],
 	finally => sub {
 		$stripe->clear_faults;
 		$server->sql("SELECT seats.resolve_review($_[0], 'same_key', 'it is put right')");

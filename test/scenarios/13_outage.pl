@@ -64,17 +64,14 @@ sub spent
 	    count(*) FILTER (WHERE state <> 'pending'), count(first_sent_at) FROM seats_internal.outbox});
 }
 
-sub probes_done { return $server->sql('SELECT reads, sent FROM seats.worker_status') }
-
 # ---- connections are refused
 
 subtest 'Stripe refuses connections' => sub {
 	$stripe->outage('refuse');
 	my $calls = enqueue_over_lanes(5);
 	await_breaker($server, 'open');
-	$server->wait_for_sql(q{SELECT in_flight FROM seats.destinations}, '0');
+	wait_until(sub { spent() eq '0|0|0|0' }, 'every call to be pending again, with nothing spent');
 	is($server->sql('SELECT state FROM seats.destinations'), 'interrupted', 'one can see that it is away');
-	is(spent(), '0|0|0|0', 'every call is pending, and nothing was spent');
 	# While probes come and go.
 	my $sent = $server->sql('SELECT sent FROM seats.worker_status');
 	wait_until(sub { $server->sql('SELECT sent FROM seats.worker_status') > $sent + 1 }, 'two probes');
@@ -93,7 +90,7 @@ subtest 'Stripe accepts connections and says nothing' => sub {
 	$stripe->outage('hang');
 	my $calls = enqueue_over_lanes(3);
 	await_breaker($server, 'open');
-	$server->wait_for_sql(q{SELECT in_flight FROM seats.destinations}, '0');
+	$server->wait_for_sql(q{SELECT count(*) FROM seats.outbox WHERE state = 'sending'}, '0');
 	is($server->sql(q{SELECT bool_and(doubt) FROM seats.outbox WHERE attempts > 0}),
 		't', 'whatever was sent is in doubt');
 	is($server->sql(q{SELECT count(*) FROM seats.outbox AS o WHERE attempts > 0 AND EXISTS
@@ -114,7 +111,7 @@ subtest 'every answer is 503: what is sent meanwhile is a read' => sub {
 	$stripe->fault({ match => {}, fault => 'html_502', status => 503, times => -1 });
 	my $calls = enqueue_over_lanes(3);
 	await_breaker($server, 'open');
-	$server->wait_for_sql(q{SELECT in_flight FROM seats.destinations}, '0');
+	$server->wait_for_sql(q{SELECT count(*) FROM seats.outbox WHERE state = 'sending'}, '0');
 	my $before = spent();
 	my $last = $stripe->requests->[-1]{number};
 	my $probes = sub { return $stripe->requests(after => $last) };
@@ -131,13 +128,13 @@ subtest 'every answer is 503: what is sent meanwhile is a read' => sub {
 
 subtest '429: it slows down, and nothing is lost' => sub {
 	$server->sql(q{SELECT seats.pause('stripe', 'let them gather')});
+	$server->define_destination('stripe', requests_per_second => 100);
 	my $calls = enqueue_over_lanes(2);
 	$stripe->control('POST', '/limits', { requests_per_second => 20 });
 	my $limited = $stripe->counters->{by_status}{429} // 0;
 	$server->sql(q{SELECT seats.resume('stripe', 'off we go')});
-	wait_until(
-		sub { $server->sql('SELECT requests_per_second < requests_per_second_limit FROM seats.destinations') eq 't' },
-		'the pace to slow down');
+	$server->wait_for_sql(
+		'SELECT requests_per_second < requests_per_second_limit FROM seats.destinations', 't');
 	await_all_settled($server);
 	assert_round($calls);
 	my $refused = ($stripe->counters->{by_status}{429} // 0) - $limited;
@@ -145,6 +142,7 @@ subtest '429: it slows down, and nothing is lost' => sub {
 	diag("$refused times 429 for $calls calls at 20 a second");
 	is(breaker_of($server), 'closed', 'that is no outage');
 	$stripe->control('POST', '/limits', { requests_per_second => 0 });
+	$server->define_destination('stripe', requests_per_second => 500);
 };
 
 # ---- the worker or the server ends meanwhile

@@ -101,6 +101,38 @@ TEST(FindKey, in_events) {
                      ->found);
 }
 
+constexpr const char* events = R"({"object":"list","has_more":true,"data":[
+    {"id":"evt_1","type":"invoice.payment_failed","request":{"idempotency_key":"k-1"},
+     "data":{"object":{"id":"in_1"}}},
+    {"id":"evt_2","type":"customer.subscription.updated","request":{"idempotency_key":"k-1"},
+     "data":{"object":{"id":"sub_1","metadata":{"pg_seats":"m-1"},"client_secret":"x"}}},
+    {"id":"evt_3","type":"a","request":null,"data":{}},
+    {"id":"evt_4","type":"a","request":null,"data":{"object":{"id":"in_2"}}}]})";
+
+TEST(SearchEvents, the_object_with_the_marker_comes_first) {
+    const auto search = core::search_events(events, "k-1", "m-1");
+    ASSERT_TRUE(search.has_value());
+    EXPECT_TRUE(search->found);
+    EXPECT_TRUE(search->has_marker);
+    EXPECT_TRUE(search->tells_failure);
+    EXPECT_TRUE(search->has_more);
+    EXPECT_EQ(search->last_id, "evt_4");
+    EXPECT_EQ(search->object_json, R"({"id":"sub_1","metadata":{"pg_seats":"m-1"}})");
+}
+
+TEST(SearchEvents, key_without_marker_and_neither) {
+    const auto by_key = core::search_events(events, "k-1", "other");
+    ASSERT_TRUE(by_key.has_value());
+    EXPECT_TRUE(by_key->found);
+    EXPECT_FALSE(by_key->has_marker);
+    EXPECT_EQ(by_key->object_json, R"({"id":"in_1"})");
+    const auto neither = core::search_events(events, "", "");
+    ASSERT_TRUE(neither.has_value());
+    EXPECT_FALSE(neither->found || neither->has_marker || neither->tells_failure);
+    EXPECT_EQ(neither->object_json, "");
+    EXPECT_FALSE(core::search_events("{}", "k-1", "m-1").has_value());
+}
+
 TEST(StripClientSecrets, at_any_depth) {
     EXPECT_EQ(core::strip_client_secrets(
                   R"({"client_secret":"a","b":[{"client_secret":null,"c":1}],"d":{"e":{}}})"),

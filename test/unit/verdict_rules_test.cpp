@@ -173,6 +173,22 @@ TEST(VerdictWords, fields_of_the_error) {
     EXPECT_EQ(judgement.retry_after, std::chrono::seconds{3});
 }
 
+TEST(VerdictDeletion, what_is_gone_after_a_doubtful_try_was_deleted_by_it) {
+    Response response;
+    response.transport = Transport::complete;
+    response.sent = true;
+    response.status = 404;
+    response.body = R"({"error":{"type":"invalid_request_error","code":"resource_missing","param":"id"}})";
+    const auto verdict = [&response](bool deletion, bool doubt) {
+        return core::judge(
+                   Question{.deletion = deletion, .doubt_before = doubt, .response = response})
+            .verdict;
+    };
+    EXPECT_EQ(verdict(true, true), Verdict::done);
+    EXPECT_EQ(verdict(true, false), Verdict::halted) << "never there: somebody's mistake";
+    EXPECT_NE(verdict(false, true), Verdict::done);
+}
+
 TEST(VerdictWords, no_secret_and_bounded) {
     const auto judgement =
         judge_error(400, R"({"type":"invalid_request_error","message":"key sk_live_abc\n)" +

@@ -94,6 +94,10 @@ bool AccessKeys::knows_account(std::string_view account) const {
                        [&](const auto& entry) { return entry.second.account == account; });
 }
 
+std::string_view AccessKeys::first_account() const {
+    return keys_.empty() ? std::string_view("acct_simulator") : keys_.begin()->second.account;
+}
+
 Json AccessKeys::report() const {
     Json list = Json::array();
     for (const auto& [key, access] : keys_) {

@@ -23,6 +23,8 @@ class AccessKeys {
     // Throws a 401 as Stripe words it.
     const AccessKey& authenticate(std::string_view authorization) const;
     [[nodiscard]] bool knows_account(std::string_view account) const;
+    // What control means when it names no account.
+    [[nodiscard]] std::string_view first_account() const;
     [[nodiscard]] Json report() const;
 
   private:

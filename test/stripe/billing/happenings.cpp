@@ -70,8 +70,8 @@ void renew(World& world, Account& account, Subscription& subscription) {
         subscription.anchor = world.now();
         subscription.status = "active";
     }
-    Invoice draft = draft_invoice(world, account, subscription, renew_items(world, subscription),
-                                  "subscription_cycle");
+    Invoice draft =
+        draft_invoice(world, subscription, renew_items(world, subscription), "subscription_cycle");
     if (!json_is_object(subscription.pause_collection.node()) && subscription.status != "unpaid") {
         Invoice& invoice = issue_invoice(world, account, subscription, std::move(draft));
         if (invoice.status == "open" && subscription.collection_method == "charge_automatically") {

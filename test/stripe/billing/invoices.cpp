@@ -172,7 +172,7 @@ std::string preview_invoice(Call& call) {
         line.id = call.world.ids().make("il_tmp_", 14);
     }
     Invoice preview = draft_invoice(
-        call.world, call.account, subscription, std::move(lines),
+        call.world, subscription, std::move(lines),
         options.proration_behavior == "always_invoice" ? "subscription_update" : "upcoming");
     preview.id = call.world.ids().make("upcoming_in_1", 23);
     preview.status = "draft";

@@ -45,8 +45,9 @@ void emit_invoice(World& world, Account& account, const Invoice& invoice, std::s
                [&](std::string_view version) { return render(account, invoice, version); });
 }
 
-Invoice draft_invoice(World& world, const Account&, const Subscription& subscription,
-                      std::vector<InvoiceLine> lines, std::string_view billing_reason) {
+Invoice draft_invoice(World& world, const Subscription& subscription,
+                      std::vector<InvoiceLine> lines, std::string_view billing_reason,
+                      std::int64_t returning) {
     Invoice draft;
     draft.created = world.now();
     draft.customer = subscription.customer;
@@ -59,7 +60,7 @@ Invoice draft_invoice(World& world, const Account&, const Subscription& subscrip
     for (const InvoiceLine& line : draft.lines) {
         draft.total += line.amount;
     }
-    draft.starting_balance = subscription.customer->bill().balance;
+    draft.starting_balance = subscription.customer->bill().balance + returning;
     draft.period_start = world.now();
     draft.period_end = world.now();
     const std::int64_t due = draft.total + draft.starting_balance;

@@ -9,9 +9,11 @@
 
 namespace stripe_simulator {
 
-// An invoice that nobody knows of yet: lines, totals, the customer's balance.
-Invoice draft_invoice(World& world, const Account& account, const Subscription& subscription,
-                      std::vector<InvoiceLine> lines, std::string_view billing_reason);
+// An invoice that nobody knows of yet: lines, totals, the customer's balance, to which `returning`
+// comes back from an invoice that this one will replace.
+Invoice draft_invoice(World& world, const Subscription& subscription,
+                      std::vector<InvoiceLine> lines, std::string_view billing_reason,
+                      std::int64_t returning = 0);
 // Makes it real: number, balance, PaymentIntent, events. Nothing due: paid at once.
 Invoice& issue_invoice(World& world, Account& account, Subscription& subscription, Invoice draft);
 void emit_invoice(World& world, Account& account, const Invoice& invoice, std::string_view type);

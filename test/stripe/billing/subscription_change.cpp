@@ -214,12 +214,16 @@ void change_subscription(Call& call, Subscription& subscription, const ItemPlan&
 
     check_invoice_limit(world, subscription);
     std::vector<InvoiceLine> carried = subscription.pending_lines;
+    std::int64_t returning = 0;
     if (subscription.pending_update && !plan.changed.empty()) {
         const auto& earlier = subscription.pending_update->carried;
         carried.insert(carried.begin(), earlier.begin(), earlier.end());
+        if (const Invoice* replaced = account.invoices.find(subscription.pending_update->invoice)) {
+            returning = replaced->starting_balance - replaced->ending_balance;
+        }
     }
     lines.insert(lines.begin(), carried.begin(), carried.end());
-    Invoice draft = draft_invoice(world, account, subscription, lines, "subscription_update");
+    Invoice draft = draft_invoice(world, subscription, lines, "subscription_update", returning);
     call.note.amount = draft.total;
     const bool collects = subscription.collection_method == "charge_automatically";
     const bool attempts =

@@ -165,8 +165,7 @@ std::string create_subscription(Call& call) {
     }
     read_plain_fields(call, fresh);
     fresh.id = call.world.ids().make("sub_1", 23);
-    Invoice draft =
-        draft_invoice(call.world, call.account, fresh, std::move(lines), "subscription_create");
+    Invoice draft = draft_invoice(call.world, fresh, std::move(lines), "subscription_create");
     call.note.currency = fresh.currency;
     check_creation(call, fresh, draft, payment_behavior);
     Subscription& subscription = call.account.subscriptions.add(std::move(fresh));
@@ -277,8 +276,8 @@ std::string cancel_subscription(Call& call) {
     if (params.flag("invoice_now") && !subscription.pending_lines.empty()) {
         Invoice& invoice = issue_invoice(
             call.world, call.account, subscription,
-            draft_invoice(call.world, call.account, subscription,
-                          std::move(subscription.pending_lines), "subscription_update"));
+            draft_invoice(call.world, subscription, std::move(subscription.pending_lines),
+                          "subscription_update"));
         subscription.pending_lines.clear();
         call.note.amount = invoice.total;
     }

@@ -301,6 +301,9 @@ Json Control::reset(const Asked& asked) {
     // The order matters: what is held refers to accounts, the ledger to their names.
     parts_.gateway.reset();
     parts_.webhooks.clear();
+    outage_ = "none";
+    api_->listen_again();
+    api_->set_deaf(false);
     if (!flag_at(asked.raw(), "keep_objects")) {
         parts_.world.clear();
         parts_.world.blobs().clear();

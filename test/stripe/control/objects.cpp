@@ -29,7 +29,7 @@ std::pair<Account*, T*> find_anywhere(World& world, Store<T> Account::*store,
 }  // namespace
 
 Account& Control::account_of(const Asked& asked) {
-    return parts_.world.account(text_at(asked.raw(), "account", "acct_simulator"),
+    return parts_.world.account(text_at(asked.raw(), "account", parts_.access.first_account()),
                                 flag_at(asked.raw(), "livemode"));
 }
 

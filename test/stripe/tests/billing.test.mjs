@@ -192,6 +192,19 @@ test('a pending update is replaced by the next, whose invoice takes over', async
   assert.equal(second.pending_update.subscription_items[0].quantity, 9);
 });
 
+test('a replaced pending update gives back what it took from the balance', async () => {
+  await stripe.subscribe(undefined, { card: 'declined' });
+  await stripe.control('POST', 'customers/cus_t', { balance: -1000 });
+  const due = async (seats) => (await pend(seats, { expand: ['latest_invoice'] }))
+    .json.latest_invoice.amount_due;
+  assert.equal(await due(8), 2000);
+  assert.equal((await stripe.get('/v1/customers/cus_t')).json.balance, 0);
+  assert.equal(await due(9), 3000);
+  const { latest_invoice: id } = await get();
+  await stripe.post(`/v1/invoices/${id}/void`, {});
+  assert.equal((await stripe.get('/v1/customers/cus_t')).json.balance, -1000);
+});
+
 test('a pending update expires after 23 hours, or at the end of the period', async () => {
   await stripe.subscribe(undefined, { card: 'declined' });
   const pending = (await pend(8)).json;

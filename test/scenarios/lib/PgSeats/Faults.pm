@@ -14,7 +14,7 @@ use Time::HiRes qw(time);
 our @EXPORT = qw(
   named_call fault_of struck_call attempts_of await_attempt uuid_of assert_once_under_any_key
   assert_nothing_twice assert_settled_once open_alerts breaker_of await_breaker fresh_connections
-  stop_worker kill_stopped_worker kill_at_debug_point await_all_settled set_configuration);
+  debug_point_from_now_on stop_worker kill_stopped_worker kill_at_debug_point await_all_settled set_configuration);
 
 my $names = 0;
 
@@ -144,6 +144,16 @@ sub set_configuration
 }
 
 # ---- a worker that is killed at a certain place
+
+# Set, and heeded by the worker before it looks at anything that is enqueued from now on: a session
+# that shows it was started after the worker had been told.
+sub debug_point_from_now_on
+{
+	my ($server, $point) = @_;
+	$server->set_debug_point($point);
+	$server->wait_for_sql('SHOW pg_seats.debug_point', $point);
+	return;
+}
 
 # The worker no longer moves. Returns its process id.
 sub stop_worker

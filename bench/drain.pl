@@ -1,0 +1,189 @@
+# How fast a backlog goes out, and at what cost, beside a client that does nothing else
+# (reference_client.cpp).
+use strict;
+use warnings;
+use PgSeats::Bench;
+
+my $simulator = light_simulator();
+my $url = $simulator->url;
+
+my @courses = (
+	# delay in ms, requests on the wire, calls, rounds
+	[ 0, 64, sized(20_000, 4_000), sized(7, 3) ],
+	[ 0, 256, sized(20_000, 4_000), sized(7, 3) ],
+	[ 50, 256, sized(20_000, 4_000), sized(5, 2) ],
+	[ 50, 1_000, sized(20_000, 4_000), sized(5, 2) ],
+	[ 150, 256, sized(10_000, 2_000), sized(3, 2) ],
+	[ 150, 2_000, sized(20_000, 4_000), sized(3, 2) ]);
+
+my $server = bench_server('drain', $simulator);
+create_reference_tables($server);
+say_line('drain: a backlog of ready calls, pg_seats beside libpq and libcurl in one C++ loop');
+
+my @rows = (
+	[ 'delay', 'on wire', 'rounds', 'pg_seats /s', 'µs/call', 'storing /s', 'µs/call', 'rate', 'cpu',
+		'bare /s', 'µs/call', 'rate', 'cpu' ]);
+foreach my $course (@courses)
+{
+	my ($delay, $in_flight, $calls, $rounds) = @$course;
+	last if seconds_left() < 120;
+	set_pace($server, $in_flight);
+	delay_answers($simulator, $delay);
+	my (%rate, %cpu);
+	my $note = sub {
+		my ($who, $result) = @_;
+		push @{ $rate{$who} }, $result->{rate};
+		push @{ $cpu{$who} }, $result->{cpu};
+		return;
+	};
+	drain($server, sized(2_000, 500));
+	my $done = 0;
+	while ($done < $rounds && ($done < 2 || seconds_left() > 120))
+	{
+		$note->('seats', drain($server, $calls));
+		$note->('results', reference($server, $calls, $in_flight, 'results'));
+		$note->('nothing', reference($server, $calls, $in_flight, 'nothing'));
+		$done++;
+	}
+	my ($rate, $cpu) = (median(@{ $rate{seats} }), median(@{ $cpu{seats} }));
+	push @rows,
+	  [
+		"$delay ms", $in_flight, $done, number($rate), number($cpu),
+		map {
+			my ($other, $cost) = (median(@{ $rate{$_} }), median(@{ $cpu{$_} }));
+			(number($other), number($cost), ratio($rate, $other), ratio($cpu, $cost))
+		} qw(results nothing)
+	  ];
+}
+title('requests a second and processor time per call; ratios are pg_seats over the reference');
+print_table(@rows);
+delay_answers($simulator, 0);
+compare_backlogs() if seconds_left() > 100;
+
+# ---- pg_seats
+
+# Drains as many calls as were loaded, or the first of a larger backlog.
+sub drain
+{
+	my ($from, $calls, %options) = @_;
+	my $session = $from->{bench_session};
+	if (!$options{loaded})
+	{
+		hold_back($from);
+		load_calls($from, $calls - 1, undef, wake => 1);
+	}
+	$session->sql('CHECKPOINT');
+	await_quiet($from);
+	my $worker = $from->worker_pid;
+	my $sent = sub { $session->sql('SELECT done FROM seats_internal.worker_state()') };
+	my ($done, $cpu) = ($sent->(), processor_time($worker));
+	my $start = $session->sql('SELECT clock_timestamp()');
+	$session->sql(q{SELECT seats.resume('stripe', 'loaded')});
+	wait_until(sub { $sent->() - $done >= $calls }, 'the backlog to be sent', timeout => 120, pause => 0.05);
+	hold_back($from);
+	await_quiet($from);
+	$cpu = processor_time($worker) - $cpu;
+	$done = $sent->() - $done;
+	# From the first claim to the settlement of the last one that counts.
+	my $seconds = $session->sql(<<"END");
+SELECT extract(epoch FROM
+         (SELECT settled_at FROM seats_internal.outbox_history WHERE ring = 0 AND settled_at > '$start'
+           ORDER BY settled_at OFFSET $calls - 1 LIMIT 1)
+         - (SELECT min(first_sent_at) FROM seats_internal.outbox_history
+             WHERE ring = 0 AND settled_at > '$start'))
+END
+	$session->sql('TRUNCATE seats_internal.outbox_history') unless $options{loaded};
+	return { rate => $calls / $seconds, cpu => 1e6 * $cpu / $done };
+}
+
+sub hold_back
+{
+	my ($from) = @_;
+	$from->{bench_session}->sql(q{SELECT seats.pause(name, 'loading') FROM seats_internal.destination
+		WHERE name = 'stripe' AND paused_at IS NULL});
+	return;
+}
+
+# ---- the reference
+
+sub create_reference_tables
+{
+	my ($in) = @_;
+	$in->sql(<<'END');
+CREATE SCHEMA bench;
+CREATE TABLE bench.reference_outbox (
+    id bigint PRIMARY KEY, key text NOT NULL, path text NOT NULL, body text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE bench.reference_history (
+    id bigint PRIMARY KEY, key text NOT NULL, path text NOT NULL, body text NOT NULL,
+    created_at timestamptz NOT NULL, settled_at timestamptz NOT NULL, http_status integer NOT NULL,
+    duration_us bigint NOT NULL, answer bytea NOT NULL);
+END
+	return;
+}
+
+sub reference
+{
+	my ($in, $calls, $in_flight, $stores) = @_;
+	my $session = $in->{bench_session};
+	$session->sql('TRUNCATE bench.reference_outbox, bench.reference_history');
+	$session->sql(<<"END");
+INSERT INTO bench.reference_outbox (id, key, path, body)
+SELECT g, gen_random_uuid() || '-' || gen_random_uuid() || '-1', '/v1/customers',
+       'name=bench+' || g || '&description=a+customer+of+the+benchmark'
+  FROM generate_series(1, $calls) AS g
+END
+	$session->sql('CHECKPOINT');
+	my ($line) = run_program('reference_client', connection_of($in), $url, simulator_key(), $in_flight, $stores);
+	my ($made, $seconds, $own, $backend) = split / /, $line;
+	die "the reference made $made calls of $calls\n" unless $made == $calls;
+	return { rate => $calls / $seconds, cpu => 1e6 * ($own + $backend) / $calls };
+}
+
+# ---- large backlogs
+
+sub compare_backlogs
+{
+	my $few = sized(20_000, 4_000);
+	my $many = sized(1_000_000, 50_000);
+	my $settled = sized(200_000, 20_000);
+	my $big = bench_server('drain_big', $simulator);
+	hold_back($big);
+	load_calls($big, $many, undef, wake => 1);
+	$big->{bench_session}->sql('ANALYZE seats_internal.outbox');
+	my $old = bench_server('drain_old', $simulator);
+	my $end_snapshot = hold_old_snapshot($old);
+	load_calls($old, $settled, undef, wake => 1);
+	wait_until(sub { count_open($old) == 0 }, 'all calls to be settled', timeout => 120, pause => 0.5);
+	$server->sql('ALTER SYSTEM RESET pg_seats.max_in_flight');
+	$server->reload;
+
+	my @cases = (
+		[ "backlog of $few", sub { drain($server, $few) } ],
+		[ "… of $many, its first $few", sub { drain($big, $few, loaded => 1) } ],
+		[ "… of $few, $settled settled under an old snapshot", sub { drain($old, $few) } ]);
+	$_->[1]->() foreach @cases;
+	my $rounds = 0;
+	my %results;
+	while ($rounds < sized(7, 3) && ($rounds < 2 || seconds_left() > 30))
+	{
+		push @{ $results{ $_->[0] } }, $_->[1]->() foreach @cases;
+		$rounds++;
+	}
+	title("large backlogs, 256 on the wire, no delay; medians of $rounds rounds");
+	my @table = ([ '', '/s', 'ratio', 'µs/call', 'ratio' ]);
+	my @base;
+	foreach my $case (@cases)
+	{
+		my @values = map {
+			my $field = $_;
+			median(map { $_->{$field} } @{ $results{ $case->[0] } })
+		} qw(rate cpu);
+		@base = @values unless @base;
+		push @table,
+		  [ $case->[0], map { (number($values[$_]), ratio($values[$_], $base[$_])) } 0, 1 ];
+	}
+	print_table(@table);
+	$end_snapshot->();
+	return;
+}

@@ -1,0 +1,86 @@
+# Somebody holds a lock for long: an application its lane, a person a row, a DBA a table. Only what
+# needs that lock waits, and no wake-up is lost while the worker itself waits.
+use strict;
+use warnings;
+use PgSeats::Scenario;
+use PgSeats::Calls;
+use PgSeats::Faults;
+
+my $stripe = new_simulator();
+my $server = new_server('main', simulator => $stripe, configuration => <<'END');
+pg_seats.safety_poll = '600s'
+pg_seats.retry_delay = '20ms'
+pg_seats.retry_delay_limit = '100ms'
+END
+$server->define_destination('stripe', requests_per_second => 500);
+$server->wait_for_worker;
+seed_subscription($stripe, 'sub_a', 5);
+seed_subscription($stripe, 'sub_b', 5);
+
+sub session
+{
+	my $session = $server->background_psql($server->database, on_error_stop => 1);
+	$session->query_safe('BEGIN');
+	return $session;
+}
+
+sub held_request { return $_[0]->requests(state => 'hanging', path => $_[1]) }
+
+subtest 'a commit while the worker waits for a lock wakes it all the same' => sub {
+	my $dba = session();
+	$dba->query_safe('LOCK TABLE seats_internal.outbox_history IN ACCESS EXCLUSIVE MODE');
+	my ($first) = named_call($server);
+	wait_until(sub { @{ $stripe->worker_ledger } == 1 }, 'the first call to be executed');
+	wait_until(
+		sub { $server->sql(q{SELECT count(*) FROM pg_locks WHERE NOT granted}) eq '1' },
+		'the worker to wait for the lock');
+	my ($second) = named_call($server);
+	$dba->query_safe('COMMIT');
+	await_state($server, $first, 'done');
+	is(await_state($server, $second, 'done'), 'done', 'the second call is not forgotten');
+	$dba->quit;
+};
+
+subtest 'an application that holds its lane holds up no other' => sub {
+	# On the wire before the application comes, settled while it sits there.
+	$stripe->fault({ match => { path => '/v1/subscriptions/sub_a', method => 'POST' }, fault => 'hang' });
+	my $first = change_quantity($server, 'sub_a', 6);
+	wait_until(sub { @{ held_request($stripe, '/v1/subscriptions/sub_a') } == 1 }, 'it to hang');
+	my $application = session();
+	my $next = $application->query_safe(PgSeats::Server::enqueue_statement('/v1/subscriptions/sub_a',
+		{ items => [ { id => 'si_sub_a', quantity => 7 } ] }, verifier => 'object'));
+	$stripe->release(path => '/v1/subscriptions/sub_a');
+	wait_until(sub { quantity_of($stripe, 'sub_a') == 6 }, 'the first to be executed');
+	my $other = change_quantity($server, 'sub_b', 9);
+	is(await_state($server, $other, 'done'), 'done', 'the other lane goes on');
+	is(await_state($server, $first, 'done'), 'done', '… and so does this one');
+	$application->query_safe('COMMIT');
+	is(await_state($server, $next, 'done'), 'done', 'what the application wanted comes after it');
+	is(quantity_of($stripe, 'sub_a'), 7, '… and in order');
+	$application->quit;
+};
+
+subtest 'a person who holds a row holds up no other' => sub {
+	$stripe->fault({ match => { path => '/v1/subscriptions/sub_a', method => 'POST' }, fault => 'hang' });
+	my $first = change_quantity($server, 'sub_a', 8);
+	wait_until(sub { @{ held_request($stripe, '/v1/subscriptions/sub_a') } == 1 }, 'it to hang');
+	my $person = session();
+	$person->query_safe("SELECT id FROM seats_internal.outbox WHERE id = $first FOR UPDATE");
+	$stripe->release(path => '/v1/subscriptions/sub_a');
+	wait_until(sub { quantity_of($stripe, 'sub_a') == 8 }, 'it to be executed');
+	foreach my $quantity (10 .. 15)
+	{
+		is(await_state($server, change_quantity($server, 'sub_b', $quantity), 'done'),
+			'done', "another lane goes on ($quantity)");
+	}
+	is(state_of($server, $first), 'sending', 'the answer waits for the person');
+	$person->query_safe('COMMIT');
+	is(await_state($server, $first, 'done'), 'done', '… and is stored then');
+	$person->quit;
+};
+
+assert_nothing_twice($stripe);
+$server->assert_log_clean;
+$server->stop;
+$stripe->stop;
+done_testing();

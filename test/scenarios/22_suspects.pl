@@ -1,0 +1,94 @@
+# Rows that are suspected of ending workers go alone: which must not stop the others for longer than
+# that, nor burn a processor while they wait for their turn.
+use strict;
+use warnings;
+use PgSeats::Scenario;
+use PgSeats::Calls;
+use PgSeats::Faults;
+
+my $stripe = new_simulator();
+my $hanging = new_simulator();
+my $server = new_server('main', simulator => $stripe, configuration => <<'END');
+pg_seats.safety_poll = '600s'
+pg_seats.retry_delay = '20ms'
+pg_seats.retry_delay_limit = '100ms'
+pg_seats.request_timeout = '10s'
+END
+$server->define_destination('stripe', requests_per_second => 500);
+my $pid = $server->wait_for_worker;
+
+sub seconds_of_cpu
+{
+	open my $handle, '<', "/proc/$pid/stat" or die "stat: $!";
+	my @fields = split / /, (<$handle> =~ s/^.*\) //sr);
+	return ($fields[11] + $fields[12]) / 100;
+}
+
+# suspect(sub { … enqueue, paused … }): the rows become suspects.
+sub make_suspect
+{
+	my ($call) = @_;
+	$server->sql("UPDATE seats_internal.outbox SET interrupted = 2, eligible_xid = pg_current_xact_id() WHERE id = $call");
+	return;
+}
+
+subtest 'waiting for its turn costs no processor' => sub {
+	my ($held, $name) = named_call($server);
+	await_state($server, $held, 'done');
+	$server->sql(q{SELECT seats.pause('stripe', 'test')});
+	my ($slow, $slow_name) = named_call($server);
+	$stripe->fault({ match => { body => "*$slow_name*" }, fault => 'hang', seconds => 4 });
+	$server->sql(q{SELECT seats.resume('stripe', 'test')});
+	wait_until(sub { @{ $stripe->requests(state => 'hanging') } }, 'a slow call to be on the wire');
+	my ($suspect) = $server->sql('BEGIN; '
+		. PgSeats::Server::enqueue_statement('/v1/customers', { name => 'suspect' })
+		. '; UPDATE seats_internal.outbox SET interrupted = 2 WHERE state = \'pending\'; COMMIT')
+	  =~ /(\d+)/;
+	my ($next) = named_call($server);
+	my $before = seconds_of_cpu();
+	sleep 2;
+	my $used = seconds_of_cpu() - $before;
+	cmp_ok($used, '<', 0.5, "the worker used $used s of CPU in 2 s");
+	await_state($server, $_, 'done') foreach $slow, $suspect, $next;
+};
+
+subtest 'a probe of another destination is nobody to wait for' => sub {
+	$server->write_secret('other_key', 'sk_test_simulator');
+	$hanging->outage('hang');
+	$server->define_destination('other', base_url => "'" . $hanging->url . "'", secret => "'other_key'");
+	$server->wait_for_sql(q{SELECT in_flight FROM seats_internal.destination_state() WHERE destination = 'other'}, '1');
+	my ($suspect) = $server->sql('BEGIN; '
+		. PgSeats::Server::enqueue_statement('/v1/customers', { name => 'suspect' })
+		. '; UPDATE seats_internal.outbox SET interrupted = 2 WHERE state = \'pending\'; COMMIT')
+	  =~ /(\d+)/;
+	my ($next) = named_call($server);
+	my $started = time;
+	await_state($server, $suspect, 'done');
+	await_state($server, $next, 'done');
+	cmp_ok(time - $started, '<', 5, 'nobody waited for the probe');
+};
+
+subtest 'after the suspect everybody goes on, even if a probe began meanwhile' => sub {
+	my ($suspect, $name);
+	# The suspect hangs; meanwhile a probe of the other destination goes out, and ends last.
+	$hanging->outage(undef);
+	$server->wait_for_sql(q{SELECT proven FROM seats_internal.destination_state() WHERE destination = 'other'}, 't');
+	$stripe->fault({ match => { body => '*third-suspect*' }, fault => 'hang', seconds => 3 });
+	($suspect) = $server->sql('BEGIN; '
+		. PgSeats::Server::enqueue_statement('/v1/customers', { name => 'third-suspect' })
+		. '; UPDATE seats_internal.outbox SET interrupted = 2 WHERE state = \'pending\'; COMMIT')
+	  =~ /(\d+)/;
+	wait_until(sub { @{ $stripe->requests(state => 'hanging') } }, 'the suspect to be on the wire');
+	$hanging->outage('hang');
+	$server->write_secret('other_key', "sk_test_simulator\n");
+	$server->define_destination('other', base_url => "'" . $hanging->url . "'", secret => "'other_key'", requests_per_second => 7);
+	$server->wait_for_sql(q{SELECT in_flight FROM seats_internal.destination_state() WHERE destination = 'other'}, '1');
+	await_state($server, $suspect, 'done');
+	my ($next) = named_call($server);
+	sleep 11;    # the probe's time-out
+	is(await_state($server, $next, 'done'), 'done', 'the next call goes out');
+};
+
+$server->stop;
+$_->stop foreach $stripe, $hanging;
+done_testing();
