@@ -65,7 +65,7 @@ CREATE FUNCTION pg_temp.can(role name) RETURNS SETOF text LANGUAGE sql AS $$
     UNION ALL
     SELECT 'type ' || oid::regtype FROM pg_type
      WHERE typnamespace IN ('seats'::regnamespace, 'seats_internal'::regnamespace)
-       AND typelem = 0 AND has_type_privilege(role, oid, 'USAGE')
+       AND typelem = 0 AND typrelid = 0 AND has_type_privilege(role, oid, 'USAGE')
     ORDER BY 1
 $$;
 SELECT * FROM pg_temp.can('regress_seats_nobody');

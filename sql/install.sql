@@ -43,6 +43,7 @@ UNION ALL
 SELECT 'pg_type', oid, oid::regtype::text, typacl, acldefault('T', typowner)
   FROM pg_type
  WHERE typnamespace IN ('seats'::regnamespace, 'seats_internal'::regnamespace) AND typelem = 0
+   AND typrelid = 0
 UNION ALL
 SELECT 'pg_namespace', oid, nspname, nspacl, acldefault('n', nspowner)
   FROM pg_namespace WHERE nspname IN ('seats', 'seats_internal');

@@ -115,15 +115,6 @@ std::optional<ListSearch> find_marker_in_list(std::string_view body, std::string
     });
 }
 
-std::optional<ListSearch> find_key_in_events(std::string_view body, std::string_view key) {
-    return search_list(body, [key](const json_t* event) -> const json_t* {
-        const json_t* const request = member(event, "request");
-        const json_t* const object = member(member(event, "data"), "object");
-        const bool ours = !key.empty() && text_member(request, "idempotency_key") == key;
-        return ours && json_is_object(object) ? object : nullptr;
-    });
-}
-
 std::optional<EventSearch> search_events(std::string_view body, std::string_view key,
                                          std::string_view marker) {
     const Json root = parse_json(body);

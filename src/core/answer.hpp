@@ -39,10 +39,6 @@ struct ListSearch {
 };
 [[nodiscard]] std::optional<ListSearch> find_marker_in_list(std::string_view body,
                                                             std::string_view marker);
-// An event whose request.idempotency_key is `key`; object_id and object_json are data.object's.
-[[nodiscard]] std::optional<ListSearch> find_key_in_events(std::string_view body,
-                                                           std::string_view key);
-
 // What a page of events tells of the request with `key`. That there is an event proves that something
 // was done, not that it succeeded: a declined payment has events, too.
 struct EventSearch {

@@ -41,9 +41,10 @@ void at_transaction_end(XactEvent event, void* /*argument*/) {
             pg::border(write_file);
             break;
         case XACT_EVENT_PRE_PREPARE:
-            ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                            errmsg("a transaction that gives a database the right to send cannot be "
-                                   "prepared")));
+            ereport(ERROR,
+                    (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                     errmsg("a transaction that gives a database the right to send cannot be "
+                            "prepared")));
             break;
         case XACT_EVENT_COMMIT:
         case XACT_EVENT_ABORT:

@@ -1,4 +1,4 @@
-// The SQLSTATEs of enqueueing and of waiting. docs/errors-enqueue.md says of each when it comes and
+// The SQLSTATEs of enqueueing and of waiting. docs/errors.md says of each when it comes and
 // what to do.
 #pragma once
 

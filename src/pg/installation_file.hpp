@@ -1,5 +1,5 @@
 // The right to send lies outside the data directory: a file in pg_seats.secrets_directory holds the
-// installation's uuid. A copy of the database does not bring it along (design 11).
+// installation's uuid. A copy of the database does not bring it along.
 #pragma once
 
 #include <cstdint>

@@ -1,3 +1,6 @@
+#include <climits>
+#include <cstdlib>
+
 #include "pg/settings.hpp"
 
 #include "pg/error.hpp"
@@ -15,8 +18,23 @@ namespace {
 
 constexpr int day_s = 24 * 60 * 60;
 
+// Without symbolic links and "..", as far as the path exists.
+void resolve(const char* path, char (&resolved)[MAXPGPATH]) {
+    char real[PATH_MAX];
+    strlcpy(resolved, realpath(path, real) != nullptr ? real : path, sizeof resolved);
+    canonicalize_path(resolved);
+}
+
+bool lies_within(const char* path, const char* directory) {
+    char inner[MAXPGPATH];
+    char outer[MAXPGPATH];
+    resolve(path, inner);
+    resolve(directory, outer);
+    return path_is_prefix_of_path(outer, inner);
+}
+
 // A directory of secrets inside the data directory would travel with every base backup, and with it
-// the right to send (design 11).
+// the right to send.
 bool check_secrets_directory(char** value, void** /*extra*/, GucSource /*source*/) {
     if (*value == nullptr || **value == '\0') {
         return true;
@@ -25,7 +43,7 @@ bool check_secrets_directory(char** value, void** /*extra*/, GucSource /*source*
         GUC_check_errdetail("The secrets directory must be an absolute path.");
         return false;
     }
-    if (DataDir != nullptr && path_is_prefix_of_path(DataDir, *value)) {
+    if (DataDir != nullptr && lies_within(*value, DataDir)) {
         GUC_check_errdetail(
             "The secrets directory must lie outside the data directory: what is inside is copied "
             "with it, and a copy must not be able to send.");

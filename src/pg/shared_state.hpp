@@ -28,7 +28,7 @@ enum class WorkerState : std::uint8_t {
     none,      // no worker: none is needed, or the launcher waits to start one again
     starting,  // registered, not yet at its first loop
     running,
-    fenced,    // runs, but must not send: this database is not the installation's (design 11)
+    fenced,    // runs, but must not send: this database is not the installation's
 };
 
 // How a worker left, for the launcher, who decides whether another one is started.

@@ -92,14 +92,6 @@ void execute(Execution* execution) {
     }
 }
 
-void connect_spi() {
-    if (SPI_connect() != SPI_OK_CONNECT) {
-        elog(ERROR, "could not connect to SPI");
-    }
-}
-
-void finish_spi() { SPI_finish(); }
-
 constexpr int max_parameters = 32;
 
 }  // namespace
@@ -271,16 +263,6 @@ Rows Statement::run(std::initializer_list<Value> values, Sees sees, long limit) 
     guard(execute, &execution);
     const std::uint64_t found = SPI_tuptable != nullptr ? SPI_tuptable->numvals : 0;
     return {SPI_tuptable, found, SPI_processed};
-}
-
-SpiSession::SpiSession() { guard(connect_spi); }
-
-SpiSession::~SpiSession() {
-    // Cannot raise: it only pops what connect_spi() pushed. After an error the server cleans up.
-    try {
-        guard(finish_spi);
-    } catch (...) {  // NOLINT(bugprone-empty-catch): a destructor has nobody to tell
-    }
 }
 
 }  // namespace pg_seats::pg

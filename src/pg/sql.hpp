@@ -1,7 +1,6 @@
 // SQL from C++: prepared once per process, parameters and results as plain C++ values.
 //
-// To be used inside a transaction with SPI connected (pg/transaction.hpp in the worker,
-// SpiSession in functions). What the server raises comes as ServerError.
+// To be used inside a transaction with SPI connected (pg/transaction.hpp). What the server raises comes as ServerError.
 #pragma once
 
 #include "pg/error.hpp"
@@ -79,15 +78,6 @@ class Statement {
   private:
     const char* sql_;
     SPIPlanPtr plan_ = nullptr;
-};
-
-// For functions: connects SPI for the life of the object.
-class SpiSession {
-  public:
-    SpiSession();
-    SpiSession(const SpiSession&) = delete;
-    SpiSession& operator=(const SpiSession&) = delete;
-    ~SpiSession();
 };
 
 }  // namespace pg_seats::pg

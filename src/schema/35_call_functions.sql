@@ -26,7 +26,8 @@ COMMENT ON FUNCTION seats.enqueue_call(text, text, text, jsonb, text, jsonb, tex
     'transaction commits. Calls of one lane are made in order, calls without a lane in any. verifier '
     'says how an unknown outcome is proven: ''object'' reads the path''s object (whose path is the '
     'lane, unless one is given), ''list'' searches the list into which the call creates; without one '
-    'a person is asked. Granted with grant_call().';
+    'Stripe''s events are searched. Where nothing proves anything, a person is '
+    'asked. Granted with grant_call().';
 
 CREATE PROCEDURE seats.wait_for_call(
     call              bigint,

@@ -97,8 +97,7 @@ CREATE FUNCTION seats.create_installation() RETURNS uuid
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.create_installation() FROM PUBLIC;
 COMMENT ON FUNCTION seats.create_installation() IS
-    'gives this database its identity and the right to send; once, by a superuser, as the last '
-    'step of setting up';
+    'gives this database its identity and the right to send; once, by a superuser';
 
 -- Destinations.
 
@@ -108,7 +107,7 @@ LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF secret !~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$' OR secret ~ '^installation\.'
+    IF secret !~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}$' OR secret ~ '^installation\.'
        OR secret ~ '^((sk|rk|pk)_(live|test)|whsec)_[A-Za-z0-9]{16}' THEN
         RAISE EXCEPTION 'invalid name of a secret''s file'
             USING ERRCODE = 'PS004',
@@ -279,7 +278,7 @@ COMMENT ON FUNCTION seats.define_destination(
     'pg_seats.secrets_directory; requests_per_second is 80 in live mode and 20 otherwise, if not '
     'given; superusers only';
 
--- Taking over a copy (design 11). Whatever was open may have been sent by the original since, or is
+-- Taking over a copy. Whatever was open may have been sent by the original since, or is
 -- being sent by it now, so nothing is sent again before proof or a person's decision.
 
 CREATE FUNCTION seats_internal.doubt_open_calls() RETURNS bigint

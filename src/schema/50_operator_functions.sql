@@ -109,7 +109,7 @@ COMMENT ON FUNCTION seats_internal.require_state(
     seats_internal.outbox, text, seats_internal.outbox_state[]) IS
     'an error unless the call is in one of these states';
 
--- A row with another installation's stamp is that one's to send (design 11).
+-- A row with another installation's stamp is that one's to send.
 CREATE FUNCTION seats_internal.is_foreign(call seats_internal.outbox) RETURNS boolean
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp

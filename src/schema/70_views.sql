@@ -81,7 +81,7 @@ SELECT h.id, h.generation, h.attempts, 'send', h.settled_at,
  WHERE h.clean AND h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]);
 REVOKE ALL ON seats.attempts FROM PUBLIC;
 COMMENT ON VIEW seats.attempts IS 'the requests that were made for calls, and what came of each';
-COMMENT ON COLUMN seats.attempts.number IS 'the call''s how manieth request it was';
+COMMENT ON COLUMN seats.attempts.number IS '1 for the first request that was made for the call, and so on';
 COMMENT ON COLUMN seats.attempts.purpose IS
     'send: the call itself; otherwise the read that verified it';
 COMMENT ON COLUMN seats.attempts.verdict IS

@@ -41,7 +41,8 @@ SELECT 'worker',
        CASE WHEN w.standby THEN 'this is a standby: the primary''s worker sends'
             WHEN w.stands_still THEN format('last seen at %s', w.last_loop_at)
             ELSE concat_ws('; ', w.state, nullif(w.trouble, ''), nullif(w.debug_point, '')) END,
-       CASE WHEN NOT w.standby AND (w.state <> 'running' OR w.stands_still OR w.trouble <> '')
+       CASE WHEN NOT w.standby AND (w.state NOT IN ('running', 'fenced') OR w.stands_still
+                                    OR w.state = 'running' AND w.trouble <> '')
             THEN 'The server''s log tells more.' END
   FROM worker AS w
 UNION ALL
@@ -69,6 +70,8 @@ SELECT 'destination ' || d.name,
             THEN 'Put the cause right: it resumes when a read succeeds.'
             WHEN d.state IN ('halted', 'paused')
             THEN 'seats.resume(destination, reason), when the cause is gone.'
+            WHEN d.state = 'interrupted'
+            THEN 'Calls wait, and go on by themselves when it answers.'
             WHEN d.state = 'unproven'
             THEN 'Is there a file with the key in pg_seats.secrets_directory, readable by the '
                  'server only?' END

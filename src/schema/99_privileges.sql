@@ -1,6 +1,7 @@
--- The end of the script: PUBLIC has nothing. Types are open to PUBLIC by default, row types of tables
--- and views among them; everything else is revoked where it is made, and the script fails if that was
--- forgotten.
+-- The end of the script: PUBLIC has nothing. Types are open to PUBLIC by default; everything else is
+-- revoked where it is made, and the script fails if that was forgotten. Row types are left alone:
+-- they are of use only to whoever may use the schema, and pg_dump would warn of each of them
+-- ("unsupported pg_init_privs entry").
 
 DO $$
 DECLARE
@@ -11,7 +12,7 @@ BEGIN
         SELECT t.oid
           FROM pg_type AS t
          WHERE t.typnamespace IN ('seats'::regnamespace, 'seats_internal'::regnamespace)
-           AND t.typelem = 0
+           AND t.typelem = 0 AND t.typrelid = 0
     LOOP
         EXECUTE format('REVOKE ALL ON TYPE %s FROM PUBLIC', type_name);
     END LOOP;
@@ -29,7 +30,7 @@ BEGIN
             SELECT oid::regtype::text, coalesce(typacl, acldefault('T', typowner))
               FROM pg_type
              WHERE typnamespace IN ('seats'::regnamespace, 'seats_internal'::regnamespace)
-               AND typelem = 0
+               AND typelem = 0 AND typrelid = 0
             UNION ALL
             SELECT nspname, coalesce(nspacl, acldefault('n', nspowner))
               FROM pg_namespace

@@ -16,10 +16,6 @@ using core::Verdict;
 // After so many tries in doubt a read is the better way to learn what happened.
 constexpr int tries_before_verifying = 4;
 
-bool older_than(TimestampTz moment, int seconds) {
-    return moment != 0 && pg::now() - moment > static_cast<TimestampTz>(seconds) * USECS_PER_SEC;
-}
-
 // May have been executed: the same key a few times, then proof by a read.
 Decision in_doubt(Engine& engine, const Flight& flight, const core::Judgement& judgement) {
     const Call& call = flight.call;
@@ -84,11 +80,11 @@ Decision hold(const Flight& flight, const core::Judgement& judgement) {
     return decision;
 }
 
-Decision halted(Engine& engine, Flight& flight, const core::Judgement& judgement) {
+Decision halted(Flight& flight, const core::Judgement& judgement) {
     Destination& destination = *flight.destination;
     if (judgement.halt_scope == core::HaltScope::destination &&
-        stops_everybody(engine, flight, judgement)) {
-        halt(engine, destination, judgement.reason, judgement.message, NeedsPerson::no);
+        stops_everybody(flight, judgement)) {
+        halt(destination, judgement.reason, judgement.message, NeedsPerson::no);
         return hold(flight, judgement);
     }
     if (judgement.halt_scope == core::HaltScope::destination) {
@@ -107,7 +103,7 @@ Decision halted(Engine& engine, Flight& flight, const core::Judgement& judgement
         decision.kind = Decision::Kind::follow_up;
         return decision;
     }
-    if (is_everywhere(engine, destination, flight.call, judgement.fingerprint, true,
+    if (is_everywhere(destination, flight.call, judgement.fingerprint, true,
                       judgement.message)) {
         return hold(flight, judgement);
     }
@@ -118,9 +114,9 @@ Decision halted(Engine& engine, Flight& flight, const core::Judgement& judgement
     return decision;
 }
 
-Decision refused(Engine& engine, Flight& flight, const core::Judgement& judgement) {
+Decision refused(Flight& flight, const core::Judgement& judgement) {
     if (!judgement.is_card_refusal &&
-        is_everywhere(engine, *flight.destination, flight.call, judgement.fingerprint, false,
+        is_everywhere(*flight.destination, flight.call, judgement.fingerprint, false,
                       judgement.message)) {
         return hold(flight, judgement);
     }
@@ -151,6 +147,10 @@ Decision awaiting(const Flight& flight) {
 
 }  // namespace
 
+bool older_than(TimestampTz moment, int seconds) {
+    return moment != 0 && pg::now() - moment > static_cast<TimestampTz>(seconds) * USECS_PER_SEC;
+}
+
 Duration backoff(Engine& engine, const Call& call, const core::Judgement& judgement) {
     const core::Backoff rules{Duration{pg::settings.retry_delay_ms},
                               Duration{pg::settings.retry_delay_limit_ms}};
@@ -178,7 +178,8 @@ Decision finish(const Flight& flight, std::string_view result, std::string_view 
     decision.generation = flight.call.generation;
     decision.attempts = flight.call.attempts;
     decision.answer = core::strip_client_secrets(flight.response.body);
-    decision.clean = flight.purpose == Purpose::send && flight.call.attempts == 1;
+    decision.clean = flight.purpose == Purpose::send && flight.call.attempts == 1 &&
+                     !flight.response.headers.replayed;
     return decision;
 }
 
@@ -214,7 +215,7 @@ Decision decide_sent(Engine& engine, Flight& flight) {
             decision = awaiting(flight);
             break;
         case Verdict::refused:
-            decision = refused(engine, flight, judgement);
+            decision = refused(flight, judgement);
             count(engine.slot.counters.refused);
             break;
         case Verdict::again:
@@ -226,7 +227,7 @@ Decision decide_sent(Engine& engine, Flight& flight) {
             count(engine.slot.counters.unknown);
             break;
         case Verdict::halted:
-            decision = halted(engine, flight, judgement);
+            decision = halted(flight, judgement);
             count(engine.slot.counters.halted);
             break;
     }

@@ -31,7 +31,7 @@ struct Decision {
 
     std::string reason, error;
     std::string_view verdict;
-    bool clean = false;          // finish: by the only attempt, so it needs no attempt row
+    bool clean = false;          // finish: by the only attempt, no replay: needs no attempt row
     bool proves_marker = false;  // our marker is on the object now
     std::string answer;
     std::optional<Alert> alert;
@@ -48,6 +48,7 @@ Decision decide_read(Engine& engine, Flight& flight);
 Decision keep(const Flight& flight, std::string_view state);
 Decision to_review(const Flight& flight, std::string_view reason, std::string_view what_happened);
 Decision finish(const Flight& flight, std::string_view result, std::string_view reason);
+bool older_than(TimestampTz moment, int seconds);
 core::Duration backoff(Engine& engine, const Call& call, const core::Judgement& judgement);
 
 }  // namespace pg_seats::worker

@@ -54,7 +54,7 @@ struct Destination {
     // Where reading the table has to begin to find what did not fit; nullopt: nothing was missed.
     std::optional<std::int64_t> missed_above;
 
-    // The same refusal in several lanes within a minute is our mistake, not theirs (design 5).
+    // The same refusal in several lanes within a minute is our mistake, not theirs.
     struct Refusal {
         std::string fingerprint;
         std::int64_t lane_or_call;

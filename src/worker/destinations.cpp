@@ -11,6 +11,7 @@
 #include "pg/log.hpp"
 #include "pg/sql.hpp"
 #include "worker/life.hpp"
+#include "worker/row_errors.hpp"
 
 namespace pg_seats::worker {
 namespace {
@@ -80,7 +81,10 @@ void load_key(Engine& engine, Destination& destination) {
     destination.key_stamp = reading.stamp;
     if (!reading.ok()) {
         destination.key_problem = reading.refusal.reason;
-        halt(engine, destination, "no_key", reading.refusal.reason, NeedsPerson::no);
+        halt(destination, "no_key",
+             reading.refusal.reason +
+                 (reading.refusal.hint.empty() ? "" : " (" + reading.refusal.hint + ")"),
+             NeedsPerson::no);
         return;
     }
     const core::KeyMode mode = core::key_mode(reading.secret.reveal());
@@ -89,7 +93,7 @@ void load_key(Engine& engine, Destination& destination) {
                                  (mode == core::KeyMode::live) != live)) {
         destination.key_problem = std::string("the key in file ") + destination.secret_name +
                                   " is not a " + (live ? "live" : "test") + " mode key";
-        halt(engine, destination, "key_of_other_mode", destination.key_problem, NeedsPerson::no);
+        halt(destination, "key_of_other_mode", destination.key_problem, NeedsPerson::no);
         return;
     }
     destination.key = std::move(reading.secret);
@@ -146,14 +150,12 @@ void set_fence(Engine& engine, std::string reason) {
         return;
     }
     engine.fence = std::move(reason);
-    // A restore brings journal entries of another cluster's transactions, older than ours or not.
+    // A restore brings journal entries of another cluster's transactions, with any number.
     engine.journal_watermark = "0";
     set_trouble(engine.fence);
     const bool fenced = !engine.fence.empty();
     engine.slot.state = fenced ? pg::WorkerState::fenced : pg::WorkerState::running;
     if (!fenced) {
-        // Entries of the original may have been restored behind our back, with any transaction's number.
-        engine.journal_watermark = "0";
         engine.announce = true;
         pg::log_line("this database may send");
         return;
@@ -246,8 +248,10 @@ void refresh_configuration(Engine& engine) {
         }
     });
     if (failure) {
+        cannot_begin(engine, *failure, "cannot read its configuration");
         return;  // stays stale; the loop comes back
     }
+    trouble_is_over(engine);
     check_fence(engine);
     engine.configuration_is_stale = false;
 }
@@ -305,7 +309,7 @@ std::vector<Flight> due_probes(Engine& engine) {
     return flights;
 }
 
-void probe_answered(Engine& engine, const Flight& flight) {
+void probe_answered(const Flight& flight) {
     Destination& destination = *flight.destination;
     const TimePoint now = steady_now();
     destination.probe_out = false;
@@ -330,14 +334,14 @@ void probe_answered(Engine& engine, const Flight& flight) {
     if (!well) {
         if (judgement.verdict == core::Verdict::halted ||
             judgement.verdict == core::Verdict::refused) {
-            halt(engine, destination, judgement.reason, judgement.message, NeedsPerson::no);
+            halt(destination, judgement.reason, judgement.message, NeedsPerson::no);
         }
         probe_failed(destination, now);
         return;
     }
     const auto account = core::read_account(flight.response.body);
     if (account && !destination.account.empty() && account->id != destination.account) {
-        halt(engine, destination, "account_mismatch",
+        halt(destination, "account_mismatch",
              "the key in file " + destination.secret_name + " is of account " + account->id +
                  ", and the destination is pinned to " + destination.account,
              NeedsPerson::no);

@@ -6,7 +6,7 @@
 namespace pg_seats::worker {
 
 // Reads installation and destinations anew when they may have changed, and says whether this
-// database may send (the fence, design 11).
+// database may send (the fence).
 void refresh_configuration(Engine& engine);
 
 // Looks whether key files or the installation's file have changed, at most once a second.
@@ -17,7 +17,7 @@ void watch_files(Engine& engine);
 std::vector<Flight> due_probes(Engine& engine);
 
 // A probe's answer.
-void probe_answered(Engine& engine, const Flight& flight);
+void probe_answered(const Flight& flight);
 
 // Writes what was found out about destinations (halts, resumptions, pinned accounts) to the table,
 // with its alerts. True if there was something to write.

@@ -68,7 +68,7 @@ struct Engine {
     pg::SecretStamp installation_stamp;
     TimePoint files_watched_at{};
 
-    // Ready list (design 6).
+    // Ready list.
     std::unordered_map<std::int64_t, LaneMemory> lanes;
     std::deque<SecondLook> second_looks;
     std::deque<Candidate> suspects;  // rows that may have ended a worker: one at a time, alone

@@ -27,7 +27,7 @@ std::string_view in_words(std::string_view reason) {
 
 }  // namespace
 
-void halt(Engine& engine, Destination& destination, std::string_view reason,
+void halt(Destination& destination, std::string_view reason,
           std::string_view message, NeedsPerson needs_person) {
     if (destination.halted) {
         return;
@@ -41,10 +41,9 @@ void halt(Engine& engine, Destination& destination, std::string_view reason,
     pg::log_warning("destination " + destination.name + " is halted (" + destination.halt_reason +
                         "): " + destination.halt_message,
                     "Nothing is refused or undone meanwhile; calls wait. See seats.destinations.");
-    (void)engine;
 }
 
-bool stops_everybody(Engine& engine, const Flight& flight, const core::Judgement& judgement) {
+bool stops_everybody(const Flight& flight, const core::Judgement& judgement) {
     Destination& destination = *flight.destination;
     if (destination.halted) {
         return true;  // answers that were under way
@@ -53,11 +52,11 @@ bool stops_everybody(Engine& engine, const Flight& flight, const core::Judgement
         destination.stopped_by.clear();
     }
     return destination.stopped_by.insert(flight.call.id).second ||
-           is_everywhere(engine, destination, flight.call, judgement.fingerprint, true,
+           is_everywhere(destination, flight.call, judgement.fingerprint, true,
                          judgement.message);
 }
 
-bool is_everywhere(Engine& engine, Destination& destination, const Call& call,
+bool is_everywhere(Destination& destination, const Call& call,
                    std::string_view fingerprint, bool goes_to_review, std::string_view message) {
     if (destination.halted && destination.halt_fingerprint == fingerprint) {
         return true;  // answers that were under way when it was halted
@@ -85,7 +84,7 @@ bool is_everywhere(Engine& engine, Destination& destination, const Call& call,
     }
     destination.refusals.clear();
     destination.halt_fingerprint = fingerprint;
-    halt(engine, destination, "same_refusal_in_many_lanes", message, NeedsPerson::yes);
+    halt(destination, "same_refusal_in_many_lanes", message, NeedsPerson::yes);
     destination.halt_is_stored = false;  // also if it was halted already: some calls are taken back
     return true;
 }

@@ -58,13 +58,13 @@ void announce(Engine& engine) {
         return;
     }
     engine.announce = false;
-    engine.housework_before = {};
 }
 
 void keep_house(Engine& engine) {
     const TimePoint now = steady_now();
     // Not yet set up is no alert: it is the next step of setting up, and health says so.
-    if (engine.fence != engine.fence_told && !engine.installation.empty()) {
+    if (engine.fence != engine.fence_told && !engine.installation.empty() &&
+        now >= engine.housework_before) {
         const auto failure = engine.transaction([&] {
             if (engine.fence.empty()) {
                 unfenced_statement.run();
@@ -72,7 +72,9 @@ void keep_house(Engine& engine) {
                 fenced_statement.run({pg::text(engine.fence)});
             }
         });
-        if (!failure) {
+        if (failure) {
+            engine.housework_before = now + pause_after_failure;
+        } else {
             engine.fence_told = engine.fence;
             engine.announce = true;
         }

@@ -102,7 +102,7 @@ void take_answers(LoopState& state) {
         --flight.destination->in_flight;
         flight.response = std::move(response);
         if (flight.purpose == Purpose::probe) {
-            probe_answered(engine, flight);
+            probe_answered(flight);
             continue;
         }
         Decision decision = flight.purpose == Purpose::send ? decide_sent(engine, flight)
@@ -155,7 +155,7 @@ core::Duration until_next(LoopState& state) {
     if (!state.held.empty()) {
         consider(std::chrono::ceil<core::Duration>(state.held_at - now));
     }
-    if (engine.housework_before != TimePoint{}) {
+    if (engine.housework_before > now) {
         consider(std::chrono::ceil<core::Duration>(engine.housework_before - now));
     }
     consider(engine.may_send() ? until_probe(engine, now)
@@ -181,9 +181,11 @@ void work_once(LoopState& state) {
     watch_files(engine);
     // A copy is left as it is until it is adopted; it may be a restore that is still going on.
     if (!state.recovered && engine.may_send()) {
+        if (now < engine.no_work_before) {
+            return;
+        }
         state.recovered = recover(engine);
         if (!state.recovered) {
-            engine.no_work_before = now + core::Duration{1'000};
             return;
         }
     }
@@ -201,8 +203,7 @@ void work_once(LoopState& state) {
             stand_at("after_settle");
         }
     }
-    if (engine.alone_on_the_wire && state.batch.empty() && state.held.empty() &&
-        engine.calls_on_the_wire() == 0) {
+    if (engine.alone_on_the_wire && state.batch.empty() && engine.calls_on_the_wire() == 0) {
         engine.alone_on_the_wire = false;
     }
     store_destination_changes(engine);
@@ -249,11 +250,11 @@ LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
             if (engine.leave) {
                 return *engine.leave;
             }
-            // The server's own waits (for a lock, for a standby's flush) may have swallowed the latch
-            // of a wake-up whose bits nobody has read yet.
-            const bool is_awake = pg_atomic_read_u32(&engine.slot.wake) != 0 || ConfigReloadPending != 0;
-            pg::guard(wait, wait_set,
-                      is_awake ? 0L : static_cast<long>(until_next(state).count()));
+            // The server's own waits (for a lock, for a standby's flush) may have swallowed the
+            // latch of a wake-up whose bits nobody has read yet.
+            const bool is_awake =
+                pg_atomic_read_u32(&engine.slot.wake) != 0 || ConfigReloadPending != 0;
+            pg::guard(wait, wait_set, is_awake ? 0L : static_cast<long>(until_next(state).count()));
         } catch (const pg::ServerError& error) {
             // A cancel, say. Nothing was open: the transactions catch their own.
             pg::log_line(std::string("the worker's loop was interrupted: ") + error.what());

@@ -2,6 +2,7 @@
 
 #include "pg/log.hpp"
 #include "pg/sql.hpp"
+#include "worker/row_errors.hpp"
 
 namespace pg_seats::worker {
 namespace {
@@ -80,8 +81,10 @@ bool recover(Engine& engine) {
         }
     });
     if (failure) {
+        cannot_begin(engine, *failure, "cannot take over from the worker before");
         return false;
     }
+    trouble_is_over(engine);
     if (interrupted > 0) {
         pg::log_line(std::to_string(interrupted) +
                      " calls were on the wire when the last worker ended: their outcome is unknown, "

@@ -116,6 +116,12 @@ bool charge_row(Engine& engine, const Settlement& item, const pg::Failure& failu
     return true;
 }
 
+void cannot_begin(Engine& engine, const pg::Failure& failure, std::string_view what) {
+    if (!engine.leave) {
+        pause(engine, failure, what);
+    }
+}
+
 void trouble_is_over(Engine& engine) {
     if (engine.troubles_in_a_row == 0) {
         return;

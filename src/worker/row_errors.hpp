@@ -18,6 +18,9 @@ bool charge_row(Engine& engine, const Settlement& item, const pg::Failure& failu
 // claimed for a moment.
 void settling_failed(Engine& engine, const pg::Failure& failure);
 
+// What has to be done before anything else did not go through.
+void cannot_begin(Engine& engine, const pg::Failure& failure, std::string_view what);
+
 // What was tried after a failure has gone through.
 void trouble_is_over(Engine& engine);
 

@@ -1,6 +1,6 @@
-// What a read proves about a call whose outcome is unknown (design 5, "Verify"). Proof of execution
-// is our marker or an event with our key. Proof of the contrary needs two things: the read shows
-// what was before us, and the key cannot execute any more.
+// What a read proves about a call whose outcome is unknown. Proof of execution is our marker or an
+// event with our key. Proof of the contrary needs two things: the read shows what was before us, and
+// the key cannot execute any more.
 #include "core/answer.hpp"
 #include "worker/decision.hpp"
 #include "worker/halting.hpp"
@@ -17,10 +17,6 @@ constexpr int day_s = 24 * 60 * 60;
 constexpr int most_pages = 20;
 // Reads that prove nothing, before a person is asked.
 constexpr int most_verifications = 6;
-
-bool older_than(TimestampTz moment, int seconds) {
-    return moment != 0 && pg::now() - moment > static_cast<TimestampTz>(seconds) * USECS_PER_SEC;
-}
 
 // Stripe has stored a failure under the key (seen twice), or forgotten the key: it cannot execute.
 bool key_cannot_execute(const Call& call) {
@@ -101,7 +97,7 @@ Decision read_failed(Engine& engine, const Flight& flight, const core::Judgement
 }
 
 Decision awaiting_still(const Flight& flight) {
-    // At 1 and 10 minutes, then every hour (design 4.5).
+    // At 1 and 10 minutes, then every hour.
     Decision decision = keep(flight, "awaiting");
     decision.reason = "awaiting_payment";
     decision.verdict = "awaiting";
@@ -176,7 +172,7 @@ Decision events_were_read(Engine& engine, Flight& flight) {
 }
 
 // A plain 404 for our POST: what does a read of the object say?
-Decision missing_was_read(Engine& engine, Flight& flight, bool found) {
+Decision missing_was_read(Flight& flight, bool found) {
     const core::Judgement& first = flight.first_answer;
     if (found) {
         const auto facts = core::read_object(flight.response.body);
@@ -195,7 +191,7 @@ Decision missing_was_read(Engine& engine, Flight& flight, bool found) {
         }
     }
     Decision decision;
-    if (is_everywhere(engine, *flight.destination, flight.call, first.fingerprint, true,
+    if (is_everywhere(*flight.destination, flight.call, first.fingerprint, true,
                       first.message)) {
         decision = keep(flight, "waiting");
         decision.tries = flight.call.tries - 1;
@@ -230,8 +226,8 @@ Decision decide_read(Engine& engine, Flight& flight) {
                          judgement.halt_scope != core::HaltScope::destination;
     if (!found && !missing) {
         if (judgement.halt_scope == core::HaltScope::destination &&
-            stops_everybody(engine, flight, judgement)) {
-            halt(engine, *flight.destination, judgement.reason, judgement.message, NeedsPerson::no);
+            stops_everybody(flight, judgement)) {
+            halt(*flight.destination, judgement.reason, judgement.message, NeedsPerson::no);
         } else if (judgement.halt_scope == core::HaltScope::destination) {
             return inconclusive(engine, flight);  // a key, say, that may not read events
         }
@@ -240,7 +236,7 @@ Decision decide_read(Engine& engine, Flight& flight) {
     Decision decision;
     switch (flight.purpose) {
         case Purpose::read_missing:
-            decision = missing_was_read(engine, flight, found);
+            decision = missing_was_read(flight, found);
             break;
         case Purpose::read_object:
             decision = found ? object_was_read(flight) : search_events_next(flight);

@@ -143,6 +143,20 @@ $server->sql("SELECT seats_internal.write_installation_file('$uuid')");
 wait_until(sub { $server->sql(q{SELECT count(*) FROM seats_internal.outbox}) eq '0' },
 	'all calls to be sent once the file is right');
 
+# ---- The directory lies outside the data directory, whatever it is called
+
+my $data = $server->data_dir;
+symlink $data, "$directory/link" or die "symlink: $!";
+foreach my $inside ("$data/secrets", "$directory/../" . ($data =~ s{.*/}{}r) . '/secrets',
+	"$directory/link")
+{
+	my ($status, undef, $error) =
+	  $server->try_sql("ALTER SYSTEM SET pg_seats.secrets_directory = '$inside'");
+	isnt($status, 0, "refused: $inside");
+	like($error, qr/outside the data directory/, 'and why');
+}
+unlink "$directory/link";
+
 # ---- Nobody is told the key
 
 unlike($server->log_text, qr/\Q$key\E/, 'the log does not tell the key');

@@ -167,7 +167,8 @@ $keyless->sql(q{SELECT seats.adopt_database('the key comes later', true)});
 $keyless->wait_for_sql(q{SELECT state, halted_reason FROM seats.destinations}, 'halted|no_key');
 $keyless->write_secret('stripe_key', $PgSeats::Server::api_key);
 await_state($keyless, $_, 'done') foreach @open, $own{'clone without secrets'};
-is($keyless->sql(q{SELECT state FROM seats.destinations}), 'open', 'a key is all that it lacked');
+$keyless->wait_for_sql(q{SELECT state FROM seats.destinations}, 'open');
+pass('a key is all that it lacked');
 $keyless->stop;
 
 # ---- adoption beside the original
@@ -177,7 +178,8 @@ my $own = $own{'pg_restore into another database'};
 $sent = silence_of(
 	$stripe,
 	sub {
-		my $new = $original->sql(q{SELECT installation FROM seats.adopt_database('a test system', false)});
+		my $new = $original->sql(
+			q{SELECT installation FROM seats.adopt_database('a test system', false)});
 		isnt($new, $uuid, 'a copy beside its original gets a uuid of its own');
 		$original->wait_for_sql('SELECT state FROM seats.worker_status', 'running');
 		is($original->sql(q{SELECT string_agg(call::text, ' ' ORDER BY call) FROM seats.reviews
@@ -207,7 +209,8 @@ $executed = executed();
 $original->sql(q{SELECT seats.resume('stripe', 'the copies were looked at')});
 await_state($original, $_, 'done') foreach @open;
 is(executed(), $executed, 'it comes to know what its replacements have done, and does nothing twice');
-is($original->sql("SELECT reason FROM seats.outbox_history WHERE id = $pending"), 'replayed', '… by replays');
+is($original->sql("SELECT reason FROM seats.outbox_history WHERE id = $pending"),
+	'replayed', '… by replays');
 is_deeply($stripe->control('GET', '/ledger')->{executed_twice}, [], 'no key was executed twice');
 
 # ---- a logical subscriber
@@ -313,8 +316,8 @@ END
 	goes_on($new, $call, $key, 'after pg_upgrade');
 	my $next = $new->enqueue('/v1/customers', { name => 'after pg_upgrade' });
 	await_state($new, $next, 'done');
-	is($new->sql('SELECT count(*) FROM pg_extension WHERE extname = \'pg_seats\''), '1', 'the extension is whole');
 	$new->sql('DROP EXTENSION pg_seats');
+	pass('and the extension can be dropped');
 	$new->assert_log_clean;
 	$new->stop;
 }

@@ -43,7 +43,12 @@ sub others_flow
 	return is(await_state($server, call('another'), 'done'), 'done', $name);
 }
 
-sub hang { my ($body) = @_; $stripe->fault({ match => { method => 'POST', body => "*$body*" }, fault => 'hang' }); return }
+sub hang
+{
+	my ($body) = @_;
+	$stripe->fault({ match => { method => 'POST', body => "*$body*" }, fault => 'hang' });
+	return;
+}
 
 sub await_hanging
 {
@@ -94,8 +99,8 @@ sub sent_once
 # ---- locks of an operator
 
 {
-	$server->sql(q{BEGIN;} . PgSeats::Server::enqueue_statement('/v1/customers', { name => 'x' }, lane => 'p')
-		  . q{; SELECT seats.pause('stripe', 'a test', 'p'); COMMIT});
+	my $enqueue = PgSeats::Server::enqueue_statement('/v1/customers', { name => 'x' }, lane => 'p');
+	$server->sql("BEGIN; $enqueue; SELECT seats.pause('stripe', 'a test', 'p'); COMMIT");
 	my $call = $server->sql(q{SELECT id FROM seats.outbox WHERE lane = 'p'});
 	my $session = $server->background_psql('postgres');
 	$session->query_safe("BEGIN; SELECT seats.cancel_call($call, 'not wanted')");
@@ -221,24 +226,28 @@ my $charged = charged();
 	# The worker settles the row and then the lane's marker; this one has the lane, and wants the row.
 	my $session = $server->background_psql('postgres', on_error_stop => 0);
 	$session->query("SET deadlock_timeout = '1min'; SET lock_timeout = '20s'; BEGIN");
-	$session->query(q{UPDATE seats_internal.lane SET version = version + 1 WHERE name = '/v1/subscriptions/sub_knot'});
+	$session->query(q{UPDATE seats_internal.lane SET version = version + 1
+		 WHERE name = '/v1/subscriptions/sub_knot'});
 	$stripe->release;
 	wait_until(sub { executed_with($stripe, key_of($server, $call)) == 1 }, 'the call to be executed');
 	$session->query("SELECT FROM seats_internal.outbox WHERE id = $call FOR UPDATE");
 	$session->query('COMMIT');
 	$session->quit;
 	await_state($server, $call, 'done');
-	sent_once($call, 'a deadlock with the settlement: it is done again, from the answer that it has');
+	sent_once($call, 'locks in the other order: the settlement is done again, from the answer that was kept');
 
-	trouble('settle', 'serial', '40001');
-	my ($serial) = calls('serial');
-	wait_until(sub { $server->sql('SELECT trouble FROM seats.worker_status') =~ /SQLSTATE 40001/ },
-		'a serialisation failure');
-	assert_executed_once_by($stripe, key_of($server, $serial), 'the settlement of a call that was executed fails');
-	no_trouble();
-	await_state($server, $serial, 'done');
-	sent_once($serial, 'a serialisation failure is tried again');
-	is(charged(), $charged, 'and no row is charged with either');
+	foreach my $state (qw(40001 40P01))
+	{
+		trouble('settle', $state, $state);
+		my $conflict = call($state);
+		wait_until(sub { $server->sql('SELECT trouble FROM seats.worker_status') =~ /SQLSTATE $state/ },
+			'a conflict');
+		assert_executed_once_by($stripe, key_of($server, $conflict), 'its settlement fails');
+		no_trouble();
+		await_state($server, $conflict, 'done');
+		sent_once($conflict, "$state: it is tried again, from the answer that was kept");
+	}
+	is(charged(), $charged, 'and no row is charged with any');
 }
 is($server->sql(q{SELECT count(*) FROM seats.alerts WHERE state = 'open'}), '0', 'nobody is alarmed');
 
@@ -312,9 +321,10 @@ sub read_write_call
 		$server->set_debug_point($point);
 		my $called = call($point);
 		$server->wait_at_debug_point($point);
-		# Not the point itself, but the transaction that it stands in, is to be cancelled once.
-		$server->release_debug_point;
 		$server->sql("SELECT pg_cancel_backend($worker)");
+		wait_until(sub { $server->sql('SELECT trouble FROM seats.worker_status') =~ /SQLSTATE 57014/ },
+			'the transaction to be cancelled');
+		$server->release_debug_point;
 		await_state($server, $called, 'done');
 		sent_once($called, "cancelled $point: sent once");
 	}

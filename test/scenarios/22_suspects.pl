@@ -7,7 +7,7 @@ use PgSeats::Calls;
 use PgSeats::Faults;
 
 my $stripe = new_simulator();
-my $hanging = new_simulator();
+my $other = new_simulator();
 my $server = new_server('main', simulator => $stripe, configuration => <<'END');
 pg_seats.safety_poll = '600s'
 pg_seats.retry_delay = '20ms'
@@ -24,26 +24,22 @@ sub seconds_of_cpu
 	return ($fields[11] + $fields[12]) / 100;
 }
 
-# suspect(sub { … enqueue, paused … }): the rows become suspects.
-sub make_suspect
+# A call that is suspected of having ended two workers.
+sub suspect
 {
-	my ($call) = @_;
-	$server->sql("UPDATE seats_internal.outbox SET interrupted = 2, eligible_xid = pg_current_xact_id() WHERE id = $call");
-	return;
+	my ($name) = @_;
+	my ($call) = $server->sql('BEGIN; '
+		. PgSeats::Server::enqueue_statement('/v1/customers', { name => $name })
+		. q{; UPDATE seats_internal.outbox SET interrupted = 2 WHERE state = 'pending'; COMMIT})
+	  =~ /(\d+)/;
+	return $call;
 }
 
 subtest 'waiting for its turn costs no processor' => sub {
-	my ($held, $name) = named_call($server);
-	await_state($server, $held, 'done');
-	$server->sql(q{SELECT seats.pause('stripe', 'test')});
-	my ($slow, $slow_name) = named_call($server);
-	$stripe->fault({ match => { body => "*$slow_name*" }, fault => 'hang', seconds => 4 });
-	$server->sql(q{SELECT seats.resume('stripe', 'test')});
+	$stripe->fault({ match => { body => '*slow*' }, fault => 'hang', seconds => 4 });
+	my $slow = $server->enqueue('/v1/customers', { name => 'slow' });
 	wait_until(sub { @{ $stripe->requests(state => 'hanging') } }, 'a slow call to be on the wire');
-	my ($suspect) = $server->sql('BEGIN; '
-		. PgSeats::Server::enqueue_statement('/v1/customers', { name => 'suspect' })
-		. '; UPDATE seats_internal.outbox SET interrupted = 2 WHERE state = \'pending\'; COMMIT')
-	  =~ /(\d+)/;
+	my $suspect = suspect('suspect');
 	my ($next) = named_call($server);
 	my $before = seconds_of_cpu();
 	sleep 2;
@@ -54,13 +50,10 @@ subtest 'waiting for its turn costs no processor' => sub {
 
 subtest 'a probe of another destination is nobody to wait for' => sub {
 	$server->write_secret('other_key', 'sk_test_simulator');
-	$hanging->outage('hang');
-	$server->define_destination('other', base_url => "'" . $hanging->url . "'", secret => "'other_key'");
+	$other->outage('hang');
+	$server->define_destination('other', base_url => "'" . $other->url . "'", secret => "'other_key'");
 	$server->wait_for_sql(q{SELECT in_flight FROM seats_internal.destination_state() WHERE destination = 'other'}, '1');
-	my ($suspect) = $server->sql('BEGIN; '
-		. PgSeats::Server::enqueue_statement('/v1/customers', { name => 'suspect' })
-		. '; UPDATE seats_internal.outbox SET interrupted = 2 WHERE state = \'pending\'; COMMIT')
-	  =~ /(\d+)/;
+	my $suspect = suspect('suspect');
 	my ($next) = named_call($server);
 	my $started = time;
 	await_state($server, $suspect, 'done');
@@ -69,26 +62,24 @@ subtest 'a probe of another destination is nobody to wait for' => sub {
 };
 
 subtest 'after the suspect everybody goes on, even if a probe began meanwhile' => sub {
-	my ($suspect, $name);
 	# The suspect hangs; meanwhile a probe of the other destination goes out, and ends last.
-	$hanging->outage(undef);
+	$other->outage(undef);
 	$server->wait_for_sql(q{SELECT proven FROM seats_internal.destination_state() WHERE destination = 'other'}, 't');
 	$stripe->fault({ match => { body => '*third-suspect*' }, fault => 'hang', seconds => 3 });
-	($suspect) = $server->sql('BEGIN; '
-		. PgSeats::Server::enqueue_statement('/v1/customers', { name => 'third-suspect' })
-		. '; UPDATE seats_internal.outbox SET interrupted = 2 WHERE state = \'pending\'; COMMIT')
-	  =~ /(\d+)/;
+	my $suspect = suspect('third-suspect');
 	wait_until(sub { @{ $stripe->requests(state => 'hanging') } }, 'the suspect to be on the wire');
-	$hanging->outage('hang');
-	$server->write_secret('other_key', "sk_test_simulator\n");
-	$server->define_destination('other', base_url => "'" . $hanging->url . "'", secret => "'other_key'", requests_per_second => 7);
+	$other->outage('hang');
+	$server->write_secret('other_key', 'sk_test_another');
 	$server->wait_for_sql(q{SELECT in_flight FROM seats_internal.destination_state() WHERE destination = 'other'}, '1');
 	await_state($server, $suspect, 'done');
 	my ($next) = named_call($server);
-	sleep 11;    # the probe's time-out
-	is(await_state($server, $next, 'done'), 'done', 'the next call goes out');
+	is(await_state($server, $next, 'done'), 'done', 'the next call goes out at once');
+	$server->wait_for_sql(
+		q{SELECT in_flight FROM seats_internal.destination_state() WHERE destination = 'other'}, '0');
+	($next) = named_call($server);
+	is(await_state($server, $next, 'done'), 'done', '… and so do those after the probe');
 };
 
 $server->stop;
-$_->stop foreach $stripe, $hanging;
+$_->stop foreach $stripe, $other;
 done_testing();

@@ -82,25 +82,6 @@ TEST(FindMarker, no_list_is_no_answer) {
     }
 }
 
-TEST(FindKey, in_events) {
-    const auto search = core::find_key_in_events(R"({"object":"list","has_more":false,"data":[
-        {"id":"evt_1","request":null,"data":{"object":{"id":"sub_0"}}},
-        {"id":"evt_2","request":{"idempotency_key":"k-1"},"data":{"object":
-            {"id":"pi_1","object":"payment_intent","client_secret":"pi_1_secret_x"}}},
-        {"id":"evt_3","request":{"idempotency_key":"k-1"},"data":{"object":{"id":"sub_2"}}}]})",
-                                                 "k-1");
-    ASSERT_TRUE(search.has_value());
-    EXPECT_TRUE(search->found);
-    EXPECT_FALSE(search->has_more);
-    EXPECT_EQ(search->object_id, "pi_1");
-    EXPECT_EQ(search->object_json, R"({"id":"pi_1","object":"payment_intent"})");
-    EXPECT_EQ(search->last_id, "evt_3");
-    EXPECT_FALSE(core::find_key_in_events(R"({"object":"list","data":[{"request":
-        {"idempotency_key":""},"data":{"object":{}}}]})",
-                                          "")
-                     ->found);
-}
-
 constexpr const char* events = R"({"object":"list","has_more":true,"data":[
     {"id":"evt_1","type":"invoice.payment_failed","request":{"idempotency_key":"k-1"},
      "data":{"object":{"id":"in_1"}}},
