@@ -5,8 +5,8 @@
 //                                           other sessions enqueue RATE calls a second
 //   probe flush  CONNECTION ROUNDS          COMMIT of one row in a table of its own: one WAL flush
 //
-// Prints microseconds, a line for each measurement. `wire` is its own receiver, in a thread, so that
-// both moments are of one clock; it defines the destination "wire" for that.
+// Prints microseconds, a line for each measurement. `wire` is its own receiver, in a thread, so
+// that both moments are of one clock; it defines the destination "wire" for that.
 #include <arpa/inet.h>
 #include <libpq-fe.h>
 #include <netinet/in.h>
@@ -32,7 +32,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-[[noreturn]] void fail(const std::string& what) { throw std::runtime_error(what); }
+[[noreturn]] void fail(const std::string& what) {
+    throw std::runtime_error(what);
+}
 
 struct ResultRelease {
     void operator()(PGresult* result) const noexcept { PQclear(result); }
@@ -72,13 +74,14 @@ void measure_settling(const char* connection, int rounds, int batch) {
     Database database(connection);
     const std::string enqueue =
         "SELECT seats.enqueue_call('stripe', 'POST', '/v1/customers', '{\"name\": \"probe\"}')"
-        "  FROM generate_series(1, " + std::to_string(batch) + ")";
+        "  FROM generate_series(1, " +
+        std::to_string(batch) + ")";
     for (int round = 0; round < rounds; ++round) {
         const Result ids = database.run(enqueue);
         const auto committed = Clock::now();
         for (int i = 0; i < batch; ++i) {
-            const std::string state = database.value(
-                std::string("CALL seats.wait_for_call(") + PQgetvalue(ids.get(), i, 0) + ")");
+            const std::string state = database.value(std::string("CALL seats.wait_for_call(") +
+                                                     PQgetvalue(ids.get(), i, 0) + ")");
             if (state != "done") {
                 fail("a call is " + state);
             }
@@ -155,7 +158,8 @@ class Receiver {
     void serve() {
         std::array<epoll_event, 64> events{};
         while (!stop_) {
-            const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 100);
+            const int count =
+                epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 100);
             const auto now = Clock::now();
             for (int i = 0; i < count; ++i) {
                 const int socket = events[static_cast<std::size_t>(i)].data.fd;
@@ -262,8 +266,8 @@ void measure_wire(const char* connection, int rounds, int rate) {
                  "', kind => 'receiver', requests_per_second => 1000000)");
     const Others others(connection, rate);
     const auto measure = [&](int round) {
-        const std::string path =
-            "/measured/" + std::to_string(rate) + "/" + std::to_string(receiver.port()) + "/" + std::to_string(round);
+        const std::string path = "/measured/" + std::to_string(rate) + "/" +
+                                 std::to_string(receiver.port()) + "/" + std::to_string(round);
         database.run("BEGIN");
         database.run(enqueue(path));
         database.run("COMMIT");

@@ -36,7 +36,9 @@ struct Row {
     std::string id, key, path, body;
 };
 
-[[noreturn]] void fail(const std::string& what) { throw std::runtime_error(what); }
+[[noreturn]] void fail(const std::string& what) {
+    throw std::runtime_error(what);
+}
 
 // ---- PostgreSQL
 
@@ -81,9 +83,9 @@ class Array {
 
   private:
     void number(std::uint32_t value) {
-        const std::array<char, 4> bytes{
-            static_cast<char>(value >> 24U), static_cast<char>(value >> 16U),
-            static_cast<char>(value >> 8U), static_cast<char>(value)};
+        const std::array<char, 4> bytes{static_cast<char>(value >> 24U),
+                                        static_cast<char>(value >> 16U),
+                                        static_cast<char>(value >> 8U), static_cast<char>(value)};
         elements_.append(bytes.data(), bytes.size());
     }
     int element_type_;
@@ -97,8 +99,9 @@ class Database {
         if (PQstatus(connection_) != CONNECTION_OK) {
             fail(PQerrorMessage(connection_));
         }
-        prepare("read", "SELECT o.id::text, o.key, o.path, o.body FROM bench.reference_outbox AS o"
-                        " WHERE o.id > $1::bigint ORDER BY o.id LIMIT $2::int");
+        prepare("read",
+                "SELECT o.id::text, o.key, o.path, o.body FROM bench.reference_outbox AS o"
+                " WHERE o.id > $1::bigint ORDER BY o.id LIMIT $2::int");
         prepare("store",
                 "WITH answer AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::integer[],"
                 "      $3::bigint[], $4::bytea[]) AS a (id, http_status, duration_us, answer)),"
@@ -119,7 +122,8 @@ class Database {
     std::vector<Row> read(const std::string& above) {
         const std::string limit = std::to_string(read_batch);
         const std::array<const char*, 2> values{above.c_str(), limit.c_str()};
-        const Result result(PQexecPrepared(connection_, "read", 2, values.data(), nullptr, nullptr, 0));
+        const Result result(
+            PQexecPrepared(connection_, "read", 2, values.data(), nullptr, nullptr, 0));
         if (PQresultStatus(result.get()) != PGRES_TUPLES_OK) {
             fail(PQerrorMessage(connection_));
         }
@@ -204,12 +208,13 @@ class Http {
         transfer->sent = Clock::now();
         curl_slist_free_all(transfer->headers);
         transfer->headers = curl_slist_append(nullptr, ("Authorization: Bearer " + key_).c_str());
-        transfer->headers = curl_slist_append(
-            transfer->headers, ("Idempotency-Key: " + transfer->row.key).c_str());
+        transfer->headers =
+            curl_slist_append(transfer->headers, ("Idempotency-Key: " + transfer->row.key).c_str());
         transfer->headers = curl_slist_append(transfer->headers, "Expect:");
         curl_easy_setopt(handle, CURLOPT_URL, (url_ + transfer->row.path).c_str());
         curl_easy_setopt(handle, CURLOPT_HTTPHEADER, transfer->headers);
-        curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE, static_cast<long>(transfer->row.body.size()));
+        curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE,
+                         static_cast<long>(transfer->row.body.size()));
         curl_easy_setopt(handle, CURLOPT_POSTFIELDS, transfer->row.body.c_str());
         curl_multi_add_handle(multi_, handle);
         static_cast<void>(transfer.release());  // curl's, until it has finished
@@ -224,7 +229,8 @@ class Http {
             const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due_ - Clock::now());
             timeout = static_cast<int>(std::max<long>(left.count(), 0));
         }
-        const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout);
+        const int count =
+            epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout);
         int running = 0;
         for (int i = 0; i < count; ++i) {
             const epoll_event& event = events[static_cast<std::size_t>(i)];
@@ -250,8 +256,8 @@ class Http {
                 fail("status " + std::to_string(status));
             }
             curl_multi_remove_handle(multi_, transfer->handle);
-            const auto took = std::chrono::duration_cast<std::chrono::microseconds>(
-                Clock::now() - transfer->sent);
+            const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() -
+                                                                                    transfer->sent);
             finished.push_back({std::move(transfer->row.id), static_cast<std::uint32_t>(status),
                                 static_cast<std::uint64_t>(took.count()),
                                 std::move(transfer->answer)});
@@ -280,14 +286,16 @@ class Http {
         return transfer;
     }
 
-    static int on_socket(CURL* /*handle*/, curl_socket_t socket, int what, void* self, void* known) {
+    static int on_socket(CURL* /*handle*/, curl_socket_t socket, int what, void* self,
+                         void* known) {
         Http& http = *static_cast<Http*>(self);
         if (what == CURL_POLL_REMOVE) {
             epoll_ctl(http.epoll_, EPOLL_CTL_DEL, socket, nullptr);
             return 0;
         }
         epoll_event event{};
-        event.events = (what != CURL_POLL_OUT ? EPOLLIN : 0U) | (what != CURL_POLL_IN ? EPOLLOUT : 0U);
+        event.events =
+            (what != CURL_POLL_OUT ? EPOLLIN : 0U) | (what != CURL_POLL_IN ? EPOLLOUT : 0U);
         event.data.fd = socket;
         epoll_ctl(http.epoll_, known != nullptr ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket, &event);
         curl_multi_assign(http.multi_, socket, self);

@@ -39,15 +39,15 @@ struct ListSearch {
 };
 [[nodiscard]] std::optional<ListSearch> find_marker_in_list(std::string_view body,
                                                             std::string_view marker);
-// What a page of events tells of the request with `key`. That there is an event proves that something
-// was done, not that it succeeded: a declined payment has events, too.
+// What a page of events tells of the request with `key`. That there is an event proves that
+// something was done, not that it succeeded: a declined payment has events, too.
 struct EventSearch {
-    bool found = false;         // an event of that request
-    bool has_marker = false;    // an event whose object carries `marker`, by whatever request
-    bool tells_failure = false; // one of that request's events is about a failed payment
+    bool found = false;          // an event of that request
+    bool has_marker = false;     // an event whose object carries `marker`, by whatever request
+    bool tells_failure = false;  // one of that request's events is about a failed payment
     bool has_more = false;
     std::string last_id;
-    std::string object_json;    // of the event with the marker, else of the first; secrets stripped
+    std::string object_json;  // of the event with the marker, else of the first; secrets stripped
 };
 [[nodiscard]] std::optional<EventSearch> search_events(std::string_view body, std::string_view key,
                                                        std::string_view marker);

@@ -62,6 +62,8 @@ inline int transaction_timeout_ms() {
 #endif
 }
 
-inline TimeLineID current_timeline() { return GetWALInsertionTimeLine(); }
+inline TimeLineID current_timeline() {
+    return GetWALInsertionTimeLine();
+}
 
 }  // namespace pg_seats::pg

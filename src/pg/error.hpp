@@ -135,13 +135,13 @@ void border_quiet(Body body, Arguments... arguments) noexcept {
 }  // namespace pg_seats::pg
 
 // Declares the SQL-callable function `name`; a body follows, in which exceptions are welcome.
-#define PG_SEATS_FUNCTION(name)                                            \
-    extern "C" {                                                           \
-    PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);                              \
-    PG_FUNCTION_INFO_V1(name);                                             \
-    }                                                                      \
-    static Datum name##_body(FunctionCallInfo fcinfo);                     \
-    Datum name(PG_FUNCTION_ARGS) {                                         \
-        return pg_seats::pg::border(name##_body, fcinfo);                  \
-    }                                                                      \
+#define PG_SEATS_FUNCTION(name)                           \
+    extern "C" {                                          \
+    PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);             \
+    PG_FUNCTION_INFO_V1(name);                            \
+    }                                                     \
+    static Datum name##_body(FunctionCallInfo fcinfo);    \
+    Datum name(PG_FUNCTION_ARGS) {                        \
+        return pg_seats::pg::border(name##_body, fcinfo); \
+    }                                                     \
     static Datum name##_body([[maybe_unused]] FunctionCallInfo fcinfo)

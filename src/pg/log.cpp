@@ -24,9 +24,13 @@ void write_line(const Line* line) {
     RESUME_INTERRUPTS();
 }
 
-void process_interrupts() { CHECK_FOR_INTERRUPTS(); }
+void process_interrupts() {
+    CHECK_FOR_INTERRUPTS();
+}
 
-void reload() { ProcessConfigFile(PGC_SIGHUP); }
+void reload() {
+    ProcessConfigFile(PGC_SIGHUP);
+}
 
 }  // namespace
 
@@ -56,6 +60,8 @@ bool reload_configuration_if_asked() {
     return true;
 }
 
-TimestampTz now() { return GetCurrentTimestamp(); }
+TimestampTz now() {
+    return GetCurrentTimestamp();
+}
 
 }  // namespace pg_seats::pg

@@ -66,10 +66,10 @@ void define_settings() {
         nullptr, &settings.ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, nullptr, nullptr, nullptr);
     define_number("pg_seats.connect_timeout", "Time to connect, TLS included.",
                   &settings.connect_timeout_ms, 10'000, 100, 120'000, GUC_UNIT_MS);
-    DefineCustomStringVariable(
-        "pg_seats.debug_point", "Where the worker stands still, for tests of crashes.", nullptr,
-        &settings.debug_point, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, nullptr,
-        nullptr, nullptr);
+    DefineCustomStringVariable("pg_seats.debug_point",
+                               "Where the worker stands still, for tests of crashes.", nullptr,
+                               &settings.debug_point, "", PGC_SIGHUP,
+                               GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
     define_number("pg_seats.final_answer_gap",
                   "A replayed failure must be seen twice, this far apart, to be final.",
                   &settings.final_answer_gap_s, 60, 0, 3'600, GUC_UNIT_S);
@@ -91,8 +91,7 @@ void define_settings() {
                   &settings.retry_delay_ms, 1'000, 10, 60'000, GUC_UNIT_MS);
     define_number("pg_seats.retry_delay_limit", "Upper bound of every pause before a repetition.",
                   &settings.retry_delay_limit_ms, 60'000, 10, 3'600'000, GUC_UNIT_MS);
-    define_number("pg_seats.safety_poll",
-                  "How often the worker looks without having been woken.",
+    define_number("pg_seats.safety_poll", "How often the worker looks without having been woken.",
                   &settings.safety_poll_ms, 30'000, 100, 600'000, GUC_UNIT_MS);
     DefineCustomStringVariable(
         "pg_seats.secrets_directory",

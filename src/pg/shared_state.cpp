@@ -64,7 +64,9 @@ void request_shared_state() {
     shmem_startup_hook = start_up;
 }
 
-SharedState* shared_state() noexcept { return state; }
+SharedState* shared_state() noexcept {
+    return state;
+}
 
 void clear_counters(WorkerCounters& counters) noexcept {
     for (pg_atomic_uint64* counter :

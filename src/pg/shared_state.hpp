@@ -11,9 +11,9 @@ extern "C" {
 
 namespace pg_seats::pg {
 
-constexpr int max_databases = 64;      // databases of one server with the extension
-constexpr int max_destinations = 16;   // shown per database
-constexpr int waiter_buckets = 64;     // condition variables, by hash of what is waited for
+constexpr int max_databases = 64;     // databases of one server with the extension
+constexpr int max_destinations = 16;  // shown per database
+constexpr int waiter_buckets = 64;    // condition variables, by hash of what is waited for
 constexpr int max_probe_requests = 64;
 
 // Why a worker is woken. Several at once are or-ed.
@@ -28,7 +28,7 @@ enum class WorkerState : std::uint8_t {
     none,      // no worker: none is needed, or the launcher waits to start one again
     starting,  // registered, not yet at its first loop
     running,
-    fenced,    // runs, but must not send: this database is not the installation's
+    fenced,  // runs, but must not send: this database is not the installation's
 };
 
 // How a worker left, for the launcher, who decides whether another one is started.
@@ -40,11 +40,11 @@ enum class WorkerEnd : std::uint8_t {
 
 struct DestinationStatus {
     char name[NAMEDATALEN];
-    std::uint8_t breaker;   // core::BreakerState
-    bool proven;            // the key was probed: right account, right mode
+    std::uint8_t breaker;  // core::BreakerState
+    bool proven;           // the key was probed: right account, right mode
     double requests_per_second;
     std::int32_t in_flight;
-    std::int32_t held;      // ready, but the destination does not take them now
+    std::int32_t held;  // ready, but the destination does not take them now
 };
 
 struct WorkerCounters {
@@ -55,9 +55,9 @@ struct WorkerCounters {
 struct WorkerSlot {
     Oid database;  // InvalidOid: the slot is free
     WorkerState state;
-    pid_t pid;        // 0: no process
-    int proc_number;  // where its latch is; valid only together with pid
-    pid_t held_by;    // a backend that wants the database for itself; 0: nobody
+    pid_t pid;             // 0: no process
+    int proc_number;       // where its latch is; valid only together with pid
+    pid_t held_by;         // a backend that wants the database for itself; 0: nobody
     std::int32_t holders;  // how many such backends there are; held_by is the last of them
     bool only_held;        // made by a holder: the database may have no extension at all
     TimestampTz started_at;
@@ -74,7 +74,7 @@ struct WorkerSlot {
     WorkerEnd end;  // why
     TimestampTz registered_at;
     std::int32_t failed_starts;
-    TimestampTz start_at;  // not before
+    TimestampTz start_at;   // not before
     pg_atomic_uint32 wake;  // WakeReason bits
     WorkerCounters counters;
 };

@@ -76,17 +76,16 @@ struct Execution {
 
 void execute(Execution* execution) {
     if (*execution->plan == nullptr) {
-        SPIPlanPtr plan = SPI_prepare(execution->sql, execution->parameters,
-                                      const_cast<Oid*>(execution->types));
+        SPIPlanPtr plan =
+            SPI_prepare(execution->sql, execution->parameters, const_cast<Oid*>(execution->types));
         if (plan == nullptr || SPI_keepplan(plan) != 0) {
             elog(ERROR, "could not prepare a statement of pg_seats: %s",
                  SPI_result_code_string(SPI_result));
         }
         *execution->plan = plan;
     }
-    const int code =
-        SPI_execute_plan(*execution->plan, const_cast<Datum*>(execution->datums), execution->nulls,
-                         execution->read_only, execution->limit);
+    const int code = SPI_execute_plan(*execution->plan, const_cast<Datum*>(execution->datums),
+                                      execution->nulls, execution->read_only, execution->limit);
     if (code < 0) {
         elog(ERROR, "could not run a statement of pg_seats: %s", SPI_result_code_string(code));
     }
@@ -96,11 +95,21 @@ constexpr int max_parameters = 32;
 
 }  // namespace
 
-Value null_of(Oid type) { return {type, Datum{0}, true}; }
-Value bigint(std::int64_t value) { return {INT8OID, Int64GetDatum(value), false}; }
-Value integer(std::int32_t value) { return {INT4OID, Int32GetDatum(value), false}; }
-Value boolean(bool value) { return {BOOLOID, BoolGetDatum(value), false}; }
-Value double_precision(double value) { return {FLOAT8OID, Float8GetDatum(value), false}; }
+Value null_of(Oid type) {
+    return {type, Datum{0}, true};
+}
+Value bigint(std::int64_t value) {
+    return {INT8OID, Int64GetDatum(value), false};
+}
+Value integer(std::int32_t value) {
+    return {INT4OID, Int32GetDatum(value), false};
+}
+Value boolean(bool value) {
+    return {BOOLOID, BoolGetDatum(value), false};
+}
+Value double_precision(double value) {
+    return {FLOAT8OID, Float8GetDatum(value), false};
+}
 Value timestamp(TimestampTz value) {
     return {TIMESTAMPTZOID, TimestampTzGetDatum(value), value == 0};
 }
@@ -252,14 +261,8 @@ Rows Statement::run(std::initializer_list<Value> values, Sees sees, long limit) 
         nulls[count] = value.is_null ? 'n' : ' ';
         ++count;
     }
-    Execution execution{sql_,
-                        &plan_,
-                        types,
-                        datums,
-                        nulls,
-                        count,
-                        sees == Sees::transaction_snapshot,
-                        limit};
+    Execution execution{
+        sql_, &plan_, types, datums, nulls, count, sees == Sees::transaction_snapshot, limit};
     guard(execute, &execution);
     const std::uint64_t found = SPI_tuptable != nullptr ? SPI_tuptable->numvals : 0;
     return {SPI_tuptable, found, SPI_processed};

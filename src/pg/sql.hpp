@@ -1,6 +1,7 @@
 // SQL from C++: prepared once per process, parameters and results as plain C++ values.
 //
-// To be used inside a transaction with SPI connected (pg/transaction.hpp). What the server raises comes as ServerError.
+// To be used inside a transaction with SPI connected (pg/transaction.hpp). What the server raises
+// comes as ServerError.
 #pragma once
 
 #include "pg/error.hpp"

@@ -33,9 +33,13 @@ void abort_current() {
 
 }  // namespace
 
-void detail::begin_transaction() { guard(begin); }
+void detail::begin_transaction() {
+    guard(begin);
+}
 
-void detail::commit_transaction() { guard(commit); }
+void detail::commit_transaction() {
+    guard(commit);
+}
 
 Failure detail::abort_after_current_exception() noexcept {
     BorderError error;
@@ -79,8 +83,9 @@ bool Failure::is_lock_timeout() const {
 
 bool Failure::is_about_resources() const {
     const int category = ERRCODE_TO_CATEGORY(sqlstate);
-    return category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_OPERATOR_INTERVENTION ||
-           category == ERRCODE_SYSTEM_ERROR || category == ERRCODE_CONNECTION_EXCEPTION ||
+    return category == ERRCODE_INSUFFICIENT_RESOURCES ||
+           category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_SYSTEM_ERROR ||
+           category == ERRCODE_CONNECTION_EXCEPTION ||
            sqlstate == ERRCODE_READ_ONLY_SQL_TRANSACTION;
 }
 

@@ -35,12 +35,12 @@ struct Call {
 
 // Why a request is on the wire.
 enum class Purpose : std::uint8_t {
-    send,            // the call itself
-    read_object,     // verification: does the object carry our marker?
-    search_list,     // verification: does the list have an object with our marker?
-    search_events,   // verification: is there an event with our key?
-    read_missing,    // after a plain 404: is the object really not there?
-    probe,           // is the destination well, and the right one?
+    send,           // the call itself
+    read_object,    // verification: does the object carry our marker?
+    search_list,    // verification: does the list have an object with our marker?
+    search_events,  // verification: is there an event with our key?
+    read_missing,   // after a plain 404: is the object really not there?
+    probe,          // is the destination well, and the right one?
 };
 
 [[nodiscard]] std::string_view to_string(Purpose purpose);
@@ -56,7 +56,7 @@ struct Flight {
     core::Judgement first_answer;  // of the call, while read_missing asks about it
     int first_status = 0;
     std::string first_request_id;
-    http::Response response;       // once it is there
+    http::Response response;  // once it is there
 };
 
 }  // namespace pg_seats::worker

@@ -26,15 +26,16 @@ using pg::Statement;
 
 // A key is trusted for a time only: past it a call in doubt is not sent again but verified. (A read
 // can be repeated for ever.)
-#define KEY_IS_TOO_OLD \
-    "(o.doubt AND o.method <> 'GET' AND o.first_sent_at < pg_catalog.clock_timestamp() - $3 * interval '1 second')"
+#define KEY_IS_TOO_OLD                                                                          \
+    "(o.doubt AND o.method <> 'GET' AND o.first_sent_at < pg_catalog.clock_timestamp() - $3 * " \
+    "interval '1 second')"
 
 // Also taken anew for a verification: after a failover the row may not know that it was ever sent.
 #define MARKER                         \
     "CASE WHEN o.verifier IS NOT NULL" \
     "     THEN o.uuid::text || '-' || o.uuid::text || '-' || o.generation END"
 
-#define DESTINATION_VERSION                                   \
+#define DESTINATION_VERSION                                      \
     "(SELECT d.api_version FROM seats_internal.destination AS d" \
     "  WHERE d.name = o.destination)"
 
@@ -57,7 +58,8 @@ Statement freeze_statement{
     "       first_sent_at = coalesce(o.first_sent_at, pg_catalog.clock_timestamp()),"
     "       last_sent_at = pg_catalog.clock_timestamp(),"
     "       tries = o.tries + 1, attempts = o.attempts + 1, alone = $4,"
-    "       marker = " MARKER ","
+    "       marker = " MARKER
+    ","
     "       api_version = coalesce(o.api_version, " DESTINATION_VERSION
     ")"
     "  FROM free WHERE o.id = free.id AND o.id = ANY ($1)"
@@ -74,7 +76,8 @@ Statement take_for_verification_statement{
     "     FOR UPDATE SKIP LOCKED)"
     "UPDATE seats_internal.outbox AS o"
     "   SET state = CASE o.state WHEN 'awaiting' THEN o.state ELSE 'verifying' END,"
-    "       due_at = NULL, verifications = o.verifications + 1, alone = $4, marker = " MARKER ","
+    "       due_at = NULL, verifications = o.verifications + 1, alone = $4, marker = " MARKER
+    ","
     "       api_version = coalesce(o.api_version, " DESTINATION_VERSION
     ")"
     "  FROM free WHERE o.id = free.id AND o.id = ANY ($1)"
@@ -145,7 +148,8 @@ std::vector<std::int64_t> without(const std::vector<std::int64_t>& ids,
                                   const std::vector<Flight>& taken) {
     std::vector<std::int64_t> left;
     for (const std::int64_t id : ids) {
-        if (std::ranges::none_of(taken, [id](const Flight& flight) { return flight.call.id == id; })) {
+        if (std::ranges::none_of(taken,
+                                 [id](const Flight& flight) { return flight.call.id == id; })) {
             left.push_back(id);
         }
     }
@@ -174,8 +178,8 @@ void sort_out_the_rest(Engine& engine, const std::vector<Candidate>& candidates,
     }
 }
 
-// Suspects go one at a time, and nothing else is on the wire then: if the worker ends again, we know
-// who it was.
+// Suspects go one at a time, and nothing else is on the wire then: if the worker ends again, we
+// know who it was.
 std::vector<Candidate> choose(Engine& engine, bool& alone) {
     alone = false;
     if (const auto ready = ready_suspect(engine); ready != engine.suspects.end()) {
@@ -187,9 +191,9 @@ std::vector<Candidate> choose(Engine& engine, bool& alone) {
         engine.suspects.erase(ready);
         return {candidate};
     }
-    int room = std::min<int>(
-        pg::settings.max_in_flight - static_cast<int>(engine.flights.size() + engine.answered.size()),
-        most_rows_per_claim);
+    int room = std::min<int>(pg::settings.max_in_flight -
+                                 static_cast<int>(engine.flights.size() + engine.answered.size()),
+                             most_rows_per_claim);
     if (engine.claims_one_by_one > 0) {
         --engine.claims_one_by_one;
         room = std::min(room, 1);
@@ -228,8 +232,9 @@ std::vector<Flight> claim(Engine& engine) {
     });
     count(engine.slot.counters.claims);
     if (failure) {
-        // Nothing was frozen. What was looked at on the way is found again: arrivals by another look
-        // at the table (the snapshot may have moved on in memory), candidates by a second look.
+        // Nothing was frozen. What was looked at on the way is found again: arrivals by another
+        // look at the table (the snapshot may have moved on in memory), candidates by a second
+        // look.
         claim_failed(engine, *failure, candidates);
         return {};
     }

@@ -75,7 +75,8 @@ Decision hold(const Flight& flight, const core::Judgement& judgement) {
     decision.doubt = judgement.doubt_after;
     decision.tries = flight.call.tries - 1;
     decision.attempts = flight.call.attempts - 1;
-    // However long the halt lasts: the key's life begins with the first try that may have done something.
+    // However long the halt lasts: the key's life begins with the first try that may have done
+    // something.
     decision.forget_first_sent = !decision.doubt && decision.tries <= 0;
     return decision;
 }
@@ -88,9 +89,9 @@ Decision halted(Flight& flight, const core::Judgement& judgement) {
         return hold(flight, judgement);
     }
     if (judgement.halt_scope == core::HaltScope::destination) {
-        Decision decision = to_review(flight, judgement.reason,
-                                      "Stripe turns this call away and answers others: " +
-                                          destination.halt_message);
+        Decision decision = to_review(
+            flight, judgement.reason,
+            "Stripe turns this call away and answers others: " + destination.halt_message);
         decision.doubt = judgement.doubt_after;
         return decision;
     }
@@ -103,12 +104,12 @@ Decision halted(Flight& flight, const core::Judgement& judgement) {
         decision.kind = Decision::Kind::follow_up;
         return decision;
     }
-    if (is_everywhere(destination, flight.call, judgement.fingerprint, true,
-                      judgement.message)) {
+    if (is_everywhere(destination, flight.call, judgement.fingerprint, true, judgement.message)) {
         return hold(flight, judgement);
     }
-    Decision decision = to_review(flight, judgement.reason,
-                                  "Stripe did not accept the form of the request: " + judgement.message);
+    Decision decision =
+        to_review(flight, judgement.reason,
+                  "Stripe did not accept the form of the request: " + judgement.message);
     decision.doubt = judgement.doubt_after;
     decision.alert->fingerprint = "form:" + destination.name + ":" + judgement.fingerprint;
     return decision;
@@ -187,12 +188,12 @@ Decision to_review(const Flight& flight, std::string_view reason, std::string_vi
     Decision decision = keep(flight, "review");
     decision.reason = reason;
     decision.journal_kind = "call.review";
-    decision.alert = Alert{
-        "review:" + std::to_string(flight.call.id), "critical", "review",
-        flight.call.method + " " + flight.call.path + " (call " + std::to_string(flight.call.id) +
-            ") needs a person: " + std::string(what_happened),
-        "SELECT seats.explain_call(" + std::to_string(flight.call.id) +
-            ") tells more; seats.resolve_review settles it."};
+    decision.alert = Alert{"review:" + std::to_string(flight.call.id), "critical", "review",
+                           flight.call.method + " " + flight.call.path + " (call " +
+                               std::to_string(flight.call.id) +
+                               ") needs a person: " + std::string(what_happened),
+                           "SELECT seats.explain_call(" + std::to_string(flight.call.id) +
+                               ") tells more; seats.resolve_review settles it."};
     return decision;
 }
 

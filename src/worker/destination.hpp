@@ -1,5 +1,5 @@
-// A destination as the worker sees it: its key, whether it was proven to be the right one, its pace,
-// and what is ready to go there.
+// A destination as the worker sees it: its key, whether it was proven to be the right one, its
+// pace, and what is ready to go there.
 #pragma once
 
 #include <deque>
@@ -29,7 +29,7 @@ struct Destination {
     bool halt_is_stored = true;  // the table knows
     std::string halt_reason, halt_message, halt_fingerprint;
     std::unordered_set<std::int64_t> stopped_by;  // calls for whose answer it was halted
-    std::vector<std::int64_t> take_back;  // in review for what turned out to be everywhere
+    std::vector<std::int64_t> take_back;          // in review for what turned out to be everywhere
 
     // The key, and whether a read with it has shown the account and mode that we expect.
     pg::Secret key;

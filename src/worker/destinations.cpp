@@ -89,8 +89,8 @@ void load_key(Engine& engine, Destination& destination) {
     }
     const core::KeyMode mode = core::key_mode(reading.secret.reveal());
     const bool live = destination.livemode.value_or(false);
-    if (destination.livemode && (mode == core::KeyMode::other ||
-                                 (mode == core::KeyMode::live) != live)) {
+    if (destination.livemode &&
+        (mode == core::KeyMode::other || (mode == core::KeyMode::live) != live)) {
         destination.key_problem = std::string("the key in file ") + destination.secret_name +
                                   " is not a " + (live ? "live" : "test") + " mode key";
         halt(destination, "key_of_other_mode", destination.key_problem, NeedsPerson::no);
@@ -130,7 +130,8 @@ void read_destination(Engine& engine, const pg::Rows& rows, std::size_t row) {
         destination.halted = rows.boolean(row, 11);
         destination.halted_needs_person = rows.boolean(row, 12);
         destination.halt_reason = rows.string(row, 13);
-        // A person said so: prove the key anew (it may be missing still), and forget what led to it.
+        // A person said so: prove the key anew (it may be missing still), and forget what led to
+        // it.
         released = was_halted && !destination.halted;
         if (released) {
             destination.refusals.clear();
@@ -164,9 +165,10 @@ void set_fence(Engine& engine, std::string reason) {
         pg::log_line("waiting for seats.create_installation()");
         return;
     }
-    pg::log_warning("nothing is sent from this database: " + engine.fence,
-                    "seats.create_installation() sets a new database up; "
-                    "seats.adopt_database(reason, replaces_original) gives a copy the right to send.");
+    pg::log_warning(
+        "nothing is sent from this database: " + engine.fence,
+        "seats.create_installation() sets a new database up; "
+        "seats.adopt_database(reason, replaces_original) gives a copy the right to send.");
 }
 
 void check_fence(Engine& engine) {
@@ -192,8 +194,8 @@ void resume(Destination& destination) {
 }
 
 void probe_failed(Destination& destination, TimePoint now) {
-    destination.probe_pause = std::min(std::max(destination.probe_pause * 2, first_probe_pause),
-                                       longest_probe_pause);
+    destination.probe_pause =
+        std::min(std::max(destination.probe_pause * 2, first_probe_pause), longest_probe_pause);
     destination.probe_at = now + destination.probe_pause;
 }
 
@@ -209,15 +211,15 @@ void write_changes(Engine& engine, const Destination& destination) {
     if (!destination.halted) {
         resume_statement.run({name});
         resolve_alert_statement.run({pg::text(fingerprint), pg::text("a probe succeeded")});
-        journal_statement.run({pg::text("destination.resumed"), pg::text("a probe succeeded"), name});
+        journal_statement.run(
+            {pg::text("destination.resumed"), pg::text("a probe succeeded"), name});
         return;
     }
-    halt_statement.run({name, pg::text(destination.halt_reason),
-                        pg::text(destination.halt_message),
+    halt_statement.run({name, pg::text(destination.halt_reason), pg::text(destination.halt_message),
                         pg::boolean(destination.halted_needs_person)});
     if (!destination.take_back.empty()) {
-        resolve_form_alerts_statement.run({name, pg::text(destination.halt_fingerprint),
-                                           pg::bigints(destination.take_back)});
+        resolve_form_alerts_statement.run(
+            {name, pg::text(destination.halt_fingerprint), pg::bigints(destination.take_back)});
         take_back_statement.run({pg::bigints(destination.take_back)});
         engine.look_for_arrivals = true;
     }
@@ -229,7 +231,8 @@ void write_changes(Engine& engine, const Destination& destination) {
                         "reason)."
                       : "It resumes by itself when a read succeeds; put the cause right."),
          name});
-    journal_statement.run({pg::text("destination.halted"), pg::text(destination.halt_reason), name});
+    journal_statement.run(
+        {pg::text("destination.halted"), pg::text(destination.halt_reason), name});
 }
 
 }  // namespace
@@ -291,9 +294,10 @@ std::vector<Flight> due_probes(Engine& engine) {
             }
             continue;
         }
-        const bool wants = ((!destination.proven || (destination.halted && !destination.halted_needs_person)) &&
-                            now >= destination.probe_at) ||
-                           destination.breaker.wants_probe(now);
+        const bool wants =
+            ((!destination.proven || (destination.halted && !destination.halted_needs_person)) &&
+             now >= destination.probe_at) ||
+            destination.breaker.wants_probe(now);
         if (wants) {
             destination.probe_out = true;
             Flight flight;
@@ -395,8 +399,8 @@ std::optional<Duration> until_probe(const Engine& engine, TimePoint now) {
         std::optional<Duration> mine = destination.breaker.until_probe(now);
         if (destination.is_stripe() && (!destination.proven || destination.halted)) {
             // Also the pause between two looks at the key file.
-            const Duration left = std::max(
-                std::chrono::ceil<Duration>(destination.probe_at - now), Duration{0});
+            const Duration left =
+                std::max(std::chrono::ceil<Duration>(destination.probe_at - now), Duration{0});
             mine = std::min(mine.value_or(Duration{1'000}),
                             destination.key_problem.empty() && !destination.halted_needs_person
                                 ? std::max(left, Duration{1})

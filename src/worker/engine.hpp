@@ -23,8 +23,8 @@ constexpr std::size_t most_ready = 20'000;
 constexpr std::size_t most_lanes = 100'000;
 constexpr int most_rows_per_claim = 512;
 
-// Of a lane in which nothing is ready only `above` is worth keeping: the next look at it begins there
-// and not among what was settled long ago.
+// Of a lane in which nothing is ready only `above` is worth keeping: the next look at it begins
+// there and not among what was settled long ago.
 struct LaneMemory {
     bool busy = false;       // one of its calls is on the wire or being settled
     bool queued = false;     // stands in its destination's ready_lanes
@@ -83,16 +83,17 @@ struct Engine {
 
     bool look_for_arrivals = true;
     bool configuration_is_stale = true;
-    TimePoint housework_before{};  // what failed of announcing and of storing halts: not before then
-    bool announce = true;  // alerts or journal entries may wait for a number or a NOTIFY
+    TimePoint
+        housework_before{};      // what failed of announcing and of storing halts: not before then
+    bool announce = true;        // alerts or journal entries may wait for a number or a NOTIFY
     TimePoint no_work_before{};  // after disk full and the like: pause, keep the answers
     int troubles_in_a_row = 0;
-    int claims_one_by_one = 0;  // a claim raised: the next ones take a single row
+    int claims_one_by_one = 0;            // a claim raised: the next ones take a single row
     std::string journal_watermark = "0";  // entries of older transactions have their numbers
     std::string fence_told = "unknown";   // what the alert says; one may be open from another life
     TimePoint turn_ring_at{};
     TimePoint shown_at{};
-    bool is_shown = false;  // what is shown is what is
+    bool is_shown = false;                    // what is shown is what is
     std::vector<std::int64_t> settled_calls;  // whose waiters are woken after the commit
 
     std::mt19937_64 random{std::random_device{}()};
@@ -115,7 +116,9 @@ struct Engine {
 };
 
 // The time that everything in the worker goes by.
-inline TimePoint steady_now() { return core::Clock::now(); }
+inline TimePoint steady_now() {
+    return core::Clock::now();
+}
 
 // Counts in shared memory.
 inline void count(pg_atomic_uint64& counter, std::uint64_t by = 1) {

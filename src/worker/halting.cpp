@@ -27,8 +27,8 @@ std::string_view in_words(std::string_view reason) {
 
 }  // namespace
 
-void halt(Destination& destination, std::string_view reason,
-          std::string_view message, NeedsPerson needs_person) {
+void halt(Destination& destination, std::string_view reason, std::string_view message,
+          NeedsPerson needs_person) {
     if (destination.halted) {
         return;
     }
@@ -52,17 +52,17 @@ bool stops_everybody(const Flight& flight, const core::Judgement& judgement) {
         destination.stopped_by.clear();
     }
     return destination.stopped_by.insert(flight.call.id).second ||
-           is_everywhere(destination, flight.call, judgement.fingerprint, true,
-                         judgement.message);
+           is_everywhere(destination, flight.call, judgement.fingerprint, true, judgement.message);
 }
 
-bool is_everywhere(Destination& destination, const Call& call,
-                   std::string_view fingerprint, bool goes_to_review, std::string_view message) {
+bool is_everywhere(Destination& destination, const Call& call, std::string_view fingerprint,
+                   bool goes_to_review, std::string_view message) {
     if (destination.halted && destination.halt_fingerprint == fingerprint) {
         return true;  // answers that were under way when it was halted
     }
     const TimePoint now = steady_now();
-    while (!destination.refusals.empty() && destination.refusals.front().at < now - refusal_window) {
+    while (!destination.refusals.empty() &&
+           destination.refusals.front().at < now - refusal_window) {
         destination.refusals.pop_front();
     }
     destination.refusals.push_back({std::string(fingerprint),
@@ -99,8 +99,9 @@ void note_health(Engine& engine, const Flight& flight, const core::Judgement& ju
         destination.breaker.succeeded();
     } else if (destination.breaker.failed(now)) {
         pg::log_warning("destination " + destination.name +
-                            " does not answer: sending is interrupted, a read tries it from time to "
-                            "time. Last: " + core::safe_text(judgement.message, 200));
+                        " does not answer: sending is interrupted, a read tries it from time to "
+                        "time. Last: " +
+                        core::safe_text(judgement.message, 200));
         engine.announce = true;
     }
 }

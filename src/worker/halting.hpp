@@ -10,19 +10,19 @@ enum class NeedsPerson : std::uint8_t { no, yes };
 
 // Stops the destination at once in memory; the table and the alert follow with
 // store_destination_changes(). `reason` is a stable word, `message` for people.
-void halt(Destination& destination, std::string_view reason,
-          std::string_view message, NeedsPerson needs_person);
+void halt(Destination& destination, std::string_view reason, std::string_view message,
+          NeedsPerson needs_person);
 
-// An answer that speaks of the whole destination (a wrong key, a wrong mode) stops it. But if a probe
-// has succeeded since the same call stopped it last, the answer is about that call alone: it would
-// stop all others again and again. False then.
+// An answer that speaks of the whole destination (a wrong key, a wrong mode) stops it. But if a
+// probe has succeeded since the same call stopped it last, the answer is about that call alone: it
+// would stop all others again and again. False then.
 bool stops_everybody(const Flight& flight, const core::Judgement& judgement);
 
 // The same refusal (not about a card) in five lanes within a minute is our mistake: halts the
 // destination, and true says that this call is to be held, not refused. Calls that were put into
 // review for it before are taken back.
-bool is_everywhere(Destination& destination, const Call& call,
-                   std::string_view fingerprint, bool goes_to_review, std::string_view message);
+bool is_everywhere(Destination& destination, const Call& call, std::string_view fingerprint,
+                   bool goes_to_review, std::string_view message);
 
 // Breaker and bucket learn from every answer.
 void note_health(Engine& engine, const Flight& flight, const core::Judgement& judgement);

@@ -112,7 +112,8 @@ void show_state(Engine& engine) {
         status.proven = destination.proven;
         status.requests_per_second = destination.bucket.current_rate();
         status.in_flight = destination.in_flight;
-        status.held = destination.takes_calls() ? 0 : static_cast<std::int32_t>(destination.ready());
+        status.held =
+            destination.takes_calls() ? 0 : static_cast<std::int32_t>(destination.ready());
     }
     slot.destination_count = shown;
     LWLockRelease(shared.lock);

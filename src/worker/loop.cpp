@@ -132,8 +132,8 @@ bool claim_is_due(Engine& engine) {
 core::Duration until_next(LoopState& state) {
     Engine& engine = state.engine;
     const TimePoint now = steady_now();
-    core::Duration until = std::max(
-        std::chrono::ceil<core::Duration>(state.poll_at - now), core::Duration{0});
+    core::Duration until =
+        std::max(std::chrono::ceil<core::Duration>(state.poll_at - now), core::Duration{0});
     const auto consider = [&until](std::optional<core::Duration> other) {
         if (other) {
             until = std::clamp(*other, core::Duration{0}, until);

@@ -18,8 +18,8 @@ constexpr int backlog_chunk = 2'000;
 // So many are read within one transaction, whose memory they take until its end.
 constexpr int most_chunks_per_claim = 5;
 
-// No statement here reads an index from its head, where dead entries gather while an old snapshot is
-// held: each has a lower bound that has moved on since the last time.
+// No statement here reads an index from its head, where dead entries gather while an old snapshot
+// is held: each has a lower bound that has moved on since the last time.
 
 Statement snapshot_statement{"SELECT pg_catalog.pg_current_snapshot()::text"};
 
@@ -41,18 +41,16 @@ Statement arrivals_statement{
     "   AND o.eligible_xid < pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"
     "   AND " OPEN_CONDITION};
 
-Statement due_statement{
-    "SELECT " READY_COLUMNS
-    "  FROM seats_internal.outbox AS o"
-    " WHERE o.due_at > $1 AND o.due_at <= $3 AND " OPEN_CONDITION};
+Statement due_statement{"SELECT " READY_COLUMNS
+                        "  FROM seats_internal.outbox AS o"
+                        " WHERE o.due_at > $1 AND o.due_at <= $3 AND " OPEN_CONDITION};
 
 Statement next_due_statement{
     "SELECT o.due_at FROM seats_internal.outbox AS o"
     " WHERE o.due_at > $1 ORDER BY o.due_at LIMIT 1"};
 
 Statement backlog_statement{
-    "SELECT " READY_COLUMNS
-    ", " OPEN_CONDITION
+    "SELECT " READY_COLUMNS ", " OPEN_CONDITION
     "  FROM seats_internal.outbox AS o WHERE o.id > $1 ORDER BY o.id LIMIT $3"};
 
 Statement lane_heads_statement{
@@ -106,8 +104,8 @@ void start_reading_backlog(Engine& engine) {
     for (auto& [name, destination] : engine.destinations) {
         if (wants_backlog(engine, destination)) {
             const std::int64_t above = *destination.missed_above;
-            engine.backlog_above = engine.backlog_of.empty() ? above
-                                                             : std::min(engine.backlog_above, above);
+            engine.backlog_above =
+                engine.backlog_of.empty() ? above : std::min(engine.backlog_above, above);
             engine.backlog_of.push_back({&destination, above});
             destination.missed_above.reset();
         }
@@ -145,10 +143,10 @@ void read_backlog(Engine& engine) {
         if (!engine.reading_backlog) {
             return;
         }
-        const Rows rows = backlog_statement.run({pg::bigint(engine.backlog_above),
-                                                 pg::text(engine.installation),
-                                                 pg::bigint(backlog_chunk)},
-                                                Statement::Sees::transaction_snapshot);
+        const Rows rows =
+            backlog_statement.run({pg::bigint(engine.backlog_above), pg::text(engine.installation),
+                                   pg::bigint(backlog_chunk)},
+                                  Statement::Sees::transaction_snapshot);
         for (std::size_t row = 0; row < rows.size(); ++row) {
             engine.backlog_above = rows.bigint(row, 1);
             if (rows.boolean(row, 6) && is_read_for(engine, rows, row)) {
@@ -177,9 +175,9 @@ void find_arrivals(Engine& engine) {
         // The first look: the whole table is backlog, and arrivals are counted from here.
         miss_everything(engine);
     } else {
-        const Rows rows = arrivals_statement.run(
-            {pg::text(engine.last_snapshot), pg::text(engine.installation)},
-            Statement::Sees::transaction_snapshot, most_arrivals);
+        const Rows rows =
+            arrivals_statement.run({pg::text(engine.last_snapshot), pg::text(engine.installation)},
+                                   Statement::Sees::transaction_snapshot, most_arrivals);
         for (std::size_t row = 0; row < rows.size(); ++row) {
             offer(engine, rows, row);
         }
@@ -199,9 +197,10 @@ void find_due(Engine& engine) {
     if (engine.next_due != 0 && now < engine.next_due) {
         return;
     }
-    const Rows rows = due_statement.run({pg::timestamp(std::max<TimestampTz>(engine.last_due_look, 1)),
-                                         pg::text(engine.installation), pg::timestamp(now)},
-                                        Statement::Sees::transaction_snapshot, most_arrivals);
+    const Rows rows =
+        due_statement.run({pg::timestamp(std::max<TimestampTz>(engine.last_due_look, 1)),
+                           pg::text(engine.installation), pg::timestamp(now)},
+                          Statement::Sees::transaction_snapshot, most_arrivals);
     for (std::size_t row = 0; row < rows.size(); ++row) {
         offer(engine, rows, row);
     }

@@ -26,8 +26,8 @@ void offer_lane(Engine& engine, Destination& destination, std::int64_t lane_id, 
 void release_lane(Engine& engine, Destination& destination, std::int64_t lane_id,
                   std::optional<std::int64_t> settled_id);
 
-// A row got this due_at: the next look must come in time and reach back far enough, also if the clock
-// was set back since the last one.
+// A row got this due_at: the next look must come in time and reach back far enough, also if the
+// clock was set back since the last one.
 void will_be_due(Engine& engine, TimestampTz due);
 
 // Rows that came without a transaction of ours, by a restore or by replication, are above all that

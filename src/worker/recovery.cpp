@@ -35,19 +35,17 @@ Statement alert_statement{
     "    hint => 'Look at the call and at the server log, then seats.resolve_review(call, "
     "decision, reason).', call_id => $1)"};
 
-Statement timeline_statement{
-    "SELECT i.timeline FROM seats_internal.installation AS i"};
+Statement timeline_statement{"SELECT i.timeline FROM seats_internal.installation AS i"};
 
-// After a failover or a restore to a point in time the table may have forgotten what was sent. Every
-// open row is in doubt; the same key makes sending it again harmless for as long as Stripe knows it.
-// What was lost may have sent each of them at any time up to now.
+// After a failover or a restore to a point in time the table may have forgotten what was sent.
+// Every open row is in doubt; the same key makes sending it again harmless for as long as Stripe
+// knows it. What was lost may have sent each of them at any time up to now.
 Statement new_timeline_statement{
     "UPDATE seats_internal.outbox AS o"
     "   SET doubt = true, first_sent_at = coalesce(o.first_sent_at, o.created_at),"
     "       last_sent_at = pg_catalog.clock_timestamp()"};
 
-Statement store_timeline_statement{
-    "UPDATE seats_internal.installation SET timeline = $1"};
+Statement store_timeline_statement{"UPDATE seats_internal.installation SET timeline = $1"};
 
 Statement journal_statement{
     "SELECT seats_internal.write_journal($1, 'pg_seats', NULL, NULL, $2,"
@@ -86,9 +84,10 @@ bool recover(Engine& engine) {
     }
     trouble_is_over(engine);
     if (interrupted > 0) {
-        pg::log_line(std::to_string(interrupted) +
-                     " calls were on the wire when the last worker ended: their outcome is unknown, "
-                     "the same keys find it out");
+        pg::log_line(
+            std::to_string(interrupted) +
+            " calls were on the wire when the last worker ended: their outcome is unknown, "
+            "the same keys find it out");
     }
     if (new_timeline) {
         pg::log_line("the server is on a new timeline: " + std::to_string(doubtful) +

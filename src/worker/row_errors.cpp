@@ -86,8 +86,8 @@ void claim_failed(Engine& engine, const pg::Failure& failure,
     if (engine.leave) {
         return;
     }
-    const bool is_somebodys = candidates.size() == 1 && !failure.is_about_resources() &&
-                              !failure.is_retriable();
+    const bool is_somebodys =
+        candidates.size() == 1 && !failure.is_about_resources() && !failure.is_retriable();
     if (is_somebodys && charge(engine, candidates.front().id, failure, false)) {
         trouble_is_over(engine);
         const Candidate& candidate = candidates.front();
@@ -98,8 +98,8 @@ void claim_failed(Engine& engine, const pg::Failure& failure,
         look_again(engine, candidate);
     }
     if (!failure.is_about_resources() && !failure.is_retriable()) {
-        engine.claims_one_by_one = std::max<int>(engine.claims_one_by_one,
-                                                 static_cast<int>(candidates.size()) * 2);
+        engine.claims_one_by_one =
+            std::max<int>(engine.claims_one_by_one, static_cast<int>(candidates.size()) * 2);
     }
     if (candidates.size() <= 1 || failure.is_about_resources()) {
         pause(engine, failure, "cannot claim");

@@ -25,8 +25,8 @@ std::string read_path(const std::string& path) {
 
 std::string list_query(const Flight& flight, int seconds_before) {
     std::string query = "limit=100";
-    const TimestampTz since = flight.call.first_sent_at != 0 ? flight.call.first_sent_at
-                                                             : flight.call.created_at;
+    const TimestampTz since =
+        flight.call.first_sent_at != 0 ? flight.call.first_sent_at : flight.call.created_at;
     // Our clock and Stripe's may differ; a margin costs a page at most.
     core::append_form_field(query, "created[gte]", unix_time(since, seconds_before));
     if (!flight.cursor.empty()) {

@@ -16,21 +16,24 @@ namespace {
 
 using pg::Statement;
 
-// `o.id = ANY ($1)` beside the join: without it a plan that was made while the table was empty reads
-// the whole index (measured: ten times slower after the first vacuum).
+// `o.id = ANY ($1)` beside the join: without it a plan that was made while the table was empty
+// reads the whole index (measured: ten times slower after the first vacuum).
 //
 // Compare and set: whatever was changed behind our back (by an operator's verb, say) is left alone.
 Statement finish_statement{
     "WITH answer AS MATERIALIZED ("
     "  SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[],"
-    "      $5::integer[], $6::integer[], $7::text[], $8::text[], $9::text[], $10::bytea[], $11::boolean[])"
+    "      $5::integer[], $6::integer[], $7::text[], $8::text[], $9::text[], $10::bytea[], "
+    "$11::boolean[])"
     "    AS a (id, generation, state, result, http_status, duration_us, reason, error, request_id,"
     "          answer, clean)),"
     " gone AS ("
     "  DELETE FROM seats_internal.outbox AS o USING answer AS a"
-    "   WHERE o.id = a.id AND o.id = ANY ($1) AND o.generation = a.generation AND o.state::text = a.state"
+    "   WHERE o.id = a.id AND o.id = ANY ($1) AND o.generation = a.generation AND o.state::text = "
+    "a.state"
     "  RETURNING o.id, o.lane_id, o.created_at, o.first_sent_at, o.uuid, o.installation,"
-    "      a.result, o.generation, o.attempts, a.http_status, a.duration_us, a.clean, o.destination,"
+    "      a.result, o.generation, o.attempts, a.http_status, a.duration_us, a.clean, "
+    "o.destination,"
     "      o.method, o.path, o.body, o.enqueued_by, a.reason, a.error, a.request_id, o.context,"
     "      a.answer)"
     "INSERT INTO seats_internal.outbox_history (ring, id, lane_id, created_at, first_sent_at,"
@@ -39,7 +42,8 @@ Statement finish_statement{
     "    answer) "
     "SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at,"
     "    pg_catalog.clock_timestamp(), g.uuid, g.installation, g.result, g.generation, g.attempts,"
-    "    nullif(g.http_status, 0), g.duration_us / 1000.0, g.clean, g.destination, g.method, g.path, g.body,"
+    "    nullif(g.http_status, 0), g.duration_us / 1000.0, g.clean, g.destination, g.method, "
+    "g.path, g.body,"
     "    g.enqueued_by, g.reason, g.error, g.request_id, g.context, g.answer"
     "  FROM gone AS g CROSS JOIN seats_internal.ring"};
 
@@ -47,8 +51,10 @@ Statement change_statement{
     "WITH answer AS MATERIALIZED ("
     "  SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[],"
     "      $5::timestamptz[], $6::boolean[], $7::boolean[], $8::integer[], $9::integer[],"
-    "      $10::integer[], $11::integer[], $12::timestamptz[], $13::text[], $14::text[], $15::text[])"
-    "    AS a (id, generation, state, next_state, due_at, doubt, forget_first_sent, tries, attempts,"
+    "      $10::integer[], $11::integer[], $12::timestamptz[], $13::text[], $14::text[], "
+    "$15::text[])"
+    "    AS a (id, generation, state, next_state, due_at, doubt, forget_first_sent, tries, "
+    "attempts,"
     "          next_generation, verifications, key_final_at, reason, error, request_id))"
     "UPDATE seats_internal.outbox AS o"
     "   SET state = a.next_state::seats_internal.outbox_state,"
@@ -61,13 +67,15 @@ Statement change_statement{
     "       reason = a.reason, last_error = a.error,"
     "       request_id = coalesce(a.request_id, o.request_id), alone = false"
     "  FROM answer AS a"
-    " WHERE o.id = a.id AND o.id = ANY ($1) AND o.generation = a.generation AND o.state::text = a.state"};
+    " WHERE o.id = a.id AND o.id = ANY ($1) AND o.generation = a.generation AND o.state::text = "
+    "a.state"};
 
 Statement attempts_statement{
     "INSERT INTO seats_internal.attempt (ring, call_id, lane_id, generation, number, purpose,"
     "    duration_ms, verdict, reason, http_status, request_id, error, sent, replayed) "
     "SELECT ring.slot, a.call_id, nullif(a.lane_id, 0), a.generation, a.number, a.purpose,"
-    "    a.duration_us / 1000.0, a.verdict, a.reason, nullif(a.http_status, 0), a.request_id, a.error, a.sent,"
+    "    a.duration_us / 1000.0, a.verdict, a.reason, nullif(a.http_status, 0), a.request_id, "
+    "a.error, a.sent,"
     "    a.replayed"
     "  FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::text[],"
     "      $6::integer[], $7::text[], $8::text[], $9::integer[], $10::text[], $11::text[],"
@@ -76,9 +84,9 @@ Statement attempts_statement{
     "          http_status, request_id, error, sent, replayed)"
     " CROSS JOIN seats_internal.ring"};
 
-// Of those that were to be finished: which stand in the outbox still, because somebody changed them?
-Statement left_statement{
-    "SELECT o.id FROM seats_internal.outbox AS o WHERE o.id = ANY ($1)"};
+// Of those that were to be finished: which stand in the outbox still, because somebody changed
+// them?
+Statement left_statement{"SELECT o.id FROM seats_internal.outbox AS o WHERE o.id = ANY ($1)"};
 
 // Both false: the row is gone.
 Statement lock_statement{
@@ -86,13 +94,13 @@ Statement lock_statement{
     "       EXISTS (SELECT FROM (SELECT o.id FROM seats_internal.outbox AS o WHERE o.id = $1"
     "                               FOR UPDATE SKIP LOCKED) AS locked)"};
 
-// Not in the lane's own row: applications hold that one until they commit, and nobody waits for them.
+// Not in the lane's own row: applications hold that one until they commit, and nobody waits for
+// them.
 Statement lane_marker_statement{
     "INSERT INTO seats_internal.lane_marker AS m (lane_id, marker) VALUES ($1, $2)"
     " ON CONFLICT (lane_id) DO UPDATE SET marker = excluded.marker"};
 
-Statement journal_statement{
-    "SELECT seats_internal.write_journal($1, 'pg_seats', $2, $3, $4)"};
+Statement journal_statement{"SELECT seats_internal.write_journal($1, 'pg_seats', $2, $3, $4)"};
 
 Statement alert_statement{
     "SELECT seats_internal.raise_alert($1, $2, $3, $4, hint => $5, call_id => $6,"
@@ -171,12 +179,11 @@ void store_changed(Engine& engine, std::span<const Settlement* const> items) {
         error.emplace_back(decision.error);
         request_id.emplace_back(flight.response.headers.request_id);
     }
-    change_statement.run({pg::bigints(id), pg::integers(generation), pg::texts(state),
-                          pg::texts(next_state), pg::timestamps(due_at), pg::booleans(doubt),
-                          pg::booleans(forget), pg::integers(tries), pg::integers(attempts),
-                          pg::integers(next_generation), pg::integers(verifications),
-                          pg::timestamps(key_final_at), pg::texts(reason), pg::texts(error),
-                          pg::texts(request_id)});
+    change_statement.run(
+        {pg::bigints(id), pg::integers(generation), pg::texts(state), pg::texts(next_state),
+         pg::timestamps(due_at), pg::booleans(doubt), pg::booleans(forget), pg::integers(tries),
+         pg::integers(attempts), pg::integers(next_generation), pg::integers(verifications),
+         pg::timestamps(key_final_at), pg::texts(reason), pg::texts(error), pg::texts(request_id)});
 }
 
 void store_attempts(std::span<const Settlement* const> items) {
@@ -213,10 +220,10 @@ void store_rare(Engine& engine, const Settlement& item) {
         lane_marker_statement.run({pg::bigint(flight.call.lane_id), pg::text(flight.call.marker)});
     }
     if (!decision.journal_kind.empty()) {
-        journal_statement.run({pg::text(decision.journal_kind), pg::bigint(flight.call.id),
-                               flight.call.lane_id != 0 ? pg::bigint(flight.call.lane_id)
-                                                        : pg::null_of(INT8OID),
-                               pg::text_or_null(decision.reason)});
+        journal_statement.run(
+            {pg::text(decision.journal_kind), pg::bigint(flight.call.id),
+             flight.call.lane_id != 0 ? pg::bigint(flight.call.lane_id) : pg::null_of(INT8OID),
+             pg::text_or_null(decision.reason)});
         engine.announce = true;
     }
     if (decision.alert) {
@@ -310,7 +317,8 @@ void settle_one_by_one(Engine& engine, std::vector<Settlement>& batch,
     std::vector<Settlement> left, waiting;
     std::optional<pg::Failure> last;
     for (Settlement& item : batch) {
-        if (waiting.size() > 1) {  // a lock on a table, it seems, not on a row: do not wait for each
+        if (waiting.size() >
+            1) {  // a lock on a table, it seems, not on a row: do not wait for each
             waiting.push_back(std::move(item));
             continue;
         }

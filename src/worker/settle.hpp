@@ -1,5 +1,5 @@
-// Settle: the last of the loop's three steps. A batch in one transaction, set-wise; if it raises, each
-// call in a transaction of its own.
+// Settle: the last of the loop's three steps. A batch in one transaction, set-wise; if it raises,
+// each call in a transaction of its own.
 #pragma once
 
 #include "worker/decision.hpp"

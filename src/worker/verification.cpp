@@ -1,6 +1,6 @@
 // What a read proves about a call whose outcome is unknown. Proof of execution is our marker or an
-// event with our key. Proof of the contrary needs two things: the read shows what was before us, and
-// the key cannot execute any more.
+// event with our key. Proof of the contrary needs two things: the read shows what was before us,
+// and the key cannot execute any more.
 #include "core/answer.hpp"
 #include "worker/decision.hpp"
 #include "worker/halting.hpp"
@@ -151,8 +151,7 @@ Decision list_was_read(Flight& flight) {
 }
 
 Decision events_were_read(Engine& engine, Flight& flight) {
-    const auto search =
-        core::search_events(flight.response.body, flight.key, flight.call.marker);
+    const auto search = core::search_events(flight.response.body, flight.key, flight.call.marker);
     if (search && (flight.call.marker.empty() ? search->found && !search->tells_failure
                                               : search->has_marker)) {
         return proven_done(flight, "proven_by_event", search->object_json);
@@ -191,8 +190,7 @@ Decision missing_was_read(Flight& flight, bool found) {
         }
     }
     Decision decision;
-    if (is_everywhere(*flight.destination, flight.call, first.fingerprint, true,
-                      first.message)) {
+    if (is_everywhere(*flight.destination, flight.call, first.fingerprint, true, first.message)) {
         decision = keep(flight, "waiting");
         decision.tries = flight.call.tries - 1;
         decision.attempts = flight.call.attempts - 1;
@@ -220,8 +218,8 @@ Decision decide_read(Engine& engine, Flight& flight) {
                                                    .response = flight.response});
     note_health(engine, flight, judgement);
     count(engine.slot.counters.reads);
-    const bool found = judgement.verdict == core::Verdict::done ||
-                       judgement.verdict == core::Verdict::awaiting;
+    const bool found =
+        judgement.verdict == core::Verdict::done || judgement.verdict == core::Verdict::awaiting;
     const bool missing = flight.response.status == 404 && !found &&
                          judgement.halt_scope != core::HaltScope::destination;
     if (!found && !missing) {

@@ -65,12 +65,13 @@ subtest 'after the suspect everybody goes on, even if a probe began meanwhile' =
 	# The suspect hangs; meanwhile a probe of the other destination goes out, and ends last.
 	$other->outage(undef);
 	$server->wait_for_sql(q{SELECT proven FROM seats_internal.destination_state() WHERE destination = 'other'}, 't');
-	$stripe->fault({ match => { body => '*third-suspect*' }, fault => 'hang', seconds => 3 });
+	$stripe->fault({ match => { body => '*third-suspect*' }, fault => 'hang' });
 	my $suspect = suspect('third-suspect');
 	wait_until(sub { @{ $stripe->requests(state => 'hanging') } }, 'the suspect to be on the wire');
 	$other->outage('hang');
 	$server->write_secret('other_key', 'sk_test_another');
 	$server->wait_for_sql(q{SELECT in_flight FROM seats_internal.destination_state() WHERE destination = 'other'}, '1');
+	$stripe->release();
 	await_state($server, $suspect, 'done');
 	my ($next) = named_call($server);
 	is(await_state($server, $next, 'done'), 'done', 'the next call goes out at once');

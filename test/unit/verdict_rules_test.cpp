@@ -178,7 +178,8 @@ TEST(VerdictDeletion, what_is_gone_after_a_doubtful_try_was_deleted_by_it) {
     response.transport = Transport::complete;
     response.sent = true;
     response.status = 404;
-    response.body = R"({"error":{"type":"invalid_request_error","code":"resource_missing","param":"id"}})";
+    response.body =
+        R"({"error":{"type":"invalid_request_error","code":"resource_missing","param":"id"}})";
     const auto verdict = [&response](bool deletion, bool doubt) {
         return core::judge(
                    Question{.deletion = deletion, .doubt_before = doubt, .response = response})
