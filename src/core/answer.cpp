@@ -1,5 +1,6 @@
 #include "core/answer.hpp"
 
+#include "core/identity.hpp"
 #include "core/json.hpp"
 #include "core/secrets.hpp"
 
@@ -111,7 +112,7 @@ std::optional<ObjectFacts> read_object(std::string_view body) {
 
 std::optional<ListSearch> find_marker_in_list(std::string_view body, std::string_view marker) {
     return search_list(body, [marker](const json_t* element) -> const json_t* {
-        return !marker.empty() && marker_of(element) == marker ? element : nullptr;
+        return of_same_change(marker_of(element), marker) ? element : nullptr;
     });
 }
 
@@ -132,7 +133,7 @@ std::optional<EventSearch> search_events(std::string_view body, std::string_view
         if (!json_is_object(object)) {
             continue;
         }
-        const bool marked = !marker.empty() && marker_of(object) == marker;
+        const bool marked = of_same_change(marker_of(object), marker);
         const bool ours =
             !key.empty() && text_member(member(event, "request"), "idempotency_key") == key;
         if (marked ? !search.has_marker : ours && proof == nullptr) {

@@ -20,6 +20,12 @@ std::string marker(std::string_view first_uuid, std::string_view last_uuid, int 
     return joined(first_uuid, last_uuid, generation);
 }
 
+bool of_same_change(std::string_view one, std::string_view other) {
+    // The generation is what stands behind the last hyphen.
+    const auto change = [](std::string_view text) { return text.substr(0, text.rfind('-')); };
+    return !one.empty() && !other.empty() && change(one) == change(other);
+}
+
 KeyMode key_mode(std::string_view api_key) {
     if (api_key.starts_with("sk_live_") || api_key.starts_with("rk_live_")) {
         return KeyMode::live;

@@ -18,6 +18,11 @@ namespace pg_seats::core {
 [[nodiscard]] std::string marker(std::string_view first_uuid, std::string_view last_uuid,
                                  int generation);
 
+// True if both are of the same change, whatever their generations. After a restore the table may
+// have forgotten a generation that was executed: its marker proves the change all the same. Never
+// true of an empty marker.
+[[nodiscard]] bool of_same_change(std::string_view one, std::string_view other);
+
 // True if the API key's mode is the one that the destination is pinned to (sk_live_, rk_live_ …).
 // A key of no known form fits only a destination without a mode.
 enum class KeyMode : std::uint8_t { live, test, other };

@@ -41,18 +41,21 @@ void announce(Engine& engine) {
         return;
     }
     bool numbered = false;
-    std::string watermark;
-    auto failure = engine.transaction([&] {
-        const pg::Rows rows = number_statement.run({pg::text(engine.journal_watermark)});
-        numbered = rows.bigint(0, 1) > 0;
-        watermark = rows.string(0, 2);
-    });
-    if (failure) {
-        engine.housework_before = steady_now() + pause_after_failure;
-        return;  // stays due
+    if (engine.may_send()) {  // a copy's journal is left as it is: it may be being restored
+        std::string watermark;
+        const auto failure = engine.transaction([&] {
+            const pg::Rows rows = number_statement.run({pg::text(engine.journal_watermark)});
+            numbered = rows.bigint(0, 1) > 0;
+            watermark = rows.string(0, 2);
+        });
+        if (failure) {
+            engine.housework_before = steady_now() + pause_after_failure;
+            return;  // stays due
+        }
+        engine.journal_watermark = watermark;
     }
-    engine.journal_watermark = watermark;
-    failure = engine.transaction([&] { announce_statement.run({pg::boolean(numbered)}); });
+    const auto failure =
+        engine.transaction([&] { announce_statement.run({pg::boolean(numbered)}); });
     if (failure) {
         engine.housework_before = steady_now() + pause_after_failure;
         return;

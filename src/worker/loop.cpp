@@ -228,9 +228,7 @@ void work_once(LoopState& state) {
     }
     engine.client.work();
     keep_house(engine);
-    if (engine.may_send()) {
-        announce(engine);
-    }
+    announce(engine);
     show_state(engine);
 }
 

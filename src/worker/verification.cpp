@@ -2,6 +2,7 @@
 // event with our key. Proof of the contrary needs two things: the read shows what was before us,
 // and the key cannot execute any more.
 #include "core/answer.hpp"
+#include "core/identity.hpp"
 #include "worker/decision.hpp"
 #include "worker/halting.hpp"
 
@@ -112,10 +113,10 @@ Decision object_was_read(Flight& flight) {
     if (!facts || facts->object == "list") {
         return search_events_next(flight);
     }
-    if (!call.marker.empty() && facts->marker == call.marker) {
+    if (core::of_same_change(facts->marker, call.marker)) {
         return proven_done(flight, "proven_by_marker", {});
     }
-    if (!call.marker.empty() && facts->pending_marker == call.marker) {
+    if (core::of_same_change(facts->pending_marker, call.marker)) {
         return awaiting_still(flight);
     }
     if (call.state == "awaiting") {

@@ -28,5 +28,13 @@ TEST(Identity, key_mode) {
     }
 }
 
+TEST(SameChange, whatever_the_generation) {
+    const std::string first = core::marker("u1", "u2", 1);
+    EXPECT_TRUE(core::of_same_change(first, core::marker("u1", "u2", 7)));
+    EXPECT_FALSE(core::of_same_change(first, core::marker("u1", "u3", 1)));
+    EXPECT_FALSE(core::of_same_change(first, ""));
+    EXPECT_FALSE(core::of_same_change("", "")) << "no marker proves nothing";
+}
+
 }  // namespace
 }  // namespace pg_seats::test
