@@ -68,7 +68,7 @@ class Rows {
 // Meant to be `static`: it has no destructor, and the server frees plans with the process.
 class Statement {
   public:
-    explicit constexpr Statement(const char* sql) : sql_(sql) {}
+    explicit constexpr Statement(const char* sql) noexcept : sql_(sql) {}
 
     // `snapshot`: the transaction's own one (all statements of a claim see the same rows), or a
     // fresh one for each statement (READ COMMITTED as one knows it).

@@ -29,7 +29,7 @@ like($worker, qr/^\d+$/, 'a worker is there');
 
 # One call on its whole way.
 $server->enqueue('/v1/customers', { name => 'x' });
-wait_until(sub { $stripe->worker_ledger > 0 }, 'the call to be executed');
+wait_until(sub { @{ $stripe->worker_ledger } > 0 }, 'the call to be executed');
 assert_executed($stripe, 1);
 is($stripe->worker_ledger->[0]{path}, '/v1/customers', 'and it is the right one');
 
