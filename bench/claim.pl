@@ -12,6 +12,7 @@ my $batches = sized(20, 6);
 my $batch = 20;
 my $burst = sized(4_000, 1_000);
 my $million = sized(1_000_000, 50_000);
+my $servers = 0;
 
 my $simulator = light_simulator();
 
@@ -32,7 +33,7 @@ my @outboxes = (
 say_line('claim: what a call costs while the outbox holds …');
 foreach my $outbox (@outboxes)
 {
-	my $server = bench_server('claim' . ++$main::servers, $simulator);
+	my $server = bench_server("claim" . ++$servers, $simulator);
 	$outbox->{server} = $server;
 	$outbox->{load}->($server);
 	$server->{bench_session}->sql('ANALYZE seats_internal.outbox');

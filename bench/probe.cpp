@@ -194,13 +194,14 @@ class Receiver {
         }
         const std::size_t from = input.find(' ') + 1;
         std::string path = input.substr(from, input.find(' ', from) - from);
-        if (path.starts_with("/measured/")) {
+        if (path.starts_with("/v1/measured/")) {
             const std::lock_guard lock(mutex_);
             seen_.try_emplace(std::move(path), now);
         }
         input.clear();
         constexpr std::string_view answer =
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 37\r\n\r\n"
+            R"({"id":"acct_wire","object":"account"})";
         if (::send(socket, answer.data(), answer.size(), MSG_NOSIGNAL) < 0) {
             ::close(socket);
         }
@@ -248,7 +249,7 @@ class Others {
         const auto pause = std::chrono::nanoseconds{1'000'000'000 / rate};
         auto next = Clock::now();
         while (!stop_) {
-            database.run(enqueue("/others"));
+            database.run(enqueue("/v1/others"));
             next = std::max(next + pause, Clock::now() - std::chrono::milliseconds{20});
             std::this_thread::sleep_until(next);
         }
@@ -263,10 +264,10 @@ void measure_wire(const char* connection, int rounds, int rate) {
     Database database(connection);
     database.run("SELECT seats.define_destination('wire', 'http://127.0.0.1:" +
                  std::to_string(receiver.port()) +
-                 "', kind => 'receiver', requests_per_second => 1000000)");
+                 "', 'stripe_key', livemode => false, requests_per_second => 1000000)");
     const Others others(connection, rate);
     const auto measure = [&](int round) {
-        const std::string path = "/measured/" + std::to_string(rate) + "/" +
+        const std::string path = "/v1/measured/" + std::to_string(rate) + "/" +
                                  std::to_string(receiver.port()) + "/" + std::to_string(round);
         database.run("BEGIN");
         database.run(enqueue(path));
