@@ -12,7 +12,7 @@ PG_MODULE_MAGIC_EXT(.name = "pg_seats", .version = PG_SEATS_VERSION);
 PG_MODULE_MAGIC;
 #endif
 
-PGDLLEXPORT void _PG_init();
+PGDLLEXPORT void _PG_init();  // NOLINT(bugprone-reserved-identifier): the server wants the name
 }
 
 namespace pg_seats {

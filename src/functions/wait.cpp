@@ -89,7 +89,7 @@ long timeout_ms(const Interval* interval, long most) {
     // Checked in this order, so that nothing overflows (from 17 on intervals can be infinite).
     if (interval->month >= 0 && interval->month <= 1 && interval->day >= 0 && interval->day <= 1 &&
         interval->time >= 0 && interval->time <= longest_wait_ms * 1000) {
-        const long total = interval->month * DAYS_PER_MONTH * longest_wait_ms +
+        const long total = static_cast<long>(interval->month) * DAYS_PER_MONTH * longest_wait_ms +
                            interval->day * longest_wait_ms +
                            static_cast<long>(interval->time / 1000);
         if (total <= longest_wait_ms) {

@@ -5,15 +5,14 @@ namespace {
 
 // Cut where a character begins: half of one would be an encoding error in place of the message.
 void copy_text(char* target, std::size_t size, const char* text) {
-    std::size_t length = text != nullptr ? strlen(text) : 0;
-    if (length >= size) {
-        length = size - 1;
-        while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80) {
-            --length;
-        }
+    const std::string_view whole(text != nullptr ? text : "");
+    std::size_t length = whole.size() < size ? whole.size() : size - 1;
+    while (length > 0 && length < whole.size() &&
+           (static_cast<unsigned char>(whole[length]) & 0xC0) == 0x80) {
+        --length;
     }
     if (length > 0) {
-        memcpy(target, text, length);
+        memcpy(target, whole.data(), length);
     }
     target[length] = '\0';
 }

@@ -9,11 +9,12 @@
 namespace pg_seats::worker {
 namespace {
 
-constexpr std::string_view events_of_last_day_and_margin = "/v1/events";
+constexpr std::string_view events_path = "/v1/events";
 
 std::string unix_time(TimestampTz moment, int seconds_before) {
     return std::to_string(moment / USECS_PER_SEC +
-                          (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY -
+                          static_cast<TimestampTz>(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
+                              SECS_PER_DAY -
                           seconds_before);
 }
 
@@ -58,7 +59,7 @@ Target target_of(const Flight& flight) {
         case Purpose::search_list:
             return {"GET", call.path, list_query(flight, 600), {}};
         case Purpose::search_events:
-            return {"GET", std::string(events_of_last_day_and_margin), list_query(flight, 600), {}};
+            return {"GET", std::string(events_path), list_query(flight, 600), {}};
         case Purpose::probe:
             break;
     }
