@@ -1,13 +1,16 @@
 #include "api/ledger.hpp"
 
 #include <algorithm>
-#include <unordered_map>
+#include <array>
 
 namespace stripe_simulator {
 
 namespace {
 
 enum Text : std::size_t { kPath, kKey, kRequest, kObject };
+
+constexpr std::array<std::string_view, 8> kFilters{"key",       "path",    "request_id", "object",
+                                                   "operation", "account", "status",     "outcome"};
 
 Json render_quantities(const LedgerNote::Quantities& quantities) {
     Json out = Json::object();
@@ -90,43 +93,62 @@ Json Ledger::render(const Row& row, std::size_t sequence) const {
     return out;
 }
 
-Json Ledger::report(const Params& filters) const {
+void Ledger::Totals::count(const Row& row) {
+    ++matching;
+    const std::string_view key = row.text(kKey);
+    if (key.empty()) {
+        ++without_key;
+    } else if (++keys[key] == 2) {
+        twice.push_back(key);
+    }
+}
+
+void Ledger::clear() {
+    all_ = Totals();
+    rows_.clear();
+}
+
+Json Ledger::report(const Params& filters) {
     const bool summary = filters.flag("summary");
     const auto limit = static_cast<std::size_t>(filters.integer("limit").value_or(10000));
     const auto after = static_cast<std::size_t>(filters.integer("after").value_or(0));
+    const bool filtered = std::any_of(kFilters.begin(), kFilters.end(),
+                                      [&](std::string_view name) { return filters.has(name); });
+    Totals some;
     Json executed = Json::array();
-    std::unordered_map<std::string_view, std::size_t> keys;
-    std::size_t matching = 0;
     std::size_t shown = 0;
-    std::size_t without_key = 0;
-    for (std::size_t i = 0; i < rows_.size(); ++i) {
-        if (!matches(rows_[i], filters)) {
+    // What concerns all rows is counted once per row, however often a test asks.
+    while (!filtered && all_.matching < rows_.size()) {
+        all_.count(rows_[all_.matching]);
+    }
+    for (std::size_t i = filtered ? 0 : after; i < rows_.size(); ++i) {
+        const bool showing = !summary && shown < limit;
+        if (!filtered && !showing) {
+            break;
+        }
+        if (filtered && !matches(rows_[i], filters)) {
             continue;
         }
-        ++matching;
-        if (rows_[i].text(kKey).empty()) {
-            ++without_key;
-        } else {
-            ++keys[rows_[i].text(kKey)];
+        if (filtered) {
+            some.count(rows_[i]);
         }
-        if (!summary && i + 1 > after && shown < limit) {
+        if (showing && i >= after) {
             executed.push(render(rows_[i], i + 1));
             ++shown;
         }
     }
+    const Totals& totals = filtered ? some : all_;
     Json twice = Json::array();
-    std::size_t twice_count = 0;
-    for (const auto& [key, count] : keys) {
-        if (count > 1 && ++twice_count <= 1000) {
-            twice.push(key);
-        }
+    for (std::size_t i = 0; i < totals.twice.size() && i < 1000; ++i) {
+        twice.push(totals.twice[i]);
     }
     Json report = Json::object();
-    report.set("total", rows_.size()).set("matching", matching);
-    report.set("distinct_keys", keys.size()).set("without_key", without_key);
-    report.set("executed_twice_count", twice_count).set("executed_twice", twice);
+    report.set("total", rows_.size()).set("matching", totals.matching);
+    report.set("distinct_keys", totals.keys.size()).set("without_key", totals.without_key);
+    report.set("executed_twice_count", totals.twice.size()).set("executed_twice", twice);
     if (!summary) {
-        report.set("executed", executed).set("has_more", matching > shown && shown == limit);
+        report.set("executed", executed);
+        report.set("has_more", totals.matching > shown && shown == limit);
     }
     return report;
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -47,9 +48,9 @@ class Ledger {
     void record(const LedgerEntry& entry, const LedgerNote& note);
     // Filters: key, path, operation, account, object, request_id (globs), status, after
     // (sequence), limit; summary=true leaves the rows out.
-    [[nodiscard]] Json report(const Params& filters) const;
+    [[nodiscard]] Json report(const Params& filters);
     [[nodiscard]] std::uint64_t size() const { return rows_.size(); }
-    void clear() { rows_.clear(); }
+    void clear();
 
   private:
     struct Details {
@@ -72,12 +73,22 @@ class Ledger {
         [[nodiscard]] std::string_view text(std::size_t index) const;
     };
 
+    struct Totals {
+        std::size_t matching = 0;
+        std::size_t without_key = 0;
+        std::unordered_map<std::string_view, std::size_t> keys;  // of texts that rows own
+        std::vector<std::string_view> twice;
+
+        void count(const Row& row);
+    };
+
     [[nodiscard]] static bool matches(const Row& row, const Params& filters);
     [[nodiscard]] Json render(const Row& row, std::size_t sequence) const;
 
     BlobStore& blobs_;
     bool light_;
     std::deque<Row> rows_;
+    Totals all_;  // of the rows counted so far
 };
 
 }  // namespace stripe_simulator
