@@ -59,8 +59,8 @@ std::shared_ptr<FaultRule> Faults::add(const Json& rule) {
     if (kind == kNames.end()) {
         throw bad_rule("unknown fault '" + std::string(name) + "'");
     }
-    static constexpr std::array<std::string_view, 7> kMatches{"method",  "path", "key", "nth",
-                                                              "account", "body", "skip"};
+    static constexpr std::array<std::string_view, 8> kMatches{"method", "path",    "query", "key",
+                                                              "nth",    "account", "body",  "skip"};
     auto made = std::make_shared<FaultRule>();
     const json_t* match = json_object_get(rule.node(), "match");
     const char* given = nullptr;
@@ -79,6 +79,7 @@ std::shared_ptr<FaultRule> Faults::add(const Json& rule) {
     }
     made->method = text_at(match, "method", "*");
     made->path = text_at(match, "path", "*");
+    made->query = text_at(match, "query", "*");
     made->key = text_at(match, "key", "*");
     made->account = text_at(match, "account", "*");
     made->body = text_at(match, "body", "*");
@@ -111,8 +112,8 @@ std::shared_ptr<FaultRule> Faults::pick(const FaultTarget& target) {
             continue;
         }
         if (!glob_match(rule->method, target.method) || !glob_match(rule->path, target.path) ||
-            !glob_match(rule->key, target.key) || !glob_match(rule->account, target.account) ||
-            !glob_match(rule->body, target.body)) {
+            !glob_match(rule->query, target.query) || !glob_match(rule->key, target.key) ||
+            !glob_match(rule->account, target.account) || !glob_match(rule->body, target.body)) {
             continue;
         }
         ++rule->matched;

@@ -47,6 +47,7 @@ struct FaultRule {
     std::string name;
     std::string method = "*";
     std::string path = "*";
+    std::string query = "*";
     std::string key = "*";
     std::string account = "*";
     std::string body = "*";
@@ -65,6 +66,7 @@ struct FaultRule {
 struct FaultTarget {
     std::string_view method;
     std::string_view path;
+    std::string_view query;
     std::string_view key;
     std::string_view account;
     std::string_view body;

@@ -64,8 +64,9 @@ void Gateway::on_request(ConnectionId connection, Request&& request) {
         } catch (const ApiError&) {
             account.clear();  // its refusal is admission's business
         }
-        exchange->fault = faults_.pick({exchange->request.method, exchange->request.path,
-                                        exchange->key, account, exchange->request.body});
+        exchange->fault =
+            faults_.pick({exchange->request.method, exchange->request.path, exchange->request.query,
+                          exchange->key, account, exchange->request.body});
     }
     if (exchange->fault) {
         ++counters_.by_fault[exchange->fault->name];
@@ -303,6 +304,7 @@ std::size_t Gateway::release(const ReleaseFilter& filter, bool drop) {
     for (const auto& [number, exchange] : held_) {
         if ((filter.number == 0 || filter.number == number) &&
             glob_match(filter.key, exchange->key) &&
+            glob_match(filter.method, exchange->request.method) &&
             glob_match(filter.path, exchange->request.path) &&
             (glob_match(filter.fault, exchange->fault->name) ||
              glob_match(filter.fault, exchange->fault->id))) {

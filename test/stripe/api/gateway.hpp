@@ -53,6 +53,7 @@ class Gateway : public Service {
     struct ReleaseFilter {
         std::uint64_t number = 0;
         std::string key = "*";
+        std::string method = "*";
         std::string path = "*";
         std::string fault = "*";
     };

@@ -134,6 +134,7 @@ Json Control::release(const Asked& asked) {
     Gateway::ReleaseFilter filter;
     filter.number = static_cast<std::uint64_t>(integer_at(asked.raw(), "request"));
     filter.key = text_at(asked.raw(), "key", "*");
+    filter.method = text_at(asked.raw(), "method", "*");
     filter.path = text_at(asked.raw(), "path", "*");
     filter.fault = text_at(asked.raw(), "fault", "*");
     const bool drop = text_at(asked.raw(), "action", "proceed") == "drop";
