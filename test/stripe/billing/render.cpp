@@ -1,5 +1,7 @@
 #include "billing/render.hpp"
 
+#include <algorithm>
+
 #include "billing/lookup.hpp"
 
 namespace stripe_simulator {
@@ -131,7 +133,10 @@ Json render_pending(const Account& account, const Subscription& subscription,
     const PendingUpdate& pending = *subscription.pending_update;
     Json items = Json::array();
     for (const Item& item : pending.items) {
-        items.push(render(account, item, subscription.id, version));
+        if (std::find(pending.changed.begin(), pending.changed.end(), item.id) !=
+            pending.changed.end()) {
+            items.push(render(account, item, subscription.id, version));
+        }
     }
     Json out = Json::object();
     out.set("billing_cycle_anchor", nullptr).set("expires_at", pending.expires_at);

@@ -14,7 +14,7 @@ namespace {
 constexpr std::int64_t kPendingLifetime = 23 * 3600;
 
 void forget_before(std::deque<std::int64_t>& times, std::int64_t before) {
-    while (!times.empty() && times.front() < before) {
+    while (!times.empty() && times.front() <= before) {
         times.pop_front();
     }
 }
@@ -107,9 +107,13 @@ LedgerNote::Quantities quantities_of(const std::vector<Item>& items) {
 }
 
 void emit_updated(World& world, Account& account, const Subscription& subscription,
-                  const Json& before, std::string_view type) {
+                  const Json& before, std::string_view type, bool items_changed) {
     const Json after = render(account, subscription, world.options().default_version);
-    const Json previous = difference(before.node(), after.node());
+    Json previous = difference(before.node(), after.node());
+    if (items_changed && !has(previous.node(), "items")) {
+        json_t* data = json_object_get(json_object_get(before.node(), "items"), "data");
+        previous.set("items", Json::object().set("data", Json::share(data)));
+    }
     const bool is_update = type == "customer.subscription.updated";
     if (is_update && json_object_size(previous.node()) == 0) {
         return;
@@ -132,9 +136,11 @@ std::vector<InvoiceLine> proration_lines(World& world, const Subscription& subsc
             lines.push_back(line_of(world, *before, -unused, at, "Unused"));
         }
         if (after != nullptr && after->quantity > 0 && !after->price->metered) {
+            // An item that is new has no time before its own period.
+            const std::int64_t from = std::max(at, after->period_start);
             const std::int64_t remaining = prorated_amount(
-                *after->price, after->quantity, after->period_start, after->period_end, at);
-            lines.push_back(line_of(world, *after, remaining, at, "Remaining"));
+                *after->price, after->quantity, after->period_start, after->period_end, from);
+            lines.push_back(line_of(world, *after, remaining, from, "Remaining"));
         }
     }
     return lines;
@@ -152,6 +158,12 @@ void set_items(World& world, Account& account, Subscription& subscription,
     world.reschedule(account, subscription);
 }
 
+void set_cancel_at_period_end(Subscription& subscription, bool cancel, std::int64_t now) {
+    subscription.cancel_at_period_end = cancel;
+    subscription.canceled_at = cancel ? now : 0;
+    subscription.cancel_at = cancel ? subscription.period_end() : 0;
+}
+
 void apply_pending_update(World& world, Account& account, Subscription& subscription) {
     const Json before = render(account, subscription, world.options().default_version);
     PendingUpdate pending = std::move(*subscription.pending_update);
@@ -161,8 +173,10 @@ void apply_pending_update(World& world, Account& account, Subscription& subscrip
             put_metadata(subscription.metadata, key, value);
         }
     }
+    const bool items_changed = quantities_of(subscription.items) != quantities_of(pending.items);
     set_items(world, account, subscription, std::move(pending.items));
-    emit_updated(world, account, subscription, before);
+    emit_updated(world, account, subscription, before, "customer.subscription.updated",
+                 items_changed);
     emit_updated(world, account, subscription, before,
                  "customer.subscription.pending_update_applied");
 }
@@ -208,7 +222,8 @@ void change_subscription(Call& call, Subscription& subscription, const ItemPlan&
         apply();
         subscription.pending_lines.insert(subscription.pending_lines.end(), lines.begin(),
                                           lines.end());
-        emit_updated(world, account, subscription, before);
+        emit_updated(world, account, subscription, before, "customer.subscription.updated",
+                     !plan.changed.empty());
         return;
     }
 
@@ -237,6 +252,9 @@ void change_subscription(Call& call, Subscription& subscription, const ItemPlan&
         if (!result.paid && options.payment_behavior == "error_if_incomplete") {
             // Everything is rolled back; the try still counts for Stripe's limits.
             subscription.invoiced_at.push_back(world.now());
+            if (plan.changes_quantity) {
+                subscription.quantity_changed_at.push_back(world.now());
+            }
             throw result.needs_action ? needs_action_error() : decline_error(result);
         }
     }
@@ -274,7 +292,8 @@ void change_subscription(Call& call, Subscription& subscription, const ItemPlan&
         invoice.auto_advance = false;
         subscription.status = "past_due";
     }
-    emit_updated(world, account, subscription, before);
+    emit_updated(world, account, subscription, before, "customer.subscription.updated",
+                 !plan.changed.empty());
 }
 
 }  // namespace stripe_simulator

@@ -44,22 +44,6 @@ const Price& read_price(Call& call, const std::string& name, const Subscription&
     return price;
 }
 
-void start_period(Item& item, const Subscription& subscription, std::int64_t now) {
-    // An item of an interval that is there already shares its period.
-    for (const Item& other : subscription.items) {
-        if (other.price->interval == item.price->interval &&
-            other.price->interval_count == item.price->interval_count) {
-            item.anchor = other.anchor;
-            item.period_start = other.period_start;
-            item.period_end = other.period_end;
-            return;
-        }
-    }
-    item.anchor = now;
-    item.period_start = now;
-    item.period_end = add_interval(now, item.price->interval, item.price->interval_count);
-}
-
 void change_item(Call& call, ItemPlan& plan, Item& item, const std::string& element,
                  const Subscription& subscription) {
     const Params& params = call.params;
@@ -86,6 +70,34 @@ void change_item(Call& call, ItemPlan& plan, Item& item, const std::string& elem
 }
 
 }  // namespace
+
+void start_period(Item& item, const Subscription& subscription, std::int64_t now) {
+    // An item of an interval that is there already shares its period.
+    for (const Item& other : subscription.items) {
+        if (other.price->interval == item.price->interval &&
+            other.price->interval_count == item.price->interval_count) {
+            item.anchor = other.anchor;
+            item.period_start = other.period_start;
+            item.period_end = other.period_end;
+            return;
+        }
+    }
+    item.anchor = now;
+    item.period_start = now;
+    item.period_end = add_interval(now, item.price->interval, item.price->interval_count);
+}
+
+void check_plan(const ItemPlan& plan, const Subscription& subscription, const std::string& name) {
+    if (plan.target.size() > kMaxItems) {
+        throw invalid_request("Subscriptions can have at most 20 items.", name);
+    }
+    if (plan.target.empty() && !subscription.items.empty()) {
+        throw invalid_request(
+            "A subscription must have at least one active plan. To remove all "
+            "plans, please cancel the subscription instead.",
+            name);
+    }
+}
 
 ItemPlan unchanged_plan(const Subscription& subscription) {
     ItemPlan plan;
@@ -136,15 +148,7 @@ ItemPlan plan_items(Call& call, const Subscription& subscription, const std::str
             change_item(call, plan, *item, element, subscription);
         }
     }
-    if (plan.target.size() > kMaxItems) {
-        throw invalid_request("Subscriptions can have at most 20 items.", name);
-    }
-    if (plan.target.empty() && !subscription.items.empty()) {
-        throw invalid_request(
-            "A subscription must have at least one active plan. To remove all "
-            "plans, please cancel the subscription instead.",
-            name);
-    }
+    check_plan(plan, subscription, name);
     return plan;
 }
 

@@ -53,9 +53,8 @@ void read_plain_fields(Call& call, Subscription& subscription) {
         subscription.days_until_due = *days;
     }
     if (params.has("cancel_at_period_end")) {
-        subscription.cancel_at_period_end = params.flag("cancel_at_period_end");
-        subscription.canceled_at = subscription.cancel_at_period_end ? call.world.now() : 0;
-        subscription.cancel_at = subscription.cancel_at_period_end ? subscription.period_end() : 0;
+        set_cancel_at_period_end(subscription, params.flag("cancel_at_period_end"),
+                                 call.world.now());
     }
     if (params.has("cancel_at")) {
         subscription.cancel_at = params.integer("cancel_at").value_or(0);
@@ -248,9 +247,11 @@ std::string update_subscription(Call& call) {
         change_subscription(call, subscription, plan, options, before);
     } catch (const ApiError&) {
         // A refused request leaves nothing behind, but its try counts for Stripe's limits.
-        auto tries = std::move(subscription.invoiced_at);
+        auto invoiced = std::move(subscription.invoiced_at);
+        auto changed = std::move(subscription.quantity_changed_at);
         subscription = untouched;
-        subscription.invoiced_at = std::move(tries);
+        subscription.invoiced_at = std::move(invoiced);
+        subscription.quantity_changed_at = std::move(changed);
         throw;
     }
     call.world.reschedule(call.account, subscription);
