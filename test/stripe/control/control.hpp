@@ -60,10 +60,12 @@ class Control : public ControlSide, public Service {
     Json counters() const;
     Json reset(const Asked& asked);
 
+    // dashboard.cpp
+    Json subscription(const Asked& asked);
+
     // objects.cpp
     Json customer(const Asked& asked);
     Json payment_intent(const Asked& asked);
-    Json subscription(const Asked& asked);
     Json seed_subscriptions(const Asked& asked);
     Account& account_of(const Asked& asked);
 

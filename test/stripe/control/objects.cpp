@@ -1,6 +1,7 @@
 // Control over objects: what a card does now, what a customer does in the browser, and
 // subscriptions made in bulk.
 
+#include "control/objects.hpp"
 #include "billing/invoicing.hpp"
 #include "billing/lookup.hpp"
 #include "billing/money.hpp"
@@ -9,24 +10,6 @@
 #include "control/control.hpp"
 
 namespace stripe_simulator {
-
-namespace {
-
-// The object wherever it is: control does not need to know the account.
-template <typename T>
-std::pair<Account*, T*> find_anywhere(World& world, Store<T> Account::*store,
-                                      const std::string& id) {
-    for (const auto& [scope, account] : world.accounts()) {
-        if (T* found = ((*account).*store).find(id)) {
-            return {account.get(), found};
-        }
-    }
-    ApiError error = invalid_request("No such object: '" + id + "'");
-    error.status = 404;
-    throw error;
-}
-
-}  // namespace
 
 Account& Control::account_of(const Asked& asked) {
     return parts_.world.account(text_at(asked.raw(), "account", parts_.access.first_account()),
@@ -118,48 +101,28 @@ Json Control::payment_intent(const Asked& asked) {
     return render(*account, *intent);
 }
 
-// Somebody else's change: the Dashboard, a schedule, dunning. Not in the ledger; it has events.
-Json Control::subscription(const Asked& asked) {
-    World& world = parts_.world;
-    auto [account, subscription] = find_anywhere(world, &Account::subscriptions, asked.path[1]);
-    const Json before = render(*account, *subscription, world.options().default_version);
-    std::vector<Item> items = subscription->items;
-    const char* id = nullptr;
-    json_t* quantity = nullptr;
-    json_object_foreach(json_object_get(asked.raw(), "quantities"), id, quantity) {
-        bool found = false;
-        for (Item& item : items) {
-            if (item.id == id || item.price->id == id) {
-                item.quantity = json_integer_value(quantity);
-                found = true;
-            }
-        }
-        if (!found) {
-            throw invalid_request("No such item or price: " + std::string(id), "quantities");
-        }
+// The price that is named, or a new one; its amount is for new ones only.
+Price& price_of(World& world, Account& account, const json_t* given, const std::string& currency) {
+    const std::string id(text_at(given, "price", "price_seed"));
+    if (Price* known = account.prices.find(id)) {
+        return *known;
     }
-    set_items(world, *account, *subscription, std::move(items));
-    if (has(asked.raw(), "status")) {
-        subscription->status = text_at(asked.raw(), "status");
-        if (subscription->is_over()) {
-            subscription->canceled_at = world.now();
-            subscription->ended_at = world.now();
-        }
+    Price price;
+    price.id = id;
+    price.created = world.now();
+    price.product = "prod_" + id;
+    price.currency = currency;
+    price.interval = text_at(given, "interval", "month");
+    price.unit_decimal = std::to_string(integer_at(given, "unit_amount", 1000));
+    price.unit_pico = parse_decimal(price.unit_decimal).value_or(0);
+    if (account.products.find(price.product) == nullptr) {
+        Product product;
+        product.id = price.product;
+        product.name = id;
+        product.created = world.now();
+        account.products.add(std::move(product));
     }
-    if (json_object_get(asked.raw(), "schedule") != nullptr) {
-        subscription->schedule = text_at(asked.raw(), "schedule");
-    }
-    const char* key = nullptr;
-    json_t* value = nullptr;
-    json_object_foreach(json_object_get(asked.raw(), "metadata"), key, value) {
-        put_metadata(subscription->metadata, key,
-                     json_is_string(value) ? json_string_value(value) : "");
-    }
-    world.reschedule(*account, *subscription);
-    emit_updated(world, *account, *subscription, before,
-                 subscription->status == "canceled" ? "customer.subscription.deleted"
-                                                    : "customer.subscription.updated");
-    return render(*account, *subscription, world.options().default_version);
+    return account.prices.add(std::move(price));
 }
 
 // Many ready subscriptions at once, without ledger rows, events or invoices.
@@ -201,26 +164,7 @@ Json Control::seed_subscriptions(const Asked& asked) {
         std::size_t index = 0;
         json_t* given = nullptr;
         json_array_foreach(json_object_get(raw, "items"), index, given) {
-            const std::string price_id(text_at(given, "price", "price_seed"));
-            Price* price = account.prices.find(price_id);
-            if (price == nullptr) {
-                Price made_price;
-                made_price.id = price_id;
-                made_price.created = world.now();
-                made_price.product = "prod_" + price_id;
-                made_price.currency = fresh.currency;
-                made_price.interval = text_at(given, "interval", "month");
-                made_price.unit_decimal = std::to_string(integer_at(given, "unit_amount", 1000));
-                made_price.unit_pico = parse_decimal(made_price.unit_decimal).value_or(0);
-                if (account.products.find(made_price.product) == nullptr) {
-                    Product product;
-                    product.id = made_price.product;
-                    product.name = price_id;
-                    product.created = world.now();
-                    account.products.add(std::move(product));
-                }
-                price = &account.prices.add(std::move(made_price));
-            }
+            const Price* price = &price_of(world, account, given, fresh.currency);
             Item item;
             item.id = std::string(text_at(given, "id", "si_" + id + "_" + std::to_string(index))) +
                       suffix;
