@@ -38,7 +38,7 @@ void add_item(World& world, Account& account, const Subscription& subscription, 
     item.id = text_at(given, "id");
     if (item.id.empty()) {
         item.id = world.ids().make("si_", 14);
-    } else if (account.item_owner.count(item.id) > 0) {
+    } else if (account.item_owner.contains(item.id)) {
         throw invalid_request("There is an item " + item.id, "add", "resource_already_exists");
     }
     item.price = &price_of(world, account, given, subscription.currency);
