@@ -162,7 +162,20 @@ sub requests
 sub fault { my ($self, $rule) = @_; return $self->control('POST', '/faults', $rule) }
 sub clear_faults { my ($self) = @_; return $self->control('DELETE', '/faults') }
 
-# What hangs, goes on.
+# await_held(method => 'GET', path => …): the one request that a fault holds, once it does.
+sub await_held
+{
+	my ($self, %filters) = @_;
+	my $what = join ', ', map {"$_ $filters{$_}"} sort keys %filters;
+	return wait_until(
+		sub {
+			my $held = $self->requests(state => 'hanging', %filters);
+			return @$held == 1 && $held->[0];
+		},
+		"a request to hang ($what)");
+}
+
+# What hangs, goes on: release(method => 'GET', path => …, key => …, fault => …).
 sub release { my ($self, %which) = @_; return $self->control('POST', '/release', \%which) }
 
 # outage('refuse'), and outage(undef) when it is over.
@@ -179,6 +192,29 @@ sub clock_advance
 }
 
 sub counters { my ($self) = @_; return $self->control('GET', '/counters') }
+
+# edit_subscription('sub_x', quantities => { si_a => 7 }, add => [ … ], remove => [ … ],
+# status => 'paused', metadata => { … }, …): as somebody in the Dashboard does; no worker has asked.
+sub edit_subscription
+{
+	my ($self, $id, %change) = @_;
+	return $self->control('POST', "/subscriptions/$id", \%change);
+}
+
+# At once, as in the Dashboard.
+sub cancel_subscription
+{
+	my ($self, $id) = @_;
+	return $self->edit_subscription($id, cancel => JSON::PP::true);
+}
+
+# What the customer's card does from now on: set_card('cus_x', 'declined'), 'ok',
+# 'insufficient_over:5000', …
+sub set_card
+{
+	my ($self, $customer, $card) = @_;
+	return $self->control('POST', "/customers/$customer", { card => $card });
+}
 
 # ---- Stripe's API, as a client of its own
 
@@ -244,5 +280,45 @@ sub create_subscription
 }
 
 sub subscription { my ($self, $id) = @_; return $self->api('GET', "/v1/subscriptions/$id") }
+sub invoice { my ($self, $id) = @_; return $self->api('GET', "/v1/invoices/$id") }
+
+# All items of a subscription, of which it shows ten itself.
+sub subscription_items
+{
+	my ($self, $id) = @_;
+	return $self->all_of('/v1/subscription_items', subscription => $id);
+}
+
+# events(type => 'customer.subscription.updated'), events(types => [ … ], 'created[gte]' => …):
+# oldest first.
+sub events
+{
+	my ($self, %filters) = @_;
+	return [ reverse @{ $self->all_of('/v1/events', %filters) } ];
+}
+
+# Every page of a list.
+sub all_of
+{
+	my ($self, $path, %filters) = @_;
+	my @all = ();
+	while (1)
+	{
+		my $page = $self->api('GET', $path, { limit => 100, %filters });
+		push @all, @{ $page->{data} };
+		return \@all unless $page->{has_more};
+		$filters{starting_after} = $all[-1]{id};
+	}
+}
+
+# What the customer does with an invoice on Stripe's page, and what support does in the Dashboard.
+# Both die when Stripe refuses: a card that declines, an invoice that is paid.
+sub pay_invoice
+{
+	my ($self, $id, %form) = @_;
+	return $self->api('POST', "/v1/invoices/$id/pay", \%form);
+}
+
+sub void_invoice { my ($self, $id) = @_; return $self->api('POST', "/v1/invoices/$id/void") }
 
 1;
