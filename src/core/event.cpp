@@ -1,0 +1,187 @@
+#include "core/event.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/json_writer.hpp"
+
+namespace pg_seats::core {
+namespace {
+
+constexpr std::string_view a_subscription = "subscription";
+constexpr std::string_view an_invoice = "invoice";
+constexpr std::string_view a_payment_intent = "payment_intent";
+
+// Very old versions had the request's id in its place.
+void read_request(EventFacts& facts, const json_t* owner) {
+    const json_t* const request = member(owner, "request");
+    facts.request_id = id_member(owner, "request");
+    facts.idempotency_key = foreign_member(request, "idempotency_key");
+}
+
+std::string subscription_of(const EventFacts& facts, const json_t* object) {
+    if (facts.object_type == a_subscription) {
+        return facts.object_id;
+    }
+    if (facts.object_type != an_invoice) {
+        return {};
+    }
+    std::string id = id_member(object, "subscription");
+    if (id.empty()) {
+        id = id_member(member(member(object, "parent"), "subscription_details"), "subscription");
+    }
+    return id;
+}
+
+void read_previous(EventFacts& facts, const json_t* previous) {
+    facts.previous_status = fact_member(previous, "status");
+    const json_t* const items = member(member(previous, "items"), "data");
+    if (json_is_array(items)) {
+        facts.previous_items = read_items(items).items;
+    }
+}
+
+std::optional<PaymentIntentFacts> read_payment_intent(const json_t* object) {
+    PaymentIntentFacts facts;
+    facts.id = fact_member(object, "id");
+    if (facts.id.empty()) {
+        return std::nullopt;
+    }
+    facts.status = fact_member(object, "status");
+    facts.currency = fact_member(object, "currency");
+    facts.amount = integer_member(object, "amount");
+    facts.amount_received = integer_member(object, "amount_received");
+    facts.operation = marker_member(object);
+    return facts;
+}
+
+void append_payment_intent(std::string& out, const PaymentIntentFacts& facts) {
+    ObjectWriter writer(out);
+    writer.text("id", facts.id);
+    writer.text("status", facts.status);
+    writer.number("amount", facts.amount);
+    writer.number("amount_received", facts.amount_received);
+    writer.text("currency", facts.currency);
+    writer.text("operation", facts.operation);
+    writer.end();
+}
+
+void read_snapshot(EventFacts& facts, const json_t* event) {
+    const json_t* const data = member(event, "data");
+    const json_t* const object = member(data, "object");
+    facts.object_type = fact_member(object, "object");
+    facts.object_id = fact_member(object, "id");
+    facts.customer = id_member(object, "customer");
+    facts.subscription_id = subscription_of(facts, object);
+    facts.subscription = read_subscription(object);
+    if (facts.object_type == an_invoice) {
+        facts.invoice = read_invoice(object);
+    } else if (facts.object_type == a_payment_intent) {
+        facts.payment_intent = read_payment_intent(object);
+    }
+    read_previous(facts, member(data, "previous_attributes"));
+    read_request(facts, event);
+}
+
+void read_thin(EventFacts& facts, const json_t* event) {
+    const json_t* const related = member(event, "related_object");
+    facts.object_type = fact_member(related, "type");
+    facts.object_id = fact_member(related, "id");
+    facts.subscription_id = facts.object_type == a_subscription ? facts.object_id : std::string();
+    read_request(facts, member(event, "reason"));
+}
+
+// Every member is written, null where there is nothing.
+template <typename Value, typename Append>
+void append_if(ObjectWriter& writer, std::string_view name, const std::optional<Value>& value,
+               const Append& append) {
+    if (value) {
+        append(writer.begin(name), *value);
+    } else {
+        writer.null(name);
+    }
+}
+
+}  // namespace
+
+std::optional<EventFacts> read_event(std::string_view body) {
+    const Json root = parse_json(body);
+    return read_event(root.get());
+}
+
+std::optional<EventFacts> read_event(const json_t* event) {
+    const std::string_view kind = text_member(event, "object");
+    EventFacts facts;
+    facts.thin = kind == "v2.core.event";
+    facts.id = fact_member(event, "id");
+    facts.type = fact_member(event, "type");
+    if ((kind != "event" && !facts.thin) || facts.id.empty() || facts.type.empty()) {
+        return std::nullopt;
+    }
+    facts.created = time_member(event, "created");
+    facts.livemode = bool_member(event, "livemode");
+    facts.account = fact_member(event, "account");
+    facts.api_version = fact_member(event, "api_version");
+    if (facts.thin) {
+        read_thin(facts, event);
+    } else {
+        read_snapshot(facts, event);
+    }
+    return facts;
+}
+
+std::string to_json(const EventFacts& facts) {
+    std::string out;
+    ObjectWriter writer(out);
+    writer.text("id", facts.id);
+    writer.text("type", facts.type);
+    writer.number("created", facts.created);
+    writer.boolean("livemode", facts.livemode);
+    writer.text("account", facts.account);
+    writer.text("api_version", facts.api_version);
+    writer.boolean("thin", facts.thin);
+    writer.text("idempotency_key", facts.idempotency_key);
+    writer.text("request_id", facts.request_id);
+    writer.text("object_type", facts.object_type);
+    writer.text("object_id", facts.object_id);
+    writer.text("customer", facts.customer);
+    writer.text("subscription_id", facts.subscription_id);
+    append_if(writer, "subscription", facts.subscription,
+              [](std::string& to, const SubscriptionFacts& value) { to.append(to_json(value)); });
+    append_if(writer, "previous_items", facts.previous_items,
+              [](std::string& to, const std::vector<ItemFacts>& value) {
+                  append_items(to, value, true);
+              });
+    writer.text("previous_status", facts.previous_status);
+    append_if(writer, "invoice", facts.invoice,
+              [](std::string& to, const InvoiceFacts& value) { append_invoice(to, value, true); });
+    append_if(writer, "payment_intent", facts.payment_intent, append_payment_intent);
+    writer.end();
+    return out;
+}
+
+std::optional<EventPage> read_event_page(std::string_view body) {
+    const Json root = parse_json(body);
+    const json_t* const data = member(root.get(), "data");
+    if (text_member(root.get(), "object") != "list" || !json_is_array(data)) {
+        return std::nullopt;
+    }
+    const std::size_t size = json_array_size(data);
+    const std::size_t looked_at = std::min(size, most_elements);
+    EventPage page;
+    page.has_more = bool_member(root.get(), "has_more").value_or(false) || looked_at < size;
+    for (std::size_t i = 0; i < looked_at; ++i) {
+        if (std::optional<EventFacts> event = read_event(json_array_get(data, i))) {
+            page.events.push_back(std::move(*event));
+        } else {
+            ++page.unreadable;
+        }
+    }
+    if (looked_at > 0) {
+        page.first_id = fact_member(json_array_get(data, 0), "id");
+        page.last_id = fact_member(json_array_get(data, looked_at - 1), "id");
+    }
+    return page;
+}
+
+}  // namespace pg_seats::core

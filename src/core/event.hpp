@@ -1,0 +1,64 @@
+// What pg_seats keeps of an event: whose it is, who caused it, and the known facts of its object.
+// Snapshot events of any API version, and thin ones (v2), which name their object and hold none.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/facts.hpp"
+#include "core/json.hpp"
+#include "core/subscription.hpp"
+
+#include "core/pure.hpp"
+
+namespace pg_seats::core {
+
+struct PaymentIntentFacts {
+    std::string id, status, currency;
+    std::optional<std::int64_t> amount, amount_received;
+    std::string operation;  // metadata.pg_seats
+};
+
+// Absent texts are empty, and null in JSON.
+struct EventFacts {
+    std::string id, type;
+    std::optional<std::int64_t> created;  // not of thin events, which say it in words
+    std::optional<bool> livemode;
+    std::string account;  // a connected account's event
+    std::string api_version;
+    bool thin = false;
+    // Of the request that caused it; both absent for what Stripe does by itself.
+    std::string idempotency_key, request_id;
+    std::string object_type, object_id;
+    std::string customer;
+    // The subscription that it is about, also where the object is one of its invoices.
+    std::string subscription_id;
+    std::optional<SubscriptionFacts> subscription;
+    std::optional<std::vector<ItemFacts>> previous_items;  // before the change, if they changed
+    std::string previous_status;
+    std::optional<InvoiceFacts> invoice;
+    std::optional<PaymentIntentFacts> payment_intent;
+};
+
+// nullopt unless it is an event with an id and a type.
+[[nodiscard]] std::optional<EventFacts> read_event(std::string_view body);
+[[nodiscard]] std::optional<EventFacts> read_event(const json_t* event);
+
+[[nodiscard]] std::string to_json(const EventFacts& facts);
+
+// A page of GET /v1/events, newest first.
+struct EventPage {
+    std::vector<EventFacts> events;
+    // More than most_elements are cut off, and has_more is then true.
+    bool has_more = false;
+    // For ending_before and starting_after: of the first and the last element, readable or not; if
+    // it is empty, there is no going on that way.
+    std::string first_id, last_id;
+    std::size_t unreadable = 0;  // elements that are not in `events`
+};
+[[nodiscard]] std::optional<EventPage> read_event_page(std::string_view body);
+
+}  // namespace pg_seats::core

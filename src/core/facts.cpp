@@ -1,0 +1,176 @@
+#include "core/facts.hpp"
+
+#include <algorithm>
+
+#include "core/answer.hpp"
+#include "core/json_writer.hpp"
+#include "core/secrets.hpp"
+
+namespace pg_seats::core {
+namespace {
+
+bool is_control(char c) noexcept {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
+
+std::string fact_of(std::string_view text, std::size_t limit = longest_fact) {
+    return is_fact(text, limit) ? std::string(text) : std::string();
+}
+
+std::string id_of(const json_t* value) {
+    return fact_of(json_is_object(value) ? text_member(value, "id") : text_of(value));
+}
+
+// What a browser may be sent to. A backslash is a slash to some readers and none to others, and a
+// user before the host makes any host look like another.
+bool is_page(std::string_view url) {
+    if (!is_fact(url, longest_url) ||
+        url.find_first_of(" \"'<>\\^`{|}") != std::string_view::npos ||
+        !std::all_of(url.begin(), url.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
+        return false;
+    }
+    constexpr std::string_view tls = "https://";
+    constexpr std::string_view plain = "http://";
+    const bool encrypted = url.starts_with(tls);
+    if (!encrypted && !url.starts_with(plain)) {
+        return false;
+    }
+    url.remove_prefix(encrypted ? tls.size() : plain.size());
+    const std::string_view authority = url.substr(0, url.find_first_of("/?#"));
+    const std::string_view host = authority.substr(0, authority.find(':'));
+    return !host.empty() && authority.find('@') == std::string_view::npos &&
+           (encrypted || host == "127.0.0.1" || host == "localhost");
+}
+
+bool is_metered(const json_t* item) {
+    constexpr const char* usage = "usage_type";
+    return text_member(member(member(item, "price"), "recurring"), usage) == "metered" ||
+           text_member(member(item, "plan"), usage) == "metered";
+}
+
+// An element without an id cannot be addressed, and one of another kind is none of ours.
+std::optional<ItemFacts> read_item(const json_t* element) {
+    if (has_member(element, "object") && text_member(element, "object") != "subscription_item") {
+        return std::nullopt;
+    }
+    ItemFacts item;
+    item.id = fact_member(element, "id");
+    if (item.id.empty()) {
+        return std::nullopt;
+    }
+    item.price = id_member(element, "price");
+    if (item.price.empty()) {
+        item.price = id_member(element, "plan");
+    }
+    item.quantity = integer_member(element, "quantity");
+    item.metered = is_metered(element);
+    return item;
+}
+
+}  // namespace
+
+bool is_fact(std::string_view text, std::size_t limit) {
+    if (text.size() > limit || std::any_of(text.begin(), text.end(), is_control) ||
+        !is_valid_utf8(text)) {
+        return false;
+    }
+    std::string copy(text);
+    return !cut_client_secrets(copy);
+}
+
+std::string fact_member(const json_t* object, const char* name) {
+    return fact_of(text_member(object, name));
+}
+
+std::string foreign_member(const json_t* object, const char* name) {
+    std::string fact = fact_member(object, name);
+    return safe_text(fact, longest_fact) == fact ? fact : std::string();
+}
+
+std::string marker_member(const json_t* object) {
+    return foreign_member(member(object, "metadata"), "pg_seats");
+}
+
+std::string id_member(const json_t* object, const char* name) {
+    return id_of(member(object, name));
+}
+
+std::optional<std::int64_t> integer_member(const json_t* object, const char* name) {
+    const json_t* const value = member(object, name);
+    if (!json_is_integer(value)) {
+        return std::nullopt;
+    }
+    return json_integer_value(value);
+}
+
+std::optional<std::int64_t> time_member(const json_t* object, const char* name) {
+    constexpr std::int64_t end_of_9999 = 253'402'300'799;
+    const std::optional<std::int64_t> time = integer_member(object, name);
+    return time && *time >= 0 && *time <= end_of_9999 ? time : std::nullopt;
+}
+
+Items read_items(const json_t* array) {
+    Items result;
+    const std::size_t size = json_array_size(array);
+    const std::size_t looked_at = std::min(size, most_elements);
+    result.complete = json_is_array(array) && looked_at == size;
+    result.items.reserve(looked_at);
+    for (std::size_t i = 0; i < looked_at; ++i) {
+        if (std::optional<ItemFacts> item = read_item(json_array_get(array, i))) {
+            result.items.push_back(std::move(*item));
+        } else {
+            result.complete = false;
+        }
+    }
+    return result;
+}
+
+void append_items(std::string& out, const std::vector<ItemFacts>& items, bool with_metered) {
+    out.push_back('[');
+    for (const ItemFacts& item : items) {
+        if (&item != &items.front()) {
+            out.push_back(',');
+        }
+        ObjectWriter writer(out);
+        writer.text("id", item.id);
+        writer.text("price", item.price);
+        writer.number("quantity", item.quantity);
+        if (with_metered) {
+            writer.boolean("metered", item.metered);
+        }
+        writer.end();
+    }
+    out.push_back(']');
+}
+
+std::optional<InvoiceFacts> read_invoice(const json_t* invoice) {
+    InvoiceFacts facts;
+    facts.id = id_of(invoice);
+    if (facts.id.empty()) {
+        return std::nullopt;
+    }
+    facts.status = fact_member(invoice, "status");
+    facts.currency = fact_member(invoice, "currency");
+    facts.billing_reason = fact_member(invoice, "billing_reason");
+    facts.amount_due = integer_member(invoice, "amount_due");
+    if (const std::string_view url = text_member(invoice, "hosted_invoice_url"); is_page(url)) {
+        facts.url = url;
+    }
+    return facts;
+}
+
+void append_invoice(std::string& out, const InvoiceFacts& invoice, bool with_billing_reason) {
+    ObjectWriter writer(out);
+    writer.text("id", invoice.id);
+    writer.text("status", invoice.status);
+    writer.text("url", invoice.url, longest_url);
+    writer.number("amount_due", invoice.amount_due);
+    writer.text("currency", invoice.currency);
+    if (with_billing_reason) {
+        writer.text("billing_reason", invoice.billing_reason);
+    }
+    writer.end();
+}
+
+}  // namespace pg_seats::core

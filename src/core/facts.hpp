@@ -1,0 +1,70 @@
+// What subscriptions, events and their lists have in common: small facts of Stripe's JSON, each
+// bounded and checked, and absent rather than altered where it is not what it should be. (Half an
+// id is another id.) An absent text is empty, and null in JSON.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/json.hpp"
+
+#include "core/pure.hpp"
+
+namespace pg_seats::core {
+
+inline constexpr std::size_t longest_fact = 255;    // Stripe's own bound of ids and keys
+inline constexpr std::size_t longest_url = 2000;    // of an invoice's page
+inline constexpr std::size_t most_elements = 1000;  // read of one list
+
+// Bounded, valid UTF-8, no control character, no client secret.
+[[nodiscard]] bool is_fact(std::string_view text, std::size_t limit = longest_fact);
+
+// A member's text if it is a fact, else empty.
+[[nodiscard]] std::string fact_member(const json_t* object, const char* name);
+
+// For what other people may have written freely (keys, metadata): empty also where the text looks
+// like an API key. Stripe's own ids are not asked that: a plan may be named sk_monthly.
+[[nodiscard]] std::string foreign_member(const json_t* object, const char* name);
+
+// metadata[pg_seats] of an object, see identity.hpp.
+[[nodiscard]] std::string marker_member(const json_t* object);
+
+// The id of a member that is an id, or the object itself where the caller expanded it.
+[[nodiscard]] std::string id_member(const json_t* object, const char* name);
+
+[[nodiscard]] std::optional<std::int64_t> integer_member(const json_t* object, const char* name);
+
+// Seconds since 1970, up to the year 9999: what to_timestamp() takes without an error.
+[[nodiscard]] std::optional<std::int64_t> time_member(const json_t* object, const char* name);
+
+// A subscription item. The price is the plan's id where there is no price.
+struct ItemFacts {
+    std::string id, price;
+    std::optional<std::int64_t> quantity;  // metered ones have none
+    bool metered = false;
+};
+
+// What could be read of an array of items, and whether that was all of it.
+struct Items {
+    std::vector<ItemFacts> items;
+    bool complete = false;  // an array, each element an item, not more than most_elements
+};
+[[nodiscard]] Items read_items(const json_t* array);
+
+// With `metered` or, as in pending updates, without.
+void append_items(std::string& out, const std::vector<ItemFacts>& items, bool with_metered);
+
+struct InvoiceFacts {
+    std::string id, status, currency, billing_reason;
+    std::string url;  // hosted_invoice_url, for people to pay at; https, or http on this machine
+    std::optional<std::int64_t> amount_due;
+};
+// From an invoice or its mere id; nullopt without an id.
+[[nodiscard]] std::optional<InvoiceFacts> read_invoice(const json_t* invoice);
+
+void append_invoice(std::string& out, const InvoiceFacts& invoice, bool with_billing_reason);
+
+}  // namespace pg_seats::core

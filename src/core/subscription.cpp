@@ -1,0 +1,136 @@
+#include "core/subscription.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/json_writer.hpp"
+
+namespace pg_seats::core {
+namespace {
+
+constexpr const char* period_end = "current_period_end";
+
+// Since basil periods are the items', and items of different intervals end at different times.
+std::optional<std::int64_t> first_period_end(const json_t* subscription, const json_t* items) {
+    std::optional<std::int64_t> first;
+    const std::size_t size = std::min(json_array_size(items), most_elements);
+    for (std::size_t i = 0; i < size; ++i) {
+        const std::optional<std::int64_t> end = time_member(json_array_get(items, i), period_end);
+        if (end && (!first || *end < *first)) {
+            first = end;
+        }
+    }
+    return first ? first : time_member(subscription, period_end);
+}
+
+std::optional<PendingUpdateFacts> read_pending_update(const json_t* subscription) {
+    if (!has_member(subscription, "pending_update")) {
+        return std::nullopt;
+    }
+    const json_t* const pending = member(subscription, "pending_update");
+    return PendingUpdateFacts{.expires_at = time_member(pending, "expires_at"),
+                              .marker = marker_member(pending),
+                              .items = read_items(member(pending, "subscription_items")).items};
+}
+
+void append_pending_update(std::string& out, const PendingUpdateFacts& pending) {
+    ObjectWriter writer(out);
+    writer.number("expires_at", pending.expires_at);
+    writer.text("marker", pending.marker);
+    append_items(writer.begin("items"), pending.items, false);
+    writer.end();
+}
+
+}  // namespace
+
+std::optional<SubscriptionFacts> read_subscription(std::string_view body) {
+    const Json root = parse_json(body);
+    return read_subscription(root.get());
+}
+
+std::optional<SubscriptionFacts> read_subscription(const json_t* subscription) {
+    SubscriptionFacts facts;
+    facts.id = fact_member(subscription, "id");
+    facts.status = fact_member(subscription, "status");
+    if (text_member(subscription, "object") != "subscription" || facts.id.empty() ||
+        facts.status.empty()) {
+        return std::nullopt;
+    }
+    facts.customer = id_member(subscription, "customer");
+    facts.collection_method = fact_member(subscription, "collection_method");
+    facts.currency = fact_member(subscription, "currency");
+    facts.livemode = bool_member(subscription, "livemode");
+    facts.cancel_at_period_end = bool_member(subscription, "cancel_at_period_end").value_or(false);
+    facts.paused = has_member(subscription, "pause_collection");
+    facts.cancel_at = time_member(subscription, "cancel_at");
+    facts.canceled_at = time_member(subscription, "canceled_at");
+    facts.ended_at = time_member(subscription, "ended_at");
+    facts.trial_end = time_member(subscription, "trial_end");
+    facts.schedule = id_member(subscription, "schedule");
+    facts.marker = marker_member(subscription);
+
+    const json_t* const list = member(subscription, "items");
+    const json_t* const data = member(list, "data");
+    Items items = read_items(data);
+    facts.items = std::move(items.items);
+    facts.items_complete = items.complete && !bool_member(list, "has_more").value_or(false);
+    facts.current_period_end = first_period_end(subscription, data);
+
+    facts.pending_update = read_pending_update(subscription);
+    facts.invoice = read_invoice(member(subscription, "latest_invoice"));
+    return facts;
+}
+
+std::string to_json(const SubscriptionFacts& facts) {
+    std::string out;
+    ObjectWriter writer(out);
+    writer.text("id", facts.id);
+    writer.text("customer", facts.customer);
+    writer.text("status", facts.status);
+    writer.boolean("livemode", facts.livemode);
+    writer.text("collection_method", facts.collection_method);
+    writer.text("currency", facts.currency);
+    writer.boolean("cancel_at_period_end", facts.cancel_at_period_end);
+    writer.number("cancel_at", facts.cancel_at);
+    writer.number("canceled_at", facts.canceled_at);
+    writer.number("ended_at", facts.ended_at);
+    writer.number("trial_end", facts.trial_end);
+    writer.number(period_end, facts.current_period_end);
+    writer.text("schedule", facts.schedule);
+    writer.boolean("paused", facts.paused);
+    writer.text("marker", facts.marker);
+    append_items(writer.begin("items"), facts.items, true);
+    writer.boolean("items_complete", facts.items_complete);
+    if (facts.pending_update) {
+        append_pending_update(writer.begin("pending_update"), *facts.pending_update);
+    } else {
+        writer.null("pending_update");
+    }
+    if (facts.invoice) {
+        append_invoice(writer.begin("invoice"), *facts.invoice, false);
+    } else {
+        writer.null("invoice");
+    }
+    writer.end();
+    return out;
+}
+
+std::optional<ItemPage> read_item_page(std::string_view body) {
+    const Json root = parse_json(body);
+    const json_t* const data = member(root.get(), "data");
+    if (text_member(root.get(), "object") != "list" || !json_is_array(data)) {
+        return std::nullopt;
+    }
+    const std::size_t size = json_array_size(data);
+    const std::size_t looked_at = std::min(size, most_elements);
+    ItemPage page;
+    page.items = read_items(data).items;
+    page.unreadable = looked_at - page.items.size();
+    page.has_more = bool_member(root.get(), "has_more").value_or(false) || looked_at < size;
+    if (looked_at > 0) {
+        page.last_id = fact_member(json_array_get(data, looked_at - 1), "id");
+    }
+    return page;
+}
+
+}  // namespace pg_seats::core

@@ -1,0 +1,45 @@
+// Any event and any page of events: what is kept can be stored.
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "core/event.hpp"
+
+#include "facts_json.hpp"
+
+using namespace pg_seats::core;
+using namespace pg_seats::fuzz;
+
+namespace {
+
+void check_event(const EventFacts& facts) {
+    check_id(facts.id);
+    check_id(facts.type);
+    const Json json = checked_json(to_json(facts));
+    check(json_object_size(json.get()) == 18);
+    check(text_member(json.get(), "id") == facts.id);
+    check(text_member(json.get(), "idempotency_key") == facts.idempotency_key);
+    check(has_member(json.get(), "subscription") == facts.subscription.has_value());
+    check(!facts.subscription || facts.subscription_id == facts.subscription->id);
+    if (facts.previous_items) {
+        check_items(member(json.get(), "previous_items"));
+    }
+    check(!facts.thin || !(facts.subscription || facts.invoice || facts.payment_intent));
+    check(!facts.invoice || !facts.payment_intent);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    const std::string_view body(reinterpret_cast<const char*>(data), size);
+    if (const auto facts = read_event(body)) {
+        check_event(*facts);
+    }
+    if (const auto page = read_event_page(body)) {
+        check(page->events.size() + page->unreadable <= most_elements);
+        for (const EventFacts& facts : page->events) {
+            check_event(facts);
+        }
+    }
+    return 0;
+}
