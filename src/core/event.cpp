@@ -1,5 +1,7 @@
 #include "core/event.hpp"
 
+#include "core/json.hpp"
+
 #include <algorithm>
 #include <utility>
 

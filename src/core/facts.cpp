@@ -1,5 +1,7 @@
 #include "core/facts.hpp"
 
+#include "core/json.hpp"
+
 #include <algorithm>
 
 #include "core/answer.hpp"

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/json.hpp"
+struct json_t;  // jansson.h does not go together with the server's headers
 
 #include "core/pure.hpp"
 

@@ -1,5 +1,7 @@
 #include "core/subscription.hpp"
 
+#include "core/json.hpp"
+
 #include <algorithm>
 #include <utility>
 

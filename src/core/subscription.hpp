@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "core/facts.hpp"
-#include "core/json.hpp"
 
 #include "core/pure.hpp"
 

@@ -29,11 +29,11 @@ Plan open_call{
     nullptr};
 
 // One arm for each slot of the ring: the key is (ring, id), so each is one look into an index.
-#define SETTLED_IN(slot)                                                \
-    "SELECT h.enqueued_by, h.result, h.reason, h.http_status, h.answer" \
-    "  FROM seats_internal.outbox_history AS h"                         \
-    " WHERE h.ring OPERATOR(pg_catalog.=) " slot                        \
-    "::pg_catalog.int2"                                                 \
+#define SETTLED_IN(slot)                                                        \
+    "SELECT h.enqueued_by, h.result, h.reason, h.http_status, h.answer, h.kind" \
+    "  FROM seats_internal.outbox_history AS h"                                 \
+    " WHERE h.ring OPERATOR(pg_catalog.=) " slot                                \
+    "::pg_catalog.int2"                                                         \
     "   AND h.id OPERATOR(pg_catalog.=) $1"
 #define OR " UNION ALL "
 
@@ -52,6 +52,22 @@ Plan operator_right{
     "    ON n.oid OPERATOR(pg_catalog.=) p.pronamespace"
     " WHERE n.nspname OPERATOR(pg_catalog.=) 'seats'::pg_catalog.name"
     "   AND p.proname OPERATOR(pg_catalog.=) 'retry'::pg_catalog.name",
+    nullptr};
+
+// A seat change in its application's words. One that went along with another one's call stands
+// where that call stands: at the first row of the lane.
+Plan open_change{
+    "SELECT o.enqueued_by, seats_internal.change_state(h.state::pg_catalog.text), h.reason,"
+    "       NULL::pg_catalog.int4, NULL::pg_catalog.bytea"
+    "  FROM seats_internal.outbox AS o"
+    " CROSS JOIN LATERAL (SELECT CASE WHEN o.state OPERATOR(pg_catalog.=) 'carried'"
+    "                                 THEN f.state ELSE o.state END AS state,"
+    "                            CASE WHEN o.state OPERATOR(pg_catalog.=) 'carried'"
+    "                                 THEN f.reason ELSE o.reason END AS reason"
+    "                       FROM seats_internal.outbox AS f"
+    "                      WHERE f.lane_id OPERATOR(pg_catalog.=) o.lane_id"
+    "                      ORDER BY f.id LIMIT 1) AS h"
+    " WHERE o.id OPERATOR(pg_catalog.=) $1 AND o.kind OPERATOR(pg_catalog.=) 'change'",
     nullptr};
 
 uint64 run(Plan& plan, Oid type, Datum value) {
@@ -112,10 +128,10 @@ void prefer_indexes() {
     }
 }
 
-bool find(std::int64_t call, CallState* state) {
+bool find(std::int64_t call, LookFor what, CallState* state) {
     memset(state, 0, sizeof *state);
     // One snapshot for both: a call is in one of the tables.
-    if (run(open_call, INT8OID, Int64GetDatum(call)) == 0) {
+    if (run(what == LookFor::change ? open_change : open_call, INT8OID, Int64GetDatum(call)) == 0) {
         if (run(settled_call, INT8OID, Int64GetDatum(call)) == 0) {
             return false;
         }
@@ -124,9 +140,23 @@ bool find(std::int64_t call, CallState* state) {
     return true;
 }
 
+// done, refused: confirmed, reverted. What is no seat change is not found as one.
+void say_as_change(SPITupleTable* row, CallState* state) {
+    bool is_null = false;
+    const Datum kind = SPI_getbinval(row->vals[0], row->tupdesc, 6, &is_null);
+    if (strcmp(TextDatumGetCString(kind), "change") != 0) {
+        state->state[0] = '\0';
+    } else if (strcmp(state->state, "done") == 0) {
+        strlcpy(state->state, "confirmed", sizeof state->state);
+    } else if (strcmp(state->state, "refused") == 0) {
+        strlcpy(state->state, "reverted", sizeof state->state);
+    }
+}
+
 // The caller must be known before: here we are the extension's owner.
-bytea* look(std::int64_t call, Oid caller, CallState* state, MemoryContext answer_context) {
-    if (!find(call, state)) {
+bytea* look(std::int64_t call, LookFor what, Oid caller, CallState* state,
+            MemoryContext answer_context) {
+    if (!find(call, what, state)) {
         return nullptr;
     }
     bool is_null = false;
@@ -137,8 +167,12 @@ bytea* look(std::int64_t call, Oid caller, CallState* state, MemoryContext answe
     const Datum http_status = cell(4, &is_null);
     state->has_http_status = !is_null;
     state->http_status = is_null ? 0 : DatumGetInt32(http_status);
-    state->stands = !state->settled &&
-                    (strcmp(state->state, "review") == 0 || strcmp(state->state, "awaiting") == 0);
+    if (what == LookFor::change && state->settled) {
+        say_as_change(row, state);
+    }
+    state->stands = !state->settled && (strcmp(state->state, "review") == 0 ||
+                                        strcmp(state->state, "in_review") == 0 ||
+                                        strncmp(state->state, "awaiting", 8) == 0);
     const Datum answer = SPI_getbinval(row->vals[0], row->tupdesc, 5, &is_null);
     bytea* copy = nullptr;
     if (answer_context != nullptr && !is_null) {
@@ -146,11 +180,11 @@ bytea* look(std::int64_t call, Oid caller, CallState* state, MemoryContext answe
         copy = DatumGetByteaPCopy(answer);
         MemoryContextSwitchTo(before);
     }
-    state->found = may_see(caller, enqueued_by);
+    state->found = state->state[0] != '\0' && may_see(caller, enqueued_by);
     return state->found ? copy : nullptr;
 }
 
-bytea* look_as_owner(std::int64_t call, Oid function, CallState* state,
+bytea* look_as_owner(std::int64_t call, LookFor what, Oid function, CallState* state,
                      MemoryContext answer_context) {
     const Oid caller = GetUserId();
     PushActiveSnapshot(GetTransactionSnapshot());
@@ -161,7 +195,7 @@ bytea* look_as_owner(std::int64_t call, Oid function, CallState* state,
     if (SPI_connect() != SPI_OK_CONNECT) {
         elog(ERROR, "could not connect to SPI");
     }
-    bytea* const answer = look(call, caller, state, answer_context);
+    bytea* const answer = look(call, what, caller, state, answer_context);
     SPI_finish();
     AtEOXact_GUC(true, nest_level);
     become_again(before);
@@ -171,20 +205,42 @@ bytea* look_as_owner(std::int64_t call, Oid function, CallState* state,
 
 }  // namespace
 
-void look_up_call(std::int64_t call, Oid function, CallState* state) {
-    (void)look_as_owner(call, function, state, nullptr);
+void look_up_call(std::int64_t call, LookFor what, Oid function, CallState* state) {
+    (void)look_as_owner(call, what, function, state, nullptr);
 }
 
 bytea* look_up_answer(std::int64_t call, Oid function, CallState* state) {
-    return look_as_owner(call, function, state, CurrentMemoryContext);
+    return look_as_owner(call, LookFor::call, function, state, CurrentMemoryContext);
 }
 
-void raise_no_such_call(std::int64_t call) {
+void raise_no_such_call(std::int64_t call, LookFor what) {
+    if (what == LookFor::change) {
+        ereport(ERROR, (errcode(sqlstate::no_such_change),
+                        errmsg("there is no change %lld", static_cast<long long>(call)),
+                        errdetail("It never existed, is older than pg_seats.history_days, or "
+                                  "belongs to a role whose privileges you do not have.")));
+    }
     ereport(ERROR, (errcode(sqlstate::no_such_call),
                     errmsg("there is no call %lld", static_cast<long long>(call)),
                     errdetail("It never existed, is older than pg_seats.history_days, or belongs "
                               "to a role whose privileges you do not have.")));
     pg_unreachable();
+}
+
+Datum change_state_row(FunctionCallInfo fcinfo, const CallState* state, std::int64_t change) {
+    TupleDesc description = nullptr;
+    if (get_call_result_type(fcinfo, nullptr, &description) != TYPEFUNC_COMPOSITE) {
+        elog(ERROR, "pg_seats: function %u should return a row", fcinfo->flinfo->fn_oid);
+    }
+    // With the change's id in front where the caller does not know it yet.
+    const Datum values[] = {Int64GetDatum(change), CStringGetTextDatum(state->state),
+                            CStringGetTextDatum(state->reason)};
+    const bool nulls[] = {false, false, state->reason[0] == '\0'};
+    const int first = description->natts == 2 ? 1 : 0;
+    HeapTuple const row =
+        heap_form_tuple(BlessTupleDesc(description), const_cast<Datum*>(values) + first,
+                        const_cast<bool*>(nulls) + first);
+    return HeapTupleGetDatum(row);
 }
 
 Datum call_state_row(FunctionCallInfo fcinfo, const CallState* state) {

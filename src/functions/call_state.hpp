@@ -19,16 +19,21 @@ struct CallState {
     char reason[256];  // empty: none
 };
 
+// A seat change is looked up as one, and told of in its application's words.
+enum class LookFor : std::uint8_t { call, change };
+
 // `function`: one of ours, whose owner reads. Takes a snapshot of its own and leaves none behind.
-void look_up_call(std::int64_t call, Oid function, CallState* state);
+void look_up_call(std::int64_t call, LookFor what, Oid function, CallState* state);
 
 // The stored answer, in the current memory context. nullptr: not settled, or no answer was kept;
 // state->found tells whether there is such a call at all.
 bytea* look_up_answer(std::int64_t call, Oid function, CallState* state);
 
-[[noreturn]] void raise_no_such_call(std::int64_t call);
+[[noreturn]] void raise_no_such_call(std::int64_t call, LookFor what = LookFor::call);
 
 // (state text, http_status integer, reason text) as the row that the function being called returns.
 Datum call_state_row(FunctionCallInfo fcinfo, const CallState* state);
+// (state text, reason text), or (change bigint, state text, reason text).
+Datum change_state_row(FunctionCallInfo fcinfo, const CallState* state, std::int64_t change);
 
 }  // namespace pg_seats

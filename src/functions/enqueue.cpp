@@ -30,7 +30,8 @@ struct Order {
     FunctionCallInfo call;
     std::string_view path;
     std::string_view body;
-    std::string_view lane;  // empty: none
+    std::string_view lane;          // empty: none
+    std::string_view subscription;  // the path of the subscription that it changes, or empty
 };
 
 // Below: functions that may raise and hold no C++ objects.
@@ -148,21 +149,49 @@ Datum text_datum(std::string_view value) {
     return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size())));
 }
 
-std::int64_t lane_of(const Order& order) {
+std::int64_t lane_of(const Order& order, std::string_view lane) {
     const Oid types[] = {TEXTOID, TEXTOID};
-    const Datum values[] = {order.call->args[destination].value, text_datum(order.lane)};
+    const Datum values[] = {order.call->args[destination].value, text_datum(lane)};
     run(take_lane, 2, types, values, nullptr);
     return returned_id();
+}
+
+// A subscription's own calls must not pass its team's changes by, nor they them.
+Plan team_of_subscription{
+    "SELECT t.id FROM seats_internal.lane AS l JOIN seats_internal.team AS t ON t.lane_id "
+    "OPERATOR(pg_catalog.=) l.id"
+    " WHERE l.destination OPERATOR(pg_catalog.=) $1 AND l.name OPERATOR(pg_catalog.=) $2",
+    nullptr};
+
+// The lane that a path belongs to, whatever the caller says: that of a registered subscription.
+std::string_view own_lane(const Order& order) {
+    if (order.subscription.empty()) {
+        return order.lane;
+    }
+    const Oid types[] = {TEXTOID, TEXTOID};
+    const Datum values[] = {order.call->args[destination].value, text_datum(order.subscription)};
+    run(team_of_subscription, 2, types, values, nullptr);
+    if (SPI_processed == 0) {
+        return order.lane;
+    }
+    if (!order.lane.empty() && order.lane != order.subscription) {
+        ereport(ERROR,
+                (errcode(sqlstate::invalid_lane),
+                 errmsg("the subscription belongs to a team, and its calls to the team's lane"),
+                 errhint("Leave the argument lane out.")));
+    }
+    return order.subscription;
 }
 
 std::int64_t row_of(const Order& order, Oid caller, const pg_uuid_t* installation) {
     const NullableDatum* args = order.call->args;
     char nulls[] = "         ";
     Datum lane_id{0};
-    if (order.lane.empty()) {
+    const std::string_view lane = own_lane(order);
+    if (lane.empty()) {
         nulls[0] = 'n';
     } else {
-        lane_id = Int64GetDatum(lane_of(order));
+        lane_id = Int64GetDatum(lane_of(order, lane));
     }
     nulls[6] = args[verifier].isnull ? 'n' : ' ';
     nulls[8] = args[context].isnull ? 'n' : ' ';
@@ -267,6 +296,9 @@ PG_SEATS_FUNCTION(pg_seats_enqueue_call) {
         pg::guard(jsonb_size, fcinfo, static_cast<int>(context)) > largest_body) {
         throw pg::SqlError(sqlstate::too_large, "the context is larger than 1 MB");
     }
-    const Order order{fcinfo, wanted.path, checked.body, checked.lane};
+    const bool changes_subscription =
+        wanted.method != "GET" && wanted.path.starts_with("/v1/subscriptions/");
+    const Order order{fcinfo, wanted.path, checked.body, checked.lane,
+                      changes_subscription ? object_path(wanted.path) : std::string_view{}};
     return Int64GetDatum(pg::guard(enqueue, &order));
 }

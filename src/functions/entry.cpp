@@ -88,7 +88,7 @@ Target* find_target(const FmgrInfo* info) {
 
 // resultinfo goes on as it came, so set-returning functions and OUT parameters work: the function
 // behind the door declares the same ones, and looks its row type up by its own OID.
-Datum call_internal(FunctionCallInfo fcinfo) {
+Datum call_internal(FunctionCallInfo fcinfo, std::uint32_t wakes) {
     auto* target = static_cast<Target*>(fcinfo->flinfo->fn_extra);
     if (target == nullptr) {
         target = find_target(fcinfo->flinfo);
@@ -108,7 +108,7 @@ Datum call_internal(FunctionCallInfo fcinfo) {
     become_again(before);
 
     if (target->changes_something) {
-        pg::wake_worker_at_commit(pg::wake_rows | pg::wake_configuration);
+        pg::wake_worker_at_commit(wakes);
     }
     fcinfo->isnull = inner->isnull;
     return result;
@@ -118,5 +118,13 @@ Datum call_internal(FunctionCallInfo fcinfo) {
 }  // namespace pg_seats
 
 PG_SEATS_FUNCTION(pg_seats_entry) {
-    return pg_seats::pg::guard(pg_seats::call_internal, fcinfo);
+    return pg_seats::pg::guard(
+        pg_seats::call_internal, fcinfo,
+        static_cast<std::uint32_t>(pg_seats::pg::wake_rows | pg_seats::pg::wake_configuration));
+}
+
+// The same for the application's functions, which leave rows and touch no setting of the worker's.
+PG_SEATS_FUNCTION(pg_seats_application_entry) {
+    return pg_seats::pg::guard(pg_seats::call_internal, fcinfo,
+                               static_cast<std::uint32_t>(pg_seats::pg::wake_rows));
 }

@@ -6,6 +6,7 @@
 
 extern "C" {
 #include "access/xlog.h"
+#include "utils/fmgrprotos.h"
 }
 
 namespace {
@@ -16,6 +17,7 @@ using pg_seats::pg::SqlError;
 // Documented in docs/errors.md.
 constexpr int sqlstate_invalid_url = MAKE_SQLSTATE('P', 'S', '0', '0', '5');
 constexpr int sqlstate_in_recovery = MAKE_SQLSTATE('P', 'S', '0', '0', '9');
+constexpr int sqlstate_invalid_parameters = MAKE_SQLSTATE('P', 'S', '1', '0', '5');
 constexpr int sqlstate_invalid_path = MAKE_SQLSTATE('P', 'S', '2', '0', '2');
 
 struct Bytes {
@@ -27,6 +29,11 @@ struct Bytes {
 Bytes text_argument(FunctionCallInfo fcinfo, int number) {
     const text* value = PG_GETARG_TEXT_PP(number);
     return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
+}
+
+Bytes jsonb_argument(FunctionCallInfo fcinfo, int number) {
+    const char* value = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(number)));
+    return {value, strlen(value)};
 }
 
 Datum text_result(const char* data, std::size_t size) {
@@ -69,6 +76,16 @@ PG_SEATS_FUNCTION(pg_seats_checked_base_url) {
     const std::string url = first_argument(fcinfo);
     std::string result;
     checked(sqlstate_invalid_url, [&] { result = pg_seats::core::checked_base_url(url); });
+    return returned(result);
+}
+
+// seats_internal.encoded_form(jsonb) returns text: parameters as Stripe wants them
+PG_SEATS_FUNCTION(pg_seats_encoded_form) {
+    const Bytes json = guard(jsonb_argument, fcinfo, 0);
+    std::string result;
+    checked(sqlstate_invalid_parameters, [&] {
+        result = pg_seats::core::encode_form({json.data, json.size});
+    });
     return returned(result);
 }
 

@@ -23,4 +23,6 @@ constexpr int too_many_waiters = MAKE_SQLSTATE('P', 'S', '1', '2', '2');
 constexpr int nothing_to_wait_for = MAKE_SQLSTATE('P', 'S', '1', '2', '3');
 constexpr int invalid_timeout = MAKE_SQLSTATE('P', 'S', '1', '2', '4');
 
+constexpr int no_such_change = MAKE_SQLSTATE('P', 'S', '5', '1', '4');
+
 }  // namespace pg_seats::sqlstate

@@ -15,6 +15,7 @@
 
 extern "C" {
 #include "nodes/parsenodes.h"
+#include "utils/lsyscache.h"
 }
 
 namespace {
@@ -34,6 +35,7 @@ constexpr int longest_pause_ms = 16;
 struct Wait {
     FunctionCallInfo fcinfo;
     bool in_procedure;
+    LookFor what;
     std::int64_t call;
     SteadyClock::time_point deadline;
     CallState state;
@@ -105,7 +107,9 @@ void read_arguments(Wait* wait, long most) {
     FunctionCallInfo fcinfo = wait->fcinfo;
     if (PG_ARGISNULL(0) || PG_ARGISNULL(1)) {
         ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-                        errmsg("%s must not be null", PG_ARGISNULL(0) ? "call" : "timeout")));
+                        errmsg("%s must not be null", !PG_ARGISNULL(0)                ? "timeout"
+                                                      : wait->what == LookFor::change ? "change"
+                                                                                      : "call")));
     }
     wait->call = PG_GETARG_INT64(0);
     wait->deadline =
@@ -124,8 +128,9 @@ void refuse_atomic(FunctionCallInfo fcinfo) {
         ereport(
             ERROR,
             (errcode(sqlstate::cannot_wait_here),
-             errmsg("wait_for_call cannot be called inside a transaction"),
-             errdetail("It commits before it waits: an uncommitted call is never sent, and a "
+             errmsg("%s cannot be called inside a transaction",
+                    get_func_name(fcinfo->flinfo->fn_oid)),
+             errdetail("It commits before it waits: what is not committed is never sent, and a "
                        "transaction that waits holds up others."),
              errhint("CALL it by itself after COMMIT: not in a transaction block, a function, "
                      "a procedure that is SECURITY DEFINER or has a SET clause, or a block with "
@@ -133,20 +138,23 @@ void refuse_atomic(FunctionCallInfo fcinfo) {
     }
 }
 
-void refuse_in_function() {
+void refuse_in_function(FunctionCallInfo fcinfo) {
     if (TransactionIdIsValid(GetTopTransactionIdIfAny())) {
         ereport(ERROR,
                 (errcode(sqlstate::cannot_wait_here),
-                 errmsg("await_call cannot be called in a transaction that has written"),
+                 errmsg("%s cannot be called in a transaction that has written",
+                        get_func_name(fcinfo->flinfo->fn_oid)),
                  errdetail("What it has written is not committed, so nothing of it is sent while "
                            "you wait, and its locks would be held."),
                  errhint("Call it after COMMIT, as a statement of its own.")));
     }
     if (IsolationUsesXactSnapshot()) {
         ereport(ERROR, (errcode(sqlstate::cannot_wait_here),
-                        errmsg("await_call cannot be called under REPEATABLE READ or SERIALIZABLE"),
+                        errmsg("%s cannot be called under REPEATABLE READ or SERIALIZABLE",
+                               get_func_name(fcinfo->flinfo->fn_oid)),
                         errdetail("The transaction's snapshot would never see the call settled."),
-                        errhint("Call it under READ COMMITTED, or CALL seats.wait_for_call().")));
+                        errhint("Call it under READ COMMITTED, or CALL the procedure that waits "
+                                "(seats.wait_for_call, seats.wait_for_change).")));
     }
 }
 
@@ -161,7 +169,7 @@ std::uint32_t wait_event() {
 }
 
 void look(Wait* wait) {
-    look_up_call(wait->call, wait->fcinfo->flinfo->fn_oid, &wait->state);
+    look_up_call(wait->call, wait->what, wait->fcinfo->flinfo->fn_oid, &wait->state);
 }
 
 // Ends what a look has begun: from here to the next one there is no snapshot and no lock.
@@ -207,7 +215,7 @@ void wait_until_settled(Wait* wait) {
         look(wait);
         end_look(wait);
         if (!wait->state.found) {
-            raise_no_such_call(wait->call);
+            raise_no_such_call(wait->call, wait->what);
         }
         if (is_over(wait) || SteadyClock::now() >= wait->deadline) {
             break;
@@ -231,6 +239,11 @@ void wait_in_place(Wait* wait) {
     PG_END_TRY();
 }
 
+Datum state_row(const Wait* wait) {
+    return wait->what == LookFor::change ? change_state_row(wait->fcinfo, &wait->state, wait->call)
+                                         : call_state_row(wait->fcinfo, &wait->state);
+}
+
 Datum wait_in_procedure(Wait* wait) {
     refuse_atomic(wait->fcinfo);
     refuse_without_worker();
@@ -242,19 +255,63 @@ Datum wait_in_procedure(Wait* wait) {
     // may not see the call yet; then the look after the commit tells.
     look(wait);
     if (!wait->state.found && !IsolationUsesXactSnapshot()) {
-        raise_no_such_call(wait->call);
+        raise_no_such_call(wait->call, wait->what);
     }
     wait_in_place(wait);
     SPI_finish();
-    return call_state_row(wait->fcinfo, &wait->state);
+    return state_row(wait);
 }
 
 Datum wait_in_function(Wait* wait) {
-    refuse_in_function();
+    refuse_in_function(wait->fcinfo);
     refuse_without_worker();
     read_arguments(wait, longest_function_wait_ms);
     wait_in_place(wait);
-    return call_state_row(wait->fcinfo, &wait->state);
+    return state_row(wait);
+}
+
+// ---- changing and waiting in one
+
+// As the caller, and by the public function: what he may do is decided there.
+constexpr const char* change_statement =
+    "SELECT c.change FROM seats.change_seats($1, $2, $3, $4, $5, $6) AS c";
+constexpr int change_arguments = 6;
+constexpr int timeout_argument = 6;
+
+std::int64_t make_change(FunctionCallInfo fcinfo) {
+    Oid types[] = {TEXTOID, JSONBOID, TEXTOID, TEXTOID, JSONBOID, INT8OID};
+    Datum values[change_arguments];
+    char nulls[change_arguments];
+    for (int i = 0; i < change_arguments; ++i) {
+        values[i] = fcinfo->args[i].value;
+        nulls[i] = fcinfo->args[i].isnull ? 'n' : ' ';
+    }
+    if (SPI_execute_with_args(change_statement, change_arguments, types, values, nulls, false, 0) !=
+        SPI_OK_SELECT) {
+        elog(ERROR, "could not call seats.change_seats");
+    }
+    bool is_null = false;
+    return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+}
+
+Datum change_and_wait(Wait* wait) {
+    FunctionCallInfo fcinfo = wait->fcinfo;
+    refuse_atomic(fcinfo);
+    refuse_without_worker();
+    if (PG_ARGISNULL(timeout_argument)) {
+        ereport(ERROR,
+                (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("timeout must not be null")));
+    }
+    wait->deadline =
+        SteadyClock::now() + std::chrono::milliseconds(timeout_ms(
+                                 PG_GETARG_INTERVAL_P(timeout_argument), longest_wait_ms));
+    if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT) {
+        elog(ERROR, "could not connect to SPI");
+    }
+    wait->call = make_change(fcinfo);
+    wait_in_place(wait);
+    SPI_finish();
+    return state_row(wait);
 }
 
 }  // namespace
@@ -270,4 +327,27 @@ PG_SEATS_FUNCTION(pg_seats_await_call) {
     Wait wait{};
     wait.fcinfo = fcinfo;
     return pg::guard(wait_in_function, &wait);
+}
+
+PG_SEATS_FUNCTION(pg_seats_wait_for_change) {
+    Wait wait{};
+    wait.fcinfo = fcinfo;
+    wait.in_procedure = true;
+    wait.what = LookFor::change;
+    return pg::guard(wait_in_procedure, &wait);
+}
+
+PG_SEATS_FUNCTION(pg_seats_await_change) {
+    Wait wait{};
+    wait.fcinfo = fcinfo;
+    wait.what = LookFor::change;
+    return pg::guard(wait_in_function, &wait);
+}
+
+PG_SEATS_FUNCTION(pg_seats_change_seats_and_wait) {
+    Wait wait{};
+    wait.fcinfo = fcinfo;
+    wait.in_procedure = true;
+    wait.what = LookFor::change;
+    return pg::guard(change_and_wait, &wait);
 }

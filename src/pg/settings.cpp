@@ -61,6 +61,9 @@ void define_number(const char* name, const char* description, int* variable, int
 }  // namespace
 
 void define_settings() {
+    define_number("pg_seats.base_lifetime",
+                  "How long a read of a subscription is good to compute quantities from.",
+                  &settings.base_lifetime_ms, 60'000, 0, 600'000, GUC_UNIT_MS);
     DefineCustomStringVariable(
         "pg_seats.ca_file", "File of certificate authorities for HTTPS; empty: the system's.",
         nullptr, &settings.ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, nullptr, nullptr, nullptr);
@@ -70,6 +73,9 @@ void define_settings() {
                                "Where the worker stands still, for tests of crashes.", nullptr,
                                &settings.debug_point, "", PGC_SIGHUP,
                                GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
+    define_number("pg_seats.event_check_after",
+                  "Events of our own calls that have not come after this time are looked for.",
+                  &settings.event_check_after_ms, 60'000, 100, 3'600'000, GUC_UNIT_MS);
     define_number("pg_seats.final_answer_gap",
                   "A replayed failure must be seen twice, this far apart, to be final.",
                   &settings.final_answer_gap_s, 60, 0, 3'600, GUC_UNIT_S);

@@ -10,7 +10,9 @@ struct Settings {
     char* secrets_directory;
     char* ca_file;
     char* debug_point;
+    int base_lifetime_ms;
     int connect_timeout_ms;
+    int event_check_after_ms;
     int request_timeout_ms;
     int response_limit_kb;
     int max_in_flight;

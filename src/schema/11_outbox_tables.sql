@@ -3,6 +3,7 @@
 
 CREATE TYPE seats_internal.outbox_state AS ENUM (
     'pending',    -- never sent, or provably never reached Stripe: nothing is frozen
+    'carried',    -- a seat change that another one's call takes along: stands and falls with it
     'sending',    -- frozen and on the wire, or its worker died there
     'waiting',    -- to be sent again under the same key, at due_at (or when its destination takes it)
     'verifying',  -- in doubt: a read must say whether it was executed
@@ -46,6 +47,21 @@ CREATE TABLE seats_internal.outbox (
     last_error     text,
     request_id     text,
     context        jsonb,
+    -- What only seats need: null in every other row.
+    kind           text        NOT NULL DEFAULT 'call',
+    team_id        bigint,
+    beside_lane_id bigint,
+    last_id        bigint,
+    last_uuid      uuid,
+    splits_left    smallint,
+    split_size     integer,
+    proration_date bigint,
+    actor          text,
+    cancelled_by   text,
+    lines          jsonb,
+    base           jsonb,
+    target         jsonb,
+    payment        jsonb,
     CONSTRAINT outbox_pkey PRIMARY KEY (id)
 ) WITH (
     -- Room for the freeze beside the row: it changes no indexed column, so it stays on the page.
@@ -72,10 +88,33 @@ COMMENT ON COLUMN seats_internal.outbox.alone IS 'was on the wire alone, because
 COMMENT ON COLUMN seats_internal.outbox.doubt IS 'a request under this key may have been executed';
 COMMENT ON COLUMN seats_internal.outbox.body IS 'the exact bytes that are sent, form-encoded';
 COMMENT ON COLUMN seats_internal.outbox.marker IS 'metadata[pg_seats] of the current generation, if it carries one';
+COMMENT ON COLUMN seats_internal.outbox.kind IS
+    'call (enqueue_call), change (of seats), read (of a subscription), void (of the invoice that a change waits for)';
+COMMENT ON COLUMN seats_internal.outbox.team_id IS 'whose seats a change, read or void is about';
+COMMENT ON COLUMN seats_internal.outbox.beside_lane_id IS
+    'of a read: it waits for no row of this lane, only until none of its rows is on the wire';
+COMMENT ON COLUMN seats_internal.outbox.last_id IS
+    'of a change whose call is frozen: the last change of its lane that the call carries';
+COMMENT ON COLUMN seats_internal.outbox.last_uuid IS 'the uuid of that one, for the marker';
+COMMENT ON COLUMN seats_internal.outbox.splits_left IS
+    'how many more calls the changes of a refused call may be tried in; null: it was not refused';
+COMMENT ON COLUMN seats_internal.outbox.split_size IS 'how many of them were tried together last';
+COMMENT ON COLUMN seats_internal.outbox.proration_date IS 'of a change that was previewed: it shares its call with nobody';
+COMMENT ON COLUMN seats_internal.outbox.actor IS 'who of the team asked for the change';
+COMMENT ON COLUMN seats_internal.outbox.cancelled_by IS
+    'who wants a change back that waits for its payment; a void of its invoice is under way';
+COMMENT ON COLUMN seats_internal.outbox.lines IS
+    'of a change: [{seat_type, operation: add or set, quantity, previous, resulting}]';
+COMMENT ON COLUMN seats_internal.outbox.base IS 'of a frozen change: {seat type: quantity} as Stripe had proved it';
+COMMENT ON COLUMN seats_internal.outbox.target IS 'of a frozen change: {seat type: quantity} that its call asks for';
+COMMENT ON COLUMN seats_internal.outbox.payment IS
+    'of a change that waits for its payment: {expires_at, invoice, invoice_url}';
 
 CREATE INDEX outbox_by_eligible_xid ON seats_internal.outbox (eligible_xid);
 CREATE INDEX outbox_by_due_at ON seats_internal.outbox (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outbox_by_lane ON seats_internal.outbox (lane_id, id) WHERE lane_id IS NOT NULL;
+-- However many reasons there are to read a subscription, it is read once.
+CREATE UNIQUE INDEX outbox_read_by_team ON seats_internal.outbox (team_id) WHERE kind = 'read';
 
 -- What was settled. A call that went through at the first attempt has that attempt in this row.
 CREATE TABLE seats_internal.outbox_history (
@@ -104,12 +143,23 @@ CREATE TABLE seats_internal.outbox_history (
     settled_by     text,
     context        jsonb,
     answer         bytea,
+    kind           text        NOT NULL DEFAULT 'call',
+    team_id        bigint,
+    carrier_id     bigint,
+    actor          text,
+    lines          jsonb,
+    base           jsonb,
+    target         jsonb,
     CONSTRAINT outbox_history_pkey PRIMARY KEY (ring, id)
 ) PARTITION BY LIST (ring);
+CREATE INDEX outbox_history_by_team ON seats_internal.outbox_history (team_id, settled_at)
+    WHERE team_id IS NOT NULL;
 COMMENT ON TABLE seats_internal.outbox_history IS 'what was settled, and how';
 COMMENT ON COLUMN seats_internal.outbox_history.result IS 'done, refused or cancelled';
 COMMENT ON COLUMN seats_internal.outbox_history.clean IS 'settled by its only attempt';
 COMMENT ON COLUMN seats_internal.outbox_history.settled_by IS 'the person''s role, if a person settled it';
+COMMENT ON COLUMN seats_internal.outbox_history.carrier_id IS
+    'of a change: the one in whose call it went along; null: its own, or none was needed';
 COMMENT ON COLUMN seats_internal.outbox_history.answer IS
     'Stripe''s answer as it came (text may not hold all that JSON may), client secrets removed';
 
@@ -133,6 +183,8 @@ CREATE TABLE seats_internal.attempt (
     CONSTRAINT attempt_pkey PRIMARY KEY (ring, id)
 ) PARTITION BY LIST (ring);
 CREATE INDEX attempt_by_call ON seats_internal.attempt (call_id);
+CREATE INDEX attempt_by_lane ON seats_internal.attempt (lane_id, answered_at)
+    WHERE lane_id IS NOT NULL;
 COMMENT ON TABLE seats_internal.attempt IS
     'requests that did not settle their call at once; purpose says whether to send or to verify';
 

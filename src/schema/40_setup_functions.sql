@@ -15,6 +15,12 @@ REVOKE ALL ON FUNCTION seats_internal.checked_base_url(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.checked_base_url(text) IS
     'the URL as it is to be stored, or an error: https, or http to a loopback address';
 
+CREATE FUNCTION seats_internal.encoded_form(parameters jsonb) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pg_seats_encoded_form';
+REVOKE ALL ON FUNCTION seats_internal.encoded_form(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.encoded_form(jsonb) IS
+    'parameters as the body of a request to Stripe';
+
 CREATE FUNCTION seats_internal.checked_path(path text) RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pg_seats_checked_path';
 REVOKE ALL ON FUNCTION seats_internal.checked_path(text) FROM PUBLIC;
@@ -288,10 +294,15 @@ AS $$
 DECLARE
     doubted bigint;
 BEGIN
+    -- A seat change that was never planned has no body that could be sent again: the read before its
+    -- planning, and its key, tell whether the original has sent it. Reads leave nothing behind.
     UPDATE seats_internal.outbox
-       SET state         = 'verifying',
+       SET state         = CASE WHEN outbox.state = 'carried' THEN 'carried'
+                                WHEN outbox.kind = 'read' OR outbox.kind = 'change' AND outbox.body = ''
+                                THEN 'pending'
+                                ELSE 'verifying' END::seats_internal.outbox_state,
            state_since   = clock_timestamp(),
-           doubt         = true,
+           doubt         = outbox.kind <> 'read',
            first_sent_at = coalesce(outbox.first_sent_at, outbox.created_at),
            last_sent_at  = clock_timestamp(),
            due_at        = NULL,
@@ -314,9 +325,11 @@ DECLARE
     reviewed bigint;
 BEGIN
     UPDATE seats_internal.outbox
-       SET state        = 'review',
+       SET state        = CASE WHEN outbox.state = 'carried' THEN 'carried'
+                               WHEN outbox.kind = 'read' THEN 'pending'
+                               ELSE 'review' END::seats_internal.outbox_state,
            state_since  = clock_timestamp(),
-           doubt        = true,
+           doubt        = outbox.kind <> 'read',
            due_at       = NULL,
            eligible_xid = pg_current_xact_id(),
            reason       = 'adopted_copy',

@@ -107,6 +107,7 @@ BEGIN
            marker = NULL, api_version = NULL, reason = NULL, due_at = NULL,
            eligible_xid = pg_current_xact_id()
      WHERE o.id = call;
+    PERFORM seats_internal.dissolve_calls(ARRAY[call], '{}');
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.begin_new_generation(bigint) FROM PUBLIC;
@@ -119,7 +120,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     UPDATE seats_internal.outbox AS o
-       SET state = CASE WHEN o.first_sent_at IS NULL THEN 'pending' ELSE 'waiting' END
+       SET state = CASE WHEN o.first_sent_at IS NULL OR o.kind = 'change' AND o.body = ''
+                        THEN 'pending' ELSE 'waiting' END
                    ::seats_internal.outbox_state,
            state_since = clock_timestamp(), row_errors = 0, interrupted = 0, alone = false,
            verifications = 0, reason = NULL, due_at = NULL, eligible_xid = pg_current_xact_id()

@@ -184,13 +184,14 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 RETURN CASE state
     WHEN 'pending'   THEN 'It is sent'
+    WHEN 'carried'   THEN 'It goes along with the first call of its lane'
     WHEN 'sending'   THEN 'Its answer is waited for'
     WHEN 'waiting'   THEN 'It is sent again under the same key'
     WHEN 'verifying' THEN 'A read is to prove whether it was executed'
     WHEN 'awaiting'  THEN 'It was executed; reads follow its payment'
     WHEN 'review'    THEN 'Nothing by itself: a person must decide'
 END || CASE
-    WHEN state IN ('sending', 'review')  THEN '.'
+    WHEN state IN ('sending', 'review', 'carried') THEN '.'
     WHEN due_at > clock_timestamp()      THEN format(', at %s.', date_trunc('second', due_at))
     ELSE ', as soon as nothing holds it back.'
 END;

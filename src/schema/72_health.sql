@@ -23,7 +23,23 @@ oldest_snapshot AS MATERIALIZED (
             UNION ALL
             SELECT age(r.xmin) FROM pg_replication_slots AS r WHERE r.xmin IS NOT NULL
             UNION ALL
-            SELECT age(p.transaction) FROM pg_prepared_xacts AS p) AS s (age))
+            SELECT age(p.transaction) FROM pg_prepared_xacts AS p) AS s (age)),
+folded AS MATERIALIZED (
+    -- What promise P4 says, looked at: quantity = confirmed, and the open changes applied to it.
+    SELECT t.id AS team_id, l.seat_type,
+           seats_internal.fold(s.confirmed, l.operation, l.quantity ORDER BY o.id) AS total
+      FROM seats_internal.outbox AS o
+      JOIN seats_internal.team AS t ON t.lane_id = o.lane_id
+     CROSS JOIN LATERAL jsonb_to_recordset(o.lines)
+           AS l (seat_type text, operation text, quantity integer)
+      JOIN seats_internal.seat_line AS s ON s.team_id = t.id AND s.seat_type = l.seat_type
+     WHERE o.kind = 'change'
+     GROUP BY t.id, l.seat_type),
+unfolded AS MATERIALIZED (
+    SELECT count(*) AS lines
+      FROM seats_internal.seat_line AS s
+      LEFT JOIN folded AS f ON f.team_id = s.team_id AND f.seat_type = s.seat_type
+     WHERE s.quantity <> greatest(coalesce(f.total, s.confirmed), 0))
 SELECT 'preloaded' AS check_name,
        CASE WHEN w.preloaded THEN 'ok' ELSE 'critical' END AS status,
        CASE WHEN w.preloaded THEN 'pg_seats is in shared_preload_libraries'
@@ -91,6 +107,19 @@ SELECT 'oldest_call',
             THEN 'See seats.blocked_lanes and seats.destinations; seats.explain_call tells what '
                  'holds a call back.' END
   FROM outbox AS o
+UNION ALL
+SELECT 'seats', CASE WHEN u.lines > 0 THEN 'critical' ELSE 'ok' END,
+       format('%s seat line(s) whose quantity is not what is confirmed with the open changes applied',
+              u.lines),
+       CASE WHEN u.lines > 0
+            THEN 'That is a mistake of pg_seats, or somebody has changed its tables: please report it. '
+                 'seats.reconcile(team, reason) computes a team''s quantities anew.' END
+  FROM unfolded AS u
+UNION ALL
+SELECT 'unreadable_subscriptions', CASE WHEN count(*) > 0 THEN 'critical' ELSE 'ok' END,
+       format('%s team(s) whose subscription cannot be read', count(*)),
+       CASE WHEN count(*) > 0 THEN 'See the column problem of seats.teams.' END
+  FROM seats_internal.team AS t WHERE t.problem IS NOT NULL
 UNION ALL
 SELECT 'foreign_calls', CASE WHEN o.foreign_rows > 0 THEN 'warning' ELSE 'ok' END,
        format('%s call(s) of another installation, which this one does not send', o.foreign_rows),

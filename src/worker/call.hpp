@@ -1,6 +1,7 @@
 // What the worker holds in memory of an outbox row while it is on the wire.
 #pragma once
 
+#include "core/subscription.hpp"
 #include "core/verdict.hpp"
 
 #include "pg/postgres.hpp"
@@ -14,6 +15,7 @@ struct Destination;
 struct Call {
     std::int64_t id = 0;
     std::int64_t lane_id = 0;  // 0: none
+    std::string kind;          // call, change, read, void: see seats_internal.outbox
     std::string uuid, installation, method, path, body, verifier, marker, api_version, enqueued_by;
     std::string last_lane_marker;  // of the call before it in its lane
     int generation = 1;
@@ -30,7 +32,18 @@ struct Call {
     TimestampTz key_final_at = 0;
     std::string state;  // as it stands in the table while we hold it
 
+    // Of seats.
+    std::int64_t team_id = 0;
+    std::int64_t beside_lane_id = 0;  // of a read: nothing of that lane is on the wire meanwhile
+    std::int64_t last_id = 0;         // the last change that it carries; 0: it is alone
+    std::optional<int> splits_left;   // its changes were refused together; so many calls are left
+    bool cancelled = false;           // somebody wants it back; its invoice is being voided
+
     [[nodiscard]] bool is_mutation() const { return method != "GET"; }
+    [[nodiscard]] bool is_change() const { return kind == "change"; }
+    [[nodiscard]] bool is_subscription_read() const { return kind == "read"; }
+    // The lane in which nothing else happens while it is on the wire.
+    [[nodiscard]] std::int64_t busy_lane() const { return lane_id != 0 ? lane_id : beside_lane_id; }
 };
 
 // Why a request is on the wire.
@@ -40,6 +53,9 @@ enum class Purpose : std::uint8_t {
     search_list,    // verification: does the list have an object with our marker?
     search_events,  // verification: is there an event with our key?
     read_missing,   // after a plain 404: is the object really not there?
+    read_base,      // the subscription, before quantities are computed or after a replayed answer
+    read_items,     // those of its items that did not fit into the answer
+    list_events,    // what our own calls have really changed
     probe,          // is the destination well, and the right one?
 };
 
@@ -53,9 +69,17 @@ struct Flight {
     int key_number = 0;            // of a probe: which key it is about
     int pages = 0;                 // of a list or of events, read so far
     std::string cursor;            // where the next page starts
+    std::int64_t since = 0;        // of a list of events: unix time
     core::Judgement first_answer;  // of the call, while read_missing asks about it
     int first_status = 0;
     std::string first_request_id;
+    TimestampTz sent_at = 0;  // of the request that is on the wire
+    // Of seats: why it is known to be executed, while a read tells what is there now; and what the
+    // reads have told so far, for the purpose that asked.
+    std::string_view proven;
+    std::optional<core::SubscriptionFacts> subscription;
+    TimestampTz subscription_as_of = 0;
+    Purpose items_for = Purpose::send;
     http::Response response;  // once it is there
 };
 

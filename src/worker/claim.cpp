@@ -4,6 +4,7 @@
 
 #include "core/identity.hpp"
 #include "worker/ready.hpp"
+#include "worker/seats.hpp"
 
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
@@ -22,7 +23,11 @@ using pg::Statement;
     "o.body, o.verifier, o.marker, o.api_version, o.enqueued_by, o.generation, o.tries, "        \
     "o.attempts, o.verifications, o.interrupted, o.row_errors, o.doubt, o.alone, o.created_at, " \
     "o.first_sent_at, o.last_sent_at, o.key_final_at, o.state::text, "                           \
-    "(SELECT m.marker FROM seats_internal.lane_marker AS m WHERE m.lane_id = o.lane_id)"
+    "(SELECT m.marker FROM seats_internal.lane_marker AS m WHERE m.lane_id = o.lane_id), "       \
+    "o.kind, o.team_id, o.beside_lane_id, o.last_id, o.splits_left, o.cancelled_by IS NOT NULL"
+
+// Seat changes are planned first (worker/seats.hpp): only then is there something to send.
+#define IS_PLANNED "(o.kind <> 'change' OR o.body <> '')"
 
 // A key is trusted for a time only: past it a call in doubt is not sent again but verified. (A read
 // can be repeated for ever.)
@@ -31,9 +36,10 @@ using pg::Statement;
     "interval '1 second')"
 
 // Also taken anew for a verification: after a failover the row may not know that it was ever sent.
-#define MARKER                         \
-    "CASE WHEN o.verifier IS NOT NULL" \
-    "     THEN o.uuid::text || '-' || o.uuid::text || '-' || o.generation END"
+#define MARKER                                                                    \
+    "CASE WHEN o.verifier IS NOT NULL"                                            \
+    "     THEN o.uuid::text || '-' || coalesce(o.last_uuid, o.uuid)::text || '-'" \
+    "          || o.generation END"
 
 #define DESTINATION_VERSION                                      \
     "(SELECT d.api_version FROM seats_internal.destination AS d" \
@@ -49,7 +55,7 @@ Statement freeze_statement{
     "WITH free AS MATERIALIZED ("
     "  SELECT o.id FROM seats_internal.outbox AS o"
     "   WHERE o.id = ANY ($1) AND o.installation = $2::uuid"
-    "     AND o.state IN ('pending', 'waiting')"
+    "     AND o.state IN ('pending', 'waiting') AND " IS_PLANNED
     "     AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"
     "     AND NOT " KEY_IS_TOO_OLD
     "     FOR UPDATE SKIP LOCKED)"
@@ -71,7 +77,7 @@ Statement take_for_verification_statement{
     "   WHERE o.id = ANY ($1) AND o.installation = $2::uuid"
     "     AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"
     "     AND (o.state IN ('verifying', 'awaiting')"
-    "          OR o.state IN ('pending', 'waiting') AND " KEY_IS_TOO_OLD
+    "          OR o.state IN ('pending', 'waiting') AND " IS_PLANNED " AND " KEY_IS_TOO_OLD
     ")"
     "     FOR UPDATE SKIP LOCKED)"
     "UPDATE seats_internal.outbox AS o"
@@ -90,6 +96,9 @@ Statement still_open_statement{
     " WHERE o.id = ANY ($1) AND o.installation = $2::uuid"
     "   AND o.state IN ('pending', 'waiting', 'verifying', 'awaiting')"
     "   AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"};
+
+Statement look_statement{"SELECT " CALL_COLUMNS
+                         "  FROM seats_internal.outbox AS o WHERE o.id = ANY ($1)"};
 
 Call read_call(const Rows& rows, std::size_t row) {
     Call call;
@@ -118,6 +127,14 @@ Call read_call(const Rows& rows, std::size_t row) {
     call.key_final_at = rows.timestamp(row, 24);
     call.state = rows.string(row, 25);
     call.last_lane_marker = rows.string(row, 26);
+    call.kind = rows.string(row, 27);
+    call.team_id = rows.bigint(row, 28);
+    call.beside_lane_id = rows.bigint(row, 29);
+    call.last_id = rows.bigint(row, 30);
+    if (!rows.is_null(row, 31)) {
+        call.splits_left = rows.smallint(row, 31);
+    }
+    call.cancelled = rows.boolean(row, 32);
     return call;
 }
 
@@ -172,8 +189,8 @@ void sort_out_the_rest(Engine& engine, const std::vector<Candidate>& candidates,
         candidate.destination->bucket.give_back();
         if (std::ranges::find(open, candidate.id) != open.end()) {
             look_again(engine, candidate);
-        } else if (candidate.lane_id != 0) {
-            release_lane(engine, *candidate.destination, candidate.lane_id, std::nullopt);
+        } else {
+            release_lane(engine, *candidate.destination, candidate.busy_lane(), std::nullopt);
         }
     }
 }
@@ -189,6 +206,9 @@ std::vector<Candidate> choose(Engine& engine, bool& alone) {
         alone = true;
         const Candidate candidate = *ready;
         engine.suspects.erase(ready);
+        if (candidate.busy_lane() != 0) {
+            engine.lanes[candidate.busy_lane()].busy = true;
+        }
         return {candidate};
     }
     int room = std::min<int>(pg::settings.max_in_flight -
@@ -201,11 +221,25 @@ std::vector<Candidate> choose(Engine& engine, bool& alone) {
     return room > 0 ? choose_candidates(engine, room) : std::vector<Candidate>{};
 }
 
+// Subscriptions that must be read before the changes of their lanes can be planned.
+void read_bases(Engine& engine, const std::vector<std::int64_t>& ids,
+                std::vector<Flight>& flights) {
+    const Rows rows = look_statement.run({pg::bigints(ids)});
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        Flight flight;
+        flight.destination = engine.find_destination(rows.bytes(row, 3));
+        flight.call = read_call(rows, row);
+        flight.purpose = Purpose::read_base;
+        flights.push_back(std::move(flight));
+    }
+}
+
 }  // namespace
 
 std::vector<Flight> claim(Engine& engine) {
     std::vector<Flight> flights;
     std::vector<Candidate> candidates;
+    SeatPlans plans;
     bool alone = false;
     const auto failure = engine.transaction([&] {
         find_ready(engine);
@@ -219,6 +253,8 @@ std::vector<Flight> claim(Engine& engine) {
             ids.push_back(candidate.id);
         }
         flights.reserve(ids.size());
+        plans = plan_seat_changes(engine, candidates);
+        std::erase_if(ids, [&plans](std::int64_t id) { return plans.is_settled_or_waits(id); });
         take(engine, freeze_statement, ids, alone, flights);
         if (flights.size() < ids.size()) {
             ids = without(ids, flights);
@@ -227,6 +263,9 @@ std::vector<Flight> claim(Engine& engine) {
             if (!ids.empty()) {
                 sort_out_the_rest(engine, candidates, ids);
             }
+        }
+        if (!plans.to_read.empty()) {
+            read_bases(engine, plans.to_read, flights);
         }
         stand_at("before_freeze_commit");
     });
@@ -239,6 +278,7 @@ std::vector<Flight> claim(Engine& engine) {
         return {};
     }
     trouble_is_over(engine);
+    heed_seat_plans(engine, candidates, plans);
     engine.alone_on_the_wire = alone && !flights.empty();
     count(engine.slot.counters.frozen, flights.size());
     return flights;

@@ -3,6 +3,7 @@
 #include "core/answer.hpp"
 #include "core/identity.hpp"
 #include "worker/halting.hpp"
+#include "worker/seats.hpp"
 
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
@@ -65,6 +66,7 @@ Decision try_again(Engine& engine, const Flight& flight, const core::Judgement& 
             decision.tries = 0;
         }
     }
+    plan_anew_if_harmless(flight, decision);
     return decision;
 }
 
@@ -78,6 +80,7 @@ Decision hold(const Flight& flight, const core::Judgement& judgement) {
     // However long the halt lasts: the key's life begins with the first try that may have done
     // something.
     decision.forget_first_sent = !decision.doubt && decision.tries <= 0;
+    plan_anew_if_harmless(flight, decision);
     return decision;
 }
 
@@ -116,17 +119,29 @@ Decision halted(Flight& flight, const core::Judgement& judgement) {
 }
 
 Decision refused(Flight& flight, const core::Judgement& judgement) {
+    if (flight.call.is_subscription_read()) {
+        return subscription_is_missing(flight, judgement);
+    }
     if (!judgement.is_card_refusal &&
         is_everywhere(*flight.destination, flight.call, judgement.fingerprint, false,
                       judgement.message)) {
         return hold(flight, judgement);
     }
+    if (can_be_split(flight.call, judgement)) {
+        return split(flight, judgement);
+    }
     Decision decision = finish(flight, "refused", judgement.reason);
-    decision.journal_kind = "call.refused";
+    decision.journal_kind = flight.call.is_change() ? "" : "call.refused";
     return decision;
 }
 
-Decision done(const Flight& flight) {
+Decision done(Flight& flight) {
+    if (flight.call.is_change()) {
+        return change_was_done(flight);
+    }
+    if (flight.call.is_subscription_read()) {
+        return subscription_was_read(flight);
+    }
     Decision decision =
         finish(flight, "done", flight.response.headers.replayed ? "replayed" : std::string_view{});
     decision.proves_marker = !flight.call.marker.empty();
@@ -135,7 +150,10 @@ Decision done(const Flight& flight) {
 
 // Executed, but Stripe waits for a payment. Only a call that names its object can be followed; for
 // any other the pending update is part of an answer that means what its caller makes of it.
-Decision awaiting(const Flight& flight) {
+Decision awaiting(Flight& flight) {
+    if (flight.call.is_change()) {
+        return change_awaits_payment(flight);
+    }
     if (flight.call.verifier != "object") {
         return done(flight);
     }

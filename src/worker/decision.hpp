@@ -15,6 +15,7 @@ struct Decision {
         finish,     // leaves the outbox for history: result done or refused
         change,     // stays, in `state`
         follow_up,  // nothing yet: a read was asked for first (Flight::purpose has changed)
+        learned,    // the row stays as it is; what was read is stored
     };
     Kind kind = Kind::change;
 
@@ -34,6 +35,11 @@ struct Decision {
     bool clean = false;          // finish: by the only attempt, no replay: needs no attempt row
     bool proves_marker = false;  // our marker is on the object now
     std::string answer;
+    // Of seats: what Stripe says of the subscription (core::to_json), as of when; and whether the
+    // changes of a refused call are to be tried in smaller ones.
+    std::string facts;
+    TimestampTz facts_as_of = 0;
+    bool split = false;
     std::optional<Alert> alert;
     std::string_view journal_kind;  // empty: no entry
 };
@@ -48,6 +54,9 @@ Decision decide_read(Engine& engine, Flight& flight);
 Decision keep(const Flight& flight, std::string_view state);
 Decision to_review(const Flight& flight, std::string_view reason, std::string_view what_happened);
 Decision finish(const Flight& flight, std::string_view result, std::string_view reason);
+Decision search_events_next(Flight& flight);
+Decision proven_done(const Flight& flight, std::string_view reason, std::string answer);
+Decision inconclusive(Engine& engine, const Flight& flight);
 bool older_than(TimestampTz moment, int seconds);
 core::Duration backoff(Engine& engine, const Call& call, const core::Judgement& judgement);
 

@@ -47,10 +47,13 @@ struct Destination {
     core::Duration probe_pause{0};
 
     int in_flight = 0;
+    bool listing_events = false;
 
     // Ready to be claimed: rows without a lane, and lanes whose first row has to be looked at.
     std::deque<std::int64_t> ready_rows;
     std::deque<std::int64_t> ready_lanes;
+    // Reads that run beside a lane: (id, lane).
+    std::deque<std::pair<std::int64_t, std::int64_t>> ready_reads;
     // Where reading the table has to begin to find what did not fit; nullopt: nothing was missed.
     std::optional<std::int64_t> missed_above;
 
@@ -68,7 +71,9 @@ struct Destination {
     [[nodiscard]] bool takes_calls() const {
         return !paused && !halted && proven && breaker.lets_pass();
     }
-    [[nodiscard]] std::size_t ready() const { return ready_rows.size() + ready_lanes.size(); }
+    [[nodiscard]] std::size_t ready() const {
+        return ready_rows.size() + ready_lanes.size() + ready_reads.size();
+    }
 };
 
 // By name; a map, because the flights point at its elements.

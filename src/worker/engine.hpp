@@ -26,10 +26,11 @@ constexpr int most_rows_per_claim = 512;
 // Of a lane in which nothing is ready only `above` is worth keeping: the next look at it begins
 // there and not among what was settled long ago.
 struct LaneMemory {
-    bool busy = false;       // one of its calls is on the wire or being settled
-    bool queued = false;     // stands in its destination's ready_lanes
-    bool lowered = false;    // while busy: `above` was taken back
-    std::int64_t above = 0;  // everything up to this id is settled
+    bool busy = false;                // one of its calls is on the wire or being settled
+    bool queued = false;              // stands in its destination's ready_lanes
+    bool lowered = false;             // while busy: `above` was taken back
+    std::vector<std::int64_t> reads;  // wait until it is not busy
+    std::int64_t above = 0;           // everything up to this id is settled
 };
 
 struct Candidate {
@@ -37,6 +38,9 @@ struct Candidate {
     std::int64_t lane_id;  // 0: none
     Destination* destination;
     bool is_suspect = false;
+    std::int64_t beside_lane_id = 0;  // of a read: see Call
+
+    [[nodiscard]] std::int64_t busy_lane() const { return lane_id != 0 ? lane_id : beside_lane_id; }
 };
 
 struct SecondLook {
@@ -95,6 +99,14 @@ struct Engine {
     TimePoint shown_at{};
     bool is_shown = false;                    // what is shown is what is
     std::vector<std::int64_t> settled_calls;  // whose waiters are woken after the commit
+    bool wake_all_waiters = false;            // changes were settled along with others
+
+    // Of seats. A base that was proven in another run is not trusted; of teams that somebody is
+    // always changing, one at a time is queued up for.
+    std::string run;
+    TimePoint events_at{};        // when to look whether events of our calls are missing
+    bool events_expected = true;  // some may be
+    std::int64_t patient_for = 0;
 
     std::mt19937_64 random{std::random_device{}()};
 

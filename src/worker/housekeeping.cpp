@@ -131,6 +131,9 @@ void wake_waiters(Engine& engine) {
         pg::guard(broadcast, call);
     }
     engine.settled_calls.clear();
+    if (std::exchange(engine.wake_all_waiters, false)) {
+        wake_all_waiters();
+    }
 }
 
 }  // namespace pg_seats::worker

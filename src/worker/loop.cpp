@@ -4,6 +4,7 @@
 #include "worker/claim.hpp"
 #include "worker/decision.hpp"
 #include "worker/destinations.hpp"
+#include "worker/event_feed.hpp"
 #include "worker/housekeeping.hpp"
 #include "worker/ready.hpp"
 #include "worker/recovery.hpp"
@@ -105,6 +106,10 @@ void take_answers(LoopState& state) {
             probe_answered(flight);
             continue;
         }
+        if (flight.purpose == Purpose::list_events) {
+            events_answered(engine, std::move(flight));
+            continue;
+        }
         Decision decision = flight.purpose == Purpose::send ? decide_sent(engine, flight)
                                                             : decide_read(engine, flight);
         if (decision.kind == Decision::Kind::follow_up) {
@@ -151,6 +156,9 @@ core::Duration until_next(LoopState& state) {
     consider(engine.client.until_due());
     if (!engine.is_shown) {  // or the views would tell of a moment long past
         consider(pause_between_shows);
+    }
+    if (engine.events_expected) {
+        consider(std::chrono::ceil<core::Duration>(engine.events_at - now));
     }
     if (!state.held.empty()) {
         consider(std::chrono::ceil<core::Duration>(state.held_at - now));
@@ -225,11 +233,29 @@ void work_once(LoopState& state) {
         for (Flight& probe : due_probes(engine)) {
             send(engine, std::move(probe));
         }
+        if (state.recovered && state.batch.empty() && now >= engine.no_work_before) {
+            for (Flight& listing : due_event_lists(engine)) {
+                send(engine, std::move(listing));
+            }
+        }
     }
     engine.client.work();
+    wake_waiters(engine);  // of what was settled without a call
     keep_house(engine);
     announce(engine);
     show_state(engine);
+}
+
+// Names this run of the worker: what an earlier one knew of subscriptions may be old.
+std::string random_uuid(std::mt19937_64& random) {
+    char text[37];
+    const std::uint64_t high = random();
+    const std::uint64_t low = random();
+    snprintf(text, sizeof text, "%08x-%04x-4%03x-8%03x-%012llx", static_cast<unsigned>(high >> 32),
+             static_cast<unsigned>((high >> 16) & 0xffff), static_cast<unsigned>(high & 0xfff),
+             static_cast<unsigned>(low >> 52),
+             static_cast<unsigned long long>(low & 0xffffffffffffULL));
+    return text;
 }
 
 LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
@@ -238,7 +264,8 @@ LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
         try {
             pg::check_interrupts();
             if (pg::reload_configuration_if_asked()) {
-                state.poll_at = TimePoint{};  // the interval may be another
+                state.poll_at = TimePoint{};  // the intervals may be others
+                engine.events_at = TimePoint{};
             }
             heed_wakes(engine);
             if (must_step_aside()) {
@@ -265,8 +292,10 @@ LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
 Engine::Engine(pg::WorkerSlot& worker_slot) : slot(worker_slot), client(most_connections) {}
 
 std::size_t Engine::calls_on_the_wire() const {
-    return static_cast<std::size_t>(std::ranges::count_if(
-        flights, [](const auto& entry) { return entry.second.purpose != Purpose::probe; }));
+    return static_cast<std::size_t>(std::ranges::count_if(flights, [](const auto& entry) {
+        return entry.second.purpose != Purpose::probe &&
+               entry.second.purpose != Purpose::list_events;
+    }));
 }
 
 Destination* Engine::find_destination(std::string_view name) {
@@ -293,6 +322,7 @@ std::optional<pg::Failure> Engine::transaction(void (*body)(Engine&, void*), voi
 LoopEnd run_loop(pg::WorkerSlot& slot) {
     LoopState state(slot);
     state.engine.extension = own_extension();
+    state.engine.run = random_uuid(state.engine.random);
     WaitEventSet* const wait_set = pg::guard(make_wait_set, state.engine.client.descriptor());
     pg::guard(limit_waits_for_locks, longest_wait_for_locks);
     const LoopEnd end = loop_until_end(state, wait_set);

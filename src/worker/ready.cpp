@@ -25,7 +25,7 @@ Statement snapshot_statement{"SELECT pg_catalog.pg_current_snapshot()::text"};
 
 // The upper bound keeps out rows that were restored from another cluster, whose transaction numbers
 // may lie in our future.
-#define READY_COLUMNS "o.id, o.lane_id, o.destination, o.interrupted, o.due_at"
+#define READY_COLUMNS "o.id, o.lane_id, o.destination, o.interrupted, o.due_at, o.beside_lane_id"
 #define OPEN_CONDITION \
     "o.state IN ('pending', 'waiting', 'verifying', 'awaiting') AND o.installation = $2::uuid"
 
@@ -85,6 +85,8 @@ void offer(Engine& engine, const Rows& rows, std::size_t row) {
     }
     if (!rows.is_null(row, 2)) {
         offer_lane(engine, *destination, rows.bigint(row, 2), id);
+    } else if (!rows.is_null(row, 6) && rows.smallint(row, 4) < suspect_after) {
+        offer_read(engine, *destination, id, rows.bigint(row, 6));
     } else {
         offer_row(engine, *destination, id, rows.smallint(row, 4));
     }
@@ -149,7 +151,7 @@ void read_backlog(Engine& engine) {
                                   Statement::Sees::transaction_snapshot);
         for (std::size_t row = 0; row < rows.size(); ++row) {
             engine.backlog_above = rows.bigint(row, 1);
-            if (rows.boolean(row, 6) && is_read_for(engine, rows, row)) {
+            if (rows.boolean(row, 7) && is_read_for(engine, rows, row)) {
                 offer(engine, rows, row);
             }
         }
@@ -225,10 +227,21 @@ void offer_row(Engine& engine, Destination& destination, std::int64_t id, int in
     }
 }
 
+void offer_read(Engine& engine, Destination& destination, std::int64_t id, std::int64_t lane_id) {
+    if (destination.ready() >= most_ready) {
+        missed(destination, id - 1);
+    } else if (LaneMemory& lane = engine.lanes[lane_id]; lane.busy) {
+        lane.reads.push_back(id);
+    } else {
+        destination.ready_reads.emplace_back(id, lane_id);
+    }
+}
+
 void offer_lane(Engine& engine, Destination& destination, std::int64_t lane_id, std::int64_t id) {
     if (engine.lanes.size() > most_lanes) {
-        std::erase_if(engine.lanes,
-                      [](const auto& entry) { return !entry.second.busy && !entry.second.queued; });
+        std::erase_if(engine.lanes, [](const auto& entry) {
+            return !entry.second.busy && !entry.second.queued && entry.second.reads.empty();
+        });
     }
     LaneMemory& lane = engine.lanes[lane_id];
     if (id <= lane.above) {
@@ -258,6 +271,9 @@ void release_lane(Engine& engine, Destination& destination, std::int64_t lane_id
         lane.above = *settled_id;
     }
     lane.lowered = false;
+    for (const std::int64_t read : std::exchange(lane.reads, {})) {
+        destination.ready_reads.emplace_back(read, lane_id);
+    }
     if (!lane.queued) {
         lane.queued = true;
         destination.ready_lanes.push_back(lane_id);
@@ -290,6 +306,8 @@ void find_ready(Engine& engine) {
         engine.second_looks.pop_front();
         if (candidate.lane_id != 0) {
             offer_lane(engine, *candidate.destination, candidate.lane_id, candidate.id);
+        } else if (candidate.beside_lane_id != 0) {
+            offer_read(engine, *candidate.destination, candidate.id, candidate.beside_lane_id);
         } else {
             offer_row(engine, *candidate.destination, candidate.id,
                       candidate.is_suspect ? suspect_after : 0);
@@ -303,6 +321,30 @@ void find_ready(Engine& engine) {
     read_backlog(engine);
 }
 
+namespace {
+
+// Reads go first: a lane that waits for nothing else would otherwise be frozen on what they are
+// about to correct.
+void choose_reads(Engine& engine, Destination& destination, TimePoint now, int& share,
+                  std::vector<Candidate>& candidates) {
+    while (share > 0 && !destination.ready_reads.empty()) {
+        const auto [id, lane_id] = destination.ready_reads.front();
+        LaneMemory& lane = engine.lanes[lane_id];
+        if (lane.busy) {
+            lane.reads.push_back(id);
+        } else if (destination.takes_calls() && destination.bucket.take(now)) {
+            lane.busy = true;
+            candidates.push_back({id, 0, &destination, false, lane_id});
+            --share;
+        } else {
+            return;
+        }
+        destination.ready_reads.pop_front();
+    }
+}
+
+}  // namespace
+
 std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
     const TimePoint now = steady_now();
     std::vector<Candidate> candidates;
@@ -310,8 +352,9 @@ std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
     std::unordered_map<std::int64_t, Destination*> destination_of;
     for (auto& [name, destination] : engine.destinations) {
         int share = limit - static_cast<int>(candidates.size() + lanes.size());
-        while (share > 0 && destination.ready() > 0 && destination.takes_calls() &&
-               destination.bucket.take(now)) {
+        choose_reads(engine, destination, now, share, candidates);
+        while (share > 0 && destination.ready_rows.size() + destination.ready_lanes.size() > 0 &&
+               destination.takes_calls() && destination.bucket.take(now)) {
             --share;
             // Turn about, so that neither rows without a lane nor lanes starve the other.
             const bool take_lane = !destination.ready_lanes.empty() &&
@@ -319,6 +362,12 @@ std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
             if (take_lane) {
                 const std::int64_t lane = destination.ready_lanes.front();
                 destination.ready_lanes.pop_front();
+                if (engine.lanes[lane].busy) {  // by a read; it is queued again when that is back
+                    engine.lanes[lane].queued = false;
+                    destination.bucket.give_back();
+                    ++share;
+                    continue;
+                }
                 lanes.push_back(lane);
                 above.push_back(engine.lanes[lane].above);
                 destination_of[lane] = &destination;
@@ -342,7 +391,11 @@ std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
                 destination_of[lane]->ready_lanes.push_back(lane);
             }
             for (const Candidate& candidate : candidates) {
-                offer_row(engine, *candidate.destination, candidate.id, 0);
+                if (candidate.beside_lane_id != 0) {
+                    look_again(engine, candidate);
+                } else {
+                    offer_row(engine, *candidate.destination, candidate.id, 0);
+                }
             }
             throw;
         }
@@ -371,7 +424,13 @@ std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
 
 void look_again(Engine& engine, const Candidate& candidate) {
     if (candidate.lane_id != 0) {
-        engine.lanes[candidate.lane_id].busy = false;
+        LaneMemory& lane = engine.lanes[candidate.lane_id];
+        lane.busy = false;
+        for (const std::int64_t read : std::exchange(lane.reads, {})) {
+            candidate.destination->ready_reads.emplace_back(read, candidate.lane_id);
+        }
+    } else if (candidate.beside_lane_id != 0) {
+        release_lane(engine, *candidate.destination, candidate.beside_lane_id, std::nullopt);
     }
     engine.second_looks.push_back({steady_now() + core::Duration{250}, candidate});
 }

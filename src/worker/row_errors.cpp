@@ -38,7 +38,9 @@ std::string in_words(const pg::Failure& failure) {
 }
 
 // Returns false if even this raised.
-bool charge(Engine& engine, std::int64_t id, const pg::Failure& failure, bool after_answer) {
+// `fatal`: Stripe has refused, and what the application was given cannot be taken back.
+bool charge(Engine& engine, std::int64_t id, const pg::Failure& failure, bool after_answer,
+            bool fatal = false) {
     const auto second = engine.transaction([&] {
         const pg::Rows rows = charge_statement.run(
             {pg::bigint(id), pg::text(in_words(failure)), pg::integer(errors_before_review)});
@@ -49,8 +51,11 @@ bool charge(Engine& engine, std::int64_t id, const pg::Failure& failure, bool af
         const std::string call = std::to_string(id);
         if (after_answer || review) {
             alert_statement.run(
-                {pg::text((after_answer ? "settling:" : "review:") + call), pg::text("critical"),
-                 pg::text(after_answer ? "settling_failed" : "review"),
+                {pg::text((after_answer ? "settling:" : "review:") + call),
+                 pg::text(fatal ? "fatal" : "critical"),
+                 pg::text(fatal          ? "compensation_failed"
+                          : after_answer ? "settling_failed"
+                                         : "review"),
                  pg::text(after_answer
                               ? "Stripe has answered call " + call +
                                     ", and the answer cannot be stored: " + in_words(failure)
@@ -91,7 +96,7 @@ void claim_failed(Engine& engine, const pg::Failure& failure,
     if (is_somebodys && charge(engine, candidates.front().id, failure, false)) {
         trouble_is_over(engine);
         const Candidate& candidate = candidates.front();
-        release_lane(engine, *candidate.destination, candidate.lane_id, std::nullopt);
+        release_lane(engine, *candidate.destination, candidate.busy_lane(), std::nullopt);
         return;
     }
     for (const Candidate& candidate : candidates) {
@@ -109,10 +114,11 @@ void claim_failed(Engine& engine, const pg::Failure& failure,
 bool charge_row(Engine& engine, const Settlement& item, const pg::Failure& failure) {
     pg::log_warning("settling call " + std::to_string(item.flight.call.id) +
                     " raised: " + in_words(failure));
-    if (!charge(engine, item.flight.call.id, failure, true)) {
+    if (!charge(engine, item.flight.call.id, failure, true,
+                item.flight.call.is_change() && item.decision.result == "refused")) {
         return false;
     }
-    release_lane(engine, *item.flight.destination, item.flight.call.lane_id, std::nullopt);
+    release_lane(engine, *item.flight.destination, item.flight.call.busy_lane(), std::nullopt);
     return true;
 }
 

@@ -4,12 +4,14 @@
 #include "core/identity.hpp"
 #include "functions/call_rules.hpp"
 
+#include "pg/log.hpp"
 #include "pg/settings.hpp"
 
 namespace pg_seats::worker {
 namespace {
 
 constexpr std::string_view events_path = "/v1/events";
+constexpr std::string_view items_path = "/v1/subscription_items";
 
 std::string unix_time(TimestampTz moment, int seconds_before) {
     return std::to_string(moment / USECS_PER_SEC +
@@ -36,6 +38,25 @@ std::string list_query(const Flight& flight, int seconds_before) {
     return query;
 }
 
+std::string items_query(const Flight& flight) {
+    std::string query = "limit=100";
+    core::append_form_field(query, "subscription", flight.subscription->id);
+    if (!flight.cursor.empty()) {
+        core::append_form_field(query, "starting_after", flight.cursor);
+    }
+    return query;
+}
+
+std::string own_events_query(const Flight& flight) {
+    std::string query = "limit=100";
+    core::append_form_field(query, "type", "customer.subscription.updated");
+    core::append_form_field(query, "created[gte]", std::to_string(flight.since));
+    if (!flight.cursor.empty()) {
+        core::append_form_field(query, "starting_after", flight.cursor);
+    }
+    return query;
+}
+
 struct Target {
     std::string method, path, query, body;
 };
@@ -55,7 +76,12 @@ Target target_of(const Flight& flight) {
         }
         case Purpose::read_object:
         case Purpose::read_missing:
+        case Purpose::read_base:
             return {"GET", read_path(call.path), {}, {}};
+        case Purpose::read_items:
+            return {"GET", std::string(items_path), items_query(flight), {}};
+        case Purpose::list_events:
+            return {"GET", std::string(events_path), own_events_query(flight), {}};
         case Purpose::search_list:
             return {"GET", call.path, list_query(flight, 600), {}};
         case Purpose::search_events:
@@ -80,6 +106,12 @@ std::string_view to_string(Purpose purpose) {
             return "search events";
         case Purpose::read_missing:
             return "read missing object";
+        case Purpose::read_base:
+            return "read base";
+        case Purpose::read_items:
+            return "read items";
+        case Purpose::list_events:
+            return "list events";
         case Purpose::probe:
             break;
     }
@@ -88,6 +120,7 @@ std::string_view to_string(Purpose purpose) {
 
 void send(Engine& engine, Flight flight) {
     Destination& destination = *flight.destination;
+    flight.sent_at = pg::now();
     Target target = target_of(flight);
     http::Request request;
     request.id = engine.next_request++;
@@ -103,7 +136,7 @@ void send(Engine& engine, Flight flight) {
     if (!flight.call.api_version.empty()) {
         request.headers.push_back("Stripe-Version: " + flight.call.api_version);
     }
-    if (flight.purpose != Purpose::probe) {
+    if (flight.purpose != Purpose::probe && flight.purpose != Purpose::list_events) {
         flight.key = core::idempotency_key(flight.call.installation, flight.call.uuid,
                                            flight.call.generation);
         if (request.method == "POST") {

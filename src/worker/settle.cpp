@@ -5,6 +5,7 @@
 
 #include "core/answer.hpp"
 #include "worker/ready.hpp"
+#include "worker/seats.hpp"
 
 #include "pg/log.hpp"
 #include "pg/sql.hpp"
@@ -35,16 +36,17 @@ Statement finish_statement{
     "      a.result, o.generation, o.attempts, a.http_status, a.duration_us, a.clean, "
     "o.destination,"
     "      o.method, o.path, o.body, o.enqueued_by, a.reason, a.error, a.request_id, o.context,"
-    "      a.answer)"
+    "      a.answer, o.kind, o.team_id, o.actor, o.lines, o.base, o.target)"
     "INSERT INTO seats_internal.outbox_history (ring, id, lane_id, created_at, first_sent_at,"
     "    settled_at, uuid, installation, result, generation, attempts, http_status, duration_ms,"
     "    clean, destination, method, path, body, enqueued_by, reason, error, request_id, context,"
-    "    answer) "
+    "    answer, kind, team_id, actor, lines, base, target) "
     "SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at,"
     "    pg_catalog.clock_timestamp(), g.uuid, g.installation, g.result, g.generation, g.attempts,"
     "    nullif(g.http_status, 0), g.duration_us / 1000.0, g.clean, g.destination, g.method, "
     "g.path, g.body,"
-    "    g.enqueued_by, g.reason, g.error, g.request_id, g.context, g.answer"
+    "    g.enqueued_by, g.reason, g.error, g.request_id, g.context, g.answer, g.kind, g.team_id,"
+    "    g.actor, g.lines, g.base, g.target"
     "  FROM gone AS g CROSS JOIN seats_internal.ring"};
 
 Statement change_statement{
@@ -107,6 +109,10 @@ Statement alert_statement{
     "    destination => $7)"};
 
 Statement resolve_statement{"SELECT seats_internal.resolve_alert($1, $2)"};
+
+bool contains(const std::vector<std::int64_t>& ids, std::int64_t id) {
+    return std::ranges::find(ids, id) != ids.end();
+}
 
 std::int32_t microseconds(const Flight& flight) {
     return static_cast<std::int32_t>(
@@ -241,15 +247,24 @@ void store_rare(Engine& engine, const Settlement& item) {
     }
 }
 
-bool contains(const std::vector<std::int64_t>& ids, std::int64_t id) {
-    return std::ranges::find(ids, id) != ids.end();
-}
+struct Stored {
+    std::vector<std::int64_t> left;         // calls that were to be finished and are not
+    std::vector<const Settlement*> locked;  // somebody holds their team: nothing of them was stored
+};
 
-// Gives the ids of calls that were to be finished and are not.
-std::vector<std::int64_t> store(Engine& engine, std::span<const Settlement* const> items) {
-    std::vector<std::int64_t> left;
-    std::vector<const Settlement*> finished, changed, attempts;
-    for (const Settlement* item : items) {
+Stored store(Engine& engine, std::span<const Settlement* const> all) {
+    Stored stored;
+    std::vector<std::int64_t>& left = stored.left;
+    stored.locked = lock_teams(engine, all);
+    std::vector<const Settlement*> items, finished, changed, attempts;
+    for (const Settlement* item : all) {
+        if (std::ranges::find(stored.locked, item) != stored.locked.end()) {
+            continue;
+        }
+        items.push_back(item);
+        if (item->decision.kind == Decision::Kind::learned) {
+            continue;
+        }
         const bool finishes = item->decision.kind == Decision::Kind::finish;
         (finishes ? finished : changed).push_back(item);
         if (!item->decision.clean) {
@@ -265,38 +280,53 @@ std::vector<std::int64_t> store(Engine& engine, std::span<const Settlement* cons
     if (!attempts.empty()) {
         store_attempts(attempts);
     }
+    store_seats(engine, items, left);
     for (const Settlement* item : items) {
         if (!contains(left, item->flight.call.id)) {
             store_rare(engine, *item);
         }
     }
     stand_at("before_settle_commit");
-    return left;
+    return stored;
 }
 
 void after_commit(Engine& engine, const Settlement& item, const std::vector<std::int64_t>& left) {
     const auto& [flight, decision] = item;
     const bool finished =
         decision.kind == Decision::Kind::finish && !contains(left, flight.call.id);
-    if (flight.call.lane_id != 0) {
-        release_lane(engine, *flight.destination, flight.call.lane_id,
-                     finished ? std::optional(flight.call.id) : std::nullopt);
-    } else if (decision.kind == Decision::Kind::change && !decision.due_in &&
-               decision.state != "review") {
+    if (flight.call.busy_lane() != 0) {
+        release_lane(
+            engine, *flight.destination, flight.call.busy_lane(),
+            finished && flight.call.lane_id != 0 ? std::optional(flight.call.id) : std::nullopt);
+    }
+    if (flight.call.team_id != 0) {
+        engine.wake_all_waiters = true;  // others may have been settled along with it
+    }
+    if (flight.call.lane_id == 0 && decision.kind == Decision::Kind::change && !decision.due_in &&
+        decision.state != "review") {
         // Held: its destination is halted.
-        offer_row(engine, *flight.destination, flight.call.id, flight.call.interrupted);
+        if (flight.call.beside_lane_id != 0) {
+            offer_read(engine, *flight.destination, flight.call.id, flight.call.beside_lane_id);
+        } else {
+            offer_row(engine, *flight.destination, flight.call.id, flight.call.interrupted);
+        }
     }
     engine.settled_calls.push_back(flight.call.id);
 }
 
+// `locked`: those of which nothing was stored, because somebody holds their team.
 std::optional<pg::Failure> store_in_transaction(Engine& engine,
-                                                const std::vector<const Settlement*>& items) {
-    std::vector<std::int64_t> left;
-    auto failure = engine.transaction([&] { left = store(engine, items); });
+                                                const std::vector<const Settlement*>& items,
+                                                std::vector<const Settlement*>& locked) {
+    Stored stored;
+    auto failure = engine.transaction([&] { stored = store(engine, items); });
     if (!failure) {
         for (const Settlement* item : items) {
-            after_commit(engine, *item, left);
+            if (std::ranges::find(stored.locked, item) == stored.locked.end()) {
+                after_commit(engine, *item, stored.left);
+            }
         }
+        locked = std::move(stored.locked);
     }
     return failure;
 }
@@ -326,8 +356,12 @@ void settle_one_by_one(Engine& engine, std::vector<Settlement>& batch,
             held.push_back(std::move(item));
             continue;
         }
-        auto failure = store_in_transaction(engine, {&item});
+        std::vector<const Settlement*> locked;
+        auto failure = store_in_transaction(engine, {&item}, locked);
         if (!failure) {
+            if (!locked.empty()) {
+                held.push_back(std::move(item));
+            }
             continue;
         }
         if (failure->is_lock_timeout()) {
@@ -359,8 +393,14 @@ void settle(Engine& engine, std::vector<Settlement>& batch, std::vector<Settleme
     for (const Settlement& item : batch) {
         items.push_back(&item);
     }
-    const auto failure = store_in_transaction(engine, items);
+    std::vector<const Settlement*> locked;
+    const auto failure = store_in_transaction(engine, items, locked);
     if (!failure) {
+        for (Settlement& item : batch) {
+            if (std::ranges::find(locked, &item) != locked.end()) {
+                held.push_back(std::move(item));
+            }
+        }
         batch.clear();
         trouble_is_over(engine);
         return;
@@ -375,7 +415,10 @@ void settle(Engine& engine, std::vector<Settlement>& batch, std::vector<Settleme
 
 void settle_held(Engine& engine, std::vector<Settlement>& held, std::vector<Settlement>& batch) {
     for (std::size_t i = 0; i < held.size();) {
-        if (somebody_holds(engine, held[i])) {
+        // Teams are locked, or not, when the batch is stored; one of them is queued up for.
+        if (held[i].flight.call.team_id != 0) {
+            engine.patient_for = held[i].flight.call.busy_lane();
+        } else if (somebody_holds(engine, held[i])) {
             ++i;
             continue;
         }

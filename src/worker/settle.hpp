@@ -12,8 +12,8 @@ struct Settlement {
 };
 
 // Stores the batch and wakes who waits for it. What could not be stored stays in `batch` and is
-// tried again later; meanwhile nothing new is claimed. An answer whose row somebody else has locked
-// goes to `held`: it holds up nobody.
+// tried again later; meanwhile nothing new is claimed. An answer whose row, or whose team, somebody
+// else has locked goes to `held`: it holds up nobody.
 void settle(Engine& engine, std::vector<Settlement>& batch, std::vector<Settlement>& held);
 
 // Puts those back into the batch whose rows are free again.

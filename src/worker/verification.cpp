@@ -5,6 +5,7 @@
 #include "core/identity.hpp"
 #include "worker/decision.hpp"
 #include "worker/halting.hpp"
+#include "worker/seats.hpp"
 
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
@@ -29,6 +30,8 @@ bool key_can_be_sent(const Call& call) {
     return call.key_final_at == 0 && !older_than(call.first_sent_at, pg::settings.key_lifetime_s);
 }
 
+}  // namespace
+
 Decision proven_done(const Flight& flight, std::string_view reason, std::string answer) {
     Decision decision = finish(flight, "done", reason);
     if (!answer.empty()) {
@@ -39,6 +42,8 @@ Decision proven_done(const Flight& flight, std::string_view reason, std::string 
     decision.verdict = "done";
     return decision;
 }
+
+namespace {
 
 Decision proven_not_executed(const Flight& flight) {
     Decision decision = keep(flight, "pending");
@@ -53,6 +58,8 @@ Decision proven_not_executed(const Flight& flight) {
     decision.journal_kind = "call.new_generation";
     return decision;
 }
+
+}  // namespace
 
 Decision search_events_next(Flight& flight) {
     flight.purpose = Purpose::search_events;
@@ -79,11 +86,16 @@ Decision inconclusive(Engine& engine, const Flight& flight) {
     return decision;
 }
 
+namespace {
+
 // The read itself did not go through: it says nothing, and does not count.
 Decision read_failed(Engine& engine, const Flight& flight, const core::Judgement& judgement) {
     // Not flight.call.state itself: a decision outlives the flight's place in memory.
     const std::string& before = flight.call.state;
     Decision decision = keep(flight, before == "awaiting" ? "awaiting" : "verifying");
+    if (flight.purpose == Purpose::read_base || flight.purpose == Purpose::read_items) {
+        return read_of_base_failed(engine, flight, judgement);
+    }
     if (before == "sending") {  // the read after a plain 404
         decision.state = "waiting";
         decision.doubt = flight.first_answer.doubt_after;
@@ -114,12 +126,21 @@ Decision object_was_read(Flight& flight) {
         return search_events_next(flight);
     }
     if (core::of_same_change(facts->marker, call.marker)) {
-        return proven_done(flight, "proven_by_marker", {});
+        return call.is_change() ? change_is_proven(flight, "proven_by_marker")
+                                : proven_done(flight, "proven_by_marker", {});
     }
     if (core::of_same_change(facts->pending_marker, call.marker)) {
-        return awaiting_still(flight);
+        Decision decision = awaiting_still(flight);
+        if (call.is_change()) {
+            decision.facts = known_facts(flight);
+            decision.facts_as_of = flight.sent_at;
+        }
+        return decision;
     }
     if (call.state == "awaiting") {
+        if (call.is_change()) {
+            return payment_did_not_come(flight);
+        }
         // It was waiting for a payment, and now neither waits nor was applied: expired, voided or
         // replaced. Nothing was bought.
         Decision decision = finish(flight, "refused", "payment_did_not_come");
@@ -155,7 +176,9 @@ Decision events_were_read(Engine& engine, Flight& flight) {
     const auto search = core::search_events(flight.response.body, flight.key, flight.call.marker);
     if (search && (flight.call.marker.empty() ? search->found && !search->tells_failure
                                               : search->has_marker)) {
-        return proven_done(flight, "proven_by_event", search->object_json);
+        return flight.call.is_change()
+                   ? change_is_proven(flight, "proven_by_event")
+                   : proven_done(flight, "proven_by_event", search->object_json);
     }
     if (search && search->found) {
         // Something was done under the key; whether it succeeded (a card may have been declined, a
@@ -227,7 +250,8 @@ Decision decide_read(Engine& engine, Flight& flight) {
         if (judgement.halt_scope == core::HaltScope::destination &&
             stops_everybody(flight, judgement)) {
             halt(*flight.destination, judgement.reason, judgement.message, NeedsPerson::no);
-        } else if (judgement.halt_scope == core::HaltScope::destination) {
+        } else if (judgement.halt_scope == core::HaltScope::destination &&
+                   flight.purpose != Purpose::read_base && flight.purpose != Purpose::read_items) {
             return inconclusive(engine, flight);  // a key, say, that may not read events
         }
         return read_failed(engine, flight, judgement);
@@ -246,7 +270,14 @@ Decision decide_read(Engine& engine, Flight& flight) {
         case Purpose::search_events:
             decision = found ? events_were_read(engine, flight) : inconclusive(engine, flight);
             break;
+        case Purpose::read_base:
+            decision = found ? base_was_read(flight) : base_is_missing(flight, judgement);
+            break;
+        case Purpose::read_items:
+            decision = found ? items_were_read(flight) : base_is_missing(flight, judgement);
+            break;
         case Purpose::send:
+        case Purpose::list_events:
         case Purpose::probe:
             break;
     }

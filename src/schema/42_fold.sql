@@ -1,0 +1,275 @@
+-- The fold: what a team has is what Stripe has proved, and every open change applied to it in order.
+-- Nobody ever writes an old value back; a change that is refused leaves the fold, and that is all
+-- its compensation. So nobody else's change is lost, whatever comes in between.
+
+CREATE FUNCTION seats_internal.fold_step(
+    total     integer,
+    confirmed integer,
+    operation text,
+    quantity  integer
+) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE operation WHEN 'set' THEN quantity ELSE coalesce(total, confirmed) + quantity END;
+REVOKE ALL ON FUNCTION seats_internal.fold_step(integer, integer, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.fold_step(integer, integer, text, integer) IS
+    'one change applied to a total, which begins with what is confirmed';
+
+CREATE AGGREGATE seats_internal.fold(confirmed integer, operation text, quantity integer) (
+    SFUNC = seats_internal.fold_step,
+    STYPE = integer
+);
+REVOKE ALL ON FUNCTION seats_internal.fold(integer, text, integer) FROM PUBLIC;
+COMMENT ON AGGREGATE seats_internal.fold(integer, text, integer) IS
+    'changes in order, applied to what is confirmed';
+
+-- A team's lock: its lane. The server's own deadlock check and lock_timeout apply; whoever has an
+-- old snapshot gets a serialisation failure instead of stale numbers.
+CREATE FUNCTION seats_internal.take_team(team text) RETURNS seats_internal.team
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken seats_internal.team;
+BEGIN
+    UPDATE seats_internal.lane AS l
+       SET version = l.version + 1
+      FROM seats_internal.team AS t
+     WHERE t.name = team AND l.id = t.lane_id;
+    -- A second statement, and a new snapshot: the first one may have waited.
+    SELECT t.* INTO taken FROM seats_internal.team AS t WHERE t.name = team;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no team %', coalesce(quote_literal(team), 'NULL')
+            USING ERRCODE = 'PS501',
+                  HINT = 'seats.register_team links an application''s team with its subscription; '
+                         'the view seats.teams lists them.';
+    END IF;
+    RETURN taken;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_team(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_team(text) IS
+    'locks a team until the end of the transaction, and gives it as it is then';
+
+CREATE FUNCTION seats_internal.seats_in_use(team_id bigint, seat_type text) RETURNS integer
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT count(*)::integer
+      FROM seats_internal.member AS m
+     WHERE m.team_id = seats_in_use.team_id AND m.seat_type = seats_in_use.seat_type
+       AND m.status = 'active';
+END;
+REVOKE ALL ON FUNCTION seats_internal.seats_in_use(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.seats_in_use(bigint, text) IS
+    'seats of a type that members of the team sit on';
+
+-- Moves a change to the history. It tells the application's feed what became of it.
+CREATE FUNCTION seats_internal.finish_change(
+    change     bigint,
+    result     text,
+    reason     text,
+    actor      text,
+    carrier    bigint  DEFAULT NULL,
+    settled_by text    DEFAULT NULL
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    WITH gone AS (
+        DELETE FROM seats_internal.outbox AS o WHERE o.id = finish_change.change RETURNING o.*),
+    kept AS (
+        INSERT INTO seats_internal.outbox_history
+            (ring, id, lane_id, created_at, first_sent_at, settled_at, uuid, installation, result,
+             generation, attempts, clean, destination, method, path, body, enqueued_by, reason,
+             error, request_id, settled_by, context, kind, team_id, carrier_id, actor, lines, base,
+             target)
+        SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at, clock_timestamp(), g.uuid,
+               g.installation, finish_change.result, g.generation, g.attempts, false, g.destination,
+               g.method, g.path, g.body, g.enqueued_by, finish_change.reason,
+               CASE WHEN finish_change.result <> 'done' THEN g.last_error END,
+               g.request_id, finish_change.settled_by, g.context, g.kind, g.team_id,
+               finish_change.carrier, g.actor, g.lines, g.base, g.target
+          FROM gone AS g CROSS JOIN seats_internal.ring)
+    INSERT INTO seats_internal.journal (ring, kind, actor, call_id, lane_id, reason, detail)
+    SELECT ring.slot, seats_internal.journal_kind(finish_change.result), finish_change.actor, g.id,
+           g.lane_id, finish_change.reason, seats_internal.change_detail(g)
+      FROM gone AS g CROSS JOIN seats_internal.ring;
+END
+$$;
+
+-- What the feed says of a change.
+CREATE FUNCTION seats_internal.journal_kind(result text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE result WHEN 'done' THEN 'change.confirmed' WHEN 'refused' THEN 'change.reverted'
+                   ELSE 'change.cancelled' END;
+REVOKE ALL ON FUNCTION seats_internal.journal_kind(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.journal_kind(text) IS 'a result in the words of the journal';
+
+CREATE FUNCTION seats_internal.change_detail(change seats_internal.outbox) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN jsonb_strip_nulls(jsonb_build_object(
+        'change', change.id, 'team', (SELECT t.name FROM seats_internal.team AS t
+                                       WHERE t.id = change.team_id),
+        'lines', change.lines, 'actor', change.actor, 'error', change.last_error));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.change_detail(seats_internal.outbox) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.change_detail(seats_internal.outbox) IS
+    'a change as the journal tells of it';
+
+REVOKE ALL ON FUNCTION
+    seats_internal.finish_change(bigint, text, text, text, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.finish_change(bigint, text, text, text, bigint, text) IS
+    'settles a change that needs no answer of its own: moves it to the history, tells the journal';
+
+-- The fold of every line of a team, without the changes that are being settled. The lowest total on
+-- the way shows whether a removal would go below zero.
+CREATE FUNCTION seats_internal.folded(
+    team_id       bigint,
+    lane_id       bigint,
+    OUT seat_type text,
+    OUT confirmed integer,
+    OUT quantity  integer,
+    OUT lowest    integer,
+    OUT awaiting  integer
+) RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH step AS (
+        SELECT s.seat_type, s.confirmed, o.id, o.state,
+               seats_internal.fold(s.confirmed, l.operation, l.quantity)
+                   OVER (PARTITION BY s.seat_type ORDER BY o.id) AS total,
+               (o.target ->> s.seat_type)::integer - (o.base ->> s.seat_type)::integer AS frozen_rise
+          FROM seats_internal.outbox AS o
+         CROSS JOIN LATERAL jsonb_to_recordset(o.lines)
+               AS l (seat_type text, operation text, quantity integer)
+          JOIN seats_internal.seat_line AS s
+            ON s.team_id = folded.team_id AND s.seat_type = l.seat_type
+         WHERE o.lane_id = folded.lane_id AND o.kind = 'change')
+    SELECT s.seat_type, s.confirmed,
+           coalesce((array_agg(step.total ORDER BY step.id DESC))[1], s.confirmed),
+           least(min(step.total), s.confirmed),
+           coalesce(sum(greatest(step.frozen_rise, 0)) FILTER (WHERE step.state = 'awaiting'), 0)::integer
+      FROM seats_internal.seat_line AS s
+      LEFT JOIN step ON step.seat_type = s.seat_type
+     WHERE s.team_id = folded.team_id
+     GROUP BY s.seat_type, s.confirmed;
+END;
+REVOKE ALL ON FUNCTION seats_internal.folded(bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.folded(bigint, bigint) IS
+    'what a team''s open changes make of what is confirmed, line by line';
+
+-- The newest change that lowers the line and of which nothing was sent.
+CREATE FUNCTION seats_internal.newest_unsent_removal(
+    team_id   bigint,
+    lane_id   bigint,
+    seat_type text
+) RETURNS bigint
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT max(step.id)
+      FROM (SELECT o.id, o.state, o.doubt,
+                   seats_internal.fold(s.confirmed, l.operation, l.quantity) OVER before_and_this
+                       AS total,
+                   coalesce(seats_internal.fold(s.confirmed, l.operation, l.quantity) OVER before,
+                            s.confirmed) AS total_before
+              FROM seats_internal.outbox AS o
+             CROSS JOIN LATERAL jsonb_to_recordset(o.lines)
+                   AS l (seat_type text, operation text, quantity integer)
+              JOIN seats_internal.seat_line AS s
+                ON s.team_id = newest_unsent_removal.team_id AND s.seat_type = l.seat_type
+             WHERE o.lane_id = newest_unsent_removal.lane_id AND o.kind = 'change'
+               AND l.seat_type = newest_unsent_removal.seat_type
+            WINDOW before_and_this AS (ORDER BY o.id),
+                   before AS (ORDER BY o.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS step
+     WHERE step.total < step.total_before AND step.state = 'pending' AND NOT step.doubt;
+END;
+REVOKE ALL ON FUNCTION seats_internal.newest_unsent_removal(bigint, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.newest_unsent_removal(bigint, bigint, text) IS
+    'the removal that is taken back first when there are not enough seats for all of them';
+
+-- Called by whoever has changed what is confirmed or which changes are open, with the team's lane
+-- locked. Where a total would fall below zero, or fewer seats would be left than are in use, unsent
+-- removals are taken back, the newest first: they were asked for when there were more.
+CREATE FUNCTION seats_internal.refold(team_id bigint, lane_id bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    line    record;
+    removal bigint;
+BEGIN
+    <<anew>>
+    LOOP
+        FOR line IN
+            SELECT f.*, s.quantity AS former, s.awaiting AS former_awaiting,
+                   seats_internal.seats_in_use(refold.team_id, f.seat_type) AS used
+              FROM seats_internal.folded(refold.team_id, refold.lane_id) AS f
+              JOIN seats_internal.seat_line AS s
+                ON s.team_id = refold.team_id AND s.seat_type = f.seat_type
+        LOOP
+            IF line.lowest < 0 OR line.quantity < line.used THEN
+                removal := seats_internal.newest_unsent_removal(refold.team_id, refold.lane_id,
+                                                                line.seat_type);
+                IF removal IS NOT NULL THEN
+                    PERFORM seats_internal.finish_change(removal, 'refused', 'no_longer_valid',
+                                                         'pg_seats');
+                    CONTINUE anew;
+                END IF;
+            END IF;
+            line.quantity := greatest(line.quantity, 0);
+            IF (line.quantity, line.awaiting) IS DISTINCT FROM (line.former, line.former_awaiting) THEN
+                UPDATE seats_internal.seat_line AS s
+                   SET quantity = line.quantity, awaiting = line.awaiting
+                 WHERE s.team_id = refold.team_id AND s.seat_type = line.seat_type;
+                PERFORM seats_internal.tell_over_allocation(refold.team_id, line.seat_type,
+                                                            line.quantity, line.used);
+            END IF;
+        END LOOP;
+        EXIT;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.refold(bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.refold(bigint, bigint) IS
+    'computes a team''s quantities anew, and takes back removals that have become impossible';
+
+-- Members are never removed because seats are: that is a person's decision.
+CREATE FUNCTION seats_internal.tell_over_allocation(
+    team_id   bigint,
+    seat_type text,
+    quantity  integer,
+    used      integer
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fingerprint text := format('over_allocated:%s:%s', team_id, seat_type);
+    team        text;
+BEGIN
+    IF used <= quantity THEN
+        PERFORM seats_internal.resolve_alert(fingerprint, 'there are enough seats again');
+        RETURN;
+    END IF;
+    SELECT t.name INTO team FROM seats_internal.team AS t WHERE t.id = team_id;
+    PERFORM seats_internal.raise_alert(
+        fingerprint, 'warning', 'over_allocated',
+        format('team %s uses %s seats of type %s and has %s', team, used, seat_type, quantity),
+        jsonb_build_object('team', team, 'seat_type', seat_type, 'used', used, 'quantity', quantity),
+        'Nobody was removed. Buy seats (seats.add_seats) or remove members (seats.remove_member).');
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.tell_over_allocation(bigint, text, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.tell_over_allocation(bigint, text, integer, integer) IS
+    'raises or resolves the alert that more seats of a type are in use than the team has';

@@ -1,0 +1,446 @@
+-- Freeze: the open changes of a lane become one call. Called by the worker, before anything is sent.
+-- Absolute quantities are computed here and nowhere else, on a base that Stripe has just proved.
+
+-- What a call asks for, as parameters of POST /v1/subscriptions/{id}. A type may have several prices
+-- (monthly and yearly, an old one): what rises is the first listed price that the subscription has,
+-- or the first of all; what falls is taken from the last listed one first. (Stripe takes no deletion
+-- with a pending update.)
+CREATE FUNCTION seats_internal.item_parameters(
+    items      jsonb,
+    base       jsonb,
+    target     jsonb,
+    may_delete boolean
+) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    line       record;
+    item       record;
+    difference integer;
+    quantity   integer;
+    parameters jsonb := '[]';
+BEGIN
+    FOR line IN
+        SELECT t.key AS seat_type, t.value::integer AS wanted,
+               coalesce((base ->> t.key)::integer, 0) AS had, s.delete_at_zero
+          FROM jsonb_each_text(target) AS t
+          JOIN seats_internal.seat_type AS s ON s.name = t.key
+         WHERE t.value::integer IS DISTINCT FROM coalesce((base ->> t.key)::integer, 0)
+         ORDER BY t.key
+    LOOP
+        difference := line.wanted - line.had;
+        FOR item IN
+            SELECT i.id, i.quantity
+              FROM jsonb_to_recordset(items) AS i (id text, price text, quantity integer, metered boolean)
+              JOIN seats_internal.seat_price AS p ON p.price = i.price
+             WHERE p.seat_type = line.seat_type AND i.quantity IS NOT NULL AND i.metered IS NOT TRUE
+             ORDER BY CASE WHEN difference > 0 THEN p.position ELSE -p.position END, i.id
+        LOOP
+            EXIT WHEN difference = 0;
+            quantity := greatest(item.quantity + difference, 0);
+            CONTINUE WHEN quantity = item.quantity;
+            parameters := parameters || CASE
+                WHEN quantity = 0 AND line.delete_at_zero AND may_delete
+                    THEN jsonb_build_object('id', item.id, 'deleted', true)
+                ELSE jsonb_build_object('id', item.id, 'quantity', quantity) END;
+            difference := difference - (quantity - item.quantity);
+        END LOOP;
+        IF difference > 0 THEN
+            parameters := parameters || jsonb_build_object(
+                'price', (SELECT p.price FROM seats_internal.seat_price AS p
+                           WHERE p.seat_type = line.seat_type ORDER BY p.position LIMIT 1),
+                'quantity', difference);
+        END IF;
+    END LOOP;
+    RETURN parameters;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.item_parameters(jsonb, jsonb, jsonb, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.item_parameters(jsonb, jsonb, jsonb, boolean) IS
+    'the items[] of a subscription''s update that leads from base to target';
+
+-- An increase is paid for as one, whatever it was when it was asked for: the direction is that from
+-- base to target. Stripe may not be asked for pending updates where invoices are sent.
+CREATE FUNCTION seats_internal.billing_parameters(
+    team           seats_internal.team,
+    seat_type      text,
+    rises          boolean,
+    proration_date bigint
+) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+               'proration_behavior', CASE WHEN rises THEN s.increase_proration_behavior
+                                          ELSE s.decrease_proration_behavior END,
+               'payment_behavior', CASE WHEN rises AND coalesce((team).collection_method, '')
+                                                       <> 'send_invoice'
+                                        THEN s.increase_payment_behavior END,
+               'proration_date', proration_date,
+               'expand', jsonb_build_array('latest_invoice')))
+      FROM seats_internal.seat_type AS s
+     WHERE s.name = billing_parameters.seat_type;
+END;
+REVOKE ALL ON FUNCTION
+    seats_internal.billing_parameters(seats_internal.team, text, boolean, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.billing_parameters(seats_internal.team, text, boolean, bigint) IS
+    'how a subscription''s update is billed';
+
+CREATE FUNCTION seats_internal.apply_lines(totals jsonb, lines jsonb) RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT totals || coalesce(jsonb_object_agg(
+               l.seat_type,
+               seats_internal.fold_step(coalesce((totals ->> l.seat_type)::integer, 0), 0,
+                                        l.operation, l.quantity)), '{}')
+      FROM jsonb_to_recordset(lines) AS l (seat_type text, operation text, quantity integer);
+END;
+REVOKE ALL ON FUNCTION seats_internal.apply_lines(jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.apply_lines(jsonb, jsonb) IS
+    '{seat type: quantity} after a change';
+
+-- The type whose rules bill the way from one set of totals to another: of what rises, or else falls.
+CREATE FUNCTION seats_internal.billed_type(
+    before        jsonb,
+    after         jsonb,
+    OUT rises     boolean,
+    OUT seat_type text,
+    OUT rules     text
+)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT d.rises, d.name,
+           CASE WHEN d.rises THEN d.increase_proration_behavior || ' ' || d.increase_payment_behavior
+                ELSE d.decrease_proration_behavior END
+      FROM (SELECT s.*, a.value::integer > coalesce((before ->> a.key)::integer, 0) AS rises
+              FROM jsonb_each_text(after) AS a
+              JOIN seats_internal.seat_type AS s ON s.name = a.key
+             WHERE a.value::integer <> coalesce((before ->> a.key)::integer, 0)) AS d
+     ORDER BY d.rises DESC, d.name
+     LIMIT 1;
+END;
+REVOKE ALL ON FUNCTION seats_internal.billed_type(jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.billed_type(jsonb, jsonb) IS
+    'whether totals rise, and by whose billing rules; null if nothing changes';
+
+-- Stripe allows 20 invoices a day, 10 a minute and 200 changes of quantity an hour for a
+-- subscription, and counts refused ones too. Null: one more may be sent now.
+CREATE FUNCTION seats_internal.budget_wait(team_id bigint, lane_id bigint, makes_invoice boolean)
+RETURNS timestamptz
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH sent AS MATERIALIZED (
+        SELECT h.settled_at AS at
+          FROM seats_internal.outbox_history AS h
+         WHERE h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[])
+           AND h.team_id = budget_wait.team_id AND h.kind = 'change' AND h.clean
+           AND h.settled_at > clock_timestamp() - interval '1 day'
+        UNION ALL
+        SELECT a.answered_at
+          FROM seats_internal.attempt AS a
+         WHERE a.lane_id = budget_wait.lane_id AND a.purpose = 'send' AND a.sent
+           AND a.answered_at > clock_timestamp() - interval '1 day'),
+    budget (allowed, span, counts) AS (VALUES
+        (20, interval '1 day', makes_invoice),
+        (10, interval '1 minute', makes_invoice),
+        (200, interval '1 hour', true))
+    SELECT max(b.span + (SELECT s.at FROM sent AS s
+                          WHERE s.at > clock_timestamp() - b.span
+                          ORDER BY s.at DESC OFFSET b.allowed - 1 LIMIT 1))
+      FROM budget AS b
+     WHERE b.counts;
+END;
+REVOKE ALL ON FUNCTION seats_internal.budget_wait(bigint, bigint, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.budget_wait(bigint, bigint, boolean) IS
+    'until when Stripe''s limits for a subscription are used up, counted from what was sent; null: they are not';
+
+-- Whether a change of which we may have forgotten that it was sent (a failover, an adoption) may be
+-- sent under its own key: null, or why a person must decide. The same key makes that safe as long
+-- as Stripe remembers it: had it been used, the answer would be a replay or an idempotency error.
+CREATE FUNCTION seats_internal.forgotten_doubt(change seats_internal.outbox, team seats_internal.team)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN NOT change.doubt THEN NULL
+        WHEN change.first_sent_at < clock_timestamp() - seats_internal.key_lifetime()
+            THEN 'not_proven'
+    END;
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.forgotten_doubt(seats_internal.outbox, seats_internal.team) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.forgotten_doubt(seats_internal.outbox, seats_internal.team) IS
+    'why a change in doubt cannot be sent under its key; null: it can';
+
+CREATE FUNCTION seats_internal.review_change(change bigint, reason text, what_happened text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.outbox AS o
+       SET state = 'review', state_since = clock_timestamp(), due_at = NULL, doubt = true,
+           first_sent_at = coalesce(o.first_sent_at, o.created_at), reason = review_change.reason
+     WHERE o.id = change;
+    PERFORM seats_internal.raise_alert(
+        'review:' || change, 'critical', 'review',
+        format('seat change %s needs a person: %s', change, what_happened),
+        hint => format('SELECT seats.explain_call(%s) tells more; seats.resolve_review settles it.',
+                       change),
+        call_id => change);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.review_change(bigint, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.review_change(bigint, text, text) IS
+    'puts a change that cannot be proven before a person';
+
+-- The longest run of changes, from the head on, that can go in one call: same direction, same
+-- billing rules. A previewed change goes alone. Of changes that were refused together, half as many
+-- as were tried last.
+CREATE FUNCTION seats_internal.plan_call(
+    head        seats_internal.outbox,
+    base        jsonb,
+    OUT last_id   bigint,
+    OUT last_uuid uuid,
+    OUT target    jsonb,
+    OUT rises     boolean,
+    OUT seat_type text
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    most_carried CONSTANT integer := 10000;
+    room    integer := most_carried;
+    change  record;
+    after   jsonb;
+    billed  record;
+    rules   text;
+BEGIN
+    target := base;
+    IF head.splits_left IS NOT NULL THEN
+        room := greatest(head.split_size / 2, 1);
+    END IF;
+    FOR change IN
+        SELECT o.id, o.uuid, o.kind, o.state, o.doubt, o.lines, o.proration_date, o.splits_left
+          FROM seats_internal.outbox AS o
+         WHERE o.lane_id = head.lane_id AND o.id >= head.id
+         ORDER BY o.id
+    LOOP
+        -- (A change in doubt is in nobody's company: its key belongs to it alone.)
+        EXIT WHEN change.kind <> 'change' OR change.state <> 'pending' OR room = 0
+            OR last_id IS NOT NULL
+               AND (head.proration_date IS NOT NULL OR change.proration_date IS NOT NULL
+                    OR head.doubt OR change.doubt
+                    OR (change.splits_left IS NULL) <> (head.splits_left IS NULL));
+        after := seats_internal.apply_lines(target, change.lines);
+        billed := seats_internal.billed_type(target, after);
+        EXIT WHEN rules IS NOT NULL AND billed.rules IS NOT NULL
+              AND (rules, rises) IS DISTINCT FROM (billed.rules, billed.rises);
+        IF rules IS NULL THEN
+            rules := billed.rules;
+            rises := billed.rises;
+            seat_type := billed.seat_type;
+        END IF;
+        target := after;
+        last_id := change.id;
+        last_uuid := change.uuid;
+        room := room - 1;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.plan_call(seats_internal.outbox, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.plan_call(seats_internal.outbox, jsonb) IS
+    'which changes go in one call, and what it asks for; rises is null if it would change nothing';
+
+-- One lane, which is locked. The outcome:
+--   frozen   the call can be sent
+--   read     the base is not proven, or not lately: read the subscription first
+--   settled  something was settled without a call; look at the lane again
+--   waits    until the row's due_at
+--   review   a person must decide
+CREATE FUNCTION seats_internal.freeze_change(change bigint, run uuid, fresh_for interval)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    head    seats_internal.outbox;
+    team    seats_internal.team;
+    proven  jsonb;
+    plan    record;
+    billing jsonb;
+    problem text;
+    until   timestamptz;
+BEGIN
+    SELECT o.* INTO head FROM seats_internal.outbox AS o
+     WHERE o.id = change AND o.state = 'pending' AND o.body = '';
+    IF NOT FOUND THEN
+        RETURN 'settled';
+    END IF;
+    SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = head.team_id;
+    IF team.base_run IS DISTINCT FROM run
+       OR team.base_proven_at IS NULL OR team.base_proven_at < clock_timestamp() - fresh_for
+       OR EXISTS (SELECT FROM seats_internal.outbox AS r
+                   WHERE r.team_id = team.id AND r.kind = 'read'
+                     AND r.created_at > team.base_proven_at) THEN
+        RETURN 'read';
+    END IF;
+    problem := seats_internal.forgotten_doubt(head, team);
+    IF problem IS NOT NULL THEN
+        PERFORM seats_internal.review_change(head.id, problem,
+            'whether it was sent before a failover or an adoption cannot be proven by a read');
+        RETURN 'review';
+    END IF;
+
+    SELECT coalesce(jsonb_object_agg(s.seat_type, s.confirmed), '{}') INTO proven
+      FROM seats_internal.seat_line AS s WHERE s.team_id = team.id;
+    IF head.proration_date IS NOT NULL AND EXISTS (
+        SELECT FROM jsonb_to_recordset(head.lines) AS l (seat_type text, previous integer)
+         WHERE l.previous IS DISTINCT FROM coalesce((proven ->> l.seat_type)::integer, 0)) THEN
+        PERFORM seats_internal.finish_change(head.id, 'refused', 'base_moved', 'pg_seats');
+        PERFORM seats_internal.refold(team.id, team.lane_id);
+        RETURN 'settled';
+    END IF;
+
+    plan := seats_internal.plan_call(head, proven);
+    IF plan.rises IS NULL THEN
+        PERFORM seats_internal.finish_changes(head.lane_id, head.id, plan.last_id, 'done',
+                                              'nothing_to_change');
+        PERFORM seats_internal.refold(team.id, team.lane_id);
+        RETURN 'settled';
+    END IF;
+    until := seats_internal.budget_wait(team.id, team.lane_id, plan.rises);
+    IF until IS NOT NULL THEN
+        UPDATE seats_internal.outbox AS o SET due_at = until, reason = 'stripes_limit_for_a_subscription'
+         WHERE o.id = head.id;
+        RETURN 'waits';
+    END IF;
+
+    billing := seats_internal.billing_parameters(team, plan.seat_type, plan.rises, head.proration_date);
+    IF head.splits_left IS NOT NULL THEN
+        UPDATE seats_internal.outbox AS o
+           SET splits_left = o.splits_left - 1, split_size = greatest(o.split_size / 2, 1)
+         WHERE o.lane_id = head.lane_id AND o.id >= head.id AND o.splits_left IS NOT NULL;
+    END IF;
+    UPDATE seats_internal.outbox AS o
+       SET body = seats_internal.encoded_form(
+               jsonb_build_object('items', seats_internal.item_parameters(
+                   team.items, proven, plan.target,
+                   billing ->> 'payment_behavior' IS DISTINCT FROM 'pending_if_incomplete'))
+               || billing),
+           base = proven, target = plan.target,
+           last_id = nullif(plan.last_id, head.id), last_uuid = plan.last_uuid, verifications = 0
+     WHERE o.id = head.id;
+    IF plan.last_id <> head.id THEN
+        UPDATE seats_internal.outbox AS o
+           SET state = 'carried', state_since = clock_timestamp()
+         WHERE o.lane_id = head.lane_id AND o.id > head.id AND o.id <= plan.last_id;
+    END IF;
+    RETURN 'frozen';
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.freeze_change(bigint, uuid, interval) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.freeze_change(bigint, uuid, interval) IS
+    'makes the call of a lane whose first row is a seat change, or says why not';
+
+-- Who holds a team keeps up that team alone. `patient`: queue up for the lock, once and shortly, for
+-- a team that somebody is always changing.
+CREATE FUNCTION seats_internal.take_lane(lane_id bigint, patient boolean) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT patient THEN
+        PERFORM FROM seats_internal.lane AS l WHERE l.id = take_lane.lane_id
+            FOR NO KEY UPDATE SKIP LOCKED;
+        RETURN FOUND;
+    END IF;
+    PERFORM set_config('lock_timeout', '50ms', true);
+    BEGIN
+        PERFORM FROM seats_internal.lane AS l WHERE l.id = take_lane.lane_id FOR NO KEY UPDATE;
+        RETURN FOUND;
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN false;
+    END;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_lane(bigint, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_lane(bigint, boolean) IS
+    'locks a lane if nobody else holds it; patient: waits for it a moment';
+
+-- Those of `calls` that are seat changes and not yet frozen.
+CREATE FUNCTION seats_internal.freeze_changes(
+    calls       bigint[],
+    run         uuid,
+    fresh_for   interval,
+    patient_for bigint,
+    OUT call    bigint,
+    OUT outcome text
+) RETURNS SETOF record
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    lane_id bigint;
+BEGIN
+    FOR call, lane_id IN
+        SELECT o.id, o.lane_id
+          FROM seats_internal.outbox AS o
+         WHERE o.id = ANY (calls) AND o.kind = 'change' AND o.state = 'pending' AND o.body = ''
+         ORDER BY o.lane_id
+    LOOP
+        outcome := CASE WHEN seats_internal.take_lane(lane_id, lane_id = patient_for)
+                        THEN seats_internal.freeze_change(call, run, fresh_for)
+                        ELSE 'locked' END;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.freeze_changes(bigint[], uuid, interval, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.freeze_changes(bigint[], uuid, interval, bigint) IS
+    'makes calls of the seat changes among these rows, and says what came of each; called by the worker';
+
+-- A call that provably did nothing falls apart into its changes, which are planned anew, on a new
+-- base and with what has come since.
+CREATE FUNCTION seats_internal.dissolve_calls(calls bigint[], refused bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    head seats_internal.outbox;
+    size integer;
+BEGIN
+    FOR head IN
+        SELECT o.* FROM seats_internal.outbox AS o
+         WHERE o.id = ANY (calls) AND o.kind = 'change' AND o.state = 'pending' AND o.body <> ''
+    LOOP
+        SELECT count(*) INTO size FROM seats_internal.outbox AS o
+         WHERE o.lane_id = head.lane_id AND o.id >= head.id
+           AND o.id <= coalesce(head.last_id, head.id);
+        UPDATE seats_internal.outbox AS o
+           SET state = 'pending', state_since = clock_timestamp(), body = '', base = NULL,
+               target = NULL, last_id = NULL, last_uuid = NULL, payment = NULL, marker = NULL,
+               reason = head.reason, last_error = head.last_error,
+               splits_left = CASE WHEN head.id = ANY (refused) THEN coalesce(head.splits_left, 3)
+                                  ELSE o.splits_left END,
+               split_size = CASE WHEN head.id = ANY (refused) THEN coalesce(head.split_size, size)
+                                 ELSE o.split_size END
+         WHERE o.lane_id = head.lane_id AND o.id >= head.id
+           AND o.id <= coalesce(head.last_id, head.id);
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.dissolve_calls(bigint[], bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.dissolve_calls(bigint[], bigint[]) IS
+    'takes calls of seat changes apart again; of those in refused, the changes are tried in smaller calls';

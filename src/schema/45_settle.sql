@@ -1,0 +1,279 @@
+-- Settle: what an answer to a call of seat changes does to the team. Called by the worker with the
+-- lane locked, in the transaction that moves the call to the history.
+
+-- A run of changes of a lane, from first to last. Of a call that went to Stripe the first one is the
+-- carrier.
+CREATE FUNCTION seats_internal.finish_changes(
+    lane_id    bigint,
+    first_id   bigint,
+    end_id     bigint,
+    result     text,
+    reason     text,
+    settled_by text   DEFAULT NULL,
+    carrier    bigint DEFAULT NULL
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    change bigint;
+BEGIN
+    FOR change IN
+        SELECT o.id FROM seats_internal.outbox AS o
+         WHERE o.lane_id = finish_changes.lane_id AND o.id BETWEEN first_id AND end_id
+           AND o.kind = 'change'
+         ORDER BY o.id
+    LOOP
+        PERFORM seats_internal.finish_change(
+            change, result, finish_changes.reason, coalesce(settled_by, 'pg_seats'),
+            coalesce(carrier, CASE WHEN change <> first_id THEN first_id END), settled_by);
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.finish_changes(bigint, bigint, bigint, text, text, text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.finish_changes(bigint, bigint, bigint, text, text, text, bigint) IS
+    'settles a run of changes of a lane alike';
+
+-- Locks the lanes that nobody holds, in order, and gives them.
+CREATE FUNCTION seats_internal.take_lanes(lanes bigint[], patient_for bigint) RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken bigint[];
+BEGIN
+    SELECT coalesce(array_agg(l.id), '{}') INTO taken
+      FROM (SELECT lane.id FROM seats_internal.lane
+             WHERE lane.id = ANY (lanes)
+             ORDER BY lane.id FOR NO KEY UPDATE SKIP LOCKED) AS l;
+    IF patient_for = ANY (lanes) AND patient_for <> ALL (taken)
+       AND seats_internal.take_lane(patient_for, true) THEN
+        taken := taken || patient_for;
+    END IF;
+    RETURN taken;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_lanes(bigint[], bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_lanes(bigint[], bigint) IS
+    'locks those of the lanes that nobody else holds; waits a moment for one of them';
+
+-- The changes that were refused together and have no further call of their own: they share the last
+-- refusal.
+CREATE FUNCTION seats_internal.refuse_rest_of_split(lane_id bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    change record;
+BEGIN
+    FOR change IN
+        SELECT o.id, o.reason FROM seats_internal.outbox AS o
+         WHERE o.lane_id = refuse_rest_of_split.lane_id AND o.splits_left <= 0
+           AND o.state = 'pending' AND o.kind = 'change'
+         ORDER BY o.id
+    LOOP
+        PERFORM seats_internal.finish_change(change.id, 'refused',
+                                             coalesce(change.reason, 'payment_failed'), 'pg_seats');
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.refuse_rest_of_split(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.refuse_rest_of_split(bigint) IS
+    'reverts what is left of changes that were refused together, when no call is left for them';
+
+-- Stripe did it, but asks for a payment that has not come (only where the seat type allows that).
+CREATE FUNCTION seats_internal.tell_unpaid(
+    team  seats_internal.team,
+    call  bigint,
+    facts jsonb
+) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF facts ->> 'status' NOT IN ('past_due', 'unpaid', 'incomplete')
+       OR facts #>> '{invoice,status}' IS DISTINCT FROM 'open' THEN
+        RETURN false;
+    END IF;
+    PERFORM seats_internal.raise_alert(
+        'unpaid:' || team.id, 'warning', 'confirmed_unpaid',
+        format('team %s has seats that are not paid for: its subscription is %s', team.name, facts ->> 'status'),
+        jsonb_strip_nulls(jsonb_build_object('team', team.name, 'invoice', facts #>> '{invoice,id}',
+                                             'invoice_url', facts #>> '{invoice,url}')),
+        'The seat type allows it (allow_unpaid). The invoice is open: see that it is paid.', call);
+    RETURN true;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.tell_unpaid(seats_internal.team, bigint, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.tell_unpaid(seats_internal.team, bigint, jsonb) IS
+    'the alert that seats were given out unpaid; false: they are paid';
+
+-- What the call really changed is told by its event; see seats_internal.expected_event.
+CREATE FUNCTION seats_internal.expect_event(call seats_internal.outbox_history) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO seats_internal.expected_event
+        (idempotency_key, destination, team_id, call_id, base, target, sent_at)
+    VALUES (format('%s-%s-%s', call.installation, call.uuid, call.generation), call.destination,
+            call.team_id, call.id, call.base, call.target,
+            coalesce(call.first_sent_at, call.created_at))
+    ON CONFLICT ON CONSTRAINT expected_event_pkey DO NOTHING;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.expect_event(seats_internal.outbox_history) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.expect_event(seats_internal.outbox_history) IS
+    'remembers a call whose event is to show what it really changed';
+
+-- One call, which is in the history already. `facts` are null where there are none (a refusal, a
+-- person's word): then a read is to tell what is there now.
+CREATE FUNCTION seats_internal.settle_change(
+    call      bigint,
+    facts     jsonb,
+    proven_at timestamptz,
+    run       uuid
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    head seats_internal.outbox_history := seats_internal.settled_call(call);
+    team seats_internal.team;
+BEGIN
+    SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = head.team_id;
+    INSERT INTO seats_internal.journal (ring, kind, actor, call_id, lane_id, reason, detail)
+    SELECT ring.slot, seats_internal.journal_kind(head.result), coalesce(head.settled_by, 'pg_seats'),
+           head.id, head.lane_id, head.reason, jsonb_strip_nulls(jsonb_build_object(
+               'change', head.id, 'team', team.name, 'lines', head.lines, 'actor', head.actor,
+               'error', head.error))
+      FROM seats_internal.ring;
+    PERFORM seats_internal.finish_changes(head.lane_id, head.id, o.id, head.result, head.reason,
+                                          head.settled_by, head.id)
+       FROM (SELECT max(o.id) AS id FROM seats_internal.outbox AS o
+              WHERE o.lane_id = head.lane_id AND o.state = 'carried') AS o
+      WHERE o.id IS NOT NULL;
+    PERFORM seats_internal.refuse_rest_of_split(head.lane_id);
+    IF facts IS NOT NULL THEN
+        PERFORM seats_internal.apply_facts(team, facts, proven_at, run,
+                                           CASE head.result WHEN 'done' THEN head.target END, head.id);
+    ELSIF head.result = 'done' THEN
+        -- Until the read below tells: what the call asked for, or what the change is about.
+        UPDATE seats_internal.seat_line AS s
+           SET confirmed = coalesce((head.target ->> s.seat_type)::integer, (
+                   SELECT seats_internal.fold_step(s.confirmed, s.confirmed, l.operation, l.quantity)
+                     FROM jsonb_to_recordset(head.lines)
+                          AS l (seat_type text, operation text, quantity integer)
+                    WHERE l.seat_type = s.seat_type), s.confirmed)
+         WHERE s.team_id = team.id;
+    END IF;
+    IF head.result = 'done' AND head.base IS NOT NULL THEN
+        PERFORM seats_internal.expect_event(head);
+        PERFORM seats_internal.tell_unpaid(team, head.id, facts);
+    END IF;
+    IF facts IS NULL AND (head.result = 'done' OR head.result = 'refused' AND head.settled_by IS NOT NULL) THEN
+        PERFORM seats_internal.queue_read(team, 'pg_seats', 'settled without an answer');
+    ELSIF seats_internal.is_terminal(facts ->> 'status') THEN
+        PERFORM seats_internal.end_team(team.id, team.lane_id);
+    END IF;
+    PERFORM seats_internal.refold(team.id, team.lane_id);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.settle_change(bigint, jsonb, timestamptz, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.settle_change(bigint, jsonb, timestamptz, uuid) IS
+    'what the end of a call of seat changes does to its team';
+
+CREATE FUNCTION seats_internal.settle_changes(
+    calls     bigint[],
+    facts     text[],
+    proven_at timestamptz[],
+    run       uuid
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.settle_change(c.call, c.facts::jsonb, c.proven_at, run)
+       FROM unnest(calls, facts, proven_at) AS c (call, facts, proven_at);
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.settle_changes(bigint[], text[], timestamptz[], uuid) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.settle_changes(bigint[], text[], timestamptz[], uuid) IS
+    'settle_change for a batch; called by the worker';
+
+-- Stripe has taken the change and waits for its payment.
+CREATE FUNCTION seats_internal.await_payment(
+    call      bigint,
+    facts     jsonb,
+    proven_at timestamptz,
+    run       uuid
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    head seats_internal.outbox;
+    team seats_internal.team;
+    is_new boolean;
+BEGIN
+    SELECT o.* INTO head FROM seats_internal.outbox AS o WHERE o.id = call AND o.state = 'awaiting';
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    is_new := head.payment IS NULL;
+    SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = head.team_id;
+    UPDATE seats_internal.outbox AS o
+       SET payment = seats_internal.payment_of(facts),
+           -- The next look is not later than a minute after it has expired.
+           due_at = least(o.due_at, to_timestamp((facts #>> '{pending_update,expires_at}')::double precision)
+                                    + interval '1 minute')
+     WHERE o.id = head.id;
+    PERFORM seats_internal.apply_facts(team, facts, proven_at, run, call_id => head.id);
+    IF is_new THEN
+        INSERT INTO seats_internal.journal (ring, kind, actor, call_id, lane_id, reason, detail)
+        SELECT ring.slot, 'change.awaiting_payment', 'pg_seats', o.id, o.lane_id, 'awaiting_payment',
+               seats_internal.change_detail(o) || seats_internal.payment_of(facts)
+          FROM seats_internal.outbox AS o CROSS JOIN seats_internal.ring
+         WHERE o.lane_id = head.lane_id AND o.id BETWEEN head.id AND coalesce(head.last_id, head.id);
+    END IF;
+    PERFORM seats_internal.refold(team.id, team.lane_id);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.await_payment(bigint, jsonb, timestamptz, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.await_payment(bigint, jsonb, timestamptz, uuid) IS
+    'a change waits for its payment: until when, and where it can be paid';
+
+-- The invoice was voided, or could not be: the subscription tells whether the change is gone.
+-- A call of enqueue_call has changed a subscription that belongs to a team.
+CREATE FUNCTION seats_internal.subscription_was_changed(lanes bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.queue_read(t, 'pg_seats', 'changed by a call')
+       FROM seats_internal.team AS t WHERE t.lane_id = ANY (lanes);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.subscription_was_changed(bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.subscription_was_changed(bigint[]) IS
+    'reads the subscriptions of the teams of these lanes; called by the worker';
+
+CREATE FUNCTION seats_internal.settle_void(call bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.outbox AS o
+       SET due_at = clock_timestamp(), eligible_xid = pg_current_xact_id()
+     WHERE o.id = (SELECT (h.context ->> 'change')::bigint
+                     FROM seats_internal.settled_call(settle_void.call) AS h)
+       AND o.state = 'awaiting';
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.settle_void(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.settle_void(bigint) IS
+    'looks at a change whose invoice was voided';

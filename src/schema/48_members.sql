@@ -1,0 +1,144 @@
+-- Who belongs to a team. A member may sit on a seat; an owner may buy.
+
+CREATE FUNCTION seats_internal.require_free_seat(team seats_internal.team, seat_type text)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    quantity integer;
+    used     integer := seats_internal.seats_in_use(team.id, seat_type);
+BEGIN
+    PERFORM FROM seats_internal.seat_type AS s WHERE s.name = seat_type;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no seat type %', quote_literal(seat_type)
+            USING ERRCODE = 'PS504',
+                  HINT = 'seats.define_seat_type makes one; the view seats.seat_types lists them.';
+    END IF;
+    SELECT s.quantity INTO quantity FROM seats_internal.seat_line AS s
+     WHERE s.team_id = team.id AND s.seat_type = require_free_seat.seat_type;
+    IF coalesce(quantity, 0) <= used THEN
+        RAISE EXCEPTION 'team % has no free seat of type %', team.name, seat_type
+            USING ERRCODE = 'PS518',
+                  DETAIL = format('It has %s, and %s are in use.', coalesce(quantity, 0), used),
+                  HINT = 'Buy one first (seats.add_seats).';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.require_free_seat(seats_internal.team, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.require_free_seat(seats_internal.team, text) IS
+    'an error unless the team, which is locked, has a free seat of the type';
+
+CREATE FUNCTION seats_internal.add_member(
+    caller      text,
+    team        text,
+    user_id     text,
+    seat_type   text,
+    role        text,
+    external_id text
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken seats_internal.team := seats_internal.take_team(team);
+BEGIN
+    PERFORM seats_internal.check_id('user_id', user_id);
+    IF role IS NULL OR role NOT IN ('owner', 'member') THEN
+        RAISE EXCEPTION 'the role must be owner or member' USING ERRCODE = 'PS524';
+    ELSIF EXISTS (SELECT FROM seats_internal.member AS m
+                   WHERE m.team_id = taken.id AND m.user_id = add_member.user_id
+                     AND m.status = 'active') THEN
+        RAISE EXCEPTION '% is a member of team % already', quote_literal(user_id), team
+            USING ERRCODE = 'PS516', HINT = 'The view seats.members lists them.';
+    END IF;
+    IF seat_type IS NOT NULL THEN
+        PERFORM seats_internal.check_team_is_open(taken);
+        PERFORM seats_internal.require_free_seat(taken, seat_type);
+    END IF;
+    INSERT INTO seats_internal.member (team_id, user_id, seat_type, role, external_id)
+    VALUES (taken.id, add_member.user_id, add_member.seat_type, add_member.role, add_member.external_id);
+    PERFORM seats_internal.write_journal(
+        'member.added', caller, NULL, taken.lane_id, NULL,
+        jsonb_strip_nulls(jsonb_build_object('team', team, 'user_id', user_id, 'seat_type', seat_type,
+                                             'role', role, 'external_id', external_id)));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.add_member(text, text, text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.add_member(text, text, text, text, text, text) IS
+    'behind seats.add_member';
+
+CREATE FUNCTION seats.add_member(
+    team        text,
+    user_id     text,
+    seat_type   text DEFAULT NULL,
+    role        text DEFAULT 'member',
+    external_id text DEFAULT NULL
+) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
+REVOKE ALL ON FUNCTION seats.add_member(text, text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.add_member(text, text, text, text, text) IS
+    'makes somebody a member of a team, on a free seat of the type, or on none if it is null; role '
+    'owner may buy seats; external_id comes back in the journal when the member leaves';
+
+CREATE FUNCTION seats_internal.end_member(
+    member     seats_internal.member,
+    team       seats_internal.team,
+    new_status text,
+    actor      text,
+    reason     text
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.member AS m
+       SET status = new_status, ended_at = clock_timestamp()
+     WHERE m.id = member.id;
+    PERFORM seats_internal.write_journal(
+        'member.removed', actor, NULL, team.lane_id, reason,
+        jsonb_strip_nulls(jsonb_build_object(
+            'team', team.name, 'user_id', member.user_id, 'seat_type', member.seat_type,
+            'role', member.role, 'external_id', member.external_id)));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.end_member(
+    seats_internal.member, seats_internal.team, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.end_member(
+    seats_internal.member, seats_internal.team, text, text, text) IS
+    'ends a membership, and tells the journal what the application has to take away';
+
+CREATE FUNCTION seats_internal.remove_member(caller text, team text, user_id text, reason text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken  seats_internal.team := seats_internal.take_team(team);
+    leaves seats_internal.member;
+BEGIN
+    SELECT m.* INTO leaves FROM seats_internal.member AS m
+     WHERE m.team_id = taken.id AND m.user_id = remove_member.user_id AND m.status = 'active';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION '% is no active member of team %', coalesce(quote_literal(user_id), 'NULL'), team
+            USING ERRCODE = 'PS517', HINT = 'The view seats.members lists them.';
+    END IF;
+    PERFORM seats_internal.end_member(leaves, taken, 'removed', caller, remove_member.reason);
+    IF leaves.seat_type IS NOT NULL THEN
+        PERFORM seats_internal.tell_over_allocation(
+            taken.id, s.seat_type, s.quantity, seats_internal.seats_in_use(taken.id, s.seat_type))
+           FROM seats_internal.seat_line AS s
+          WHERE s.team_id = taken.id AND s.seat_type = leaves.seat_type;
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.remove_member(text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.remove_member(text, text, text, text) IS
+    'behind seats.remove_member';
+
+CREATE FUNCTION seats.remove_member(team text, user_id text, reason text DEFAULT NULL) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
+REVOKE ALL ON FUNCTION seats.remove_member(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.remove_member(text, text, text) IS
+    'ends a membership: the seat is free again (give it back with remove_seats), and the journal says '
+    'member.removed with the external id';

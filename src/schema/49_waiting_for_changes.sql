@@ -1,0 +1,49 @@
+-- Waiting for changes. As with calls (35_call_functions.sql), these are C functions that run as their
+-- caller and have no SET clause, because a procedure with one could not commit.
+
+CREATE PROCEDURE seats.wait_for_change(
+    change       bigint,
+    timeout      interval DEFAULT '30 seconds',
+    INOUT state  text     DEFAULT NULL,
+    INOUT reason text     DEFAULT NULL
+)
+    LANGUAGE c
+    AS 'MODULE_PATHNAME', 'pg_seats_wait_for_change';
+REVOKE ALL ON PROCEDURE seats.wait_for_change(bigint, interval, text, text) FROM PUBLIC;
+COMMENT ON PROCEDURE seats.wait_for_change(bigint, interval, text, text) IS
+    'commits, then sleeps until the change is settled (confirmed, reverted, cancelled), stands '
+    '(awaiting_payment, in_review) or the time is up (pending). Holds no snapshot and no lock while it '
+    'sleeps, so it may not be called inside a transaction.';
+
+CREATE FUNCTION seats.await_change(
+    change     bigint,
+    timeout    interval DEFAULT '10 seconds',
+    OUT state  text,
+    OUT reason text
+)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'pg_seats_await_change';
+REVOKE ALL ON FUNCTION seats.await_change(bigint, interval) FROM PUBLIC;
+COMMENT ON FUNCTION seats.await_change(bigint, interval) IS
+    'wait_for_change for drivers that cannot CALL, at most 30 seconds. It holds the snapshot of its '
+    'query while it waits, so vacuum removes nothing newer.';
+
+CREATE PROCEDURE seats.change_seats_and_wait(
+    team           text,
+    changes        jsonb,
+    actor          text     DEFAULT NULL,
+    request_key    text     DEFAULT NULL,
+    expected       jsonb    DEFAULT NULL,
+    proration_date bigint   DEFAULT NULL,
+    timeout        interval DEFAULT '30 seconds',
+    INOUT change   bigint   DEFAULT NULL,
+    INOUT state    text     DEFAULT NULL,
+    INOUT reason   text     DEFAULT NULL
+)
+    LANGUAGE c
+    AS 'MODULE_PATHNAME', 'pg_seats_change_seats_and_wait';
+REVOKE ALL ON PROCEDURE seats.change_seats_and_wait(
+    text, jsonb, text, text, jsonb, bigint, interval, bigint, text, text) FROM PUBLIC;
+COMMENT ON PROCEDURE seats.change_seats_and_wait(
+    text, jsonb, text, text, jsonb, bigint, interval, bigint, text, text) IS
+    'change_seats, commit, and wait_for_change in one';

@@ -1,0 +1,205 @@
+-- What can be done about a change after it was made: take it back, ask what it would cost, look at
+-- Stripe again.
+
+CREATE FUNCTION seats_internal.raise_no_such_change(change bigint) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    settled seats_internal.outbox_history := seats_internal.settled_call(change);
+BEGIN
+    IF settled.kind IS DISTINCT FROM 'change' THEN
+        RAISE EXCEPTION 'there is no change %', coalesce(change::text, 'NULL')
+            USING ERRCODE = 'PS514', HINT = 'The view seats.changes lists them.';
+    END IF;
+    RAISE EXCEPTION 'change % is %', change, seats_internal.change_result(settled.result)
+        USING ERRCODE = 'PS515',
+              DETAIL = format('It was settled at %s.', settled.settled_at),
+              HINT = CASE settled.result WHEN 'done' THEN 'Make another change that undoes it.' END;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.raise_no_such_change(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.raise_no_such_change(bigint) IS
+    'the error for a change that is settled or does not exist';
+
+-- Voiding its invoice makes Stripe drop what waits for the payment. Whether it did is read, because
+-- the customer may pay at the same moment.
+CREATE FUNCTION seats_internal.void_invoice(change seats_internal.outbox, caller text, actor text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF change.cancelled_by IS NOT NULL THEN
+        RETURN;
+    ELSIF change.payment ->> 'invoice' IS NULL THEN
+        RAISE EXCEPTION 'the invoice that change % waits for is not known', change.id
+            USING ERRCODE = 'PS515',
+                  HINT = 'Void it in Stripe''s Dashboard: the change is then reverted by itself.';
+    END IF;
+    UPDATE seats_internal.outbox AS o SET cancelled_by = coalesce(void_invoice.actor, caller)
+     WHERE o.id = change.id;
+    INSERT INTO seats_internal.outbox
+        (installation, destination, method, path, body, enqueued_by, kind, team_id, context)
+    VALUES (change.installation, change.destination, 'POST',
+            format('/v1/invoices/%s/void', change.payment ->> 'invoice'), '', caller, 'void',
+            change.team_id, jsonb_build_object('change', change.id));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.void_invoice(seats_internal.outbox, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.void_invoice(seats_internal.outbox, text, text) IS
+    'takes back a change that waits for its payment, by voiding its invoice';
+
+CREATE FUNCTION seats_internal.cancel_change(
+    caller    text,
+    change    bigint,
+    actor     text,
+    OUT state text
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    team   seats_internal.team;
+    locked seats_internal.outbox;
+BEGIN
+    SELECT t.* INTO team FROM seats_internal.outbox AS o
+      JOIN seats_internal.team AS t ON t.id = o.team_id
+     WHERE o.id = change AND o.kind = 'change';
+    IF NOT FOUND THEN
+        PERFORM seats_internal.raise_no_such_change(change);
+    END IF;
+    team := seats_internal.take_team(team.name);
+    PERFORM seats_internal.check_actor(team, actor, caller);
+    SELECT o.* INTO locked FROM seats_internal.outbox AS o WHERE o.id = change FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM seats_internal.raise_no_such_change(change);
+    END IF;
+    IF locked.state = 'awaiting' AND locked.last_id IS NULL THEN
+        PERFORM seats_internal.void_invoice(locked, caller, actor);
+        state := 'awaiting_payment';
+    ELSIF locked.state = 'pending' AND NOT locked.doubt THEN
+        PERFORM seats_internal.finish_change(change, 'cancelled', 'cancelled', coalesce(actor, caller),
+                                             NULL, coalesce(actor, caller));
+        PERFORM seats_internal.refold(team.id, team.lane_id);
+        PERFORM seats_internal.reoffer_lane(team.lane_id);
+        state := 'cancelled';
+    ELSE
+        RAISE EXCEPTION 'change % can no longer be cancelled', change
+            USING ERRCODE = 'PS515',
+                  DETAIL = CASE
+                      WHEN locked.state IN ('carried', 'awaiting') THEN
+                          'It went to Stripe in one call with other changes.'
+                      WHEN locked.state = 'review' THEN 'It is in review.'
+                      ELSE 'It is on its way to Stripe.' END,
+                  HINT = CASE WHEN locked.state = 'review'
+                         THEN 'An operator decides it: seats.resolve_review.'
+                         ELSE 'Make another change that undoes it; it takes its turn.' END;
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.cancel_change(text, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.cancel_change(text, bigint, text) IS 'behind seats.cancel_change';
+
+CREATE FUNCTION seats.cancel_change(change bigint, actor text DEFAULT NULL, OUT state text)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
+REVOKE ALL ON FUNCTION seats.cancel_change(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.cancel_change(bigint, text) IS
+    'takes a change back: at once while nothing of it was sent (state cancelled); while it waits for '
+    'its payment by voiding the invoice (state awaiting_payment until Stripe has said so)';
+
+-- What a change would cost now. The preview and the change share a proration_date, because Stripe
+-- prorates to the second.
+CREATE FUNCTION seats_internal.preview_change(
+    caller             text,
+    team               text,
+    changes            jsonb,
+    OUT call           bigint,
+    OUT proration_date bigint
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    installation uuid := seats_internal.require_installation();
+    found_team   seats_internal.team;
+    confirmed    jsonb;
+    target       jsonb;
+    billed       record;
+BEGIN
+    SELECT t.* INTO found_team FROM seats_internal.team AS t WHERE t.name = team;
+    IF NOT FOUND THEN
+        found_team := seats_internal.take_team(team);  -- raises
+    END IF;
+    PERFORM seats_internal.check_team_is_open(found_team);
+    SELECT coalesce(jsonb_object_agg(s.seat_type, s.confirmed), '{}'),
+           coalesce(jsonb_object_agg(s.seat_type, s.quantity), '{}')
+      INTO confirmed, target
+      FROM seats_internal.seat_line AS s WHERE s.team_id = found_team.id;
+    target := seats_internal.apply_lines(
+        target, (SELECT jsonb_agg(to_jsonb(c)) FROM seats_internal.read_changes(changes) AS c));
+    billed := seats_internal.billed_type(confirmed, target);
+    IF billed.seat_type IS NULL
+       OR EXISTS (SELECT FROM jsonb_each_text(target) AS t WHERE t.value::integer < 0) THEN
+        RAISE EXCEPTION 'there is nothing to preview'
+            USING ERRCODE = 'PS505',
+                  DETAIL = format('The team has %s, and would have %s.', confirmed, target);
+    END IF;
+    proration_date := floor(extract(epoch FROM clock_timestamp()))::bigint;
+    INSERT INTO seats_internal.outbox
+        (installation, destination, method, path, body, enqueued_by, team_id, context)
+    VALUES (installation, found_team.destination, 'POST', '/v1/invoices/create_preview',
+            seats_internal.encoded_form(jsonb_strip_nulls(jsonb_build_object(
+                'customer', found_team.customer, 'subscription', found_team.subscription,
+                'subscription_details', jsonb_build_object(
+                    'items', seats_internal.item_parameters(found_team.items, confirmed, target,
+                                                             true),
+                    'proration_behavior', CASE WHEN billed.rules IS NOT NULL
+                                               THEN split_part(billed.rules, ' ', 1) END,
+                    'proration_date', proration_date)))),
+            caller, found_team.id, jsonb_build_object('preview', changes))
+    RETURNING id INTO call;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.preview_change(text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.preview_change(text, text, jsonb) IS 'behind seats.preview_change';
+
+CREATE FUNCTION seats.preview_change(
+    team               text,
+    changes            jsonb,
+    OUT call           bigint,
+    OUT proration_date bigint
+)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
+REVOKE ALL ON FUNCTION seats.preview_change(text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats.preview_change(text, jsonb) IS
+    'asks Stripe what a change would cost now; wait_for_call(call) and call_answer(call) give the '
+    'invoice that it would make, change_seats with the proration_date makes the change at that price';
+
+CREATE FUNCTION seats_internal.reconcile(caller text, team text, reason text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found_team seats_internal.team;
+BEGIN
+    PERFORM seats_internal.require_reason(reconcile.reason);
+    PERFORM seats_internal.require_installation();
+    SELECT t.* INTO found_team FROM seats_internal.team AS t WHERE t.name = team;
+    IF NOT FOUND THEN
+        found_team := seats_internal.take_team(team);  -- raises
+    END IF;
+    PERFORM seats_internal.write_journal('operator.reconcile', caller, NULL, found_team.lane_id,
+                                         reconcile.reason, jsonb_build_object('team', team));
+    RETURN seats_internal.queue_read(found_team, caller, 'reconcile');
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.reconcile(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.reconcile(text, text, text) IS 'behind seats.reconcile';
+
+CREATE FUNCTION seats.reconcile(team text, reason text) RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.reconcile(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.reconcile(text, text) IS
+    'reads a team''s subscription now and takes over what Stripe says; gives the read''s id, for '
+    'wait_for_call';

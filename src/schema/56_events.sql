@@ -1,0 +1,122 @@
+-- What Stripe's events tell. An event is a hint; what it says about our own calls is proof: what was
+-- there before a call of ours shows whether somebody else had changed it since we had looked.
+
+-- Our call's event says that something else stood there than our quantities were computed on: the
+-- change that somebody had made in between is gone. Nobody but a person can say what is right now.
+CREATE FUNCTION seats_internal.tell_overwritten(
+    expected seats_internal.expected_event,
+    before   jsonb
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    overwritten jsonb;
+    in_words    text;
+    team        seats_internal.team;
+BEGIN
+    SELECT jsonb_object_agg(t.key, jsonb_build_object(
+               'computed_on', coalesce((expected.base ->> t.key)::integer, 0),
+               'found', coalesce((before ->> t.key)::integer, 0),
+               'written', t.value::integer)),
+           string_agg(format('%s: computed on %s, but it was %s, and %s was written', t.key,
+                             coalesce(expected.base ->> t.key, '0'), coalesce(before ->> t.key, '0'),
+                             t.value), '; ' ORDER BY t.key)
+      INTO overwritten, in_words
+      FROM jsonb_each_text(expected.target) AS t
+     WHERE coalesce((before ->> t.key)::integer, 0) <> coalesce((expected.base ->> t.key)::integer, 0)
+       -- What our call did not touch, it did not overwrite.
+       AND t.value::integer <> coalesce((expected.base ->> t.key)::integer, 0);
+    IF overwritten IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = expected.team_id;
+    PERFORM seats_internal.raise_alert(
+        'overwritten:' || expected.call_id, 'critical', 'outside_change_overwritten',
+        format('call %s has overwritten somebody else''s change of the seats of team %s: %s',
+               expected.call_id, team.name, in_words),
+        jsonb_build_object('team', team.name, 'subscription', team.subscription, 'seats', overwritten),
+        'The change was made at Stripe in the moment between our read and our call. If it is to '
+        'hold, make it again with seats.change_seats; then acknowledge this alert.',
+        expected.call_id, expected.destination);
+    PERFORM seats_internal.write_journal(
+        'seats.outside_change_overwritten', 'pg_seats', expected.call_id, team.lane_id, NULL,
+        jsonb_build_object('team', team.name, 'seats', overwritten));
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.tell_overwritten(seats_internal.expected_event, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.tell_overwritten(seats_internal.expected_event, jsonb) IS
+    'the alert that a call of ours has overwritten somebody else''s change, with both numbers';
+
+-- An event of one of our own calls. Where only other things than items changed, the target stood
+-- there already.
+CREATE FUNCTION seats_internal.heed_own_event(facts jsonb) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    expected seats_internal.expected_event;
+BEGIN
+    IF facts ->> 'type' <> 'customer.subscription.updated' THEN
+        RETURN false;
+    END IF;
+    DELETE FROM seats_internal.expected_event AS e
+     WHERE e.idempotency_key = facts ->> 'idempotency_key'
+    RETURNING e.* INTO expected;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    -- An event shows at most ten items: what is not among them cannot be compared.
+    IF coalesce(jsonb_array_length(nullif(facts -> 'previous_items', 'null')), 0) < 10 THEN
+        PERFORM seats_internal.tell_overwritten(
+            expected, CASE jsonb_typeof(facts -> 'previous_items')
+                      WHEN 'array' THEN seats_internal.count_items(facts -> 'previous_items')
+                      ELSE expected.target END);
+    END IF;
+    RETURN true;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.heed_own_event(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.heed_own_event(jsonb) IS
+    'compares what a call of ours really changed with what it was computed on; false: not expected';
+
+-- Which events to look for, if they do not come by themselves: since when, by destination.
+CREATE FUNCTION seats_internal.events_to_look_for(
+    after           interval,
+    OUT destination text,
+    OUT since       bigint
+) RETURNS SETOF record
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    -- Our clock and Stripe's may differ: five minutes cost a page at most.
+    SELECT e.destination, floor(extract(epoch FROM min(e.sent_at)))::bigint - 300
+      FROM seats_internal.expected_event AS e
+     WHERE e.look_at < clock_timestamp() - after
+     GROUP BY e.destination;
+END;
+REVOKE ALL ON FUNCTION seats_internal.events_to_look_for(interval) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.events_to_look_for(interval) IS
+    'destinations whose events of our own calls have not been seen in time; called by the worker';
+
+-- The list was read to its end: what was not in it is looked for again, later and later, and given
+-- up after a day.
+CREATE FUNCTION seats_internal.events_were_listed(destination text, after interval) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.expected_event AS e
+       SET looks = e.looks + 1,
+           look_at = clock_timestamp() + after * (2 ^ least(e.looks, 16) - 1)
+     WHERE e.destination = events_were_listed.destination AND e.look_at < clock_timestamp() - after;
+    DELETE FROM seats_internal.expected_event AS e
+     WHERE e.destination = events_were_listed.destination AND e.looks > 3
+       AND e.sent_at < clock_timestamp() - interval '1 day';
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.events_were_listed(text, interval) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.events_were_listed(text, interval) IS
+    'notes that a destination''s events were listed; called by the worker';

@@ -1,0 +1,110 @@
+-- What people look at: teams, seats, members, and what became of changes.
+
+CREATE VIEW seats.seat_types AS
+SELECT s.name AS seat_type,
+       ARRAY(SELECT p.price FROM seats_internal.seat_price AS p
+              WHERE p.seat_type = s.name ORDER BY p.position) AS prices,
+       s.largest_change, s.largest_total, s.increase_proration_behavior,
+       s.increase_payment_behavior, s.decrease_proration_behavior, s.delete_at_zero, s.defined_at,
+       s.defined_by
+  FROM seats_internal.seat_type AS s;
+REVOKE ALL ON seats.seat_types FROM PUBLIC;
+COMMENT ON VIEW seats.seat_types IS 'kinds of seats: prices, limits, and how changes are billed';
+COMMENT ON COLUMN seats.seat_types.prices IS 'the first is bought, all are counted';
+
+CREATE VIEW seats.teams AS
+SELECT t.name AS team, t.subscription, t.status, s.seat_type, s.confirmed, s.quantity, s.awaiting,
+       u.used, s.quantity - u.used AS free,
+       s.quantity - s.confirmed AS unconfirmed,
+       t.current_period_end, t.cancel_at_period_end, t.cancel_at, t.trial_end, t.paused, t.customer,
+       t.destination, t.collection_method, t.base_proven_at AS proven_at, t.problem, t.registered_at,
+       t.registered_by
+  FROM seats_internal.team AS t
+  LEFT JOIN seats_internal.seat_line AS s ON s.team_id = t.id
+  LEFT JOIN LATERAL (SELECT count(*)::integer AS used FROM seats_internal.member AS m
+                      WHERE m.team_id = s.team_id AND m.seat_type = s.seat_type
+                        AND m.status = 'active') AS u ON true;
+REVOKE ALL ON seats.teams FROM PUBLIC;
+COMMENT ON VIEW seats.teams IS 'a row per team and seat type: how many there are, and how sure that is';
+COMMENT ON COLUMN seats.teams.status IS
+    'the subscription''s status in Stripe''s words; null: it was not read yet';
+COMMENT ON COLUMN seats.teams.confirmed IS 'what Stripe last proved';
+COMMENT ON COLUMN seats.teams.quantity IS
+    'what the team has: confirmed, and every open change applied to it in order';
+COMMENT ON COLUMN seats.teams.awaiting IS
+    'how many of the quantity wait for a payment that Stripe has asked for';
+COMMENT ON COLUMN seats.teams.used IS 'on how many of them members sit';
+COMMENT ON COLUMN seats.teams.free IS 'negative: more are in use than there are';
+COMMENT ON COLUMN seats.teams.unconfirmed IS 'quantity less confirmed: what Stripe was not told or has not answered yet';
+COMMENT ON COLUMN seats.teams.proven_at IS 'as of when confirmed is known';
+COMMENT ON COLUMN seats.teams.problem IS 'why the subscription cannot be read, if so';
+
+CREATE VIEW seats.members AS
+SELECT t.name AS team, m.user_id, m.seat_type, m.role, m.status, m.external_id, m.joined_at, m.ended_at
+  FROM seats_internal.member AS m
+  JOIN seats_internal.team AS t ON t.id = m.team_id;
+REVOKE ALL ON seats.members FROM PUBLIC;
+COMMENT ON VIEW seats.members IS 'who belongs to which team, and who did';
+COMMENT ON COLUMN seats.members.status IS
+    'active, removed, or cancelled (with the team''s subscription)';
+COMMENT ON COLUMN seats.members.seat_type IS 'null: belongs to the team without using a seat';
+
+-- The words of the application: what is it to it that a change waits for its second try?
+CREATE FUNCTION seats_internal.change_state(state text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE state WHEN 'awaiting' THEN 'awaiting_payment' WHEN 'review' THEN 'in_review'
+                  ELSE 'pending' END;
+REVOKE ALL ON FUNCTION seats_internal.change_state(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.change_state(text) IS
+    'a state of the outbox as an application sees it';
+
+CREATE FUNCTION seats_internal.change_result(result text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE result WHEN 'done' THEN 'confirmed' WHEN 'refused' THEN 'reverted' ELSE result END;
+REVOKE ALL ON FUNCTION seats_internal.change_result(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.change_result(text) IS
+    'a result of the history as an application sees it';
+
+CREATE VIEW seats.changes AS
+SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.previous, l.resulting,
+       seats_internal.change_state(head.state::text) AS state, o.created_at,
+       NULL::timestamptz AS settled_at, o.actor, o.enqueued_by,
+       CASE WHEN o.state = 'pending' AND head.id <> o.id THEN 'behind call ' || head.id
+            ELSE coalesce(head.reason, head.state::text) END AS reason,
+       head.last_error AS error, CASE o.state WHEN 'carried' THEN head.id ELSE o.id END AS call,
+       (head.payment ->> 'expires_at')::timestamptz AS payment_expires_at,
+       head.payment ->> 'invoice_url' AS invoice_url
+  FROM seats_internal.outbox AS o
+  JOIN seats_internal.team AS t ON t.id = o.team_id
+ CROSS JOIN LATERAL jsonb_to_recordset(o.lines)
+       AS l (seat_type text, operation text, quantity integer, previous integer, resulting integer)
+ CROSS JOIN LATERAL (SELECT CASE WHEN o.state = 'carried' THEN h.state ELSE o.state END AS state,
+                            h.id, h.reason, h.last_error, h.payment
+                       FROM seats_internal.outbox AS h
+                      WHERE h.lane_id = o.lane_id ORDER BY h.id LIMIT 1) AS head
+ WHERE o.kind = 'change'
+UNION ALL
+SELECT h.id, t.name, l.seat_type, l.operation, l.quantity, l.previous, l.resulting,
+       seats_internal.change_result(h.result), h.created_at, h.settled_at, h.actor, h.enqueued_by,
+       h.reason, h.error, coalesce(h.carrier_id, h.id), NULL, NULL
+  FROM seats_internal.outbox_history AS h
+  JOIN seats_internal.team AS t ON t.id = h.team_id
+ CROSS JOIN LATERAL jsonb_to_recordset(h.lines)
+       AS l (seat_type text, operation text, quantity integer, previous integer, resulting integer)
+ WHERE h.kind = 'change' AND h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]);
+REVOKE ALL ON seats.changes FROM PUBLIC;
+COMMENT ON VIEW seats.changes IS 'changes of seats, open and settled, a row for each seat type that they change';
+COMMENT ON COLUMN seats.changes.quantity IS 'added (negative: removed), or what it was set to';
+COMMENT ON COLUMN seats.changes.previous IS 'what the application saw before it';
+COMMENT ON COLUMN seats.changes.resulting IS 'what the application saw after it';
+COMMENT ON COLUMN seats.changes.state IS
+    'pending (Stripe has not been told, or not answered), awaiting_payment, in_review (a person must '
+    'decide), confirmed, reverted (undone), cancelled';
+COMMENT ON COLUMN seats.changes.reason IS
+    'why it is still pending, or why it ended as it did';
+COMMENT ON COLUMN seats.changes.call IS
+    'the call that took it to Stripe, or will: seats.explain_call(call) tells more';
+COMMENT ON COLUMN seats.changes.invoice_url IS
+    'where the payment that it waits for can be made';

@@ -1,0 +1,243 @@
+// What an answer means for the seat changes that a call carries, and for what is known of their
+// subscription. Nothing here touches the database.
+#include "core/answer.hpp"
+#include "worker/seats.hpp"
+
+#include "pg/settings.hpp"
+
+namespace pg_seats::worker {
+namespace {
+
+using core::Duration;
+
+constexpr int most_item_pages = 10;
+
+Decision follow_up() {
+    Decision decision;
+    decision.kind = Decision::Kind::follow_up;
+    return decision;
+}
+
+// The subscription in the answer. True: all of it is known. False: not a subscription's answer, or
+// some items are on other pages.
+bool take_subscription(Flight& flight) {
+    flight.subscription = core::read_subscription(flight.response.body);
+    flight.subscription_as_of = flight.sent_at;
+    return flight.subscription && flight.subscription->items_complete;
+}
+
+// Not all items fit into the answer: the list is read, all of it. (What is missing is not zero.)
+Decision read_items_next(Flight& flight) {
+    flight.items_for = flight.purpose;
+    flight.purpose = Purpose::read_items;
+    flight.pages = 0;
+    flight.cursor.clear();
+    flight.subscription->items.clear();
+    return follow_up();
+}
+
+Decision read_base_next(Flight& flight, std::string_view proven) {
+    flight.proven = proven;
+    flight.purpose = Purpose::read_base;
+    return follow_up();
+}
+
+void add_facts(const Flight& flight, Decision& decision) {
+    decision.facts = core::to_json(*flight.subscription);
+    decision.facts_as_of = flight.subscription_as_of;
+}
+
+// The subscription is known, all its items too: what was that asked for?
+Decision with_subscription(Flight& flight) {
+    if (flight.call.is_subscription_read()) {
+        Decision decision = finish(flight, "done", {});
+        decision.answer.clear();  // what it says is stored where it belongs
+        add_facts(flight, decision);
+        return decision;
+    }
+    if (!flight.proven.empty()) {
+        Decision decision = proven_done(flight, flight.proven, {});
+        decision.answer.clear();
+        decision.proves_marker = true;
+        decision.journal_kind = {};  // settling writes change.confirmed
+        add_facts(flight, decision);
+        return decision;
+    }
+    Decision decision = keep(flight, flight.call.state);
+    decision.kind = Decision::Kind::learned;
+    add_facts(flight, decision);
+    return decision;
+}
+
+}  // namespace
+
+std::string known_facts(const Flight& flight) {
+    const auto subscription = core::read_subscription(flight.response.body);
+    return subscription && subscription->items_complete ? core::to_json(*subscription)
+                                                        : std::string();
+}
+
+void plan_anew_if_harmless(const Flight& flight, Decision& decision) {
+    if (flight.call.is_change() && !decision.doubt) {
+        decision.state = "pending";
+        decision.forget_first_sent = true;
+    }
+}
+
+bool can_be_split(const Call& call, const core::Judgement& judgement) {
+    if (!call.is_change() || call.last_id == 0 || (call.splits_left && *call.splits_left <= 0)) {
+        return false;
+    }
+    const bool about_amount = judgement.decline_code == "insufficient_funds" ||
+                              judgement.decline_code == "card_velocity_exceeded" ||
+                              judgement.decline_code == "withdrawal_count_limit_exceeded" ||
+                              judgement.error_code == "amount_too_large";
+    return about_amount || (!judgement.is_card_refusal && judgement.param.starts_with("items"));
+}
+
+// What was refused is stored under the key, so the changes need others.
+Decision split(const Flight& flight, const core::Judgement& judgement) {
+    Decision decision = keep(flight, "pending");
+    decision.split = true;
+    decision.generation = flight.call.generation + 1;
+    decision.tries = 0;
+    decision.verifications = 0;
+    decision.doubt = false;
+    decision.forget_first_sent = true;
+    decision.key_final_at = 0;
+    decision.reason = judgement.reason;
+    decision.due_in = Duration{0};
+    return decision;
+}
+
+Decision change_was_done(Flight& flight) {
+    // A replayed answer proves the change, not what is there now.
+    if (flight.response.headers.replayed || !take_subscription(flight)) {
+        return read_base_next(flight, flight.response.headers.replayed ? "replayed" : "answered");
+    }
+    Decision decision = finish(flight, "done", {});
+    decision.proves_marker = true;
+    add_facts(flight, decision);
+    return decision;
+}
+
+Decision change_awaits_payment(Flight& flight) {
+    Decision decision = keep(flight, "awaiting");
+    decision.reason = "awaiting_payment";
+    decision.due_in = std::chrono::minutes{1};
+    if (flight.response.headers.replayed || !take_subscription(flight)) {
+        decision.due_in = Duration{0};  // a read tells
+    } else {
+        add_facts(flight, decision);
+    }
+    return decision;
+}
+
+Decision change_is_proven(Flight& flight, std::string_view reason) {
+    flight.proven = reason;
+    if (flight.purpose != Purpose::read_object || !take_subscription(flight)) {
+        return read_base_next(flight, reason);
+    }
+    return with_subscription(flight);
+}
+
+Decision payment_did_not_come(Flight& flight) {
+    // It was waiting for a payment, and now neither waits nor was applied: expired, voided or
+    // replaced. Nothing was bought.
+    const bool wanted = flight.call.cancelled;
+    Decision decision = finish(flight, wanted ? "cancelled" : "refused",
+                               wanted ? "invoice_voided" : "payment_did_not_come");
+    decision.verdict = "refused";
+    decision.facts = known_facts(flight);
+    decision.facts_as_of = flight.sent_at;
+    return decision;
+}
+
+Decision subscription_was_read(Flight& flight) {
+    if (take_subscription(flight)) {
+        return with_subscription(flight);
+    }
+    if (flight.subscription) {
+        return read_items_next(flight);
+    }
+    core::Judgement unreadable;
+    unreadable.message = "the answer is not a subscription";
+    return subscription_is_missing(flight, unreadable);
+}
+
+Decision subscription_is_missing(const Flight& flight, const core::Judgement& judgement) {
+    Decision decision = finish(flight, "refused", "not_found");
+    decision.error = judgement.message;
+    return decision;
+}
+
+Decision base_was_read(Flight& flight) {
+    if (take_subscription(flight)) {
+        return with_subscription(flight);
+    }
+    if (flight.subscription) {
+        return read_items_next(flight);
+    }
+    core::Judgement unreadable;
+    unreadable.message = "the answer is not a subscription";
+    return base_is_missing(flight, unreadable);
+}
+
+Decision items_were_read(Flight& flight) {
+    const auto page = core::read_item_page(flight.response.body);
+    if (!page) {
+        core::Judgement unreadable;
+        unreadable.message = "the answer is not a list of a subscription's items";
+        return base_is_missing(flight, unreadable);
+    }
+    auto& items = flight.subscription->items;
+    items.insert(items.end(), page->items.begin(), page->items.end());
+    if (page->has_more && !page->last_id.empty() && page->unreadable == 0 &&
+        ++flight.pages < most_item_pages) {
+        flight.cursor = page->last_id;
+        return follow_up();
+    }
+    if (page->has_more || page->unreadable > 0) {
+        core::Judgement unreadable;
+        unreadable.message = "not all of its items can be read";
+        return base_is_missing(flight, unreadable);
+    }
+    flight.subscription->items_complete = true;
+    return with_subscription(flight);
+}
+
+Decision base_is_missing(const Flight& flight, const core::Judgement& judgement) {
+    if (flight.call.is_subscription_read()) {
+        return subscription_is_missing(flight, judgement);
+    }
+    Decision decision = to_review(flight, "subscription_not_found",
+                                  "its subscription cannot be read: " + judgement.message);
+    decision.error = judgement.message;
+    decision.verdict = "halted";
+    return decision;
+}
+
+// It says nothing, and nothing was sent: later again. A change that is proven is done all the same;
+// what is there now is read once more, by itself.
+Decision read_of_base_failed(Engine& engine, const Flight& flight,
+                             const core::Judgement& judgement) {
+    if (flight.call.is_change() && !flight.proven.empty()) {
+        Decision decision = proven_done(flight, flight.proven, {});
+        decision.answer.clear();
+        decision.proves_marker = true;
+        decision.journal_kind = {};
+        return decision;
+    }
+    Decision decision = keep(flight, flight.call.is_subscription_read() ? "waiting" : "pending");
+    decision.reason = judgement.reason;
+    decision.error = judgement.message;
+    decision.verdict = core::to_string(judgement.verdict);
+    // How often it failed is told by how long it has been tried.
+    Call tried = flight.call;
+    tried.tries = std::min(flight.call.verifications + 1, 10);
+    decision.verifications = tried.tries;
+    decision.due_in = backoff(engine, tried, judgement);
+    return decision;
+}
+
+}  // namespace pg_seats::worker

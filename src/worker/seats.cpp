@@ -1,0 +1,207 @@
+#include "worker/seats.hpp"
+
+#include <algorithm>
+
+#include "worker/ready.hpp"
+
+#include "pg/settings.hpp"
+#include "pg/sql.hpp"
+
+namespace pg_seats::worker {
+namespace {
+
+using pg::Rows;
+using pg::Statement;
+
+Statement plan_statement{
+    "SELECT f.call, f.outcome"
+    "  FROM seats_internal.freeze_changes($1, $2::uuid, $3 * interval '1 millisecond', $4) AS f"};
+
+Statement take_lanes_statement{"SELECT unnest(seats_internal.take_lanes($1, $2))"};
+
+Statement dissolve_statement{"SELECT seats_internal.dissolve_calls($1, $2)"};
+
+Statement settle_statement{
+    "SELECT seats_internal.settle_changes($1, $2, $3::timestamptz[], $4::uuid)"};
+
+Statement await_statement{"SELECT seats_internal.await_payment($1, $2::jsonb, $3, $4::uuid)"};
+
+Statement read_statement{"SELECT seats_internal.settle_read($1, $2::jsonb, $3, $4::uuid)"};
+
+Statement read_failed_statement{"SELECT seats_internal.read_failed($1, $2)"};
+
+Statement changed_statement{"SELECT seats_internal.subscription_was_changed($1)"};
+
+Statement void_statement{"SELECT seats_internal.settle_void($1)"};
+
+bool contains(const std::vector<std::int64_t>& ids, std::int64_t id) {
+    return std::ranges::find(ids, id) != ids.end();
+}
+
+bool touches_team(const Settlement& item) {
+    const Call& call = item.flight.call;
+    return call.is_change() || (call.is_subscription_read() && !item.decision.facts.empty());
+}
+
+// A call that fell apart, or falls apart: its changes are pending again.
+bool dissolves(const Settlement& item) {
+    return item.flight.call.is_change() && item.decision.kind == Decision::Kind::change &&
+           item.decision.state == "pending";
+}
+
+void store_dissolved(std::span<const Settlement* const> items) {
+    std::vector<std::int64_t> calls, refused;
+    for (const Settlement* item : items) {
+        if (dissolves(*item)) {
+            calls.push_back(item->flight.call.id);
+            if (item->decision.split) {
+                refused.push_back(item->flight.call.id);
+            }
+        }
+    }
+    if (!calls.empty()) {
+        dissolve_statement.run({pg::bigints(calls), pg::bigints(refused)});
+    }
+}
+
+void store_settled(Engine& engine, std::span<const Settlement* const> items,
+                   const std::vector<std::int64_t>& left) {
+    std::vector<std::int64_t> calls;
+    std::vector<std::string_view> facts;
+    std::vector<TimestampTz> as_of;
+    for (const Settlement* item : items) {
+        if (item->flight.call.is_change() && item->decision.kind == Decision::Kind::finish &&
+            !contains(left, item->flight.call.id)) {
+            calls.push_back(item->flight.call.id);
+            facts.emplace_back(item->decision.facts);
+            as_of.push_back(item->decision.facts_as_of);
+        }
+    }
+    if (!calls.empty()) {
+        settle_statement.run(
+            {pg::bigints(calls), pg::texts(facts), pg::timestamps(as_of), pg::text(engine.run)});
+        engine.announce = true;  // the journal tells of them
+        engine.events_expected = true;
+    }
+}
+
+void store_learned(Engine& engine, const Settlement& item) {
+    const auto& [flight, decision] = item;
+    if (decision.facts.empty()) {
+        if (flight.call.is_subscription_read() && decision.result == "refused") {
+            read_failed_statement.run({pg::bigint(flight.call.team_id), pg::text(decision.error)});
+            engine.announce = true;
+        }
+        return;
+    }
+    if (decision.state == "awaiting") {
+        await_statement.run({pg::bigint(flight.call.id), pg::text(decision.facts),
+                             pg::timestamp(decision.facts_as_of), pg::text(engine.run)});
+    } else {
+        read_statement.run({pg::bigint(flight.call.team_id), pg::text(decision.facts),
+                            pg::timestamp(decision.facts_as_of), pg::text(engine.run)});
+    }
+    engine.announce = true;
+}
+
+}  // namespace
+
+bool SeatPlans::is_settled_or_waits(std::int64_t id) const {
+    return contains(over, id) || contains(locked, id) || contains(to_read, id);
+}
+
+SeatPlans plan_seat_changes(Engine& engine, const std::vector<Candidate>& candidates) {
+    SeatPlans plans;
+    std::vector<std::int64_t> ids;
+    for (const Candidate& candidate : candidates) {
+        if (candidate.lane_id != 0) {  // seats are always in a lane
+            ids.push_back(candidate.id);
+        }
+    }
+    if (ids.empty()) {
+        return plans;
+    }
+    const Rows rows = plan_statement.run({pg::bigints(ids), pg::text(engine.run),
+                                          pg::integer(pg::settings.base_lifetime_ms),
+                                          pg::bigint(engine.patient_for)});
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        const std::int64_t id = rows.bigint(row, 1);
+        const std::string_view outcome = rows.bytes(row, 2);
+        if (outcome == "read") {
+            plans.to_read.push_back(id);
+        } else if (outcome == "locked") {
+            plans.locked.push_back(id);
+        } else if (outcome != "frozen") {
+            plans.over.push_back(id);
+        }
+    }
+    return plans;
+}
+
+void heed_seat_plans(Engine& engine, const std::vector<Candidate>& candidates,
+                     const SeatPlans& plans) {
+    for (const Candidate& candidate : candidates) {
+        if (contains(plans.locked, candidate.id)) {
+            candidate.destination->bucket.give_back();
+            engine.patient_for = candidate.lane_id;
+            look_again(engine, candidate);
+        } else if (contains(plans.over, candidate.id)) {
+            candidate.destination->bucket.give_back();
+            release_lane(engine, *candidate.destination, candidate.lane_id, std::nullopt);
+            engine.announce = engine.wake_all_waiters = true;
+        }
+    }
+    if (!plans.over.empty()) {
+        engine.next_due = 0;  // those that wait have a due_at now
+    }
+}
+
+std::vector<const Settlement*> lock_teams(Engine& engine,
+                                          std::span<const Settlement* const> items) {
+    std::vector<const Settlement*> locked;
+    std::vector<std::int64_t> lanes;
+    for (const Settlement* item : items) {
+        if (touches_team(*item)) {
+            lanes.push_back(item->flight.call.busy_lane());
+        }
+    }
+    if (lanes.empty()) {
+        return locked;
+    }
+    const Rows rows =
+        take_lanes_statement.run({pg::bigints(lanes), pg::bigint(engine.patient_for)});
+    std::vector<std::int64_t> taken;
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        taken.push_back(rows.bigint(row, 1));
+    }
+    for (const Settlement* item : items) {
+        if (touches_team(*item) && !contains(taken, item->flight.call.busy_lane())) {
+            locked.push_back(item);
+        }
+    }
+    return locked;
+}
+
+void store_seats(Engine& engine, std::span<const Settlement* const> items,
+                 const std::vector<std::int64_t>& left) {
+    store_dissolved(items);
+    store_settled(engine, items, left);
+    for (const Settlement* item : items) {
+        const Call& call = item->flight.call;
+        const bool is_settled_change =
+            call.is_change() && item->decision.kind == Decision::Kind::finish;
+        if (call.kind == "call" && item->decision.result == "done" && call.lane_id != 0 &&
+            call.is_mutation() && call.path.starts_with("/v1/subscriptions/")) {
+            changed_statement.run({pg::bigints({call.lane_id})});
+            engine.look_for_arrivals = true;
+        }
+        if ((call.is_change() && !is_settled_change) || call.is_subscription_read()) {
+            store_learned(engine, *item);
+        } else if (call.kind == "void" && item->decision.kind == Decision::Kind::finish) {
+            void_statement.run({pg::bigint(call.id)});
+            engine.look_for_arrivals = true;
+        }
+    }
+}
+
+}  // namespace pg_seats::worker
