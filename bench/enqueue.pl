@@ -2,6 +2,7 @@
 # seats.enqueue_call, each in one transaction. The destination is paused, so nothing is sent.
 use strict;
 use warnings;
+use utf8;
 use PgSeats::Bench;
 
 my $rounds = sized(3, 1);
@@ -26,19 +27,20 @@ END
 
 my $update = 'UPDATE bench.account SET plan = plan + 1 WHERE id = :account;';
 my $columns = '(destination, method, path, body, enqueued_by)';
-my $values = q{VALUES ('stripe', 'POST', '/v1/customers', 'name=Ada&plan=' || :account, current_user);};
+my $values = q{VALUES ('stripe', 'POST', '/v1/customers', 'name=Ada&plan=' || :account::integer, current_user);};
 my $call = q{SELECT seats.enqueue_call('stripe', 'POST', '/v1/customers',}
-  . q{ jsonb_build_object('name', 'Ada', 'plan', :account)};
+  . q{ jsonb_build_object('name', 'Ada', 'plan', :account::integer)};
 my @kinds = (
 	[ 'UPDATE alone', '' ],
 	[ 'UPDATE + INSERT', "INSERT INTO bench.similar $columns $values" ],
 	[ 'UPDATE + INSERT, the outbox\'s indexes', "INSERT INTO bench.twin $columns $values" ],
 	[ 'UPDATE + enqueue_call', "$call);" ],
-	[ '… in one of 100000 lanes', "$call, 'account-' || :account);" ]);
+	[ '… in one of 100000 lanes', "$call, 'account-' || :account::integer);" ]);
+my $scripts = 0;
 my $directory = PostgreSQL::Test::Utils::tempdir('scripts');
 foreach my $kind (@kinds)
 {
-	$kind->[2] = "$directory/" . ++$main::scripts . '.sql';
+	$kind->[2] = "$directory/" . ++$scripts . '.sql';
 	open my $script, '>', $kind->[2] or die "$kind->[2]: $!\n";
 	print $script join "\n", '\set account random(1, 100000)', 'BEGIN;', $update, $kind->[1], 'COMMIT;', '';
 	close $script or die "$kind->[2]: $!\n";

@@ -7,6 +7,7 @@ package PgSeats::Bench;
 
 use strict;
 use warnings;
+use utf8;
 
 # The harness redirects STDOUT in an INIT block, so it is kept before that.
 my $terminal;
@@ -14,6 +15,7 @@ my $terminal;
 BEGIN
 {
 	open $terminal, '>&', \*STDOUT or die "stdout: $!\n";
+	binmode $terminal, ':encoding(UTF-8)';
 	$terminal->autoflush(1);
 	$ENV{LANG} = 'C.UTF-8';
 }
@@ -32,7 +34,7 @@ our @EXPORT = qw(
   median percentile mean ratio number
   processor_time load_average
   bench_server light_simulator set_pace new_server new_simulator wait_until
-  run_program connection_of simulator_key
+  run_program run_command connection_of simulator_key
   load_calls call_values await_quiet hold_old_snapshot count_open delay_answers);
 
 # bench/run --quick: smaller tables, fewer rounds.
@@ -202,7 +204,13 @@ sub run_program
 {
 	my ($name, @arguments) = @_;
 	croak 'BENCH_PROGRAMS does not name the programs; bench/run sets it' unless $ENV{BENCH_PROGRAMS};
-	open my $output, '-|', "$ENV{BENCH_PROGRAMS}/$name", @arguments or croak "$name: $!";
+	return run_command("$ENV{BENCH_PROGRAMS}/$name", @arguments);
+}
+
+sub run_command
+{
+	my ($name, @arguments) = @_;
+	open my $output, '-|', $name, @arguments or croak "$name: $!";
 	my @lines = <$output>;
 	close $output or croak "$name failed; its message is in the log of this benchmark";
 	chomp @lines;
