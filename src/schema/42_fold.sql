@@ -8,9 +8,7 @@ CREATE FUNCTION seats_internal.fold_step(
     operation text,
     quantity  integer
 ) RETURNS integer
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-RETURN CASE operation WHEN 'set' THEN quantity ELSE coalesce(total, confirmed) + quantity END;
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pg_seats_fold_step';
 REVOKE ALL ON FUNCTION seats_internal.fold_step(integer, integer, text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.fold_step(integer, integer, text, integer) IS
     'one change applied to a total, which begins with what is confirmed';
@@ -52,14 +50,16 @@ COMMENT ON FUNCTION seats_internal.take_team(text) IS
     'locks a team until the end of the transaction, and gives it as it is then';
 
 CREATE FUNCTION seats_internal.seats_in_use(team_id bigint, seat_type text) RETURNS integer
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT count(*)::integer
-      FROM seats_internal.member AS m
-     WHERE m.team_id = seats_in_use.team_id AND m.seat_type = seats_in_use.seat_type
-       AND m.status = 'active';
-END;
+AS $$
+BEGIN
+    RETURN (SELECT count(*)
+              FROM seats_internal.member AS m
+             WHERE m.team_id = seats_in_use.team_id AND m.seat_type = seats_in_use.seat_type
+               AND m.status = 'active');
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.seats_in_use(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.seats_in_use(bigint, text) IS
     'seats of a type that members of the team sit on';
@@ -140,9 +140,12 @@ CREATE FUNCTION seats_internal.folded(
     OUT lowest    integer,
     OUT awaiting  integer
 ) RETURNS SETOF record
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH step AS (
         SELECT s.seat_type, s.confirmed, o.id, o.state,
                seats_internal.fold(s.confirmed, l.operation, l.quantity)
@@ -162,7 +165,8 @@ BEGIN ATOMIC
       LEFT JOIN step ON step.seat_type = s.seat_type
      WHERE s.team_id = folded.team_id
      GROUP BY s.seat_type, s.confirmed;
-END;
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.folded(bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.folded(bigint, bigint) IS
     'what a team''s open changes make of what is confirmed, line by line';

@@ -36,25 +36,31 @@ COMMENT ON FUNCTION seats_internal.queue_read(seats_internal.team, text, text) I
     'leaves a read of a team''s subscription in the outbox, unless one is waiting there';
 
 CREATE FUNCTION seats_internal.is_terminal(status text) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-RETURN coalesce(status IN ('canceled', 'incomplete_expired'), false);
+AS $$
+BEGIN
+    RETURN coalesce(status IN ('canceled', 'incomplete_expired'), false);
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.is_terminal(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.is_terminal(text) IS 'a subscription that never comes back';
 
 -- Seats by type; a price that no type has is not ours to count.
 CREATE FUNCTION seats_internal.count_items(items jsonb) RETURNS jsonb
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT coalesce(jsonb_object_agg(c.seat_type, c.quantity), '{}')
-      FROM (SELECT p.seat_type, sum(i.quantity) AS quantity
-              FROM jsonb_to_recordset(items)
-                   AS i (price text, quantity integer, metered boolean)
-              JOIN seats_internal.seat_price AS p ON p.price = i.price
-             WHERE i.quantity IS NOT NULL AND i.metered IS NOT TRUE
-             GROUP BY p.seat_type) AS c;
-END;
+AS $$
+BEGIN
+    RETURN (SELECT coalesce(jsonb_object_agg(c.seat_type, c.quantity), '{}')
+              FROM (SELECT p.seat_type, sum(i.quantity) AS quantity
+                      FROM jsonb_to_recordset(items)
+                           AS i (price text, quantity integer, metered boolean)
+                      JOIN seats_internal.seat_price AS p ON p.price = i.price
+                     WHERE i.quantity IS NOT NULL AND i.metered IS NOT TRUE
+                     GROUP BY p.seat_type) AS c);
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.count_items(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.count_items(jsonb) IS '{seat type: quantity} of a subscription''s items';
 

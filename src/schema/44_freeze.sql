@@ -68,20 +68,23 @@ CREATE FUNCTION seats_internal.billing_parameters(
     rises          boolean,
     proration_date bigint
 ) RETURNS jsonb
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
+BEGIN
+    RETURN (
     SELECT jsonb_strip_nulls(jsonb_build_object(
                'proration_behavior', CASE WHEN rises THEN s.increase_proration_behavior
                                           ELSE s.decrease_proration_behavior END,
-               'payment_behavior', CASE WHEN rises AND coalesce((team).collection_method, '')
+               'payment_behavior', CASE WHEN rises AND coalesce(team.collection_method, '')
                                                        <> 'send_invoice'
                                         THEN s.increase_payment_behavior END,
                'proration_date', proration_date,
                'expand', jsonb_build_array('latest_invoice')))
       FROM seats_internal.seat_type AS s
-     WHERE s.name = billing_parameters.seat_type;
-END;
+     WHERE s.name = billing_parameters.seat_type);
+END
+$$;
 REVOKE ALL ON FUNCTION
     seats_internal.billing_parameters(seats_internal.team, text, boolean, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION
@@ -89,15 +92,18 @@ COMMENT ON FUNCTION
     'how a subscription''s update is billed';
 
 CREATE FUNCTION seats_internal.apply_lines(totals jsonb, lines jsonb) RETURNS jsonb
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
+BEGIN
+    RETURN (
     SELECT totals || coalesce(jsonb_object_agg(
                l.seat_type,
                seats_internal.fold_step(coalesce((totals ->> l.seat_type)::integer, 0), 0,
                                         l.operation, l.quantity)), '{}')
-      FROM jsonb_to_recordset(lines) AS l (seat_type text, operation text, quantity integer);
-END;
+      FROM jsonb_to_recordset(lines) AS l (seat_type text, operation text, quantity integer));
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.apply_lines(jsonb, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.apply_lines(jsonb, jsonb) IS
     '{seat type: quantity} after a change';
@@ -110,19 +116,23 @@ CREATE FUNCTION seats_internal.billed_type(
     OUT seat_type text,
     OUT rules     text
 )
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
+#variable_conflict use_column
+BEGIN
     SELECT d.rises, d.name,
            CASE WHEN d.rises THEN d.increase_proration_behavior || ' ' || d.increase_payment_behavior
                 ELSE d.decrease_proration_behavior END
+      INTO rises, seat_type, rules
       FROM (SELECT s.*, a.value::integer > coalesce((before ->> a.key)::integer, 0) AS rises
               FROM jsonb_each_text(after) AS a
               JOIN seats_internal.seat_type AS s ON s.name = a.key
              WHERE a.value::integer <> coalesce((before ->> a.key)::integer, 0)) AS d
      ORDER BY d.rises DESC, d.name
      LIMIT 1;
-END;
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.billed_type(jsonb, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.billed_type(jsonb, jsonb) IS
     'whether totals rise, and by whose billing rules; null if nothing changes';
@@ -131,9 +141,11 @@ COMMENT ON FUNCTION seats_internal.billed_type(jsonb, jsonb) IS
 -- subscription, and counts refused ones too. Null: one more may be sent now.
 CREATE FUNCTION seats_internal.budget_wait(team_id bigint, lane_id bigint, makes_invoice boolean)
 RETURNS timestamptz
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
+BEGIN
+    RETURN (
     WITH sent AS MATERIALIZED (
         SELECT h.settled_at AS at
           FROM seats_internal.outbox_history AS h
@@ -153,8 +165,9 @@ BEGIN ATOMIC
                           WHERE s.at > clock_timestamp() - b.span
                           ORDER BY s.at DESC OFFSET b.allowed - 1 LIMIT 1))
       FROM budget AS b
-     WHERE b.counts;
-END;
+     WHERE b.counts);
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.budget_wait(bigint, bigint, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.budget_wait(bigint, bigint, boolean) IS
     'until when Stripe''s limits for a subscription are used up, counted from what was sent; null: they are not';

@@ -11,9 +11,7 @@ DECLARE
 BEGIN
     PERFORM FROM seats_internal.seat_type AS s WHERE s.name = seat_type;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'there is no seat type %', quote_literal(seat_type)
-            USING ERRCODE = 'PS504',
-                  HINT = 'seats.define_seat_type makes one; the view seats.seat_types lists them.';
+        PERFORM seats_internal.raise_no_seat_type(seat_type);
     END IF;
     SELECT s.quantity INTO quantity FROM seats_internal.seat_line AS s
      WHERE s.team_id = team.id AND s.seat_type = require_free_seat.seat_type;
