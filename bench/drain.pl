@@ -43,8 +43,8 @@ foreach my $course (@courses)
 	while ($done < $rounds && ($done < 2 || seconds_left() > 120))
 	{
 		$note->('seats', drain($server, $calls));
-		$note->('results', reference($server, $calls, $in_flight, 'results'));
-		$note->('nothing', reference($server, $calls, $in_flight, 'nothing'));
+		$note->('results', reference($server, $url, $calls, $in_flight, 'results'));
+		$note->('nothing', reference($server, $url, $calls, $in_flight, 'nothing'));
 		$done++;
 	}
 	my ($rate, $cpu) = (median(@{ $rate{seats} }), median(@{ $cpu{seats} }));
@@ -61,42 +61,6 @@ title('requests a second and processor time per call; ratios are pg_seats over t
 print_table(@rows);
 delay_answers($simulator, 0);
 compare_backlogs() if seconds_left() > 100;
-
-# ---- the reference
-
-sub create_reference_tables
-{
-	my ($in) = @_;
-	$in->sql(<<'END');
-CREATE SCHEMA bench;
-CREATE TABLE bench.reference_outbox (
-    id bigint PRIMARY KEY, key text NOT NULL, path text NOT NULL, body text NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now());
-CREATE TABLE bench.reference_history (
-    id bigint PRIMARY KEY, key text NOT NULL, path text NOT NULL, body text NOT NULL,
-    created_at timestamptz NOT NULL, settled_at timestamptz NOT NULL, http_status integer NOT NULL,
-    duration_us bigint NOT NULL, answer bytea NOT NULL);
-END
-	return;
-}
-
-sub reference
-{
-	my ($in, $calls, $in_flight, $stores) = @_;
-	my $session = $in->{bench_session};
-	$session->sql('TRUNCATE bench.reference_outbox, bench.reference_history');
-	$session->sql(<<"END");
-INSERT INTO bench.reference_outbox (id, key, path, body)
-SELECT g, gen_random_uuid() || '-' || gen_random_uuid() || '-1', '/v1/customers',
-       'name=bench+' || g || '&description=a+customer+of+the+benchmark'
-  FROM generate_series(1, $calls) AS g
-END
-	$session->sql('CHECKPOINT');
-	my ($line) = run_program('reference_client', connection_of($in), $url, simulator_key(), $in_flight, $stores);
-	my ($made, $seconds, $own, $backend) = split / /, $line;
-	die "the reference made $made calls of $calls\n" unless $made == $calls;
-	return { rate => $calls / $seconds, cpu => 1e6 * ($own + $backend) / $calls };
-}
 
 # ---- large backlogs
 

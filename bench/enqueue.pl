@@ -55,7 +55,7 @@ while ($done < $rounds && ($done < 1 || seconds_left() > @kinds * @clients * ($s
 	{
 		foreach my $kind (@kinds)
 		{
-			push @{ $rate{$clients}{ $kind->[0] } }, pgbench($clients, $kind->[2]);
+			push @{ $rate{$clients}{ $kind->[0] } }, pgbench_rate($server, $clients, $seconds, $kind->[2]);
 			# Its rows are not what the next one is to carry along.
 			$session->sql('TRUNCATE seats_internal.outbox, bench.similar, bench.twin');
 			$session->sql('CHECKPOINT');
@@ -75,16 +75,3 @@ foreach my $kind (@kinds)
 	push @rows, [ $kind->[0], @cells ];
 }
 print_table(@rows);
-
-sub pgbench
-{
-	my ($clients, $script) = @_;
-	my $jobs = $clients < 4 ? $clients : 4;
-	open my $output, '-|', 'pgbench', '-n', '-M', 'prepared', '-c', $clients, '-j', $jobs, '-T', $seconds, '-f',
-	  $script, connection_of($server)
-	  or die "pgbench: $!\n";
-	my $text = join '', <$output>;
-	close $output or die "pgbench failed: $text\n";
-	my ($rate) = $text =~ /^tps = ([\d.]+)/m or die "pgbench said: $text\n";
-	return $rate;
-}

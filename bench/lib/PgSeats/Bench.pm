@@ -35,7 +35,7 @@ our @EXPORT = qw(
   processor_time load_average
   bench_server light_simulator set_pace new_server new_simulator wait_until
   run_program run_command connection_of simulator_key
-  load_calls call_values await_quiet hold_old_snapshot count_open delay_answers);
+  load_calls pgbench_rate call_values await_quiet hold_old_snapshot count_open delay_answers);
 
 # bench/run --quick: smaller tables, fewer rounds.
 our $quick = $ENV{BENCH_QUICK} ? 1 : 0;
@@ -252,6 +252,20 @@ sub load_calls
 	  if $options{wake};
 	$session->sql('COMMIT');
 	return;
+}
+
+# Transactions a second of pgbench with a script.
+sub pgbench_rate
+{
+	my ($server, $clients, $seconds, $script) = @_;
+	my $jobs = $clients < 4 ? $clients : 4;
+	open my $output, '-|', 'pgbench', '-n', '-M', 'prepared', '-c', $clients, '-j', $jobs, '-T', $seconds, '-f',
+	  $script, connection_of($server)
+	  or die "pgbench: $!\n";
+	my $text = join '', <$output>;
+	close $output or die "pgbench failed: $text\n";
+	my ($rate) = $text =~ /^tps = ([\d.]+)/m or die "pgbench said: $text\n";
+	return $rate;
 }
 
 # Rows of the outbox, whatever their state.

@@ -1,4 +1,5 @@
-# A backlog of calls, and how fast and at what cost the worker takes it out.
+# A backlog of calls, and how fast and at what cost the worker takes it out; and the same by a client
+# that does nothing else (reference_client.cpp).
 package PgSeats::Drain;
 
 use strict;
@@ -7,7 +8,7 @@ use utf8;
 use Exporter 'import';
 use PgSeats::Bench;
 
-our @EXPORT = qw(drain hold_back);
+our @EXPORT = qw(drain hold_back create_reference_tables reference);
 
 # Drains as many calls as were loaded, or the first of a larger backlog.
 sub drain
@@ -49,6 +50,42 @@ sub hold_back
 	$from->{bench_session}->sql(q{SELECT seats.pause(name, 'loading') FROM seats_internal.destination
 		WHERE name = 'stripe' AND paused_at IS NULL});
 	return;
+}
+
+# ---- the reference
+
+sub create_reference_tables
+{
+	my ($in) = @_;
+	$in->sql(<<'END');
+CREATE SCHEMA bench;
+CREATE TABLE bench.reference_outbox (
+    id bigint PRIMARY KEY, key text NOT NULL, path text NOT NULL, body text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE bench.reference_history (
+    id bigint PRIMARY KEY, key text NOT NULL, path text NOT NULL, body text NOT NULL,
+    created_at timestamptz NOT NULL, settled_at timestamptz NOT NULL, http_status integer NOT NULL,
+    duration_us bigint NOT NULL, answer bytea NOT NULL);
+END
+	return;
+}
+
+sub reference
+{
+	my ($in, $url, $calls, $in_flight, $stores) = @_;
+	my $session = $in->{bench_session};
+	$session->sql('TRUNCATE bench.reference_outbox, bench.reference_history');
+	$session->sql(<<"END");
+INSERT INTO bench.reference_outbox (id, key, path, body)
+SELECT g, gen_random_uuid() || '-' || gen_random_uuid() || '-1', '/v1/customers',
+       'name=bench+' || g || '&description=a+customer+of+the+benchmark'
+  FROM generate_series(1, $calls) AS g
+END
+	$session->sql('CHECKPOINT');
+	my ($line) = run_program('reference_client', connection_of($in), $url, simulator_key(), $in_flight, $stores);
+	my ($made, $seconds, $own, $backend) = split / /, $line;
+	die "the reference made $made calls of $calls\n" unless $made == $calls;
+	return { rate => $calls / $seconds, cpu => 1e6 * ($own + $backend) / $calls };
 }
 
 1;
