@@ -175,6 +175,8 @@ BEGIN
         UPDATE seats_internal.team AS t
            SET status = NULL, items = NULL, base_proven_at = NULL, base_run = NULL, problem = NULL
          WHERE t.id = registered.id;
+        PERFORM seats_internal.resolve_alert('subscription:' || registered.id,
+                                             'registered with another subscription');
         PERFORM seats_internal.write_journal(
             'team.registered', caller, NULL, lane, NULL,
             jsonb_strip_nulls(jsonb_build_object(
