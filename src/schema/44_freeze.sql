@@ -360,19 +360,24 @@ CREATE FUNCTION seats_internal.take_lane(lane_id bigint, patient boolean) RETURN
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    former text := current_setting('lock_timeout');
+    taken  boolean;
 BEGIN
-    IF NOT patient THEN
+    IF patient IS NOT TRUE THEN
         PERFORM FROM seats_internal.lane AS l WHERE l.id = take_lane.lane_id
             FOR NO KEY UPDATE SKIP LOCKED;
         RETURN FOUND;
     END IF;
-    PERFORM set_config('lock_timeout', '50ms', true);
     BEGIN
+        PERFORM set_config('lock_timeout', '50ms', true);
         PERFORM FROM seats_internal.lane AS l WHERE l.id = take_lane.lane_id FOR NO KEY UPDATE;
-        RETURN FOUND;
-    EXCEPTION WHEN lock_not_available THEN
-        RETURN false;
+        taken := FOUND;
+        PERFORM set_config('lock_timeout', former, true);
+    EXCEPTION WHEN lock_not_available THEN  -- which undoes the setting, too
+        taken := false;
     END;
+    RETURN taken;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.take_lane(bigint, boolean) FROM PUBLIC;

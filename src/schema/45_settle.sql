@@ -48,9 +48,10 @@ BEGIN
       FROM (SELECT lane.id FROM seats_internal.lane
              WHERE lane.id = ANY (lanes)
              ORDER BY lane.id FOR NO KEY UPDATE SKIP LOCKED) AS l;
-    IF patient_for = ANY (lanes) AND patient_for <> ALL (taken)
-       AND seats_internal.take_lane(patient_for, true) THEN
-        taken := taken || patient_for;
+    IF patient_for = ANY (lanes) AND patient_for <> ALL (taken) THEN
+        IF seats_internal.take_lane(patient_for, true) THEN
+            taken := taken || patient_for;
+        END IF;
     END IF;
     RETURN taken;
 END

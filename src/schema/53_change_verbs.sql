@@ -80,6 +80,8 @@ BEGIN
         PERFORM seats_internal.void_invoice(locked, caller, actor);
         state := 'awaiting_payment';
     ELSIF locked.state = 'pending' AND NOT locked.doubt THEN
+        -- Frozen, and not taken up by the worker yet: those that it carries are planned anew.
+        PERFORM seats_internal.dissolve_calls(ARRAY[change], '{}');
         PERFORM seats_internal.finish_change(change, 'cancelled', 'cancelled', coalesce(actor, caller),
                                              NULL, coalesce(actor, caller));
         PERFORM seats_internal.refold(team.id, team.lane_id);
