@@ -1,8 +1,9 @@
 -- What Stripe says about a subscription, and what follows from it. `facts` are the known fields of
 -- its JSON, as C++ has read them (src/core/subscription.hpp).
 
--- Something may have changed at Stripe: read the subscription, once, whoever asks however often.
--- Waits for nobody, so that a webhook can do it while the team is locked.
+-- Something may have changed at Stripe: read the subscription, once, whoever asks however often. A
+-- read that is on the wire may have left too early, so another one follows it. Waits for nobody, so
+-- that a webhook can do it while the team is locked.
 CREATE FUNCTION seats_internal.queue_read(team seats_internal.team, caller text, reason text)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -16,6 +17,8 @@ BEGIN
        SET created_at = clock_timestamp()
      WHERE o.id = (SELECT r.id FROM seats_internal.outbox AS r
                     WHERE r.team_id = team.id AND r.kind = 'read' AND r.state <> 'sending'
+                      -- (Not one of a subscription that the team had before.)
+                      AND r.beside_lane_id = team.lane_id
                     ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING o.id INTO read;
     IF read IS NULL THEN
@@ -141,6 +144,9 @@ BEGIN
     IF team.problem IS NOT NULL THEN
         PERFORM seats_internal.resolve_alert('subscription:' || team.id, 'the subscription was read');
     END IF;
+    IF new_status NOT IN ('past_due', 'unpaid', 'incomplete') THEN
+        PERFORM seats_internal.resolve_alert('unpaid:' || team.id, 'the subscription is ' || new_status);
+    END IF;
     IF team.status IS DISTINCT FROM new_status THEN
         PERFORM seats_internal.write_journal(
             'subscription.status', 'stripe', call_id, team.lane_id, NULL,
@@ -205,8 +211,9 @@ COMMENT ON FUNCTION seats_internal.last_of_marker(text) IS
     'the last change that a marker speaks of, or null';
 
 -- The marker on the subscription names the changes that were executed last. If they are open here,
--- our table has forgotten it (a failover, a restore), or the answer never came.
-CREATE FUNCTION seats_internal.heed_marker(team seats_internal.team, marker text) RETURNS void
+-- our table has forgotten it (a failover, a restore), or the answer never came. Gives the quantities
+-- that they have led to, or null: what else is found was changed by somebody else.
+CREATE FUNCTION seats_internal.heed_marker(team seats_internal.team, marker text) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -215,23 +222,29 @@ DECLARE
     first_id bigint;
     end_id   bigint;
     known    text;
-    change   bigint;
+    change   record;
+    expected jsonb;
 BEGIN
     SELECT m.marker INTO known FROM seats_internal.lane_marker AS m WHERE m.lane_id = team.lane_id;
     IF marker IS NULL OR marker = known THEN
-        RETURN;
+        RETURN NULL;
     END IF;
     SELECT o.id INTO first_id FROM seats_internal.outbox AS o
      WHERE o.lane_id = team.lane_id AND o.uuid = seats_internal.first_of_marker(marker)
        AND o.kind = 'change';
     IF first_id IS NULL THEN
         -- Calls of enqueue_call in the lane carry markers as well, and are proved by themselves.
+        -- What a person has settled as executed may be seen here for the first time.
         IF NOT EXISTS (SELECT FROM seats_internal.outbox AS o
                         WHERE o.lane_id = team.lane_id
-                          AND o.uuid = seats_internal.first_of_marker(marker)) THEN
+                          AND o.uuid = seats_internal.first_of_marker(marker))
+           AND NOT EXISTS (SELECT FROM seats_internal.outbox_history AS h
+                            WHERE h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[])
+                              AND h.team_id = team.id AND h.result = 'done'
+                              AND h.uuid = seats_internal.first_of_marker(marker)) THEN
             PERFORM seats_internal.tell_unknown_marker(team, marker, known);
         END IF;
-        RETURN;
+        RETURN NULL;
     END IF;
     -- What stands before it in the lane was settled before it was sent, and we have forgotten how.
     FOR change IN
@@ -240,21 +253,32 @@ BEGIN
            AND o.state IN ('pending', 'waiting', 'verifying')
          ORDER BY o.id
     LOOP
-        PERFORM seats_internal.review_change(change, 'overtaken',
+        PERFORM seats_internal.review_change(change.id, 'overtaken',
             'a later change of the same team was executed, so it was executed or refused before, and '
             'this database has forgotten which');
     END LOOP;
     SELECT coalesce(max(o.id), first_id) INTO end_id FROM seats_internal.outbox AS o
      WHERE o.lane_id = team.lane_id AND o.id >= first_id
        AND o.uuid = seats_internal.last_of_marker(marker);
+    SELECT coalesce(jsonb_object_agg(s.seat_type, s.confirmed), '{}') INTO expected
+      FROM seats_internal.seat_line AS s WHERE s.team_id = team.id;
+    FOR change IN
+        SELECT o.lines FROM seats_internal.outbox AS o
+         WHERE o.lane_id = team.lane_id AND o.id BETWEEN first_id AND end_id AND o.kind = 'change'
+         ORDER BY o.id
+    LOOP
+        expected := seats_internal.apply_lines(expected, change.lines);
+    END LOOP;
     PERFORM seats_internal.finish_changes(team.lane_id, first_id, end_id, 'done', 'proven_by_marker');
     INSERT INTO seats_internal.lane_marker AS m (lane_id, marker) VALUES (team.lane_id, heed_marker.marker)
     ON CONFLICT ON CONSTRAINT lane_marker_pkey DO UPDATE SET marker = excluded.marker;
+    RETURN expected;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.heed_marker(seats_internal.team, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.heed_marker(seats_internal.team, text) IS
-    'settles open changes that a subscription''s marker proves to be executed';
+    'settles open changes that a subscription''s marker proves to be executed, and gives what they have '
+    'led to';
 
 CREATE FUNCTION seats_internal.tell_unknown_marker(
     team   seats_internal.team,
@@ -265,8 +289,9 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- (One for each marker: what somebody has acknowledged is not to hide the next one.)
     PERFORM seats_internal.raise_alert(
-        'unknown_marker:' || team.id, 'critical', 'unknown_marker',
+        format('unknown_marker:%s:%s', team.id, left(marker, 100)), 'critical', 'unknown_marker',
         format('the subscription of team %s was changed by a call that this database does not know', team.name),
         jsonb_build_object('team', team.name, 'subscription', team.subscription, 'marker', marker,
                            'last_known_marker', known),
@@ -347,15 +372,16 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    team seats_internal.team;
+    team     seats_internal.team;
+    expected jsonb;
 BEGIN
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = settle_read.team_id;
     IF NOT FOUND OR facts ->> 'id' <> team.subscription THEN
         RETURN;
     END IF;
-    PERFORM seats_internal.heed_marker(team, facts ->> 'marker');
+    expected := seats_internal.heed_marker(team, facts ->> 'marker');
     PERFORM seats_internal.heed_pending_update(team, facts);
-    PERFORM seats_internal.apply_facts(team, facts, proven_at, run);
+    PERFORM seats_internal.apply_facts(team, facts, proven_at, run, expected);
     IF seats_internal.is_terminal(facts ->> 'status') THEN
         PERFORM seats_internal.end_team(team.id, team.lane_id);
     END IF;
@@ -367,7 +393,8 @@ REVOKE ALL ON FUNCTION
 COMMENT ON FUNCTION seats_internal.settle_read(bigint, jsonb, timestamptz, uuid) IS
     'makes a team what a read of its subscription says';
 
-CREATE FUNCTION seats_internal.read_failed(team_id bigint, problem text) RETURNS void
+-- (A subscription that the team had before is nobody's problem any more.)
+CREATE FUNCTION seats_internal.read_failed(lane_id bigint, problem text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -376,7 +403,7 @@ DECLARE
 BEGIN
     UPDATE seats_internal.team AS t
        SET problem = read_failed.problem
-     WHERE t.id = read_failed.team_id
+     WHERE t.lane_id = read_failed.lane_id
     RETURNING t.* INTO team;
     IF FOUND THEN
         PERFORM seats_internal.raise_alert(
@@ -390,4 +417,4 @@ END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.read_failed(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.read_failed(bigint, text) IS
-    'a team''s subscription is not there to be read';
+    'the subscription of this lane is not there to be read';

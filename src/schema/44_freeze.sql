@@ -256,19 +256,20 @@ BEGIN
                     OR head.doubt OR change.doubt
                     OR (change.splits_left IS NULL) <> (head.splits_left IS NULL));
         after := seats_internal.apply_lines(target, change.lines);
-        billed := seats_internal.billed_type(target, after);
+        SELECT b.* INTO billed FROM seats_internal.billed_type(target, after) AS b;
         EXIT WHEN rules IS NOT NULL AND billed.rules IS NOT NULL
               AND (rules, rises) IS DISTINCT FROM (billed.rules, billed.rises);
         IF rules IS NULL THEN
             rules := billed.rules;
             rises := billed.rises;
-            seat_type := billed.seat_type;
         END IF;
         target := after;
         last_id := change.id;
         last_uuid := change.uuid;
         room := room - 1;
     END LOOP;
+    -- Billed by what it comes to: changes that raise one type and lower another may undo each other.
+    SELECT b.rises, b.seat_type INTO rises, seat_type FROM seats_internal.billed_type(base, target) AS b;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.plan_call(seats_internal.outbox, jsonb) FROM PUBLIC;
@@ -372,19 +373,24 @@ CREATE FUNCTION seats_internal.take_lane(lane_id bigint, patient boolean) RETURN
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    former text := current_setting('lock_timeout');
+    taken  boolean;
 BEGIN
-    IF NOT patient THEN
+    IF patient IS NOT TRUE THEN
         PERFORM FROM seats_internal.lane AS l WHERE l.id = take_lane.lane_id
             FOR NO KEY UPDATE SKIP LOCKED;
         RETURN FOUND;
     END IF;
-    PERFORM set_config('lock_timeout', '50ms', true);
     BEGIN
+        PERFORM set_config('lock_timeout', '50ms', true);
         PERFORM FROM seats_internal.lane AS l WHERE l.id = take_lane.lane_id FOR NO KEY UPDATE;
-        RETURN FOUND;
-    EXCEPTION WHEN lock_not_available THEN
-        RETURN false;
+        taken := FOUND;
+        PERFORM set_config('lock_timeout', former, true);
+    EXCEPTION WHEN lock_not_available THEN  -- which undoes the setting, too
+        taken := false;
     END;
+    RETURN taken;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.take_lane(bigint, boolean) FROM PUBLIC;

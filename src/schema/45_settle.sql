@@ -48,9 +48,10 @@ BEGIN
       FROM (SELECT lane.id FROM seats_internal.lane
              WHERE lane.id = ANY (lanes)
              ORDER BY lane.id FOR NO KEY UPDATE SKIP LOCKED) AS l;
-    IF patient_for = ANY (lanes) AND patient_for <> ALL (taken)
-       AND seats_internal.take_lane(patient_for, true) THEN
-        taken := taken || patient_for;
+    IF patient_for = ANY (lanes) AND patient_for <> ALL (taken) THEN
+        IF seats_internal.take_lane(patient_for, true) THEN
+            taken := taken || patient_for;
+        END IF;
     END IF;
     RETURN taken;
 END
@@ -61,7 +62,7 @@ COMMENT ON FUNCTION seats_internal.take_lanes(bigint[], bigint) IS
 
 -- The changes that were refused together and have no further call of their own: they share the last
 -- refusal.
-CREATE FUNCTION seats_internal.refuse_rest_of_split(lane_id bigint) RETURNS void
+CREATE FUNCTION seats_internal.refuse_rest_of_split(lane_id bigint, last_refusal text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -74,13 +75,13 @@ BEGIN
            AND o.state = 'pending' AND o.kind = 'change'
          ORDER BY o.id
     LOOP
-        PERFORM seats_internal.finish_change(change.id, 'refused',
-                                             coalesce(change.reason, 'payment_failed'), 'pg_seats');
+        PERFORM seats_internal.finish_change(
+            change.id, 'refused', coalesce(last_refusal, change.reason, 'payment_failed'), 'pg_seats');
     END LOOP;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.refuse_rest_of_split(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.refuse_rest_of_split(bigint) IS
+REVOKE ALL ON FUNCTION seats_internal.refuse_rest_of_split(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.refuse_rest_of_split(bigint, text) IS
     'reverts what is left of changes that were refused together, when no call is left for them';
 
 -- Stripe did it, but asks for a payment that has not come (only where the seat type allows that).
@@ -155,7 +156,8 @@ BEGIN
        FROM (SELECT max(o.id) AS id FROM seats_internal.outbox AS o
               WHERE o.lane_id = head.lane_id AND o.state = 'carried') AS o
       WHERE o.id IS NOT NULL;
-    PERFORM seats_internal.refuse_rest_of_split(head.lane_id);
+    PERFORM seats_internal.refuse_rest_of_split(
+        head.lane_id, CASE head.result WHEN 'refused' THEN head.reason END);
     IF facts IS NOT NULL THEN
         PERFORM seats_internal.apply_facts(team, facts, proven_at, run,
                                            CASE head.result WHEN 'done' THEN head.target END, head.id);
@@ -247,7 +249,6 @@ REVOKE ALL ON FUNCTION seats_internal.await_payment(bigint, jsonb, timestamptz, 
 COMMENT ON FUNCTION seats_internal.await_payment(bigint, jsonb, timestamptz, uuid) IS
     'a change waits for its payment: until when, and where it can be paid';
 
--- The invoice was voided, or could not be: the subscription tells whether the change is gone.
 -- A call of enqueue_call has changed a subscription that belongs to a team.
 CREATE FUNCTION seats_internal.subscription_was_changed(lanes bigint[]) RETURNS void
 LANGUAGE plpgsql
@@ -262,6 +263,7 @@ REVOKE ALL ON FUNCTION seats_internal.subscription_was_changed(bigint[]) FROM PU
 COMMENT ON FUNCTION seats_internal.subscription_was_changed(bigint[]) IS
     'reads the subscriptions of the teams of these lanes; called by the worker';
 
+-- The invoice was voided, or could not be: the subscription tells whether the change is gone.
 CREATE FUNCTION seats_internal.settle_void(call bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
