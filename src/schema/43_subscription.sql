@@ -180,7 +180,7 @@ REVOKE ALL ON FUNCTION seats_internal.end_team(bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.end_team(bigint, bigint) IS
     'reverts what can no longer come true, because the subscription is over';
 
--- ---- what a read proves about changes whose outcome we do not know, or have forgotten
+-- ---- markers: what they prove is in 54
 
 CREATE FUNCTION seats_internal.first_of_marker(marker text) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -197,127 +197,6 @@ RETURN CASE WHEN marker ~ '^[0-9a-f-]{36}-[0-9a-f-]{36}-[0-9]+$' THEN substr(mar
 REVOKE ALL ON FUNCTION seats_internal.last_of_marker(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.last_of_marker(text) IS
     'the last change that a marker speaks of, or null';
-
--- The marker on the subscription names the changes that were executed last. If they are open here,
--- our table has forgotten it (a failover, a restore), or the answer never came.
-CREATE FUNCTION seats_internal.heed_marker(team seats_internal.team, marker text) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    first_id bigint;
-    end_id   bigint;
-    known    text;
-    change   bigint;
-BEGIN
-    SELECT m.marker INTO known FROM seats_internal.lane_marker AS m WHERE m.lane_id = team.lane_id;
-    IF marker IS NULL OR marker = known THEN
-        RETURN;
-    END IF;
-    SELECT o.id INTO first_id FROM seats_internal.outbox AS o
-     WHERE o.lane_id = team.lane_id AND o.uuid = seats_internal.first_of_marker(marker)
-       AND o.kind = 'change';
-    IF first_id IS NULL THEN
-        -- Calls of enqueue_call in the lane carry markers as well, and are proved by themselves.
-        IF NOT EXISTS (SELECT FROM seats_internal.outbox AS o
-                        WHERE o.lane_id = team.lane_id
-                          AND o.uuid = seats_internal.first_of_marker(marker)) THEN
-            PERFORM seats_internal.tell_unknown_marker(team, marker, known);
-        END IF;
-        RETURN;
-    END IF;
-    -- What stands before it in the lane was settled before it was sent, and we have forgotten how.
-    FOR change IN
-        SELECT o.id FROM seats_internal.outbox AS o
-         WHERE o.lane_id = team.lane_id AND o.id < first_id AND o.kind = 'change'
-           AND o.state IN ('pending', 'waiting', 'verifying')
-         ORDER BY o.id
-    LOOP
-        PERFORM seats_internal.review_change(change, 'overtaken',
-            'a later change of the same team was executed, so it was executed or refused before, and '
-            'this database has forgotten which');
-    END LOOP;
-    SELECT coalesce(max(o.id), first_id) INTO end_id FROM seats_internal.outbox AS o
-     WHERE o.lane_id = team.lane_id AND o.id >= first_id
-       AND o.uuid = seats_internal.last_of_marker(marker);
-    PERFORM seats_internal.finish_changes(team.lane_id, first_id, end_id, 'done', 'proven_by_marker');
-    INSERT INTO seats_internal.lane_marker AS m (lane_id, marker) VALUES (team.lane_id, heed_marker.marker)
-    ON CONFLICT ON CONSTRAINT lane_marker_pkey DO UPDATE SET marker = excluded.marker;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.heed_marker(seats_internal.team, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.heed_marker(seats_internal.team, text) IS
-    'settles open changes that a subscription''s marker proves to be executed';
-
-CREATE FUNCTION seats_internal.tell_unknown_marker(
-    team   seats_internal.team,
-    marker text,
-    known  text
-) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM seats_internal.raise_alert(
-        'unknown_marker:' || team.id, 'critical', 'unknown_marker',
-        format('the subscription of team %s was changed by a call that this database does not know', team.name),
-        jsonb_build_object('team', team.name, 'subscription', team.subscription, 'marker', marker,
-                           'last_known_marker', known),
-        'A failover or a restore has lost a change that was sent, or another database with '
-        'pg_seats changes the same subscription. Compare the team''s seats with what it asked for, '
-        'then acknowledge this alert.');
-    -- Told once: from here on it is known.
-    INSERT INTO seats_internal.lane_marker AS m (lane_id, marker) VALUES (team.lane_id, tell_unknown_marker.marker)
-    ON CONFLICT ON CONSTRAINT lane_marker_pkey DO UPDATE SET marker = excluded.marker;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.tell_unknown_marker(seats_internal.team, text, text)
-    FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.tell_unknown_marker(seats_internal.team, text, text) IS
-    'the alert that something was executed in our name that we do not know of';
-
--- The same for a change that waits for its payment at Stripe.
-CREATE FUNCTION seats_internal.heed_pending_update(team seats_internal.team, facts jsonb)
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    pending_marker text := facts #>> '{pending_update,marker}';
-    change seats_internal.outbox;
-    end_id bigint;
-BEGIN
-    SELECT o.* INTO change FROM seats_internal.outbox AS o
-     WHERE o.lane_id = team.lane_id AND o.kind = 'change'
-       AND o.uuid = seats_internal.first_of_marker(pending_marker)
-       AND o.state IN ('pending', 'waiting', 'verifying', 'awaiting');
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    SELECT coalesce(max(o.id), change.id) INTO end_id FROM seats_internal.outbox AS o
-     WHERE o.lane_id = team.lane_id AND o.id >= change.id
-       AND o.uuid = seats_internal.last_of_marker(pending_marker);
-    UPDATE seats_internal.outbox AS o
-       SET state = 'awaiting', payment = seats_internal.payment_of(facts), reason = 'awaiting_payment',
-           state_since = CASE o.state WHEN 'awaiting' THEN o.state_since ELSE clock_timestamp() END,
-           due_at = coalesce(o.due_at, clock_timestamp() + interval '1 minute'),
-           first_sent_at = coalesce(o.first_sent_at, o.created_at),
-           body = CASE o.body WHEN '' THEN 'forgotten' ELSE o.body END,
-           base = coalesce(o.base, seats_internal.count_items(facts -> 'items')),
-           target = coalesce(o.target, seats_internal.count_items(facts -> 'items')
-               || seats_internal.count_items(facts #> '{pending_update,items}')),
-           last_id = coalesce(o.last_id, nullif(end_id, change.id)),
-           last_uuid = coalesce(o.last_uuid, seats_internal.last_of_marker(pending_marker))
-     WHERE o.id = change.id;
-    UPDATE seats_internal.outbox AS o
-       SET state = 'carried', state_since = clock_timestamp()
-     WHERE o.lane_id = team.lane_id AND o.id > change.id AND o.id <= end_id AND o.state = 'pending';
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.heed_pending_update(seats_internal.team, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.heed_pending_update(seats_internal.team, jsonb) IS
-    'an open change that Stripe holds as a pending update waits for its payment';
 
 CREATE FUNCTION seats_internal.payment_of(facts jsonb) RETURNS jsonb
 LANGUAGE sql STABLE
@@ -341,15 +220,16 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    team seats_internal.team;
+    team     seats_internal.team;
+    expected jsonb;
 BEGIN
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = settle_read.team_id;
     IF NOT FOUND OR facts ->> 'id' <> team.subscription THEN
         RETURN;
     END IF;
-    PERFORM seats_internal.heed_marker(team, facts ->> 'marker');
+    expected := seats_internal.heed_marker(team, facts ->> 'marker');
     PERFORM seats_internal.heed_pending_update(team, facts);
-    PERFORM seats_internal.apply_facts(team, facts, proven_at, run);
+    PERFORM seats_internal.apply_facts(team, facts, proven_at, run, expected);
     IF seats_internal.is_terminal(facts ->> 'status') THEN
         PERFORM seats_internal.end_team(team.id, team.lane_id);
     END IF;
