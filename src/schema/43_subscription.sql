@@ -1,8 +1,9 @@
 -- What Stripe says about a subscription, and what follows from it. `facts` are the known fields of
 -- its JSON, as C++ has read them (src/core/subscription.hpp).
 
--- Something may have changed at Stripe: read the subscription, once, whoever asks however often.
--- Waits for nobody, so that a webhook can do it while the team is locked.
+-- Something may have changed at Stripe: read the subscription, once, whoever asks however often. A
+-- read that is on the wire may have left too early, so another one follows it. Waits for nobody, so
+-- that a webhook can do it while the team is locked.
 CREATE FUNCTION seats_internal.queue_read(team seats_internal.team, caller text, reason text)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -16,6 +17,8 @@ BEGIN
        SET created_at = clock_timestamp()
      WHERE o.id = (SELECT r.id FROM seats_internal.outbox AS r
                     WHERE r.team_id = team.id AND r.kind = 'read' AND r.state <> 'sending'
+                      -- (Not one of a subscription that the team had before.)
+                      AND r.beside_lane_id = team.lane_id
                     ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING o.id INTO read;
     IF read IS NULL THEN
@@ -135,6 +138,9 @@ BEGIN
     IF team.problem IS NOT NULL THEN
         PERFORM seats_internal.resolve_alert('subscription:' || team.id, 'the subscription was read');
     END IF;
+    IF new_status NOT IN ('past_due', 'unpaid', 'incomplete') THEN
+        PERFORM seats_internal.resolve_alert('unpaid:' || team.id, 'the subscription is ' || new_status);
+    END IF;
     IF team.status IS DISTINCT FROM new_status THEN
         PERFORM seats_internal.write_journal(
             'subscription.status', 'stripe', call_id, team.lane_id, NULL,
@@ -241,7 +247,8 @@ REVOKE ALL ON FUNCTION
 COMMENT ON FUNCTION seats_internal.settle_read(bigint, jsonb, timestamptz, uuid) IS
     'makes a team what a read of its subscription says';
 
-CREATE FUNCTION seats_internal.read_failed(team_id bigint, problem text) RETURNS void
+-- (A subscription that the team had before is nobody's problem any more.)
+CREATE FUNCTION seats_internal.read_failed(lane_id bigint, problem text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -250,7 +257,7 @@ DECLARE
 BEGIN
     UPDATE seats_internal.team AS t
        SET problem = read_failed.problem
-     WHERE t.id = read_failed.team_id
+     WHERE t.lane_id = read_failed.lane_id
     RETURNING t.* INTO team;
     IF FOUND THEN
         PERFORM seats_internal.raise_alert(
@@ -264,4 +271,4 @@ END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.read_failed(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.read_failed(bigint, text) IS
-    'a team''s subscription is not there to be read';
+    'the subscription of this lane is not there to be read';

@@ -245,19 +245,20 @@ BEGIN
                     OR head.doubt OR change.doubt
                     OR (change.splits_left IS NULL) <> (head.splits_left IS NULL));
         after := seats_internal.apply_lines(target, change.lines);
-        billed := seats_internal.billed_type(target, after);
+        SELECT b.* INTO billed FROM seats_internal.billed_type(target, after) AS b;
         EXIT WHEN rules IS NOT NULL AND billed.rules IS NOT NULL
               AND (rules, rises) IS DISTINCT FROM (billed.rules, billed.rises);
         IF rules IS NULL THEN
             rules := billed.rules;
             rises := billed.rises;
-            seat_type := billed.seat_type;
         END IF;
         target := after;
         last_id := change.id;
         last_uuid := change.uuid;
         room := room - 1;
     END LOOP;
+    -- Billed by what it comes to: changes that raise one type and lower another may undo each other.
+    SELECT b.rises, b.seat_type INTO rises, seat_type FROM seats_internal.billed_type(base, target) AS b;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.plan_call(seats_internal.outbox, jsonb) FROM PUBLIC;

@@ -61,7 +61,7 @@ COMMENT ON FUNCTION seats_internal.take_lanes(bigint[], bigint) IS
 
 -- The changes that were refused together and have no further call of their own: they share the last
 -- refusal.
-CREATE FUNCTION seats_internal.refuse_rest_of_split(lane_id bigint) RETURNS void
+CREATE FUNCTION seats_internal.refuse_rest_of_split(lane_id bigint, last_refusal text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -74,13 +74,13 @@ BEGIN
            AND o.state = 'pending' AND o.kind = 'change'
          ORDER BY o.id
     LOOP
-        PERFORM seats_internal.finish_change(change.id, 'refused',
-                                             coalesce(change.reason, 'payment_failed'), 'pg_seats');
+        PERFORM seats_internal.finish_change(
+            change.id, 'refused', coalesce(last_refusal, change.reason, 'payment_failed'), 'pg_seats');
     END LOOP;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.refuse_rest_of_split(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.refuse_rest_of_split(bigint) IS
+REVOKE ALL ON FUNCTION seats_internal.refuse_rest_of_split(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.refuse_rest_of_split(bigint, text) IS
     'reverts what is left of changes that were refused together, when no call is left for them';
 
 -- Stripe did it, but asks for a payment that has not come (only where the seat type allows that).
@@ -168,7 +168,8 @@ BEGIN
       FROM seats_internal.ring;
     PERFORM seats_internal.finish_changes(head.lane_id, head.id, seats_internal.end_of_carried(head),
                                           head.result, head.reason, head.settled_by, head.id);
-    PERFORM seats_internal.refuse_rest_of_split(head.lane_id);
+    PERFORM seats_internal.refuse_rest_of_split(
+        head.lane_id, CASE head.result WHEN 'refused' THEN head.reason END);
     -- A replay, or an event, proves this call; what is there now may tell of others that were lost.
     IF seats_internal.first_of_marker(facts ->> 'marker') <> head.uuid THEN
         PERFORM seats_internal.heed_marker(team, facts ->> 'marker');
@@ -269,7 +270,6 @@ REVOKE ALL ON FUNCTION seats_internal.await_payment(bigint, jsonb, timestamptz, 
 COMMENT ON FUNCTION seats_internal.await_payment(bigint, jsonb, timestamptz, uuid) IS
     'a change waits for its payment: until when, and where it can be paid';
 
--- The invoice was voided, or could not be: the subscription tells whether the change is gone.
 -- A call of enqueue_call has changed a subscription that belongs to a team.
 CREATE FUNCTION seats_internal.subscription_was_changed(lanes bigint[]) RETURNS void
 LANGUAGE plpgsql
@@ -284,6 +284,7 @@ REVOKE ALL ON FUNCTION seats_internal.subscription_was_changed(bigint[]) FROM PU
 COMMENT ON FUNCTION seats_internal.subscription_was_changed(bigint[]) IS
     'reads the subscriptions of the teams of these lanes; called by the worker';
 
+-- The invoice was voided, or could not be: the subscription tells whether the change is gone.
 CREATE FUNCTION seats_internal.settle_void(call bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

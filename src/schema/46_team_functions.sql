@@ -14,7 +14,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF id IS NULL OR id !~ '\S' OR octet_length(id) > 255 THEN
-        RAISE EXCEPTION '% must have 1 to 255 bytes', what USING ERRCODE = 'PS520';
+        RAISE EXCEPTION '% must have 1 to 255 bytes, and not only spaces', what
+            USING ERRCODE = 'PS520',
+                  DETAIL = CASE WHEN id IS NULL THEN 'It is NULL.'
+                           ELSE format('It has %s bytes.', octet_length(id)) END,
+                  HINT = 'Give the id that the application knows it by.';
     END IF;
 END
 $$;
@@ -175,6 +179,8 @@ BEGIN
         UPDATE seats_internal.team AS t
            SET status = NULL, items = NULL, base_proven_at = NULL, base_run = NULL, problem = NULL
          WHERE t.id = registered.id;
+        PERFORM seats_internal.resolve_alert('subscription:' || registered.id,
+                                             'registered with another subscription');
         PERFORM seats_internal.write_journal(
             'team.registered', caller, NULL, lane, NULL,
             jsonb_strip_nulls(jsonb_build_object(

@@ -77,24 +77,29 @@ DECLARE
 BEGIN
     IF jsonb_typeof(changes) IS DISTINCT FROM 'object' OR changes = '{}' THEN
         RAISE EXCEPTION 'invalid changes'
-            USING ERRCODE = 'PS519', HINT = 'For example {"team": {"add": 3}, "owner": {"set": 1}}.';
+            USING ERRCODE = 'PS519', DETAIL = 'They must be an object with a member for each seat type.',
+                  HINT = 'For example {"team": {"add": 3}, "owner": {"set": 1}}.';
     END IF;
     FOR seat_type, wanted IN SELECT c.key, c.value FROM jsonb_each(changes) AS c ORDER BY c.key LOOP
         IF jsonb_typeof(wanted) <> 'object'
            OR (SELECT count(*) FROM jsonb_object_keys(wanted)) <> 1 THEN
             RAISE EXCEPTION 'invalid change of %', quote_literal(seat_type)
-                USING ERRCODE = 'PS519', HINT = 'One of {"add": n}, {"remove": n}, {"set": n}.';
+                USING ERRCODE = 'PS519', DETAIL = format('It is %s.', wanted), HINT = 'One of {"add": n}, {"remove": n}, {"set": n}.';
         END IF;
         verb := (SELECT k FROM jsonb_object_keys(wanted) AS k);
-        IF verb NOT IN ('add', 'remove', 'set') OR jsonb_typeof(wanted -> verb) <> 'number'
+        IF verb NOT IN ('add', 'remove', 'set') THEN
+            RAISE EXCEPTION 'invalid change of %', quote_literal(seat_type)
+                USING ERRCODE = 'PS519', DETAIL = format('There is no operation %L.', verb),
+                      HINT = 'One of {"add": n}, {"remove": n}, {"set": n}.';
+        ELSIF jsonb_typeof(wanted -> verb) <> 'number'
            OR (wanted ->> verb)::numeric <> trunc((wanted ->> verb)::numeric)
            OR (wanted ->> verb)::numeric NOT BETWEEN (CASE verb WHEN 'set' THEN 0 ELSE 1 END)
                                              AND 1000000 THEN
             RAISE EXCEPTION 'invalid quantity of %', quote_literal(seat_type)
                 USING ERRCODE = 'PS505',
-                      DETAIL = format('It is %s: %s.', verb, wanted ->> verb),
-                      HINT = 'Give {"add": n} or {"remove": n} with a whole number from 1 on, or '
-                             '{"set": n} with one from 0 on.';
+                      DETAIL = format('It is %s: %s.', verb, wanted -> verb),
+                      HINT = 'Give {"add": n} or {"remove": n} with a whole number from 1 to 1000000, '
+                             'or {"set": n} with one from 0 to 1000000.';
         END IF;
         operation := CASE verb WHEN 'set' THEN 'set' ELSE 'add' END;
         quantity := (wanted ->> verb)::integer * CASE verb WHEN 'remove' THEN -1 ELSE 1 END;
@@ -105,6 +110,25 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.read_changes(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.read_changes(jsonb) IS
     'changes as change_seats takes them, a row for each seat type';
+
+CREATE FUNCTION seats_internal.require_seat_type(seat_type text) RETURNS seats_internal.seat_type
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    rules seats_internal.seat_type;
+BEGIN
+    SELECT s.* INTO rules FROM seats_internal.seat_type AS s WHERE s.name = seat_type;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no seat type %', coalesce(quote_literal(seat_type), 'NULL')
+            USING ERRCODE = 'PS504',
+                  HINT = 'seats.define_seat_type makes one; the view seats.seat_types lists them.';
+    END IF;
+    RETURN rules;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.require_seat_type(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.require_seat_type(text) IS 'the seat type of that name, or an error';
 
 -- One line of a change: the rules, and the new quantity. The team is locked.
 CREATE FUNCTION seats_internal.change_line(
@@ -120,15 +144,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    rules  seats_internal.seat_type;
+    rules  seats_internal.seat_type := seats_internal.require_seat_type(seat_type);
     used   integer;
 BEGIN
-    SELECT s.* INTO rules FROM seats_internal.seat_type AS s WHERE s.name = seat_type;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'there is no seat type %', coalesce(quote_literal(seat_type), 'NULL')
-            USING ERRCODE = 'PS504',
-                  HINT = 'seats.define_seat_type makes one; the view seats.seat_types lists them.';
-    END IF;
     SELECT s.quantity INTO previous FROM seats_internal.seat_line AS s
      WHERE s.team_id = team.id AND s.seat_type = change_line.seat_type;
     IF NOT FOUND THEN
@@ -150,15 +168,17 @@ BEGIN
                   HINT = 'Raise largest_total with seats.define_seat_type.';
     ELSIF resulting < previous THEN
         used := seats_internal.seats_in_use(team.id, seat_type);
-        IF resulting < used THEN
+        IF resulting < 0 THEN
+            RAISE EXCEPTION 'team % has only % seats of type %', team.name, previous, seat_type
+                USING ERRCODE = 'PS508',
+                      DETAIL = format('%s are to be removed, and %s are in use.', previous - resulting, used),
+                      HINT = 'Remove fewer.';
+        ELSIF resulting < used THEN
             RAISE EXCEPTION 'team % would have % seats of type %, and % are in use',
-                team.name, greatest(resulting, 0), seat_type, used
+                team.name, resulting, seat_type, used
                 USING ERRCODE = 'PS508',
                       DETAIL = format('It has %s.', previous),
                       HINT = 'Remove members first (seats.remove_member).';
-        ELSIF resulting < 0 THEN
-            RAISE EXCEPTION 'team % has only % seats of type %', team.name, previous, seat_type
-                USING ERRCODE = 'PS508', HINT = 'Remove fewer.';
         END IF;
     END IF;
     UPDATE seats_internal.seat_line AS s SET quantity = resulting
@@ -195,6 +215,38 @@ REVOKE ALL ON FUNCTION
 COMMENT ON FUNCTION seats_internal.check_expected(text, text, integer, integer) IS
     'an error if the caller saw another quantity than there is';
 
+-- A guard that nobody looks at would be worse than none.
+CREATE FUNCTION seats_internal.check_expected_quantities(expected jsonb, changes jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wrong text;
+BEGIN
+    IF jsonb_typeof(expected) <> 'object' THEN
+        wrong := 'They must be an object with numbers.';
+    ELSIF expected IS NOT NULL THEN
+        SELECT CASE WHEN changes ? e.key
+                    THEN format('%L must be a whole number from 0 to 1000000, not %s.', e.key, e.value)
+                    ELSE format('%L is not changed.', e.key) END
+          INTO wrong
+          FROM jsonb_each(expected) AS e
+         WHERE NOT coalesce(changes ? e.key, false)
+            OR NOT jsonb_path_exists(e.value, '$ ? (@.type() == "number" && @ >= 0 && @ <= 1000000 && '
+                                              '@.floor() == @)')
+         ORDER BY e.key LIMIT 1;
+    END IF;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'invalid expected quantities'
+            USING ERRCODE = 'PS519', DETAIL = wrong,
+                  HINT = 'For example {"team": 5}: what the caller saw of the types that it changes.';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.check_expected_quantities(jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.check_expected_quantities(jsonb, jsonb) IS
+    'an error unless they are quantities of the types that are changed';
+
 -- The answer to a request that came before, or null. The team is locked, so nobody answers it twice.
 CREATE FUNCTION seats_internal.known_request(
     team          seats_internal.team,
@@ -209,7 +261,9 @@ DECLARE
     known record;
 BEGIN
     IF request_key = '' OR octet_length(request_key) > 255 THEN
-        RAISE EXCEPTION 'request_key must have 1 to 255 bytes' USING ERRCODE = 'PS520';
+        RAISE EXCEPTION 'request_key must have 1 to 255 bytes'
+            USING ERRCODE = 'PS520', DETAIL = format('It has %s.', octet_length(request_key)),
+                  HINT = 'Draw a key for each request, a uuid say; or leave it out.';
     END IF;
     SELECT k.arguments, k.result, k.created_at INTO known
       FROM seats_internal.request_key AS k
@@ -242,6 +296,11 @@ BEGIN
           JOIN seats_internal.seat_type AS s ON s.name = l.seat_type) THEN
         RAISE EXCEPTION 'these seat types are billed by different rules'
             USING ERRCODE = 'PS523',
+                  DETAIL = (SELECT string_agg(format('%s: %s, %s, %s', s.name, s.increase_proration_behavior,
+                                                     s.increase_payment_behavior,
+                                                     s.decrease_proration_behavior), '; ' ORDER BY s.name)
+                              FROM jsonb_to_recordset(lines) AS l (seat_type text)
+                              JOIN seats_internal.seat_type AS s ON s.name = l.seat_type),
                   HINT = 'One call can follow one rule only: change them one by one.';
     END IF;
 END
@@ -337,8 +396,8 @@ BEGIN
        OR quantity < (CASE operation WHEN 'set' THEN 0 ELSE 1 END) THEN
         RAISE EXCEPTION 'invalid quantity: %', coalesce(quantity::text, 'NULL')
             USING ERRCODE = 'PS505',
-                  HINT = CASE operation WHEN 'set' THEN 'Give a whole number from 0 on.'
-                         ELSE 'Give a whole number from 1 on.' END;
+                  HINT = CASE operation WHEN 'set' THEN 'Give a whole number from 0 to 1000000.'
+                         ELSE 'Give a whole number from 1 to 1000000.' END;
     END IF;
     RETURN seats_internal.make_change(
         caller, function_name, team,
@@ -508,10 +567,7 @@ AS $$
 DECLARE
     made jsonb;
 BEGIN
-    IF jsonb_typeof(expected) <> 'object' THEN
-        RAISE EXCEPTION 'invalid expected quantities'
-            USING ERRCODE = 'PS519', HINT = 'For example {"team": 5}.';
-    END IF;
+    PERFORM seats_internal.check_expected_quantities(expected, changes);
     made := seats_internal.make_change(
         caller, 'change_seats', team,
         (SELECT jsonb_agg(jsonb_build_object(

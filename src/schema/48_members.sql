@@ -45,7 +45,9 @@ DECLARE
 BEGIN
     PERFORM seats_internal.check_id('user_id', user_id);
     IF role IS NULL OR role NOT IN ('owner', 'member') THEN
-        RAISE EXCEPTION 'the role must be owner or member' USING ERRCODE = 'PS524';
+        RAISE EXCEPTION 'the role must be owner or member'
+            USING ERRCODE = 'PS524', DETAIL = format('It is %s.', coalesce(quote_literal(role), 'NULL')),
+                  HINT = 'An owner may buy seats, a member may not.';
     ELSIF EXISTS (SELECT FROM seats_internal.member AS m
                    WHERE m.team_id = taken.id AND m.user_id = add_member.user_id
                      AND m.status = 'active') THEN

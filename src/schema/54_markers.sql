@@ -206,8 +206,9 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- (One for each marker: what somebody has acknowledged is not to hide the next one.)
     PERFORM seats_internal.raise_alert(
-        'unknown_marker:' || team.id, 'critical', 'unknown_marker',
+        format('unknown_marker:%s:%s', team.id, left(marker, 100)), 'critical', 'unknown_marker',
         CASE WHEN change IS NULL
              THEN format('the subscription of team %s was changed by a call that this database does not '
                          'know', team.name)

@@ -89,7 +89,8 @@ void store_learned(Engine& engine, const Settlement& item) {
     const auto& [flight, decision] = item;
     if (decision.facts.empty()) {
         if (flight.call.is_subscription_read() && decision.result == "refused") {
-            read_failed_statement.run({pg::bigint(flight.call.team_id), pg::text(decision.error)});
+            read_failed_statement.run(
+                {pg::bigint(flight.call.beside_lane_id), pg::text(decision.error)});
             engine.announce = true;
         }
         return;
