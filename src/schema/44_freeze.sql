@@ -156,6 +156,8 @@ BEGIN
         SELECT a.answered_at
           FROM seats_internal.attempt AS a
          WHERE a.lane_id = budget_wait.lane_id AND a.purpose = 'send' AND a.sent
+           -- Turned away for their key: nothing was tried.
+           AND coalesce(a.reason, '') <> ALL ('{idempotency_mismatch,key_in_use}')
            AND a.answered_at > clock_timestamp() - interval '1 day'),
     budget (allowed, span, counts) AS (VALUES
         (20, interval '1 day', makes_invoice),
@@ -321,6 +323,12 @@ BEGIN
     IF head.proration_date IS NOT NULL AND EXISTS (
         SELECT FROM jsonb_to_recordset(head.lines) AS l (seat_type text, previous integer)
          WHERE l.previous IS DISTINCT FROM coalesce((proven ->> l.seat_type)::integer, 0)) THEN
+        IF head.doubt THEN
+            PERFORM seats_internal.review_change(head.id, 'not_proven',
+                'the seats are not those that it was previewed on, and whether it was sent before a '
+                'failover or an adoption cannot be proven by a read');
+            RETURN 'review';
+        END IF;
         PERFORM seats_internal.finish_change(head.id, 'refused', 'base_moved', 'pg_seats');
         PERFORM seats_internal.refold(team.id, team.lane_id);
         RETURN 'settled';
@@ -437,20 +445,27 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    head seats_internal.outbox;
-    size integer;
+    head      seats_internal.outbox;
+    size      integer;
+    forgotten boolean;
 BEGIN
     FOR head IN
         SELECT o.* FROM seats_internal.outbox AS o
          WHERE o.id = ANY (calls) AND o.kind = 'change' AND o.state = 'pending' AND o.body <> ''
     LOOP
-        SELECT count(*) INTO size FROM seats_internal.outbox AS o
+        -- Only a failover or an adoption puts a carried change in doubt: what comes next may have been
+        -- done already, under the first one's next key as well.
+        SELECT count(*), coalesce(bool_or(o.doubt) FILTER (WHERE o.state = 'carried'), false)
+          INTO size, forgotten FROM seats_internal.outbox AS o
          WHERE o.lane_id = head.lane_id AND o.id >= head.id
            AND o.id <= coalesce(head.last_id, head.id);
         UPDATE seats_internal.outbox AS o
            SET state = 'pending', state_since = clock_timestamp(), body = '', base = NULL,
                target = NULL, last_id = NULL, last_uuid = NULL, payment = NULL, marker = NULL,
                reason = head.reason, last_error = head.last_error,
+               doubt = o.doubt OR forgotten,
+               first_sent_at = CASE WHEN o.doubt OR forgotten THEN coalesce(o.first_sent_at, o.created_at)
+                               END,
                splits_left = CASE WHEN head.id = ANY (refused) THEN coalesce(head.splits_left, 3)
                                   ELSE o.splits_left END,
                split_size = CASE WHEN head.id = ANY (refused) THEN coalesce(head.split_size, size)
