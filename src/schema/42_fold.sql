@@ -76,6 +76,9 @@ CREATE FUNCTION seats_internal.finish_change(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    -- What was said about a call was said to its carrier; what a change has of its own is older.
+    carriers seats_internal.outbox_history := seats_internal.settled_call(finish_change.carrier);
 BEGIN
     WITH gone AS (
         DELETE FROM seats_internal.outbox AS o WHERE o.id = finish_change.change RETURNING o.*),
@@ -88,14 +91,18 @@ BEGIN
         SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at, clock_timestamp(), g.uuid,
                g.installation, finish_change.result, g.generation, g.attempts, false, g.destination,
                g.method, g.path, g.body, g.enqueued_by, finish_change.reason,
-               CASE WHEN finish_change.result <> 'done' THEN g.last_error END,
+               CASE WHEN finish_change.result = 'done' THEN NULL
+                    WHEN finish_change.carrier IS NULL THEN g.last_error ELSE carriers.error END,
                g.request_id, finish_change.settled_by, g.context, g.kind, g.team_id,
                finish_change.carrier, g.actor, g.lines, g.base, g.target
-          FROM gone AS g CROSS JOIN seats_internal.ring)
+          FROM gone AS g CROSS JOIN seats_internal.ring
+        RETURNING *)
     INSERT INTO seats_internal.journal (ring, kind, actor, call_id, lane_id, reason, detail)
-    SELECT ring.slot, seats_internal.journal_kind(finish_change.result), finish_change.actor, g.id,
-           g.lane_id, finish_change.reason, seats_internal.change_detail(g)
-      FROM gone AS g CROSS JOIN seats_internal.ring;
+    SELECT k.ring, seats_internal.journal_kind(finish_change.result), finish_change.actor, g.id,
+           g.lane_id, finish_change.reason,
+           seats_internal.change_detail(g) - 'error'
+               || jsonb_strip_nulls(jsonb_build_object('error', k.error))
+      FROM gone AS g JOIN kept AS k ON k.id = g.id;
 END
 $$;
 
