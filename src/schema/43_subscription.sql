@@ -9,24 +9,42 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    read bigint;
+    subscription_path text := '/v1/subscriptions/' || team.subscription;
+    known seats_internal.outbox;
+    read  bigint;
 BEGIN
-    -- A read that was not sent yet will see what we know of; created_at says since when it must.
-    UPDATE seats_internal.outbox AS o
-       SET created_at = clock_timestamp()
-     WHERE o.id = (SELECT r.id FROM seats_internal.outbox AS r
-                    WHERE r.team_id = team.id AND r.kind = 'read' AND r.state <> 'sending'
-                    ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING o.id INTO read;
+    SELECT r.* INTO known FROM seats_internal.outbox AS r
+     WHERE r.team_id = team.id AND r.kind = 'read' FOR UPDATE SKIP LOCKED;
+    IF known.path <> subscription_path AND known.state <> 'sending' THEN
+        -- Of the team's former subscription, which is nobody's business any more.
+        DELETE FROM seats_internal.outbox AS o WHERE o.id = known.id;
+    ELSIF known.id IS NOT NULL THEN
+        -- created_at says since when it must have been read. If it is on the wire already, it is read
+        -- once more when the answer is there (see read_again). A sweep may leave differences as they
+        -- are; anybody else wants them taken over.
+        UPDATE seats_internal.outbox AS o
+           SET created_at = clock_timestamp(),
+               context = CASE WHEN queue_read.reason = 'sweep' THEN o.context
+                              ELSE jsonb_build_object('because', queue_read.reason) END
+         WHERE o.id = known.id
+        RETURNING o.id INTO read;
+    END IF;
     IF read IS NULL THEN
+        -- In conflict with a row that somebody holds: it is being sent or asked for in this moment,
+        -- and read after it.
         INSERT INTO seats_internal.outbox
             (installation, destination, method, path, body, enqueued_by, kind, team_id,
              beside_lane_id, context, created_at)
-        SELECT i.uuid, team.destination, 'GET', '/v1/subscriptions/' || team.subscription, '', caller,
+        SELECT i.uuid, team.destination, 'GET', subscription_path, '', caller,
                'read', team.id, team.lane_id, jsonb_build_object('because', queue_read.reason),
                clock_timestamp()
           FROM seats_internal.installation AS i
+        ON CONFLICT (team_id) WHERE kind = 'read' DO NOTHING
         RETURNING id INTO read;
+    END IF;
+    IF read IS NULL THEN
+        SELECT r.id INTO read FROM seats_internal.outbox AS r
+         WHERE r.team_id = team.id AND r.kind = 'read';
     END IF;
     RETURN read;
 END
@@ -138,7 +156,14 @@ BEGIN
     IF team.status IS DISTINCT FROM new_status THEN
         PERFORM seats_internal.write_journal(
             'subscription.status', 'stripe', call_id, team.lane_id, NULL,
-            jsonb_build_object('team', team.name, 'from', team.status, 'to', new_status));
+            jsonb_build_object(team.kind, team.name, 'subscription', team.subscription,
+                               'from', team.status, 'to', new_status));
+    END IF;
+    IF team.drifts THEN
+        PERFORM seats_internal.forget_drift(team.id);
+    END IF;
+    IF team.kind <> 'team' THEN
+        RETURN;
     END IF;
     PERFORM seats_internal.confirm_quantities(
         team, seats_internal.count_items(facts -> 'items'),
@@ -155,9 +180,13 @@ COMMENT ON FUNCTION seats_internal.apply_facts(
     seats_internal.team, jsonb, timestamptz, uuid, jsonb, bigint) IS
     'makes a team what Stripe says of its subscription; the caller refolds';
 
--- The subscription is over: nothing of what is open can come true any more. What was sent and is in
--- doubt is left to its own proof.
-CREATE FUNCTION seats_internal.end_team(team_id bigint, lane_id bigint) RETURNS void
+-- The subscription is over: nothing of what is open can come true any more, and whoever was in the
+-- team is out of it. What was sent and is in doubt is left to its own proof; nobody waits for that.
+CREATE FUNCTION seats_internal.end_team(
+    team_id       bigint,
+    lane_id       bigint,
+    former_status text DEFAULT NULL
+) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -174,11 +203,13 @@ BEGIN
                                               coalesce(change.last_id, change.id), 'refused',
                                               'subscription_ended');
     END LOOP;
+    PERFORM seats_internal.end_everybody(
+        end_team.team_id, NOT seats_internal.is_terminal(end_team.former_status));
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.end_team(bigint, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.end_team(bigint, bigint) IS
-    'reverts what can no longer come true, because the subscription is over';
+REVOKE ALL ON FUNCTION seats_internal.end_team(bigint, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.end_team(bigint, bigint, text) IS
+    'reverts what can no longer come true, because the subscription is over, and ends memberships and invites';
 
 -- ---- what a read proves about changes whose outcome we do not know, or have forgotten
 
@@ -330,58 +361,104 @@ REVOKE ALL ON FUNCTION seats_internal.payment_of(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.payment_of(jsonb) IS
     'what a change waits for: the invoice, where to pay it, and until when';
 
+-- Whether a read that is over was asked for again while it was on the wire, or was that of a former
+-- subscription: then it is made once more. (Its row is in the history already.)
+CREATE FUNCTION seats_internal.read_again(
+    team      seats_internal.team,
+    read      seats_internal.outbox_history,
+    proven_at timestamptz
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF read.created_at > coalesce(proven_at, read.first_sent_at)
+       OR read.path <> '/v1/subscriptions/' || team.subscription THEN
+        PERFORM seats_internal.queue_read(team, read.enqueued_by,
+                                          coalesce(read.context ->> 'because', 'asked for again'));
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.read_again(
+    seats_internal.team, seats_internal.outbox_history, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.read_again(
+    seats_internal.team, seats_internal.outbox_history, timestamptz) IS
+    'repeats a read that could not see what it was asked for';
+
 -- A read of the subscription that went through. The lane is locked, and nothing of it is on the wire.
+-- `call` is the read itself, or the change for which the subscription was read.
 CREATE FUNCTION seats_internal.settle_read(
     team_id   bigint,
     facts     jsonb,
     proven_at timestamptz,
-    run       uuid
+    run       uuid,
+    call      bigint DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     team seats_internal.team;
+    read seats_internal.outbox_history := seats_internal.settled_call(settle_read.call);
 BEGIN
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = settle_read.team_id;
-    IF NOT FOUND OR facts ->> 'id' <> team.subscription THEN
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF read.kind = 'read' THEN
+        PERFORM seats_internal.read_again(team, read, proven_at);
+    END IF;
+    IF facts ->> 'id' <> team.subscription
+       OR read.kind = 'read' AND read.context ->> 'because' = 'sweep'
+          AND NOT seats_internal.sweep_takes_over(team, facts) THEN
         RETURN;
     END IF;
     PERFORM seats_internal.heed_marker(team, facts ->> 'marker');
     PERFORM seats_internal.heed_pending_update(team, facts);
     PERFORM seats_internal.apply_facts(team, facts, proven_at, run);
-    IF seats_internal.is_terminal(facts ->> 'status') THEN
-        PERFORM seats_internal.end_team(team.id, team.lane_id);
+    IF team.kind = 'individual' THEN
+        PERFORM seats_internal.end_individual(team, facts ->> 'status');
+        RETURN;
+    ELSIF seats_internal.is_terminal(facts ->> 'status') THEN
+        PERFORM seats_internal.end_team(team.id, team.lane_id, team.status);
     END IF;
     PERFORM seats_internal.refold(team.id, team.lane_id);
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.settle_read(bigint, jsonb, timestamptz, uuid) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.settle_read(bigint, jsonb, timestamptz, uuid) IS
+    seats_internal.settle_read(bigint, jsonb, timestamptz, uuid, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.settle_read(bigint, jsonb, timestamptz, uuid, bigint) IS
     'makes a team what a read of its subscription says';
 
-CREATE FUNCTION seats_internal.read_failed(team_id bigint, problem text) RETURNS void
+CREATE FUNCTION seats_internal.read_failed(team_id bigint, problem text, call bigint DEFAULT NULL)
+RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     team seats_internal.team;
+    read seats_internal.outbox_history := seats_internal.settled_call(read_failed.call);
 BEGIN
+    SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = read_failed.team_id;
+    IF FOUND AND read.kind = 'read' THEN
+        PERFORM seats_internal.read_again(team, read, read.first_sent_at);
+    END IF;
+    -- (Of a former subscription it says nothing about the team.)
     UPDATE seats_internal.team AS t
        SET problem = read_failed.problem
      WHERE t.id = read_failed.team_id
+       AND (read.path IS NULL OR read.path = '/v1/subscriptions/' || t.subscription)
     RETURNING t.* INTO team;
     IF FOUND THEN
         PERFORM seats_internal.raise_alert(
             'subscription:' || team.id, 'critical', 'subscription_unreadable',
-            format('the subscription of team %s cannot be read: %s', team.name, problem),
-            jsonb_build_object('team', team.name, 'subscription', team.subscription),
+            format('the subscription of %s %s cannot be read: %s', team.kind, team.name, problem),
+            jsonb_build_object(team.kind, team.name, 'subscription', team.subscription),
             'Is it the right id, and of the account that the destination''s key belongs to? '
-            'seats.reconcile(team) reads it again.', destination => team.destination);
+            'seats.reconcile reads it again.', destination => team.destination);
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.read_failed(bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.read_failed(bigint, text) IS
+REVOKE ALL ON FUNCTION seats_internal.read_failed(bigint, text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.read_failed(bigint, text, bigint) IS
     'a team''s subscription is not there to be read';

@@ -120,8 +120,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    rules  seats_internal.seat_type;
-    used   integer;
+    rules    seats_internal.seat_type;
+    used     integer;
+    reserved integer;
 BEGIN
     SELECT s.* INTO rules FROM seats_internal.seat_type AS s WHERE s.name = seat_type;
     IF NOT FOUND THEN
@@ -151,11 +152,17 @@ BEGIN
     ELSIF resulting < previous THEN
         used := seats_internal.seats_in_use(team.id, seat_type);
         IF resulting < used THEN
+            reserved := seats_internal.seats_reserved(team.id, seat_type);
             RAISE EXCEPTION 'team % would have % seats of type %, and % are in use',
                 team.name, greatest(resulting, 0), seat_type, used
                 USING ERRCODE = 'PS508',
-                      DETAIL = format('It has %s.', previous),
-                      HINT = 'Remove members first (seats.remove_member).';
+                      DETAIL = format('It has %s.', previous)
+                               || CASE WHEN reserved > 0 THEN format(
+                                      ' %s are reserved by open invites.', reserved) ELSE '' END,
+                      HINT = CASE WHEN reserved > 0
+                             THEN 'Remove members (seats.remove_member) or revoke invites '
+                                  '(seats.revoke_invite) first.'
+                             ELSE 'Remove members first (seats.remove_member).' END;
         ELSIF resulting < 0 THEN
             RAISE EXCEPTION 'team % has only % seats of type %', team.name, previous, seat_type
                 USING ERRCODE = 'PS508', HINT = 'Remove fewer.';
