@@ -142,7 +142,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     found_ones jsonb;
-    cause      text;
+    likely     text;
+    is_news    boolean;
 BEGIN
     IF team.items IS NULL THEN
         RETURN true;
@@ -152,31 +153,33 @@ BEGIN
     IF found_ones IS NULL THEN
         RETURN true;
     END IF;
-    cause := seats_internal.cause_of_drift(team, facts);
-    IF current_setting('pg_seats.reconcile') = 'repair' AND cause <> 'unsettled_change' THEN
-        PERFORM seats_internal.tell_drift(team, cause, found_ones, true);
+    likely := seats_internal.cause_of_drift(team, facts);
+    IF current_setting('pg_seats.reconcile') = 'repair' AND likely <> 'unsettled_change' THEN
+        PERFORM seats_internal.tell_drift(team, likely, found_ones, true);
         PERFORM seats_internal.write_journal(
-            'drift.repaired', 'pg_seats', NULL, team.lane_id, cause,
+            'drift.repaired', 'pg_seats', NULL, team.lane_id, likely,
             jsonb_build_object(team.kind, team.name, 'differences', found_ones));
         PERFORM seats_internal.resolve_alert('drift:' || team.id, 'taken over from Stripe');
         RETURN true;
     END IF;
+    is_news := NOT EXISTS (SELECT FROM seats_internal.drift AS d
+                            WHERE d.team_id = team.id AND d.cause <> 'unsettled_change');
     DELETE FROM seats_internal.drift AS d
      WHERE d.team_id = team.id
        AND NOT EXISTS (SELECT FROM jsonb_array_elements(found_ones) AS f
                         WHERE f ->> 'aspect' = d.aspect);
     INSERT INTO seats_internal.drift AS d (team_id, aspect, local, stripe, cause)
-    SELECT team.id, f ->> 'aspect', f ->> 'local', f ->> 'stripe', sweep_takes_over.cause
+    SELECT team.id, f ->> 'aspect', f ->> 'local', f ->> 'stripe', likely
       FROM jsonb_array_elements(found_ones) AS f
     ON CONFLICT ON CONSTRAINT drift_pkey DO UPDATE
        SET local = excluded.local, stripe = excluded.stripe, cause = excluded.cause,
            last_seen_at = clock_timestamp();
     UPDATE seats_internal.team AS t SET drifts = true WHERE t.id = team.id;
-    IF cause <> 'unsettled_change' THEN
-        PERFORM seats_internal.tell_drift(team, cause, found_ones, false);
-        IF NOT team.drifts THEN
+    IF likely <> 'unsettled_change' THEN
+        PERFORM seats_internal.tell_drift(team, likely, found_ones, false);
+        IF is_news THEN
             PERFORM seats_internal.write_journal(
-                'drift.found', 'pg_seats', NULL, team.lane_id, cause,
+                'drift.found', 'pg_seats', NULL, team.lane_id, likely,
                 jsonb_build_object(team.kind, team.name, 'differences', found_ones));
         END IF;
     END IF;
