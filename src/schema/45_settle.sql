@@ -200,7 +200,7 @@ BEGIN
     IF facts IS NULL AND (head.result = 'done' OR head.result = 'refused' AND head.settled_by IS NOT NULL) THEN
         PERFORM seats_internal.queue_read(team, 'pg_seats', 'settled without an answer');
     ELSIF seats_internal.is_terminal(facts ->> 'status') THEN
-        PERFORM seats_internal.end_team(team.id, team.lane_id);
+        PERFORM seats_internal.end_team(team.id, team.lane_id, team.status);
     END IF;
     PERFORM seats_internal.refold(team.id, team.lane_id);
 END

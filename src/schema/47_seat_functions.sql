@@ -132,7 +132,7 @@ COMMENT ON FUNCTION seats_internal.require_seat_type(text) IS 'the seat type of 
 
 -- What is wrong with a line of a change; the caller has seen that something is.
 CREATE FUNCTION seats_internal.raise_wrong_line(
-    team      text,
+    team      seats_internal.team,
     rules     seats_internal.seat_type,
     previous  integer,
     resulting integer,
@@ -141,6 +141,8 @@ CREATE FUNCTION seats_internal.raise_wrong_line(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    reserved integer := seats_internal.seats_reserved(team.id, rules.name);
 BEGIN
     IF abs(resulting - previous) > rules.largest_change THEN
         RAISE EXCEPTION 'a change of % seats of type % is too large', abs(resulting - previous), rules.name
@@ -149,27 +151,32 @@ BEGIN
                   HINT = 'Is it a mistake? Make several smaller changes, or raise largest_change with '
                          'seats.define_seat_type.';
     ELSIF resulting > previous THEN
-        RAISE EXCEPTION 'team % would have % seats of type %', team, resulting, rules.name
+        RAISE EXCEPTION 'team % would have % seats of type %', team.name, resulting, rules.name
             USING ERRCODE = 'PS507',
                   DETAIL = format('At most %s are allowed; it has %s.', rules.largest_total, previous),
                   HINT = 'Raise largest_total with seats.define_seat_type.';
     ELSIF resulting < 0 THEN
-        RAISE EXCEPTION 'team % has only % seats of type %', team, previous, rules.name
+        RAISE EXCEPTION 'team % has only % seats of type %', team.name, previous, rules.name
             USING ERRCODE = 'PS508',
                   DETAIL = format('%s are to be removed, and %s are in use.', previous - resulting, used),
                   HINT = 'Remove fewer.';
     END IF;
     RAISE EXCEPTION 'team % would have % seats of type %, and % are in use',
-        team, resulting, rules.name, used
+        team.name, resulting, rules.name, used
         USING ERRCODE = 'PS508',
-              DETAIL = format('It has %s.', previous),
-              HINT = 'Remove members first (seats.remove_member).';
+              DETAIL = format('It has %s.', previous)
+                       || CASE WHEN reserved > 0 THEN format(' %s are reserved by open invites.', reserved)
+                               ELSE '' END,
+              HINT = CASE WHEN reserved > 0
+                     THEN 'Remove members (seats.remove_member) or revoke invites '
+                          '(seats.revoke_invite) first.'
+                     ELSE 'Remove members first (seats.remove_member).' END;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.raise_wrong_line(
-    text, seats_internal.seat_type, integer, integer, integer) FROM PUBLIC;
+    seats_internal.team, seats_internal.seat_type, integer, integer, integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.raise_wrong_line(
-    text, seats_internal.seat_type, integer, integer, integer) IS
+    seats_internal.team, seats_internal.seat_type, integer, integer, integer) IS
     'the error for a change of one seat type that the rules do not allow';
 
 CREATE FUNCTION seats_internal.raise_unexpected(
@@ -355,7 +362,7 @@ BEGIN
                      THEN seats_internal.seats_in_use(team.id, rules.name) ELSE 0 END;
         IF abs(resulting - previous) > rules.largest_change
            OR resulting > previous AND resulting > rules.largest_total OR resulting < used THEN
-            PERFORM seats_internal.raise_wrong_line(team.name, rules, previous, resulting, used);
+            PERFORM seats_internal.raise_wrong_line(team, rules, previous, resulting, used);
         ELSIF (line ->> 'expected')::integer <> previous THEN
             PERFORM seats_internal.raise_unexpected(team.name, rules.name,
                                                     (line ->> 'expected')::integer, previous);
