@@ -100,6 +100,7 @@ void store_learned(Engine& engine, const Settlement& item) {
     } else {
         read_statement.run({pg::bigint(flight.call.team_id), pg::text(decision.facts),
                             pg::timestamp(decision.facts_as_of), pg::text(engine.run)});
+        engine.wake_all_waiters = true;  // of other reads, which it may have answered
     }
     engine.announce = true;
 }
