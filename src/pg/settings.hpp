@@ -24,6 +24,7 @@ struct Settings {
     int key_lifetime_s;
     int history_days;
     int max_waiters;
+    int webhook_silence_s;
 };
 
 extern Settings settings;

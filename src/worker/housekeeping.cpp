@@ -16,6 +16,7 @@ Statement number_statement{
     "  FROM seats_internal.number_journal($1::xid8) AS n"};
 Statement announce_statement{"SELECT seats_internal.announce($1)"};
 Statement turn_statement{"SELECT seats_internal.turn_ring($1)"};
+Statement forget_statement{"SELECT seats_internal.forget_events($1)"};
 Statement fenced_statement{
     "SELECT seats_internal.raise_alert('fenced', 'critical', 'fenced',"
     "    'nothing is sent from this database: ' || $1,"
@@ -86,6 +87,8 @@ void keep_house(Engine& engine) {
         engine.turn_ring_at = now + std::chrono::minutes{10};
         (void)engine.transaction(
             [] { turn_statement.run({pg::integer(pg::settings.history_days)}); });
+        (void)engine.transaction(
+            [] { forget_statement.run({pg::integer(pg::settings.history_days)}); });
     }
 }
 
