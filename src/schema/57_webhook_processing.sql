@@ -90,7 +90,7 @@ BEGIN
         RETURN true;
     END IF;
     -- On the wire, in doubt or awaiting is only the first row of a lane.
-    SELECT o.id, o.uuid, o.generation, o.state, o.doubt INTO head
+    SELECT o.id, o.uuid, o.generation, o.state::text AS state, o.doubt INTO head
       FROM seats_internal.outbox AS o
      WHERE o.lane_id = team.lane_id
      ORDER BY o.id LIMIT 1;

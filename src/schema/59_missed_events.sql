@@ -86,7 +86,7 @@ COMMENT ON FUNCTION seats_internal.take_listed_events(text, text[]) IS
 -- The list was read: to its end, or as much of it as is read at once.
 CREATE FUNCTION seats_internal.missed_events_were_listed(
     destination text,
-    found       bigint,
+    missed      bigint,
     was_cut     boolean
 ) RETURNS void
 LANGUAGE plpgsql
@@ -105,14 +105,14 @@ BEGIN
             'An event is a hint only: seats.reconcile(team, reason) reads what is so now. Then '
             'acknowledge this alert.', destination => destination);
     END IF;
-    IF found = 0 THEN
+    IF missed = 0 THEN
         PERFORM seats_internal.resolve_alert('webhooks_silent:' || destination,
                                              'no event was missed since');
     ELSIF seats_internal.last_webhook(destination) IS NOT NULL THEN
         PERFORM seats_internal.raise_alert(
             'webhooks_silent:' || destination, 'warning', 'webhooks_silent',
-            format('%s event(s) of destination %s were found that no webhook has brought', found, destination),
-            jsonb_build_object('destination', destination, 'events', found,
+            format('%s event(s) of destination %s were found that no webhook has brought', missed, destination),
+            jsonb_build_object('destination', destination, 'events', missed,
                                'last_webhook', seats_internal.last_webhook(destination)),
             'Is the endpoint enabled in Stripe''s Dashboard, does it send these types, and does your '
             'application pass them to seats.receive_webhook? They are looked for meanwhile.',
