@@ -103,7 +103,7 @@ void store_learned(Engine& engine, const Settlement& item) {
         read_statement.run({pg::bigint(flight.call.team_id), pg::text(decision.facts),
                             pg::timestamp(decision.facts_as_of), pg::text(engine.run),
                             pg::bigint(flight.call.id)});
-        engine.look_for_arrivals = true;  // it may be repeated
+        engine.wake_all_waiters = true;  // of other reads, which it may have answered
     }
     engine.announce = true;
 }
