@@ -47,6 +47,24 @@ REVOKE ALL ON FUNCTION seats_internal.verify_now(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.verify_now(bigint) IS
     'has a call in doubt verified at once';
 
+-- The event has come before the worker knew that it does not know.
+CREATE FUNCTION seats_internal.verify_if_told(calls bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.verify_now(o.id)
+       FROM seats_internal.outbox AS o
+      WHERE o.id = ANY (calls) AND o.doubt AND o.state = 'waiting'
+        AND EXISTS (SELECT FROM seats_internal.webhook_event AS w
+                     WHERE w.idempotency_key
+                           = format('%s-%s-%s', o.installation, o.uuid, o.generation));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.verify_if_told(bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.verify_if_told(bigint[]) IS
+    'has those of the calls verified now of which an event has told; called by the worker';
+
 CREATE FUNCTION seats_internal.tell_superseded(
     team       seats_internal.team,
     call       bigint,

@@ -32,6 +32,8 @@ Statement read_failed_statement{"SELECT seats_internal.read_failed($1, $2, $3)"}
 
 Statement changed_statement{"SELECT seats_internal.subscription_was_changed($1)"};
 
+Statement told_statement{"SELECT seats_internal.verify_if_told($1)"};
+
 Statement void_statement{"SELECT seats_internal.settle_void($1)"};
 
 bool contains(const std::vector<std::int64_t>& ids, std::int64_t id) {
@@ -82,6 +84,21 @@ void store_settled(Engine& engine, std::span<const Settlement* const> items,
             {pg::bigints(calls), pg::texts(facts), pg::timestamps(as_of), pg::text(engine.run)});
         engine.announce = true;  // the journal tells of them
         engine.events_expected = true;
+    }
+}
+
+// Sent, and no answer that tells: perhaps its event has come before.
+void heed_early_events(Engine& engine, std::span<const Settlement* const> items) {
+    std::vector<std::int64_t> calls;
+    for (const Settlement* item : items) {
+        if (item->flight.call.is_change() && item->flight.purpose == Purpose::send &&
+            item->decision.kind == Decision::Kind::change && item->decision.state == "waiting") {
+            calls.push_back(item->flight.call.id);
+        }
+    }
+    if (!calls.empty()) {
+        told_statement.run({pg::bigints(calls)});
+        engine.look_for_arrivals = true;
     }
 }
 
@@ -190,6 +207,7 @@ void store_seats(Engine& engine, std::span<const Settlement* const> items,
                  const std::vector<std::int64_t>& left) {
     store_dissolved(items);
     store_settled(engine, items, left);
+    heed_early_events(engine, items);
     for (const Settlement* item : items) {
         const Call& call = item->flight.call;
         const bool is_settled_change =

@@ -233,6 +233,51 @@ subtest 'a change of our own' => sub {
 	assert_in_step($server, $stripe, $team, { team => 11 });
 };
 
+subtest 'a call in doubt' => sub {
+	# Without its event it would be sent again in a minute.
+	set_configuration($server, 'pg_seats.retry_delay' => '60s', 'pg_seats.retry_delay_limit' => '60s');
+	$server->wait_for_sql('SHOW pg_seats.retry_delay', '1min');
+	$stripe->fault({ match => { method => 'POST', path => "/v1/subscriptions/$subscription" },
+			fault => 'execute_and_500' });
+	my $change = add_seats($server, $team, 1);
+	await_change($server, $change, 'confirmed');
+	assert_in_step($server, $stripe, $team, { team => 12 });
+	assert_executed_once_by($stripe, key_of($server, $change), 'it was executed once');
+	is(scalar @{ posts_of($stripe, key_of($server, $change)) }, 1, 'and proven by a read, not sent again');
+	set_configuration($server, 'pg_seats.retry_delay' => '20ms', 'pg_seats.retry_delay_limit' => '200ms');
+};
+
+subtest 'a generation that was taken for dead' => sub {
+	my $change = add_seats($server, $team, 1);
+	await_change($server, $change, 'confirmed');
+	webhooks_are_quiet($stripe);
+	my $key = key_of($server, $change);
+	# As if it had been proven not to be executed, and made again.
+	$server->sql("UPDATE seats_internal.outbox_history SET generation = 2 WHERE id = $change");
+	my $body = event_body('customer.subscription.updated', {%object},
+		request => { id => 'req_x', idempotency_key => $key });
+	like(receive($server, 'main', $body), qr/^200 processed/, 'its event comes');
+	like(open_alerts($server), qr/superseded_call_executed/, 'a person is told');
+	$server->sql(q{SELECT seats.acknowledge(id, 'seen') FROM seats.alerts WHERE kind = 'superseded_call_executed'});
+	$server->sql("UPDATE seats_internal.outbox_history SET generation = 1 WHERE id = $change");
+};
+
+subtest 'a change that waits for its payment' => sub {
+	define_seat_type($server, 'guest', increase_payment_behavior => 'pending_if_incomplete');
+	my $payer = new_team($server, $stripe, 'payer', seats => { guest => 1 }, card => 'declined');
+	my $change = add_seats($server, $payer, 2, type => 'guest');
+	await_change($server, $change, 'awaiting_payment');
+	$stripe->set_card(customer_of($payer), 'ok');
+	my ($invoice) = $server->sql(
+		"SELECT detail ->> 'invoice' FROM seats.journal WHERE kind = 'change.awaiting_payment' AND call_id = $change");
+	$stripe->pay_invoice($invoice);
+	# The next look without an event would be in a minute.
+	await_change($server, $change, 'confirmed');
+	assert_in_step($server, $stripe, $payer, { guest => 3 });
+	webhooks_are_quiet($stripe);
+	$server->wait_for_sql("SELECT count(*) FROM seats.journal WHERE kind = 'invoice.paid' AND detail ->> 'invoice' = '$invoice'", '1');
+};
+
 subtest 'every type' => sub {
 	foreach my $type (
 		qw(customer.subscription.created customer.subscription.updated customer.subscription.deleted
@@ -256,7 +301,7 @@ subtest 'every type' => sub {
 		is($server->sql("SELECT count(*) FROM seats.journal WHERE kind = '$kind' AND detail ->> 'event' = '$event'"),
 			$expected, $expected ? 'and told to the application' : 'and told by what is read');
 	}
-	assert_in_step($server, $stripe, $team, { team => 11 });
+	assert_in_step($server, $stripe, $team, { team => 13 });
 };
 
 subtest 'nobody waits for a locked team' => sub {
