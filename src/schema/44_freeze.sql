@@ -243,7 +243,7 @@ BEGIN
                     OR head.doubt OR change.doubt
                     OR (change.splits_left IS NULL) <> (head.splits_left IS NULL));
         after := seats_internal.apply_lines(target, change.lines);
-        billed := seats_internal.billed_type(target, after);
+        SELECT b.* INTO billed FROM seats_internal.billed_type(target, after) AS b;
         EXIT WHEN rules IS NOT NULL AND billed.rules IS NOT NULL
               AND (rules, rises) IS DISTINCT FROM (billed.rules, billed.rises);
         IF rules IS NULL THEN
