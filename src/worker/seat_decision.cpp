@@ -167,6 +167,7 @@ Decision subscription_was_read(Flight& flight) {
 
 Decision subscription_is_missing(const Flight& flight, const core::Judgement& judgement) {
     Decision decision = finish(flight, "refused", "not_found");
+    decision.verdict = "refused";
     decision.error = judgement.message;
     return decision;
 }

@@ -281,6 +281,9 @@ Decision decide_read(Engine& engine, Flight& flight) {
         case Purpose::probe:
             break;
     }
+    if (decision.verdict.empty()) {
+        decision.verdict = core::to_string(judgement.verdict);
+    }
     return decision;
 }
 
