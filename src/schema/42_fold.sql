@@ -231,6 +231,9 @@ BEGIN
                 UPDATE seats_internal.seat_line AS s
                    SET quantity = line.quantity, awaiting = line.awaiting
                  WHERE s.team_id = refold.team_id AND s.seat_type = line.seat_type;
+            END IF;
+            -- (The application may have changed the quantity itself: a purchase ends the alert.)
+            IF line.used > 0 OR line.quantity <> line.former THEN
                 PERFORM seats_internal.tell_over_allocation(refold.team_id, line.seat_type,
                                                             line.quantity, line.used);
             END IF;
