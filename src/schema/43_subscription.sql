@@ -138,7 +138,8 @@ BEGIN
     IF team.problem IS NOT NULL THEN
         PERFORM seats_internal.resolve_alert('subscription:' || team.id, 'the subscription was read');
     END IF;
-    IF new_status NOT IN ('past_due', 'unpaid', 'incomplete') THEN
+    IF team.status IN ('past_due', 'unpaid', 'incomplete')
+       AND new_status NOT IN ('past_due', 'unpaid', 'incomplete') THEN
         PERFORM seats_internal.resolve_alert('unpaid:' || team.id, 'the subscription is ' || new_status);
     END IF;
     IF team.status IS DISTINCT FROM new_status THEN
@@ -257,11 +258,14 @@ BEGIN
     SELECT coalesce(jsonb_object_agg(s.seat_type, s.confirmed), '{}') INTO expected
       FROM seats_internal.seat_line AS s WHERE s.team_id = team.id;
     FOR change IN
-        SELECT o.lines FROM seats_internal.outbox AS o
+        SELECT o.id, o.state, o.lines FROM seats_internal.outbox AS o
          WHERE o.lane_id = team.lane_id AND o.id BETWEEN first_id AND end_id AND o.kind = 'change'
          ORDER BY o.id
     LOOP
         expected := seats_internal.apply_lines(expected, change.lines);
+        IF change.state = 'review' THEN
+            PERFORM seats_internal.resolve_alert('review:' || change.id, 'Stripe has proved it');
+        END IF;
     END LOOP;
     PERFORM seats_internal.finish_changes(team.lane_id, first_id, end_id, 'done', 'proven_by_marker');
     INSERT INTO seats_internal.lane_marker AS m (lane_id, marker) VALUES (team.lane_id, heed_marker.marker)
