@@ -250,3 +250,26 @@ scenario_of_log() {
     fi
   done
 }
+
+# What scripts/demo shows must stay true: the lines of demo.d/expected, in that order. It builds by
+# itself, which takes nothing where the other stages have built.
+stage_demo() {
+  local log=$workspace/demo.log expected=$root/scripts/demo.d/expected status=0 missing
+  run_limited "${DEMO_LIMIT:-900}" "$log" show_nothing \
+    env PG_CONFIG="$PG_CONFIG" TMPDIR="$workspace" "$root/scripts/demo" || status=$?
+  missing=$(awk '
+    { gsub(/[ \t]+/, " "); sub(/^ /, ""); sub(/ $/, "") }
+    NR == FNR { if (!/^(#.*)?$/) want[++wanted] = $0; next }
+    found < wanted && $0 == want[found + 1] { found++ }
+    END { if (found < wanted || !wanted) print want[found + 1] }' "$expected" "$log")
+  if ((status == 0)) && [[ -z $missing ]]; then
+    passed=1
+    return
+  fi
+  failed=1
+  if ((status == 0)); then
+    say "  FAILED  the demo does not show: $missing"
+  fi
+  say "  $(saved_path "$log"), its end:"
+  tail -n 30 "$log" | sed 's/^/    /'
+}
