@@ -112,6 +112,13 @@ SELECT pg_temp.alerts();
 SELECT pg_temp.read('over', '{"price_team": 0}');
 SELECT seats.remove_member('over', 'cy');
 SELECT pg_temp.alerts();
+SELECT seats.cancel_change(:a);
+SELECT pg_temp.alerts();
+-- Bought: resolved when Stripe has confirmed it.
+SELECT change AS a FROM seats.add_seats('over', 'team', 2) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.settle(:a, 'done', pg_temp.facts('sub_over', '{"price_team": 2}'));
+SELECT pg_temp.alerts();
 
 -- A read: what differs from what was confirmed was changed by somebody else. The fold goes on from there,
 -- and nobody's open change is lost.
@@ -174,6 +181,15 @@ SELECT pg_temp.marker(:e, :e) AS marker \gset
 SELECT pg_temp.read('marked', '{"price_team": 14}', :'marker');
 SELECT state, reason FROM seats.changes WHERE change = :e;
 SELECT pg_temp.seats('marked');
+-- And one that stands before a person already: there is nothing to decide any more.
+SELECT change AS e FROM seats.add_seats('marked', 'team', 1) \gset
+SELECT seats_internal.review_change(:e, 'not_proven', 'it was not proven');
+SELECT pg_temp.alerts();
+SELECT pg_temp.marker(:e, :e) AS marker \gset
+SELECT pg_temp.read('marked', '{"price_team": 15}', :'marker');
+SELECT state, reason FROM seats.changes WHERE change = :e;
+SELECT pg_temp.alerts();
+SELECT pg_temp.read('marked', '{"price_team": 14}', :'marker');
 -- A marker that nobody knows: told once.
 SELECT pg_temp.read('marked', '{"price_team": 14}', jsonb_build_object(
     'marker', format('%s-%s-1', '00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002')));

@@ -28,15 +28,21 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    taken seats_internal.team;
+    taken  seats_internal.team;
+    locked bigint;
 BEGIN
-    UPDATE seats_internal.lane AS l
-       SET version = l.version + 1
-      FROM seats_internal.team AS t
-     WHERE t.name = team AND t.kind = 'team' AND l.id = t.lane_id;
-    -- A second statement, and a new snapshot: the first one may have waited.
-    SELECT t.* INTO taken FROM seats_internal.team AS t WHERE t.name = team AND t.kind = 'team';
-    IF NOT FOUND THEN
+    LOOP
+        UPDATE seats_internal.lane AS l
+           SET version = l.version + 1
+          FROM seats_internal.team AS t
+         WHERE t.name = team AND t.kind = 'team' AND l.id = t.lane_id
+        RETURNING l.id INTO locked;
+        -- A second statement, and a new snapshot: the first one may have waited, and the team may have
+        -- been registered with another subscription meanwhile.
+        SELECT t.* INTO taken FROM seats_internal.team AS t WHERE t.name = team AND t.kind = 'team';
+        EXIT WHEN taken.id IS NULL OR taken.lane_id = locked;
+    END LOOP;
+    IF taken.id IS NULL THEN
         PERFORM seats_internal.refuse_individual(team);
         RAISE EXCEPTION 'there is no team %', coalesce(quote_literal(team), 'NULL')
             USING ERRCODE = 'PS501',
@@ -213,7 +219,7 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT max(step.id)
-      FROM (SELECT o.id, o.state, o.doubt,
+      FROM (SELECT o.id, o.state, o.doubt, o.body,
                    seats_internal.fold(s.confirmed, l.operation, l.quantity) OVER before_and_this
                        AS total,
                    coalesce(seats_internal.fold(s.confirmed, l.operation, l.quantity) OVER before,
@@ -227,7 +233,8 @@ BEGIN ATOMIC
                AND l.seat_type = newest_unsent_removal.seat_type
             WINDOW before_and_this AS (ORDER BY o.id),
                    before AS (ORDER BY o.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS step
-     WHERE step.total < step.total_before AND step.state = 'pending' AND NOT step.doubt;
+     WHERE step.total < step.total_before AND step.state = 'pending' AND NOT step.doubt
+       AND step.body = '';
 END;
 REVOKE ALL ON FUNCTION seats_internal.newest_unsent_removal(bigint, bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.newest_unsent_removal(bigint, bigint, text) IS
@@ -277,6 +284,11 @@ BEGIN
             IF line.used > 0 OR line.quantity <> line.former THEN
                 PERFORM seats_internal.tell_over_allocation(refold.team_id, line.seat_type,
                                                             line.quantity, line.used);
+            ELSIF line.used <= line.quantity THEN
+                -- Seats that were bought are in the quantity already when they are confirmed.
+                PERFORM seats_internal.resolve_alert(
+                    format('over_allocated:%s:%s', refold.team_id, line.seat_type),
+                    'there are enough seats again');
             END IF;
         END LOOP;
         EXIT;

@@ -154,7 +154,8 @@ BEGIN
     IF team.problem IS NOT NULL THEN
         PERFORM seats_internal.resolve_alert('subscription:' || team.id, 'the subscription was read');
     END IF;
-    IF new_status NOT IN ('past_due', 'unpaid', 'incomplete') THEN
+    IF team.status IN ('past_due', 'unpaid', 'incomplete')
+       AND new_status NOT IN ('past_due', 'unpaid', 'incomplete') THEN
         PERFORM seats_internal.resolve_alert('unpaid:' || team.id, 'the subscription is ' || new_status);
     END IF;
     IF team.status IS DISTINCT FROM new_status THEN

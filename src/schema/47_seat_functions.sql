@@ -321,15 +321,18 @@ DECLARE
     resulting integer;
     used      integer;
     change    bigint;
+    locked    bigint;
 BEGIN
     UPDATE seats_internal.lane AS l
        SET version = l.version + 1
       FROM seats_internal.team AS t
-     WHERE t.name = team_name AND l.id = t.lane_id;
+     WHERE t.name = team_name AND t.kind = 'team' AND l.id = t.lane_id
+    RETURNING l.id INTO locked;
     -- A second statement, and a new snapshot: the first one may have waited.
-    SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.name = team_name;
-    IF team.id IS NULL THEN
-        PERFORM seats_internal.take_team(team_name);  -- raises
+    SELECT t.* INTO team FROM seats_internal.team AS t
+     WHERE t.name = team_name AND t.kind = 'team';
+    IF team.id IS NULL OR team.lane_id <> locked THEN
+        team := seats_internal.take_team(team_name);  -- raises, or the team was registered anew meanwhile
     END IF;
     IF request_key IS NOT NULL THEN
         arguments := jsonb_strip_nulls(jsonb_build_object(
