@@ -243,7 +243,8 @@ BEGIN
                     OR head.doubt OR change.doubt
                     OR (change.splits_left IS NULL) <> (head.splits_left IS NULL));
         after := seats_internal.apply_lines(target, change.lines);
-        billed := seats_internal.billed_type(target, after);
+        -- (Assigned, a result of no row would be no record at all.)
+        SELECT b.* INTO billed FROM seats_internal.billed_type(target, after) AS b;
         EXIT WHEN rules IS NOT NULL AND billed.rules IS NOT NULL
               AND (rules, rises) IS DISTINCT FROM (billed.rules, billed.rises);
         IF rules IS NULL THEN

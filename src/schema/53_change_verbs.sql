@@ -138,7 +138,7 @@ BEGIN
       FROM seats_internal.seat_line AS s WHERE s.team_id = found_team.id;
     target := seats_internal.apply_lines(
         target, (SELECT jsonb_agg(to_jsonb(c)) FROM seats_internal.read_changes(changes) AS c));
-    billed := seats_internal.billed_type(confirmed, target);
+    SELECT b.* INTO billed FROM seats_internal.billed_type(confirmed, target) AS b;
     IF billed.seat_type IS NULL
        OR EXISTS (SELECT FROM jsonb_each_text(target) AS t WHERE t.value::integer < 0) THEN
         RAISE EXCEPTION 'there is nothing to preview'
