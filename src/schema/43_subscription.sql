@@ -378,7 +378,7 @@ BEGIN
             format('the subscription of team %s cannot be read: %s', team.name, problem),
             jsonb_build_object('team', team.name, 'subscription', team.subscription),
             'Is it the right id, and of the account that the destination''s key belongs to? '
-            'seats.reconcile(team) reads it again.', destination => team.destination);
+            'seats.reconcile(team, reason) reads it again.', destination => team.destination);
     END IF;
 END
 $$;
