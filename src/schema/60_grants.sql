@@ -26,6 +26,10 @@ BEGIN ATOMIC
         ('application', 'seats', 'change_seats_and_wait'),
         ('application', 'seats', 'add_member'),
         ('application', 'seats', 'remove_member'),
+        ('application', 'seats', 'invite'),
+        ('application', 'seats', 'accept_invite'),
+        ('application', 'seats', 'revoke_invite'),
+        ('application', 'seats', 'register_individual'),
         ('call',        'seats', 'enqueue_call'),
         ('monitor',     'seats', 'explain_call'),
         -- A view's functions run with the rights of whoever asks the view.
