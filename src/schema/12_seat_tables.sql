@@ -89,12 +89,15 @@ CREATE TABLE seats_internal.seat_line (
     confirmed integer NOT NULL,
     quantity  integer NOT NULL,
     awaiting  integer NOT NULL DEFAULT 0,
+    missing   integer NOT NULL DEFAULT 0,
     CONSTRAINT seat_line_pkey PRIMARY KEY (team_id, seat_type)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE seats_internal.seat_line IS 'how many seats of a type a team has';
 COMMENT ON COLUMN seats_internal.seat_line.confirmed IS 'what Stripe last proved';
 COMMENT ON COLUMN seats_internal.seat_line.quantity IS
     'what the application sees: confirmed, and every open change applied to it in order';
+COMMENT ON COLUMN seats_internal.seat_line.missing IS
+    'how far below zero the open changes would lead (somebody has lowered the quantity at Stripe while a removal was on its way); the quantity is then zero';
 COMMENT ON COLUMN seats_internal.seat_line.awaiting IS
     'how much of the quantity waits for a payment that Stripe has asked for';
 
@@ -143,10 +146,13 @@ CREATE TABLE seats_internal.expected_event (
     base            jsonb       NOT NULL,
     target          jsonb       NOT NULL,
     sent_at         timestamptz NOT NULL,
+    nothing_changed boolean     NOT NULL DEFAULT false,
     looks           integer     NOT NULL DEFAULT 0,
     look_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT expected_event_pkey PRIMARY KEY (idempotency_key)
 );
 CREATE INDEX expected_event_by_age ON seats_internal.expected_event (look_at);
+COMMENT ON COLUMN seats_internal.expected_event.nothing_changed IS
+    'an event of the call was seen that tells of no changed items';
 COMMENT ON TABLE seats_internal.expected_event IS
     'executed calls whose event at Stripe was not seen yet: it tells what they really changed';

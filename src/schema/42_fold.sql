@@ -88,24 +88,30 @@ REVOKE ALL ON FUNCTION seats_internal.seats_in_use(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.seats_in_use(bigint, text) IS
     'seats of a type that members sit on, or that open invites keep for somebody';
 
--- Moves a change to the history. It tells the application's feed what became of it.
-CREATE FUNCTION seats_internal.finish_change(
-    change     bigint,
+-- Moves changes to the history, all with the same end, and tells the application's feed what became
+-- of them. Those other than the carrier went along with its call. Whatever a person was told about
+-- them is over.
+CREATE FUNCTION seats_internal.finish_change_set(
+    changes    bigint[],
     result     text,
     reason     text,
     actor      text,
-    carrier    bigint  DEFAULT NULL,
-    settled_by text    DEFAULT NULL
+    carrier    bigint DEFAULT NULL,
+    settled_by text   DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     -- What was said about a call was said to its carrier; what a change has of its own is older.
-    carriers seats_internal.outbox_history := seats_internal.settled_call(finish_change.carrier);
+    carriers seats_internal.outbox_history;
+    told     boolean;
 BEGIN
+    IF finish_change_set.carrier IS NOT NULL THEN
+        carriers := seats_internal.settled_call(finish_change_set.carrier);
+    END IF;
     WITH gone AS (
-        DELETE FROM seats_internal.outbox AS o WHERE o.id = finish_change.change RETURNING o.*),
+        DELETE FROM seats_internal.outbox AS o WHERE o.id = ANY (changes) RETURNING o.*),
     kept AS (
         INSERT INTO seats_internal.outbox_history
             (ring, id, lane_id, created_at, first_sent_at, settled_at, uuid, installation, result,
@@ -113,20 +119,53 @@ BEGIN
              error, request_id, settled_by, context, kind, team_id, carrier_id, actor, lines, base,
              target)
         SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at, clock_timestamp(), g.uuid,
-               g.installation, finish_change.result, g.generation, g.attempts, false, g.destination,
-               g.method, g.path, g.body, g.enqueued_by, finish_change.reason,
-               CASE WHEN finish_change.result = 'done' THEN NULL
-                    WHEN finish_change.carrier IS NULL THEN g.last_error ELSE carriers.error END,
-               g.request_id, finish_change.settled_by, g.context, g.kind, g.team_id,
-               finish_change.carrier, g.actor, g.lines, g.base, g.target
+               g.installation, finish_change_set.result, g.generation, g.attempts, false, g.destination,
+               g.method, g.path, g.body, g.enqueued_by, finish_change_set.reason,
+               CASE WHEN finish_change_set.result = 'done' THEN NULL
+                    WHEN carriers.id IS NULL OR g.id = finish_change_set.carrier THEN g.last_error
+                    ELSE carriers.error END,
+               g.request_id, finish_change_set.settled_by, g.context, g.kind, g.team_id,
+               nullif(finish_change_set.carrier, g.id), g.actor, g.lines, g.base, g.target
           FROM gone AS g CROSS JOIN seats_internal.ring
-        RETURNING *)
-    INSERT INTO seats_internal.journal (ring, kind, actor, call_id, lane_id, reason, detail)
-    SELECT k.ring, seats_internal.journal_kind(finish_change.result), finish_change.actor, g.id,
-           g.lane_id, finish_change.reason,
-           seats_internal.change_detail(g) - 'error'
-               || jsonb_strip_nulls(jsonb_build_object('error', k.error))
-      FROM gone AS g JOIN kept AS k ON k.id = g.id;
+         ORDER BY g.id
+        RETURNING *),
+    journal AS (
+        INSERT INTO seats_internal.journal (ring, kind, actor, call_id, lane_id, reason, detail)
+        SELECT k.ring, seats_internal.journal_kind(finish_change_set.result), finish_change_set.actor,
+               g.id, g.lane_id, finish_change_set.reason,
+               seats_internal.change_detail(g) - 'error'
+                   || jsonb_strip_nulls(jsonb_build_object('error', k.error))
+          FROM gone AS g JOIN kept AS k ON k.id = g.id
+         ORDER BY g.id)
+    SELECT bool_or(g.state = 'review' OR g.row_errors > 0) INTO told FROM gone AS g;
+    IF told THEN
+        UPDATE seats_internal.alert AS a
+           SET resolved_at = clock_timestamp(), resolution = finish_change_set.reason
+         WHERE a.resolved_at IS NULL
+           AND a.fingerprint = ANY (SELECT kind || ':' || id FROM unnest(changes) AS id,
+                                           unnest('{review,settling}'::text[]) AS kind);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.finish_change_set(bigint[], text, text, text, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.finish_change_set(bigint[], text, text, text, bigint, text) IS
+    'settles changes that need no answer of their own: moves them to the history, tells the journal';
+
+CREATE FUNCTION seats_internal.finish_change(
+    change     bigint,
+    result     text,
+    reason     text,
+    actor      text,
+    carrier    bigint DEFAULT NULL,
+    settled_by text   DEFAULT NULL
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.finish_change_set(ARRAY[change], result, reason, actor, carrier, settled_by);
 END
 $$;
 
@@ -209,36 +248,102 @@ REVOKE ALL ON FUNCTION seats_internal.folded(bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.folded(bigint, bigint) IS
     'what a team''s open changes make of what is confirmed, line by line';
 
--- The newest change that lowers the line and of which nothing was sent.
-CREATE FUNCTION seats_internal.newest_unsent_removal(
+-- The newest changes that lower the line and of which nothing was sent: as few as can make up for what
+-- is missing. (One that is taken back raises no total by more than it lowered it.)
+CREATE FUNCTION seats_internal.newest_unsent_removals(
     team_id   bigint,
     lane_id   bigint,
-    seat_type text
-) RETURNS bigint
-LANGUAGE sql STABLE
+    seat_type text,
+    missing   integer
+) RETURNS bigint[]
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT max(step.id)
-      FROM (SELECT o.id, o.state, o.doubt, o.body,
-                   seats_internal.fold(s.confirmed, l.operation, l.quantity) OVER before_and_this
-                       AS total,
-                   coalesce(seats_internal.fold(s.confirmed, l.operation, l.quantity) OVER before,
-                            s.confirmed) AS total_before
-              FROM seats_internal.outbox AS o
-             CROSS JOIN LATERAL jsonb_to_recordset(o.lines)
-                   AS l (seat_type text, operation text, quantity integer)
-              JOIN seats_internal.seat_line AS s
-                ON s.team_id = newest_unsent_removal.team_id AND s.seat_type = l.seat_type
-             WHERE o.lane_id = newest_unsent_removal.lane_id AND o.kind = 'change'
-               AND l.seat_type = newest_unsent_removal.seat_type
-            WINDOW before_and_this AS (ORDER BY o.id),
-                   before AS (ORDER BY o.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS step
-     WHERE step.total < step.total_before AND step.state = 'pending' AND NOT step.doubt
-       AND step.body = '';
-END;
-REVOKE ALL ON FUNCTION seats_internal.newest_unsent_removal(bigint, bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.newest_unsent_removal(bigint, bigint, text) IS
-    'the removal that is taken back first when there are not enough seats for all of them';
+AS $$
+BEGIN
+    RETURN (
+    SELECT array_agg(r.id)
+      FROM (SELECT step.id, sum(step.total_before - step.total) OVER (ORDER BY step.id DESC)
+                            - (step.total_before - step.total) AS newer
+              FROM (SELECT o.id, o.state, o.doubt,
+                           seats_internal.fold(s.confirmed, l.operation, l.quantity)
+                               OVER before_and_this AS total,
+                           coalesce(seats_internal.fold(s.confirmed, l.operation, l.quantity) OVER before,
+                                    s.confirmed) AS total_before
+                      FROM seats_internal.outbox AS o
+                     CROSS JOIN LATERAL jsonb_to_recordset(o.lines)
+                           AS l (seat_type text, operation text, quantity integer)
+                      JOIN seats_internal.seat_line AS s
+                        ON s.team_id = newest_unsent_removals.team_id AND s.seat_type = l.seat_type
+                     WHERE o.lane_id = newest_unsent_removals.lane_id AND o.kind = 'change'
+                       AND l.seat_type = newest_unsent_removals.seat_type
+                    WINDOW before_and_this AS (ORDER BY o.id),
+                           before AS (ORDER BY o.id ROWS BETWEEN UNBOUNDED PRECEDING
+                                                             AND 1 PRECEDING)) AS step
+             WHERE step.total < step.total_before AND step.state = 'pending' AND NOT step.doubt) AS r
+     WHERE r.newer < missing);
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.newest_unsent_removals(bigint, bigint, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.newest_unsent_removals(bigint, bigint, text, integer) IS
+    'the removals that are taken back first when there are not enough seats for all of them; null: there are none';
+
+-- What the application sees of a line from now on, and what that means for those who sit on it.
+CREATE FUNCTION seats_internal.set_quantity(
+    team_id   bigint,
+    lane_id   bigint,
+    seat_type text,
+    total     integer,
+    awaiting  integer,
+    used      integer
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.seat_line AS s
+       SET quantity = greatest(total, 0), missing = greatest(-total, 0),
+           awaiting = set_quantity.awaiting
+     WHERE s.team_id = set_quantity.team_id AND s.seat_type = set_quantity.seat_type
+       AND (s.quantity, s.missing, s.awaiting)
+           IS DISTINCT FROM (greatest(total, 0), greatest(-total, 0), set_quantity.awaiting);
+    IF total < used THEN
+        used := used - seats_internal.fail_invites(team_id, lane_id, seat_type,
+                                                   used - greatest(total, 0));
+    END IF;
+    -- (The application may have changed the quantity itself: a purchase ends the alert.)
+    IF used > 0 OR FOUND THEN
+        PERFORM seats_internal.tell_over_allocation(team_id, seat_type, greatest(total, 0), used);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.set_quantity(bigint, bigint, text, integer, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.set_quantity(bigint, bigint, text, integer, integer, integer) IS
+    'stores what a line folds to, and tells invites and people what it means for them';
+
+CREATE FUNCTION seats_internal.take_over_confirmed(team_id bigint, lane_id bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    line seats_internal.seat_line;
+BEGIN
+    FOR line IN
+        SELECT s.* FROM seats_internal.seat_line AS s
+         WHERE s.team_id = take_over_confirmed.team_id
+         ORDER BY s.seat_type
+    LOOP
+        PERFORM seats_internal.set_quantity(team_id, lane_id, line.seat_type, line.confirmed, 0,
+                                            seats_internal.seats_in_use(team_id, line.seat_type));
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_over_confirmed(bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_over_confirmed(bigint, bigint) IS
+    'the fold of a team that has no open change';
 
 -- Called by whoever has changed what is confirmed or which changes are open, with the team's lane
 -- locked. Where a total would fall below zero, or fewer seats would be left than are in use, unsent
@@ -249,9 +354,17 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    line    record;
-    removal bigint;
+    line     record;
+    removals bigint[];
+    voided   boolean := false;
 BEGIN
+    -- Nothing is open, as almost always when a call was settled.
+    IF NOT EXISTS (SELECT FROM seats_internal.outbox AS o
+                    WHERE o.lane_id = refold.lane_id AND o.kind = 'change') THEN
+        PERFORM seats_internal.take_over_confirmed(refold.team_id, refold.lane_id);
+        PERFORM seats_internal.settle_invites(refold.team_id, refold.lane_id);
+        RETURN;
+    END IF;
     <<anew>>
     LOOP
         FOR line IN
@@ -262,37 +375,24 @@ BEGIN
                 ON s.team_id = refold.team_id AND s.seat_type = f.seat_type
         LOOP
             IF line.lowest < 0 OR line.quantity < line.used THEN
-                removal := seats_internal.newest_unsent_removal(refold.team_id, refold.lane_id,
-                                                                line.seat_type);
-                IF removal IS NOT NULL THEN
-                    PERFORM seats_internal.finish_change(removal, 'refused', 'no_longer_valid',
-                                                         'pg_seats');
+                removals := seats_internal.newest_unsent_removals(
+                    refold.team_id, refold.lane_id, line.seat_type,
+                    greatest(-line.lowest, line.used - line.quantity));
+                IF removals IS NOT NULL THEN
+                    PERFORM seats_internal.finish_change_set(removals, 'refused', 'no_longer_valid',
+                                                             'pg_seats');
+                    voided := true;
                     CONTINUE anew;
                 END IF;
             END IF;
-            line.quantity := greatest(line.quantity, 0);
-            IF line.quantity < line.used THEN
-                line.used := line.used - seats_internal.fail_invites(
-                    refold.team_id, refold.lane_id, line.seat_type, line.used - line.quantity);
-            END IF;
-            IF (line.quantity, line.awaiting) IS DISTINCT FROM (line.former, line.former_awaiting) THEN
-                UPDATE seats_internal.seat_line AS s
-                   SET quantity = line.quantity, awaiting = line.awaiting
-                 WHERE s.team_id = refold.team_id AND s.seat_type = line.seat_type;
-            END IF;
-            -- (The application may have changed the quantity itself: a purchase ends the alert.)
-            IF line.used > 0 OR line.quantity <> line.former THEN
-                PERFORM seats_internal.tell_over_allocation(refold.team_id, line.seat_type,
-                                                            line.quantity, line.used);
-            ELSIF line.used <= line.quantity THEN
-                -- Seats that were bought are in the quantity already when they are confirmed.
-                PERFORM seats_internal.resolve_alert(
-                    format('over_allocated:%s:%s', refold.team_id, line.seat_type),
-                    'there are enough seats again');
-            END IF;
+            PERFORM seats_internal.set_quantity(refold.team_id, refold.lane_id, line.seat_type,
+                                                line.quantity, line.awaiting, line.used);
         END LOOP;
         EXIT;
     END LOOP;
+    IF voided THEN
+        PERFORM seats_internal.reoffer_lane(refold.lane_id);
+    END IF;
     PERFORM seats_internal.settle_invites(refold.team_id, refold.lane_id);
 END
 $$;

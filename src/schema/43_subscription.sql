@@ -31,7 +31,8 @@ BEGIN
         INSERT INTO seats_internal.outbox
             (installation, destination, method, path, body, enqueued_by, kind, team_id,
              beside_lane_id, context, created_at)
-        SELECT i.uuid, team.destination, 'GET', '/v1/subscriptions/' || team.subscription, '', caller,
+        SELECT i.uuid, team.destination, 'GET', '/v1/subscriptions/' || team.subscription,
+               'expand[0]=latest_invoice', caller,
                'read', team.id, team.lane_id, jsonb_build_object('because', queue_read.reason),
                clock_timestamp()
           FROM seats_internal.installation AS i
@@ -66,9 +67,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN (SELECT coalesce(jsonb_object_agg(c.seat_type, c.quantity), '{}')
-              FROM (SELECT p.seat_type, sum(i.quantity) AS quantity
+              -- (Whatever Stripe says, it must fit.)
+              FROM (SELECT p.seat_type, least(sum(i.quantity), 1000000000)::integer AS quantity
                       FROM jsonb_to_recordset(items)
-                           AS i (price text, quantity integer, metered boolean)
+                           AS i (price text, quantity numeric, metered boolean)
                       JOIN seats_internal.seat_price AS p ON p.price = i.price
                      WHERE i.quantity IS NOT NULL AND i.metered IS NOT TRUE
                      GROUP BY p.seat_type) AS c);
@@ -221,7 +223,8 @@ COMMENT ON FUNCTION seats_internal.end_team(bigint, bigint, text) IS
 CREATE FUNCTION seats_internal.first_of_marker(marker text) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-RETURN CASE WHEN marker ~ '^[0-9a-f-]{36}-[0-9a-f-]{36}-[0-9]+$' THEN left(marker, 36)::uuid END;
+RETURN CASE WHEN marker ~ '^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-){2}[0-9]+$'
+            THEN left(marker, 36)::uuid END;
 REVOKE ALL ON FUNCTION seats_internal.first_of_marker(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.first_of_marker(text) IS
     'the first change that a marker speaks of, or null';
@@ -229,7 +232,8 @@ COMMENT ON FUNCTION seats_internal.first_of_marker(text) IS
 CREATE FUNCTION seats_internal.last_of_marker(marker text) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-RETURN CASE WHEN marker ~ '^[0-9a-f-]{36}-[0-9a-f-]{36}-[0-9]+$' THEN substr(marker, 38, 36)::uuid END;
+RETURN CASE WHEN marker ~ '^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-){2}[0-9]+$'
+            THEN substr(marker, 38, 36)::uuid END;
 REVOKE ALL ON FUNCTION seats_internal.last_of_marker(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.last_of_marker(text) IS
     'the last change that a marker speaks of, or null';

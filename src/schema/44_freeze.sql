@@ -19,6 +19,7 @@ DECLARE
     item       record;
     difference integer;
     quantity   integer;
+    items_left integer := jsonb_array_length(items);
     parameters jsonb := '[]';
 BEGIN
     FOR line IN
@@ -31,8 +32,8 @@ BEGIN
     LOOP
         difference := line.wanted - line.had;
         FOR item IN
-            SELECT i.id, i.quantity
-              FROM jsonb_to_recordset(items) AS i (id text, price text, quantity integer, metered boolean)
+            SELECT i.id, least(i.quantity, 1000000000)::integer AS quantity
+              FROM jsonb_to_recordset(items) AS i (id text, price text, quantity numeric, metered boolean)
               JOIN seats_internal.seat_price AS p ON p.price = i.price
              WHERE p.seat_type = line.seat_type AND i.quantity IS NOT NULL AND i.metered IS NOT TRUE
              ORDER BY CASE WHEN difference > 0 THEN p.position ELSE -p.position END, i.id
@@ -40,8 +41,10 @@ BEGIN
             EXIT WHEN difference = 0;
             quantity := greatest(item.quantity + difference, 0);
             CONTINUE WHEN quantity = item.quantity;
+            -- Stripe wants one item at least: the last one stays, with nothing.
+            items_left := items_left - CASE WHEN quantity = 0 THEN 1 ELSE 0 END;
             parameters := parameters || CASE
-                WHEN quantity = 0 AND line.delete_at_zero AND may_delete
+                WHEN quantity = 0 AND line.delete_at_zero AND may_delete AND items_left > 0
                     THEN jsonb_build_object('id', item.id, 'deleted', true)
                 ELSE jsonb_build_object('id', item.id, 'quantity', quantity) END;
             difference := difference - (quantity - item.quantity);
@@ -229,8 +232,8 @@ COMMENT ON FUNCTION seats_internal.review_change(bigint, text, text) IS
     'puts a change that cannot be proven before a person';
 
 -- The longest run of changes, from the head on, that can go in one call: same direction, same
--- billing rules. A previewed change goes alone. Of changes that were refused together, half as many
--- as were tried last.
+-- billing rules. A previewed change goes alone. Of changes that were refused together, as many as
+-- their last answer left to be tried (see count_split).
 CREATE FUNCTION seats_internal.plan_call(
     head        seats_internal.outbox,
     base        jsonb,
@@ -254,7 +257,7 @@ DECLARE
 BEGIN
     target := base;
     IF head.splits_left IS NOT NULL THEN
-        room := greatest(head.split_size / 2, 1);
+        room := head.split_size;
     END IF;
     FOR change IN
         SELECT o.id, o.uuid, o.kind, o.state, o.doubt, o.lines, o.proration_date, o.splits_left
@@ -317,6 +320,7 @@ BEGIN
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = head.team_id;
     IF team.base_run IS DISTINCT FROM run
        OR team.base_proven_at IS NULL OR team.base_proven_at < clock_timestamp() - fresh_for
+       OR team.base_proven_at > clock_timestamp()  -- the clock was set back
        OR EXISTS (SELECT FROM seats_internal.outbox AS r
                    WHERE r.team_id = team.id AND r.kind = 'read'
                      AND r.created_at > team.base_proven_at) THEN
@@ -361,11 +365,6 @@ BEGIN
         RETURN 'waits';
     END IF;
 
-    IF head.splits_left IS NOT NULL THEN
-        UPDATE seats_internal.outbox AS o
-           SET splits_left = o.splits_left - 1, split_size = greatest(o.split_size / 2, 1)
-         WHERE o.lane_id = head.lane_id AND o.id >= head.id AND o.splits_left IS NOT NULL;
-    END IF;
     UPDATE seats_internal.outbox AS o
        SET body = seats_internal.encoded_form(
                jsonb_build_object('items', seats_internal.item_parameters(
@@ -450,6 +449,22 @@ REVOKE ALL ON FUNCTION
 COMMENT ON FUNCTION seats_internal.freeze_changes(bigint[], uuid, interval, bigint) IS
     'makes calls of the seat changes among these rows, and says what came of each; called by the worker';
 
+-- A call of changes that were refused together was answered: one call less is left for the rest, and
+-- half as many of them go in it. (What is only sent again uses nothing up.)
+CREATE FUNCTION seats_internal.count_split(lane_id bigint, tried integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.outbox AS o
+       SET splits_left = o.splits_left - 1, split_size = greatest(tried / 2, 1)
+     WHERE o.lane_id = count_split.lane_id AND o.kind = 'change' AND o.splits_left IS NOT NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.count_split(bigint, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.count_split(bigint, integer) IS
+    'counts an answer to changes of a lane that were refused together';
+
 -- A call that provably did nothing falls apart into its changes, which are planned anew, on a new
 -- base and with what has come since.
 CREATE FUNCTION seats_internal.dissolve_calls(calls bigint[], refused bigint[]) RETURNS void
@@ -478,12 +493,13 @@ BEGIN
                doubt = o.doubt OR forgotten,
                first_sent_at = CASE WHEN o.doubt OR forgotten THEN coalesce(o.first_sent_at, o.created_at)
                                END,
-               splits_left = CASE WHEN head.id = ANY (refused) THEN coalesce(head.splits_left, 3)
-                                  ELSE o.splits_left END,
-               split_size = CASE WHEN head.id = ANY (refused) THEN coalesce(head.split_size, size)
-                                 ELSE o.split_size END
+               splits_left = CASE WHEN head.id = ANY (refused) THEN coalesce(o.splits_left, 4)
+                                  ELSE o.splits_left END
          WHERE o.lane_id = head.lane_id AND o.id >= head.id
            AND o.id <= coalesce(head.last_id, head.id);
+        IF head.id = ANY (refused) THEN
+            PERFORM seats_internal.count_split(head.lane_id, size);
+        END IF;
     END LOOP;
 END
 $$;

@@ -15,19 +15,13 @@ CREATE FUNCTION seats_internal.finish_changes(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    change bigint;
 BEGIN
-    FOR change IN
-        SELECT o.id FROM seats_internal.outbox AS o
-         WHERE o.lane_id = finish_changes.lane_id AND o.id BETWEEN first_id AND end_id
-           AND o.kind = 'change'
-         ORDER BY o.id
-    LOOP
-        PERFORM seats_internal.finish_change(
-            change, result, finish_changes.reason, coalesce(settled_by, 'pg_seats'),
-            coalesce(carrier, CASE WHEN change <> first_id THEN first_id END), settled_by);
-    END LOOP;
+    PERFORM seats_internal.finish_change_set(
+        ARRAY(SELECT o.id FROM seats_internal.outbox AS o
+               WHERE o.lane_id = finish_changes.lane_id AND o.id BETWEEN first_id AND end_id
+                 AND o.kind = 'change'),
+        result, finish_changes.reason, coalesce(settled_by, 'pg_seats'),
+        coalesce(carrier, CASE WHEN first_id <> end_id THEN first_id END), settled_by);
 END
 $$;
 REVOKE ALL ON FUNCTION
@@ -67,17 +61,17 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    change record;
+    changes bigint[];
+    reason  text;
 BEGIN
-    FOR change IN
-        SELECT o.id, o.reason FROM seats_internal.outbox AS o
-         WHERE o.lane_id = refuse_rest_of_split.lane_id AND o.splits_left <= 0
-           AND o.state = 'pending' AND o.kind = 'change'
-         ORDER BY o.id
-    LOOP
-        PERFORM seats_internal.finish_change(
-            change.id, 'refused', coalesce(last_refusal, change.reason, 'payment_failed'), 'pg_seats');
-    END LOOP;
+    SELECT array_agg(o.id), max(o.reason) INTO changes, reason
+      FROM seats_internal.outbox AS o
+     WHERE o.lane_id = refuse_rest_of_split.lane_id AND o.splits_left <= 0
+       AND o.state = 'pending' AND o.kind = 'change';
+    IF changes IS NOT NULL THEN
+        PERFORM seats_internal.finish_change_set(
+            changes, 'refused', coalesce(last_refusal, reason, 'payment_failed'), 'pg_seats');
+    END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.refuse_rest_of_split(bigint, text) FROM PUBLIC;
@@ -158,10 +152,14 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    head seats_internal.outbox_history := seats_internal.settled_call(call);
-    team seats_internal.team;
-    is_target boolean := true;
+    head       seats_internal.outbox_history;
+    team       seats_internal.team;
+    is_target  boolean := true;
+    carried_id bigint;
 BEGIN
+    -- It went into the partition that is being written, in this transaction.
+    SELECT h.* INTO head FROM seats_internal.outbox_history AS h
+     WHERE h.ring = (SELECT r.slot FROM seats_internal.ring AS r) AND h.id = call;
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = head.team_id;
     INSERT INTO seats_internal.journal (ring, kind, actor, call_id, lane_id, reason, detail)
     SELECT ring.slot, seats_internal.journal_kind(head.result), coalesce(head.settled_by, 'pg_seats'),
@@ -169,10 +167,20 @@ BEGIN
                'change', head.id, 'team', team.name, 'lines', head.lines, 'actor', head.actor,
                'error', head.error))
       FROM seats_internal.ring;
-    PERFORM seats_internal.finish_changes(head.lane_id, head.id, seats_internal.end_of_carried(head),
-                                          head.result, head.reason, head.settled_by, head.id);
-    PERFORM seats_internal.refuse_rest_of_split(
-        head.lane_id, CASE head.result WHEN 'refused' THEN head.reason END);
+    carried_id := seats_internal.end_of_carried(head);
+    IF carried_id IS NOT NULL THEN
+        PERFORM seats_internal.finish_changes(head.lane_id, head.id, carried_id, head.result, head.reason,
+                                              head.settled_by, head.id);
+    END IF;
+    IF head.settled_by IS NULL AND EXISTS (
+        SELECT FROM seats_internal.outbox AS o
+         WHERE o.lane_id = head.lane_id AND o.splits_left IS NOT NULL) THEN
+        PERFORM seats_internal.count_split(head.lane_id, (
+            SELECT min(o.split_size) FROM seats_internal.outbox AS o
+             WHERE o.lane_id = head.lane_id AND o.splits_left IS NOT NULL));
+        PERFORM seats_internal.refuse_rest_of_split(
+            head.lane_id, CASE head.result WHEN 'refused' THEN head.reason END);
+    END IF;
     -- A replay, or an event, proves this call; what is there now may tell of others that were lost.
     IF seats_internal.first_of_marker(facts ->> 'marker') <> head.uuid THEN
         PERFORM seats_internal.heed_marker(team, facts ->> 'marker');
@@ -195,9 +203,15 @@ BEGIN
                     WHERE l.seat_type = s.seat_type), s.confirmed)
          WHERE s.team_id = team.id;
     END IF;
-    IF head.result = 'done' AND head.base IS NOT NULL THEN
+    -- (What was paid later was applied later, and not by an event of the call; what somebody changes
+    -- meanwhile drops it.)
+    IF head.result = 'done' AND head.base IS NOT NULL
+       AND (head.clean OR NOT EXISTS (SELECT FROM seats_internal.attempt AS a
+                                       WHERE a.call_id = head.id AND a.verdict = 'awaiting')) THEN
         PERFORM seats_internal.expect_event(head);
-        PERFORM seats_internal.tell_unpaid(team, head.id, facts);
+        IF facts ->> 'status' IN ('past_due', 'unpaid', 'incomplete') THEN
+            PERFORM seats_internal.tell_unpaid(team, head.id, facts);
+        END IF;
     END IF;
     IF facts IS NULL AND (head.result = 'done' OR head.result = 'refused' AND head.settled_by IS NOT NULL
                           OR head.reason = 'object_is_terminal') THEN
@@ -254,7 +268,8 @@ BEGIN
     is_new := head.payment IS NULL;
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = head.team_id;
     UPDATE seats_internal.outbox AS o
-       SET payment = seats_internal.payment_of(facts),
+       -- The invoice is that of the call's own answer: the latest one may be another's by now.
+       SET payment = seats_internal.payment_of(facts) || coalesce(o.payment - 'expires_at', '{}'),
            -- The next look is not later than a minute after it has expired.
            due_at = least(o.due_at, to_timestamp((facts #>> '{pending_update,expires_at}')::double precision)
                                     + interval '1 minute')
@@ -293,12 +308,14 @@ CREATE FUNCTION seats_internal.settle_void(call bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    void seats_internal.outbox_history := seats_internal.settled_call(settle_void.call);
 BEGIN
+    -- If it could not be voided it can be tried again, and what becomes of it is not our doing.
     UPDATE seats_internal.outbox AS o
-       SET due_at = clock_timestamp(), eligible_xid = pg_current_xact_id()
-     WHERE o.id = (SELECT (h.context ->> 'change')::bigint
-                     FROM seats_internal.settled_call(settle_void.call) AS h)
-       AND o.state = 'awaiting';
+       SET due_at = clock_timestamp(), eligible_xid = pg_current_xact_id(),
+           cancelled_by = CASE void.result WHEN 'done' THEN o.cancelled_by END
+     WHERE o.id = (void.context ->> 'change')::bigint AND o.state = 'awaiting';
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.settle_void(bigint) FROM PUBLIC;

@@ -319,6 +319,7 @@ DECLARE
     lines     jsonb := '[]';
     previous  integer;
     resulting integer;
+    missing   integer;
     used      integer;
     change    bigint;
     locked    bigint;
@@ -356,21 +357,25 @@ BEGIN
         IF rules.name IS NULL THEN
             PERFORM seats_internal.require_seat_type(line ->> 'seat_type');  -- raises
         END IF;
-        SELECT s.quantity INTO previous FROM seats_internal.seat_line AS s
+        SELECT s.quantity, s.missing INTO previous, missing FROM seats_internal.seat_line AS s
          WHERE s.team_id = team.id AND s.seat_type = rules.name;
         previous := coalesce(previous, 0);
+        missing := coalesce(missing, 0);
         resulting := (line ->> 'quantity')::integer
-                     + CASE line ->> 'operation' WHEN 'set' THEN 0 ELSE previous END;
+                     + CASE line ->> 'operation' WHEN 'set' THEN 0 ELSE previous - missing END;
         used := CASE WHEN resulting < previous
                      THEN seats_internal.seats_in_use(team.id, rules.name) ELSE 0 END;
         IF abs(resulting - previous) > rules.largest_change
-           OR resulting > previous AND resulting > rules.largest_total OR resulting < used THEN
+           OR resulting > previous AND resulting > rules.largest_total
+           -- (What is missing already is not this change's fault.)
+           OR missing = 0 AND resulting < used THEN
             PERFORM seats_internal.raise_wrong_line(team, rules, previous, resulting, used);
         ELSIF (line ->> 'expected')::integer <> previous THEN
             PERFORM seats_internal.raise_unexpected(team.name, rules.name,
                                                     (line ->> 'expected')::integer, previous);
         END IF;
-        UPDATE seats_internal.seat_line AS s SET quantity = resulting
+        UPDATE seats_internal.seat_line AS s
+           SET quantity = greatest(resulting, 0), missing = greatest(-resulting, 0)
          WHERE s.team_id = team.id AND s.seat_type = rules.name;
         IF NOT FOUND THEN
             INSERT INTO seats_internal.seat_line (team_id, seat_type, confirmed, quantity)
@@ -378,7 +383,7 @@ BEGIN
         END IF;
         lines := lines || jsonb_build_object(
             'seat_type', rules.name, 'operation', line -> 'operation', 'quantity', line -> 'quantity',
-            'previous', previous, 'resulting', resulting);
+            'previous', previous, 'resulting', greatest(resulting, 0));
     END LOOP;
     IF jsonb_array_length(lines) > 1 THEN
         PERFORM seats_internal.check_one_rule(lines);
@@ -597,6 +602,14 @@ AS $$
 DECLARE
     made jsonb;
 BEGIN
+    -- Stripe would refuse it, and so many refusals look like a mistake of ours.
+    IF to_timestamp(proration_date) NOT BETWEEN clock_timestamp() - interval '1 day'
+                                            AND clock_timestamp() + interval '5 minutes' THEN
+        RAISE EXCEPTION 'the proration_date is not that of a preview made lately'
+            USING ERRCODE = 'PS525',
+                  DETAIL = format('It is %s.', to_timestamp(proration_date)),
+                  HINT = 'Give the one that seats.preview_change has just returned, or none.';
+    END IF;
     PERFORM seats_internal.check_expected_quantities(expected, changes);
     made := seats_internal.make_change(
         caller, 'change_seats', team,

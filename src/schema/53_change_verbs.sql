@@ -43,7 +43,7 @@ BEGIN
     INSERT INTO seats_internal.outbox
         (installation, destination, method, path, body, enqueued_by, kind, team_id, context)
     VALUES (change.installation, change.destination, 'POST',
-            format('/v1/invoices/%s/void', change.payment ->> 'invoice'), '', caller, 'void',
+            seats_internal.checked_path(format('/v1/invoices/%s/void', change.payment ->> 'invoice')), '', caller, 'void',
             change.team_id, jsonb_build_object('change', change.id));
 END
 $$;

@@ -62,6 +62,13 @@ BEGIN
     IF facts ->> 'type' <> 'customer.subscription.updated' THEN
         RETURN false;
     END IF;
+    -- A call may make several events, and one that tells of other things than items is none to judge
+    -- by while another one may come.
+    IF jsonb_typeof(facts -> 'previous_items') IS DISTINCT FROM 'array' THEN
+        UPDATE seats_internal.expected_event AS e SET nothing_changed = true
+         WHERE e.idempotency_key = facts ->> 'idempotency_key';
+        RETURN FOUND;
+    END IF;
     DELETE FROM seats_internal.expected_event AS e
      WHERE e.idempotency_key = facts ->> 'idempotency_key'
     RETURNING e.* INTO expected;
@@ -69,11 +76,9 @@ BEGIN
         RETURN false;
     END IF;
     -- An event shows at most ten items: what is not among them cannot be compared.
-    IF coalesce(jsonb_array_length(nullif(facts -> 'previous_items', 'null')), 0) < 10 THEN
+    IF jsonb_array_length(facts -> 'previous_items') < 10 THEN
         PERFORM seats_internal.tell_overwritten(
-            expected, CASE jsonb_typeof(facts -> 'previous_items')
-                      WHEN 'array' THEN seats_internal.count_items(facts -> 'previous_items')
-                      ELSE expected.target END);
+            expected, seats_internal.count_items(facts -> 'previous_items'));
     END IF;
     RETURN true;
 END
@@ -112,6 +117,12 @@ BEGIN
        SET looks = e.looks + 1,
            look_at = clock_timestamp() + after * (2 ^ least(e.looks, 16) - 1)
      WHERE e.destination = events_were_listed.destination AND e.look_at < clock_timestamp() - after;
+    -- Only events that tell of no items: what the call asked for stood there already.
+    PERFORM seats_internal.tell_overwritten(e, e.target)
+       FROM seats_internal.expected_event AS e
+      WHERE e.destination = events_were_listed.destination AND e.nothing_changed AND e.looks > 1;
+    DELETE FROM seats_internal.expected_event AS e
+     WHERE e.destination = events_were_listed.destination AND e.nothing_changed AND e.looks > 1;
     DELETE FROM seats_internal.expected_event AS e
      WHERE e.destination = events_were_listed.destination AND e.looks > 3
        AND e.sent_at < clock_timestamp() - interval '1 day';

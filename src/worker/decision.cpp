@@ -122,7 +122,10 @@ Decision refused(Flight& flight, const core::Judgement& judgement) {
     if (flight.call.is_subscription_read()) {
         return subscription_is_missing(flight, judgement);
     }
-    if (!judgement.is_card_refusal &&
+    // (What a preview's date or a schedule forbids is forbidden to one team.)
+    const bool is_its_own = flight.call.is_change() && (judgement.reason == "proration_date" ||
+                                                        judgement.reason == "managed_by_schedule");
+    if (!judgement.is_card_refusal && !is_its_own &&
         is_everywhere(*flight.destination, flight.call, judgement.fingerprint, false,
                       judgement.message)) {
         return hold(flight, judgement);

@@ -57,6 +57,7 @@ Decision finish(const Flight& flight, std::string_view result, std::string_view 
 Decision search_events_next(Flight& flight);
 Decision proven_done(const Flight& flight, std::string_view reason, std::string answer);
 Decision inconclusive(Engine& engine, const Flight& flight);
+Decision awaiting_still(const Flight& flight);
 bool older_than(TimestampTz moment, int seconds);
 core::Duration backoff(Engine& engine, const Call& call, const core::Judgement& judgement);
 

@@ -30,6 +30,8 @@ struct LaneMemory {
     bool queued = false;              // stands in its destination's ready_lanes
     bool lowered = false;             // while busy: `above` was taken back
     std::vector<std::int64_t> reads;  // wait until it is not busy
+    int base_reads = 0;               // in a row, without a call coming of them
+    int locked_looks = 0;             // in a row, at which somebody held its team
     std::int64_t above = 0;           // everything up to this id is settled
 };
 

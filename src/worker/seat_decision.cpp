@@ -19,10 +19,13 @@ Decision follow_up() {
     return decision;
 }
 
-// The subscription in the answer. True: all of it is known. False: not a subscription's answer, or
-// some items are on other pages.
+// The subscription in the answer. True: all of it is known. False: not the subscription that was
+// asked for, or some items are on other pages.
 bool take_subscription(Flight& flight) {
     flight.subscription = core::read_subscription(flight.response.body);
+    if (flight.subscription && !flight.call.path.ends_with("/" + flight.subscription->id)) {
+        flight.subscription.reset();
+    }
     flight.subscription_as_of = flight.sent_at;
     return flight.subscription && flight.subscription->items_complete;
 }
@@ -61,6 +64,11 @@ Decision with_subscription(Flight& flight) {
         decision.answer.clear();
         decision.proves_marker = true;
         decision.journal_kind = {};  // settling writes change.confirmed
+        add_facts(flight, decision);
+        return decision;
+    }
+    if (flight.call.state == "awaiting") {
+        Decision decision = awaiting_still(flight);
         add_facts(flight, decision);
         return decision;
     }
@@ -118,7 +126,7 @@ Decision plan_anew(const Flight& flight, const core::Judgement& judgement) {
 }
 
 bool can_be_split(const Call& call, const core::Judgement& judgement) {
-    if (!call.is_change() || call.last_id == 0 || (call.splits_left && *call.splits_left <= 0)) {
+    if (!call.is_change() || call.last_id == 0 || (call.splits_left && *call.splits_left <= 1)) {
         return false;
     }
     const bool about_amount = judgement.decline_code == "insufficient_funds" ||

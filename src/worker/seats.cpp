@@ -36,6 +36,9 @@ Statement told_statement{"SELECT seats_internal.verify_if_told($1)"};
 
 Statement void_statement{"SELECT seats_internal.settle_void($1)"};
 
+constexpr int most_base_reads_in_a_row = 2;
+constexpr int looks_between_patience = 20;
+
 bool contains(const std::vector<std::int64_t>& ids, std::int64_t id) {
     return std::ranges::find(ids, id) != ids.end();
 }
@@ -131,6 +134,25 @@ bool SeatPlans::is_settled_or_waits(std::int64_t id) const {
     return contains(over, id) || contains(locked, id) || contains(to_read, id);
 }
 
+namespace {
+
+// A base that was read and is not fresh all the same (a clock that was set, a lifetime shorter than
+// the way to Stripe) is not read at once again and again.
+bool may_read_base(Engine& engine, const std::vector<Candidate>& candidates, std::int64_t id) {
+    const auto candidate = std::ranges::find(candidates, id, &Candidate::id);
+    if (candidate == candidates.end()) {
+        return true;
+    }
+    LaneMemory& lane = engine.lanes[candidate->lane_id];
+    if (++lane.base_reads <= most_base_reads_in_a_row) {
+        return true;
+    }
+    lane.base_reads = 0;
+    return false;
+}
+
+}  // namespace
+
 SeatPlans plan_seat_changes(Engine& engine, const std::vector<Candidate>& candidates) {
     SeatPlans plans;
     std::vector<std::int64_t> ids;
@@ -149,7 +171,7 @@ SeatPlans plan_seat_changes(Engine& engine, const std::vector<Candidate>& candid
         const std::int64_t id = rows.bigint(row, 1);
         const std::string_view outcome = rows.bytes(row, 2);
         if (outcome == "read") {
-            plans.to_read.push_back(id);
+            (may_read_base(engine, candidates, id) ? plans.to_read : plans.locked).push_back(id);
         } else if (outcome == "locked") {
             plans.locked.push_back(id);
         } else if (outcome != "frozen") {
@@ -164,12 +186,20 @@ void heed_seat_plans(Engine& engine, const std::vector<Candidate>& candidates,
     for (const Candidate& candidate : candidates) {
         if (contains(plans.locked, candidate.id)) {
             candidate.destination->bucket.give_back();
-            engine.patient_for = candidate.lane_id;
+            // Queued up for once, and then from time to time: a team that is always being changed
+            // is got like that, and one that somebody just holds costs little.
+            LaneMemory& lane = engine.lanes[candidate.lane_id];
+            if (lane.locked_looks++ % looks_between_patience == 0) {
+                engine.patient_for = candidate.lane_id;
+            }
             look_again(engine, candidate);
         } else if (contains(plans.over, candidate.id)) {
             candidate.destination->bucket.give_back();
             release_lane(engine, *candidate.destination, candidate.lane_id, std::nullopt);
             engine.announce = engine.wake_all_waiters = true;
+        } else if (candidate.lane_id != 0 && !contains(plans.to_read, candidate.id)) {
+            LaneMemory& lane = engine.lanes[candidate.lane_id];
+            lane.base_reads = lane.locked_looks = 0;
         }
     }
     if (!plans.over.empty()) {

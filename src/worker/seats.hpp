@@ -42,6 +42,7 @@ Decision split(const Flight& flight, const core::Judgement& judgement);
 
 Decision change_was_done(Flight& flight);
 Decision change_awaits_payment(Flight& flight);
+Decision change_still_awaits(Flight& flight);
 // Executed; what is there now is read, if the answer at hand does not tell.
 Decision change_is_proven(Flight& flight, std::string_view reason);
 // Executed, or waiting for its payment, but in another call than the one that we know of: its

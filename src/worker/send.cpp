@@ -13,6 +13,7 @@ namespace pg_seats::worker {
 namespace {
 
 constexpr std::string_view events_path = "/v1/events";
+constexpr std::string_view with_invoice = "expand[0]=latest_invoice";
 constexpr std::string_view items_path = "/v1/subscription_items";
 
 // As in seats_internal.known_event_types(); Stripe takes 20 at once.
@@ -100,7 +101,11 @@ Target target_of(const Flight& flight) {
         case Purpose::read_object:
         case Purpose::read_missing:
         case Purpose::read_base:
-            return {"GET", read_path(call.path), {}, {}};
+            // With the invoice, which tells whether seats are paid for, and where they can be.
+            return {"GET",
+                    read_path(call.path),
+                    call.is_change() ? std::string(with_invoice) : std::string(),
+                    {}};
         case Purpose::read_items:
             return {"GET", std::string(items_path), items_query(flight), {}};
         case Purpose::list_events:

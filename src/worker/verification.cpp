@@ -109,6 +109,8 @@ Decision read_failed(Engine& engine, const Flight& flight, const core::Judgement
     return decision;
 }
 
+}  // namespace
+
 Decision awaiting_still(const Flight& flight) {
     // At 1 and 10 minutes, then every hour.
     Decision decision = keep(flight, "awaiting");
@@ -118,6 +120,8 @@ Decision awaiting_still(const Flight& flight) {
                                                      : Duration{std::chrono::hours{1}};
     return decision;
 }
+
+namespace {
 
 Decision object_was_read(Flight& flight) {
     const Call& call = flight.call;
@@ -130,12 +134,7 @@ Decision object_was_read(Flight& flight) {
                                 : proven_done(flight, "proven_by_marker", {});
     }
     if (core::of_same_change(facts->pending_marker, call.marker)) {
-        Decision decision = awaiting_still(flight);
-        if (call.is_change()) {
-            decision.facts = known_facts(flight);
-            decision.facts_as_of = flight.sent_at;
-        }
-        return decision;
+        return call.is_change() ? change_still_awaits(flight) : awaiting_still(flight);
     }
     if (call.is_change() && (core::begins_with_change(facts->marker, call.uuid) ||
                              core::begins_with_change(facts->pending_marker, call.uuid))) {
