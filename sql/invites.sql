@@ -3,6 +3,9 @@
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pg_seats;
 RESET client_min_messages;
+SET datestyle = 'ISO';
+SET timezone = 'UTC';
+SET intervalstyle = 'postgres';
 \pset format unaligned
 \pset tuples_only on
 \pset null '-'

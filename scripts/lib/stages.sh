@@ -251,10 +251,11 @@ scenario_of_log() {
   done
 }
 
-# What scripts/demo shows must stay true: the lines of demo.d/expected, in that order. It builds by
-# itself, which takes nothing where the other stages have built.
+# What scripts/demo shows must stay true: the lines of demo-chapters/expected, in that order. It builds
+# by itself, which takes nothing where the other stages have built.
 stage_demo() {
-  local log=$workspace/demo.log expected=$root/scripts/demo.d/expected status=0 missing
+  local log=$workspace/demo.log expected=$root/scripts/demo-chapters/expected
+  local status=0 missing
   run_limited "${DEMO_LIMIT:-900}" "$log" show_nothing \
     env PG_CONFIG="$PG_CONFIG" TMPDIR="$workspace" "$root/scripts/demo" || status=$?
   missing=$(awk '

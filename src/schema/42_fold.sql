@@ -178,24 +178,31 @@ AS $$
 BEGIN
     RETURN QUERY
     WITH step AS (
-        SELECT s.seat_type, s.confirmed, o.id, o.state,
+        SELECT s.seat_type, s.confirmed, o.id,
                seats_internal.fold(s.confirmed, l.operation, l.quantity)
-                   OVER (PARTITION BY s.seat_type ORDER BY o.id) AS total,
-               (o.target ->> s.seat_type)::integer - (o.base ->> s.seat_type)::integer AS frozen_rise
+                   OVER (PARTITION BY s.seat_type ORDER BY o.id) AS total
           FROM seats_internal.outbox AS o
          CROSS JOIN LATERAL jsonb_to_recordset(o.lines)
                AS l (seat_type text, operation text, quantity integer)
           JOIN seats_internal.seat_line AS s
             ON s.team_id = folded.team_id AND s.seat_type = l.seat_type
-         WHERE o.lane_id = folded.lane_id AND o.kind = 'change')
+         WHERE o.lane_id = folded.lane_id AND o.kind = 'change'),
+    -- (Of a call: the change that carries it may be about another type than those that it carries.)
+    unpaid AS (
+        SELECT t.key AS seat_type,
+               sum(greatest(t.value::integer - coalesce((o.base ->> t.key)::integer, 0), 0))::integer AS rise
+          FROM seats_internal.outbox AS o
+         CROSS JOIN LATERAL jsonb_each_text(o.target) AS t
+         WHERE o.lane_id = folded.lane_id AND o.kind = 'change' AND o.state = 'awaiting'
+         GROUP BY t.key)
     SELECT s.seat_type, s.confirmed,
            coalesce((array_agg(step.total ORDER BY step.id DESC))[1], s.confirmed),
-           least(min(step.total), s.confirmed),
-           coalesce(sum(greatest(step.frozen_rise, 0)) FILTER (WHERE step.state = 'awaiting'), 0)::integer
+           least(min(step.total), s.confirmed), coalesce(unpaid.rise, 0)
       FROM seats_internal.seat_line AS s
       LEFT JOIN step ON step.seat_type = s.seat_type
+      LEFT JOIN unpaid ON unpaid.seat_type = s.seat_type
      WHERE s.team_id = folded.team_id
-     GROUP BY s.seat_type, s.confirmed;
+     GROUP BY s.seat_type, s.confirmed, unpaid.rise;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.folded(bigint, bigint) FROM PUBLIC;
@@ -272,6 +279,9 @@ BEGIN
                 UPDATE seats_internal.seat_line AS s
                    SET quantity = line.quantity, awaiting = line.awaiting
                  WHERE s.team_id = refold.team_id AND s.seat_type = line.seat_type;
+            END IF;
+            -- (The application may have changed the quantity itself: a purchase ends the alert.)
+            IF line.used > 0 OR line.quantity <> line.former THEN
                 PERFORM seats_internal.tell_over_allocation(refold.team_id, line.seat_type,
                                                             line.quantity, line.used);
             ELSIF line.used <= line.quantity THEN

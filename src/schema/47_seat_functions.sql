@@ -48,7 +48,7 @@ BEGIN
                          THEN 'It takes a moment after seats.register_team, which gives the id of the '
                               'read for seats.wait_for_call; if it takes longer, see seats.health.'
                          ELSE 'Is the subscription''s id right, and of the destination''s account? '
-                              'Register the team again, or call seats.reconcile(team).' END;
+                              'Register the team again, or let an operator call seats.reconcile(team, reason).' END;
     ELSIF seats_internal.is_terminal(team.status) OR team.status = 'incomplete' THEN
         RAISE EXCEPTION 'the subscription of team % is %', team.name, team.status
             USING ERRCODE = 'PS512',

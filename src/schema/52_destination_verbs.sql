@@ -208,7 +208,8 @@ BEGIN
                       THEN format('By %s at %s.', locked.acknowledged_by, locked.acknowledged_at)
                       ELSE format('At %s: %s.', locked.resolved_at, locked.resolution) END;
     END IF;
-    has_happened := locked.kind IN ('outside_change_overwritten', 'unknown_marker', 'confirmed_unpaid');
+    has_happened := locked.kind IN
+        ('outside_change_overwritten', 'unknown_marker', 'confirmed_unpaid', 'invite_failed');
     UPDATE seats_internal.alert AS a
        SET acknowledged_at = clock_timestamp(), acknowledged_by = caller,
            resolved_at = CASE WHEN has_happened THEN clock_timestamp() END,

@@ -297,7 +297,8 @@ BEGIN
     IF request_key IS NOT NULL THEN
         arguments := jsonb_strip_nulls(jsonb_build_object(
             'address', person, 'seat_type', seat_type, 'role', role, 'actor', actor, 'buy', buy,
-            'expires', expires, 'external_id', external_id));
+            -- (As a number: how an interval is written depends on the session.)
+            'expires', extract(epoch FROM expires), 'external_id', external_id));
         known := seats_internal.known_request(taken, 'invite', request_key, arguments);
         IF known IS NOT NULL THEN
             SELECT i.* INTO made FROM seats_internal.invite AS i WHERE i.id = (known ->> 'invite')::bigint;

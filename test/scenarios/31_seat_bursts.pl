@@ -12,6 +12,7 @@ my $stripe = new_simulator();
 my $server = new_server('main', simulator => $stripe, configuration => <<'END');
 pg_seats.retry_delay = '20ms'
 pg_seats.retry_delay_limit = '200ms'
+pg_seats.safety_poll = '200ms'
 pg_seats.request_timeout = '1s'
 pg_seats.connect_timeout = '1s'
 END
@@ -188,12 +189,10 @@ subtest 'a set that was a decrease is an increase after a refusal' => sub {
 
 # ---- Stripe's limits for a subscription: 10 invoices a minute, 20 a day
 
-# As if what was sent had been sent earlier. (Nobody waits for a day in a test.)
 sub let_time_pass
 {
 	my ($seconds) = @_;
-	$server->sql("UPDATE seats_internal.outbox_history SET settled_at = settled_at - $seconds * interval '1 second'");
-	$server->sql("UPDATE seats_internal.attempt SET answered_at = answered_at - $seconds * interval '1 second'");
+	age_calls($server, $seconds);
 	$stripe->clock_advance($seconds);
 	return;
 }

@@ -64,14 +64,20 @@ sub alerts_about
 	my $standby = copy_of_server($primary, 'standby', backup => 'base', streaming => 1);
 	$standby->start;
 	new_teams($primary, $stripe,
-		[ qw(settled split split_on executed late refused refused_many never overtaken lost_enqueue
+		[ qw(settled split split_on executed late late_soon late_waiting paid refused refused_many never overtaken lost_enqueue
 			  lost_end waiting waiting_one) ],
 		seats => { team => 5, later => 5 });
+
+	# Known as waiting for its payment, with another change behind it.
+	my %of = ();
+	$stripe->set_card(customer_of('paid'), 'declined');
+	$of{paid} = [ add_seats($primary, 'paid', 1, type => 'later') ];
+	await_change($primary, $of{paid}[0], 'awaiting_payment');
+	push @{ $of{paid} }, remove_seats($primary, 'paid', 2, type => 'later');
 
 	# Known as on the wire: the worker stands before it stores the first answer.
 	$stripe->set_card(customer_of($_), 'insufficient_over:2500') foreach qw(split split_on);
 	$primary->set_debug_point('before_settle_commit');
-	my %of = ();
 	(@{ $of{settled} }[ 0 .. 1 ], @{ $of{split} }[ 0 .. 3 ], @{ $of{split_on} }[ 0 .. 3 ]) =
 	  change_together($primary, [ 'add', 'settled', 1 ], [ 'add', 'settled', 2 ],
 		map { my $team = $_; map { [ 'add', $team, 1 ] } 1 .. 4 } qw(split split_on));
@@ -81,6 +87,8 @@ sub alerts_about
 	my @pending = (
 		[ 'add', 'executed', 1 ], [ 'add', 'executed', 2 ], [ 'add', 'executed', 3 ],
 		[ 'add', 'late', 1 ], [ 'add', 'late', 1 ],
+		[ 'add', 'late_soon', 1 ], [ 'add', 'late_soon', 2 ],
+		[ 'add', 'late_waiting', 1, 'later' ], [ 'add', 'late_waiting', 2, 'later' ],
 		[ 'add', 'refused', 2 ],
 		[ 'add', 'refused_many', 2 ], [ 'add', 'refused_many', 2 ],
 		[ 'add', 'never', 1 ], [ 'add', 'never', 1 ],
@@ -97,12 +105,13 @@ sub alerts_about
 
 	# All this is lost.
 	change_together($primary, [ 'add', 'lost_enqueue', 3 ], [ 'add', 'lost_end', 1 ]);
-	fault_for($stripe, 'late', fault => 'execute_later', until => 'release');
+	fault_for($stripe, $_, fault => 'execute_later', until => 'release')
+	  foreach qw(late late_soon late_waiting);
 	fault_for($stripe, 'never', fault => 'hang');
 	# Of the split, the first call goes through and the second one never arrives.
 	fault_for($stripe, 'split', fault => 'hang', match => {
 			method => 'POST', path => '/v1/subscriptions/' . subscription_of('split'), nth => 2 });
-	$stripe->set_card(customer_of($_), 'declined') foreach qw(refused refused_many waiting waiting_one);
+	$stripe->set_card(customer_of($_), 'declined') foreach qw(refused refused_many waiting waiting_one late_waiting);
 	$primary->release_debug_point;
 	await_open($primary, $_, 0)
 	  foreach qw(settled split_on executed refused refused_many overtaken lost_enqueue lost_end);
@@ -110,7 +119,10 @@ sub alerts_about
 	await_change($primary, $of{$_}[0], 'awaiting_payment') foreach qw(waiting waiting_one);
 	$stripe->await_held(path => '/v1/subscriptions/' . subscription_of($_), state => 'hanging')
 	  foreach qw(split never);
-	wait_until(sub { @{ $stripe->requests(state => 'later') } == 1 }, 'a call to be left for later');
+	wait_until(sub { @{ $stripe->requests(state => 'later') } == 3 }, 'calls to be left for later');
+	pay_for($primary, $stripe, 'paid');
+	look_now($primary, $of{paid}[0]);
+	await_open($primary, 'paid', 0);
 	is(reasons_of($primary, @{ $of{refused_many} }), 'reverted payment_failed, reverted payment_failed',
 		'the primary has seen a refusal');
 	my %executed = map { $_ => executed_for($stripe, $_) } keys %of, 'lost_enqueue';
@@ -118,7 +130,33 @@ sub alerts_about
 	is($executed{$_}, 1, "$_ is executed in one call") foreach qw(settled executed lost_enqueue lost_end);
 	$primary->stop('immediate');
 
+	# The standby's second read is the one by which it wants to prove what happened.
+	$stripe->fault({
+			match => { method => 'GET', path => '/v1/subscriptions/' . subscription_of($_), nth => 2 },
+			fault => 'hang' }) foreach qw(late_soon late_waiting);
 	$standby->promote;
+
+	# Executed while the standby tries to find out: that read shows it.
+	foreach (qw(late_soon late_waiting))
+	{
+		my $path = '/v1/subscriptions/' . subscription_of($_);
+		$stripe->await_held(method => 'GET', path => $path);
+		$stripe->release(method => 'POST', path => $path);
+		$stripe->release(method => 'GET', path => $path);
+	}
+	assert_judged($standby, $stripe, 'late_soon', 8, 1,
+		'a lost freeze that is executed while its key is tried: once, with all that it carried');
+	is(reasons_of($standby, @{ $of{late_soon} }),
+		'confirmed proven_by_marker, confirmed proven_by_marker', '… which its marker proves');
+	await_change($standby, $_, 'awaiting_payment') foreach @{ $of{late_waiting} };
+	is(seats_of($standby, 'late_waiting', 'later'), '5|8|3', '… so it is with one that waits for its payment');
+
+	# Paid, and followed by another one: not refused because it waits no longer.
+	look_now($standby, $of{paid}[0]);
+	assert_judged($standby, $stripe, 'paid', 4, 1, 'paid in the lost time, and followed by another one: each once',
+		type => 'later');
+	is(reasons_of($standby, @{ $of{paid} }), 'confirmed proven_by_event, confirmed proven_by_marker',
+		'… both are proven');
 
 	# The one that is still on its way: its key is in use for something else, and nothing can be read yet.
 	await_review($standby, $of{late}[0]);
@@ -183,7 +221,7 @@ sub alerts_about
 	is(reasons_of($standby, @{ $of{waiting} }),
 		'awaiting_payment awaiting_payment, awaiting_payment awaiting_payment',
 		'a lost freeze that waits for its payment: with all that it carried');
-	foreach my $case ([ 'waiting', 8 ], [ 'waiting_one', 6 ])
+	foreach my $case ([ 'waiting', 8 ], [ 'waiting_one', 6 ], [ 'late_waiting', 8 ])
 	{
 		my ($team, $seats) = @$case;
 		is(seats_of($standby, $team, 'later'), '5|' . $seats . '|' . ($seats - 5), '… so much is awaited');
