@@ -223,6 +223,14 @@ SELECT pg_temp.try($$SELECT seats.set_seats('delta', 'team', 1)$$);
 SELECT pg_temp.read('delta', '{"price_team": 5}', '{"status": "past_due"}');
 SELECT new_quantity FROM seats.add_seats('delta', 'team', 1);
 
+-- An individual of a team's name has nothing to do with it; and has no seats.
+SELECT seats.register_individual('delta', 'sub_delta_person') AS read \gset
+SELECT seats.register_individual('person', 'sub_person') AS read \gset
+SELECT previous_quantity, new_quantity FROM seats.remove_seats('delta', 'team', 1);
+SELECT previous_quantity, new_quantity FROM seats.add_seats('delta', 'team', 1);
+SELECT pg_temp.try($$SELECT seats.add_seats('person', 'team', 1)$$);
+SELECT pg_temp.try($$SELECT seats.add_member('person', 'ann')$$);
+
 -- preview_change: a call of Stripe's that changes nothing, on what is confirmed and all that is open.
 SELECT call, proration_date BETWEEN extract(epoch FROM clock_timestamp())::bigint - 60
                                 AND extract(epoch FROM clock_timestamp())::bigint + 1 AS now

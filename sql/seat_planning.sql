@@ -198,21 +198,26 @@ SELECT pg_temp.freeze_team('swap');
 -- counted from what was sent.
 SELECT pg_temp.team('busy', '{"price_team": 5}');
 SELECT id AS busy, lane_id AS lane FROM seats_internal.team WHERE name = 'busy' \gset
-CREATE FUNCTION pg_temp.sent(team bigint, lane bigint, calls integer, ago interval) RETURNS void
+CREATE FUNCTION pg_temp.sent(team bigint, lane bigint, calls integer, ago interval,
+                             proration_behavior text DEFAULT 'always_invoice') RETURNS void
 LANGUAGE sql AS $$
     INSERT INTO seats_internal.outbox_history
         (ring, id, lane_id, created_at, settled_at, uuid, result, generation, attempts, clean, destination,
          method, path, body, enqueued_by, kind, team_id)
     SELECT r.slot, (SELECT max(h.id) FROM seats_internal.outbox_history AS h) + 1000 + g, lane, now(),
-           clock_timestamp() - ago, gen_random_uuid(), 'done', 1, 1, true, 'stripe', 'POST', '/', '', 'regress',
+           clock_timestamp() - ago, gen_random_uuid(), 'done', 1, 1, true, 'stripe', 'POST', '/',
+           'proration_behavior=' || proration_behavior, 'regress',
            'change', team
       FROM generate_series(1, calls) AS g, seats_internal.ring AS r
 $$;
 CREATE FUNCTION pg_temp.tried(lane bigint, calls integer, ago interval, purpose text DEFAULT 'send',
-                              sent boolean DEFAULT true) RETURNS void LANGUAGE sql AS $$
+                              sent boolean DEFAULT true, verdict text DEFAULT 'unknown',
+                              one_key boolean DEFAULT false) RETURNS void LANGUAGE sql AS $$
     INSERT INTO seats_internal.attempt
         (ring, call_id, lane_id, generation, number, purpose, answered_at, verdict, sent, replayed)
-    SELECT r.slot, 1, lane, 1, g, purpose, clock_timestamp() - ago, 'again', sent, false
+    SELECT r.slot, (SELECT coalesce(max(a.call_id), 1000) FROM seats_internal.attempt AS a)
+                   + CASE WHEN one_key THEN 1 ELSE g END,
+           lane, 1, g, purpose, clock_timestamp() - ago, verdict, sent, false
       FROM generate_series(1, calls) AS g, seats_internal.ring AS r
 $$;
 -- How long the next one has to wait, roughly: this test may take a moment.
@@ -222,11 +227,13 @@ LANGUAGE sql AS $$
                                                      - clock_timestamp()) / 10)
 $$;
 SELECT pg_temp.must_wait(:busy, :lane, true), pg_temp.must_wait(:busy, :lane, false);
--- Ten in a minute, tried or done; what never left, and what only looked, does not count.
-SELECT pg_temp.tried(:lane, 5, '20 s', 'verify'), pg_temp.tried(:lane, 5, '20 s', 'send', false);
+-- Ten in a minute, tried or done. What never left, only looked, was turned away, or was no invoice, does
+-- not count; a key counts once.
+SELECT pg_temp.tried(:lane, 5, '20 s', 'verify'), pg_temp.tried(:lane, 5, '20 s', sent => false),
+       pg_temp.tried(:lane, 5, '20 s', verdict => 'again'), pg_temp.sent(:busy, :lane, 5, '20 s', 'none');
 SELECT pg_temp.sent(:busy, :lane, 6, '40 s'), pg_temp.tried(:lane, 3, '20 s');
 SELECT pg_temp.must_wait(:busy, :lane, true), pg_temp.must_wait(:busy, :lane, false);
-SELECT pg_temp.tried(:lane, 1, '10 s');
+SELECT pg_temp.tried(:lane, 5, '10 s', one_key => true);
 SELECT pg_temp.must_wait(:busy, :lane, true), pg_temp.must_wait(:busy, :lane, false);
 -- Then the change waits, is due when it may go, and says why.
 SELECT new_quantity FROM seats.add_seats('busy', 'team', 1);
@@ -240,10 +247,12 @@ SELECT seats.cancel_change(o.id) FROM seats_internal.outbox AS o WHERE o.lane_id
 SELECT new_quantity FROM seats.remove_seats('busy', 'team', 1);
 SELECT pg_temp.freeze_team('busy');
 -- Twenty in a day.
+SELECT pg_temp.sent(:busy, :lane, 30, '6 h', 'create_prorations');
+SELECT pg_temp.must_wait(:busy, :lane, true) < interval '1 h';
 SELECT pg_temp.sent(:busy, :lane, 10, '6 h');
 SELECT pg_temp.must_wait(:busy, :lane, true), pg_temp.must_wait(:busy, :lane, false);
 -- Two hundred in an hour, also for what makes no invoice.
-SELECT pg_temp.tried(:lane, 190, '15 m');
+SELECT pg_temp.tried(:lane, 185, '15 m');
 SELECT pg_temp.must_wait(:busy, :lane, true) > interval '12 h', pg_temp.must_wait(:busy, :lane, false);
 -- Another team's are its own.
 SELECT pg_temp.must_wait(t.id, t.lane_id, true) FROM seats_internal.team AS t WHERE t.name = 'one';

@@ -189,6 +189,8 @@ BEGIN
            SET status = NULL, items = NULL, base_proven_at = NULL, base_run = NULL, problem = NULL,
                swept_at = clock_timestamp()
          WHERE t.id = registered.id;
+        PERFORM seats_internal.resolve_alert('subscription:' || registered.id,
+                                             'registered with another subscription');
         PERFORM seats_internal.write_journal(
             kind || '.registered', caller, NULL, lane, NULL,
             jsonb_strip_nulls(jsonb_build_object(
