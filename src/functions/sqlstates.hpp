@@ -1,5 +1,5 @@
-// The SQLSTATEs of enqueueing, of waiting and of webhooks. docs/errors.md says of each when it comes and
-// what to do.
+// The SQLSTATEs of enqueueing, of waiting and of webhooks. docs/errors.md says of each when it
+// comes and what to do.
 #pragma once
 
 #include "pg/postgres.hpp"
