@@ -96,9 +96,9 @@ copy_postgres() {
     "LANG=C.UTF-8"
     "PG_REGRESS=$postgres_pgxs/test/regress/pg_regress"
   )
-  # But sanitizers are switched on that way.
+  # But sanitizers are switched on that way, and tests told what to do.
   local variable
-  for variable in LD_PRELOAD ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS; do
+  for variable in LD_PRELOAD ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS NODE_PATH SEED; do
     if [[ -n ${!variable:-} ]]; then
       postgres_env+=("$variable=${!variable}")
     fi

@@ -163,11 +163,12 @@ core::Duration until_next(LoopState& state) {
     if (!engine.is_shown) {  // or the views would tell of a moment long past
         consider(pause_between_shows);
     }
-    if (engine.events_expected) {
-        consider(std::chrono::ceil<core::Duration>(engine.events_at - now));
-    }
-    if (engine.may_send()) {
+    // Only while they would be looked at: a time that is past would keep the loop running.
+    if (engine.may_send() && state.recovered && engine.no_work_before <= now) {
         consider(std::chrono::ceil<core::Duration>(engine.webhooks_at - now));
+        if (engine.events_expected && state.batch.empty()) {
+            consider(std::chrono::ceil<core::Duration>(engine.events_at - now));
+        }
     }
     if (!state.held.empty()) {
         consider(std::chrono::ceil<core::Duration>(state.held_at - now));

@@ -6,7 +6,7 @@ use PgSeats::Scenario;
 use PgSeats::Webhooks;
 use JSON::PP;
 
-my $version = `node -p 'require("stripe/package.json").version' 2>/dev/null` // '';
+my $version = `node -p 'require("stripe").PACKAGE_VERSION' 2>/dev/null` // '';
 chomp $version;
 plan skip_all => 'node, or its package stripe, is not installed (NODE_PATH names where)' if $version eq '';
 note("stripe $version");
