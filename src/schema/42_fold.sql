@@ -96,6 +96,7 @@ BEGIN
     SELECT ring.slot, seats_internal.journal_kind(finish_change.result), finish_change.actor, g.id,
            g.lane_id, finish_change.reason, seats_internal.change_detail(g)
       FROM gone AS g CROSS JOIN seats_internal.ring;
+    PERFORM seats_internal.wake_for_news();
 END
 $$;
 

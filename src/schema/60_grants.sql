@@ -25,6 +25,8 @@ BEGIN ATOMIC
         ('application', 'seats', 'change_seats_and_wait'),
         ('application', 'seats', 'add_member'),
         ('application', 'seats', 'remove_member'),
+        ('application', 'seats', 'read_journal'),
+        ('application', 'seats', 'acknowledge_journal'),
         ('call',        'seats', 'enqueue_call'),
         ('monitor',     'seats', 'explain_call'),
         -- A view's functions run with the rights of whoever asks the view.
@@ -45,7 +47,8 @@ BEGIN ATOMIC
         ('operator',    'seats', 'cancel_call'),
         ('operator',    'seats', 'pause'),
         ('operator',    'seats', 'resume'),
-        ('operator',    'seats', 'acknowledge'))
+        ('operator',    'seats', 'acknowledge'),
+        ('operator',    'seats', 'drop_journal_consumer'))
     SELECT p.oid
       FROM wanted AS w
       JOIN pg_namespace AS n ON n.nspname = w.schema
