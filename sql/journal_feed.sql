@@ -126,6 +126,21 @@ SELECT number, kind FROM seats.read_journal('mailer');
 -- One that comes new begins with what there is.
 SELECT number, kind FROM seats.read_journal('new');
 
+-- An entry that was committed late lies among older ones, and leaves before those that came earlier.
+SAVEPOINT late;
+INSERT INTO seats_internal.journal (ring, kind, actor) SELECT n % 2 + 2, 'regress.ring', 'me'
+  FROM generate_series(1, 3) AS n;
+SELECT numbered FROM seats_internal.number_journal('0');
+TRUNCATE seats_internal.journal_2;
+SELECT seats.acknowledge_journal('main', 104);
+SELECT number FROM seats.read_journal('main');
+SELECT seats.acknowledge_journal('main', 105);
+SELECT pg_temp.try($$SELECT seats.read_journal('main')$$);
+SELECT consumer, has_lost_entries FROM seats.journal_consumers WHERE consumer = 'main';
+SELECT seats.acknowledge_journal('main', 106);
+SELECT number FROM seats.read_journal('main');
+ROLLBACK TO late;
+
 -- Forgetting one wants a reason.
 SELECT pg_temp.try($$SELECT seats.drop_journal_consumer('mailer', ' ')$$);
 SELECT pg_temp.try($$SELECT seats.drop_journal_consumer('nobody', 'gone')$$);
