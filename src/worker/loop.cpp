@@ -160,7 +160,8 @@ core::Duration until_next(LoopState& state) {
     if (!engine.is_shown) {  // or the views would tell of a moment long past
         consider(pause_between_shows);
     }
-    if (engine.events_expected) {
+    if (engine.events_expected && engine.may_send() && state.recovered && state.batch.empty() &&
+        engine.no_work_before <= now) {
         consider(std::chrono::ceil<core::Duration>(engine.events_at - now));
     }
     if (!state.held.empty()) {
