@@ -107,7 +107,7 @@ Datum call_internal(FunctionCallInfo fcinfo, std::uint32_t wakes) {
     Datum const result = FunctionCallInvoke(inner);
     become_again(before);
 
-    if (target->changes_something) {
+    if (target->changes_something && wakes != 0) {
         pg::wake_worker_at_commit(wakes);
     }
     fcinfo->isnull = inner->isnull;
@@ -127,4 +127,15 @@ PG_SEATS_FUNCTION(pg_seats_entry) {
 PG_SEATS_FUNCTION(pg_seats_application_entry) {
     return pg_seats::pg::guard(pg_seats::call_internal, fcinfo,
                                static_cast<std::uint32_t>(pg_seats::pg::wake_rows));
+}
+
+// The same for what leaves the worker nothing to do, or wakes it by itself if it does.
+PG_SEATS_FUNCTION(pg_seats_quiet_entry) {
+    return pg_seats::pg::guard(pg_seats::call_internal, fcinfo, std::uint32_t{0});
+}
+
+PG_SEATS_FUNCTION(pg_seats_wake_for_news) {
+    pg_seats::pg::guard(pg_seats::pg::wake_worker_at_commit,
+                        static_cast<std::uint32_t>(pg_seats::pg::wake_news));
+    PG_RETURN_VOID();
 }

@@ -66,6 +66,16 @@ void define_number(const char* name, const char* description, int* variable, int
 }  // namespace
 
 void define_settings() {
+    define_number("pg_seats.alert_period",
+                  "A receiver is told of the same alert at most once in this time.",
+                  &settings.alert_period_s, 60 * 60, 1, 30 * day_s, GUC_UNIT_S);
+    define_number("pg_seats.alert_reminder",
+                  "A fatal alert that nobody has acknowledged is told again after this time.",
+                  &settings.alert_reminder_s, 4 * 60 * 60, 1, 30 * day_s, GUC_UNIT_S);
+    define_number("pg_seats.alerts_per_minute",
+                  "A receiver is told of so many alerts one by one in a minute; the rest is summed "
+                  "up.",
+                  &settings.alerts_per_minute, 10, 1, 1'000, 0);
     define_number("pg_seats.base_lifetime",
                   "How long a read of a subscription is good to compute quantities from.",
                   &settings.base_lifetime_ms, 60'000, 1'000, 600'000, GUC_UNIT_MS);
@@ -78,6 +88,9 @@ void define_settings() {
                                "Where the worker stands still, for tests of crashes.", nullptr,
                                &settings.debug_point, "", PGC_SIGHUP,
                                GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
+    define_number("pg_seats.delivery_lifetime",
+                  "What a receiver has not taken after this time is given up.",
+                  &settings.delivery_lifetime_s, day_s, 1, 30 * day_s, GUC_UNIT_S);
     define_number("pg_seats.event_check_after",
                   "Events of our own calls that have not come after this time are looked for.",
                   &settings.event_check_after_ms, 60'000, 100, 3'600'000, GUC_UNIT_MS);

@@ -9,6 +9,10 @@ enum ReconcileMode : int { reconcile_off, reconcile_report, reconcile_repair };
 
 // Plain variables, as the server wants them; read by everybody, written by the server only.
 struct Settings {
+    int alert_period_s;
+    int alert_reminder_s;
+    int alerts_per_minute;
+    int delivery_lifetime_s;
     char* secrets_directory;
     char* ca_file;
     char* debug_point;

@@ -18,11 +18,12 @@ constexpr int max_probe_requests = 64;
 
 // Why a worker is woken. Several at once are or-ed.
 enum WakeReason : std::uint32_t {
-    wake_rows = 1,           // a transaction left rows (or journal entries) for the worker
+    wake_rows = 1,           // a transaction left rows for the worker
     wake_configuration = 2,  // destinations, lanes or the installation were changed
     wake_extension = 4,      // the extension was dropped or updated: look again
     wake_step_aside = 8,     // somebody wants the database for himself: end
     wake_webhooks = 16,      // an event was stored that could not be processed at once
+    wake_news = 32,          // journal entries want a number, alerts want to be told
 };
 
 enum class WorkerState : std::uint8_t {

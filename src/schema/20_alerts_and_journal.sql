@@ -1,6 +1,14 @@
 -- What a person must know (alerts) and who did what (journal). The worker's loop and the verbs
 -- below write both through these functions, and through nothing else.
 
+-- Entries and alerts that a session leaves are numbered and told by the worker, as soon as they are
+-- committed.
+CREATE FUNCTION seats_internal.wake_for_news() RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_wake_for_news';
+REVOKE ALL ON FUNCTION seats_internal.wake_for_news() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.wake_for_news() IS
+    'wakes the worker at this transaction''s commit, to number the journal and to tell of alerts';
+
 CREATE FUNCTION seats_internal.severity_rank(severity text) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -58,6 +66,7 @@ BEGIN
     IF seen = 1 OR new_rank > seats_internal.severity_rank(former) THEN
         RAISE LOG 'pg_seats alert % (%, %): %', alert_id, raise_alert.severity, raise_alert.kind,
             concat_ws('; ', raise_alert.summary, raise_alert.hint);
+        PERFORM seats_internal.wake_for_news();
     END IF;
     RETURN alert_id;
 END
@@ -76,6 +85,9 @@ BEGIN
     UPDATE seats_internal.alert
        SET resolved_at = clock_timestamp(), resolution = resolve_alert.resolution
      WHERE alert.fingerprint = resolve_alert.fingerprint AND alert.resolved_at IS NULL;
+    IF FOUND THEN
+        PERFORM seats_internal.wake_for_news();
+    END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.resolve_alert(text, text) FROM PUBLIC;
@@ -99,6 +111,7 @@ BEGIN
     SELECT ring.slot, write_journal.kind, write_journal.actor, write_journal.call_id,
            write_journal.lane_id, write_journal.reason, coalesce(write_journal.detail, '{}')
       FROM seats_internal.ring;
+    PERFORM seats_internal.wake_for_news();
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.write_journal(text, text, bigint, bigint, text, jsonb)

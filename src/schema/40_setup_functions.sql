@@ -135,8 +135,10 @@ DECLARE
     wrong text := CASE
         WHEN d.name IS NULL OR d.name !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'
             THEN 'The name must be 1 to 63 letters, digits, ".", "_" or "-".'
-        WHEN d.kind IS NULL OR d.kind NOT IN ('stripe', 'receiver')
-            THEN 'The kind must be stripe or receiver.'
+        WHEN d.kind = 'receiver'
+            THEN 'Receivers of alerts are defined with seats.define_receiver.'
+        WHEN d.kind IS NULL OR d.kind <> 'stripe'
+            THEN 'The kind must be stripe.'
         WHEN d.base_url IS NULL
             THEN 'A base URL is needed.'
         WHEN d.kind = 'stripe' AND d.secret IS NULL
@@ -233,6 +235,10 @@ BEGIN
     -- Pauses and halts stay: a halt ends with a probe that succeeds, or by resume. So does the
     -- account that the worker has pinned, unless another one is named.
     SELECT * INTO before FROM seats_internal.destination AS d WHERE d.name = after.name FOR UPDATE;
+    IF before.kind = 'receiver' THEN
+        RAISE EXCEPTION 'destination % is a receiver of alerts', before.name
+            USING ERRCODE = 'PS548', HINT = 'Give the destination another name.';
+    END IF;
     after.account := coalesce(after.account, before.account);
     PERFORM seats_internal.check_redefinition(before, after);
 
@@ -296,13 +302,14 @@ DECLARE
 BEGIN
     -- A seat change that was never planned has no body that could be sent again: the read before its
     -- planning, and its key, tell whether the original has sent it. Reads leave nothing behind.
+    -- What receivers were told twice they know by its id.
     UPDATE seats_internal.outbox
        SET state         = CASE WHEN outbox.state = 'carried' THEN 'carried'
-                                WHEN outbox.kind = 'read' OR outbox.kind = 'change' AND outbox.body = ''
+                                WHEN outbox.kind IN ('read', 'delivery') OR outbox.kind = 'change' AND outbox.body = ''
                                 THEN 'pending'
                                 ELSE 'verifying' END::seats_internal.outbox_state,
            state_since   = clock_timestamp(),
-           doubt         = outbox.kind <> 'read',
+           doubt         = outbox.kind NOT IN ('read', 'delivery'),
            first_sent_at = coalesce(outbox.first_sent_at, outbox.created_at),
            last_sent_at  = clock_timestamp(),
            due_at        = NULL,
@@ -324,6 +331,8 @@ AS $$
 DECLARE
     reviewed bigint;
 BEGIN
+    -- The original tells its receivers by itself.
+    DELETE FROM seats_internal.outbox WHERE outbox.kind = 'delivery';
     UPDATE seats_internal.outbox
        SET state        = CASE WHEN outbox.state = 'carried' THEN 'carried'
                                WHEN outbox.kind = 'read' THEN 'pending'

@@ -138,6 +138,7 @@ BEGIN
           FROM gone AS g JOIN kept AS k ON k.id = g.id
          ORDER BY g.id)
     SELECT bool_or(g.state = 'review' OR g.row_errors > 0) INTO told FROM gone AS g;
+    PERFORM seats_internal.wake_for_news();
     IF told THEN
         UPDATE seats_internal.alert AS a
            SET resolved_at = clock_timestamp(), resolution = finish_change_set.reason

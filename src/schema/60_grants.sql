@@ -31,6 +31,8 @@ BEGIN ATOMIC
         ('application', 'seats', 'accept_invite'),
         ('application', 'seats', 'revoke_invite'),
         ('application', 'seats', 'register_individual'),
+        ('application', 'seats', 'read_journal'),
+        ('application', 'seats', 'acknowledge_journal'),
         ('call',        'seats', 'enqueue_call'),
         ('monitor',     'seats', 'explain_call'),
         -- A view's functions run with the rights of whoever asks the view.
@@ -53,7 +55,8 @@ BEGIN ATOMIC
         ('operator',    'seats', 'cancel_call'),
         ('operator',    'seats', 'pause'),
         ('operator',    'seats', 'resume'),
-        ('operator',    'seats', 'acknowledge'))
+        ('operator',    'seats', 'acknowledge'),
+        ('operator',    'seats', 'drop_journal_consumer'))
     SELECT p.oid
       FROM wanted AS w
       JOIN pg_namespace AS n ON n.nspname = w.schema

@@ -62,7 +62,7 @@ SELECT d.name,
             WHEN d.paused_at IS NOT NULL THEN 'paused'
             WHEN s.destination IS NULL THEN 'not taken up'
             WHEN s.breaker <> 'closed' THEN 'interrupted'
-            WHEN d.kind = 'stripe' AND NOT s.proven THEN 'unproven'
+            WHEN NOT s.proven THEN 'unproven'
             ELSE 'open' END AS state,
        d.kind, d.base_url, d.secret AS secret_file, d.account, d.livemode, d.api_version,
        d.probe_path, d.requests_per_second AS requests_per_second_limit, s.requests_per_second,

@@ -4,9 +4,10 @@
 CREATE VIEW seats.health AS
 WITH outbox AS MATERIALIZED (
     SELECT count(*) FILTER (WHERE o.state = 'review') AS reviews,
+           clock_timestamp() - min(o.created_at) FILTER (WHERE o.kind = 'delivery') AS oldest_delivery,
            count(*) FILTER (WHERE o.installation IS DISTINCT FROM i.uuid) AS foreign_rows,
            clock_timestamp() - min(o.created_at) FILTER (WHERE o.state IN
-               ('pending', 'sending', 'waiting', 'verifying')) AS oldest
+               ('pending', 'sending', 'waiting', 'verifying') AND o.kind <> 'delivery') AS oldest
       FROM seats_internal.outbox AS o
       LEFT JOIN seats_internal.installation AS i ON true),
 worker AS MATERIALIZED (
@@ -108,6 +109,13 @@ SELECT 'oldest_call',
                  'holds a call back.' END
   FROM outbox AS o
 UNION ALL
+SELECT 'deliveries', CASE WHEN o.oldest_delivery > interval '10 minutes' THEN 'warning' ELSE 'ok' END,
+       coalesce('the oldest delivery that a receiver has not taken is '
+                || date_trunc('second', o.oldest_delivery) || ' old', 'receivers have taken everything'),
+       CASE WHEN o.oldest_delivery > interval '10 minutes'
+            THEN 'See seats.receivers; what it is to be told stands in seats.alerts and seats.journal.' END
+  FROM outbox AS o
+UNION ALL
 SELECT 'seats', CASE WHEN u.lines > 0 THEN 'critical' ELSE 'ok' END,
        format('%s seat line(s) whose quantity is not what is confirmed with the open changes applied',
               u.lines),
@@ -144,6 +152,23 @@ SELECT 'alerts',
        END
   FROM seats_internal.alert AS a
  WHERE a.resolved_at IS NULL AND a.acknowledged_at IS NULL
+UNION ALL
+SELECT 'journal consumer ' || c.consumer,
+       CASE WHEN c.has_lost_entries THEN 'critical'
+            WHEN c.oldest_unread_at < clock_timestamp() - interval '1 hour' THEN 'warning'
+            ELSE 'ok' END,
+       CASE WHEN c.has_lost_entries
+            THEN format('it has not read entries that are gone: it was done up to number %s', c.acknowledged)
+            WHEN c.behind > 0
+            THEN format('%s entries behind, the oldest of %s', c.behind, date_trunc('second', c.oldest_unread_at))
+            ELSE 'it has read everything' END,
+       CASE WHEN c.has_lost_entries
+            THEN 'Compare the application''s state with seats.teams, seats.members and seats.changes, '
+                 'then let it go on with seats.acknowledge_journal.'
+            WHEN c.oldest_unread_at < clock_timestamp() - interval '1 hour'
+            THEN 'Is the application running? Entries leave after pg_seats.history_days. If it is '
+                 'gone for good: seats.drop_journal_consumer(consumer, reason).' END
+  FROM seats.journal_consumers AS c
 UNION ALL
 SELECT 'old_snapshots', CASE WHEN s.age > 200000 THEN 'warning' ELSE 'ok' END,
        format('the oldest snapshot is %s transactions old', coalesce(s.age, 0)),

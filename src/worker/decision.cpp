@@ -2,6 +2,7 @@
 
 #include "core/answer.hpp"
 #include "core/identity.hpp"
+#include "worker/delivery.hpp"
 #include "worker/halting.hpp"
 #include "worker/seats.hpp"
 
@@ -220,13 +221,17 @@ Decision to_review(const Flight& flight, std::string_view reason, std::string_vi
 
 Decision decide_sent(Engine& engine, Flight& flight) {
     const Call& call = flight.call;
-    const core::Judgement judgement = core::judge({.mutation = call.is_mutation(),
-                                                   .deletion = call.method == "DELETE",
-                                                   .doubt_before = call.doubt,
-                                                   .expect_stripe = flight.destination->is_stripe(),
-                                                   .livemode = flight.destination->livemode,
-                                                   .response = flight.response});
+    const core::Judgement judgement =
+        core::judge({.mutation = call.is_mutation(),
+                     .deletion = call.method == "DELETE",
+                     .doubt_before = call.doubt && !call.is_delivery(),
+                     .expect_stripe = flight.destination->is_stripe(),
+                     .livemode = flight.destination->livemode,
+                     .response = flight.response});
     note_health(engine, flight, judgement);
+    if (call.is_delivery()) {
+        return decide_delivery(engine, flight, judgement);
+    }
     Decision decision;
     switch (judgement.verdict) {
         case Verdict::done:

@@ -21,6 +21,7 @@ struct Destination {
 
     // From the table.
     std::string name, kind, base_url, secret_name, account, api_version, probe_path;
+    std::string format;  // of a receiver
     std::optional<bool> livemode;
     double requests_per_second = 1;
     bool paused = false;

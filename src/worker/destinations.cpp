@@ -4,6 +4,7 @@
 
 #include "core/answer.hpp"
 #include "core/identity.hpp"
+#include "worker/delivery.hpp"
 #include "worker/halting.hpp"
 #include "worker/ready.hpp"
 
@@ -27,8 +28,9 @@ Statement installation_statement{"SELECT i.uuid::text FROM seats_internal.instal
 Statement destinations_statement{
     "SELECT d.name, d.kind, d.base_url, d.secret, d.account, d.livemode, d.api_version,"
     "       d.requests_per_second, d.probe_path, d.paused_at IS NOT NULL, d.halted_at IS NOT NULL,"
-    "       d.halted_needs_person, d.halted_reason"
-    "  FROM seats_internal.destination AS d"};
+    "       d.halted_needs_person, d.halted_reason, r.format"
+    "  FROM seats_internal.destination AS d"
+    "  LEFT JOIN seats_internal.receiver AS r ON r.name = d.name"};
 
 Statement halt_statement{
     "UPDATE seats_internal.destination"
@@ -64,6 +66,21 @@ Statement journal_statement{
     "SELECT seats_internal.write_journal($1, 'pg_seats', NULL, NULL, $2,"
     "    pg_catalog.jsonb_build_object('destination', $3::text))"};
 
+// A receiver is not probed, so nothing but the secret itself can be wrong with it. It waits until
+// that is put right; there is no halt, which would be told to receivers.
+void load_receiver_secret(Destination& destination, pg::SecretReading reading) {
+    destination.key_problem =
+        reading.ok() ? problem_of_secret(destination, reading.secret) : reading.refusal.reason;
+    if (!destination.key_problem.empty()) {
+        pg::log_warning(
+            "receiver " + destination.name + " is told nothing for now: " + destination.key_problem,
+            reading.refusal.hint);
+        return;
+    }
+    destination.key = std::move(reading.secret);
+    destination.proven = true;
+}
+
 void load_key(Engine& engine, Destination& destination) {
     destination.proven = false;
     ++destination.key_number;
@@ -73,12 +90,16 @@ void load_key(Engine& engine, Destination& destination) {
     destination.probe_at = steady_now();
     destination.probe_pause = first_probe_pause;
     engine.client.forget_connections();
-    if (!destination.is_stripe()) {
+    if (!destination.is_stripe() && destination.secret_name.empty()) {
         destination.proven = true;
         return;
     }
     pg::SecretReading reading = pg::read_secret(destination.secret_name);
     destination.key_stamp = reading.stamp;
+    if (!destination.is_stripe()) {
+        load_receiver_secret(destination, std::move(reading));
+        return;
+    }
     if (!reading.ok()) {
         destination.key_problem = reading.refusal.reason;
         halt(destination, "no_key",
@@ -105,18 +126,20 @@ void read_destination(Engine& engine, const pg::Rows& rows, std::size_t row) {
     const auto [entry, is_new] = engine.destinations.try_emplace(name, now);
     Destination& destination = entry->second;
     const std::string base_url = rows.string(row, 3), secret = rows.string(row, 4),
-                      account = rows.string(row, 5);
+                      account = rows.string(row, 5), format = rows.string(row, 14);
     std::optional<bool> livemode;
     if (!rows.is_null(row, 6)) {
         livemode = rows.boolean(row, 6);
     }
     const bool changed = is_new || base_url != destination.base_url ||
                          secret != destination.secret_name || livemode != destination.livemode ||
+                         format != destination.format ||
                          (account != destination.account && !destination.account.empty());
     destination.name = name;
     destination.kind = rows.string(row, 2);
     destination.base_url = base_url;
     destination.secret_name = secret;
+    destination.format = format;
     destination.account = account;
     destination.livemode = livemode;
     destination.api_version = rows.string(row, 7);
@@ -269,7 +292,7 @@ void watch_files(Engine& engine) {
         check_fence(engine);
     }
     for (auto& [name, destination] : engine.destinations) {
-        if (destination.is_stripe() &&
+        if (!destination.secret_name.empty() &&
             pg::stamp_of(destination.secret_name) != destination.key_stamp) {
             // Also when another file comes into the directory: then the key is what it was.
             const pg::SecretReading reading = pg::read_secret(destination.secret_name);
@@ -397,7 +420,7 @@ std::optional<Duration> until_probe(const Engine& engine, TimePoint now) {
             continue;
         }
         std::optional<Duration> mine = destination.breaker.until_probe(now);
-        if (destination.is_stripe() && (!destination.proven || destination.halted)) {
+        if (!destination.proven || destination.halted) {
             // Also the pause between two looks at the key file.
             const Duration left =
                 std::max(std::chrono::ceil<Duration>(destination.probe_at - now), Duration{0});

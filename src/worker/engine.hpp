@@ -97,6 +97,8 @@ struct Engine {
     int claims_one_by_one = 0;            // a claim raised: the next ones take a single row
     std::string journal_watermark = "0";  // entries of older transactions have their numbers
     std::string fence_told = "unknown";   // what the alert says; one may be open from another life
+    TimePoint tell_at{};                  // when to look what receivers are to be told
+    TimePoint told_at{};                  // when that was done last
     TimePoint turn_ring_at{};
     TimePoint chores_at{};                   // invites that expire, and the sweep
     TimePoint chores_before{};               // when they were done last

@@ -9,6 +9,14 @@ namespace pg_seats::worker {
 // Numbers the journal and sends NOTIFY, if there may be something to tell.
 void announce(Engine& engine);
 
+// Puts into the outbox what receivers are to be told of alerts and of the journal.
+void tell_receivers(Engine& engine);
+
+// What comes within this time is told together.
+constexpr core::Duration pause_between_tellings{1'000};
+
+bool has_receivers(const Engine& engine);
+
 // Retention, and the alert that tells a person about the fence; seldom.
 void keep_house(Engine& engine);
 

@@ -85,6 +85,9 @@ void heed_wakes(Engine& engine) {
     if ((reasons & (pg::wake_rows | pg::wake_extension)) != 0) {
         engine.look_for_arrivals = true;
     }
+    if ((reasons & pg::wake_news) != 0) {
+        engine.announce = true;
+    }
     // A changed extension, too: without an installation there is no claim, and rereading the
     // configuration is then the only transaction that would notice it.
     if ((reasons & (pg::wake_configuration | pg::wake_extension)) != 0) {
@@ -176,6 +179,11 @@ core::Duration until_next(LoopState& state) {
     if (engine.housework_before > now) {
         consider(std::chrono::ceil<core::Duration>(engine.housework_before - now));
     }
+    if (engine.may_send() && engine.no_work_before <= now && engine.tell_at != TimePoint::max() &&
+        has_receivers(engine)) {
+        consider(std::chrono::ceil<core::Duration>(
+            std::max(engine.tell_at, engine.told_at + pause_between_tellings) - now));
+    }
     consider(engine.may_send() ? until_probe(engine, now)
                                : core::Duration{1'000});  // the file may come at any moment
     // Interrupts are heeded within a second, whatever else is wrong.
@@ -228,6 +236,9 @@ void work_once(LoopState& state) {
     store_destination_changes(engine);
     if (engine.leave) {
         return;
+    }
+    if (state.recovered && now >= engine.no_work_before) {
+        tell_receivers(engine);  // leaves rows for the claim
     }
     // While answers cannot be stored, nothing new goes out.
     if (state.batch.empty() && state.held.size() < most_held && now >= engine.no_work_before &&

@@ -53,13 +53,17 @@ Statement backlog_statement{
     "SELECT " READY_COLUMNS ", " OPEN_CONDITION
     "  FROM seats_internal.outbox AS o WHERE o.id > $1 ORDER BY o.id LIMIT $3"};
 
+// A delivery is no suspect: alone on the wire, one to a receiver that hangs would hold up
+// everybody.
 Statement lane_heads_statement{
     "SELECT wanted.lane_id, head.id, head.interrupted"
     "  FROM unnest($1::bigint[], $3::bigint[]) AS wanted (lane_id, above)"
     " CROSS JOIN LATERAL (SELECT FROM seats_internal.lane"
     "         WHERE lane.id = wanted.lane_id AND lane.paused_at IS NULL LIMIT 1) AS lane"
-    " CROSS JOIN LATERAL (SELECT o.id, o.interrupted, " OPEN_CONDITION
-    "               AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp()) AS is_ready"
+    " CROSS JOIN LATERAL (SELECT o.id, " OPEN_CONDITION
+    "               AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp()) AS is_ready,"
+    "               CASE o.kind WHEN 'delivery' THEN 0::smallint ELSE o.interrupted END"
+    "                   AS interrupted"
     "          FROM seats_internal.outbox AS o"
     "         WHERE o.lane_id = wanted.lane_id AND o.id > wanted.above"
     "         ORDER BY o.lane_id, o.id LIMIT 1) AS head"

@@ -21,6 +21,12 @@ Statement interrupted_statement{
     "                    ::seats_internal.outbox_state"
     " WHERE o.state = 'sending' RETURNING o.id, o.state = 'review'"};
 
+// Deliveries are not sent alone: one that was on the wire so often when a worker ended is given up.
+Statement interrupted_delivery_statement{
+    "SELECT seats_internal.settle_by_hand('pg_seats', o.id, 'refused', 'ends_the_worker')"
+    "  FROM seats_internal.outbox AS o"
+    " WHERE o.state = 'sending' AND o.kind = 'delivery' AND o.interrupted >= 5"};
+
 // Verifications are counted before they are made, and given back where the read did not go through;
 // so many at once means that the answers end the worker.
 Statement endless_verification_statement{
@@ -58,6 +64,7 @@ bool recover(Engine& engine) {
     std::uint64_t doubtful = 0;
     bool new_timeline = false;
     const auto failure = engine.transaction([&] {
+        interrupted_delivery_statement.run();
         for (Statement* statement : {&interrupted_statement, &endless_verification_statement}) {
             const pg::Rows rows = statement->run();
             interrupted += rows.size();

@@ -153,6 +153,13 @@ Decision change_was_done(Flight& flight) {
     return decision;
 }
 
+Decision change_still_awaits(Flight& flight) {
+    if (take_subscription(flight)) {
+        return with_subscription(flight);
+    }
+    return flight.subscription ? read_items_next(flight) : awaiting_still(flight);
+}
+
 Decision change_awaits_payment(Flight& flight) {
     Decision decision = keep(flight, "awaiting");
     decision.reason = "awaiting_payment";

@@ -5,6 +5,7 @@
 #include "core/form.hpp"
 #include "core/identity.hpp"
 #include "functions/call_rules.hpp"
+#include "worker/delivery.hpp"
 
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
@@ -158,13 +159,19 @@ void send(Engine& engine, Flight flight) {
         request.url += '?' + target.query;
     }
     request.body = std::move(target.body);
+    request.total_timeout = core::Duration{pg::settings.request_timeout_ms};
+    request.response_limit = static_cast<std::size_t>(pg::settings.response_limit_kb) * 1024;
+    if (flight.call.is_delivery()) {
+        dress_delivery(flight, request);
+    }
     if (destination.is_stripe()) {
         request.headers.push_back("Authorization: Bearer " + std::string(destination.key.reveal()));
     }
     if (!flight.call.api_version.empty()) {
         request.headers.push_back("Stripe-Version: " + flight.call.api_version);
     }
-    if (flight.purpose != Purpose::probe && flight.purpose != Purpose::list_events) {
+    if (flight.purpose != Purpose::probe && flight.purpose != Purpose::list_events &&
+        !flight.call.is_delivery()) {
         flight.key = core::idempotency_key(flight.call.installation, flight.call.uuid,
                                            flight.call.generation);
         if (request.method == "POST") {
@@ -173,8 +180,6 @@ void send(Engine& engine, Flight flight) {
     }
     request.ca_file = pg::settings.ca_file != nullptr ? pg::settings.ca_file : "";
     request.connect_timeout = core::Duration{pg::settings.connect_timeout_ms};
-    request.total_timeout = core::Duration{pg::settings.request_timeout_ms};
-    request.response_limit = static_cast<std::size_t>(pg::settings.response_limit_kb) * 1024;
     ++destination.in_flight;
     count(engine.slot.counters.sent);
     engine.flights.emplace(request.id, std::move(flight));

@@ -245,7 +245,16 @@ void store_rare(Engine& engine, const Settlement& item) {
                              pg::text_or_null(alert.hint), pg::bigint(flight.call.id),
                              pg::text(flight.destination->name)});
         engine.announce = true;
-        count(engine.slot.counters.reviews);
+        if (decision.state == "review") {
+            count(engine.slot.counters.reviews);
+        }
+    }
+    if (flight.call.is_delivery() && decision.kind == Decision::Kind::finish) {
+        engine.tell_at = {};  // there is room in its lane for more
+        if (decision.result == "done") {
+            resolve_statement.run({pg::text("receiver:" + flight.destination->name),
+                                   pg::text("a delivery was taken")});
+        }
     }
     if (decision.kind == Decision::Kind::finish && flight.call.row_errors > 0) {
         resolve_statement.run({pg::text("settling:" + std::to_string(flight.call.id)),

@@ -1,0 +1,150 @@
+-- The journal as a feed: consumers, acknowledgements, and who lags behind retention.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS pg_seats;
+-- Where pg_seats is not preloaded, each session is warned once.
+SET client_min_messages = error;
+SET datestyle = 'ISO';
+SET timezone = 'UTC';
+\pset format unaligned
+\pset tuples_only on
+
+CREATE FUNCTION pg_temp.try(command text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    state text; message text; details text; hints text;
+BEGIN
+    EXECUTE command;
+    RETURN 'ok';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
+        details = PG_EXCEPTION_DETAIL, hints = PG_EXCEPTION_HINT;
+    RETURN concat_ws(E'\n  ', state || ': ' || message, nullif(details, ''), nullif(hints, ''));
+END
+$$;
+
+-- In a transaction that is rolled back: no worker ever sees any of it, and the numbers begin at 101.
+BEGIN;
+CREATE ROLE regress_seats_admin SUPERUSER;
+CREATE ROLE regress_feed_application;
+CREATE ROLE regress_feed_other;
+SET ROLE regress_seats_admin;
+TRUNCATE seats_internal.journal;
+UPDATE seats_internal.ring SET slot = 0, last_journal_number = 100;
+SELECT seats.grant_application('regress_feed_application');
+SELECT seats.grant_application('regress_feed_other');
+TRUNCATE seats_internal.journal;
+
+INSERT INTO seats_internal.lane (id, destination, name)
+VALUES (-1, 'regress', '/v1/subscriptions/sub_1'), (-2, 'regress', 'other');
+INSERT INTO seats_internal.team (name, destination, subscription, lane_id, registered_by)
+VALUES ('acme', 'regress', 'sub_1', -1, 'regress');
+SELECT seats_internal.write_journal('member.removed', 'stripe', NULL, -1, 'cancelled',
+                                    '{"user_id": "u1", "external_id": "chat-1"}');
+SELECT seats_internal.write_journal('call.refused', 'pg_seats', 17, -2, 'payment_failed');
+SELECT seats_internal.write_journal('invite.settled', 'pg_seats', NULL, NULL, NULL, '{"team": "umbrella"}');
+
+-- What has no number is not read: its transaction is not committed, or was only just now.
+SET ROLE regress_feed_application;
+SELECT * FROM seats.read_journal('main');
+RESET ROLE;
+SELECT numbered FROM seats_internal.number_journal('0');
+SET ROLE regress_feed_application;
+SELECT number, kind, actor, call, lane, team, reason, detail FROM seats.read_journal('main');
+-- It comes again until it is acknowledged.
+SELECT number FROM seats.read_journal('main', 2);
+SELECT seats.acknowledge_journal('main', 102);
+SELECT number FROM seats.read_journal('main', 2);
+-- Twice, or late, takes nothing back.
+SELECT seats.acknowledge_journal('main', 102);
+SELECT seats.acknowledge_journal('main', 101);
+SELECT number FROM seats.read_journal('main');
+-- Another consumer has a place of its own.
+SELECT number FROM seats.read_journal('mailer', 1);
+SELECT seats.acknowledge_journal('main', 103);
+SELECT count(*) FROM seats.read_journal('main');
+SELECT count(*) FROM seats.read_journal('mailer');
+
+-- What is refused.
+SELECT pg_temp.try(command) FROM (VALUES
+    (1, $$SELECT seats.read_journal('main', 0)$$),
+    (2, $$SELECT seats.read_journal('main', NULL)$$),
+    (3, $$SELECT seats.read_journal('main', 10001)$$),
+    (4, $$SELECT seats.read_journal('not a name')$$),
+    (5, $$SELECT seats.read_journal(NULL)$$),
+    (6, $$SELECT seats.acknowledge_journal('main', 104)$$),
+    (7, $$SELECT seats.acknowledge_journal('main', NULL)$$),
+    (8, $$SELECT seats.acknowledge_journal('main', -1)$$),
+    (9, $$SELECT seats.acknowledge_journal('nobody', 101)$$),
+    (10, $$SELECT seats.acknowledge_journal(NULL, 101)$$),
+    (11, $$SELECT seats.drop_journal_consumer('main', 'no longer needed')$$)) AS c (n, command)
+ ORDER BY n;
+-- A name belongs to the role that used it first, and to that role's members.
+RESET ROLE;
+SET ROLE regress_feed_other;
+SELECT pg_temp.try($$SELECT seats.read_journal('main')$$);
+SELECT pg_temp.try($$SELECT seats.acknowledge_journal('main', 103)$$);
+RESET ROLE;
+GRANT regress_feed_application TO regress_feed_other;
+SET ROLE regress_feed_other;
+SELECT pg_temp.try($$SELECT seats.read_journal('main')$$);
+RESET ROLE;
+SET ROLE regress_seats_admin;
+SELECT consumer, owner, acknowledged, behind, oldest_unread_at IS NOT NULL AS has_unread, has_lost_entries,
+       acknowledged_by
+  FROM seats.journal_consumers ORDER BY consumer;
+
+-- A name whose role is gone is taken over by whoever goes on under it.
+UPDATE seats_internal.journal_consumer SET owner = 'regress_feed_gone' WHERE name = 'mailer';
+RESET ROLE;
+SET ROLE regress_feed_other;
+SELECT number FROM seats.read_journal('mailer', 1);
+SELECT seats.acknowledge_journal('mailer', 101);
+RESET ROLE;
+SET ROLE regress_seats_admin;
+SELECT owner FROM seats.journal_consumers WHERE consumer = 'mailer';
+
+-- health: one that is up to date, one that has not read for long, one that retention has overtaken.
+SELECT check_name, status, message, hint FROM seats.health
+ WHERE check_name ~ '^journal consumer main' ORDER BY 1;
+ALTER TABLE seats_internal.journal DISABLE TRIGGER USER;
+UPDATE seats_internal.journal SET at = '2020-01-01 00:00Z' WHERE number = 102;
+ALTER TABLE seats_internal.journal ENABLE TRIGGER USER;
+SELECT check_name, status, message, hint FROM seats.health
+ WHERE check_name = 'journal consumer mailer';
+SELECT seats_internal.write_journal('regress.later', 'me', NULL, NULL, NULL);
+TRUNCATE seats_internal.journal_0;
+UPDATE seats_internal.ring SET slot = 1;
+-- Nothing is left, and one of them had read all.
+SELECT check_name, status, message, hint FROM seats.health
+ WHERE check_name ~ '^journal consumer' ORDER BY 1;
+SELECT seats_internal.write_journal('regress.later', 'me', NULL, NULL, NULL);
+SELECT numbered FROM seats_internal.number_journal('0');
+SELECT number, kind FROM seats.read_journal('main');
+SELECT pg_temp.try($$SELECT seats.read_journal('mailer')$$);
+SELECT consumer, has_lost_entries FROM seats.journal_consumers ORDER BY consumer;
+SELECT seats.acknowledge_journal('mailer', 103);
+SELECT number, kind FROM seats.read_journal('mailer');
+-- One that comes new begins with what there is.
+SELECT number, kind FROM seats.read_journal('new');
+
+-- An entry that was committed late lies among older ones, and leaves before those that came earlier.
+SAVEPOINT late;
+INSERT INTO seats_internal.journal (ring, kind, actor) SELECT n % 2 + 2, 'regress.ring', 'me'
+  FROM generate_series(1, 3) AS n;
+SELECT numbered FROM seats_internal.number_journal('0');
+TRUNCATE seats_internal.journal_2;
+SELECT seats.acknowledge_journal('main', 104);
+SELECT number FROM seats.read_journal('main');
+SELECT seats.acknowledge_journal('main', 105);
+SELECT pg_temp.try($$SELECT seats.read_journal('main')$$);
+SELECT consumer, has_lost_entries FROM seats.journal_consumers WHERE consumer = 'main';
+SELECT seats.acknowledge_journal('main', 106);
+SELECT number FROM seats.read_journal('main');
+ROLLBACK TO late;
+
+-- Forgetting one wants a reason.
+SELECT pg_temp.try($$SELECT seats.drop_journal_consumer('mailer', ' ')$$);
+SELECT pg_temp.try($$SELECT seats.drop_journal_consumer('nobody', 'gone')$$);
+SELECT seats.drop_journal_consumer('mailer', 'it is gone');
+SELECT consumer FROM seats.journal_consumers ORDER BY consumer;
+SELECT kind, actor, reason, detail FROM seats_internal.journal WHERE kind = 'journal_consumer.dropped';
+ROLLBACK;

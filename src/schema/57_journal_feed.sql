@@ -1,0 +1,274 @@
+-- The journal as an application's feed. A consumer reads on from the last entry that it has
+-- acknowledged. Numbers are given after the commit (seats_internal.number_journal), without a gap, so
+-- whoever reads in order of number skips nothing; what is read and not acknowledged comes again.
+-- docs/journal.md tells which kinds there are.
+
+CREATE TABLE seats_internal.journal_consumer (
+    name            text        NOT NULL,
+    acknowledged    bigint      NOT NULL,
+    owner           text        NOT NULL,
+    registered_at   timestamptz NOT NULL DEFAULT now(),
+    acknowledged_at timestamptz,
+    acknowledged_by text,
+    CONSTRAINT journal_consumer_pkey PRIMARY KEY (name)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE seats_internal.journal_consumer IS
+    'who reads the journal as a feed, and up to where';
+COMMENT ON COLUMN seats_internal.journal_consumer.acknowledged IS
+    'the last entry that is done with; the next one is read first';
+COMMENT ON COLUMN seats_internal.journal_consumer.owner IS
+    'the role that read under this name first: it and its members go on';
+
+-- The least number that is still kept; the next one that will be given, if there is none.
+CREATE FUNCTION seats_internal.oldest_journal_number() RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN coalesce((SELECT min(j.number) FROM seats_internal.journal AS j),
+                    (SELECT ring.last_journal_number + 1 FROM seats_internal.ring));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.oldest_journal_number() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.oldest_journal_number() IS
+    'the least number of the journal that retention has left';
+
+-- Two applications that happen to choose the same name must not swallow each other's entries. A role
+-- that is gone leaves its consumers to whoever comes next.
+CREATE FUNCTION seats_internal.require_consumer(caller text, consumer seats_internal.journal_consumer)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles AS r
+                WHERE r.rolname = consumer.owner AND NOT pg_has_role(caller, r.oid, 'MEMBER')) THEN
+        RAISE EXCEPTION 'consumer % of the journal belongs to role %', quote_ident(consumer.name),
+                        quote_ident(consumer.owner)
+            USING ERRCODE = 'PS541',
+                  DETAIL = format('The current role is %I.', caller),
+                  HINT = 'Read under a name of your own, or become a member of that role.';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.require_consumer(text, seats_internal.journal_consumer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.require_consumer(text, seats_internal.journal_consumer) IS
+    'an error unless the caller may read under the consumer''s name';
+
+-- A second session of the same consumer waits until the first one's transaction ends: if that one
+-- acknowledges what it has read, nothing is worked on twice. The entries are read in a statement of
+-- their own, after the lock, or they would be those of before the wait.
+CREATE FUNCTION seats_internal.take_consumer(caller text, consumer text)
+RETURNS seats_internal.journal_consumer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken seats_internal.journal_consumer;
+BEGIN
+    SELECT c.* INTO taken FROM seats_internal.journal_consumer AS c
+     WHERE c.name = consumer FOR NO KEY UPDATE;
+    IF FOUND THEN
+        PERFORM seats_internal.require_consumer(caller, taken);
+    END IF;
+    RETURN taken;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_consumer(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_consumer(text, text) IS
+    'locks a consumer of the journal and gives it; null if there is none of this name';
+
+CREATE FUNCTION seats_internal.register_consumer(caller text, consumer text)
+RETURNS seats_internal.journal_consumer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF consumer IS NULL OR consumer !~ '^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$' THEN
+        RAISE EXCEPTION 'invalid name of a consumer of the journal'
+            USING ERRCODE = 'PS545',
+                  HINT = 'Give 1 to 63 letters, digits, ".", "_", ":" or "-"; a name for each part of '
+                         'the application that reads on its own.';
+    END IF;
+    -- It begins with the oldest entry that there is: what it has missed before, it has not missed.
+    INSERT INTO seats_internal.journal_consumer (name, acknowledged, owner)
+    VALUES (consumer, seats_internal.oldest_journal_number() - 1, caller)
+    ON CONFLICT ON CONSTRAINT journal_consumer_pkey DO NOTHING;
+    RETURN seats_internal.take_consumer(caller, consumer);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.register_consumer(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.register_consumer(text, text) IS
+    'makes a new consumer of the journal, locked; it begins with the oldest entry that is kept';
+
+CREATE FUNCTION seats_internal.read_journal(
+    caller     text,
+    consumer   text,
+    "limit"    integer,
+    OUT number bigint,
+    OUT at     timestamptz,
+    OUT kind   text,
+    OUT actor  text,
+    OUT call   bigint,
+    OUT lane   text,
+    OUT team   text,
+    OUT reason text,
+    OUT detail jsonb
+) RETURNS SETOF record
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    reader    seats_internal.journal_consumer;
+    next_kept bigint;
+BEGIN
+    IF "limit" IS NULL OR "limit" NOT BETWEEN 1 AND 10000 THEN
+        RAISE EXCEPTION 'the limit must be between 1 and 10000' USING ERRCODE = 'PS544',
+            HINT = 'Read again for more, after acknowledging what was read.';
+    END IF;
+    reader := seats_internal.take_consumer(caller, consumer);
+    IF reader.name IS NULL THEN
+        reader := seats_internal.register_consumer(caller, consumer);
+    END IF;
+    -- Numbers have no gap, so one that is missing was removed. (Not only below all others: an entry
+    -- that was committed late lies among older ones, and leaves with them.)
+    SELECT coalesce((SELECT min(j.number) FROM seats_internal.journal AS j WHERE j.number > reader.acknowledged),
+                    ring.last_journal_number + 1)
+      INTO next_kept FROM seats_internal.ring;
+    IF next_kept > reader.acknowledged + 1 THEN
+        RAISE EXCEPTION 'consumer % has not read entries that are gone', quote_ident(reader.name)
+            USING ERRCODE = 'PS542',
+                  DETAIL = format('It has acknowledged number %s; the next entry that is kept is %s.',
+                                  reader.acknowledged, next_kept),
+                  HINT = format('pg_seats.history_days was too short for its absence. Compare the '
+                                'application''s state with seats.teams, seats.members and '
+                                'seats.changes, then go on: SELECT '
+                                'seats.acknowledge_journal(%L, %s).', reader.name, next_kept - 1);
+    END IF;
+    RETURN QUERY
+        SELECT j.number, j.at, j.kind, j.actor, j.call_id, l.name,
+               coalesce(j.detail ->> 'team', t.name), j.reason, j.detail
+          FROM (SELECT e.*, row_number() OVER (ORDER BY e.number) AS position
+                  FROM seats_internal.journal AS e
+                 WHERE e.number > reader.acknowledged
+                 ORDER BY e.number
+                 LIMIT read_journal."limit") AS j
+          LEFT JOIN seats_internal.lane AS l ON l.id = j.lane_id
+          LEFT JOIN seats_internal.team AS t ON t.lane_id = j.lane_id
+         WHERE j.number = reader.acknowledged + j.position
+         ORDER BY j.number;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.read_journal(text, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.read_journal(text, text, integer) IS 'behind seats.read_journal';
+
+CREATE FUNCTION seats.read_journal(
+    consumer   text,
+    "limit"    integer DEFAULT 100,
+    OUT number bigint,
+    OUT at     timestamptz,
+    OUT kind   text,
+    OUT actor  text,
+    OUT call   bigint,
+    OUT lane   text,
+    OUT team   text,
+    OUT reason text,
+    OUT detail jsonb
+) RETURNS SETOF record
+LANGUAGE c VOLATILE ROWS 100 AS 'MODULE_PATHNAME', 'pg_seats_quiet_entry';
+REVOKE ALL ON FUNCTION seats.read_journal(text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats.read_journal(text, integer) IS
+    'the journal''s entries above what the consumer has acknowledged, in order of number; a name that '
+    'is new begins with the oldest one. Another session of the same consumer waits until this '
+    'transaction ends. LISTEN pg_seats_journal tells when to read.';
+
+CREATE FUNCTION seats_internal.acknowledge_journal(caller text, consumer text, number bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    reader seats_internal.journal_consumer := seats_internal.take_consumer(caller, consumer);
+    newest bigint;
+BEGIN
+    IF reader.name IS NULL THEN
+        RAISE EXCEPTION 'the journal has no consumer %', coalesce(quote_ident(consumer), 'NULL')
+            USING ERRCODE = 'PS540',
+                  HINT = 'seats.journal_consumers lists them; seats.read_journal(consumer) makes one.';
+    END IF;
+    SELECT ring.last_journal_number INTO newest FROM seats_internal.ring;
+    IF number IS NULL OR number < 0 OR number > newest THEN
+        RAISE EXCEPTION 'the journal has no entry %', coalesce(number::text, 'NULL')
+            USING ERRCODE = 'PS543', DETAIL = format('The newest one is %s.', newest),
+                  HINT = 'Acknowledge the number of the last entry that was read and is done with.';
+    END IF;
+    -- An acknowledgement that comes twice, or late, takes nothing back.
+    UPDATE seats_internal.journal_consumer AS c
+       SET acknowledged = number, acknowledged_at = clock_timestamp(), acknowledged_by = caller,
+           owner = CASE WHEN EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = c.owner)
+                        THEN c.owner ELSE caller END
+     WHERE c.name = reader.name AND c.acknowledged < number;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.acknowledge_journal(text, text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.acknowledge_journal(text, text, bigint) IS
+    'behind seats.acknowledge_journal';
+
+CREATE FUNCTION seats.acknowledge_journal(consumer text, number bigint) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_quiet_entry';
+REVOKE ALL ON FUNCTION seats.acknowledge_journal(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats.acknowledge_journal(text, bigint) IS
+    'the consumer is done with the journal up to this number: read_journal goes on after it';
+
+CREATE FUNCTION seats_internal.drop_journal_consumer(caller text, consumer text, reason text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dropped bigint;
+BEGIN
+    PERFORM seats_internal.require_reason(drop_journal_consumer.reason);
+    DELETE FROM seats_internal.journal_consumer AS c WHERE c.name = consumer
+    RETURNING c.acknowledged INTO dropped;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the journal has no consumer %', coalesce(quote_ident(consumer), 'NULL')
+            USING ERRCODE = 'PS540', HINT = 'seats.journal_consumers lists them.';
+    END IF;
+    PERFORM seats_internal.write_journal(
+        'journal_consumer.dropped', caller, NULL, NULL, drop_journal_consumer.reason,
+        jsonb_build_object('consumer', consumer, 'acknowledged', dropped));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.drop_journal_consumer(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.drop_journal_consumer(text, text, text) IS
+    'behind seats.drop_journal_consumer';
+
+CREATE FUNCTION seats.drop_journal_consumer(consumer text, reason text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.drop_journal_consumer(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.drop_journal_consumer(text, text) IS
+    'forgets a consumer of the journal that is no longer there; health stops asking after it';
+
+-- (The ring's row is asked for by itself: joined, an empty statistic makes thousands of it, and the view
+-- health so dear that it is compiled first.)
+CREATE VIEW seats.journal_consumers AS
+SELECT c.name AS consumer, c.owner, c.acknowledged,
+       greatest((SELECT r.last_journal_number FROM seats_internal.ring AS r) - c.acknowledged, 0) AS behind,
+       n.at AS oldest_unread_at,
+       coalesce(n.number, (SELECT r.last_journal_number + 1 FROM seats_internal.ring AS r))
+           > c.acknowledged + 1 AS has_lost_entries,
+       c.registered_at, c.acknowledged_at, c.acknowledged_by
+  FROM seats_internal.journal_consumer AS c
+  LEFT JOIN LATERAL (SELECT j.at, j.number FROM seats_internal.journal AS j
+                      WHERE j.number > c.acknowledged
+                      ORDER BY j.number LIMIT 1) AS n ON true;
+REVOKE ALL ON seats.journal_consumers FROM PUBLIC;
+COMMENT ON VIEW seats.journal_consumers IS 'who reads the journal as a feed, and how far each has come';
+COMMENT ON COLUMN seats.journal_consumers.owner IS 'the role that read under this name first';
+COMMENT ON COLUMN seats.journal_consumers.acknowledged IS 'the last entry that it is done with';
+COMMENT ON COLUMN seats.journal_consumers.behind IS 'how many entries come after that one';
+COMMENT ON COLUMN seats.journal_consumers.oldest_unread_at IS 'when the first of those was written';
+COMMENT ON COLUMN seats.journal_consumers.has_lost_entries IS
+    'retention has removed entries that it had not acknowledged';

@@ -1,0 +1,218 @@
+-- Receivers: where alerts and chosen entries of the journal are sent over HTTP. A receiver is a
+-- destination of kind 'receiver' and has a lane of its own, so its deliveries keep their order and
+-- hold up nobody else's calls. What is sent, and when: 59_deliveries.sql. docs/alerts.md has examples.
+
+CREATE TABLE seats_internal.receiver (
+    name             text        NOT NULL,
+    format           text        NOT NULL,
+    path             text        NOT NULL,
+    minimum_severity text,
+    journal_kinds    text[]      NOT NULL DEFAULT '{}',
+    lane_id          bigint      NOT NULL,
+    journal_number   bigint      NOT NULL,
+    minute_began_at  timestamptz NOT NULL DEFAULT '-infinity',
+    told_in_minute   integer     NOT NULL DEFAULT 0,
+    defined_at       timestamptz NOT NULL DEFAULT now(),
+    defined_by       text        NOT NULL,
+    CONSTRAINT receiver_pkey PRIMARY KEY (name),
+    CONSTRAINT receiver_format_is_known CHECK (format IN ('standard_webhook', 'slack', 'sentry')),
+    CONSTRAINT receiver_severity_is_known
+        CHECK (minimum_severity IN ('info', 'warning', 'critical', 'fatal'))
+) WITH (fillfactor = 70);
+COMMENT ON TABLE seats_internal.receiver IS
+    'who is told over HTTP; the URL and the name of the secret''s file stand in the destination of the same name';
+COMMENT ON COLUMN seats_internal.receiver.minimum_severity IS 'alerts from there on; null: no alerts';
+COMMENT ON COLUMN seats_internal.receiver.journal_kinds IS 'kinds of entries, or prefixes with .*';
+COMMENT ON COLUMN seats_internal.receiver.journal_number IS
+    'the journal is handed over up to this number';
+COMMENT ON COLUMN seats_internal.receiver.told_in_minute IS
+    'deliveries about alerts since minute_began_at: beyond a limit there is one summary';
+
+CREATE TABLE seats_internal.alert_told (
+    receiver         text        NOT NULL,
+    fingerprint      text        NOT NULL,
+    alert_id         bigint      NOT NULL,
+    severity         text        NOT NULL,
+    occurrences      bigint      NOT NULL,
+    told_at          timestamptz NOT NULL,
+    resolved_told_at timestamptz,
+    CONSTRAINT alert_told_pkey PRIMARY KEY (receiver, fingerprint)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE seats_internal.alert_told IS 'what each receiver was told of an alert, and when';
+
+CREATE FUNCTION seats_internal.check_receiver(
+    r      seats_internal.receiver,
+    url    text,
+    secret text
+) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wrong text := CASE
+        WHEN r.name IS NULL OR r.name !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'
+            THEN 'The name must be 1 to 63 letters, digits, ".", "_" or "-".'
+        WHEN url IS NULL
+            THEN 'A URL is needed.'
+        WHEN r.format IS NULL OR r.format NOT IN ('standard_webhook', 'slack', 'sentry')
+            THEN 'The format must be standard_webhook, slack or sentry.'
+        WHEN r.format = 'standard_webhook' AND secret IS NULL
+            THEN 'A standard webhook is signed: name the file with the secret (whsec_…).'
+        WHEN r.format = 'sentry' AND secret IS NULL
+            THEN 'Sentry needs a secret: name the file with the DSN.'
+        WHEN r.minimum_severity NOT IN ('info', 'warning', 'critical', 'fatal')
+            THEN 'The least severity must be info, warning, critical or fatal, or NULL for no alerts.'
+        WHEN r.journal_kinds IS NULL OR EXISTS (
+                SELECT FROM unnest(r.journal_kinds) AS k (kind)
+                 WHERE k.kind IS NULL OR k.kind !~ '^([a-z_]+[.]([a-z_]+|[*])|[*])$')
+            THEN 'The kinds of the journal must look like member.removed, change.* or *.'
+        WHEN r.minimum_severity IS NULL AND r.journal_kinds = '{}'
+            THEN 'It would be told nothing: give a least severity, or kinds of the journal.'
+    END;
+BEGIN
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'invalid receiver'
+            USING ERRCODE = 'PS546', DETAIL = wrong, HINT = 'See \df+ seats.define_receiver.';
+    END IF;
+    PERFORM seats_internal.check_secret_name(secret);
+    IF EXISTS (SELECT FROM seats_internal.destination AS d WHERE d.name = r.name AND d.kind <> 'receiver') THEN
+        RAISE EXCEPTION 'destination % is not a receiver', r.name
+            USING ERRCODE = 'PS548', HINT = 'Give the receiver another name.';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.check_receiver(seats_internal.receiver, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.check_receiver(seats_internal.receiver, text, text) IS
+    'an error that says what is wrong with a receiver';
+
+CREATE FUNCTION seats_internal.define_receiver(
+    caller              text,
+    name                text,
+    url                 text,
+    format              text,
+    secret              text,
+    minimum_severity    text,
+    journal_kinds       text[],
+    requests_per_second double precision
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    r       seats_internal.receiver;
+    checked text;
+    is_new  boolean;
+BEGIN
+    PERFORM seats_internal.require_superuser(caller, 'define_receiver');
+    r.name             := define_receiver.name;
+    r.format           := define_receiver.format;
+    r.minimum_severity := define_receiver.minimum_severity;
+    r.journal_kinds    := define_receiver.journal_kinds;
+    PERFORM seats_internal.check_receiver(r, url, secret);
+    checked := seats_internal.checked_base_url(url);
+    -- A slash at the end means something to some receivers.
+    r.path := concat(substring(checked FROM '^[a-z]+://[^/]+(/.*)$'), CASE WHEN url ~ '/$' THEN '/' END);
+    r.path := coalesce(nullif(r.path, ''), '/');
+
+    INSERT INTO seats_internal.destination AS d
+        (name, kind, base_url, secret, requests_per_second, created_by)
+    VALUES (r.name, 'receiver', substring(checked FROM '^[a-z]+://[^/]+'), secret,
+            coalesce(define_receiver.requests_per_second, 5), caller)
+    ON CONFLICT ON CONSTRAINT destination_pkey DO UPDATE
+       SET base_url = excluded.base_url, secret = excluded.secret,
+           requests_per_second = excluded.requests_per_second;
+    INSERT INTO seats_internal.lane AS l (destination, name)
+    VALUES (r.name, 'deliveries')
+    ON CONFLICT ON CONSTRAINT lane_is_unique_by_destination DO UPDATE SET version = l.version + 1
+    RETURNING l.id INTO r.lane_id;
+    SELECT NOT EXISTS (SELECT FROM seats_internal.receiver AS known WHERE known.name = r.name) INTO is_new;
+    -- Of the journal it is told what comes from now on; of alerts, those that are open, too.
+    INSERT INTO seats_internal.receiver AS known
+        (name, format, path, minimum_severity, journal_kinds, lane_id, journal_number, defined_by)
+    SELECT r.name, r.format, r.path, r.minimum_severity, r.journal_kinds, r.lane_id,
+           ring.last_journal_number, caller
+      FROM seats_internal.ring
+    ON CONFLICT ON CONSTRAINT receiver_pkey DO UPDATE
+       SET format = excluded.format, path = excluded.path,
+           minimum_severity = excluded.minimum_severity, journal_kinds = excluded.journal_kinds,
+           defined_at = excluded.defined_at, defined_by = excluded.defined_by;
+    PERFORM seats_internal.write_journal(
+        CASE WHEN is_new THEN 'receiver.defined' ELSE 'receiver.redefined' END, caller, NULL, NULL, NULL,
+        jsonb_build_object('receiver', r.name, 'format', r.format, 'url', checked, 'secret_file', secret,
+                           'minimum_severity', r.minimum_severity, 'journal_kinds', r.journal_kinds));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.define_receiver(
+    text, text, text, text, text, text, text[], double precision) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.define_receiver(
+    text, text, text, text, text, text, text[], double precision) IS 'behind seats.define_receiver';
+
+CREATE FUNCTION seats.define_receiver(
+    name                text,
+    url                 text,
+    format              text,
+    secret              text             DEFAULT NULL,
+    minimum_severity    text             DEFAULT 'warning',
+    journal_kinds       text[]           DEFAULT '{}',
+    requests_per_second double precision DEFAULT 5
+) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.define_receiver(
+    text, text, text, text, text, text[], double precision) FROM PUBLIC;
+COMMENT ON FUNCTION seats.define_receiver(
+    text, text, text, text, text, text[], double precision) IS
+    'defines or redefines who is told of alerts (from minimum_severity on; NULL: none) and of entries of '
+    'the journal (kinds like member.removed or change.*) over HTTP. format: standard_webhook (secret: file '
+    'with whsec_…), slack (secret: file with the webhook''s whole URL, or none) or sentry (secret: file with '
+    'the DSN). secret is the name of a file in pg_seats.secrets_directory; superusers only';
+
+CREATE FUNCTION seats_internal.drop_receiver(caller text, name text, reason text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    lane bigint;
+    left_over bigint;
+BEGIN
+    PERFORM seats_internal.require_superuser(caller, 'drop_receiver');
+    PERFORM seats_internal.require_reason(drop_receiver.reason);
+    DELETE FROM seats_internal.receiver AS r WHERE r.name = drop_receiver.name RETURNING r.lane_id INTO lane;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no receiver %', coalesce(quote_ident(drop_receiver.name), 'NULL')
+            USING ERRCODE = 'PS547', HINT = 'seats.receivers lists them.';
+    END IF;
+    -- The answer to what is on the wire finds nothing that it could settle.
+    DELETE FROM seats_internal.outbox AS o WHERE o.lane_id = lane AND o.kind = 'delivery';
+    GET DIAGNOSTICS left_over = ROW_COUNT;
+    DELETE FROM seats_internal.alert_told AS t WHERE t.receiver = drop_receiver.name;
+    DELETE FROM seats_internal.destination AS d WHERE d.name = drop_receiver.name;
+    PERFORM seats_internal.resolve_alert('receiver:' || drop_receiver.name, 'the receiver was dropped');
+    PERFORM seats_internal.write_journal(
+        'receiver.dropped', caller, NULL, NULL, drop_receiver.reason,
+        jsonb_build_object('receiver', drop_receiver.name, 'deliveries', left_over));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.drop_receiver(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.drop_receiver(text, text, text) IS 'behind seats.drop_receiver';
+
+CREATE FUNCTION seats.drop_receiver(name text, reason text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.drop_receiver(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.drop_receiver(text, text) IS
+    'forgets a receiver and what it was still to be told; superusers only';
+
+CREATE VIEW seats.receivers AS
+SELECT r.name, r.format, d.base_url || r.path AS url, d.secret AS secret_file, r.minimum_severity,
+       r.journal_kinds, o.waiting, o.oldest_waiting_at, o.last_error, r.journal_number, r.defined_at,
+       r.defined_by
+  FROM seats_internal.receiver AS r
+  JOIN seats_internal.destination AS d ON d.name = r.name
+ CROSS JOIN LATERAL (
+    SELECT count(*) AS waiting, min(o.created_at) AS oldest_waiting_at,
+           (array_agg(o.last_error ORDER BY o.id))[1] AS last_error
+      FROM seats_internal.outbox AS o WHERE o.lane_id = r.lane_id) AS o;
+REVOKE ALL ON seats.receivers FROM PUBLIC;
+COMMENT ON VIEW seats.receivers IS 'who is told of alerts and of entries of the journal, over HTTP';
+COMMENT ON COLUMN seats.receivers.waiting IS 'deliveries that it has not taken yet';
+COMMENT ON COLUMN seats.receivers.last_error IS 'why the first of them was not taken when it was tried last';
+COMMENT ON COLUMN seats.receivers.journal_number IS 'the journal is handed over up to this number';

@@ -1,0 +1,18 @@
+// Deliveries to receivers of alerts and of the journal: what is different from a call to Stripe.
+// They are at least once (the id tells a receiver which it has), never in doubt, never in review,
+// and end in time.
+#pragma once
+
+#include "worker/decision.hpp"
+
+namespace pg_seats::worker {
+
+// Why this secret cannot be used for the receiver's format; empty: it can.
+std::string problem_of_secret(const Destination& destination, const pg::Secret& secret);
+
+// Puts on what the receiver's format wants: address, headers, a signature made now.
+void dress_delivery(const Flight& flight, http::Request& request);
+
+Decision decide_delivery(Engine& engine, const Flight& flight, const core::Judgement& judgement);
+
+}  // namespace pg_seats::worker
