@@ -113,8 +113,8 @@ COMMENT ON COLUMN seats_internal.outbox.payment IS
 CREATE INDEX outbox_by_eligible_xid ON seats_internal.outbox (eligible_xid);
 CREATE INDEX outbox_by_due_at ON seats_internal.outbox (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outbox_by_lane ON seats_internal.outbox (lane_id, id) WHERE lane_id IS NOT NULL;
--- However many reasons there are to read a subscription, it is read once.
-CREATE UNIQUE INDEX outbox_read_by_team ON seats_internal.outbox (team_id) WHERE kind = 'read';
+-- Not unique: while one read is on the wire, another may be asked for, and who asks waits for nobody.
+CREATE INDEX outbox_read_by_team ON seats_internal.outbox (team_id) WHERE kind = 'read';
 
 -- What was settled. A call that went through at the first attempt has that attempt in this row.
 CREATE TABLE seats_internal.outbox_history (

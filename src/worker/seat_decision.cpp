@@ -64,7 +64,7 @@ Decision with_subscription(Flight& flight) {
         add_facts(flight, decision);
         return decision;
     }
-    Decision decision = keep(flight, flight.call.state);
+    Decision decision = keep(flight, "pending");
     decision.kind = Decision::Kind::learned;
     add_facts(flight, decision);
     return decision;
@@ -163,6 +163,13 @@ Decision change_is_proven(Flight& flight, std::string_view reason) {
         return read_base_next(flight, reason);
     }
     return with_subscription(flight);
+}
+
+Decision change_went_with_others(Flight& flight) {
+    if (take_subscription(flight)) {
+        return with_subscription(flight);
+    }
+    return flight.subscription ? read_items_next(flight) : search_events_next(flight);
 }
 
 Decision payment_did_not_come(Flight& flight) {

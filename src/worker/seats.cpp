@@ -26,9 +26,9 @@ Statement settle_statement{
 
 Statement await_statement{"SELECT seats_internal.await_payment($1, $2::jsonb, $3, $4::uuid)"};
 
-Statement read_statement{"SELECT seats_internal.settle_read($1, $2::jsonb, $3, $4::uuid)"};
+Statement read_statement{"SELECT seats_internal.settle_read($1, $2::jsonb, $3, $4::uuid, $5)"};
 
-Statement read_failed_statement{"SELECT seats_internal.read_failed($1, $2)"};
+Statement read_failed_statement{"SELECT seats_internal.read_failed($1, $2, $3)"};
 
 Statement changed_statement{"SELECT seats_internal.subscription_was_changed($1)"};
 
@@ -89,8 +89,10 @@ void store_learned(Engine& engine, const Settlement& item) {
     const auto& [flight, decision] = item;
     if (decision.facts.empty()) {
         if (flight.call.is_subscription_read() && decision.result == "refused") {
-            read_failed_statement.run({pg::bigint(flight.call.team_id), pg::text(decision.error)});
+            read_failed_statement.run(
+                {pg::bigint(flight.call.beside_lane_id), pg::text(decision.error)});
             engine.announce = true;
+            engine.look_for_arrivals = true;  // it may be repeated
         }
         return;
     }
@@ -99,7 +101,9 @@ void store_learned(Engine& engine, const Settlement& item) {
                              pg::timestamp(decision.facts_as_of), pg::text(engine.run)});
     } else {
         read_statement.run({pg::bigint(flight.call.team_id), pg::text(decision.facts),
-                            pg::timestamp(decision.facts_as_of), pg::text(engine.run)});
+                            pg::timestamp(decision.facts_as_of), pg::text(engine.run),
+                            pg::bigint(flight.call.id)});
+        engine.look_for_arrivals = true;  // it may be repeated
     }
     engine.announce = true;
 }

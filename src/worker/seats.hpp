@@ -44,6 +44,9 @@ Decision change_was_done(Flight& flight);
 Decision change_awaits_payment(Flight& flight);
 // Executed; what is there now is read, if the answer at hand does not tell.
 Decision change_is_proven(Flight& flight, std::string_view reason);
+// Executed, or waiting for its payment, but in another call than the one that we know of: its
+// freeze was lost. Whom that one carried is told by its marker.
+Decision change_went_with_others(Flight& flight);
 Decision payment_did_not_come(Flight& flight);
 
 Decision subscription_was_read(Flight& flight);

@@ -137,9 +137,16 @@ Decision object_was_read(Flight& flight) {
         }
         return decision;
     }
+    if (call.is_change() && (core::begins_with_change(facts->marker, call.uuid) ||
+                             core::begins_with_change(facts->pending_marker, call.uuid))) {
+        return change_went_with_others(flight);
+    }
     if (call.state == "awaiting") {
         if (call.is_change()) {
-            return payment_did_not_come(flight);
+            // Another call than the one before ours: a failover has forgotten what became of ours,
+            // and that this one followed it.
+            return facts->marker == call.last_lane_marker ? payment_did_not_come(flight)
+                                                          : search_events_next(flight);
         }
         // It was waiting for a payment, and now neither waits nor was applied: expired, voided or
         // replaced. Nothing was bought.

@@ -1,0 +1,80 @@
+-- Members: who belongs to a team, who sits on which seat, and what the journal tells of it.
+\set ECHO none
+\getenv inputs PG_ABS_SRCDIR
+\set helpers :inputs '/sql/include/seats.psql'
+\i :helpers
+\set ECHO all
+BEGIN;
+SELECT pg_temp.begin_seats();
+SELECT seats.define_seat_type('team', '{price_team}');
+SELECT seats.define_seat_type('guest', '{price_guest}');
+SELECT seats.register_team('acme', 'sub_1') AS read \gset
+
+-- Whoever uses no seat may be a member before the subscription was read; so the first owner can be made.
+SELECT pg_temp.news() \g /dev/null
+SELECT seats.add_member('acme', 'olga', role => 'owner');
+SELECT pg_temp.try($$SELECT seats.add_member('acme', 'ann', 'team')$$);
+SELECT pg_temp.read('acme', '{"price_team": 2}');
+
+-- On free seats, as long as there are any. A seat that is not confirmed yet is one, too.
+SELECT seats.add_member('acme', 'ann', 'team', external_id => 'U024BE7LH');
+SELECT seats.add_member('acme', 'bob', 'team');
+SELECT pg_temp.try($$SELECT seats.add_member('acme', 'cy', 'team')$$);
+SELECT pg_temp.try($$SELECT seats.add_member('acme', 'cy', 'guest')$$);
+SELECT new_quantity FROM seats.add_seats('acme', 'team', 1);
+SELECT seats.add_member('acme', 'cy', 'team', 'owner');
+SELECT user_id, seat_type, role, status, external_id, ended_at FROM seats.members ORDER BY user_id;
+SELECT seat_type, quantity, used, free FROM seats.teams;
+SELECT pg_temp.news();
+
+-- What is refused.
+SELECT pg_temp.try(format('SELECT seats.%s', call))
+  FROM (VALUES (1, $$add_member('nobody', 'dan')$$),
+               (2, $$add_member(NULL, 'dan')$$),
+               (3, $$add_member('acme', NULL)$$),
+               (4, $$add_member('acme', E' \t')$$),
+               (5, $$add_member('acme', repeat('x', 256))$$),
+               (6, $$add_member('acme', 'dan', role => 'admin')$$),
+               (7, $$add_member('acme', 'dan', role => NULL)$$),
+               (8, $$add_member('acme', 'dan', 'unknown')$$),
+               (9, $$add_member('acme', 'ann', 'team')$$),
+               (10, $$add_member('acme', 'ann')$$),
+               (11, $$remove_member('acme', 'dan')$$),
+               (12, $$remove_member('acme', NULL)$$),
+               (13, $$remove_member('nobody', 'ann')$$)) AS t (number, call)
+ ORDER BY number;
+SELECT count(*) FROM seats.members;
+
+-- Removed: the seat is free again, and the journal says what the application has to take away.
+SELECT pg_temp.news() \g /dev/null
+SELECT seats.remove_member('acme', 'ann', 'has left the company');
+SELECT pg_temp.news();
+SELECT seat_type, quantity, used, free FROM seats.teams;
+SELECT user_id, status, ended_at IS NOT NULL FROM seats.members WHERE user_id = 'ann';
+SELECT pg_temp.try($$SELECT seats.remove_member('acme', 'ann')$$);
+-- The seat is not given back by that: somebody else may sit on it, ann herself for one.
+SELECT seats.add_member('acme', 'ann', 'team');
+SELECT user_id, status FROM seats.members WHERE user_id = 'ann' ORDER BY status;
+SELECT seats.remove_member('acme', 'olga');
+SELECT seats.remove_member('acme', 'ann');
+SELECT new_quantity FROM seats.remove_seats('acme', 'team', 1);
+SELECT pg_temp.try($$SELECT seats.remove_seats('acme', 'team', 1)$$);
+
+-- The same person may belong to several teams.
+SELECT seats.register_team('beta', 'sub_2') AS read \gset
+SELECT seats.add_member('beta', 'bob', role => 'owner');
+SELECT team, role FROM seats.members WHERE user_id = 'bob' ORDER BY team;
+
+-- Nobody gets a seat of a subscription that is over; who is there can still be removed.
+SELECT pg_temp.read('beta', '{"price_team": 2}', '{"status": "canceled"}');
+SELECT pg_temp.try($$SELECT seats.add_member('beta', 'eve', 'team')$$);
+SELECT seats.add_member('beta', 'eve');
+SELECT seats.remove_member('beta', 'eve');
+
+-- A rolled back member has never been.
+SAVEPOINT before_member;
+SELECT seats.remove_member('acme', 'bob');
+SELECT seats.add_member('acme', 'zoe', 'team');
+ROLLBACK TO SAVEPOINT before_member;
+SELECT user_id FROM seats.members WHERE team = 'acme' AND status = 'active' ORDER BY user_id;
+ROLLBACK;
