@@ -12,19 +12,21 @@ AS $$
 DECLARE
     read bigint;
 BEGIN
-    -- A read that was not sent yet will see what we know of; created_at says since when it must. A
-    -- sweep may leave differences as they are; anybody else wants them taken over.
+    -- A read that was not sent yet will see what we know of, also if somebody has it locked: the
+    -- worker, who sends it after his commit, or another one who found it here. (Not one of a
+    -- subscription that the team had before.)
+    SELECT o.id INTO read FROM seats_internal.outbox AS o
+     WHERE o.team_id = team.id AND o.kind = 'read' AND o.state NOT IN ('sending', 'review')
+       AND o.beside_lane_id = team.lane_id
+     ORDER BY o.id LIMIT 1;
+    -- created_at says since when it must be read. A sweep may leave differences as they are; anybody
+    -- else wants them taken over.
     UPDATE seats_internal.outbox AS o
        SET created_at = clock_timestamp(),
            context = CASE WHEN queue_read.reason = 'sweep' THEN o.context
                           ELSE jsonb_build_object('because', queue_read.reason) END
      WHERE o.id = (SELECT r.id FROM seats_internal.outbox AS r
-                    WHERE r.team_id = team.id AND r.kind = 'read'
-                      AND r.state NOT IN ('sending', 'review')
-                      -- (Not one of a subscription that the team had before.)
-                      AND r.beside_lane_id = team.lane_id
-                    ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING o.id INTO read;
+                    WHERE r.id = read FOR UPDATE SKIP LOCKED);
     IF read IS NULL THEN
         INSERT INTO seats_internal.outbox
             (installation, destination, method, path, body, enqueued_by, kind, team_id,
@@ -242,6 +244,32 @@ REVOKE ALL ON FUNCTION seats_internal.payment_of(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.payment_of(jsonb) IS
     'what a change waits for: the invoice, where to pay it, and until when';
 
+-- Reads that were left at the same time as the one that has gone through, and want to know nothing
+-- newer: it has answered them all.
+CREATE FUNCTION seats_internal.finish_reads(team_id bigint, proven_at timestamptz) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH gone AS (
+        DELETE FROM seats_internal.outbox AS o
+         WHERE o.id = ANY (ARRAY(SELECT r.id FROM seats_internal.outbox AS r
+                                  WHERE r.team_id = finish_reads.team_id AND r.kind = 'read'
+                                    AND r.state IN ('pending', 'waiting')
+                                    AND r.created_at < finish_reads.proven_at
+                                  FOR UPDATE SKIP LOCKED))
+        RETURNING o.*)
+    INSERT INTO seats_internal.outbox_history
+        (ring, id, created_at, first_sent_at, settled_at, uuid, installation, result, generation,
+         attempts, clean, destination, method, path, body, enqueued_by, reason, context, kind, team_id)
+    SELECT ring.slot, g.id, g.created_at, g.first_sent_at, clock_timestamp(), g.uuid, g.installation,
+           'done', g.generation, g.attempts, false, g.destination, g.method, g.path, g.body,
+           g.enqueued_by, 'answered_by_another_read', g.context, g.kind, g.team_id
+      FROM gone AS g CROSS JOIN seats_internal.ring;
+END;
+REVOKE ALL ON FUNCTION seats_internal.finish_reads(bigint, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.finish_reads(bigint, timestamptz) IS
+    'settles the waiting reads of a team that are older than one that has gone through';
+
 -- A read of the subscription that went through. The lane is locked, and nothing of it is on the wire.
 -- `call` is the read itself, or the change for which the subscription was read.
 CREATE FUNCTION seats_internal.settle_read(
@@ -271,6 +299,7 @@ BEGIN
           AND NOT seats_internal.sweep_takes_over(team, facts) THEN
         RETURN;
     END IF;
+    PERFORM seats_internal.finish_reads(team.id, proven_at);
     expected := seats_internal.heed_marker(team, facts ->> 'marker');
     PERFORM seats_internal.heed_pending_update(team, facts);
     PERFORM seats_internal.apply_facts(team, facts, proven_at, run, expected);

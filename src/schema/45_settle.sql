@@ -123,6 +123,8 @@ BEGIN
             call.team_id, call.id, call.base, call.target,
             coalesce(call.first_sent_at, call.created_at))
     ON CONFLICT ON CONSTRAINT expected_event_pkey DO NOTHING;
+    PERFORM seats_internal.heed_events_before(
+        format('%s-%s-%s', call.installation, call.uuid, call.generation));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.expect_event(seats_internal.outbox_history) FROM PUBLIC;
