@@ -313,11 +313,16 @@ BEGIN
         RETURN 'settled';
     END IF;
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = head.team_id;
+    -- (What was read for this very change is good for it, however long that took.)
     IF team.base_run IS DISTINCT FROM run
-       OR team.base_proven_at IS NULL OR team.base_proven_at < clock_timestamp() - fresh_for
+       OR team.base_proven_at IS NULL
+       OR team.base_proven_at < clock_timestamp() - fresh_for
+          AND (team.base_proven_at < clock_timestamp() - interval '1 minute'
+               OR head.base_wanted_at IS NULL OR team.base_proven_at < head.base_wanted_at)
        OR EXISTS (SELECT FROM seats_internal.outbox AS r
                    WHERE r.team_id = team.id AND r.kind = 'read'
                      AND r.created_at > team.base_proven_at) THEN
+        UPDATE seats_internal.outbox AS o SET base_wanted_at = clock_timestamp() WHERE o.id = head.id;
         RETURN 'read';
     END IF;
     problem := seats_internal.forgotten_doubt(head, team);
@@ -471,6 +476,7 @@ BEGIN
            AND o.id <= coalesce(head.last_id, head.id);
         UPDATE seats_internal.outbox AS o
            SET state = 'pending', state_since = clock_timestamp(), body = '', base = NULL,
+               base_wanted_at = NULL,
                target = NULL, last_id = NULL, last_uuid = NULL, payment = NULL, marker = NULL,
                reason = head.reason, last_error = head.last_error,
                doubt = o.doubt OR forgotten,
