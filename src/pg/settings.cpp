@@ -78,7 +78,7 @@ void define_settings() {
                   &settings.alerts_per_minute, 10, 1, 1'000, 0);
     define_number("pg_seats.base_lifetime",
                   "How long a read of a subscription is good to compute quantities from.",
-                  &settings.base_lifetime_ms, 60'000, 1'000, 600'000, GUC_UNIT_MS);
+                  &settings.base_lifetime_ms, 60'000, 0, 600'000, GUC_UNIT_MS);
     DefineCustomStringVariable(
         "pg_seats.ca_file", "File of certificate authorities for HTTPS; empty: the system's.",
         nullptr, &settings.ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, nullptr, nullptr, nullptr);

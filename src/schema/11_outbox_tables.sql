@@ -51,6 +51,7 @@ CREATE TABLE seats_internal.outbox (
     kind           text        NOT NULL DEFAULT 'call',
     team_id        bigint,
     beside_lane_id bigint,
+    base_wanted_at timestamptz,
     last_id        bigint,
     last_uuid      uuid,
     splits_left    smallint,
@@ -93,6 +94,8 @@ COMMENT ON COLUMN seats_internal.outbox.kind IS
 COMMENT ON COLUMN seats_internal.outbox.team_id IS 'whose seats a change, read or void is about';
 COMMENT ON COLUMN seats_internal.outbox.beside_lane_id IS
     'of a read: it waits for no row of this lane, only until none of its rows is on the wire';
+COMMENT ON COLUMN seats_internal.outbox.base_wanted_at IS
+    'of a change: when its subscription had to be read before its call could be planned';
 COMMENT ON COLUMN seats_internal.outbox.last_id IS
     'of a change whose call is frozen: the last change of its lane that the call carries';
 COMMENT ON COLUMN seats_internal.outbox.last_uuid IS 'the uuid of that one, for the marker';

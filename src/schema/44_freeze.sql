@@ -170,7 +170,8 @@ BEGIN
                   FROM seats_internal.attempt AS a
                  WHERE a.ring = ANY (rings) AND a.lane_id = budget_wait.lane_id
                    AND a.purpose = 'send' AND a.sent AND a.verdict NOT IN ('again', 'halted')
-                   AND a.reason IS DISTINCT FROM 'idempotency_mismatch'
+                   -- Turned away for their key: nothing was tried.
+                   AND coalesce(a.reason, '') <> ALL ('{idempotency_mismatch,key_in_use}')
                    AND a.answered_at > clock_timestamp() - interval '1 day'
                  GROUP BY a.call_id, a.generation) AS k),
     budget (allowed, span, of_invoices) AS (VALUES
@@ -318,12 +319,17 @@ BEGIN
         RETURN 'settled';
     END IF;
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = head.team_id;
+    -- (What was read for this very change is good for it, however long that took.)
     IF team.base_run IS DISTINCT FROM run
-       OR team.base_proven_at IS NULL OR team.base_proven_at < clock_timestamp() - fresh_for
+       OR team.base_proven_at IS NULL
        OR team.base_proven_at > clock_timestamp()  -- the clock was set back
+       OR team.base_proven_at < clock_timestamp() - fresh_for
+          AND (team.base_proven_at < clock_timestamp() - interval '1 minute'
+               OR head.base_wanted_at IS NULL OR team.base_proven_at < head.base_wanted_at)
        OR EXISTS (SELECT FROM seats_internal.outbox AS r
                    WHERE r.team_id = team.id AND r.kind = 'read'
                      AND r.created_at > team.base_proven_at) THEN
+        UPDATE seats_internal.outbox AS o SET base_wanted_at = clock_timestamp() WHERE o.id = head.id;
         RETURN 'read';
     END IF;
     problem := seats_internal.forgotten_doubt(head, team);
@@ -488,6 +494,7 @@ BEGIN
            AND o.id <= coalesce(head.last_id, head.id);
         UPDATE seats_internal.outbox AS o
            SET state = 'pending', state_since = clock_timestamp(), body = '', base = NULL,
+               base_wanted_at = NULL,
                target = NULL, last_id = NULL, last_uuid = NULL, payment = NULL, marker = NULL,
                reason = head.reason, last_error = head.last_error,
                doubt = o.doubt OR forgotten,

@@ -124,6 +124,30 @@ alerted(
 			});
 	});
 
+# A site that wants none of that reads before every call, and once only.
+set_configuration($server, 'pg_seats.base_lifetime' => '0');
+preserved(
+	'before the claim, and every base is too old',
+	'before_any',
+	sub {
+		my ($team) = @_;
+		# By now the worker has heard of the setting.
+		await_change($server, add_seats($server, $team, 1), 'confirmed');
+		await_change($server, remove_seats($server, $team, 1), 'confirmed');
+		my $reads = @{ seat_reads($stripe, $team) };
+		my $change = hold_worker(
+			$server,
+			sub {
+				my $made = add_seats($server, $team, 2);
+				edit($team, 9);
+				return $made;
+			});
+		await_change($server, $change, 'confirmed');
+		is(@{ seat_reads($stripe, $team) } - $reads, 1, 'one read');
+		return $change;
+	});
+set_configuration($server, 'pg_seats.base_lifetime' => '1min');
+
 # ---- round the read of the base
 
 foreach my $case ([ 'read_before', 'hang', \&preserved ], [ 'read_after', 'hang_after', \&alerted ])
