@@ -218,7 +218,10 @@ subtest 'each decision about a review' => sub {
 };
 
 is($server->sql(q{SELECT count(*) FROM seats.reviews}), '0', 'no review is left');
-is(open_alerts($server), '', 'no alert is open');
+is(open_alerts($server), 'unknown_marker', 'one alert is open');
+is($server->sql(q{SELECT summary FROM seats.alerts WHERE state = 'open'}),
+	"Stripe has executed change $changes{ $unstorable{refuse} }[0] of team $unstorable{refuse}, which is reverted here",
+	'… because somebody has refused what Stripe had executed');
 assert_folded($server);
 assert_nothing_twice($stripe);
 $server->assert_log_clean;
