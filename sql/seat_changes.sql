@@ -206,6 +206,12 @@ SELECT pg_temp.try(format('SELECT seats.cancel_change(%s)', :c));
 UPDATE seats_internal.outbox SET state = 'review' WHERE id = :c;
 SELECT pg_temp.try(format('SELECT seats.cancel_change(%s)', :c));
 
+-- Frozen, and not taken up by the worker yet: what it would have carried is planned anew.
+UPDATE seats_internal.outbox SET state = 'pending' WHERE id = :c;
+SELECT * FROM seats.cancel_change(:c);
+SELECT state, body, reason FROM seats_internal.outbox WHERE id = :d;
+SELECT pg_temp.seats('gamma');
+
 -- A subscription that is over, or never began.
 SELECT seats.register_team('delta', 'sub_4') AS read \gset
 SELECT pg_temp.read('delta', '{"price_team": 5}', '{"status": "canceled"}');

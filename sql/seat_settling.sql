@@ -112,6 +112,13 @@ SELECT pg_temp.alerts();
 SELECT pg_temp.read('over', '{"price_team": 0}');
 SELECT seats.remove_member('over', 'cy');
 SELECT pg_temp.alerts();
+SELECT seats.cancel_change(:a);
+SELECT pg_temp.alerts();
+-- Bought: resolved when Stripe has confirmed it.
+SELECT change AS a FROM seats.add_seats('over', 'team', 2) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.settle(:a, 'done', pg_temp.facts('sub_over', '{"price_team": 2}'));
+SELECT pg_temp.alerts();
 
 -- A read: what differs from what was confirmed was changed by somebody else. The fold goes on from there,
 -- and nobody's open change is lost.
@@ -174,6 +181,15 @@ SELECT pg_temp.marker(:e, :e) AS marker \gset
 SELECT pg_temp.read('marked', '{"price_team": 14}', :'marker');
 SELECT state, reason FROM seats.changes WHERE change = :e;
 SELECT pg_temp.seats('marked');
+-- And one that stands before a person already: there is nothing to decide any more.
+SELECT change AS e FROM seats.add_seats('marked', 'team', 1) \gset
+SELECT seats_internal.review_change(:e, 'not_proven', 'it was not proven');
+SELECT pg_temp.alerts();
+SELECT pg_temp.marker(:e, :e) AS marker \gset
+SELECT pg_temp.read('marked', '{"price_team": 15}', :'marker');
+SELECT state, reason FROM seats.changes WHERE change = :e;
+SELECT pg_temp.alerts();
+SELECT pg_temp.read('marked', '{"price_team": 14}', :'marker');
 -- A marker that nobody knows: told once.
 SELECT pg_temp.read('marked', '{"price_team": 14}', jsonb_build_object(
     'marker', format('%s-%s-1', '00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002')));
@@ -184,7 +200,7 @@ SELECT pg_temp.read('marked', '{"price_team": 14}', jsonb_build_object(
 SELECT count(*), sum(occurrences) FROM seats_internal.alert WHERE kind = 'unknown_marker';
 -- Not one of ours at all: somebody has written into our metadata. That is nobody's change, but is told.
 SELECT pg_temp.read('marked', '{"price_team": 14}', '{"marker": "hello"}');
-SELECT detail FROM seats_internal.alert WHERE kind = 'unknown_marker' ORDER BY id;
+SELECT pg_temp.plain(detail::text) FROM seats_internal.alert WHERE kind = 'unknown_marker' ORDER BY id;
 SELECT seats_internal.first_of_marker('hello'), seats_internal.last_of_marker(NULL),
        seats_internal.first_of_marker(:'marker'::jsonb ->> 'marker') IS NOT NULL;
 -- Calls of enqueue_call in the lane have markers, too, and are proved by themselves.
@@ -235,6 +251,23 @@ SELECT seats.resolve_review(:a, 'refuse', 'not wanted any more');
 SELECT pg_temp.changes('byhand');
 SELECT pg_temp.seats('byhand');
 SELECT count(*) FROM seats_internal.outbox WHERE kind = 'read' AND path LIKE '%byhand';
+
+-- An operator's verbs on calls do for changes, too.
+SELECT pg_temp.read('byhand', '{"price_team": 8}');
+SELECT change AS a FROM seats.add_seats('byhand', 'team', 2) \gset
+SELECT change AS b FROM seats.add_seats('byhand', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+UPDATE seats_internal.outbox SET state = 'waiting', due_at = clock_timestamp() + interval '1 hour' WHERE id = :a;
+SELECT seats.retry(:a, 'the cause is gone');
+SELECT due_at, eligible_xid = pg_current_xact_id() AS arrives FROM seats_internal.outbox WHERE id = :a;
+SELECT pg_temp.try(format('SELECT seats.retry(%s, $$why not$$)', :b));
+SELECT pg_temp.try(format('SELECT seats.cancel_call(%s, $$why not$$)', :b));
+UPDATE seats_internal.outbox SET state = 'pending' WHERE id = :a;
+SELECT seats_internal.dissolve_calls(ARRAY[:a], '{}');
+SELECT seats.cancel_call(:a, 'not wanted any more');
+SELECT change = :a AS a, state, reason FROM seats.changes WHERE change IN (:a, :b) ORDER BY change;
+SELECT pg_temp.seats('byhand');
+SELECT seats.cancel_change(:b);
 
 -- Awaiting its payment: the quantity is seen, and how much of it is not paid for.
 SELECT pg_temp.team('pays', '{"price_late": 5}');
@@ -387,6 +420,23 @@ SELECT looks, date_trunc('hour', look_at - clock_timestamp() + interval '1 h') F
 UPDATE seats_internal.expected_event SET sent_at = clock_timestamp() - interval '25 h';
 SELECT seats_internal.events_were_listed('stripe', '1 minute');
 SELECT count(*) FROM seats_internal.expected_event;
+
+-- An adopted database: what may have been sent, or was sent and forgotten, is in doubt; a read is only
+-- a read. What was carried stays with its carrier.
+SELECT pg_temp.team('adopted', '{"price_team": 5}');
+SELECT change AS a FROM seats.add_seats('adopted', 'team', 2) \gset
+SELECT change AS b FROM seats.add_seats('adopted', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+UPDATE seats_internal.outbox SET state = 'sending', first_sent_at = now() WHERE id = :a;
+SELECT change AS c FROM seats.add_seats('adopted', 'team', 1) \gset
+SELECT seats.reconcile('adopted', 'to have a read') AS read \gset
+SELECT calls > 3 FROM seats.adopt_database('moved', true);
+SELECT kind, state, doubt, first_sent_at IS NOT NULL AS has_first, body <> '' AS frozen
+  FROM seats_internal.outbox WHERE id IN (:a, :b, :c, :read) ORDER BY id;
+SELECT calls > 3 FROM seats.adopt_database('a copy', false);
+SELECT kind, state, doubt, reason, body <> '' AS frozen
+  FROM seats_internal.outbox WHERE id IN (:a, :b, :c, :read) ORDER BY id;
+SELECT pg_temp.changes('adopted');
 
 -- Every quantity is what the fold makes of it, after all of this; and health would say if one was not.
 SELECT status, message FROM seats.health WHERE check_name = 'seats';

@@ -107,7 +107,7 @@ SELECT r, seats_internal.change_result(r), seats_internal.journal_kind(r)
 CREATE FUNCTION pg_temp.explained(change bigint) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT regexp_replace(pg_temp.plain(line), ' \([0-9:]+\)', '', 'g')
       FROM string_to_table(seats.explain_call(change), E'\n') WITH ORDINALITY AS t (line, number)
-     WHERE line !~ '^(Call|Held back: the )' ORDER BY number
+     WHERE line !~ '^(Call|Held back: (the|destination) )' ORDER BY number
 $$;
 SELECT pg_temp.explained(:a);
 SELECT pg_temp.explained(:b);
@@ -116,4 +116,6 @@ SELECT pg_temp.explained(:c);
 SELECT pg_temp.settle(:a, 'refused', NULL, 'card_declined');
 SELECT change - :a AS change, seat_type, state, reason, call - :a AS call, settled_at IS NOT NULL AS settled
   FROM seats.changes ORDER BY change, seat_type;
+SELECT pg_temp.explained(:a);
+SELECT pg_temp.explained(:b);
 ROLLBACK;

@@ -52,6 +52,11 @@ bool check_secrets_directory(char** value, void** /*extra*/, GucSource /*source*
     return true;
 }
 
+const config_enum_entry reconcile_modes[] = {{"off", reconcile_off, false},
+                                             {"report", reconcile_report, false},
+                                             {"repair", reconcile_repair, false},
+                                             {nullptr, 0, false}};
+
 void define_number(const char* name, const char* description, int* variable, int value, int least,
                    int most, int flags) {
     DefineCustomIntVariable(name, description, nullptr, variable, value, least, most, PGC_SIGHUP,
@@ -89,6 +94,14 @@ void define_settings() {
                   &settings.max_in_flight, 256, 1, 2'000, 0);
     define_number("pg_seats.max_waiters", "How many sessions may wait in wait_for_call at once.",
                   &settings.max_waiters, 50, 0, 10'000, 0);
+    DefineCustomEnumVariable(
+        "pg_seats.reconcile",
+        "What the sweep over all subscriptions does with differences: off, report, repair.",
+        nullptr, &settings.reconcile, reconcile_report, reconcile_modes, PGC_SIGHUP, 0, nullptr,
+        nullptr, nullptr);
+    define_number("pg_seats.reconcile_interval",
+                  "Every subscription is read at least that often, if there is time.",
+                  &settings.reconcile_interval_s, 7 * day_s, 1, 90 * day_s, GUC_UNIT_S);
     define_number("pg_seats.request_timeout", "Time for a whole request, from connect to the end.",
                   &settings.request_timeout_ms, 80'000, 100, 600'000, GUC_UNIT_MS);
     define_number("pg_seats.response_limit", "An answer longer than this is not read to its end.",
@@ -107,6 +120,10 @@ void define_settings() {
     define_number("pg_seats.verify_after_silence",
                   "A call in doubt without any answer for this long is verified by a read.",
                   &settings.verify_after_silence_s, 300, 1, day_s, GUC_UNIT_S);
+    define_number(
+        "pg_seats.webhook_silence",
+        "Stripe's list of events is read when no webhook has come for this long; 0: never.",
+        &settings.webhook_silence_s, 60 * 60, 0, 7 * day_s, GUC_UNIT_S);
     MarkGUCPrefixReserved("pg_seats");
 }
 

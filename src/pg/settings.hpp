@@ -5,6 +5,8 @@
 
 namespace pg_seats::pg {
 
+enum ReconcileMode : int { reconcile_off, reconcile_report, reconcile_repair };
+
 // Plain variables, as the server wants them; read by everybody, written by the server only.
 struct Settings {
     char* secrets_directory;
@@ -24,6 +26,9 @@ struct Settings {
     int key_lifetime_s;
     int history_days;
     int max_waiters;
+    int reconcile;  // a ReconcileMode
+    int reconcile_interval_s;
+    int webhook_silence_s;
 };
 
 extern Settings settings;

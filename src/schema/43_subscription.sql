@@ -12,15 +12,21 @@ AS $$
 DECLARE
     read bigint;
 BEGIN
-    -- A read that was not sent yet will see what we know of; created_at says since when it must.
+    -- A read that was not sent yet will see what we know of, also if somebody has it locked: the
+    -- worker, who sends it after his commit, or another one who found it here. (Not one of a
+    -- subscription that the team had before.)
+    SELECT o.id INTO read FROM seats_internal.outbox AS o
+     WHERE o.team_id = team.id AND o.kind = 'read' AND o.state NOT IN ('sending', 'review')
+       AND o.beside_lane_id = team.lane_id
+     ORDER BY o.id LIMIT 1;
+    -- created_at says since when it must be read. A sweep may leave differences as they are; anybody
+    -- else wants them taken over.
     UPDATE seats_internal.outbox AS o
-       SET created_at = clock_timestamp()
+       SET created_at = clock_timestamp(),
+           context = CASE WHEN queue_read.reason = 'sweep' THEN o.context
+                          ELSE jsonb_build_object('because', queue_read.reason) END
      WHERE o.id = (SELECT r.id FROM seats_internal.outbox AS r
-                    WHERE r.team_id = team.id AND r.kind = 'read' AND r.state <> 'sending'
-                      -- (Not one of a subscription that the team had before.)
-                      AND r.beside_lane_id = team.lane_id
-                    ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING o.id INTO read;
+                    WHERE r.id = read FOR UPDATE SKIP LOCKED);
     IF read IS NULL THEN
         INSERT INTO seats_internal.outbox
             (installation, destination, method, path, body, enqueued_by, kind, team_id,
@@ -31,6 +37,10 @@ BEGIN
           FROM seats_internal.installation AS i
         RETURNING id INTO read;
     END IF;
+    IF read IS NULL THEN
+        SELECT r.id INTO read FROM seats_internal.outbox AS r
+         WHERE r.team_id = team.id AND r.kind = 'read';
+    END IF;
     RETURN read;
 END
 $$;
@@ -39,25 +49,31 @@ COMMENT ON FUNCTION seats_internal.queue_read(seats_internal.team, text, text) I
     'leaves a read of a team''s subscription in the outbox, unless one is waiting there';
 
 CREATE FUNCTION seats_internal.is_terminal(status text) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-RETURN coalesce(status IN ('canceled', 'incomplete_expired'), false);
+AS $$
+BEGIN
+    RETURN coalesce(status IN ('canceled', 'incomplete_expired'), false);
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.is_terminal(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.is_terminal(text) IS 'a subscription that never comes back';
 
 -- Seats by type; a price that no type has is not ours to count.
 CREATE FUNCTION seats_internal.count_items(items jsonb) RETURNS jsonb
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT coalesce(jsonb_object_agg(c.seat_type, c.quantity), '{}')
-      FROM (SELECT p.seat_type, sum(i.quantity) AS quantity
-              FROM jsonb_to_recordset(items)
-                   AS i (price text, quantity integer, metered boolean)
-              JOIN seats_internal.seat_price AS p ON p.price = i.price
-             WHERE i.quantity IS NOT NULL AND i.metered IS NOT TRUE
-             GROUP BY p.seat_type) AS c;
-END;
+AS $$
+BEGIN
+    RETURN (SELECT coalesce(jsonb_object_agg(c.seat_type, c.quantity), '{}')
+              FROM (SELECT p.seat_type, sum(i.quantity) AS quantity
+                      FROM jsonb_to_recordset(items)
+                           AS i (price text, quantity integer, metered boolean)
+                      JOIN seats_internal.seat_price AS p ON p.price = i.price
+                     WHERE i.quantity IS NOT NULL AND i.metered IS NOT TRUE
+                     GROUP BY p.seat_type) AS c);
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.count_items(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.count_items(jsonb) IS '{seat type: quantity} of a subscription''s items';
 
@@ -138,13 +154,21 @@ BEGIN
     IF team.problem IS NOT NULL THEN
         PERFORM seats_internal.resolve_alert('subscription:' || team.id, 'the subscription was read');
     END IF;
-    IF new_status NOT IN ('past_due', 'unpaid', 'incomplete') THEN
+    IF team.status IN ('past_due', 'unpaid', 'incomplete')
+       AND new_status NOT IN ('past_due', 'unpaid', 'incomplete') THEN
         PERFORM seats_internal.resolve_alert('unpaid:' || team.id, 'the subscription is ' || new_status);
     END IF;
     IF team.status IS DISTINCT FROM new_status THEN
         PERFORM seats_internal.write_journal(
             'subscription.status', 'stripe', call_id, team.lane_id, NULL,
-            jsonb_build_object('team', team.name, 'from', team.status, 'to', new_status));
+            jsonb_build_object(team.kind, team.name, 'subscription', team.subscription,
+                               'from', team.status, 'to', new_status));
+    END IF;
+    IF team.drifts THEN
+        PERFORM seats_internal.forget_drift(team.id);
+    END IF;
+    IF team.kind <> 'team' THEN
+        RETURN;
     END IF;
     PERFORM seats_internal.confirm_quantities(
         team, seats_internal.count_items(facts -> 'items'),
@@ -161,9 +185,13 @@ COMMENT ON FUNCTION seats_internal.apply_facts(
     seats_internal.team, jsonb, timestamptz, uuid, jsonb, bigint) IS
     'makes a team what Stripe says of its subscription; the caller refolds';
 
--- The subscription is over: nothing of what is open can come true any more. What was sent and is in
--- doubt is left to its own proof.
-CREATE FUNCTION seats_internal.end_team(team_id bigint, lane_id bigint) RETURNS void
+-- The subscription is over: nothing of what is open can come true any more, and whoever was in the
+-- team is out of it. What was sent and is in doubt is left to its own proof; nobody waits for that.
+CREATE FUNCTION seats_internal.end_team(
+    team_id       bigint,
+    lane_id       bigint,
+    former_status text DEFAULT NULL
+) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -180,11 +208,13 @@ BEGIN
                                               coalesce(change.last_id, change.id), 'refused',
                                               'subscription_ended');
     END LOOP;
+    PERFORM seats_internal.end_everybody(
+        end_team.team_id, NOT seats_internal.is_terminal(end_team.former_status));
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.end_team(bigint, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.end_team(bigint, bigint) IS
-    'reverts what can no longer come true, because the subscription is over';
+REVOKE ALL ON FUNCTION seats_internal.end_team(bigint, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.end_team(bigint, bigint, text) IS
+    'reverts what can no longer come true, because the subscription is over, and ends memberships and invites';
 
 -- ---- markers: what they prove is in 54
 
@@ -215,36 +245,77 @@ REVOKE ALL ON FUNCTION seats_internal.payment_of(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.payment_of(jsonb) IS
     'what a change waits for: the invoice, where to pay it, and until when';
 
+-- Reads that were left at the same time as the one that has gone through, and want to know nothing
+-- newer: it has answered them all.
+CREATE FUNCTION seats_internal.finish_reads(team_id bigint, proven_at timestamptz) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH gone AS (
+        DELETE FROM seats_internal.outbox AS o
+         WHERE o.id = ANY (ARRAY(SELECT r.id FROM seats_internal.outbox AS r
+                                  WHERE r.team_id = finish_reads.team_id AND r.kind = 'read'
+                                    AND r.state IN ('pending', 'waiting')
+                                    AND r.created_at < finish_reads.proven_at
+                                  FOR UPDATE SKIP LOCKED))
+        RETURNING o.*)
+    INSERT INTO seats_internal.outbox_history
+        (ring, id, created_at, first_sent_at, settled_at, uuid, installation, result, generation,
+         attempts, clean, destination, method, path, body, enqueued_by, reason, context, kind, team_id)
+    SELECT ring.slot, g.id, g.created_at, g.first_sent_at, clock_timestamp(), g.uuid, g.installation,
+           'done', g.generation, g.attempts, false, g.destination, g.method, g.path, g.body,
+           g.enqueued_by, 'answered_by_another_read', g.context, g.kind, g.team_id
+      FROM gone AS g CROSS JOIN seats_internal.ring;
+END;
+REVOKE ALL ON FUNCTION seats_internal.finish_reads(bigint, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.finish_reads(bigint, timestamptz) IS
+    'settles the waiting reads of a team that are older than one that has gone through';
+
 -- A read of the subscription that went through. The lane is locked, and nothing of it is on the wire.
+-- `call` is the read itself, or the change for which the subscription was read.
 CREATE FUNCTION seats_internal.settle_read(
     team_id   bigint,
     facts     jsonb,
     proven_at timestamptz,
-    run       uuid
+    run       uuid,
+    call      bigint DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     team     seats_internal.team;
+    read     seats_internal.outbox_history;
     expected jsonb;
 BEGIN
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = settle_read.team_id;
-    IF NOT FOUND OR facts ->> 'id' <> team.subscription THEN
+    IF NOT FOUND THEN
         RETURN;
     END IF;
+    IF settle_read.call IS NOT NULL THEN
+        read := seats_internal.settled_call(settle_read.call);
+    END IF;
+    IF facts ->> 'id' <> team.subscription
+       OR read.kind = 'read' AND read.context ->> 'because' = 'sweep'
+          AND NOT seats_internal.sweep_takes_over(team, facts) THEN
+        RETURN;
+    END IF;
+    PERFORM seats_internal.finish_reads(team.id, proven_at);
     expected := seats_internal.heed_marker(team, facts ->> 'marker');
     PERFORM seats_internal.heed_pending_update(team, facts);
     PERFORM seats_internal.apply_facts(team, facts, proven_at, run, expected);
-    IF seats_internal.is_terminal(facts ->> 'status') THEN
-        PERFORM seats_internal.end_team(team.id, team.lane_id);
+    IF team.kind = 'individual' THEN
+        PERFORM seats_internal.end_individual(team, facts ->> 'status');
+        RETURN;
+    ELSIF seats_internal.is_terminal(facts ->> 'status') THEN
+        PERFORM seats_internal.end_team(team.id, team.lane_id, team.status);
     END IF;
     PERFORM seats_internal.refold(team.id, team.lane_id);
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.settle_read(bigint, jsonb, timestamptz, uuid) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.settle_read(bigint, jsonb, timestamptz, uuid) IS
+    seats_internal.settle_read(bigint, jsonb, timestamptz, uuid, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.settle_read(bigint, jsonb, timestamptz, uuid, bigint) IS
     'makes a team what a read of its subscription says';
 
 -- (A subscription that the team had before is nobody's problem any more.)
@@ -262,10 +333,10 @@ BEGIN
     IF FOUND THEN
         PERFORM seats_internal.raise_alert(
             'subscription:' || team.id, 'critical', 'subscription_unreadable',
-            format('the subscription of team %s cannot be read: %s', team.name, problem),
-            jsonb_build_object('team', team.name, 'subscription', team.subscription),
+            format('the subscription of %s %s cannot be read: %s', team.kind, team.name, problem),
+            jsonb_build_object(team.kind, team.name, 'subscription', team.subscription),
             'Is it the right id, and of the account that the destination''s key belongs to? '
-            'seats.reconcile(team) reads it again.', destination => team.destination);
+            'seats.reconcile reads it again.', destination => team.destination);
     END IF;
 END
 $$;

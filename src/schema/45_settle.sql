@@ -48,9 +48,10 @@ BEGIN
       FROM (SELECT lane.id FROM seats_internal.lane
              WHERE lane.id = ANY (lanes)
              ORDER BY lane.id FOR NO KEY UPDATE SKIP LOCKED) AS l;
-    IF patient_for = ANY (lanes) AND patient_for <> ALL (taken)
-       AND seats_internal.take_lane(patient_for, true) THEN
-        taken := taken || patient_for;
+    IF patient_for = ANY (lanes) AND patient_for <> ALL (taken) THEN
+        IF seats_internal.take_lane(patient_for, true) THEN
+            taken := taken || patient_for;
+        END IF;
     END IF;
     RETURN taken;
 END
@@ -122,6 +123,8 @@ BEGIN
             call.team_id, call.id, call.base, call.target,
             coalesce(call.first_sent_at, call.created_at))
     ON CONFLICT ON CONSTRAINT expected_event_pkey DO NOTHING;
+    PERFORM seats_internal.heed_events_before(
+        format('%s-%s-%s', call.installation, call.uuid, call.generation));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.expect_event(seats_internal.outbox_history) FROM PUBLIC;
@@ -196,10 +199,11 @@ BEGIN
         PERFORM seats_internal.expect_event(head);
         PERFORM seats_internal.tell_unpaid(team, head.id, facts);
     END IF;
-    IF facts IS NULL AND (head.result = 'done' OR head.result = 'refused' AND head.settled_by IS NOT NULL) THEN
+    IF facts IS NULL AND (head.result = 'done' OR head.result = 'refused' AND head.settled_by IS NOT NULL
+                          OR head.reason = 'object_is_terminal') THEN
         PERFORM seats_internal.queue_read(team, 'pg_seats', 'settled without an answer');
     ELSIF seats_internal.is_terminal(facts ->> 'status') THEN
-        PERFORM seats_internal.end_team(team.id, team.lane_id);
+        PERFORM seats_internal.end_team(team.id, team.lane_id, team.status);
     END IF;
     PERFORM seats_internal.refold(team.id, team.lane_id);
 END

@@ -1,9 +1,13 @@
 -- Teams and kinds of seats: what has to be there before seats can be bought.
 
 CREATE FUNCTION seats_internal.is_operator(caller text) RETURNS boolean
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-RETURN pg_catalog.has_function_privilege(caller, 'seats.retry(bigint, text)', 'EXECUTE');
+AS $$
+BEGIN
+    RETURN has_function_privilege(caller, 'seats.retry(bigint, text)'::regprocedure, 'EXECUTE');
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.is_operator(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.is_operator(text) IS
     'whether a role has been given what seats.grant_operator gives';
@@ -104,7 +108,8 @@ COMMENT ON FUNCTION seats_internal.take_subscription_lane(text, text) IS
     'locks the lane of a subscription, which is made if need be';
 
 CREATE FUNCTION seats_internal.check_free_to_register(
-    team         text,
+    kind         text,
+    name         text,
     subscription text,
     destination  text
 ) RETURNS void
@@ -112,32 +117,92 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    other text;
+    other seats_internal.team;
 BEGIN
-    SELECT t.name INTO other FROM seats_internal.team AS t
+    SELECT t.* INTO other FROM seats_internal.team AS t
      WHERE t.destination = check_free_to_register.destination
        AND t.subscription = check_free_to_register.subscription
-       AND t.name <> check_free_to_register.team;
+       AND (t.kind, t.name) <> (check_free_to_register.kind, check_free_to_register.name);
     IF FOUND THEN
-        RAISE EXCEPTION 'subscription % belongs to another team', subscription
-            USING ERRCODE = 'PS502', DETAIL = format('It is registered for team %L.', other),
+        RAISE EXCEPTION 'subscription % belongs to another %', subscription, other.kind
+            USING ERRCODE = 'PS502', DETAIL = format('It is registered for %s %L.', other.kind, other.name),
                   HINT = 'A subscription has one team: whose seats would its quantity be?';
     END IF;
     IF EXISTS (SELECT FROM seats_internal.team AS t
                  JOIN seats_internal.outbox AS o ON o.lane_id = t.lane_id
-                WHERE t.name = check_free_to_register.team
+                WHERE t.kind = check_free_to_register.kind AND t.name = check_free_to_register.name
                   AND (t.destination, t.subscription)
                       <> (check_free_to_register.destination, check_free_to_register.subscription)) THEN
-        RAISE EXCEPTION 'team % still has open changes of its former subscription', team
+        RAISE EXCEPTION '% % still has open changes of its former subscription', kind, name
             USING ERRCODE = 'PS502',
                   HINT = 'Wait until they are settled (seats.changes, seats.blocked_lanes), or cancel '
                          'them with seats.cancel_change.';
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.check_free_to_register(text, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.check_free_to_register(text, text, text) IS
-    'an error if the subscription is another team''s, or the team is not done with its former one';
+REVOKE ALL ON FUNCTION seats_internal.check_free_to_register(text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.check_free_to_register(text, text, text, text) IS
+    'an error if the subscription is somebody else''s, or the team is not done with its former one';
+
+CREATE FUNCTION seats_internal.register(
+    caller       text,
+    kind         text,
+    name         text,
+    subscription text,
+    customer     text,
+    destination  text,
+    external_id  text
+) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    former     seats_internal.team;
+    registered seats_internal.team;
+    lane       bigint;
+BEGIN
+    PERFORM seats_internal.require_installation();
+    PERFORM seats_internal.check_stripe_id('subscription', subscription);
+    IF customer IS NOT NULL THEN
+        PERFORM seats_internal.check_stripe_id('customer', customer);
+    END IF;
+    destination := seats_internal.only_destination(destination);
+    UPDATE seats_internal.lane AS l SET version = l.version + 1
+      FROM seats_internal.team AS t
+     WHERE t.kind = register.kind AND t.name = register.name AND l.id = t.lane_id;
+    lane := seats_internal.take_subscription_lane(destination, subscription);
+    PERFORM seats_internal.check_free_to_register(kind, name, subscription, destination);
+    SELECT t.* INTO former FROM seats_internal.team AS t
+     WHERE t.kind = register.kind AND t.name = register.name;
+
+    INSERT INTO seats_internal.team AS t
+        (kind, name, destination, subscription, customer, lane_id, external_id, registered_by)
+    VALUES (kind, name, destination, subscription, customer, lane, external_id, caller)
+    ON CONFLICT ON CONSTRAINT team_is_unique_by_name DO UPDATE
+       SET destination = excluded.destination, subscription = excluded.subscription,
+           customer = coalesce(excluded.customer, t.customer), lane_id = excluded.lane_id,
+           external_id = coalesce(excluded.external_id, t.external_id)
+    RETURNING t.* INTO registered;
+    IF former.id IS NULL OR former.lane_id <> lane THEN
+        -- What the former subscription said does not hold for this one.
+        UPDATE seats_internal.team AS t
+           SET status = NULL, items = NULL, base_proven_at = NULL, base_run = NULL, problem = NULL,
+               swept_at = clock_timestamp()
+         WHERE t.id = registered.id;
+        PERFORM seats_internal.write_journal(
+            kind || '.registered', caller, NULL, lane, NULL,
+            jsonb_strip_nulls(jsonb_build_object(
+                kind, name, 'subscription', subscription, 'customer', customer,
+                'destination', destination, 'former_subscription', former.subscription)));
+    END IF;
+    RETURN seats_internal.queue_read(registered, caller, 'registered');
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.register(text, text, text, text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.register(text, text, text, text, text, text, text) IS
+    'links a team or an individual with a subscription, and has that read';
 
 CREATE FUNCTION seats_internal.register_team(
     caller       text,
@@ -149,45 +214,9 @@ CREATE FUNCTION seats_internal.register_team(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    former     seats_internal.team;
-    registered seats_internal.team;
-    lane       bigint;
 BEGIN
-    PERFORM seats_internal.require_installation();
     PERFORM seats_internal.check_id('team', team);
-    PERFORM seats_internal.check_stripe_id('subscription', subscription);
-    IF customer IS NOT NULL THEN
-        PERFORM seats_internal.check_stripe_id('customer', customer);
-    END IF;
-    destination := seats_internal.only_destination(destination);
-    UPDATE seats_internal.lane AS l SET version = l.version + 1
-      FROM seats_internal.team AS t
-     WHERE t.name = register_team.team AND l.id = t.lane_id;
-    lane := seats_internal.take_subscription_lane(destination, subscription);
-    PERFORM seats_internal.check_free_to_register(team, subscription, destination);
-    SELECT t.* INTO former FROM seats_internal.team AS t WHERE t.name = register_team.team;
-
-    INSERT INTO seats_internal.team AS t (name, destination, subscription, customer, lane_id, registered_by)
-    VALUES (team, destination, subscription, customer, lane, caller)
-    ON CONFLICT ON CONSTRAINT team_is_unique_by_name DO UPDATE
-       SET destination = excluded.destination, subscription = excluded.subscription,
-           customer = coalesce(excluded.customer, t.customer), lane_id = excluded.lane_id
-    RETURNING t.* INTO registered;
-    IF former.id IS NULL OR former.lane_id <> lane THEN
-        -- What the former subscription said does not hold for this one.
-        UPDATE seats_internal.team AS t
-           SET status = NULL, items = NULL, base_proven_at = NULL, base_run = NULL, problem = NULL
-         WHERE t.id = registered.id;
-        PERFORM seats_internal.resolve_alert('subscription:' || registered.id,
-                                             'registered with another subscription');
-        PERFORM seats_internal.write_journal(
-            'team.registered', caller, NULL, lane, NULL,
-            jsonb_strip_nulls(jsonb_build_object(
-                'team', team, 'subscription', subscription, 'customer', customer,
-                'destination', destination, 'former_subscription', former.subscription)));
-    END IF;
-    RETURN seats_internal.queue_read(registered, caller, 'registered');
+    RETURN seats_internal.register(caller, 'team', team, subscription, customer, destination, NULL);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.register_team(text, text, text, text, text) FROM PUBLIC;
@@ -310,7 +339,8 @@ BEGIN
       FROM unnest(prices) WITH ORDINALITY AS p (price, position);
     -- Other prices count now: in teams that have been read already, too.
     FOR team IN
-        SELECT t.* FROM seats_internal.team AS t WHERE t.items IS NOT NULL ORDER BY t.lane_id
+        SELECT t.* FROM seats_internal.team AS t
+         WHERE t.items IS NOT NULL AND t.kind = 'team' ORDER BY t.lane_id
     LOOP
         team := seats_internal.take_team(team.name);
         PERFORM seats_internal.confirm_quantities(

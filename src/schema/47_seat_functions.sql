@@ -48,7 +48,7 @@ BEGIN
                          THEN 'It takes a moment after seats.register_team, which gives the id of the '
                               'read for seats.wait_for_call; if it takes longer, see seats.health.'
                          ELSE 'Is the subscription''s id right, and of the destination''s account? '
-                              'Register the team again, or call seats.reconcile(team).' END;
+                              'Register the team again, or let an operator call seats.reconcile(team, reason).' END;
     ELSIF seats_internal.is_terminal(team.status) OR team.status = 'incomplete' THEN
         RAISE EXCEPTION 'the subscription of team % is %', team.name, team.status
             USING ERRCODE = 'PS512',
@@ -130,90 +130,75 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.require_seat_type(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.require_seat_type(text) IS 'the seat type of that name, or an error';
 
--- One line of a change: the rules, and the new quantity. The team is locked.
-CREATE FUNCTION seats_internal.change_line(
-    team          seats_internal.team,
-    seat_type     text,
-    operation     text,
-    quantity      integer,
-    OUT previous  integer,
-    OUT resulting integer
-)
+-- What is wrong with a line of a change; the caller has seen that something is.
+CREATE FUNCTION seats_internal.raise_wrong_line(
+    team      seats_internal.team,
+    rules     seats_internal.seat_type,
+    previous  integer,
+    resulting integer,
+    used      integer
+) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_variable
 DECLARE
-    rules  seats_internal.seat_type := seats_internal.require_seat_type(seat_type);
-    used   integer;
+    reserved integer := seats_internal.seats_reserved(team.id, rules.name);
 BEGIN
-    SELECT s.quantity INTO previous FROM seats_internal.seat_line AS s
-     WHERE s.team_id = team.id AND s.seat_type = change_line.seat_type;
-    IF NOT FOUND THEN
-        previous := 0;
-        INSERT INTO seats_internal.seat_line (team_id, seat_type, confirmed, quantity)
-        VALUES (team.id, seat_type, 0, 0);
-    END IF;
-    resulting := seats_internal.fold_step(previous, previous, operation, quantity);
     IF abs(resulting - previous) > rules.largest_change THEN
-        RAISE EXCEPTION 'a change of % seats of type % is too large', abs(resulting - previous), seat_type
+        RAISE EXCEPTION 'a change of % seats of type % is too large', abs(resulting - previous), rules.name
             USING ERRCODE = 'PS506',
                   DETAIL = format('At most %s at once are allowed.', rules.largest_change),
                   HINT = 'Is it a mistake? Make several smaller changes, or raise largest_change with '
                          'seats.define_seat_type.';
-    ELSIF resulting > previous AND resulting > rules.largest_total THEN
-        RAISE EXCEPTION 'team % would have % seats of type %', team.name, resulting, seat_type
+    ELSIF resulting > previous THEN
+        RAISE EXCEPTION 'team % would have % seats of type %', team.name, resulting, rules.name
             USING ERRCODE = 'PS507',
                   DETAIL = format('At most %s are allowed; it has %s.', rules.largest_total, previous),
                   HINT = 'Raise largest_total with seats.define_seat_type.';
-    ELSIF resulting < previous THEN
-        used := seats_internal.seats_in_use(team.id, seat_type);
-        IF resulting < 0 THEN
-            RAISE EXCEPTION 'team % has only % seats of type %', team.name, previous, seat_type
-                USING ERRCODE = 'PS508',
-                      DETAIL = format('%s are to be removed, and %s are in use.', previous - resulting, used),
-                      HINT = 'Remove fewer.';
-        ELSIF resulting < used THEN
-            RAISE EXCEPTION 'team % would have % seats of type %, and % are in use',
-                team.name, resulting, seat_type, used
-                USING ERRCODE = 'PS508',
-                      DETAIL = format('It has %s.', previous),
-                      HINT = 'Remove members first (seats.remove_member).';
-        END IF;
+    ELSIF resulting < 0 THEN
+        RAISE EXCEPTION 'team % has only % seats of type %', team.name, previous, rules.name
+            USING ERRCODE = 'PS508',
+                  DETAIL = format('%s are to be removed, and %s are in use.', previous - resulting, used),
+                  HINT = 'Remove fewer.';
     END IF;
-    UPDATE seats_internal.seat_line AS s SET quantity = resulting
-     WHERE s.team_id = team.id AND s.seat_type = change_line.seat_type;
+    RAISE EXCEPTION 'team % would have % seats of type %, and % are in use',
+        team.name, resulting, rules.name, used
+        USING ERRCODE = 'PS508',
+              DETAIL = format('It has %s.', previous)
+                       || CASE WHEN reserved > 0 THEN format(' %s are reserved by open invites.', reserved)
+                               ELSE '' END,
+              HINT = CASE WHEN reserved > 0
+                     THEN 'Remove members (seats.remove_member) or revoke invites '
+                          '(seats.revoke_invite) first.'
+                     ELSE 'Remove members first (seats.remove_member).' END;
 END
 $$;
-REVOKE ALL ON FUNCTION
-    seats_internal.change_line(seats_internal.team, text, text, integer) FROM PUBLIC;
-COMMENT ON FUNCTION
-    seats_internal.change_line(seats_internal.team, text, text, integer) IS
-    'changes the quantity of one seat type, or raises what is wrong with it';
+REVOKE ALL ON FUNCTION seats_internal.raise_wrong_line(
+    seats_internal.team, seats_internal.seat_type, integer, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.raise_wrong_line(
+    seats_internal.team, seats_internal.seat_type, integer, integer, integer) IS
+    'the error for a change of one seat type that the rules do not allow';
 
-CREATE FUNCTION seats_internal.check_expected(
+CREATE FUNCTION seats_internal.raise_unexpected(
     team      text,
     seat_type text,
     expected  integer,
     actual    integer
-)
-RETURNS void
-LANGUAGE plpgsql IMMUTABLE
+) RETURNS void
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF expected <> actual THEN
-        RAISE EXCEPTION 'team % has % seats of type %, not %', team, actual, seat_type, expected
-            USING ERRCODE = 'PS510',
-                  DETAIL = 'Somebody has changed them since the caller looked.',
-                  HINT = 'Show the new quantity, and ask again.';
-    END IF;
+    RAISE EXCEPTION 'team % has % seats of type %, not %', team, actual, seat_type, expected
+        USING ERRCODE = 'PS510',
+              DETAIL = 'Somebody has changed them since the caller looked.',
+              HINT = 'Show the new quantity, and ask again.';
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.check_expected(text, text, integer, integer) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.check_expected(text, text, integer, integer) IS
-    'an error if the caller saw another quantity than there is';
+    seats_internal.raise_unexpected(text, text, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.raise_unexpected(text, text, integer, integer) IS
+    'the error for a caller who saw another quantity than there is';
 
 -- A guard that nobody looks at would be worse than none.
 CREATE FUNCTION seats_internal.check_expected_quantities(expected jsonb, changes jsonb) RETURNS void
@@ -309,7 +294,9 @@ REVOKE ALL ON FUNCTION seats_internal.check_one_rule(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.check_one_rule(jsonb) IS
     'an error unless a change''s seat types are billed alike';
 
--- Every change goes through here. lines: [{seat_type, operation, quantity, expected}].
+-- Every change goes through here: wanted is [{seat_type, operation, quantity, expected}]. This is the
+-- application's path, so it is one function of few statements; what is wrong is told by others, which
+-- are called only then.
 CREATE FUNCTION seats_internal.make_change(
     caller         text,
     function_name  text,
@@ -324,15 +311,29 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    installation uuid := seats_internal.require_installation();
-    team         seats_internal.team := seats_internal.take_team(team_name);
-    arguments    jsonb;
-    result       jsonb;
-    line         record;
-    changed      record;
-    lines        jsonb := '[]';
-    change       bigint;
+    team      seats_internal.team;
+    rules     seats_internal.seat_type;
+    arguments jsonb;
+    result    jsonb;
+    line      jsonb;
+    lines     jsonb := '[]';
+    previous  integer;
+    resulting integer;
+    used      integer;
+    change    bigint;
+    locked    bigint;
 BEGIN
+    UPDATE seats_internal.lane AS l
+       SET version = l.version + 1
+      FROM seats_internal.team AS t
+     WHERE t.name = team_name AND t.kind = 'team' AND l.id = t.lane_id
+    RETURNING l.id INTO locked;
+    -- A second statement, and a new snapshot: the first one may have waited.
+    SELECT t.* INTO team FROM seats_internal.team AS t
+     WHERE t.name = team_name AND t.kind = 'team';
+    IF team.id IS NULL OR team.lane_id <> locked THEN
+        team := seats_internal.take_team(team_name);  -- raises, or the team was registered anew meanwhile
+    END IF;
     IF request_key IS NOT NULL THEN
         arguments := jsonb_strip_nulls(jsonb_build_object(
             'changes', wanted, 'actor', actor, 'proration_date', proration_date));
@@ -341,17 +342,43 @@ BEGIN
             RETURN result;
         END IF;
     END IF;
-    PERFORM seats_internal.check_team_is_open(team);
-    PERFORM seats_internal.check_actor(team, actor, caller);
-    FOR line IN
-        SELECT w.* FROM jsonb_to_recordset(wanted)
-               AS w (seat_type text, operation text, quantity integer, expected integer)
-    LOOP
-        changed := seats_internal.change_line(team, line.seat_type, line.operation, line.quantity);
-        PERFORM seats_internal.check_expected(team.name, line.seat_type, line.expected, changed.previous);
+    IF team.items IS NULL OR team.status NOT IN ('active', 'trialing', 'past_due') THEN
+        PERFORM seats_internal.check_team_is_open(team);
+    END IF;
+    PERFORM FROM seats_internal.member AS m
+      WHERE m.team_id = team.id AND m.user_id = actor AND m.role = 'owner' AND m.status = 'active';
+    IF NOT FOUND THEN
+        PERFORM seats_internal.check_actor(team, actor, caller);
+    END IF;
+    FOR number IN 0 .. jsonb_array_length(wanted) - 1 LOOP
+        line := wanted -> number;
+        SELECT s.* INTO rules FROM seats_internal.seat_type AS s WHERE s.name = line ->> 'seat_type';
+        IF rules.name IS NULL THEN
+            PERFORM seats_internal.require_seat_type(line ->> 'seat_type');  -- raises
+        END IF;
+        SELECT s.quantity INTO previous FROM seats_internal.seat_line AS s
+         WHERE s.team_id = team.id AND s.seat_type = rules.name;
+        previous := coalesce(previous, 0);
+        resulting := (line ->> 'quantity')::integer
+                     + CASE line ->> 'operation' WHEN 'set' THEN 0 ELSE previous END;
+        used := CASE WHEN resulting < previous
+                     THEN seats_internal.seats_in_use(team.id, rules.name) ELSE 0 END;
+        IF abs(resulting - previous) > rules.largest_change
+           OR resulting > previous AND resulting > rules.largest_total OR resulting < used THEN
+            PERFORM seats_internal.raise_wrong_line(team, rules, previous, resulting, used);
+        ELSIF (line ->> 'expected')::integer <> previous THEN
+            PERFORM seats_internal.raise_unexpected(team.name, rules.name,
+                                                    (line ->> 'expected')::integer, previous);
+        END IF;
+        UPDATE seats_internal.seat_line AS s SET quantity = resulting
+         WHERE s.team_id = team.id AND s.seat_type = rules.name;
+        IF NOT FOUND THEN
+            INSERT INTO seats_internal.seat_line (team_id, seat_type, confirmed, quantity)
+            VALUES (team.id, rules.name, 0, resulting);
+        END IF;
         lines := lines || jsonb_build_object(
-            'seat_type', line.seat_type, 'operation', line.operation, 'quantity', line.quantity,
-            'previous', changed.previous, 'resulting', changed.resulting);
+            'seat_type', rules.name, 'operation', line -> 'operation', 'quantity', line -> 'quantity',
+            'previous', previous, 'resulting', resulting);
     END LOOP;
     IF jsonb_array_length(lines) > 1 THEN
         PERFORM seats_internal.check_one_rule(lines);
@@ -359,10 +386,13 @@ BEGIN
     INSERT INTO seats_internal.outbox
         (lane_id, installation, destination, method, path, body, verifier, enqueued_by, kind, team_id,
          actor, lines, proration_date)
-    VALUES
-        (team.lane_id, installation, team.destination, 'POST', '/v1/subscriptions/' || team.subscription,
-         '', 'object', caller, 'change', team.id, actor, lines, proration_date)
+    SELECT team.lane_id, i.uuid, team.destination, 'POST', '/v1/subscriptions/' || team.subscription,
+           '', 'object', caller, 'change', team.id, actor, lines, proration_date
+      FROM seats_internal.installation AS i
     RETURNING id INTO change;
+    IF change IS NULL THEN
+        PERFORM seats_internal.require_installation();  -- raises
+    END IF;
     result := jsonb_build_object('change', change, 'lines', lines);
     IF request_key IS NOT NULL THEN
         INSERT INTO seats_internal.request_key (team_id, function_name, request_key, arguments, result)

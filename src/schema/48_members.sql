@@ -8,19 +8,18 @@ AS $$
 DECLARE
     quantity integer;
     used     integer := seats_internal.seats_in_use(team.id, seat_type);
+    reserved integer;
 BEGIN
-    PERFORM FROM seats_internal.seat_type AS s WHERE s.name = seat_type;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'there is no seat type %', quote_literal(seat_type)
-            USING ERRCODE = 'PS504',
-                  HINT = 'seats.define_seat_type makes one; the view seats.seat_types lists them.';
-    END IF;
+    PERFORM seats_internal.require_seat_type(seat_type);
     SELECT s.quantity INTO quantity FROM seats_internal.seat_line AS s
      WHERE s.team_id = team.id AND s.seat_type = require_free_seat.seat_type;
     IF coalesce(quantity, 0) <= used THEN
+        reserved := seats_internal.seats_reserved(team.id, seat_type);
         RAISE EXCEPTION 'team % has no free seat of type %', team.name, seat_type
             USING ERRCODE = 'PS518',
-                  DETAIL = format('It has %s, and %s are in use.', coalesce(quantity, 0), used),
+                  DETAIL = format('It has %s, and %s are in use%s.', coalesce(quantity, 0), used,
+                                  CASE WHEN reserved > 0 THEN format(
+                                      ', %s of them reserved by open invites', reserved) ELSE '' END),
                   HINT = 'Buy one first (seats.add_seats).';
     END IF;
 END
@@ -54,8 +53,10 @@ BEGIN
         RAISE EXCEPTION '% is a member of team % already', quote_literal(user_id), team
             USING ERRCODE = 'PS516', HINT = 'The view seats.members lists them.';
     END IF;
-    IF seat_type IS NOT NULL THEN
+    IF seat_type IS NOT NULL OR seats_internal.is_terminal(taken.status) THEN
         PERFORM seats_internal.check_team_is_open(taken);
+    END IF;
+    IF seat_type IS NOT NULL THEN
         PERFORM seats_internal.require_free_seat(taken, seat_type);
     END IF;
     INSERT INTO seats_internal.member (team_id, user_id, seat_type, role, external_id)
@@ -131,6 +132,7 @@ BEGIN
             taken.id, s.seat_type, s.quantity, seats_internal.seats_in_use(taken.id, s.seat_type))
            FROM seats_internal.seat_line AS s
           WHERE s.team_id = taken.id AND s.seat_type = leaves.seat_type;
+        PERFORM seats_internal.settle_invites(taken.id, taken.lane_id);
     END IF;
 END
 $$;

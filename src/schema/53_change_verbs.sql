@@ -80,6 +80,8 @@ BEGIN
         PERFORM seats_internal.void_invoice(locked, caller, actor);
         state := 'awaiting_payment';
     ELSIF locked.state = 'pending' AND NOT locked.doubt THEN
+        -- Frozen, and not taken up by the worker yet: those that it carries are planned anew.
+        PERFORM seats_internal.dissolve_calls(ARRAY[change], '{}');
         PERFORM seats_internal.finish_change(change, 'cancelled', 'cancelled', coalesce(actor, caller),
                                              NULL, coalesce(actor, caller));
         PERFORM seats_internal.refold(team.id, team.lane_id);
@@ -128,7 +130,8 @@ DECLARE
     target       jsonb;
     billed       record;
 BEGIN
-    SELECT t.* INTO found_team FROM seats_internal.team AS t WHERE t.name = team;
+    SELECT t.* INTO found_team FROM seats_internal.team AS t
+     WHERE t.kind = 'team' AND t.name = preview_change.team;
     IF NOT FOUND THEN
         found_team := seats_internal.take_team(team);  -- raises
     END IF;
@@ -188,12 +191,15 @@ DECLARE
 BEGIN
     PERFORM seats_internal.require_reason(reconcile.reason);
     PERFORM seats_internal.require_installation();
-    SELECT t.* INTO found_team FROM seats_internal.team AS t WHERE t.name = team;
+    -- An individual's subscription can be read as well; a team of the same name comes first.
+    SELECT t.* INTO found_team FROM seats_internal.team AS t
+     WHERE t.kind IN ('team', 'individual') AND t.name = reconcile.team
+     ORDER BY t.kind DESC LIMIT 1;
     IF NOT FOUND THEN
         found_team := seats_internal.take_team(team);  -- raises
     END IF;
     PERFORM seats_internal.write_journal('operator.reconcile', caller, NULL, found_team.lane_id,
-                                         reconcile.reason, jsonb_build_object('team', team));
+                                         reconcile.reason, jsonb_build_object(found_team.kind, team));
     RETURN seats_internal.queue_read(found_team, caller, 'reconcile');
 END
 $$;

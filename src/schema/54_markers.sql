@@ -242,6 +242,12 @@ DECLARE
     end_id         bigint;
     is_news        boolean;
 BEGIN
+    -- What has waited and is not there any more was voided, has expired or was dropped: a read of its
+    -- own, now, settles it.
+    UPDATE seats_internal.outbox AS o
+       SET due_at = clock_timestamp()
+     WHERE o.lane_id = team.lane_id AND o.kind = 'change' AND o.state = 'awaiting'
+       AND o.uuid IS DISTINCT FROM seats_internal.first_of_marker(pending_marker);
     SELECT o.* INTO change FROM seats_internal.outbox AS o
      WHERE o.lane_id = team.lane_id AND o.kind = 'change'
        AND o.uuid = seats_internal.first_of_marker(pending_marker);

@@ -14,7 +14,8 @@ COMMENT ON COLUMN seats.seat_types.prices IS 'the first is bought, all are count
 
 CREATE VIEW seats.teams AS
 SELECT t.name AS team, t.subscription, t.status, s.seat_type, s.confirmed, s.quantity, s.awaiting,
-       u.used, s.quantity - u.used AS free,
+       u.used, r.reserved, s.quantity - u.used - r.reserved AS free,
+       least(r.reserved, greatest(u.used + r.reserved - s.confirmed, 0)) AS billing_pending,
        s.quantity - s.confirmed AS unconfirmed,
        t.current_period_end, t.cancel_at_period_end, t.cancel_at, t.trial_end, t.paused, t.customer,
        t.destination, t.collection_method, t.base_proven_at AS proven_at, t.problem, t.registered_at,
@@ -23,7 +24,11 @@ SELECT t.name AS team, t.subscription, t.status, s.seat_type, s.confirmed, s.qua
   LEFT JOIN seats_internal.seat_line AS s ON s.team_id = t.id
   LEFT JOIN LATERAL (SELECT count(*)::integer AS used FROM seats_internal.member AS m
                       WHERE m.team_id = s.team_id AND m.seat_type = s.seat_type
-                        AND m.status = 'active') AS u ON true;
+                        AND m.status = 'active') AS u ON true
+  LEFT JOIN LATERAL (SELECT count(*)::integer AS reserved FROM seats_internal.invite AS i
+                      WHERE i.team_id = s.team_id AND i.seat_type = s.seat_type
+                        AND i.status = 'open') AS r ON true
+ WHERE t.kind = 'team';
 REVOKE ALL ON seats.teams FROM PUBLIC;
 COMMENT ON VIEW seats.teams IS 'a row per team and seat type: how many there are, and how sure that is';
 COMMENT ON COLUMN seats.teams.status IS
@@ -34,7 +39,11 @@ COMMENT ON COLUMN seats.teams.quantity IS
 COMMENT ON COLUMN seats.teams.awaiting IS
     'how many of the quantity wait for a payment that Stripe has asked for';
 COMMENT ON COLUMN seats.teams.used IS 'on how many of them members sit';
-COMMENT ON COLUMN seats.teams.free IS 'negative: more are in use than there are';
+COMMENT ON COLUMN seats.teams.reserved IS 'how many of them open invites keep for somebody';
+COMMENT ON COLUMN seats.teams.billing_pending IS
+    'how many of the reserved are not proven by Stripe: the newest invites';
+COMMENT ON COLUMN seats.teams.free IS
+    'neither used nor reserved; negative: more are in use than there are';
 COMMENT ON COLUMN seats.teams.unconfirmed IS 'quantity less confirmed: what Stripe was not told or has not answered yet';
 COMMENT ON COLUMN seats.teams.proven_at IS 'as of when confirmed is known';
 COMMENT ON COLUMN seats.teams.problem IS 'why the subscription cannot be read, if so';

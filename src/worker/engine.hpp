@@ -96,6 +96,10 @@ struct Engine {
     std::string journal_watermark = "0";  // entries of older transactions have their numbers
     std::string fence_told = "unknown";   // what the alert says; one may be open from another life
     TimePoint turn_ring_at{};
+    TimePoint chores_at{};                   // invites that expire, and the sweep
+    TimePoint chores_before{};               // when they were done last
+    TimePoint all_chores_at{};               // when to begin from the beginning again
+    std::string expired_until, swept_until;  // what was due before that is done
     TimePoint shown_at{};
     bool is_shown = false;                    // what is shown is what is
     std::vector<std::int64_t> settled_calls;  // whose waiters are woken after the commit
@@ -106,6 +110,7 @@ struct Engine {
     std::string run;
     TimePoint events_at{};        // when to look whether events of our calls are missing
     bool events_expected = true;  // some may be
+    TimePoint webhooks_at{};      // when to look at events that could not be processed
     std::int64_t patient_for = 0;
 
     std::mt19937_64 random{std::random_device{}()};

@@ -16,6 +16,12 @@ Statement number_statement{
     "  FROM seats_internal.number_journal($1::xid8) AS n"};
 Statement announce_statement{"SELECT seats_internal.announce($1)"};
 Statement turn_statement{"SELECT seats_internal.turn_ring($1)"};
+Statement expire_statement{
+    "SELECT e.next_after::text FROM seats_internal.expire_invites($1::timestamptz) AS e"};
+Statement sweep_statement{
+    "SELECT s.queued, s.next_after::text"
+    "  FROM seats_internal.sweep($1::timestamptz, $2, $3 * interval '1 second') AS s"};
+Statement forget_statement{"SELECT seats_internal.forget_events($1)"};
 Statement fenced_statement{
     "SELECT seats_internal.raise_alert('fenced', 'critical', 'fenced',"
     "    'nothing is sent from this database: ' || $1,"
@@ -32,6 +38,50 @@ void broadcast_to_all() {
     for (ConditionVariable& condition : pg::shared_state()->settled) {
         ConditionVariableBroadcast(&condition);
     }
+}
+
+// Five reads a second, whatever Stripe would allow: see docs/reconciliation.md.
+constexpr int sweeps_per_second = 5;
+constexpr int most_sweeps = 300;
+
+bool anything_is_ready(const Engine& engine) {
+    return engine.reading_backlog || !engine.suspects.empty() ||
+           std::ranges::any_of(engine.destinations,
+                               [](const auto& entry) { return entry.second.ready() > 0; });
+}
+
+// In the background: where anything else waits, a sweep would only make it wait longer.
+void sweep(Engine& engine, core::Duration since_last) {
+    if (pg::settings.reconcile == pg::reconcile_off || anything_is_ready(engine)) {
+        return;
+    }
+    const auto most = static_cast<int>(std::clamp<core::Duration::rep>(
+        since_last.count() * sweeps_per_second / 1'000, 1, most_sweeps));
+    (void)engine.transaction([&] {
+        const pg::Rows rows = sweep_statement.run({pg::text(engine.swept_until), pg::integer(most),
+                                                   pg::integer(pg::settings.reconcile_interval_s)});
+        if (rows.integer(0, 1) > 0) {
+            engine.look_for_arrivals = true;
+        }
+        engine.swept_until = rows.string(0, 2);
+    });
+}
+
+void do_chores(Engine& engine) {
+    const TimePoint now = steady_now();
+    const auto since_last = std::chrono::duration_cast<core::Duration>(now - engine.chores_before);
+    engine.chores_before = now;
+    engine.chores_at = now + core::Duration{pg::settings.safety_poll_ms};
+    // Now and then also what was passed by: somebody had it locked, or it came late.
+    if (now >= engine.all_chores_at) {
+        engine.all_chores_at = now + std::chrono::hours{1};
+        engine.expired_until = engine.swept_until = "-infinity";
+    }
+    (void)engine.transaction([&] {
+        engine.expired_until = expire_statement.run({pg::text(engine.expired_until)}).string(0, 1);
+    });
+    sweep(engine, since_last);
+    engine.announce = true;
 }
 
 }  // namespace
@@ -82,10 +132,15 @@ void keep_house(Engine& engine) {
             engine.announce = true;
         }
     }
+    if (now >= engine.chores_at && engine.may_send() && now >= engine.no_work_before) {
+        do_chores(engine);
+    }
     if (now >= engine.turn_ring_at && engine.may_send()) {
         engine.turn_ring_at = now + std::chrono::minutes{10};
         (void)engine.transaction(
             [] { turn_statement.run({pg::integer(pg::settings.history_days)}); });
+        (void)engine.transaction(
+            [] { forget_statement.run({pg::integer(pg::settings.history_days)}); });
     }
 }
 

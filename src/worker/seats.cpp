@@ -26,11 +26,13 @@ Statement settle_statement{
 
 Statement await_statement{"SELECT seats_internal.await_payment($1, $2::jsonb, $3, $4::uuid)"};
 
-Statement read_statement{"SELECT seats_internal.settle_read($1, $2::jsonb, $3, $4::uuid)"};
+Statement read_statement{"SELECT seats_internal.settle_read($1, $2::jsonb, $3, $4::uuid, $5)"};
 
-Statement read_failed_statement{"SELECT seats_internal.read_failed($1, $2)"};
+Statement read_failed_statement{"SELECT seats_internal.read_failed($1, $2, $3)"};
 
 Statement changed_statement{"SELECT seats_internal.subscription_was_changed($1)"};
+
+Statement told_statement{"SELECT seats_internal.verify_if_told($1)"};
 
 Statement void_statement{"SELECT seats_internal.settle_void($1)"};
 
@@ -85,6 +87,21 @@ void store_settled(Engine& engine, std::span<const Settlement* const> items,
     }
 }
 
+// Sent, and no answer that tells: perhaps its event has come before.
+void heed_early_events(Engine& engine, std::span<const Settlement* const> items) {
+    std::vector<std::int64_t> calls;
+    for (const Settlement* item : items) {
+        if (item->flight.call.is_change() && item->flight.purpose == Purpose::send &&
+            item->decision.kind == Decision::Kind::change && item->decision.state == "waiting") {
+            calls.push_back(item->flight.call.id);
+        }
+    }
+    if (!calls.empty()) {
+        told_statement.run({pg::bigints(calls)});
+        engine.look_for_arrivals = true;
+    }
+}
+
 void store_learned(Engine& engine, const Settlement& item) {
     const auto& [flight, decision] = item;
     if (decision.facts.empty()) {
@@ -92,6 +109,7 @@ void store_learned(Engine& engine, const Settlement& item) {
             read_failed_statement.run(
                 {pg::bigint(flight.call.beside_lane_id), pg::text(decision.error)});
             engine.announce = true;
+            engine.look_for_arrivals = true;  // it may be repeated
         }
         return;
     }
@@ -100,7 +118,9 @@ void store_learned(Engine& engine, const Settlement& item) {
                              pg::timestamp(decision.facts_as_of), pg::text(engine.run)});
     } else {
         read_statement.run({pg::bigint(flight.call.team_id), pg::text(decision.facts),
-                            pg::timestamp(decision.facts_as_of), pg::text(engine.run)});
+                            pg::timestamp(decision.facts_as_of), pg::text(engine.run),
+                            pg::bigint(flight.call.id)});
+        engine.wake_all_waiters = true;  // of other reads, which it may have answered
     }
     engine.announce = true;
 }
@@ -187,6 +207,7 @@ void store_seats(Engine& engine, std::span<const Settlement* const> items,
                  const std::vector<std::int64_t>& left) {
     store_dissolved(items);
     store_settled(engine, items, left);
+    heed_early_events(engine, items);
     for (const Settlement* item : items) {
         const Call& call = item->flight.call;
         const bool is_settled_change =

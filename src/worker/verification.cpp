@@ -217,7 +217,15 @@ Decision missing_was_read(Flight& flight, bool found) {
             Decision decision = finish(flight, "refused", "object_is_terminal");
             decision.journal_kind = "call.refused";
             decision.verdict = "refused";
+            if (flight.call.is_change()) {
+                decision.journal_kind = {};
+                decision.facts = known_facts(flight);
+                decision.facts_as_of = flight.sent_at;
+            }
             return decision;
+        }
+        if (facts && can_be_planned_anew(flight.call, first)) {
+            return plan_anew(flight, first);
         }
     }
     Decision decision;
@@ -287,6 +295,9 @@ Decision decide_read(Engine& engine, Flight& flight) {
         case Purpose::list_events:
         case Purpose::probe:
             break;
+    }
+    if (decision.verdict.empty()) {
+        decision.verdict = core::to_string(judgement.verdict);
     }
     return decision;
 }
