@@ -374,6 +374,7 @@ BEGIN
               FROM seats_internal.folded(refold.team_id, refold.lane_id) AS f
               JOIN seats_internal.seat_line AS s
                 ON s.team_id = refold.team_id AND s.seat_type = f.seat_type
+             ORDER BY f.seat_type  -- which removal goes first must not be left to the plan
         LOOP
             IF line.lowest < 0 OR line.quantity < line.used THEN
                 removals := seats_internal.newest_unsent_removals(

@@ -107,6 +107,10 @@ BEGIN
            marker = NULL, api_version = NULL, reason = NULL, due_at = NULL,
            eligible_xid = pg_current_xact_id()
      WHERE o.id = call;
+    -- People err: before it is sent anew, the subscription is read, and its marker may prove the contrary.
+    UPDATE seats_internal.team AS t SET base_proven_at = NULL
+      FROM seats_internal.outbox AS o
+     WHERE o.id = call AND o.kind = 'change' AND t.lane_id = o.lane_id;
     -- What a person has found out about the call holds for all that it carries.
     UPDATE seats_internal.outbox AS o
        SET doubt = false, first_sent_at = NULL
