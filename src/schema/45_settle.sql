@@ -173,7 +173,8 @@ BEGIN
         PERFORM seats_internal.expect_event(head);
         PERFORM seats_internal.tell_unpaid(team, head.id, facts);
     END IF;
-    IF facts IS NULL AND (head.result = 'done' OR head.result = 'refused' AND head.settled_by IS NOT NULL) THEN
+    IF facts IS NULL AND (head.result = 'done' OR head.result = 'refused'
+                          AND (head.settled_by IS NOT NULL OR head.reason = 'object_is_terminal')) THEN
         PERFORM seats_internal.queue_read(team, 'pg_seats', 'settled without an answer');
     ELSIF seats_internal.is_terminal(facts ->> 'status') THEN
         PERFORM seats_internal.end_team(team.id, team.lane_id, team.status);

@@ -210,6 +210,10 @@ Decision missing_was_read(Flight& flight, bool found) {
             Decision decision = finish(flight, "refused", "object_is_terminal");
             decision.journal_kind = "call.refused";
             decision.verdict = "refused";
+            if (flight.call.is_change()) {  // the subscription is over, and so is its team
+                decision.facts = known_facts(flight);
+                decision.facts_as_of = flight.sent_at;
+            }
             return decision;
         }
     }

@@ -19,20 +19,29 @@ use Test::More;
 our @EXPORT = qw(
   define_seat_type new_team subscription_of customer_of item_of owner_of
   add_seats add_seats_many remove_seats set_seats change_seats cancel_change
-  state_of_change await_change await_reason await_seats look_now reconcile
+  state_of_change await_change await_reason await_seats look_now reconcile age_calls
   seats_of seats_at_stripe assert_seats assert_in_step assert_folded assert_ledger
   seat_posts seat_reads await_posts form_of open_changes journal_kinds hold_worker);
 
 my $json = JSON::PP->new->canonical;
+my %prices = ();
 
 # ---- setting up
 
 # define_seat_type($server, 'team', prices => ['price_team'], largest_change => 100, …): the price is
-# price_<type> unless told otherwise.
+# price_<type> unless told otherwise. At Stripe there is such a price then.
 sub define_seat_type
 {
 	my ($server, $type, %rules) = @_;
 	my $prices = delete $rules{prices} // ["price_$type"];
+	# The simulator makes a price when a subscription that has it is put there.
+	$server->simulator->control(
+		'POST',
+		'/subscriptions',
+		{
+			id => "sub_prices_$_",
+			items => [ { id => "si_prices_$_", price => $_, unit_amount => 1000, quantity => 1 } ]
+		}) foreach grep { !$prices{ $server->simulator }{$_}++ } @$prices;
 	my $list = join ', ', map { PgSeats::Server::quote($_) } @$prices;
 	my $rest = join '', map {", $_ => " . PgSeats::Server::quote($rules{$_}) } sort keys %rules;
 	$server->sql("SELECT seats.define_seat_type('$type', ARRAY[$list]$rest)");
@@ -169,6 +178,17 @@ sub reconcile
 	return;
 }
 
+# As if what was sent had been sent so much earlier: Stripe's limits for a subscription (10 invoices a
+# minute, 20 a day) are not used up. Nobody waits for a day in a test.
+sub age_calls
+{
+	my ($server, $seconds) = @_;
+	$seconds //= 100_000;
+	$server->sql("UPDATE seats_internal.outbox_history SET settled_at = settled_at - $seconds * interval '1 second'");
+	$server->sql("UPDATE seats_internal.attempt SET answered_at = answered_at - $seconds * interval '1 second'");
+	return;
+}
+
 # ---- quantities
 
 # 'confirmed|quantity|awaiting', 'quantity' being what the application sees.
@@ -265,7 +285,8 @@ sub assert_ledger
 	my %executed;
 	foreach my $row (@{ $stripe->worker_ledger })
 	{
-		next unless ($row->{key} // '') =~ /^.{37}(.{36})-\d+$/ && $row->{path} =~ m{/v1/subscriptions/};
+		next unless $row->{path} =~ m{^/v1/subscriptions/};
+		next unless ($row->{key} // '') =~ /^.{37}(.{36})-\d+$/;
 		push @{ $executed{$1} }, $row->{outcome};
 	}
 	my $twice = $stripe->control('GET', '/ledger', undef, summary => 'true')->{executed_twice_count};
