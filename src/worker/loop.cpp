@@ -157,7 +157,9 @@ core::Duration until_next(LoopState& state) {
     if (!engine.is_shown) {  // or the views would tell of a moment long past
         consider(pause_between_shows);
     }
-    if (engine.events_expected) {
+    // Where they are not listed now (fenced, say), their time is no reason to wake up.
+    if (engine.events_expected && engine.may_send() && state.recovered && state.batch.empty() &&
+        now >= engine.no_work_before) {
         consider(std::chrono::ceil<core::Duration>(engine.events_at - now));
     }
     if (!state.held.empty()) {
