@@ -4,6 +4,7 @@
 # turn, round by round, so that the machine's moods strike all of them alike.
 use strict;
 use warnings;
+use utf8;
 use PgSeats::Bench;
 
 my $rounds = sized(7, 3);

@@ -2,6 +2,7 @@
 # seats.enqueue_call, each in one transaction. The destination is paused, so nothing is sent.
 use strict;
 use warnings;
+use utf8;
 use PgSeats::Bench;
 
 my $rounds = sized(3, 1);
@@ -26,19 +27,20 @@ END
 
 my $update = 'UPDATE bench.account SET plan = plan + 1 WHERE id = :account;';
 my $columns = '(destination, method, path, body, enqueued_by)';
-my $values = q{VALUES ('stripe', 'POST', '/v1/customers', 'name=Ada&plan=' || :account, current_user);};
+my $values = q{VALUES ('stripe', 'POST', '/v1/customers', 'name=Ada&plan=' || :account::integer, current_user);};
 my $call = q{SELECT seats.enqueue_call('stripe', 'POST', '/v1/customers',}
-  . q{ jsonb_build_object('name', 'Ada', 'plan', :account)};
+  . q{ jsonb_build_object('name', 'Ada', 'plan', :account::integer)};
 my @kinds = (
 	[ 'UPDATE alone', '' ],
 	[ 'UPDATE + INSERT', "INSERT INTO bench.similar $columns $values" ],
 	[ 'UPDATE + INSERT, the outbox\'s indexes', "INSERT INTO bench.twin $columns $values" ],
 	[ 'UPDATE + enqueue_call', "$call);" ],
-	[ '… in one of 100000 lanes', "$call, 'account-' || :account);" ]);
+	[ '… in one of 100000 lanes', "$call, 'account-' || :account::integer);" ]);
+my $scripts = 0;
 my $directory = PostgreSQL::Test::Utils::tempdir('scripts');
 foreach my $kind (@kinds)
 {
-	$kind->[2] = "$directory/" . ++$main::scripts . '.sql';
+	$kind->[2] = "$directory/" . ++$scripts . '.sql';
 	open my $script, '>', $kind->[2] or die "$kind->[2]: $!\n";
 	print $script join "\n", '\set account random(1, 100000)', 'BEGIN;', $update, $kind->[1], 'COMMIT;', '';
 	close $script or die "$kind->[2]: $!\n";
@@ -53,7 +55,7 @@ while ($done < $rounds && ($done < 1 || seconds_left() > @kinds * @clients * ($s
 	{
 		foreach my $kind (@kinds)
 		{
-			push @{ $rate{$clients}{ $kind->[0] } }, pgbench($clients, $kind->[2]);
+			push @{ $rate{$clients}{ $kind->[0] } }, pgbench_rate($server, $clients, $seconds, $kind->[2]);
 			# Its rows are not what the next one is to carry along.
 			$session->sql('TRUNCATE seats_internal.outbox, bench.similar, bench.twin');
 			$session->sql('CHECKPOINT');
@@ -73,16 +75,3 @@ foreach my $kind (@kinds)
 	push @rows, [ $kind->[0], @cells ];
 }
 print_table(@rows);
-
-sub pgbench
-{
-	my ($clients, $script) = @_;
-	my $jobs = $clients < 4 ? $clients : 4;
-	open my $output, '-|', 'pgbench', '-n', '-M', 'prepared', '-c', $clients, '-j', $jobs, '-T', $seconds, '-f',
-	  $script, connection_of($server)
-	  or die "pgbench: $!\n";
-	my $text = join '', <$output>;
-	close $output or die "pgbench failed: $text\n";
-	my ($rate) = $text =~ /^tps = ([\d.]+)/m or die "pgbench said: $text\n";
-	return $rate;
-}

@@ -2,6 +2,7 @@
 # so of one clock. Beside it one WAL flush, because the claim is on disk before a byte leaves.
 use strict;
 use warnings;
+use utf8;
 use PgSeats::Bench;
 
 my $rounds = sized(5, 2);

@@ -2,6 +2,7 @@
 # buffers, which are counted with every process that has touched them) after more and more calls.
 use strict;
 use warnings;
+use utf8;
 use PgSeats::Bench;
 
 my @steps = $quick ? (1, 10_000, 30_000, 60_000) : (1, 100_000, 500_000, 1_000_000);

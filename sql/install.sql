@@ -59,11 +59,12 @@ SELECT o.name, a.privilege_type
   FROM ours AS o, aclexplode(coalesce(o.acl, o.default_acl)) AS a
  WHERE a.grantee = 0;
 
--- Every function that is not C has a pinned search_path; C functions name their schemas.
+-- Every function that is not C has a pinned search_path; C functions name their schemas. (An
+-- aggregate cannot have one, and needs none: it only names its functions.)
 SELECT p.oid::regprocedure
   FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
  WHERE p.pronamespace IN ('seats'::regnamespace, 'seats_internal'::regnamespace)
-   AND l.lanname <> 'c'
+   AND l.lanname <> 'c' AND p.prokind <> 'a'
    AND NOT coalesce(p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false);
 
 -- Nothing is SECURITY DEFINER, and everything public is C.
@@ -75,7 +76,7 @@ SELECT p.oid::regprocedure
 -- Every door has its function behind it: same types, the caller's name in front.
 SELECT door.oid::regprocedure
   FROM pg_proc AS door
- WHERE door.prosrc = 'pg_seats_entry'
+ WHERE door.prosrc IN ('pg_seats_entry', 'pg_seats_application_entry')
    AND NOT EXISTS (SELECT FROM pg_proc AS behind
                     WHERE behind.pronamespace = 'seats_internal'::regnamespace
                       AND behind.proname = door.proname

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # variables are shared with the script that sources this
 # Building: the extension for one PostgreSQL, and the C++ tests with the simulator.
-# Sourced by scripts/check.
+# Sourced by scripts/check and scripts/demo.
 #
 # Object files live in build/, one directory per PostgreSQL, so that the next run compiles only what
 # has changed, versions do not meet, and the source tree stays clean.
@@ -144,6 +144,15 @@ build_cxx_step() {
   run_limited 900 "$workspace/build-cxx.log" show_compilation bash -euc '
     cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo
     cmake --build "$2" -j "$3"' build-cxx "$root" "$cxx_dir" "$jobs" &&
+    copy_simulator
+}
+
+# The simulator alone; the next build of everything goes on from there.
+build_simulator_step() {
+  # shellcheck disable=SC2016 # the inner shell is to expand them
+  run_limited 900 "$workspace/build-cxx.log" show_compilation bash -euc '
+    cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo
+    cmake --build "$2" -j "$3" --target stripe-simulator' build-cxx "$root" "$cxx_dir" "$jobs" &&
     copy_simulator
 }
 

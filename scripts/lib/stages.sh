@@ -3,8 +3,26 @@
 # The stages of scripts/check. Each one sets passed, failed and skipped, and may set a note for the
 # summary. The arguments choose some of its tests.
 
+# Every SQLSTATE of class PS in the code stands in docs/errors.md, and the other way round.
+check_error_codes() {
+  local coded documented
+  coded=$(cd "$root" && {
+    grep -rhoE "'PS[0-9]{3}'" src/schema | tr -d "'"
+    grep -rhoE "MAKE_SQLSTATE\('P', 'S'(, '[0-9]'){3}\)" src | sed -E 's/^[A-Z_]+//; s/[^PS0-9]//g'
+  } | sort -u)
+  documented=$(grep -oE '^\| PS[0-9]{3} ' "$root/docs/errors.md" | tr -d '| ' | sort)
+  if [[ $coded == "$documented" ]]; then
+    passed=$((passed + 1))
+    return
+  fi
+  failed=$((failed + 1))
+  say "  errors in the code (<) and in docs/errors.md (>) differ:"
+  diff <(echo "$coded") <(echo "$documented") | grep '^[<>]' | sed 's/^/    /'
+}
+
 stage_format() {
   local files
+  check_error_codes
   if ! command -v clang-format >/dev/null; then
     skipped=1
     note="clang-format is not installed"
@@ -14,10 +32,10 @@ stage_format() {
   if ((${#files[@]} == 0)); then
     note="no C++ files"
   elif (cd "$root" && clang-format --dry-run --Werror "${files[@]}") >"$workspace/format.log" 2>&1; then
-    passed=1
+    passed=$((passed + 1))
     note="${#files[@]} files"
   else
-    failed=1
+    failed=$((failed + 1))
     say "  not formatted as .clang-format says (clang-format -i puts it right):"
     sed -n 's/^\([^:]*\):.*code should be clang-formatted.*/    \1/p' "$workspace/format.log" | sort -u
     grep -v 'code should be clang-formatted' "$workspace/format.log" | grep -E '(error|warning):' | head || true
@@ -231,4 +249,28 @@ scenario_of_log() {
       return
     fi
   done
+}
+
+# What scripts/demo shows must stay true: the lines of demo-chapters/expected, in that order. It builds
+# by itself, which takes nothing where the other stages have built.
+stage_demo() {
+  local log=$workspace/demo.log expected=$root/scripts/demo-chapters/expected
+  local status=0 missing
+  run_limited "${DEMO_LIMIT:-900}" "$log" show_nothing \
+    env PG_CONFIG="$PG_CONFIG" TMPDIR="$workspace" "$root/scripts/demo" || status=$?
+  missing=$(awk '
+    { gsub(/[ \t]+/, " "); sub(/^ /, ""); sub(/ $/, "") }
+    NR == FNR { if (!/^(#.*)?$/) want[++wanted] = $0; next }
+    found < wanted && $0 == want[found + 1] { found++ }
+    END { if (found < wanted || !wanted) print want[found + 1] }' "$expected" "$log")
+  if ((status == 0)) && [[ -z $missing ]]; then
+    passed=1
+    return
+  fi
+  failed=1
+  if ((status == 0)); then
+    say "  FAILED  the demo does not show: $missing"
+  fi
+  say "  $(saved_path "$log"), its end:"
+  tail -n 30 "$log" | sed 's/^/    /'
 }

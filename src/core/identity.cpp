@@ -26,6 +26,11 @@ bool of_same_change(std::string_view one, std::string_view other) {
     return !one.empty() && !other.empty() && change(one) == change(other);
 }
 
+bool begins_with_change(std::string_view marker, std::string_view uuid) {
+    return !uuid.empty() && marker.size() > uuid.size() && marker.starts_with(uuid) &&
+           marker[uuid.size()] == '-';
+}
+
 KeyMode key_mode(std::string_view api_key) {
     if (api_key.starts_with("sk_live_") || api_key.starts_with("rk_live_")) {
         return KeyMode::live;

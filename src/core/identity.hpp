@@ -23,6 +23,10 @@ namespace pg_seats::core {
 // true of an empty marker.
 [[nodiscard]] bool of_same_change(std::string_view one, std::string_view other);
 
+// True if the marker is of a call whose first change has that uuid, whichever others it carried:
+// the table may have forgotten them.
+[[nodiscard]] bool begins_with_change(std::string_view marker, std::string_view uuid);
+
 // True if the API key's mode is the one that the destination is pinned to (sk_live_, rk_live_ …).
 // A key of no known form fits only a destination without a mode.
 enum class KeyMode : std::uint8_t { live, test, other };

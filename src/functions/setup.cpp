@@ -79,6 +79,26 @@ PG_SEATS_FUNCTION(pg_seats_checked_base_url) {
     return returned(result);
 }
 
+// seats_internal.fold_step(total, confirmed, operation, quantity) returns integer: `set` counts
+// from anew, `add` from the total so far, which begins with what is confirmed. In C because it is
+// called for every open change of a team whenever the team is folded.
+PG_SEATS_FUNCTION(pg_seats_fold_step) {
+    if (PG_ARGISNULL(2) || PG_ARGISNULL(3)) {
+        throw SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, "a change has an operation and a quantity");
+    }
+    const Bytes operation = guard(text_argument, fcinfo, 2);
+    const std::int64_t quantity = PG_GETARG_INT32(3);
+    if (std::string_view(operation.data, operation.size) == "set") {
+        return Int32GetDatum(static_cast<std::int32_t>(quantity));
+    }
+    const int base = PG_ARGISNULL(0) ? 1 : 0;
+    const std::int64_t total = (PG_ARGISNULL(base) ? 0 : PG_GETARG_INT32(base)) + quantity;
+    if (total > INT32_MAX || total < INT32_MIN) {
+        throw SqlError(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "so many seats cannot be counted");
+    }
+    return Int32GetDatum(static_cast<std::int32_t>(total));
+}
+
 // seats_internal.encoded_form(jsonb) returns text: parameters as Stripe wants them
 PG_SEATS_FUNCTION(pg_seats_encoded_form) {
     const Bytes json = guard(jsonb_argument, fcinfo, 0);

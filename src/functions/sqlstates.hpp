@@ -1,4 +1,4 @@
-// The SQLSTATEs of enqueueing and of waiting. docs/errors.md says of each when it comes and
+// The SQLSTATEs of enqueueing, of waiting and of webhooks. docs/errors.md says of each when it comes and
 // what to do.
 #pragma once
 
@@ -24,5 +24,7 @@ constexpr int nothing_to_wait_for = MAKE_SQLSTATE('P', 'S', '1', '2', '3');
 constexpr int invalid_timeout = MAKE_SQLSTATE('P', 'S', '1', '2', '4');
 
 constexpr int no_such_change = MAKE_SQLSTATE('P', 'S', '5', '1', '4');
+
+constexpr int unknown_webhook_endpoint = MAKE_SQLSTATE('P', 'S', '6', '0', '1');
 
 }  // namespace pg_seats::sqlstate

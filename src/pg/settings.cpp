@@ -120,6 +120,10 @@ void define_settings() {
     define_number("pg_seats.verify_after_silence",
                   "A call in doubt without any answer for this long is verified by a read.",
                   &settings.verify_after_silence_s, 300, 1, day_s, GUC_UNIT_S);
+    define_number(
+        "pg_seats.webhook_silence",
+        "Stripe's list of events is read when no webhook has come for this long; 0: never.",
+        &settings.webhook_silence_s, 60 * 60, 0, 7 * day_s, GUC_UNIT_S);
     MarkGUCPrefixReserved("pg_seats");
 }
 

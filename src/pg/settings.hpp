@@ -28,6 +28,7 @@ struct Settings {
     int max_waiters;
     int reconcile;  // a ReconcileMode
     int reconcile_interval_s;
+    int webhook_silence_s;
 };
 
 extern Settings settings;

@@ -22,6 +22,7 @@ enum WakeReason : std::uint32_t {
     wake_configuration = 2,  // destinations, lanes or the installation were changed
     wake_extension = 4,      // the extension was dropped or updated: look again
     wake_step_aside = 8,     // somebody wants the database for himself: end
+    wake_webhooks = 16,      // an event was stored that could not be processed at once
 };
 
 enum class WorkerState : std::uint8_t {

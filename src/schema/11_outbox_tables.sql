@@ -113,8 +113,9 @@ COMMENT ON COLUMN seats_internal.outbox.payment IS
 CREATE INDEX outbox_by_eligible_xid ON seats_internal.outbox (eligible_xid);
 CREATE INDEX outbox_by_due_at ON seats_internal.outbox (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outbox_by_lane ON seats_internal.outbox (lane_id, id) WHERE lane_id IS NOT NULL;
--- However many reasons there are to read a subscription, it is read once.
-CREATE UNIQUE INDEX outbox_read_by_team ON seats_internal.outbox (team_id) WHERE kind = 'read';
+-- Not unique: a read that is on the wire may have seen what was there before, so another one may
+-- wait behind it; and whoever leaves one waits for nobody who does the same.
+CREATE INDEX outbox_read_by_team ON seats_internal.outbox (team_id) WHERE kind = 'read';
 
 -- What was settled. A call that went through at the first attempt has that attempt in this row.
 CREATE TABLE seats_internal.outbox_history (

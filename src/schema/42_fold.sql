@@ -8,9 +8,7 @@ CREATE FUNCTION seats_internal.fold_step(
     operation text,
     quantity  integer
 ) RETURNS integer
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-RETURN CASE operation WHEN 'set' THEN quantity ELSE coalesce(total, confirmed) + quantity END;
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pg_seats_fold_step';
 REVOKE ALL ON FUNCTION seats_internal.fold_step(integer, integer, text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.fold_step(integer, integer, text, integer) IS
     'one change applied to a total, which begins with what is confirmed';
@@ -30,15 +28,21 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    taken seats_internal.team;
+    taken  seats_internal.team;
+    locked bigint;
 BEGIN
-    UPDATE seats_internal.lane AS l
-       SET version = l.version + 1
-      FROM seats_internal.team AS t
-     WHERE t.name = team AND t.kind = 'team' AND l.id = t.lane_id;
-    -- A second statement, and a new snapshot: the first one may have waited.
-    SELECT t.* INTO taken FROM seats_internal.team AS t WHERE t.name = team AND t.kind = 'team';
-    IF NOT FOUND THEN
+    LOOP
+        UPDATE seats_internal.lane AS l
+           SET version = l.version + 1
+          FROM seats_internal.team AS t
+         WHERE t.name = team AND t.kind = 'team' AND l.id = t.lane_id
+        RETURNING l.id INTO locked;
+        -- A second statement, and a new snapshot: the first one may have waited, and the team may have
+        -- been registered with another subscription meanwhile.
+        SELECT t.* INTO taken FROM seats_internal.team AS t WHERE t.name = team AND t.kind = 'team';
+        EXIT WHEN taken.id IS NULL OR taken.lane_id = locked;
+    END LOOP;
+    IF taken.id IS NULL THEN
         PERFORM seats_internal.refuse_individual(team);
         RAISE EXCEPTION 'there is no team %', coalesce(quote_literal(team), 'NULL')
             USING ERRCODE = 'PS501',
@@ -53,29 +57,33 @@ COMMENT ON FUNCTION seats_internal.take_team(text) IS
     'locks a team until the end of the transaction, and gives it as it is then';
 
 CREATE FUNCTION seats_internal.seats_reserved(team_id bigint, seat_type text) RETURNS integer
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT count(*)::integer
-      FROM seats_internal.invite AS i
-     WHERE i.team_id = seats_reserved.team_id AND i.seat_type = seats_reserved.seat_type
-       AND i.status = 'open';
-END;
+AS $$
+BEGIN
+    RETURN (SELECT count(*)
+              FROM seats_internal.invite AS i
+             WHERE i.team_id = seats_reserved.team_id AND i.seat_type = seats_reserved.seat_type
+               AND i.status = 'open');
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.seats_reserved(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.seats_reserved(bigint, text) IS
     'seats of a type that the team''s open invites keep free for somebody';
 
 CREATE FUNCTION seats_internal.seats_in_use(team_id bigint, seat_type text) RETURNS integer
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT ((SELECT count(*) FROM seats_internal.member AS m
-              WHERE m.team_id = seats_in_use.team_id AND m.seat_type = seats_in_use.seat_type
-                AND m.status = 'active')
-            + (SELECT count(*) FROM seats_internal.invite AS i
-                WHERE i.team_id = seats_in_use.team_id AND i.seat_type = seats_in_use.seat_type
-                  AND i.status = 'open'))::integer;
-END;
+AS $$
+BEGIN
+    RETURN (SELECT count(*) FROM seats_internal.member AS m
+             WHERE m.team_id = seats_in_use.team_id AND m.seat_type = seats_in_use.seat_type
+               AND m.status = 'active')
+           + (SELECT count(*) FROM seats_internal.invite AS i
+               WHERE i.team_id = seats_in_use.team_id AND i.seat_type = seats_in_use.seat_type
+                 AND i.status = 'open');
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.seats_in_use(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.seats_in_use(bigint, text) IS
     'seats of a type that members sit on, or that open invites keep for somebody';
@@ -92,6 +100,9 @@ CREATE FUNCTION seats_internal.finish_change(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    -- What was said about a call was said to its carrier; what a change has of its own is older.
+    carriers seats_internal.outbox_history := seats_internal.settled_call(finish_change.carrier);
 BEGIN
     WITH gone AS (
         DELETE FROM seats_internal.outbox AS o WHERE o.id = finish_change.change RETURNING o.*),
@@ -104,14 +115,18 @@ BEGIN
         SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at, clock_timestamp(), g.uuid,
                g.installation, finish_change.result, g.generation, g.attempts, false, g.destination,
                g.method, g.path, g.body, g.enqueued_by, finish_change.reason,
-               CASE WHEN finish_change.result <> 'done' THEN g.last_error END,
+               CASE WHEN finish_change.result = 'done' THEN NULL
+                    WHEN finish_change.carrier IS NULL THEN g.last_error ELSE carriers.error END,
                g.request_id, finish_change.settled_by, g.context, g.kind, g.team_id,
                finish_change.carrier, g.actor, g.lines, g.base, g.target
-          FROM gone AS g CROSS JOIN seats_internal.ring)
+          FROM gone AS g CROSS JOIN seats_internal.ring
+        RETURNING *)
     INSERT INTO seats_internal.journal (ring, kind, actor, call_id, lane_id, reason, detail)
-    SELECT ring.slot, seats_internal.journal_kind(finish_change.result), finish_change.actor, g.id,
-           g.lane_id, finish_change.reason, seats_internal.change_detail(g)
-      FROM gone AS g CROSS JOIN seats_internal.ring;
+    SELECT k.ring, seats_internal.journal_kind(finish_change.result), finish_change.actor, g.id,
+           g.lane_id, finish_change.reason,
+           seats_internal.change_detail(g) - 'error'
+               || jsonb_strip_nulls(jsonb_build_object('error', k.error))
+      FROM gone AS g JOIN kept AS k ON k.id = g.id;
 END
 $$;
 
@@ -156,29 +171,40 @@ CREATE FUNCTION seats_internal.folded(
     OUT lowest    integer,
     OUT awaiting  integer
 ) RETURNS SETOF record
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH step AS (
-        SELECT s.seat_type, s.confirmed, o.id, o.state,
+        SELECT s.seat_type, s.confirmed, o.id,
                seats_internal.fold(s.confirmed, l.operation, l.quantity)
-                   OVER (PARTITION BY s.seat_type ORDER BY o.id) AS total,
-               (o.target ->> s.seat_type)::integer - (o.base ->> s.seat_type)::integer AS frozen_rise
+                   OVER (PARTITION BY s.seat_type ORDER BY o.id) AS total
           FROM seats_internal.outbox AS o
          CROSS JOIN LATERAL jsonb_to_recordset(o.lines)
                AS l (seat_type text, operation text, quantity integer)
           JOIN seats_internal.seat_line AS s
             ON s.team_id = folded.team_id AND s.seat_type = l.seat_type
-         WHERE o.lane_id = folded.lane_id AND o.kind = 'change')
+         WHERE o.lane_id = folded.lane_id AND o.kind = 'change'),
+    -- (Of a call: the change that carries it may be about another type than those that it carries.)
+    unpaid AS (
+        SELECT t.key AS seat_type,
+               sum(greatest(t.value::integer - coalesce((o.base ->> t.key)::integer, 0), 0))::integer AS rise
+          FROM seats_internal.outbox AS o
+         CROSS JOIN LATERAL jsonb_each_text(o.target) AS t
+         WHERE o.lane_id = folded.lane_id AND o.kind = 'change' AND o.state = 'awaiting'
+         GROUP BY t.key)
     SELECT s.seat_type, s.confirmed,
            coalesce((array_agg(step.total ORDER BY step.id DESC))[1], s.confirmed),
-           least(min(step.total), s.confirmed),
-           coalesce(sum(greatest(step.frozen_rise, 0)) FILTER (WHERE step.state = 'awaiting'), 0)::integer
+           least(min(step.total), s.confirmed), coalesce(unpaid.rise, 0)
       FROM seats_internal.seat_line AS s
       LEFT JOIN step ON step.seat_type = s.seat_type
+      LEFT JOIN unpaid ON unpaid.seat_type = s.seat_type
      WHERE s.team_id = folded.team_id
-     GROUP BY s.seat_type, s.confirmed;
-END;
+     GROUP BY s.seat_type, s.confirmed, unpaid.rise;
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.folded(bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.folded(bigint, bigint) IS
     'what a team''s open changes make of what is confirmed, line by line';
@@ -193,7 +219,7 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT max(step.id)
-      FROM (SELECT o.id, o.state, o.doubt,
+      FROM (SELECT o.id, o.state, o.doubt, o.body,
                    seats_internal.fold(s.confirmed, l.operation, l.quantity) OVER before_and_this
                        AS total,
                    coalesce(seats_internal.fold(s.confirmed, l.operation, l.quantity) OVER before,
@@ -207,7 +233,8 @@ BEGIN ATOMIC
                AND l.seat_type = newest_unsent_removal.seat_type
             WINDOW before_and_this AS (ORDER BY o.id),
                    before AS (ORDER BY o.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS step
-     WHERE step.total < step.total_before AND step.state = 'pending' AND NOT step.doubt;
+     WHERE step.total < step.total_before AND step.state = 'pending' AND NOT step.doubt
+       AND step.body = '';
 END;
 REVOKE ALL ON FUNCTION seats_internal.newest_unsent_removal(bigint, bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.newest_unsent_removal(bigint, bigint, text) IS
@@ -252,8 +279,16 @@ BEGIN
                 UPDATE seats_internal.seat_line AS s
                    SET quantity = line.quantity, awaiting = line.awaiting
                  WHERE s.team_id = refold.team_id AND s.seat_type = line.seat_type;
+            END IF;
+            -- (The application may have changed the quantity itself: a purchase ends the alert.)
+            IF line.used > 0 OR line.quantity <> line.former THEN
                 PERFORM seats_internal.tell_over_allocation(refold.team_id, line.seat_type,
                                                             line.quantity, line.used);
+            ELSIF line.used <= line.quantity THEN
+                -- Seats that were bought are in the quantity already when they are confirmed.
+                PERFORM seats_internal.resolve_alert(
+                    format('over_allocated:%s:%s', refold.team_id, line.seat_type),
+                    'there are enough seats again');
             END IF;
         END LOOP;
         EXIT;

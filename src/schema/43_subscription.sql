@@ -1,45 +1,40 @@
 -- What Stripe says about a subscription, and what follows from it. `facts` are the known fields of
 -- its JSON, as C++ has read them (src/core/subscription.hpp).
 
--- Something may have changed at Stripe: read the subscription, once, whoever asks however often.
--- Waits for nobody, so that a webhook can do it while the team is locked.
+-- Something may have changed at Stripe: read the subscription, once, whoever asks however often. A
+-- read that is on the wire may have left too early, so another one follows it. Waits for nobody, so
+-- that a webhook can do it while the team is locked.
 CREATE FUNCTION seats_internal.queue_read(team seats_internal.team, caller text, reason text)
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    subscription_path text := '/v1/subscriptions/' || team.subscription;
-    known seats_internal.outbox;
-    read  bigint;
+    read bigint;
 BEGIN
-    SELECT r.* INTO known FROM seats_internal.outbox AS r
-     WHERE r.team_id = team.id AND r.kind = 'read' FOR UPDATE SKIP LOCKED;
-    IF known.path <> subscription_path AND known.state <> 'sending' THEN
-        -- Of the team's former subscription, which is nobody's business any more.
-        DELETE FROM seats_internal.outbox AS o WHERE o.id = known.id;
-    ELSIF known.id IS NOT NULL THEN
-        -- created_at says since when it must have been read. If it is on the wire already, it is read
-        -- once more when the answer is there (see read_again). A sweep may leave differences as they
-        -- are; anybody else wants them taken over.
-        UPDATE seats_internal.outbox AS o
-           SET created_at = clock_timestamp(),
-               context = CASE WHEN queue_read.reason = 'sweep' THEN o.context
-                              ELSE jsonb_build_object('because', queue_read.reason) END
-         WHERE o.id = known.id
-        RETURNING o.id INTO read;
-    END IF;
+    -- A read that was not sent yet will see what we know of, also if somebody has it locked: the
+    -- worker, who sends it after his commit, or another one who found it here. (Not one of a
+    -- subscription that the team had before.)
+    SELECT o.id INTO read FROM seats_internal.outbox AS o
+     WHERE o.team_id = team.id AND o.kind = 'read' AND o.state NOT IN ('sending', 'review')
+       AND o.beside_lane_id = team.lane_id
+     ORDER BY o.id LIMIT 1;
+    -- created_at says since when it must be read. A sweep may leave differences as they are; anybody
+    -- else wants them taken over.
+    UPDATE seats_internal.outbox AS o
+       SET created_at = clock_timestamp(),
+           context = CASE WHEN queue_read.reason = 'sweep' THEN o.context
+                          ELSE jsonb_build_object('because', queue_read.reason) END
+     WHERE o.id = (SELECT r.id FROM seats_internal.outbox AS r
+                    WHERE r.id = read FOR UPDATE SKIP LOCKED);
     IF read IS NULL THEN
-        -- In conflict with a row that somebody holds: it is being sent or asked for in this moment,
-        -- and read after it.
         INSERT INTO seats_internal.outbox
             (installation, destination, method, path, body, enqueued_by, kind, team_id,
              beside_lane_id, context, created_at)
-        SELECT i.uuid, team.destination, 'GET', subscription_path, '', caller,
+        SELECT i.uuid, team.destination, 'GET', '/v1/subscriptions/' || team.subscription, '', caller,
                'read', team.id, team.lane_id, jsonb_build_object('because', queue_read.reason),
                clock_timestamp()
           FROM seats_internal.installation AS i
-        ON CONFLICT (team_id) WHERE kind = 'read' DO NOTHING
         RETURNING id INTO read;
     END IF;
     IF read IS NULL THEN
@@ -54,25 +49,31 @@ COMMENT ON FUNCTION seats_internal.queue_read(seats_internal.team, text, text) I
     'leaves a read of a team''s subscription in the outbox, unless one is waiting there';
 
 CREATE FUNCTION seats_internal.is_terminal(status text) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-RETURN coalesce(status IN ('canceled', 'incomplete_expired'), false);
+AS $$
+BEGIN
+    RETURN coalesce(status IN ('canceled', 'incomplete_expired'), false);
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.is_terminal(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.is_terminal(text) IS 'a subscription that never comes back';
 
 -- Seats by type; a price that no type has is not ours to count.
 CREATE FUNCTION seats_internal.count_items(items jsonb) RETURNS jsonb
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT coalesce(jsonb_object_agg(c.seat_type, c.quantity), '{}')
-      FROM (SELECT p.seat_type, sum(i.quantity) AS quantity
-              FROM jsonb_to_recordset(items)
-                   AS i (price text, quantity integer, metered boolean)
-              JOIN seats_internal.seat_price AS p ON p.price = i.price
-             WHERE i.quantity IS NOT NULL AND i.metered IS NOT TRUE
-             GROUP BY p.seat_type) AS c;
-END;
+AS $$
+BEGIN
+    RETURN (SELECT coalesce(jsonb_object_agg(c.seat_type, c.quantity), '{}')
+              FROM (SELECT p.seat_type, sum(i.quantity) AS quantity
+                      FROM jsonb_to_recordset(items)
+                           AS i (price text, quantity integer, metered boolean)
+                      JOIN seats_internal.seat_price AS p ON p.price = i.price
+                     WHERE i.quantity IS NOT NULL AND i.metered IS NOT TRUE
+                     GROUP BY p.seat_type) AS c);
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.count_items(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.count_items(jsonb) IS '{seat type: quantity} of a subscription''s items';
 
@@ -153,6 +154,10 @@ BEGIN
     IF team.problem IS NOT NULL THEN
         PERFORM seats_internal.resolve_alert('subscription:' || team.id, 'the subscription was read');
     END IF;
+    IF team.status IN ('past_due', 'unpaid', 'incomplete')
+       AND new_status NOT IN ('past_due', 'unpaid', 'incomplete') THEN
+        PERFORM seats_internal.resolve_alert('unpaid:' || team.id, 'the subscription is ' || new_status);
+    END IF;
     IF team.status IS DISTINCT FROM new_status THEN
         PERFORM seats_internal.write_journal(
             'subscription.status', 'stripe', call_id, team.lane_id, NULL,
@@ -211,7 +216,7 @@ REVOKE ALL ON FUNCTION seats_internal.end_team(bigint, bigint, text) FROM PUBLIC
 COMMENT ON FUNCTION seats_internal.end_team(bigint, bigint, text) IS
     'reverts what can no longer come true, because the subscription is over, and ends memberships and invites';
 
--- ---- what a read proves about changes whose outcome we do not know, or have forgotten
+-- ---- markers: what they prove is in 54
 
 CREATE FUNCTION seats_internal.first_of_marker(marker text) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -229,127 +234,6 @@ REVOKE ALL ON FUNCTION seats_internal.last_of_marker(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.last_of_marker(text) IS
     'the last change that a marker speaks of, or null';
 
--- The marker on the subscription names the changes that were executed last. If they are open here,
--- our table has forgotten it (a failover, a restore), or the answer never came.
-CREATE FUNCTION seats_internal.heed_marker(team seats_internal.team, marker text) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    first_id bigint;
-    end_id   bigint;
-    known    text;
-    change   bigint;
-BEGIN
-    SELECT m.marker INTO known FROM seats_internal.lane_marker AS m WHERE m.lane_id = team.lane_id;
-    IF marker IS NULL OR marker = known THEN
-        RETURN;
-    END IF;
-    SELECT o.id INTO first_id FROM seats_internal.outbox AS o
-     WHERE o.lane_id = team.lane_id AND o.uuid = seats_internal.first_of_marker(marker)
-       AND o.kind = 'change';
-    IF first_id IS NULL THEN
-        -- Calls of enqueue_call in the lane carry markers as well, and are proved by themselves.
-        IF NOT EXISTS (SELECT FROM seats_internal.outbox AS o
-                        WHERE o.lane_id = team.lane_id
-                          AND o.uuid = seats_internal.first_of_marker(marker)) THEN
-            PERFORM seats_internal.tell_unknown_marker(team, marker, known);
-        END IF;
-        RETURN;
-    END IF;
-    -- What stands before it in the lane was settled before it was sent, and we have forgotten how.
-    FOR change IN
-        SELECT o.id FROM seats_internal.outbox AS o
-         WHERE o.lane_id = team.lane_id AND o.id < first_id AND o.kind = 'change'
-           AND o.state IN ('pending', 'waiting', 'verifying')
-         ORDER BY o.id
-    LOOP
-        PERFORM seats_internal.review_change(change, 'overtaken',
-            'a later change of the same team was executed, so it was executed or refused before, and '
-            'this database has forgotten which');
-    END LOOP;
-    SELECT coalesce(max(o.id), first_id) INTO end_id FROM seats_internal.outbox AS o
-     WHERE o.lane_id = team.lane_id AND o.id >= first_id
-       AND o.uuid = seats_internal.last_of_marker(marker);
-    PERFORM seats_internal.finish_changes(team.lane_id, first_id, end_id, 'done', 'proven_by_marker');
-    INSERT INTO seats_internal.lane_marker AS m (lane_id, marker) VALUES (team.lane_id, heed_marker.marker)
-    ON CONFLICT ON CONSTRAINT lane_marker_pkey DO UPDATE SET marker = excluded.marker;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.heed_marker(seats_internal.team, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.heed_marker(seats_internal.team, text) IS
-    'settles open changes that a subscription''s marker proves to be executed';
-
-CREATE FUNCTION seats_internal.tell_unknown_marker(
-    team   seats_internal.team,
-    marker text,
-    known  text
-) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM seats_internal.raise_alert(
-        'unknown_marker:' || team.id, 'critical', 'unknown_marker',
-        format('the subscription of team %s was changed by a call that this database does not know', team.name),
-        jsonb_build_object('team', team.name, 'subscription', team.subscription, 'marker', marker,
-                           'last_known_marker', known),
-        'A failover or a restore has lost a change that was sent, or another database with '
-        'pg_seats changes the same subscription. Compare the team''s seats with what it asked for, '
-        'then acknowledge this alert.');
-    -- Told once: from here on it is known.
-    INSERT INTO seats_internal.lane_marker AS m (lane_id, marker) VALUES (team.lane_id, tell_unknown_marker.marker)
-    ON CONFLICT ON CONSTRAINT lane_marker_pkey DO UPDATE SET marker = excluded.marker;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.tell_unknown_marker(seats_internal.team, text, text)
-    FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.tell_unknown_marker(seats_internal.team, text, text) IS
-    'the alert that something was executed in our name that we do not know of';
-
--- The same for a change that waits for its payment at Stripe.
-CREATE FUNCTION seats_internal.heed_pending_update(team seats_internal.team, facts jsonb)
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    pending_marker text := facts #>> '{pending_update,marker}';
-    change seats_internal.outbox;
-    end_id bigint;
-BEGIN
-    SELECT o.* INTO change FROM seats_internal.outbox AS o
-     WHERE o.lane_id = team.lane_id AND o.kind = 'change'
-       AND o.uuid = seats_internal.first_of_marker(pending_marker)
-       AND o.state IN ('pending', 'waiting', 'verifying', 'awaiting');
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    SELECT coalesce(max(o.id), change.id) INTO end_id FROM seats_internal.outbox AS o
-     WHERE o.lane_id = team.lane_id AND o.id >= change.id
-       AND o.uuid = seats_internal.last_of_marker(pending_marker);
-    UPDATE seats_internal.outbox AS o
-       SET state = 'awaiting', payment = seats_internal.payment_of(facts), reason = 'awaiting_payment',
-           state_since = CASE o.state WHEN 'awaiting' THEN o.state_since ELSE clock_timestamp() END,
-           due_at = coalesce(o.due_at, clock_timestamp() + interval '1 minute'),
-           first_sent_at = coalesce(o.first_sent_at, o.created_at),
-           body = CASE o.body WHEN '' THEN 'forgotten' ELSE o.body END,
-           base = coalesce(o.base, seats_internal.count_items(facts -> 'items')),
-           target = coalesce(o.target, seats_internal.count_items(facts -> 'items')
-               || seats_internal.count_items(facts #> '{pending_update,items}')),
-           last_id = coalesce(o.last_id, nullif(end_id, change.id)),
-           last_uuid = coalesce(o.last_uuid, seats_internal.last_of_marker(pending_marker))
-     WHERE o.id = change.id;
-    UPDATE seats_internal.outbox AS o
-       SET state = 'carried', state_since = clock_timestamp()
-     WHERE o.lane_id = team.lane_id AND o.id > change.id AND o.id <= end_id AND o.state = 'pending';
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.heed_pending_update(seats_internal.team, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.heed_pending_update(seats_internal.team, jsonb) IS
-    'an open change that Stripe holds as a pending update waits for its payment';
-
 CREATE FUNCTION seats_internal.payment_of(facts jsonb) RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -361,29 +245,31 @@ REVOKE ALL ON FUNCTION seats_internal.payment_of(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.payment_of(jsonb) IS
     'what a change waits for: the invoice, where to pay it, and until when';
 
--- Whether a read that is over was asked for again while it was on the wire, or was that of a former
--- subscription: then it is made once more. (Its row is in the history already.)
-CREATE FUNCTION seats_internal.read_again(
-    team      seats_internal.team,
-    read      seats_internal.outbox_history,
-    proven_at timestamptz
-) RETURNS void
-LANGUAGE plpgsql
+-- Reads that were left at the same time as the one that has gone through, and want to know nothing
+-- newer: it has answered them all.
+CREATE FUNCTION seats_internal.finish_reads(team_id bigint, proven_at timestamptz) RETURNS void
+LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF read.created_at > coalesce(proven_at, read.first_sent_at)
-       OR read.path <> '/v1/subscriptions/' || team.subscription THEN
-        PERFORM seats_internal.queue_read(team, read.enqueued_by,
-                                          coalesce(read.context ->> 'because', 'asked for again'));
-    END IF;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.read_again(
-    seats_internal.team, seats_internal.outbox_history, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.read_again(
-    seats_internal.team, seats_internal.outbox_history, timestamptz) IS
-    'repeats a read that could not see what it was asked for';
+BEGIN ATOMIC
+    WITH gone AS (
+        DELETE FROM seats_internal.outbox AS o
+         WHERE o.id = ANY (ARRAY(SELECT r.id FROM seats_internal.outbox AS r
+                                  WHERE r.team_id = finish_reads.team_id AND r.kind = 'read'
+                                    AND r.state IN ('pending', 'waiting')
+                                    AND r.created_at < finish_reads.proven_at
+                                  FOR UPDATE SKIP LOCKED))
+        RETURNING o.*)
+    INSERT INTO seats_internal.outbox_history
+        (ring, id, created_at, first_sent_at, settled_at, uuid, installation, result, generation,
+         attempts, clean, destination, method, path, body, enqueued_by, reason, context, kind, team_id)
+    SELECT ring.slot, g.id, g.created_at, g.first_sent_at, clock_timestamp(), g.uuid, g.installation,
+           'done', g.generation, g.attempts, false, g.destination, g.method, g.path, g.body,
+           g.enqueued_by, 'answered_by_another_read', g.context, g.kind, g.team_id
+      FROM gone AS g CROSS JOIN seats_internal.ring;
+END;
+REVOKE ALL ON FUNCTION seats_internal.finish_reads(bigint, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.finish_reads(bigint, timestamptz) IS
+    'settles the waiting reads of a team that are older than one that has gone through';
 
 -- A read of the subscription that went through. The lane is locked, and nothing of it is on the wire.
 -- `call` is the read itself, or the change for which the subscription was read.
@@ -398,24 +284,26 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    team seats_internal.team;
-    read seats_internal.outbox_history := seats_internal.settled_call(settle_read.call);
+    team     seats_internal.team;
+    read     seats_internal.outbox_history;
+    expected jsonb;
 BEGIN
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = settle_read.team_id;
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    IF read.kind = 'read' THEN
-        PERFORM seats_internal.read_again(team, read, proven_at);
+    IF settle_read.call IS NOT NULL THEN
+        read := seats_internal.settled_call(settle_read.call);
     END IF;
     IF facts ->> 'id' <> team.subscription
        OR read.kind = 'read' AND read.context ->> 'because' = 'sweep'
           AND NOT seats_internal.sweep_takes_over(team, facts) THEN
         RETURN;
     END IF;
-    PERFORM seats_internal.heed_marker(team, facts ->> 'marker');
+    PERFORM seats_internal.finish_reads(team.id, proven_at);
+    expected := seats_internal.heed_marker(team, facts ->> 'marker');
     PERFORM seats_internal.heed_pending_update(team, facts);
-    PERFORM seats_internal.apply_facts(team, facts, proven_at, run);
+    PERFORM seats_internal.apply_facts(team, facts, proven_at, run, expected);
     IF team.kind = 'individual' THEN
         PERFORM seats_internal.end_individual(team, facts ->> 'status');
         RETURN;
@@ -430,24 +318,17 @@ REVOKE ALL ON FUNCTION
 COMMENT ON FUNCTION seats_internal.settle_read(bigint, jsonb, timestamptz, uuid, bigint) IS
     'makes a team what a read of its subscription says';
 
-CREATE FUNCTION seats_internal.read_failed(team_id bigint, problem text, call bigint DEFAULT NULL)
-RETURNS void
+-- (A subscription that the team had before is nobody's problem any more.)
+CREATE FUNCTION seats_internal.read_failed(lane_id bigint, problem text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     team seats_internal.team;
-    read seats_internal.outbox_history := seats_internal.settled_call(read_failed.call);
 BEGIN
-    SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = read_failed.team_id;
-    IF FOUND AND read.kind = 'read' THEN
-        PERFORM seats_internal.read_again(team, read, read.first_sent_at);
-    END IF;
-    -- (Of a former subscription it says nothing about the team.)
     UPDATE seats_internal.team AS t
        SET problem = read_failed.problem
-     WHERE t.id = read_failed.team_id
-       AND (read.path IS NULL OR read.path = '/v1/subscriptions/' || t.subscription)
+     WHERE t.lane_id = read_failed.lane_id
     RETURNING t.* INTO team;
     IF FOUND THEN
         PERFORM seats_internal.raise_alert(
@@ -459,6 +340,6 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.read_failed(bigint, text, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.read_failed(bigint, text, bigint) IS
-    'a team''s subscription is not there to be read';
+REVOKE ALL ON FUNCTION seats_internal.read_failed(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.read_failed(bigint, text) IS
+    'the subscription of this lane is not there to be read';

@@ -68,20 +68,23 @@ CREATE FUNCTION seats_internal.billing_parameters(
     rises          boolean,
     proration_date bigint
 ) RETURNS jsonb
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
+BEGIN
+    RETURN (
     SELECT jsonb_strip_nulls(jsonb_build_object(
                'proration_behavior', CASE WHEN rises THEN s.increase_proration_behavior
                                           ELSE s.decrease_proration_behavior END,
-               'payment_behavior', CASE WHEN rises AND coalesce((team).collection_method, '')
+               'payment_behavior', CASE WHEN rises AND coalesce(team.collection_method, '')
                                                        <> 'send_invoice'
                                         THEN s.increase_payment_behavior END,
                'proration_date', proration_date,
                'expand', jsonb_build_array('latest_invoice')))
       FROM seats_internal.seat_type AS s
-     WHERE s.name = billing_parameters.seat_type;
-END;
+     WHERE s.name = billing_parameters.seat_type);
+END
+$$;
 REVOKE ALL ON FUNCTION
     seats_internal.billing_parameters(seats_internal.team, text, boolean, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION
@@ -89,15 +92,18 @@ COMMENT ON FUNCTION
     'how a subscription''s update is billed';
 
 CREATE FUNCTION seats_internal.apply_lines(totals jsonb, lines jsonb) RETURNS jsonb
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
+BEGIN
+    RETURN (
     SELECT totals || coalesce(jsonb_object_agg(
                l.seat_type,
                seats_internal.fold_step(coalesce((totals ->> l.seat_type)::integer, 0), 0,
                                         l.operation, l.quantity)), '{}')
-      FROM jsonb_to_recordset(lines) AS l (seat_type text, operation text, quantity integer);
-END;
+      FROM jsonb_to_recordset(lines) AS l (seat_type text, operation text, quantity integer));
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.apply_lines(jsonb, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.apply_lines(jsonb, jsonb) IS
     '{seat type: quantity} after a change';
@@ -110,51 +116,71 @@ CREATE FUNCTION seats_internal.billed_type(
     OUT seat_type text,
     OUT rules     text
 )
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
+#variable_conflict use_column
+BEGIN
     SELECT d.rises, d.name,
            CASE WHEN d.rises THEN d.increase_proration_behavior || ' ' || d.increase_payment_behavior
                 ELSE d.decrease_proration_behavior END
+      INTO rises, seat_type, rules
       FROM (SELECT s.*, a.value::integer > coalesce((before ->> a.key)::integer, 0) AS rises
               FROM jsonb_each_text(after) AS a
               JOIN seats_internal.seat_type AS s ON s.name = a.key
              WHERE a.value::integer <> coalesce((before ->> a.key)::integer, 0)) AS d
      ORDER BY d.rises DESC, d.name
      LIMIT 1;
-END;
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.billed_type(jsonb, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.billed_type(jsonb, jsonb) IS
     'whether totals rise, and by whose billing rules; null if nothing changes';
 
 -- Stripe allows 20 invoices a day, 10 a minute and 200 changes of quantity an hour for a
--- subscription, and counts refused ones too. Null: one more may be sent now.
+-- subscription, and counts refused ones too. A key counts once, however often it was sent: Stripe
+-- executes it once. What Stripe turned away unexecuted does not count, and what was not invoiced at
+-- once is no invoice. Null: one more may be sent now.
 CREATE FUNCTION seats_internal.budget_wait(team_id bigint, lane_id bigint, makes_invoice boolean)
 RETURNS timestamptz
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
+DECLARE
+    -- A day lies in the partition that is being written and the one before it.
+    rings smallint[] := (SELECT ARRAY[r.slot, (r.slot + 7) % 8] FROM seats_internal.ring AS r);
+BEGIN
+    RETURN (
     WITH sent AS MATERIALIZED (
-        SELECT h.settled_at AS at
+        SELECT h.settled_at AS at, h.body LIKE '%proration_behavior=always_invoice%' AS invoiced
           FROM seats_internal.outbox_history AS h
-         WHERE h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[])
+         WHERE h.ring = ANY (rings)
            AND h.team_id = budget_wait.team_id AND h.kind = 'change' AND h.clean
            AND h.settled_at > clock_timestamp() - interval '1 day'
         UNION ALL
-        SELECT a.answered_at
-          FROM seats_internal.attempt AS a
-         WHERE a.lane_id = budget_wait.lane_id AND a.purpose = 'send' AND a.sent
-           AND a.answered_at > clock_timestamp() - interval '1 day'),
-    budget (allowed, span, counts) AS (VALUES
-        (20, interval '1 day', makes_invoice),
-        (10, interval '1 minute', makes_invoice),
-        (200, interval '1 hour', true))
+        -- (The body of a call that was split is gone; it was an increase.)
+        SELECT k.at, coalesce((SELECT h.body LIKE '%proration_behavior=always_invoice%'
+                                 FROM seats_internal.outbox_history AS h
+                                WHERE h.ring = ANY (rings)
+                                  AND h.id = k.call_id AND h.generation = k.generation), true)
+          FROM (SELECT a.call_id, a.generation, max(a.answered_at) AS at
+                  FROM seats_internal.attempt AS a
+                 WHERE a.ring = ANY (rings) AND a.lane_id = budget_wait.lane_id
+                   AND a.purpose = 'send' AND a.sent AND a.verdict NOT IN ('again', 'halted')
+                   AND a.reason IS DISTINCT FROM 'idempotency_mismatch'
+                   AND a.answered_at > clock_timestamp() - interval '1 day'
+                 GROUP BY a.call_id, a.generation) AS k),
+    budget (allowed, span, of_invoices) AS (VALUES
+        (20, interval '1 day', true),
+        (10, interval '1 minute', true),
+        (200, interval '1 hour', false))
     SELECT max(b.span + (SELECT s.at FROM sent AS s
-                          WHERE s.at > clock_timestamp() - b.span
+                          WHERE s.at > clock_timestamp() - b.span AND (s.invoiced OR NOT b.of_invoices)
                           ORDER BY s.at DESC OFFSET b.allowed - 1 LIMIT 1))
       FROM budget AS b
-     WHERE b.counts;
-END;
+     WHERE makes_invoice OR NOT b.of_invoices);
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.budget_wait(bigint, bigint, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.budget_wait(bigint, bigint, boolean) IS
     'until when Stripe''s limits for a subscription are used up, counted from what was sent; null: they are not';
@@ -243,19 +269,20 @@ BEGIN
                     OR head.doubt OR change.doubt
                     OR (change.splits_left IS NULL) <> (head.splits_left IS NULL));
         after := seats_internal.apply_lines(target, change.lines);
-        billed := seats_internal.billed_type(target, after);
+        SELECT b.* INTO billed FROM seats_internal.billed_type(target, after) AS b;
         EXIT WHEN rules IS NOT NULL AND billed.rules IS NOT NULL
               AND (rules, rises) IS DISTINCT FROM (billed.rules, billed.rises);
         IF rules IS NULL THEN
             rules := billed.rules;
             rises := billed.rises;
-            seat_type := billed.seat_type;
         END IF;
         target := after;
         last_id := change.id;
         last_uuid := change.uuid;
         room := room - 1;
     END LOOP;
+    -- Billed by what it comes to: changes that raise one type and lower another may undo each other.
+    SELECT b.rises, b.seat_type INTO rises, seat_type FROM seats_internal.billed_type(base, target) AS b;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.plan_call(seats_internal.outbox, jsonb) FROM PUBLIC;
@@ -307,6 +334,12 @@ BEGIN
     IF head.proration_date IS NOT NULL AND EXISTS (
         SELECT FROM jsonb_to_recordset(head.lines) AS l (seat_type text, previous integer)
          WHERE l.previous IS DISTINCT FROM coalesce((proven ->> l.seat_type)::integer, 0)) THEN
+        IF head.doubt THEN
+            PERFORM seats_internal.review_change(head.id, 'not_proven',
+                'the seats are not those that it was previewed on, and whether it was sent before a '
+                'failover or an adoption cannot be proven by a read');
+            RETURN 'review';
+        END IF;
         PERFORM seats_internal.finish_change(head.id, 'refused', 'base_moved', 'pg_seats');
         PERFORM seats_internal.refold(team.id, team.lane_id);
         RETURN 'settled';
@@ -319,14 +352,15 @@ BEGIN
         PERFORM seats_internal.refold(team.id, team.lane_id);
         RETURN 'settled';
     END IF;
-    until := seats_internal.budget_wait(team.id, team.lane_id, plan.rises);
+    billing := seats_internal.billing_parameters(team, plan.seat_type, plan.rises, head.proration_date);
+    until := seats_internal.budget_wait(team.id, team.lane_id,
+                                        billing ->> 'proration_behavior' = 'always_invoice');
     IF until IS NOT NULL THEN
         UPDATE seats_internal.outbox AS o SET due_at = until, reason = 'stripes_limit_for_a_subscription'
          WHERE o.id = head.id;
         RETURN 'waits';
     END IF;
 
-    billing := seats_internal.billing_parameters(team, plan.seat_type, plan.rises, head.proration_date);
     IF head.splits_left IS NOT NULL THEN
         UPDATE seats_internal.outbox AS o
            SET splits_left = o.splits_left - 1, split_size = greatest(o.split_size / 2, 1)
@@ -359,19 +393,24 @@ CREATE FUNCTION seats_internal.take_lane(lane_id bigint, patient boolean) RETURN
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    former text := current_setting('lock_timeout');
+    taken  boolean;
 BEGIN
-    IF NOT patient THEN
+    IF patient IS NOT TRUE THEN
         PERFORM FROM seats_internal.lane AS l WHERE l.id = take_lane.lane_id
             FOR NO KEY UPDATE SKIP LOCKED;
         RETURN FOUND;
     END IF;
-    PERFORM set_config('lock_timeout', '50ms', true);
     BEGIN
+        PERFORM set_config('lock_timeout', '50ms', true);
         PERFORM FROM seats_internal.lane AS l WHERE l.id = take_lane.lane_id FOR NO KEY UPDATE;
-        RETURN FOUND;
-    EXCEPTION WHEN lock_not_available THEN
-        RETURN false;
+        taken := FOUND;
+        PERFORM set_config('lock_timeout', former, true);
+    EXCEPTION WHEN lock_not_available THEN  -- which undoes the setting, too
+        taken := false;
     END;
+    RETURN taken;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.take_lane(bigint, boolean) FROM PUBLIC;
@@ -418,20 +457,27 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    head seats_internal.outbox;
-    size integer;
+    head      seats_internal.outbox;
+    size      integer;
+    forgotten boolean;
 BEGIN
     FOR head IN
         SELECT o.* FROM seats_internal.outbox AS o
          WHERE o.id = ANY (calls) AND o.kind = 'change' AND o.state = 'pending' AND o.body <> ''
     LOOP
-        SELECT count(*) INTO size FROM seats_internal.outbox AS o
+        -- Only a failover or an adoption puts a carried change in doubt: what comes next may have been
+        -- done already, under the first one's next key as well.
+        SELECT count(*), coalesce(bool_or(o.doubt) FILTER (WHERE o.state = 'carried'), false)
+          INTO size, forgotten FROM seats_internal.outbox AS o
          WHERE o.lane_id = head.lane_id AND o.id >= head.id
            AND o.id <= coalesce(head.last_id, head.id);
         UPDATE seats_internal.outbox AS o
            SET state = 'pending', state_since = clock_timestamp(), body = '', base = NULL,
                target = NULL, last_id = NULL, last_uuid = NULL, payment = NULL, marker = NULL,
                reason = head.reason, last_error = head.last_error,
+               doubt = o.doubt OR forgotten,
+               first_sent_at = CASE WHEN o.doubt OR forgotten THEN coalesce(o.first_sent_at, o.created_at)
+                               END,
                splits_left = CASE WHEN head.id = ANY (refused) THEN coalesce(head.splits_left, 3)
                                   ELSE o.splits_left END,
                split_size = CASE WHEN head.id = ANY (refused) THEN coalesce(head.split_size, size)

@@ -48,9 +48,10 @@ BEGIN
       FROM (SELECT lane.id FROM seats_internal.lane
              WHERE lane.id = ANY (lanes)
              ORDER BY lane.id FOR NO KEY UPDATE SKIP LOCKED) AS l;
-    IF patient_for = ANY (lanes) AND patient_for <> ALL (taken)
-       AND seats_internal.take_lane(patient_for, true) THEN
-        taken := taken || patient_for;
+    IF patient_for = ANY (lanes) AND patient_for <> ALL (taken) THEN
+        IF seats_internal.take_lane(patient_for, true) THEN
+            taken := taken || patient_for;
+        END IF;
     END IF;
     RETURN taken;
 END
@@ -61,7 +62,7 @@ COMMENT ON FUNCTION seats_internal.take_lanes(bigint[], bigint) IS
 
 -- The changes that were refused together and have no further call of their own: they share the last
 -- refusal.
-CREATE FUNCTION seats_internal.refuse_rest_of_split(lane_id bigint) RETURNS void
+CREATE FUNCTION seats_internal.refuse_rest_of_split(lane_id bigint, last_refusal text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -74,13 +75,13 @@ BEGIN
            AND o.state = 'pending' AND o.kind = 'change'
          ORDER BY o.id
     LOOP
-        PERFORM seats_internal.finish_change(change.id, 'refused',
-                                             coalesce(change.reason, 'payment_failed'), 'pg_seats');
+        PERFORM seats_internal.finish_change(
+            change.id, 'refused', coalesce(last_refusal, change.reason, 'payment_failed'), 'pg_seats');
     END LOOP;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.refuse_rest_of_split(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.refuse_rest_of_split(bigint) IS
+REVOKE ALL ON FUNCTION seats_internal.refuse_rest_of_split(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.refuse_rest_of_split(bigint, text) IS
     'reverts what is left of changes that were refused together, when no call is left for them';
 
 -- Stripe did it, but asks for a payment that has not come (only where the seat type allows that).
@@ -122,11 +123,28 @@ BEGIN
             call.team_id, call.id, call.base, call.target,
             coalesce(call.first_sent_at, call.created_at))
     ON CONFLICT ON CONSTRAINT expected_event_pkey DO NOTHING;
+    PERFORM seats_internal.heed_events_before(
+        format('%s-%s-%s', call.installation, call.uuid, call.generation));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.expect_event(seats_internal.outbox_history) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.expect_event(seats_internal.outbox_history) IS
     'remembers a call whose event is to show what it really changed';
+
+-- Those that a call carries stand directly behind its first change, which is in the history already.
+CREATE FUNCTION seats_internal.end_of_carried(head seats_internal.outbox_history) RETURNS bigint
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT max(o.id) FROM seats_internal.outbox AS o
+     WHERE o.lane_id = head.lane_id AND o.id > head.id AND o.state = 'carried'
+       AND o.id < coalesce((SELECT min(n.id) FROM seats_internal.outbox AS n
+                             WHERE n.lane_id = head.lane_id AND n.id > head.id AND n.kind = 'change'
+                               AND n.state <> 'carried'), 9223372036854775807);
+END;
+REVOKE ALL ON FUNCTION seats_internal.end_of_carried(seats_internal.outbox_history) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.end_of_carried(seats_internal.outbox_history) IS
+    'the last change that a settled call carried along and that is still open; null: none';
 
 -- One call, which is in the history already. `facts` are null where there are none (a refusal, a
 -- person's word): then a read is to tell what is there now.
@@ -142,6 +160,7 @@ AS $$
 DECLARE
     head seats_internal.outbox_history := seats_internal.settled_call(call);
     team seats_internal.team;
+    is_target boolean := true;
 BEGIN
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = head.team_id;
     INSERT INTO seats_internal.journal (ring, kind, actor, call_id, lane_id, reason, detail)
@@ -150,15 +169,22 @@ BEGIN
                'change', head.id, 'team', team.name, 'lines', head.lines, 'actor', head.actor,
                'error', head.error))
       FROM seats_internal.ring;
-    PERFORM seats_internal.finish_changes(head.lane_id, head.id, o.id, head.result, head.reason,
-                                          head.settled_by, head.id)
-       FROM (SELECT max(o.id) AS id FROM seats_internal.outbox AS o
-              WHERE o.lane_id = head.lane_id AND o.state = 'carried') AS o
-      WHERE o.id IS NOT NULL;
-    PERFORM seats_internal.refuse_rest_of_split(head.lane_id);
+    PERFORM seats_internal.finish_changes(head.lane_id, head.id, seats_internal.end_of_carried(head),
+                                          head.result, head.reason, head.settled_by, head.id);
+    PERFORM seats_internal.refuse_rest_of_split(
+        head.lane_id, CASE head.result WHEN 'refused' THEN head.reason END);
+    -- A replay, or an event, proves this call; what is there now may tell of others that were lost.
+    IF seats_internal.first_of_marker(facts ->> 'marker') <> head.uuid THEN
+        PERFORM seats_internal.heed_marker(team, facts ->> 'marker');
+        is_target := false;
+    END IF;
+    IF seats_internal.first_of_marker(facts #>> '{pending_update,marker}') <> head.uuid THEN
+        PERFORM seats_internal.heed_pending_update(team, facts);
+    END IF;
     IF facts IS NOT NULL THEN
         PERFORM seats_internal.apply_facts(team, facts, proven_at, run,
-                                           CASE head.result WHEN 'done' THEN head.target END, head.id);
+                                           CASE WHEN head.result = 'done' AND is_target THEN head.target END,
+                                           head.id);
     ELSIF head.result = 'done' THEN
         -- Until the read below tells: what the call asked for, or what the change is about.
         UPDATE seats_internal.seat_line AS s
@@ -173,8 +199,8 @@ BEGIN
         PERFORM seats_internal.expect_event(head);
         PERFORM seats_internal.tell_unpaid(team, head.id, facts);
     END IF;
-    IF facts IS NULL AND (head.result = 'done' OR head.result = 'refused'
-                          AND (head.settled_by IS NOT NULL OR head.reason = 'object_is_terminal')) THEN
+    IF facts IS NULL AND (head.result = 'done' OR head.result = 'refused' AND head.settled_by IS NOT NULL
+                          OR head.reason = 'object_is_terminal') THEN
         PERFORM seats_internal.queue_read(team, 'pg_seats', 'settled without an answer');
     ELSIF seats_internal.is_terminal(facts ->> 'status') THEN
         PERFORM seats_internal.end_team(team.id, team.lane_id, team.status);
@@ -248,7 +274,6 @@ REVOKE ALL ON FUNCTION seats_internal.await_payment(bigint, jsonb, timestamptz, 
 COMMENT ON FUNCTION seats_internal.await_payment(bigint, jsonb, timestamptz, uuid) IS
     'a change waits for its payment: until when, and where it can be paid';
 
--- The invoice was voided, or could not be: the subscription tells whether the change is gone.
 -- A call of enqueue_call has changed a subscription that belongs to a team.
 CREATE FUNCTION seats_internal.subscription_was_changed(lanes bigint[]) RETURNS void
 LANGUAGE plpgsql
@@ -263,6 +288,7 @@ REVOKE ALL ON FUNCTION seats_internal.subscription_was_changed(bigint[]) FROM PU
 COMMENT ON FUNCTION seats_internal.subscription_was_changed(bigint[]) IS
     'reads the subscriptions of the teams of these lanes; called by the worker';
 
+-- The invoice was voided, or could not be: the subscription tells whether the change is gone.
 CREATE FUNCTION seats_internal.settle_void(call bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

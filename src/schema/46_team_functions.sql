@@ -1,9 +1,13 @@
 -- Teams and kinds of seats: what has to be there before seats can be bought.
 
 CREATE FUNCTION seats_internal.is_operator(caller text) RETURNS boolean
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-RETURN pg_catalog.has_function_privilege(caller, 'seats.retry(bigint, text)', 'EXECUTE');
+AS $$
+BEGIN
+    RETURN has_function_privilege(caller, 'seats.retry(bigint, text)'::regprocedure, 'EXECUTE');
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.is_operator(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.is_operator(text) IS
     'whether a role has been given what seats.grant_operator gives';
@@ -14,7 +18,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF id IS NULL OR id !~ '\S' OR octet_length(id) > 255 THEN
-        RAISE EXCEPTION '% must have 1 to 255 bytes', what USING ERRCODE = 'PS520';
+        RAISE EXCEPTION '% must have 1 to 255 bytes, and not only spaces', what
+            USING ERRCODE = 'PS520',
+                  DETAIL = CASE WHEN id IS NULL THEN 'It is NULL.'
+                           ELSE format('It has %s bytes.', octet_length(id)) END,
+                  HINT = 'Give the id that the application knows it by.';
     END IF;
 END
 $$;

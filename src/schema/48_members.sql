@@ -10,12 +10,7 @@ DECLARE
     used     integer := seats_internal.seats_in_use(team.id, seat_type);
     reserved integer;
 BEGIN
-    PERFORM FROM seats_internal.seat_type AS s WHERE s.name = seat_type;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'there is no seat type %', quote_literal(seat_type)
-            USING ERRCODE = 'PS504',
-                  HINT = 'seats.define_seat_type makes one; the view seats.seat_types lists them.';
-    END IF;
+    PERFORM seats_internal.require_seat_type(seat_type);
     SELECT s.quantity INTO quantity FROM seats_internal.seat_line AS s
      WHERE s.team_id = team.id AND s.seat_type = require_free_seat.seat_type;
     IF coalesce(quantity, 0) <= used THEN
@@ -49,7 +44,9 @@ DECLARE
 BEGIN
     PERFORM seats_internal.check_id('user_id', user_id);
     IF role IS NULL OR role NOT IN ('owner', 'member') THEN
-        RAISE EXCEPTION 'the role must be owner or member' USING ERRCODE = 'PS524';
+        RAISE EXCEPTION 'the role must be owner or member'
+            USING ERRCODE = 'PS524', DETAIL = format('It is %s.', coalesce(quote_literal(role), 'NULL')),
+                  HINT = 'An owner may buy seats, a member may not.';
     ELSIF EXISTS (SELECT FROM seats_internal.member AS m
                    WHERE m.team_id = taken.id AND m.user_id = add_member.user_id
                      AND m.status = 'active') THEN

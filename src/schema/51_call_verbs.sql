@@ -107,6 +107,12 @@ BEGIN
            marker = NULL, api_version = NULL, reason = NULL, due_at = NULL,
            eligible_xid = pg_current_xact_id()
      WHERE o.id = call;
+    -- What a person has found out about the call holds for all that it carries.
+    UPDATE seats_internal.outbox AS o
+       SET doubt = false, first_sent_at = NULL
+      FROM seats_internal.outbox AS head
+     WHERE head.id = call AND o.lane_id = head.lane_id AND o.id > head.id AND o.id <= head.last_id
+       AND o.state = 'carried';
     PERFORM seats_internal.dissolve_calls(ARRAY[call], '{}');
 END
 $$;

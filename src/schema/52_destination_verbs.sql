@@ -183,13 +183,16 @@ REVOKE ALL ON FUNCTION seats.resume(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.resume(text, text, text) IS
     'ends the pause of a destination or lane, and the halt of a destination';
 
--- An alert that was acknowledged stays open until its cause is gone; health no longer counts it.
+-- An alert that was acknowledged stays open until its cause is gone; health no longer counts it. What
+-- tells of something that has happened has no cause that could go: it ends with being acknowledged,
+-- so that the next one is told again.
 CREATE FUNCTION seats_internal.acknowledge(caller text, alert bigint, reason text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    locked seats_internal.alert;
+    locked       seats_internal.alert;
+    has_happened boolean;
 BEGIN
     PERFORM seats_internal.require_reason(acknowledge.reason);
     SELECT a.* INTO locked FROM seats_internal.alert AS a
@@ -205,8 +208,12 @@ BEGIN
                       THEN format('By %s at %s.', locked.acknowledged_by, locked.acknowledged_at)
                       ELSE format('At %s: %s.', locked.resolved_at, locked.resolution) END;
     END IF;
+    has_happened := locked.kind IN
+        ('outside_change_overwritten', 'unknown_marker', 'confirmed_unpaid', 'invite_failed');
     UPDATE seats_internal.alert AS a
-       SET acknowledged_at = clock_timestamp(), acknowledged_by = caller
+       SET acknowledged_at = clock_timestamp(), acknowledged_by = caller,
+           resolved_at = CASE WHEN has_happened THEN clock_timestamp() END,
+           resolution = CASE WHEN has_happened THEN format('acknowledged by %I', caller) END
      WHERE a.id = locked.id;
     PERFORM seats_internal.write_journal(
         'alert.acknowledged', caller, locked.call_id, NULL, acknowledge.reason,
@@ -221,4 +228,4 @@ LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.acknowledge(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.acknowledge(bigint, text) IS
     'somebody looks after an alert: health no longer counts it; it stays open until its cause is '
-    'gone';
+    'gone, or is resolved at once if it tells of something that has happened';

@@ -15,7 +15,8 @@ BEGIN
     RAISE EXCEPTION 'change % is %', change, seats_internal.change_result(settled.result)
         USING ERRCODE = 'PS515',
               DETAIL = format('It was settled at %s.', settled.settled_at),
-              HINT = CASE settled.result WHEN 'done' THEN 'Make another change that undoes it.' END;
+              HINT = CASE settled.result WHEN 'done' THEN 'Make another change that undoes it.'
+                     ELSE 'There is nothing left to take back.' END;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.raise_no_such_change(bigint) FROM PUBLIC;
@@ -79,6 +80,8 @@ BEGIN
         PERFORM seats_internal.void_invoice(locked, caller, actor);
         state := 'awaiting_payment';
     ELSIF locked.state = 'pending' AND NOT locked.doubt THEN
+        -- Frozen, and not taken up by the worker yet: those that it carries are planned anew.
+        PERFORM seats_internal.dissolve_calls(ARRAY[change], '{}');
         PERFORM seats_internal.finish_change(change, 'cancelled', 'cancelled', coalesce(actor, caller),
                                              NULL, coalesce(actor, caller));
         PERFORM seats_internal.refold(team.id, team.lane_id);
@@ -139,12 +142,14 @@ BEGIN
       FROM seats_internal.seat_line AS s WHERE s.team_id = found_team.id;
     target := seats_internal.apply_lines(
         target, (SELECT jsonb_agg(to_jsonb(c)) FROM seats_internal.read_changes(changes) AS c));
-    billed := seats_internal.billed_type(confirmed, target);
+    SELECT b.* INTO billed FROM seats_internal.billed_type(confirmed, target) AS b;
+    PERFORM seats_internal.require_seat_type(t.key) FROM jsonb_object_keys(target) AS t (key);
     IF billed.seat_type IS NULL
        OR EXISTS (SELECT FROM jsonb_each_text(target) AS t WHERE t.value::integer < 0) THEN
         RAISE EXCEPTION 'there is nothing to preview'
             USING ERRCODE = 'PS505',
-                  DETAIL = format('The team has %s, and would have %s.', confirmed, target);
+                  DETAIL = format('Stripe knows of %s, and would have %s.', confirmed, target),
+                  HINT = 'Give changes that lead to other quantities than these, none below zero.';
     END IF;
     proration_date := floor(extract(epoch FROM clock_timestamp()))::bigint;
     INSERT INTO seats_internal.outbox

@@ -46,6 +46,7 @@ BEGIN
                date_trunc('second', h.settled_at), coalesce(h.settled_by, 'the worker'),
                h.attempts, CASE WHEN h.http_status > 0
                                 THEN format(' and HTTP status %s', h.http_status) ELSE '' END),
+        'It went along with call ' || h.carrier_id || ', which tells more.',
         'Reason: ' || h.reason || '.',
         'Stripe''s or the transport''s words: ' || h.error,
         'Stripe''s request id: ' || h.request_id,

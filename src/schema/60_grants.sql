@@ -1,7 +1,8 @@
 -- Who may do what. PUBLIC may do nothing; roles are given exactly what their kind of user needs, by
 -- name. The grants are ordinary ones, so \dp, pg_dump and DROP OWNED know them.
 --
---   application   waits for its calls and reads their answers; enqueueing is granted path by path
+--   application   registers teams, changes their seats and members, waits for its calls and reads
+--                 their answers; enqueueing other calls is granted path by path
 --   monitor       sees every view, and may have calls explained
 --   operator      a monitor who also has the verbs
 
@@ -23,6 +24,7 @@ BEGIN ATOMIC
         ('application', 'seats', 'wait_for_change'),
         ('application', 'seats', 'await_change'),
         ('application', 'seats', 'change_seats_and_wait'),
+        ('application', 'seats', 'receive_webhook'),
         ('application', 'seats', 'add_member'),
         ('application', 'seats', 'remove_member'),
         ('application', 'seats', 'invite'),
@@ -44,6 +46,8 @@ BEGIN ATOMIC
         ('monitor',     'seats_internal', 'change_result'),
         ('operator',    'seats', 'define_seat_type'),
         ('operator',    'seats', 'reconcile'),
+        ('operator',    'seats', 'replay_webhook'),
+        ('operator',    'seats', 'list_events'),
         ('operator',    'seats', 'retry'),
         ('operator',    'seats', 'resolve_review'),
         ('operator',    'seats', 'cancel_call'),
@@ -225,8 +229,8 @@ CREATE FUNCTION seats.grant_application(role text) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.grant_application(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.grant_application(text) IS
-    'lets a role wait for its calls and read their answers; enqueueing is granted by grant_call; '
-    'superusers only';
+    'lets a role register teams, change their seats and members, wait for its calls and read their '
+    'answers; other calls of Stripe''s are granted by grant_call; superusers only';
 
 CREATE FUNCTION seats.revoke_application(role text) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';

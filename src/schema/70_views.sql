@@ -14,9 +14,9 @@ SELECT o.id, o.state::text AS state, o.state_since, o.destination, l.name AS lan
 REVOKE ALL ON seats.outbox FROM PUBLIC;
 COMMENT ON VIEW seats.outbox IS 'calls that are owed and not yet settled';
 COMMENT ON COLUMN seats.outbox.state IS
-    'pending (not sent), sending (on the wire), waiting (for its next try, same key), verifying '
-    '(a read is to prove what happened), awaiting (executed, waits for its payment), review (a '
-    'person must decide)';
+    'pending (not sent), carried (a seat change that goes along with the first call of its lane), '
+    'sending (on the wire), waiting (for its next try, same key), verifying (a read is to prove what '
+    'happened), awaiting (executed, waits for its payment), review (a person must decide)';
 COMMENT ON COLUMN seats.outbox.lane IS
     'calls of one lane are sent one after the other; null: no order';
 COMMENT ON COLUMN seats.outbox.generation IS

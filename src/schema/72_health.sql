@@ -121,6 +121,15 @@ SELECT 'unreadable_subscriptions', CASE WHEN count(*) > 0 THEN 'critical' ELSE '
        CASE WHEN count(*) > 0 THEN 'See the column problem of seats.teams.' END
   FROM seats_internal.team AS t WHERE t.problem IS NOT NULL
 UNION ALL
+SELECT 'webhooks',
+       CASE WHEN count(*) FILTER (WHERE e.tries >= 8) > 0 THEN 'critical'
+            WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
+       format('%s event(s) that came and could not be processed yet', count(*)),
+       CASE WHEN count(*) > 0
+            THEN 'The column error of seats.webhook_events says why; the worker tries them again.' END
+  FROM seats_internal.webhook_event AS e
+ WHERE e.processed_at IS NULL AND e.retry_at IS NOT NULL AND e.tries > 0
+UNION ALL
 SELECT 'foreign_calls', CASE WHEN o.foreign_rows > 0 THEN 'warning' ELSE 'ok' END,
        format('%s call(s) of another installation, which this one does not send', o.foreign_rows),
        CASE WHEN o.foreign_rows > 0

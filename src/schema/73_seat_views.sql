@@ -90,7 +90,11 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
  CROSS JOIN LATERAL jsonb_to_recordset(o.lines)
        AS l (seat_type text, operation text, quantity integer, previous integer, resulting integer)
  CROSS JOIN LATERAL (SELECT CASE WHEN o.state = 'carried' THEN h.state ELSE o.state END AS state,
-                            h.id, h.reason, h.last_error, h.payment
+                            h.id, h.reason,
+                            -- What the head waits for, those behind it do not.
+                            CASE WHEN h.id = o.id OR o.state = 'carried' THEN h.last_error
+                                 ELSE o.last_error END AS last_error,
+                            CASE WHEN h.id = o.id OR o.state = 'carried' THEN h.payment END AS payment
                        FROM seats_internal.outbox AS h
                       WHERE h.lane_id = o.lane_id ORDER BY h.id LIMIT 1) AS head
  WHERE o.kind = 'change'

@@ -55,7 +55,7 @@ enum class Purpose : std::uint8_t {
     read_missing,   // after a plain 404: is the object really not there?
     read_base,      // the subscription, before quantities are computed or after a replayed answer
     read_items,     // those of its items that did not fit into the answer
-    list_events,    // what our own calls have really changed
+    list_events,    // what our own calls have really changed, and what no webhook has brought
     probe,          // is the destination well, and the right one?
 };
 
@@ -65,11 +65,13 @@ struct Flight {
     Purpose purpose = Purpose::send;
     Destination* destination = nullptr;
     Call call;
-    std::string key;               // the idempotency key, also while verifying
-    int key_number = 0;            // of a probe: which key it is about
-    int pages = 0;                 // of a list or of events, read so far
-    std::string cursor;            // where the next page starts
-    std::int64_t since = 0;        // of a list of events: unix time
+    std::string key;          // the idempotency key, also while verifying
+    int key_number = 0;       // of a probe: which key it is about
+    int pages = 0;            // of a list or of events, read so far
+    std::string cursor;       // where the next page starts
+    std::int64_t since = 0;   // of a list of events: unix time
+    bool all_events = false;  // … of those that webhooks did not bring, not only of our calls
+    std::int64_t found = 0;   // … how many were new
     core::Judgement first_answer;  // of the call, while read_missing asks about it
     int first_status = 0;
     std::string first_request_id;

@@ -110,6 +110,7 @@ struct Engine {
     std::string run;
     TimePoint events_at{};        // when to look whether events of our calls are missing
     bool events_expected = true;  // some may be
+    TimePoint webhooks_at{};      // when to look at events that could not be processed
     std::int64_t patient_for = 0;
 
     std::mt19937_64 random{std::random_device{}()};

@@ -19,19 +19,71 @@ Statement look_statement{
     "SELECT e.destination, e.since"
     "  FROM seats_internal.events_to_look_for($1 * interval '1 millisecond') AS e"};
 
+Statement missed_statement{
+    "SELECT m.destination, m.since FROM seats_internal.missed_events_to_list() AS m"};
+
+Statement take_statement{"SELECT seats_internal.take_listed_events($1, $2)"};
+
+Statement missed_listed_statement{"SELECT seats_internal.missed_events_were_listed($1, $2, $3)"};
+
 Statement heed_statement{"SELECT seats_internal.heed_own_event($1::jsonb)"};
 
 Statement listed_statement{
     "SELECT seats_internal.events_were_listed($1, $2 * interval '1 millisecond')"};
 
-Statement any_statement{"SELECT EXISTS (SELECT FROM seats_internal.expected_event)"};
+Statement any_statement{
+    "SELECT EXISTS (SELECT FROM seats_internal.expected_event)"
+    "    OR EXISTS (SELECT FROM seats_internal.event_cursor AS c WHERE c.requested_at IS NOT "
+    "NULL)"};
 
 // Half of the time after which they are missed, so that none is missed for long.
 core::Duration pause_between_looks() {
     return core::Duration{std::max(pg::settings.event_check_after_ms / 2, 100)};
 }
 
+void add_lists(Engine& engine, std::vector<Flight>& lists, const pg::Rows& rows, bool all_events) {
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        Destination* const destination = engine.find_destination(rows.bytes(row, 1));
+        if (destination == nullptr || destination->listing_events || !destination->takes_calls() ||
+            !destination->bucket.take(steady_now())) {
+            continue;
+        }
+        destination->listing_events = true;
+        Flight flight;
+        flight.destination = destination;
+        flight.purpose = Purpose::list_events;
+        flight.since = rows.bigint(row, 2);
+        flight.all_events = all_events;
+        flight.call.method = "GET";
+        flight.call.api_version = destination->api_version;
+        lists.push_back(std::move(flight));
+    }
+}
+
+void store_page(Engine& engine, Flight& flight, const core::EventPage& page) {
+    std::vector<std::string> facts;
+    for (const core::EventFacts& event : page.events) {
+        if (event.idempotency_key.starts_with(engine.installation)) {
+            heed_statement.run({pg::text(core::to_json(event))});
+        }
+        if (flight.all_events) {
+            facts.push_back(core::to_json(event));
+        }
+    }
+    if (!facts.empty()) {
+        const std::vector<std::string_view> views(facts.begin(), facts.end());
+        const pg::Rows taken =
+            take_statement.run({pg::text(flight.destination->name), pg::texts(views)});
+        flight.found += taken.bigint(0, 1);
+    }
+}
+
 }  // namespace
+
+void look_for_missed_events(Engine& engine) {
+    engine.events_expected = true;
+    engine.events_at = TimePoint{};
+}
 
 std::vector<Flight> due_event_lists(Engine& engine) {
     std::vector<Flight> lists;
@@ -40,26 +92,18 @@ std::vector<Flight> due_event_lists(Engine& engine) {
         return lists;
     }
     engine.events_at = now + pause_between_looks();
-    (void)engine.transaction([&] {
-        const pg::Rows rows = look_statement.run({pg::integer(pg::settings.event_check_after_ms)});
-        for (std::size_t row = 0; row < rows.size(); ++row) {
-            Destination* const destination = engine.find_destination(rows.bytes(row, 1));
-            if (destination == nullptr || destination->listing_events ||
-                !destination->takes_calls() || !destination->bucket.take(now)) {
-                continue;
-            }
-            Flight flight;
-            flight.destination = destination;
-            flight.purpose = Purpose::list_events;
-            flight.since = rows.bigint(row, 2);
-            flight.call.method = "GET";
-            flight.call.api_version = destination->api_version;
-            lists.push_back(std::move(flight));
-        }
+    const auto failure = engine.transaction([&] {
+        // Those of everybody first: they are more than those of our own calls.
+        add_lists(engine, lists, missed_statement.run(), true);
+        add_lists(engine, lists,
+                  look_statement.run({pg::integer(pg::settings.event_check_after_ms)}), false);
         engine.events_expected = any_statement.run().boolean(0, 1);
     });
-    for (const Flight& list : lists) {
-        list.destination->listing_events = true;
+    if (failure) {
+        for (const Flight& list : lists) {
+            list.destination->listing_events = false;
+        }
+        lists.clear();
     }
     return lists;
 }
@@ -81,18 +125,23 @@ void events_answered(Engine& engine, Flight flight) {
     if (!page) {
         return;  // looked for again at events_at
     }
-    const bool is_last = !page->has_more || page->last_id.empty() || ++flight.pages >= most_pages;
+    const bool is_end = !page->has_more || page->last_id.empty();
+    const bool is_last = ++flight.pages >= most_pages || is_end;
     const auto failure = engine.transaction([&] {
-        for (const core::EventFacts& event : page->events) {
-            if (event.idempotency_key.starts_with(engine.installation)) {
-                heed_statement.run({pg::text(core::to_json(event))});
-            }
+        store_page(engine, flight, *page);
+        if (!is_last) {
+            return;
         }
-        if (is_last) {
-            listed_statement.run(
-                {pg::text(destination.name), pg::integer(pg::settings.event_check_after_ms)});
+        if (flight.all_events) {
+            missed_listed_statement.run(
+                {pg::text(destination.name), pg::bigint(flight.found), pg::boolean(!is_end)});
         }
+        listed_statement.run(
+            {pg::text(destination.name), pg::integer(pg::settings.event_check_after_ms)});
     });
+    if (flight.all_events) {
+        engine.webhooks_at = TimePoint{};
+    }
     engine.announce = true;
     if (!failure && !is_last) {
         flight.cursor = page->last_id;

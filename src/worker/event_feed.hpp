@@ -1,10 +1,14 @@
-// Events of our own calls, where no webhook brings them: Stripe's list of events is read from time
-// to time, as long as there are calls whose event was not seen.
+// Events that no webhook has brought. Of our own calls: Stripe's list of events is read from time
+// to time, as long as there are calls whose event was not seen. Of everybody: it is read when
+// webhooks are silent for too long, or when a person wants it.
 #pragma once
 
 #include "worker/engine.hpp"
 
 namespace pg_seats::worker {
+
+// Looks for both at the next opportunity.
+void look_for_missed_events(Engine& engine);
 
 // Lists to begin with now.
 std::vector<Flight> due_event_lists(Engine& engine);

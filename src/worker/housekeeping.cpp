@@ -21,6 +21,7 @@ Statement expire_statement{
 Statement sweep_statement{
     "SELECT s.queued, s.next_after::text"
     "  FROM seats_internal.sweep($1::timestamptz, $2, $3 * interval '1 second') AS s"};
+Statement forget_statement{"SELECT seats_internal.forget_events($1)"};
 Statement fenced_statement{
     "SELECT seats_internal.raise_alert('fenced', 'critical', 'fenced',"
     "    'nothing is sent from this database: ' || $1,"
@@ -138,6 +139,8 @@ void keep_house(Engine& engine) {
         engine.turn_ring_at = now + std::chrono::minutes{10};
         (void)engine.transaction(
             [] { turn_statement.run({pg::integer(pg::settings.history_days)}); });
+        (void)engine.transaction(
+            [] { forget_statement.run({pg::integer(pg::settings.history_days)}); });
     }
 }
 

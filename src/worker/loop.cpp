@@ -10,6 +10,7 @@
 #include "worker/recovery.hpp"
 #include "worker/send.hpp"
 #include "worker/settle.hpp"
+#include "worker/webhook_retry.hpp"
 
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
@@ -77,6 +78,10 @@ void heed_wakes(Engine& engine) {
         return;
     }
     count(engine.slot.counters.wakes);
+    if ((reasons & pg::wake_webhooks) != 0) {
+        engine.webhooks_at = TimePoint{};
+        engine.announce = true;
+    }
     if ((reasons & (pg::wake_rows | pg::wake_extension)) != 0) {
         engine.look_for_arrivals = true;
     }
@@ -87,6 +92,7 @@ void heed_wakes(Engine& engine) {
         engine.look_for_arrivals = true;
         engine.announce = true;  // verbs write the journal
         wake_all_waiters();
+        look_for_missed_events(engine);
     }
 }
 
@@ -162,6 +168,9 @@ core::Duration until_next(LoopState& state) {
         now >= engine.no_work_before) {
         consider(std::chrono::ceil<core::Duration>(engine.events_at - now));
     }
+    if (engine.may_send()) {
+        consider(std::chrono::ceil<core::Duration>(engine.webhooks_at - now));
+    }
     if (!state.held.empty()) {
         consider(std::chrono::ceil<core::Duration>(state.held_at - now));
     }
@@ -184,6 +193,7 @@ void work_once(LoopState& state) {
         engine.announce = true;
         engine.next_due = 0;
         expect_unseen(engine);
+        look_for_missed_events(engine);
     }
     if (engine.configuration_is_stale && now >= engine.no_work_before) {
         refresh_configuration(engine);
@@ -243,6 +253,9 @@ void work_once(LoopState& state) {
     }
     engine.client.work();
     wake_waiters(engine);  // of what was settled without a call
+    if (state.recovered && now >= engine.no_work_before) {
+        retry_webhooks(engine);
+    }
     keep_house(engine);
     announce(engine);
     show_state(engine);

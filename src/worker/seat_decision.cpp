@@ -11,6 +11,7 @@ namespace {
 using core::Duration;
 
 constexpr int most_item_pages = 10;
+constexpr int most_plans = 5;
 
 Decision follow_up() {
     Decision decision;
@@ -63,9 +64,23 @@ Decision with_subscription(Flight& flight) {
         add_facts(flight, decision);
         return decision;
     }
-    Decision decision = keep(flight, flight.call.state);
+    Decision decision = keep(flight, "pending");
     decision.kind = Decision::Kind::learned;
     add_facts(flight, decision);
+    return decision;
+}
+
+// What was refused may be stored under the key, so the changes need others.
+Decision under_new_key(const Flight& flight, std::string_view reason) {
+    Decision decision = keep(flight, "pending");
+    decision.generation = flight.call.generation + 1;
+    decision.tries = 0;
+    decision.verifications = 0;
+    decision.doubt = false;
+    decision.forget_first_sent = true;
+    decision.key_final_at = 0;
+    decision.reason = reason;
+    decision.due_in = Duration{0};
     return decision;
 }
 
@@ -84,6 +99,24 @@ void plan_anew_if_harmless(const Flight& flight, Decision& decision) {
     }
 }
 
+bool can_be_planned_anew(const Call& call, const core::Judgement& judgement) {
+    return call.is_change() && judgement.reason == "item_missing" && !judgement.doubt_after &&
+           call.attempts < most_plans;
+}
+
+Decision plan_anew(const Flight& flight, const core::Judgement& judgement) {
+    Decision decision = under_new_key(flight, judgement.reason);
+    decision.verdict = "again";
+    decision.error = judgement.message;
+    decision.facts = known_facts(flight);
+    decision.facts_as_of = flight.sent_at;
+    if (decision.facts.empty()) {
+        // Not all of its items were in the answer: when the base is no longer fresh it is read.
+        decision.due_in = Duration{std::chrono::milliseconds{pg::settings.base_lifetime_ms}};
+    }
+    return decision;
+}
+
 bool can_be_split(const Call& call, const core::Judgement& judgement) {
     if (!call.is_change() || call.last_id == 0 || (call.splits_left && *call.splits_left <= 0)) {
         return false;
@@ -95,18 +128,9 @@ bool can_be_split(const Call& call, const core::Judgement& judgement) {
     return about_amount || (!judgement.is_card_refusal && judgement.param.starts_with("items"));
 }
 
-// What was refused is stored under the key, so the changes need others.
 Decision split(const Flight& flight, const core::Judgement& judgement) {
-    Decision decision = keep(flight, "pending");
+    Decision decision = under_new_key(flight, judgement.reason);
     decision.split = true;
-    decision.generation = flight.call.generation + 1;
-    decision.tries = 0;
-    decision.verifications = 0;
-    decision.doubt = false;
-    decision.forget_first_sent = true;
-    decision.key_final_at = 0;
-    decision.reason = judgement.reason;
-    decision.due_in = Duration{0};
     return decision;
 }
 
@@ -141,6 +165,13 @@ Decision change_is_proven(Flight& flight, std::string_view reason) {
     return with_subscription(flight);
 }
 
+Decision change_went_with_others(Flight& flight) {
+    if (take_subscription(flight)) {
+        return with_subscription(flight);
+    }
+    return flight.subscription ? read_items_next(flight) : search_events_next(flight);
+}
+
 Decision payment_did_not_come(Flight& flight) {
     // It was waiting for a payment, and now neither waits nor was applied: expired, voided or
     // replaced. Nothing was bought.
@@ -167,6 +198,7 @@ Decision subscription_was_read(Flight& flight) {
 
 Decision subscription_is_missing(const Flight& flight, const core::Judgement& judgement) {
     Decision decision = finish(flight, "refused", "not_found");
+    decision.verdict = "refused";
     decision.error = judgement.message;
     return decision;
 }

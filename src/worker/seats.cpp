@@ -32,6 +32,8 @@ Statement read_failed_statement{"SELECT seats_internal.read_failed($1, $2, $3)"}
 
 Statement changed_statement{"SELECT seats_internal.subscription_was_changed($1)"};
 
+Statement told_statement{"SELECT seats_internal.verify_if_told($1)"};
+
 Statement void_statement{"SELECT seats_internal.settle_void($1)"};
 
 bool contains(const std::vector<std::int64_t>& ids, std::int64_t id) {
@@ -86,12 +88,27 @@ void store_settled(Engine& engine, std::span<const Settlement* const> items,
     }
 }
 
+// Sent, and no answer that tells: perhaps its event has come before.
+void heed_early_events(Engine& engine, std::span<const Settlement* const> items) {
+    std::vector<std::int64_t> calls;
+    for (const Settlement* item : items) {
+        if (item->flight.call.is_change() && item->flight.purpose == Purpose::send &&
+            item->decision.kind == Decision::Kind::change && item->decision.state == "waiting") {
+            calls.push_back(item->flight.call.id);
+        }
+    }
+    if (!calls.empty()) {
+        told_statement.run({pg::bigints(calls)});
+        engine.look_for_arrivals = true;
+    }
+}
+
 void store_learned(Engine& engine, const Settlement& item) {
     const auto& [flight, decision] = item;
     if (decision.facts.empty()) {
         if (flight.call.is_subscription_read() && decision.result == "refused") {
-            read_failed_statement.run({pg::bigint(flight.call.team_id), pg::text(decision.error),
-                                       pg::bigint(flight.call.id)});
+            read_failed_statement.run(
+                {pg::bigint(flight.call.beside_lane_id), pg::text(decision.error)});
             engine.announce = true;
             engine.look_for_arrivals = true;  // it may be repeated
         }
@@ -104,7 +121,7 @@ void store_learned(Engine& engine, const Settlement& item) {
         read_statement.run({pg::bigint(flight.call.team_id), pg::text(decision.facts),
                             pg::timestamp(decision.facts_as_of), pg::text(engine.run),
                             pg::bigint(flight.call.id)});
-        engine.look_for_arrivals = true;  // it may be repeated
+        engine.wake_all_waiters = true;  // of other reads, which it may have answered
     }
     engine.announce = true;
 }
@@ -191,6 +208,7 @@ void store_seats(Engine& engine, std::span<const Settlement* const> items,
                  const std::vector<std::int64_t>& left) {
     store_dissolved(items);
     store_settled(engine, items, left);
+    heed_early_events(engine, items);
     for (const Settlement* item : items) {
         const Call& call = item->flight.call;
         const bool is_settled_change =

@@ -31,6 +31,11 @@ void heed_seat_plans(Engine& engine, const std::vector<Candidate>& candidates,
 // base and with what has come since.
 void plan_anew_if_harmless(const Flight& flight, Decision& decision);
 
+// Somebody has removed an item that our call was to change. Nothing was executed: the changes are
+// planned anew on what is there now. (Not for ever: then a person looks at it.)
+[[nodiscard]] bool can_be_planned_anew(const Call& call, const core::Judgement& judgement);
+Decision plan_anew(const Flight& flight, const core::Judgement& judgement);
+
 // A refusal about the amount, or about one line, says nothing about fewer changes.
 [[nodiscard]] bool can_be_split(const Call& call, const core::Judgement& judgement);
 Decision split(const Flight& flight, const core::Judgement& judgement);
@@ -39,6 +44,9 @@ Decision change_was_done(Flight& flight);
 Decision change_awaits_payment(Flight& flight);
 // Executed; what is there now is read, if the answer at hand does not tell.
 Decision change_is_proven(Flight& flight, std::string_view reason);
+// Executed, or waiting for its payment, but in another call than the one that we know of: its
+// freeze was lost. Whom that one carried is told by its marker.
+Decision change_went_with_others(Flight& flight);
 Decision payment_did_not_come(Flight& flight);
 
 Decision subscription_was_read(Flight& flight);

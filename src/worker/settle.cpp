@@ -220,11 +220,17 @@ void store_attempts(std::span<const Settlement* const> items) {
                             pg::booleans(replayed)});
 }
 
-void store_rare(Engine& engine, const Settlement& item) {
+// Before what the subscription shows is looked at: a replay proves its own call, and there may be
+// the marker of a later one by now.
+void store_marker(const Settlement& item) {
     const auto& [flight, decision] = item;
     if (decision.proves_marker && flight.call.lane_id != 0) {
         lane_marker_statement.run({pg::bigint(flight.call.lane_id), pg::text(flight.call.marker)});
     }
+}
+
+void store_rare(Engine& engine, const Settlement& item) {
+    const auto& [flight, decision] = item;
     if (!decision.journal_kind.empty()) {
         journal_statement.run(
             {pg::text(decision.journal_kind), pg::bigint(flight.call.id),
@@ -279,6 +285,11 @@ Stored store(Engine& engine, std::span<const Settlement* const> all) {
     }
     if (!attempts.empty()) {
         store_attempts(attempts);
+    }
+    for (const Settlement* item : items) {
+        if (!contains(left, item->flight.call.id)) {
+            store_marker(*item);
+        }
     }
     store_seats(engine, items, left);
     for (const Settlement* item : items) {

@@ -137,9 +137,16 @@ Decision object_was_read(Flight& flight) {
         }
         return decision;
     }
+    if (call.is_change() && (core::begins_with_change(facts->marker, call.uuid) ||
+                             core::begins_with_change(facts->pending_marker, call.uuid))) {
+        return change_went_with_others(flight);
+    }
     if (call.state == "awaiting") {
         if (call.is_change()) {
-            return payment_did_not_come(flight);
+            // Another call than the one before ours: a failover has forgotten what became of ours,
+            // and that this one followed it.
+            return facts->marker == call.last_lane_marker ? payment_did_not_come(flight)
+                                                          : search_events_next(flight);
         }
         // It was waiting for a payment, and now neither waits nor was applied: expired, voided or
         // replaced. Nothing was bought.
@@ -210,11 +217,15 @@ Decision missing_was_read(Flight& flight, bool found) {
             Decision decision = finish(flight, "refused", "object_is_terminal");
             decision.journal_kind = "call.refused";
             decision.verdict = "refused";
-            if (flight.call.is_change()) {  // the subscription is over, and so is its team
+            if (flight.call.is_change()) {
+                decision.journal_kind = {};
                 decision.facts = known_facts(flight);
                 decision.facts_as_of = flight.sent_at;
             }
             return decision;
+        }
+        if (facts && can_be_planned_anew(flight.call, first)) {
+            return plan_anew(flight, first);
         }
     }
     Decision decision;
@@ -284,6 +295,9 @@ Decision decide_read(Engine& engine, Flight& flight) {
         case Purpose::list_events:
         case Purpose::probe:
             break;
+    }
+    if (decision.verdict.empty()) {
+        decision.verdict = core::to_string(judgement.verdict);
     }
     return decision;
 }

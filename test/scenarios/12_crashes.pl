@@ -113,8 +113,10 @@ subtest 'kill -9 of the worker with calls on the wire' => sub {
 subtest 'two kills in a row' => sub {
 	hang_some(2);
 	my $first = $server->worker_pid;
-	kill_stopped_worker($server, stop_worker($server));
+	my $stopped = stop_worker($server);
+	# Before its successor can send anything.
 	$stripe->fault({ match => { path => '/v1/customers' }, fault => 'hang_after', times => 4 });
+	kill_stopped_worker($server, $stopped);
 	$server->wait_for_worker(another_than => $first);
 	# Those that were executed are replayed, the others hang anew.
 	await_hanging(2);

@@ -34,6 +34,12 @@ TEST(SameChange, whatever_the_generation) {
     EXPECT_FALSE(core::of_same_change(first, core::marker("u1", "u3", 1)));
     EXPECT_FALSE(core::of_same_change(first, ""));
     EXPECT_FALSE(core::of_same_change("", "")) << "no marker proves nothing";
+    EXPECT_TRUE(core::begins_with_change(first, "u1"));
+    EXPECT_TRUE(core::begins_with_change(core::marker("u1", "u3", 7), "u1"));
+    EXPECT_FALSE(core::begins_with_change(core::marker("u12", "u3", 7), "u1"));
+    EXPECT_FALSE(core::begins_with_change(first, "u2")) << "the last one is not the first one";
+    EXPECT_FALSE(core::begins_with_change("", "u1"));
+    EXPECT_FALSE(core::begins_with_change("-u2-1", ""));
 }
 
 }  // namespace

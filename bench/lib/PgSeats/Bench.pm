@@ -7,6 +7,7 @@ package PgSeats::Bench;
 
 use strict;
 use warnings;
+use utf8;
 
 # The harness redirects STDOUT in an INIT block, so it is kept before that.
 my $terminal;
@@ -14,6 +15,7 @@ my $terminal;
 BEGIN
 {
 	open $terminal, '>&', \*STDOUT or die "stdout: $!\n";
+	binmode $terminal, ':encoding(UTF-8)';
 	$terminal->autoflush(1);
 	$ENV{LANG} = 'C.UTF-8';
 }
@@ -32,8 +34,8 @@ our @EXPORT = qw(
   median percentile mean ratio number
   processor_time load_average
   bench_server light_simulator set_pace new_server new_simulator wait_until
-  run_program connection_of simulator_key
-  load_calls call_values await_quiet hold_old_snapshot count_open delay_answers);
+  run_program run_command connection_of simulator_key
+  load_calls pgbench_rate call_values await_quiet hold_old_snapshot count_open delay_answers);
 
 # bench/run --quick: smaller tables, fewer rounds.
 our $quick = $ENV{BENCH_QUICK} ? 1 : 0;
@@ -202,7 +204,13 @@ sub run_program
 {
 	my ($name, @arguments) = @_;
 	croak 'BENCH_PROGRAMS does not name the programs; bench/run sets it' unless $ENV{BENCH_PROGRAMS};
-	open my $output, '-|', "$ENV{BENCH_PROGRAMS}/$name", @arguments or croak "$name: $!";
+	return run_command("$ENV{BENCH_PROGRAMS}/$name", @arguments);
+}
+
+sub run_command
+{
+	my ($name, @arguments) = @_;
+	open my $output, '-|', $name, @arguments or croak "$name: $!";
 	my @lines = <$output>;
 	close $output or croak "$name failed; its message is in the log of this benchmark";
 	chomp @lines;
@@ -244,6 +252,20 @@ sub load_calls
 	  if $options{wake};
 	$session->sql('COMMIT');
 	return;
+}
+
+# Transactions a second of pgbench with a script.
+sub pgbench_rate
+{
+	my ($server, $clients, $seconds, $script) = @_;
+	my $jobs = $clients < 4 ? $clients : 4;
+	open my $output, '-|', 'pgbench', '-n', '-M', 'prepared', '-c', $clients, '-j', $jobs, '-T', $seconds, '-f',
+	  $script, connection_of($server)
+	  or die "pgbench: $!\n";
+	my $text = join '', <$output>;
+	close $output or die "pgbench failed: $text\n";
+	my ($rate) = $text =~ /^tps = ([\d.]+)/m or die "pgbench said: $text\n";
+	return $rate;
 }
 
 # Rows of the outbox, whatever their state.

@@ -17,9 +17,16 @@ Server::Server(EventLoop& loop, Service& service) : loop_(loop), service_(servic
 
 Server::~Server() {
     stop_listening();
+    if (listener_ >= 0) {
+        close(listener_);
+    }
 }
 
-int Server::listen(int port) {
+namespace {
+
+// A socket bound to the port, or to any free one. A port that was asked for by its number stays the
+// socket's own while it does not listen; one that the kernel has picked does not.
+int bound_socket(int& port) {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         throw std::runtime_error("cannot make a socket");
@@ -32,19 +39,28 @@ int Server::listen(int port) {
     address.sin_port = htons(static_cast<std::uint16_t>(port));
     socklen_t size = sizeof address;
     auto* generic = reinterpret_cast<sockaddr*>(&address);
-    if (bind(fd, generic, size) != 0 || ::listen(fd, 4096) != 0 ||
-        getsockname(fd, generic, &size) != 0) {
+    if (bind(fd, generic, size) != 0 || getsockname(fd, generic, &size) != 0) {
         close(fd);
-        throw std::runtime_error("cannot listen on 127.0.0.1 port " + std::to_string(port));
+        throw std::runtime_error("cannot bind 127.0.0.1 port " + std::to_string(port));
     }
-    listener_ = fd;
-    port_ = ntohs(address.sin_port);
-    loop_.watch(fd, EPOLLIN, [this](std::uint32_t) { accept_some(); });
+    port = ntohs(address.sin_port);
+    return fd;
+}
+
+}  // namespace
+
+int Server::listen(int port) {
+    if (port == 0) {
+        close(bound_socket(port));
+    }
+    listener_ = bound_socket(port);
+    port_ = port;
+    listen_again();
     return port_;
 }
 
 void Server::accept_some() {
-    for (int i = 0; i < 256 && listener_ >= 0; ++i) {
+    for (int i = 0; i < 256 && is_listening_; ++i) {
         const int fd = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             return;
@@ -72,11 +88,13 @@ void Server::drop(ConnectionId connection, bool reset) {
     }
 }
 
+// Refuses connections from now on. The socket keeps the port: were it closed, somebody's outgoing
+// connection could be given it meanwhile.
 void Server::stop_listening() {
-    if (listener_ >= 0) {
+    if (is_listening_) {
+        is_listening_ = false;
         loop_.forget(listener_);
-        close(listener_);
-        listener_ = -1;
+        shutdown(listener_, SHUT_RD);
     }
 }
 
@@ -92,9 +110,14 @@ void Server::close_all(bool reset) {
 }
 
 void Server::listen_again() {
-    if (listener_ < 0) {
-        listen(port_);
+    if (is_listening_) {
+        return;
     }
+    if (::listen(listener_, 4096) != 0) {
+        throw std::runtime_error("cannot listen on 127.0.0.1 port " + std::to_string(port_));
+    }
+    is_listening_ = true;
+    loop_.watch(listener_, EPOLLIN, [this](std::uint32_t) { accept_some(); });
 }
 
 void Server::set_deaf(bool deaf) {

@@ -62,6 +62,7 @@ class Server {
     EventLoop& loop_;
     Service& service_;
     int listener_ = -1;
+    bool is_listening_ = false;
     int port_ = 0;
     bool deaf_ = false;
     ConnectionId next_id_ = 0;

@@ -1,0 +1,7 @@
+-- The journal: who did what, and what came of it
+-- Append-only, numbered after the commit: an application can follow it as a feed of events.
+SELECT number, kind, actor, detail ->> 'actor' AS asked_by, call_id AS call, reason
+  FROM seats.journal ORDER BY number;
+
+-- All is well again:
+SELECT status, count(*) AS checks FROM seats.health GROUP BY status;

@@ -1,0 +1,325 @@
+// seats.receive_webhook(): a webhook of Stripe's, checked over the bytes that came, stripped of
+// client secrets, and given to SQL (schema/58_webhook_functions.sql), which stores and processes
+// it.
+//
+// Runs as its caller, whom it asks for no privilege but EXECUTE; everything of ours is read and
+// written as the extension's owner. Whatever a stranger can send is answered and raises nothing.
+#include <string.h>  // explicit_bzero
+
+#include "core/answer.hpp"
+#include "core/event.hpp"
+#include "core/webhook_signature.hpp"
+
+#include "functions/identity_switch.hpp"
+#include "functions/sqlstates.hpp"
+#include "pg/error.hpp"
+#include "pg/secrets.hpp"
+#include "pg/shared_state.hpp"
+#include "pg/wake.hpp"
+
+extern "C" {
+#include "access/detoast.h"
+#include "common/hmac.h"
+#include "utils/array.h"
+}
+
+namespace {
+
+using namespace pg_seats;
+
+enum Argument { payload_argument, signature_argument, endpoint_argument };
+
+// Stripe's own are far below; more is nobody's whom we know.
+constexpr Size largest_payload = 1024 * 1024;
+constexpr Size longest_signature = 8192;
+
+// Below: functions that may raise and hold no C++ objects.
+
+struct Bytes {
+    const char* data;
+    std::size_t size;
+};
+
+Size size_of_argument(FunctionCallInfo fcinfo, int number) {
+    // The uncompressed size, without the header that it would have.
+    return toast_raw_datum_size(PG_GETARG_DATUM(number)) - VARHDRSZ;
+}
+
+Bytes bytes_argument(FunctionCallInfo fcinfo, int number) {
+    const struct varlena* value = PG_GETARG_VARLENA_PP(number);
+    return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
+}
+
+struct Plan {
+    const char* sql;
+    SPIPlanPtr plan;
+};
+
+void run(Plan& plan, int count, const Oid* types, const Datum* values) {
+    if (plan.plan == nullptr) {
+        SPIPlanPtr made =
+            SPI_prepare_cursor(plan.sql, count, const_cast<Oid*>(types), CURSOR_OPT_GENERIC_PLAN);
+        if (made == nullptr || SPI_keepplan(made) != 0) {
+            elog(ERROR, "could not prepare a statement of pg_seats: %s",
+                 SPI_result_code_string(SPI_result));
+        }
+        plan.plan = made;
+    }
+    const int code = SPI_execute_plan(plan.plan, const_cast<Datum*>(values), nullptr, false, 0);
+    if (code < 0) {
+        elog(ERROR, "could not run a statement of pg_seats: %s", SPI_result_code_string(code));
+    }
+}
+
+// Every schema is named, of operators too: these run as the extension's owner, under the caller's
+// search_path.
+Plan find_endpoint{
+    "SELECT e.secrets FROM seats_internal.webhook_endpoint AS e"
+    " WHERE e.name OPERATOR(pg_catalog.=) $1",
+    nullptr};
+
+Plan take_event{"SELECT t.http_status, t.outcome FROM seats_internal.take_event($1, $2, $3) AS t",
+                nullptr};
+
+Plan tell_missing_secret{"SELECT seats_internal.webhook_secret_missing($1, $2)", nullptr};
+
+constexpr int most_secrets = 5;
+
+// Names of files; allocated in the context of the caller of the function.
+struct SecretNames {
+    int count;
+    const char* names[most_secrets];
+};
+
+void connect() {
+    if (SPI_connect() != SPI_OK_CONNECT) {
+        elog(ERROR, "could not connect to SPI");
+    }
+}
+
+void raise_unknown_endpoint(Datum name) {
+    ereport(ERROR, (errcode(sqlstate::unknown_webhook_endpoint),
+                    errmsg("there is no webhook endpoint \"%s\"", TextDatumGetCString(name)),
+                    errhint("seats.define_webhook_endpoint() makes one; the view "
+                            "seats.webhook_endpoints lists them.")));
+}
+
+void read_endpoint(FunctionCallInfo fcinfo, SecretNames* found) {
+    const Datum name = PG_GETARG_DATUM(endpoint_argument);
+    MemoryContext const outer = CurrentMemoryContext;
+    const Identity before = become(owner_of_function(fcinfo->flinfo->fn_oid));
+    connect();
+    const Oid types[] = {TEXTOID};
+    run(find_endpoint, 1, types, &name);
+    if (SPI_processed == 0) {
+        raise_unknown_endpoint(name);
+    }
+    bool is_null = false;
+    const Datum array = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+    Datum* elements = nullptr;
+    int count = 0;
+    deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements,
+                      nullptr, &count);
+    found->count = count < most_secrets ? count : most_secrets;
+    for (int i = 0; i < found->count; ++i) {
+        MemoryContext const inner = MemoryContextSwitchTo(outer);
+        found->names[i] = TextDatumGetCString(elements[i]);
+        MemoryContextSwitchTo(inner);
+    }
+    SPI_finish();
+    become_again(before);
+}
+
+Datum text_datum(std::string_view value) {
+    return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size())));
+}
+
+void report_missing_secret(FunctionCallInfo fcinfo, std::string_view problem) {
+    const Identity before = become(owner_of_function(fcinfo->flinfo->fn_oid));
+    connect();
+    const Oid types[] = {TEXTOID, TEXTOID};
+    const Datum values[] = {PG_GETARG_DATUM(endpoint_argument), text_datum(problem)};
+    run(tell_missing_secret, 2, types, values);
+    SPI_finish();
+    become_again(before);
+    pg::wake_worker_at_commit(pg::wake_rows);
+}
+
+// What is answered. The outcome is one of ours, and short.
+struct Answer {
+    std::int32_t http_status;
+    char outcome[64];
+};
+
+void store_event(FunctionCallInfo fcinfo, std::string_view payload, const char* facts,
+                 Answer* answer) {
+    const Identity before = become(owner_of_function(fcinfo->flinfo->fn_oid));
+    connect();
+    const Oid types[] = {TEXTOID, BYTEAOID, JSONBOID};
+    const Datum values[] = {PG_GETARG_DATUM(endpoint_argument), text_datum(payload),
+                            DirectFunctionCall1(jsonb_in, CStringGetDatum(facts))};
+    run(take_event, 3, types, values);
+    bool is_null = false;
+    HeapTuple const row = SPI_tuptable->vals[0];
+    answer->http_status = DatumGetInt32(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null));
+    strlcpy(answer->outcome, SPI_getvalue(row, SPI_tuptable->tupdesc, 2), sizeof answer->outcome);
+    SPI_finish();
+    become_again(before);
+    const bool is_left = strcmp(answer->outcome, "stored") == 0;
+    pg::wake_worker_at_commit(is_left ? pg::wake_rows | pg::wake_webhooks : pg::wake_rows);
+}
+
+Datum answer_row(FunctionCallInfo fcinfo, const Answer* answer, std::string_view event_id) {
+    TupleDesc description = nullptr;
+    if (get_call_result_type(fcinfo, nullptr, &description) != TYPEFUNC_COMPOSITE) {
+        elog(ERROR, "pg_seats: function %u should return a row", fcinfo->flinfo->fn_oid);
+    }
+    const Datum values[] = {Int32GetDatum(answer->http_status),
+                            CStringGetTextDatum(answer->outcome), text_datum(event_id)};
+    const bool nulls[] = {false, false, event_id.empty()};
+    HeapTuple const row = heap_form_tuple(BlessTupleDesc(description), const_cast<Datum*>(values),
+                                          const_cast<bool*>(nulls));
+    return HeapTupleGetDatum(row);
+}
+
+// The server's own HMAC, so that no other library has to be there. Its context belongs to the
+// transaction, or is freed here.
+bool hmac(std::string_view key, std::string_view message, std::uint8_t* digest, std::size_t size) {
+    pg_hmac_ctx* const context = pg_hmac_create(PG_SHA256);
+    if (context == nullptr) {
+        return false;
+    }
+    const auto bytes = [](std::string_view text) {
+        return reinterpret_cast<const std::uint8_t*>(text.data());
+    };
+    const bool done = pg_hmac_init(context, bytes(key), key.size()) >= 0 &&
+                      pg_hmac_update(context, bytes(message), message.size()) >= 0 &&
+                      pg_hmac_final(context, digest, size) >= 0;
+    pg_hmac_free(context);
+    return done;
+}
+
+// From here on C++.
+
+std::optional<core::Digest> guarded_hmac(std::string_view key, std::string_view message) {
+    core::Digest digest{};
+    if (!pg::guard(hmac, key, message, digest.data(), digest.size())) {
+        return std::nullopt;
+    }
+    return digest;
+}
+
+// The signing secrets, wiped at the end.
+class SigningSecrets {
+  public:
+    explicit SigningSecrets(const SecretNames& names) {
+        secrets_.reserve(static_cast<std::size_t>(names.count));  // none is ever moved
+        for (int i = 0; i < names.count; ++i) {
+            const pg::SecretReading reading = pg::read_secret(names.names[i]);
+            if (reading.ok()) {
+                secrets_.emplace_back(reading.secret.reveal());
+            } else {
+                problem_ = reading.refusal.reason;
+            }
+        }
+    }
+    SigningSecrets(const SigningSecrets&) = delete;
+    SigningSecrets& operator=(const SigningSecrets&) = delete;
+    ~SigningSecrets() {
+        for (std::string& secret : secrets_) {
+            explicit_bzero(secret.data(), secret.size());
+        }
+    }
+    [[nodiscard]] std::span<const std::string> all() const noexcept { return secrets_; }
+    // Why one of them could not be read; names the file only.
+    [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
+
+  private:
+    std::vector<std::string> secrets_;
+    std::string problem_;
+};
+
+std::int64_t unix_now() {
+    return GetCurrentTimestamp() / USECS_PER_SEC +
+           static_cast<std::int64_t>(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+}
+
+std::string_view argument(FunctionCallInfo fcinfo, Argument number) {
+    const Bytes bytes = pg::guard(bytes_argument, fcinfo, static_cast<int>(number));
+    return {bytes.data, bytes.size};
+}
+
+Answer answered(std::int32_t http_status, std::string_view outcome) {
+    Answer answer{http_status, {}};
+    outcome.copy(answer.outcome, sizeof answer.outcome - 1);
+    return answer;
+}
+
+// nullopt: the signature is good.
+std::optional<Answer> refusal_of(FunctionCallInfo fcinfo, std::string_view payload) {
+    SecretNames names{};
+    pg::guard(read_endpoint, fcinfo, &names);
+    if (PG_ARGISNULL(signature_argument) ||
+        pg::guard(size_of_argument, fcinfo, static_cast<int>(signature_argument)) >
+            longest_signature) {
+        return answered(400, "signature_malformed");
+    }
+    const SigningSecrets secrets(names);
+    const core::SignatureOutcome outcome = core::check_stripe_signature(
+        argument(fcinfo, signature_argument), payload, secrets.all(), unix_now(), guarded_hmac);
+    switch (outcome) {
+        case core::SignatureOutcome::ok:
+            return std::nullopt;
+        case core::SignatureOutcome::malformed:
+            return answered(400, "signature_malformed");
+        case core::SignatureOutcome::too_old:
+            return answered(400, "signature_too_old");
+        case core::SignatureOutcome::too_new:
+            return answered(400, "signature_too_new");
+        case core::SignatureOutcome::no_secret:
+        case core::SignatureOutcome::mismatch:
+            break;
+    }
+    // It may have been signed with the one that cannot be read: Stripe is to send it again.
+    if (!secrets.problem().empty()) {
+        const std::string_view problem = secrets.problem();
+        pg::guard(report_missing_secret, fcinfo, problem);
+        return answered(500, "no_secret");
+    }
+    return answered(400, "signature_mismatch");
+}
+
+}  // namespace
+
+PG_SEATS_FUNCTION(pg_seats_receive_webhook) {
+    if (PG_ARGISNULL(endpoint_argument)) {
+        throw pg::SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, "endpoint must not be null");
+    }
+    std::string_view payload;
+    std::string_view event_id;
+    std::optional<core::EventFacts> facts;
+    Answer answer{};
+    const bool too_large =
+        !PG_ARGISNULL(payload_argument) &&
+        pg::guard(size_of_argument, fcinfo, static_cast<int>(payload_argument)) > largest_payload;
+    if (too_large) {
+        answer = answered(413, "too_large");
+    } else {
+        if (!PG_ARGISNULL(payload_argument)) {
+            payload = argument(fcinfo, payload_argument);
+        }
+        const std::optional<Answer> refusal = refusal_of(fcinfo, payload);
+        if (refusal) {
+            answer = *refusal;
+        } else if (!(facts = core::read_event(payload))) {
+            answer = answered(400, "not_an_event");
+        } else {
+            event_id = facts->id;
+            const std::string stripped = core::strip_client_secrets(std::string(payload));
+            const std::string json = core::to_json(*facts);
+            pg::guard(store_event, fcinfo, std::string_view(stripped), json.c_str(), &answer);
+        }
+    }
+    const Answer* const given = &answer;
+    return pg::guard(answer_row, fcinfo, given, event_id);
+}

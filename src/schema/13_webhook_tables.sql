@@ -1,0 +1,67 @@
+-- What Stripe sends: from where it comes in, and every event that came.
+
+CREATE TABLE seats_internal.webhook_endpoint (
+    name        text        NOT NULL,
+    destination text        NOT NULL,
+    secrets     text[]      NOT NULL,
+    defined_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    defined_by  text        NOT NULL,
+    CONSTRAINT webhook_endpoint_pkey PRIMARY KEY (name)
+);
+COMMENT ON TABLE seats_internal.webhook_endpoint IS
+    'where webhooks come in, and which account and mode they must be of: those of the destination';
+COMMENT ON COLUMN seats_internal.webhook_endpoint.secrets IS
+    'names of files in the secrets directory, never secrets; several while a secret is rolled';
+
+-- By endpoint and id: an event is taken once, however often it is delivered. No CHECK: its error
+-- would print the row.
+CREATE TABLE seats_internal.webhook_event (
+    endpoint        text        NOT NULL,
+    event_id        text        NOT NULL,
+    destination     text        NOT NULL,
+    type            text        NOT NULL,
+    received_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    processed_at    timestamptz,
+    outcome         text        NOT NULL DEFAULT 'stored',
+    tries           integer     NOT NULL DEFAULT 0,
+    retry_at        timestamptz,
+    error           text,
+    created         timestamptz,
+    livemode        boolean,
+    object_id       text,
+    subscription    text,
+    idempotency_key text,
+    facts           jsonb       NOT NULL,
+    payload         bytea,
+    CONSTRAINT webhook_event_pkey PRIMARY KEY (endpoint, event_id)
+);
+COMMENT ON TABLE seats_internal.webhook_event IS
+    'events as they came in, and what came of each; kept as long as the history';
+COMMENT ON COLUMN seats_internal.webhook_event.endpoint IS
+    'the webhook endpoint, or list:<destination> if it was not sent but found in Stripe''s list';
+COMMENT ON COLUMN seats_internal.webhook_event.processed_at IS 'null: the worker tries it again at retry_at';
+COMMENT ON COLUMN seats_internal.webhook_event.created IS 'Stripe''s time of it, in whole seconds: gives no order';
+COMMENT ON COLUMN seats_internal.webhook_event.facts IS 'its known fields, as C++ has read them (src/core/event.hpp)';
+COMMENT ON COLUMN seats_internal.webhook_event.payload IS
+    'as it came, client secrets removed; null if it was found in a list';
+
+CREATE INDEX webhook_event_unprocessed ON seats_internal.webhook_event (retry_at)
+    WHERE processed_at IS NULL;
+CREATE INDEX webhook_event_by_time ON seats_internal.webhook_event (endpoint, received_at);
+CREATE INDEX webhook_event_by_id ON seats_internal.webhook_event (event_id);
+CREATE INDEX webhook_event_by_object ON seats_internal.webhook_event (destination, type, object_id);
+CREATE INDEX webhook_event_by_key ON seats_internal.webhook_event (idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
+
+-- How far Stripe's list of events was read, where webhooks are missing.
+CREATE TABLE seats_internal.event_cursor (
+    destination  text   NOT NULL,
+    since        bigint,
+    listed_at    timestamptz,
+    requested_at timestamptz,
+    CONSTRAINT event_cursor_pkey PRIMARY KEY (destination)
+);
+COMMENT ON TABLE seats_internal.event_cursor IS
+    'how far a destination''s list of events was read, and whether somebody wants it read now';
+COMMENT ON COLUMN seats_internal.event_cursor.since IS
+    'Stripe''s time (unix) of the newest event that was listed';

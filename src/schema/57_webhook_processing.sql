@@ -1,0 +1,427 @@
+-- What an event does. It is a hint: what is so now, a read of the subscription tells. So it does not
+-- matter in which order events come, how often, how late, or which of two of the same second is the
+-- newer one. Nothing here takes a team's lock.
+
+-- The types that tell something about a subscription. Thin events (v2) have a prefix.
+CREATE FUNCTION seats_internal.known_event_types() RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN ARRAY[
+    'customer.subscription.created', 'customer.subscription.updated',
+    'customer.subscription.deleted', 'customer.subscription.paused',
+    'customer.subscription.resumed', 'customer.subscription.pending_update_applied',
+    'customer.subscription.pending_update_expired', 'customer.subscription.trial_will_end',
+    'invoice.paid', 'invoice.payment_failed', 'invoice.payment_action_required'];
+REVOKE ALL ON FUNCTION seats_internal.known_event_types() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.known_event_types() IS
+    'the types of events that something follows from; others are stored';
+
+-- Whose subscription it is.
+CREATE FUNCTION seats_internal.team_of_subscription(destination text, subscription text)
+RETURNS seats_internal.team
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT t.* FROM seats_internal.team AS t
+     WHERE t.destination = team_of_subscription.destination
+       AND t.subscription = team_of_subscription.subscription;
+END;
+REVOKE ALL ON FUNCTION seats_internal.team_of_subscription(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.team_of_subscription(text, text) IS
+    'the team that a subscription belongs to now; null: none';
+
+-- An event says that the call was executed; whether it did what it was to do, a read must tell. In
+-- doubt, it is read now instead of at the time that was planned.
+CREATE FUNCTION seats_internal.verify_now(call bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.outbox AS o
+       SET state = 'verifying', due_at = NULL, eligible_xid = pg_current_xact_id(),
+           state_since = CASE o.state WHEN 'verifying' THEN o.state_since ELSE clock_timestamp() END
+     WHERE o.id = call AND o.state IN ('waiting', 'verifying') AND o.doubt;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.verify_now(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.verify_now(bigint) IS
+    'has a call in doubt verified at once';
+
+-- The event has come before the worker knew that it does not know.
+CREATE FUNCTION seats_internal.verify_if_told(calls bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.verify_now(o.id)
+       FROM seats_internal.outbox AS o
+      WHERE o.id = ANY (calls) AND o.doubt AND o.state = 'waiting'
+        AND EXISTS (SELECT FROM seats_internal.webhook_event AS w
+                     WHERE w.idempotency_key
+                           = format('%s-%s-%s', o.installation, o.uuid, o.generation));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.verify_if_told(bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.verify_if_told(bigint[]) IS
+    'has those of the calls verified now of which an event has told; called by the worker';
+
+CREATE FUNCTION seats_internal.tell_superseded(
+    team       seats_internal.team,
+    call       bigint,
+    key        text,
+    generation integer
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.raise_alert(
+        'superseded:' || key, 'critical', 'superseded_call_executed',
+        format('call %s of team %s was executed under a key that had been given up for another one', call, team.name),
+        jsonb_build_object('team', team.name, 'subscription', team.subscription, 'key', key,
+                           'generation_now', generation),
+        'It was proven not to be executed, and was: perhaps twice. Compare the team''s seats and '
+        'invoices at Stripe with seats.changes and seats.attempts, then acknowledge this alert.',
+        call, team.destination);
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.tell_superseded(seats_internal.team, bigint, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.tell_superseded(seats_internal.team, bigint, text, integer) IS
+    'the alert that Stripe executed a generation of a call that was taken for dead';
+
+-- An event that our own call has caused. True: it tells nothing that the call's answer, or its
+-- verification, does not tell.
+CREATE FUNCTION seats_internal.heed_event_of_call(team seats_internal.team, facts jsonb)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key        text    := facts ->> 'idempotency_key';
+    call_uuid  uuid    := substr(key, 38, 36)::uuid;
+    generation integer := substr(key, 75)::integer;
+    head       record;
+BEGIN
+    IF seats_internal.heed_own_event(facts) THEN
+        RETURN true;
+    END IF;
+    -- On the wire, in doubt or awaiting is only the first row of a lane.
+    SELECT o.id, o.uuid, o.generation, o.state::text AS state, o.doubt INTO head
+      FROM seats_internal.outbox AS o
+     WHERE o.lane_id = team.lane_id
+     ORDER BY o.id LIMIT 1;
+    IF head.uuid IS DISTINCT FROM call_uuid THEN
+        SELECT h.id, h.uuid, h.generation, h.result AS state, false AS doubt INTO head
+          FROM seats_internal.outbox_history AS h
+         WHERE h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]) AND h.team_id = team.id
+           AND h.uuid = call_uuid
+         ORDER BY h.settled_at DESC LIMIT 1;
+        IF NOT FOUND THEN
+            RETURN false;
+        END IF;
+    END IF;
+    IF generation < head.generation AND facts ->> 'type' = 'customer.subscription.updated' THEN
+        PERFORM seats_internal.tell_superseded(team, head.id, key, head.generation);
+        RETURN false;
+    ELSIF generation <> head.generation THEN
+        RETURN false;
+    ELSIF head.doubt AND head.state IN ('waiting', 'verifying') THEN
+        PERFORM seats_internal.verify_now(head.id);
+        RETURN true;
+    END IF;
+    -- (What went to review, or was refused, and was executed after all: a read finds our marker.)
+    RETURN head.state IN ('sending', 'awaiting', 'done');
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.heed_event_of_call(seats_internal.team, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.heed_event_of_call(seats_internal.team, jsonb) IS
+    'what an event of our own call proves; true: nothing has to be read because of it';
+
+CREATE FUNCTION seats_internal.is_own_key(key text) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT coalesce(key ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,9}$'
+                    AND left(key, 36) = (SELECT i.uuid::text FROM seats_internal.installation AS i),
+                    false);
+END;
+REVOKE ALL ON FUNCTION seats_internal.is_own_key(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.is_own_key(text) IS
+    'whether an idempotency key is one of this installation''s';
+
+-- What an application must act on, or wants to tell its users. Of the same fact there may be several
+-- events, and several endpoints may bring each.
+CREATE FUNCTION seats_internal.tell_event(
+    event seats_internal.webhook_event,
+    team  seats_internal.team,
+    type  text
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kind text := CASE type WHEN 'customer.subscription.trial_will_end' THEN 'subscription.trial_will_end'
+                           ELSE type END;
+BEGIN
+    IF kind NOT IN ('subscription.trial_will_end', 'invoice.paid', 'invoice.payment_failed',
+                    'invoice.payment_action_required')
+       OR EXISTS (SELECT FROM seats_internal.webhook_event AS w
+                   WHERE w.event_id = event.event_id AND w.destination = event.destination
+                     AND w.endpoint <> event.endpoint AND w.processed_at IS NOT NULL)
+       OR kind = 'invoice.paid'
+          AND EXISTS (SELECT FROM seats_internal.webhook_event AS w
+                       WHERE w.destination = event.destination AND w.type = event.type
+                         AND w.object_id = event.object_id AND w.event_id <> event.event_id
+                         AND w.processed_at IS NOT NULL AND w.outcome = 'processed') THEN
+        RETURN;
+    END IF;
+    PERFORM seats_internal.write_journal(
+        kind, 'stripe', NULL, team.lane_id, NULL,
+        jsonb_strip_nulls(jsonb_build_object(
+            'team', team.name, 'subscription', team.subscription, 'event', event.event_id,
+            'trial_end', to_timestamp((event.facts #>> '{subscription,trial_end}')::double precision),
+            'invoice', event.facts #>> '{invoice,id}',
+            'invoice_url', event.facts #>> '{invoice,url}',
+            'amount_due', (event.facts #>> '{invoice,amount_due}')::bigint,
+            'currency', event.facts #>> '{invoice,currency}',
+            'billing_reason', event.facts #>> '{invoice,billing_reason}')));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.tell_event(
+    seats_internal.webhook_event, seats_internal.team, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.tell_event(
+    seats_internal.webhook_event, seats_internal.team, text) IS
+    'journal entries of what an application must act on';
+
+-- What nobody has asked for: told once for each type, so that whoever sends too much learns of it.
+CREATE FUNCTION seats_internal.tell_unknown_type(event seats_internal.webhook_event) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM seats_internal.webhook_event AS w
+                    WHERE w.destination = event.destination AND w.type = event.type
+                      AND (w.endpoint, w.event_id) <> (event.endpoint, event.event_id)) THEN
+        PERFORM seats_internal.write_journal(
+            'webhook.unknown_type', 'stripe', NULL, NULL, NULL,
+            jsonb_build_object('type', event.type, 'endpoint', event.endpoint, 'event', event.event_id));
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.tell_unknown_type(seats_internal.webhook_event) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.tell_unknown_type(seats_internal.webhook_event) IS
+    'the journal entry of the first event of a type that nothing follows from';
+
+-- A payment that a change waits for may have come, or its time may be over: look now.
+CREATE FUNCTION seats_internal.look_at_awaiting(team seats_internal.team) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.outbox AS o
+       SET due_at = NULL, eligible_xid = pg_current_xact_id()
+     WHERE o.id = (SELECT h.id FROM seats_internal.outbox AS h
+                    WHERE h.lane_id = team.lane_id ORDER BY h.id LIMIT 1)
+       AND o.state = 'awaiting';
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.look_at_awaiting(seats_internal.team) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.look_at_awaiting(seats_internal.team) IS
+    'has a change that waits for its payment looked at now';
+
+-- Gives the outcome: processed, ignored (a type, or an object, that nothing follows from), thin (the
+-- same of a thin event), unmatched (a subscription that no team has), other_account.
+CREATE FUNCTION seats_internal.apply_event(event seats_internal.webhook_event) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    thin     boolean := coalesce((event.facts ->> 'thin')::boolean, false);
+    type     text    := CASE WHEN thin THEN regexp_replace(event.type, '^v1\.', '') ELSE event.type END;
+    team     seats_internal.team;
+    is_told  boolean := false;
+BEGIN
+    IF event.facts ->> 'account' <> (SELECT d.account FROM seats_internal.destination AS d
+                                      WHERE d.name = event.destination) THEN
+        RETURN 'other_account';
+    END IF;
+    IF type <> ALL (seats_internal.known_event_types())
+       AND NOT (thin AND type LIKE 'customer.subscription.%') THEN
+        PERFORM seats_internal.tell_unknown_type(event);
+        RETURN CASE WHEN thin THEN 'thin' ELSE 'ignored' END;
+    ELSIF event.subscription IS NULL THEN
+        RETURN CASE WHEN thin THEN 'thin' ELSE 'ignored' END;
+    END IF;
+    team := seats_internal.team_of_subscription(event.destination, event.subscription);
+    IF team.id IS NULL THEN
+        RETURN 'unmatched';
+    END IF;
+    -- The same event over another endpoint, at this very moment.
+    IF NOT pg_try_advisory_xact_lock(hashtextextended(event.destination || ' ' || event.event_id, 0)) THEN
+        RAISE EXCEPTION 'the same event is being processed' USING ERRCODE = 'lock_not_available';
+    END IF;
+    IF seats_internal.is_own_key(event.idempotency_key) THEN
+        is_told := seats_internal.heed_event_of_call(team, event.facts);
+    END IF;
+    IF type IN ('customer.subscription.pending_update_applied',
+                'customer.subscription.pending_update_expired', 'invoice.paid') THEN
+        PERFORM seats_internal.look_at_awaiting(team);
+    END IF;
+    IF NOT is_told THEN
+        PERFORM seats_internal.queue_read(team, 'pg_seats', event.type);
+    END IF;
+    PERFORM seats_internal.tell_event(event, team, type);
+    RETURN 'processed';
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.apply_event(seats_internal.webhook_event) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.apply_event(seats_internal.webhook_event) IS
+    'does what follows from an event, and gives the outcome';
+
+CREATE FUNCTION seats_internal.most_event_tries() RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN 8;
+REVOKE ALL ON FUNCTION seats_internal.most_event_tries() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.most_event_tries() IS
+    'how often an event may fail before a person is told; it is tried on, every hour';
+
+CREATE FUNCTION seats_internal.event_failed(event seats_internal.webhook_event, error text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.webhook_event AS w
+       SET outcome = 'stored', tries = event.tries + 1, error = left(event_failed.error, 500),
+           retry_at = clock_timestamp()
+                      + least(0.25 * 2 ^ least(event.tries, 20), 3600) * interval '1 second'
+     WHERE w.endpoint = event.endpoint AND w.event_id = event.event_id;
+    IF event.tries + 1 >= seats_internal.most_event_tries() THEN
+        PERFORM seats_internal.raise_alert(
+            format('webhook:%s:%s', event.endpoint, event.event_id), 'critical', 'webhook_failed',
+            format('event %s (%s) of endpoint %s cannot be processed: %s', event.event_id, event.type,
+                   event.endpoint, error),
+            jsonb_build_object('endpoint', event.endpoint, 'event', event.event_id, 'type', event.type,
+                               'error', error),
+            'It is tried on, every hour. seats.replay_webhook(endpoint, event_id, reason) tries it at '
+            'once; seats.reconcile(team, reason) reads the subscription without it.',
+            destination => event.destination);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.event_failed(seats_internal.webhook_event, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.event_failed(seats_internal.webhook_event, text) IS
+    'plans another try of an event, and tells a person when there were too many';
+
+-- One event, if nobody else has it in hand. What cannot be done now is left to the worker.
+CREATE FUNCTION seats_internal.process_event(endpoint text, event_id text) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    event  seats_internal.webhook_event;
+    result text;
+BEGIN
+    SELECT w.* INTO event FROM seats_internal.webhook_event AS w
+     WHERE w.endpoint = process_event.endpoint AND w.event_id = process_event.event_id
+       FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN 'stored';
+    ELSIF event.processed_at IS NOT NULL THEN
+        RETURN 'duplicate';
+    END IF;
+    BEGIN
+        result := seats_internal.apply_event(event);
+        UPDATE seats_internal.webhook_event AS w
+           SET processed_at = clock_timestamp(), outcome = result, error = NULL, retry_at = NULL,
+               tries = w.tries + 1
+         WHERE w.endpoint = event.endpoint AND w.event_id = event.event_id;
+        IF event.tries >= seats_internal.most_event_tries() THEN
+            PERFORM seats_internal.resolve_alert(format('webhook:%s:%s', event.endpoint, event.event_id),
+                                                 'it was processed');
+        END IF;
+        RETURN result;
+    EXCEPTION WHEN OTHERS THEN
+        result := concat_ws(' ', SQLERRM, '(' || SQLSTATE || ')');
+    END;
+    PERFORM seats_internal.event_failed(event, result);
+    RETURN 'stored';
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.process_event(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.process_event(text, text) IS
+    'processes a stored event, unless somebody else does; gives the outcome';
+
+-- The call's answer has come after its event: what the event told is looked at now.
+CREATE FUNCTION seats_internal.heed_events_before(idempotency_key text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    event_facts jsonb;
+BEGIN
+    SELECT w.facts INTO event_facts FROM seats_internal.webhook_event AS w
+     WHERE w.idempotency_key = heed_events_before.idempotency_key
+       AND w.type = 'customer.subscription.updated'
+     LIMIT 1;
+    IF FOUND THEN
+        PERFORM seats_internal.heed_own_event(event_facts);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.heed_events_before(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.heed_events_before(text) IS
+    'compares a call with its event, if that came before the call''s answer';
+
+-- The worker's step: some of the events that are due, and how long it is to the next one.
+CREATE FUNCTION seats_internal.retry_events(most integer, OUT tried integer, OUT next_in_ms bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    due record;
+BEGIN
+    tried := 0;
+    FOR due IN
+        SELECT w.endpoint, w.event_id FROM seats_internal.webhook_event AS w
+         WHERE w.processed_at IS NULL AND w.retry_at <= clock_timestamp()
+         ORDER BY w.retry_at LIMIT most
+    LOOP
+        PERFORM seats_internal.process_event(due.endpoint, due.event_id);
+        tried := tried + 1;
+    END LOOP;
+    -- One that somebody else has locked is not looked at again and again meanwhile.
+    SELECT greatest(extract(epoch FROM min(w.retry_at) - clock_timestamp()) * 1000,
+                    CASE WHEN tried < most THEN 100 ELSE 10 END)::bigint
+      INTO next_in_ms
+      FROM seats_internal.webhook_event AS w
+     WHERE w.processed_at IS NULL AND w.retry_at IS NOT NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.retry_events(integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.retry_events(integer) IS
+    'processes events that could not be processed when they came; called by the worker';
+
+CREATE FUNCTION seats_internal.forget_events(history_days integer) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    DELETE FROM seats_internal.webhook_event AS w
+     WHERE (w.endpoint, w.event_id) IN (
+        SELECT o.endpoint, o.event_id
+          FROM (SELECT e.name FROM seats_internal.webhook_endpoint AS e
+                UNION ALL
+                SELECT 'list:' || d.name FROM seats_internal.destination AS d) AS s
+         CROSS JOIN LATERAL (
+               SELECT a.endpoint, a.event_id FROM seats_internal.webhook_event AS a
+                WHERE a.endpoint = s.name AND a.processed_at IS NOT NULL
+                  AND a.received_at < clock_timestamp() - forget_events.history_days * interval '1 day'
+                ORDER BY a.received_at LIMIT 1000) AS o);
+END;
+REVOKE ALL ON FUNCTION seats_internal.forget_events(integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.forget_events(integer) IS
+    'deletes events that are older than the history, some at a time; called by the worker';

@@ -1,0 +1,200 @@
+-- Where webhooks come in, and who may have one processed again.
+
+CREATE FUNCTION seats_internal.define_webhook_endpoint(
+    caller      text,
+    name        text,
+    destination text,
+    secrets     text[]
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    secret text;
+    wrong  text := CASE
+        WHEN name IS NULL OR name !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'
+            THEN 'The name must be 1 to 63 letters, digits, ".", "_" or "-".'
+        WHEN coalesce(cardinality(secrets), 0) = 0 OR array_position(secrets, NULL) IS NOT NULL
+            THEN 'At least one secret is needed: the name of a file that holds the signing secret.'
+        WHEN cardinality(secrets) > 5
+            THEN 'Give five secrets at most; while one is rolled there are two.'
+    END;
+BEGIN
+    PERFORM seats_internal.require_superuser(caller, 'define_webhook_endpoint');
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'invalid webhook endpoint' USING ERRCODE = 'PS602', DETAIL = wrong,
+            HINT = 'See \df+ seats.define_webhook_endpoint.';
+    END IF;
+    FOREACH secret IN ARRAY secrets LOOP
+        PERFORM seats_internal.check_secret_name(secret);
+    END LOOP;
+    destination := seats_internal.only_destination(destination);
+    INSERT INTO seats_internal.webhook_endpoint AS e (name, destination, secrets, defined_by)
+    VALUES (name, destination, secrets, caller)
+    ON CONFLICT ON CONSTRAINT webhook_endpoint_pkey DO UPDATE
+       SET destination = excluded.destination, secrets = excluded.secrets,
+           defined_at = excluded.defined_at, defined_by = excluded.defined_by;
+    PERFORM seats_internal.write_journal(
+        'webhook_endpoint.defined', caller, NULL, NULL, NULL,
+        jsonb_build_object('endpoint', name, 'destination', destination, 'secret_files', secrets));
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.define_webhook_endpoint(text, text, text, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.define_webhook_endpoint(text, text, text, text[]) IS
+    'behind seats.define_webhook_endpoint';
+
+CREATE FUNCTION seats.define_webhook_endpoint(name text, destination text, secrets text[])
+RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.define_webhook_endpoint(text, text, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats.define_webhook_endpoint(text, text, text[]) IS
+    'defines or redefines where webhooks come in: of which destination (whose account and mode they '
+    'must be of; null: the only one), and signed with which secrets: names of files in '
+    'pg_seats.secrets_directory, never secrets; several while one is rolled; superusers only';
+
+CREATE FUNCTION seats_internal.tell_wrong_mode(endpoint text, destination text, event_id text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.raise_alert(
+        'webhook_mode:' || endpoint, 'critical', 'webhook_wrong_mode',
+        format('endpoint %s gets events of another mode than its destination %s', endpoint, destination),
+        jsonb_build_object('endpoint', endpoint, 'event', event_id),
+        'Live and test mode have endpoints and signing secrets of their own: one of them is '
+        'configured for the other. The events were refused, and Stripe sends them again for three days.',
+        destination => destination);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.tell_wrong_mode(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.tell_wrong_mode(text, text, text) IS
+    'the alert that test events come to a live endpoint, or the other way round';
+
+-- Told once: whoever sends us anything could otherwise have it written again and again.
+CREATE FUNCTION seats_internal.webhook_secret_missing(endpoint text, problem text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM seats_internal.alert AS a
+                    WHERE a.fingerprint = 'webhook_secret:' || endpoint AND a.resolved_at IS NULL) THEN
+        PERFORM seats_internal.raise_alert(
+            'webhook_secret:' || endpoint, 'critical', 'webhook_secret_unreadable',
+            format('webhooks of endpoint %s cannot be checked: %s', endpoint, problem),
+            jsonb_build_object('endpoint', endpoint),
+            'Put the signing secret into that file, readable by the server only. Stripe sends the '
+            'events again for three days.');
+    END IF;
+EXCEPTION WHEN lock_not_available OR unique_violation THEN
+    NULL;  -- somebody else tells it at this moment
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.webhook_secret_missing(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.webhook_secret_missing(text, text) IS
+    'the alert that an endpoint''s signing secret cannot be read; called by receive_webhook';
+
+-- An event whose signature is good. Called by receive_webhook (C++).
+CREATE FUNCTION seats_internal.take_event(
+    endpoint        text,
+    payload         bytea,
+    facts           jsonb,
+    OUT http_status integer,
+    OUT outcome     text
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
+AS $$
+DECLARE
+    target record;
+BEGIN
+    SELECT d.name, d.livemode INTO target
+      FROM seats_internal.webhook_endpoint AS e
+      JOIN seats_internal.destination AS d ON d.name = e.destination
+     WHERE e.name = take_event.endpoint;
+    IF (facts ->> 'livemode')::boolean <> target.livemode THEN
+        PERFORM seats_internal.tell_wrong_mode(endpoint, target.name, facts ->> 'id');
+        http_status := 400;
+        outcome := 'wrong_mode';
+        RETURN;
+    END IF;
+    -- The same event may be delivered twice at the same moment: the second one waits for the first.
+    BEGIN
+        INSERT INTO seats_internal.webhook_event
+            (endpoint, event_id, destination, type, created, livemode, object_id, subscription,
+             idempotency_key, facts, payload, retry_at)
+        VALUES (endpoint, facts ->> 'id', target.name, facts ->> 'type',
+                to_timestamp((facts ->> 'created')::double precision), (facts ->> 'livemode')::boolean,
+                facts ->> 'object_id', facts ->> 'subscription_id', facts ->> 'idempotency_key', facts,
+                payload, clock_timestamp())
+        ON CONFLICT ON CONSTRAINT webhook_event_pkey DO NOTHING;
+    EXCEPTION WHEN lock_not_available THEN
+        http_status := 500;
+        outcome := 'busy';
+        RETURN;
+    END;
+    http_status := 200;
+    outcome := seats_internal.process_event(endpoint, facts ->> 'id');
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_event(text, bytea, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_event(text, bytea, jsonb) IS
+    'stores an event once and processes it; called by receive_webhook';
+
+CREATE FUNCTION seats.receive_webhook(
+    payload         bytea,
+    signature       text,
+    endpoint        text,
+    OUT http_status integer,
+    OUT outcome     text,
+    OUT event_id    text
+)
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_seats_receive_webhook';
+REVOKE ALL ON FUNCTION seats.receive_webhook(bytea, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.receive_webhook(bytea, text, text) IS
+    'takes a webhook of Stripe''s: its body as the bytes that came, and its header Stripe-Signature. '
+    'Answer the request with http_status when this is committed. Nothing that a stranger sends '
+    'raises an error, and a locked team is not waited for';
+
+CREATE FUNCTION seats_internal.replay_webhook(
+    caller   text,
+    endpoint text,
+    event_id text,
+    reason   text
+) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    event seats_internal.webhook_event;
+BEGIN
+    PERFORM seats_internal.require_reason(reason);
+    UPDATE seats_internal.webhook_event AS w
+       SET processed_at = NULL, outcome = 'stored', retry_at = clock_timestamp()
+     WHERE w.endpoint = replay_webhook.endpoint AND w.event_id = replay_webhook.event_id
+    RETURNING w.* INTO event;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no event % of endpoint %',
+            coalesce(quote_literal(event_id), 'NULL'), coalesce(quote_literal(endpoint), 'NULL')
+            USING ERRCODE = 'PS603',
+                  HINT = 'seats.webhook_events lists them; they are kept for pg_seats.history_days.';
+    END IF;
+    PERFORM seats_internal.write_journal(
+        'operator.replay_webhook', caller, NULL, NULL, reason,
+        jsonb_build_object('endpoint', endpoint, 'event', event_id, 'type', event.type));
+    RETURN seats_internal.process_event(endpoint, event_id);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.replay_webhook(text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.replay_webhook(text, text, text, text) IS
+    'behind seats.replay_webhook';
+
+CREATE FUNCTION seats.replay_webhook(endpoint text, event_id text, reason text) RETURNS text
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.replay_webhook(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.replay_webhook(text, text, text) IS
+    'processes a stored event once more, also one that was processed; gives the outcome. Journal '
+    'entries that it made are made again';

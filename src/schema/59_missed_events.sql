@@ -1,0 +1,150 @@
+-- Events that no webhook has brought: where they are silent for too long, or when a person wants it,
+-- the worker reads Stripe's list of events since the last that it knows of. They go the way of all
+-- others, with the endpoint 'list:<destination>'.
+
+-- The worker's setting, as an interval; its default where the library is not loaded.
+CREATE FUNCTION seats_internal.webhook_silence() RETURNS interval
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN coalesce(current_setting('pg_seats.webhook_silence', true), '1h')::interval;
+REVOKE ALL ON FUNCTION seats_internal.webhook_silence() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.webhook_silence() IS
+    'the setting pg_seats.webhook_silence; 0: silence means nothing';
+
+-- When the last webhook of a destination came; null if none is to come.
+CREATE FUNCTION seats_internal.last_webhook(destination text) RETURNS timestamptz
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT max(greatest(e.defined_at,
+                        (SELECT w.received_at FROM seats_internal.webhook_event AS w
+                          WHERE w.endpoint = e.name ORDER BY w.received_at DESC LIMIT 1)))
+      FROM seats_internal.webhook_endpoint AS e
+     WHERE e.destination = last_webhook.destination;
+END;
+REVOKE ALL ON FUNCTION seats_internal.last_webhook(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.last_webhook(text) IS
+    'since when webhooks of a destination are silent; null: it has no endpoint';
+
+-- Five minutes more than needed: clocks differ, and an event may appear in the list later than a
+-- younger one.
+CREATE FUNCTION seats_internal.missed_events_to_list(OUT destination text, OUT since bigint)
+RETURNS SETOF record
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT d.name, coalesce(c.since, floor(extract(epoch FROM l.last_webhook))::bigint,
+                            floor(extract(epoch FROM c.requested_at))::bigint - 86400) - 300
+      FROM seats_internal.destination AS d
+      LEFT JOIN seats_internal.event_cursor AS c ON c.destination = d.name
+     CROSS JOIN LATERAL (SELECT seats_internal.last_webhook(d.name) AS last_webhook) AS l
+     WHERE d.kind = 'stripe'
+       AND (c.requested_at IS NOT NULL
+            OR seats_internal.webhook_silence() > interval '0'
+               AND greatest(l.last_webhook, c.listed_at)
+                   < clock_timestamp() - seats_internal.webhook_silence()
+               AND l.last_webhook IS NOT NULL);
+END;
+REVOKE ALL ON FUNCTION seats_internal.missed_events_to_list() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.missed_events_to_list() IS
+    'destinations whose list of events is to be read now, and since when; called by the worker';
+
+-- A page of the list. What is known already, over whichever endpoint it came, is left out.
+CREATE FUNCTION seats_internal.take_listed_events(destination text, events text[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken  bigint;
+    newest bigint;
+BEGIN
+    INSERT INTO seats_internal.webhook_event
+        (endpoint, event_id, destination, type, created, livemode, object_id, subscription,
+         idempotency_key, facts, retry_at)
+    SELECT 'list:' || take_listed_events.destination, l.facts ->> 'id', take_listed_events.destination,
+           l.facts ->> 'type', to_timestamp((l.facts ->> 'created')::double precision),
+           (l.facts ->> 'livemode')::boolean, l.facts ->> 'object_id', l.facts ->> 'subscription_id',
+           l.facts ->> 'idempotency_key', l.facts, clock_timestamp()
+      FROM (SELECT e::jsonb AS facts FROM unnest(events) AS e) AS l
+     WHERE NOT EXISTS (SELECT FROM seats_internal.webhook_event AS w
+                        WHERE w.event_id = l.facts ->> 'id'
+                          AND w.destination = take_listed_events.destination)
+    ON CONFLICT ON CONSTRAINT webhook_event_pkey DO NOTHING;
+    GET DIAGNOSTICS taken = ROW_COUNT;
+    SELECT max((e::jsonb ->> 'created')::bigint) INTO newest FROM unnest(events) AS e;
+    INSERT INTO seats_internal.event_cursor AS c (destination, since)
+    VALUES (take_listed_events.destination, newest)
+    ON CONFLICT ON CONSTRAINT event_cursor_pkey DO UPDATE SET since = greatest(c.since, excluded.since);
+    RETURN taken;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_listed_events(text, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_listed_events(text, text[]) IS
+    'stores those events of a page of Stripe''s list that did not come by themselves; called by the worker';
+
+-- The list was read: to its end, or as much of it as is read at once.
+CREATE FUNCTION seats_internal.missed_events_were_listed(
+    destination text,
+    missed      bigint,
+    was_cut     boolean
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO seats_internal.event_cursor AS c (destination, listed_at)
+    VALUES (missed_events_were_listed.destination, clock_timestamp())
+    ON CONFLICT ON CONSTRAINT event_cursor_pkey DO UPDATE
+       SET listed_at = excluded.listed_at, requested_at = NULL;
+    IF was_cut THEN
+        PERFORM seats_internal.raise_alert(
+            'events_cut:' || destination, 'critical', 'too_many_missed_events',
+            format('more events of destination %s were missed than are read at once; the oldest were not read', destination),
+            jsonb_build_object('destination', destination),
+            'An event is a hint only: seats.reconcile(team, reason) reads what is so now. Then '
+            'acknowledge this alert.', destination => destination);
+    END IF;
+    IF missed = 0 THEN
+        PERFORM seats_internal.resolve_alert('webhooks_silent:' || destination,
+                                             'no event was missed since');
+    ELSIF seats_internal.last_webhook(destination) IS NOT NULL THEN
+        PERFORM seats_internal.raise_alert(
+            'webhooks_silent:' || destination, 'warning', 'webhooks_silent',
+            format('%s event(s) of destination %s were found that no webhook has brought', missed, destination),
+            jsonb_build_object('destination', destination, 'events', missed,
+                               'last_webhook', seats_internal.last_webhook(destination)),
+            'Is the endpoint enabled in Stripe''s Dashboard, does it send these types, and does your '
+            'application pass them to seats.receive_webhook? They are looked for meanwhile.',
+            destination => destination);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.missed_events_were_listed(text, bigint, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.missed_events_were_listed(text, bigint, boolean) IS
+    'notes that a destination''s missed events were listed; called by the worker';
+
+CREATE FUNCTION seats_internal.list_events(caller text, destination text, reason text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.require_reason(reason);
+    destination := seats_internal.only_destination(destination);
+    INSERT INTO seats_internal.event_cursor AS c (destination, requested_at)
+    VALUES (list_events.destination, clock_timestamp())
+    ON CONFLICT ON CONSTRAINT event_cursor_pkey DO UPDATE SET requested_at = excluded.requested_at;
+    PERFORM seats_internal.write_journal('operator.list_events', caller, NULL, NULL, reason,
+                                         jsonb_build_object('destination', destination));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.list_events(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.list_events(text, text, text) IS 'behind seats.list_events';
+
+CREATE FUNCTION seats.list_events(destination text, reason text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.list_events(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.list_events(text, text) IS
+    'has the worker read Stripe''s list of events since the last that it knows of, and process those '
+    'that no webhook has brought; destination null: the only one';

@@ -1,0 +1,12 @@
+// Events that could not be processed when they came (somebody had locked what they change, or an
+// error), and those found in Stripe's list.
+#pragma once
+
+#include "worker/engine.hpp"
+
+namespace pg_seats::worker {
+
+// Processes some of those that are due.
+void retry_webhooks(Engine& engine);
+
+}  // namespace pg_seats::worker
