@@ -174,7 +174,8 @@ BEGIN
     ON CONFLICT ON CONSTRAINT drift_pkey DO UPDATE
        SET local = excluded.local, stripe = excluded.stripe, cause = excluded.cause,
            last_seen_at = clock_timestamp();
-    UPDATE seats_internal.team AS t SET drifts = true WHERE t.id = team.id;
+    -- No quantity may be computed on what we believe: the next change reads the subscription first.
+    UPDATE seats_internal.team AS t SET drifts = true, base_proven_at = NULL WHERE t.id = team.id;
     IF likely <> 'unsettled_change' THEN
         PERFORM seats_internal.tell_drift(team, likely, found_ones, false);
         IF is_news THEN

@@ -87,6 +87,7 @@ void store_settled(Engine& engine, std::span<const Settlement* const> items,
             {pg::bigints(calls), pg::texts(facts), pg::timestamps(as_of), pg::text(engine.run)});
         engine.announce = true;  // the journal tells of them
         engine.events_expected = true;
+        engine.look_for_arrivals = true;  // where there are no facts, a read was left
     }
 }
 
