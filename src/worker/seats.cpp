@@ -28,7 +28,7 @@ Statement await_statement{"SELECT seats_internal.await_payment($1, $2::jsonb, $3
 
 Statement read_statement{"SELECT seats_internal.settle_read($1, $2::jsonb, $3, $4::uuid, $5)"};
 
-Statement read_failed_statement{"SELECT seats_internal.read_failed($1, $2, $3)"};
+Statement read_failed_statement{"SELECT seats_internal.read_failed($1, $2)"};
 
 Statement changed_statement{"SELECT seats_internal.subscription_was_changed($1)"};
 
