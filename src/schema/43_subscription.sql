@@ -93,6 +93,15 @@ AS $$
 DECLARE
     outside jsonb;
 BEGIN
+    -- As almost always: nothing but our own call has changed anything.
+    IF counted = expected THEN
+        UPDATE seats_internal.seat_line AS s SET confirmed = (counted ->> s.seat_type)::integer
+         WHERE s.team_id = team.id AND s.confirmed <> (counted ->> s.seat_type)::integer;
+        IF counted = (SELECT coalesce(jsonb_object_agg(s.seat_type, s.confirmed), '{}')
+                        FROM seats_internal.seat_line AS s WHERE s.team_id = team.id) THEN
+            RETURN;
+        END IF;
+    END IF;
     SELECT jsonb_object_agg(e.key, jsonb_build_object(
                'expected', e.value::integer, 'found', coalesce((counted ->> e.key)::integer, 0)))
       INTO outside
@@ -134,7 +143,9 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    new_status text := facts ->> 'status';
+    -- What is over never comes back: a read that was on its way when the end was told is older.
+    new_status text := CASE WHEN seats_internal.is_terminal(team.status) THEN team.status
+                            ELSE facts ->> 'status' END;
 BEGIN
     UPDATE seats_internal.team AS t
        SET status               = new_status,
@@ -297,7 +308,9 @@ BEGIN
         RETURN;
     END IF;
     IF settle_read.call IS NOT NULL THEN
-        read := seats_internal.settled_call(settle_read.call);
+        -- It went into the partition that is being written, in this transaction.
+        SELECT h.* INTO read FROM seats_internal.outbox_history AS h
+         WHERE h.ring = (SELECT r.slot FROM seats_internal.ring AS r) AND h.id = settle_read.call;
     END IF;
     IF facts ->> 'id' <> team.subscription THEN
         RETURN;
@@ -308,8 +321,13 @@ BEGIN
         END IF;
     END IF;
     PERFORM seats_internal.finish_reads(team.id, proven_at);
-    expected := seats_internal.heed_marker(team, facts ->> 'marker');
-    PERFORM seats_internal.heed_pending_update(team, facts);
+    IF facts ->> 'marker' IS NOT NULL THEN
+        expected := seats_internal.heed_marker(team, facts ->> 'marker');
+    END IF;
+    IF EXISTS (SELECT FROM seats_internal.outbox AS o
+                WHERE o.lane_id = team.lane_id AND o.kind = 'change') THEN
+        PERFORM seats_internal.heed_pending_update(team, facts);
+    END IF;
     PERFORM seats_internal.apply_facts(team, facts, proven_at, run, expected);
     IF team.kind = 'individual' THEN
         PERFORM seats_internal.end_individual(team, facts ->> 'status');

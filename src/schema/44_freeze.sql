@@ -436,14 +436,20 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     lane_id bigint;
+    lanes   bigint[];
 BEGIN
+    lanes := seats_internal.take_lanes(
+        ARRAY(SELECT o.lane_id FROM seats_internal.outbox AS o
+               WHERE o.id = ANY (calls) AND o.kind = 'change' AND o.state = 'pending'
+                 AND o.body = ''), patient_for);
+    -- A second statement, and a new snapshot: what was committed before a lock was got is seen.
     FOR call, lane_id IN
         SELECT o.id, o.lane_id
           FROM seats_internal.outbox AS o
          WHERE o.id = ANY (calls) AND o.kind = 'change' AND o.state = 'pending' AND o.body = ''
          ORDER BY o.lane_id
     LOOP
-        outcome := CASE WHEN seats_internal.take_lane(lane_id, lane_id = patient_for)
+        outcome := CASE WHEN lane_id = ANY (lanes)
                         THEN seats_internal.freeze_change(call, run, fresh_for)
                         ELSE 'locked' END;
         RETURN NEXT;
