@@ -346,8 +346,8 @@ BEGIN
         RETURN;
     ELSIF seats_internal.is_terminal(facts ->> 'status') THEN
         PERFORM seats_internal.end_team(team.id, team.lane_id, team.status);
-    ELSIF is_plain AND expected IS NULL AND found_it = 'as before' AND team.items IS NOT NULL THEN
-        RETURN;  -- nothing has changed, so the fold has not
+    ELSIF settle_read.call IS NULL AND is_plain AND expected IS NULL AND found_it = 'as before' THEN
+        RETURN;  -- the base of a change: nothing has changed, so the fold has not
     END IF;
     PERFORM seats_internal.refold(team.id, team.lane_id);
 END
