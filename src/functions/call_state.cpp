@@ -1,6 +1,7 @@
 #include "functions/call_state.hpp"
 
 #include "functions/identity_switch.hpp"
+#include "functions/kept_plan.hpp"
 #include "functions/sqlstates.hpp"
 #include "pg/error.hpp"
 
@@ -14,15 +15,10 @@ namespace {
 
 // All of it raises, and holds no C++ objects.
 
-struct Plan {
-    const char* sql;
-    SPIPlanPtr plan;
-};
-
 // Every schema is named, of operators too: these run as the extension's owner, under the caller's
 // search_path.
 
-Plan open_call{
+KeptPlan open_call{
     "SELECT o.enqueued_by, o.state::pg_catalog.text, o.reason, NULL::pg_catalog.int4,"
     "       NULL::pg_catalog.bytea, o.kind"
     "  FROM seats_internal.outbox AS o WHERE o.id OPERATOR(pg_catalog.=) $1",
@@ -37,15 +33,16 @@ Plan open_call{
     "   AND h.id OPERATOR(pg_catalog.=) $1"
 #define OR " UNION ALL "
 
-Plan settled_call{SETTLED_IN("0") OR SETTLED_IN("1") OR SETTLED_IN("2") OR SETTLED_IN("3")
-                      OR SETTLED_IN("4") OR SETTLED_IN("5") OR SETTLED_IN("6") OR SETTLED_IN("7"),
-                  nullptr};
+KeptPlan settled_call{SETTLED_IN("0") OR SETTLED_IN("1") OR SETTLED_IN("2") OR SETTLED_IN("3")
+                          OR SETTLED_IN("4") OR SETTLED_IN("5") OR SETTLED_IN("6")
+                              OR SETTLED_IN("7"),
+                      nullptr};
 
 #undef OR
 #undef SETTLED_IN
 
 // An operator sees every call. He is known by what seats.grant_operator() gives him.
-Plan operator_right{
+KeptPlan operator_right{
     "SELECT COALESCE(pg_catalog.bool_or(pg_catalog.has_function_privilege($1, p.oid, 'EXECUTE')),"
     "                false)"
     "  FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n"
@@ -56,7 +53,7 @@ Plan operator_right{
 
 // A seat change in its application's words. One that went along with another one's call stands
 // where that call stands: at the first row of the lane.
-Plan open_change{
+KeptPlan open_change{
     "SELECT o.enqueued_by, seats_internal.change_state(h.state::pg_catalog.text), h.reason,"
     "       NULL::pg_catalog.int4, NULL::pg_catalog.bytea, o.kind"
     "  FROM seats_internal.outbox AS o"
@@ -70,21 +67,9 @@ Plan open_change{
     " WHERE o.id OPERATOR(pg_catalog.=) $1 AND o.kind OPERATOR(pg_catalog.=) 'change'",
     nullptr};
 
-uint64 run(Plan& plan, Oid type, Datum value) {
-    if (plan.plan == nullptr) {
-        SPIPlanPtr made = SPI_prepare_cursor(plan.sql, 1, &type, CURSOR_OPT_GENERIC_PLAN);
-        if (made == nullptr || SPI_keepplan(made) != 0) {
-            elog(ERROR, "could not prepare a statement of pg_seats: %s",
-                 SPI_result_code_string(SPI_result));
-        }
-        plan.plan = made;
-    }
-    // Read-only: with the snapshot that is active, and no other.
-    const int code = SPI_execute_plan(plan.plan, &value, nullptr, true, 1);
-    if (code != SPI_OK_SELECT) {
-        elog(ERROR, "could not run a statement of pg_seats: %s", SPI_result_code_string(code));
-    }
-    return SPI_processed;
+// With the snapshot that is active, and no other.
+uint64 run(KeptPlan& kept, Oid type, Datum value) {
+    return run_kept(kept, 1, &type, &value, nullptr, Sees::active_snapshot);
 }
 
 Datum cell(int column, bool* is_null) {

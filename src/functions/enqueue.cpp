@@ -6,6 +6,7 @@
 #include "functions/call_rules.hpp"
 
 #include "functions/identity_switch.hpp"
+#include "functions/kept_plan.hpp"
 #include "functions/setup_rows.hpp"
 #include "functions/sqlstates.hpp"
 #include "pg/error.hpp"
@@ -55,29 +56,6 @@ Size jsonb_size(FunctionCallInfo fcinfo, int number) {
     return toast_raw_datum_size(PG_GETARG_DATUM(number));
 }
 
-// A plan for all parameters alike, from the first use on: a plan made for the values at hand would
-// be the same one, and cost more than the statement itself.
-struct Plan {
-    const char* sql;
-    SPIPlanPtr plan;
-};
-
-void run(Plan& plan, int count, const Oid* types, const Datum* values, const char* nulls) {
-    if (plan.plan == nullptr) {
-        SPIPlanPtr made =
-            SPI_prepare_cursor(plan.sql, count, const_cast<Oid*>(types), CURSOR_OPT_GENERIC_PLAN);
-        if (made == nullptr || SPI_keepplan(made) != 0) {
-            elog(ERROR, "could not prepare a statement of pg_seats: %s",
-                 SPI_result_code_string(SPI_result));
-        }
-        plan.plan = made;
-    }
-    const int code = SPI_execute_plan(plan.plan, const_cast<Datum*>(values), nulls, false, 0);
-    if (code < 0) {
-        elog(ERROR, "could not run a statement of pg_seats: %s", SPI_result_code_string(code));
-    }
-}
-
 std::int64_t returned_id() {
     bool is_null = false;
     return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
@@ -89,14 +67,14 @@ std::int64_t returned_id() {
 // Locks the lane until the caller commits, before the row's id is drawn: ids of a lane are in the
 // order of commits. Found through the unique index without the planner, whatever it believes about
 // the table's size. Under REPEATABLE READ a lane that moved on is a serialisation failure.
-Plan take_lane{
+KeptPlan take_lane{
     "INSERT INTO seats_internal.lane AS l (destination, name) VALUES ($1, $2)"
     " ON CONFLICT ON CONSTRAINT lane_is_unique_by_destination"
     " DO UPDATE SET version = l.version OPERATOR(pg_catalog.+) 1"
     " RETURNING l.id",
     nullptr};
 
-Plan insert_row{
+KeptPlan insert_row{
     "INSERT INTO seats_internal.outbox"
     " (lane_id, installation, destination, method, path, body, verifier, enqueued_by, context)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
@@ -152,12 +130,12 @@ Datum text_datum(std::string_view value) {
 std::int64_t lane_of(const Order& order, std::string_view lane) {
     const Oid types[] = {TEXTOID, TEXTOID};
     const Datum values[] = {order.call->args[destination].value, text_datum(lane)};
-    run(take_lane, 2, types, values, nullptr);
+    run_kept(take_lane, 2, types, values);
     return returned_id();
 }
 
 // A subscription's own calls must not pass its team's changes by, nor they them.
-Plan team_of_subscription{
+KeptPlan team_of_subscription{
     "SELECT t.id FROM seats_internal.lane AS l JOIN seats_internal.team AS t ON t.lane_id "
     "OPERATOR(pg_catalog.=) l.id"
     " WHERE l.destination OPERATOR(pg_catalog.=) $1 AND l.name OPERATOR(pg_catalog.=) $2",
@@ -170,7 +148,7 @@ std::string_view own_lane(const Order& order) {
     }
     const Oid types[] = {TEXTOID, TEXTOID};
     const Datum values[] = {order.call->args[destination].value, text_datum(order.subscription)};
-    run(team_of_subscription, 2, types, values, nullptr);
+    run_kept(team_of_subscription, 2, types, values);
     if (SPI_processed == 0) {
         return order.lane;
     }
@@ -206,7 +184,7 @@ std::int64_t row_of(const Order& order, Oid caller, const pg_uuid_t* installatio
                             args[verifier].value,
                             CStringGetTextDatum(GetUserNameFromId(caller, false)),
                             args[context].value};
-    run(insert_row, 9, types, values, nulls);
+    run_kept(insert_row, 9, types, values, nulls);
     return returned_id();
 }
 

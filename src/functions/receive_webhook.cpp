@@ -11,6 +11,7 @@
 #include "core/webhook_signature.hpp"
 
 #include "functions/identity_switch.hpp"
+#include "functions/kept_plan.hpp"
 #include "functions/sqlstates.hpp"
 #include "pg/error.hpp"
 #include "pg/hmac.hpp"
@@ -50,38 +51,17 @@ Bytes bytes_argument(FunctionCallInfo fcinfo, int number) {
     return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
 }
 
-struct Plan {
-    const char* sql;
-    SPIPlanPtr plan;
-};
-
-void run(Plan& plan, int count, const Oid* types, const Datum* values) {
-    if (plan.plan == nullptr) {
-        SPIPlanPtr made =
-            SPI_prepare_cursor(plan.sql, count, const_cast<Oid*>(types), CURSOR_OPT_GENERIC_PLAN);
-        if (made == nullptr || SPI_keepplan(made) != 0) {
-            elog(ERROR, "could not prepare a statement of pg_seats: %s",
-                 SPI_result_code_string(SPI_result));
-        }
-        plan.plan = made;
-    }
-    const int code = SPI_execute_plan(plan.plan, const_cast<Datum*>(values), nullptr, false, 0);
-    if (code < 0) {
-        elog(ERROR, "could not run a statement of pg_seats: %s", SPI_result_code_string(code));
-    }
-}
-
 // Every schema is named, of operators too: these run as the extension's owner, under the caller's
 // search_path.
-Plan find_endpoint{
+KeptPlan find_endpoint{
     "SELECT e.secrets FROM seats_internal.webhook_endpoint AS e"
     " WHERE e.name OPERATOR(pg_catalog.=) $1",
     nullptr};
 
-Plan take_event{"SELECT t.http_status, t.outcome FROM seats_internal.take_event($1, $2, $3) AS t",
-                nullptr};
+KeptPlan take_event{
+    "SELECT t.http_status, t.outcome FROM seats_internal.take_event($1, $2, $3) AS t", nullptr};
 
-Plan tell_missing_secret{"SELECT seats_internal.webhook_secret_missing($1, $2)", nullptr};
+KeptPlan tell_missing_secret{"SELECT seats_internal.webhook_secret_missing($1, $2)", nullptr};
 
 constexpr int most_secrets = 5;
 
@@ -110,7 +90,7 @@ void read_endpoint(FunctionCallInfo fcinfo, SecretNames* found) {
     const Identity before = become(owner_of_function(fcinfo->flinfo->fn_oid));
     connect();
     const Oid types[] = {TEXTOID};
-    run(find_endpoint, 1, types, &name);
+    run_kept(find_endpoint, 1, types, &name);
     if (SPI_processed == 0) {
         raise_unknown_endpoint(name);
     }
@@ -139,7 +119,7 @@ void report_missing_secret(FunctionCallInfo fcinfo, std::string_view problem) {
     connect();
     const Oid types[] = {TEXTOID, TEXTOID};
     const Datum values[] = {PG_GETARG_DATUM(endpoint_argument), text_datum(problem)};
-    run(tell_missing_secret, 2, types, values);
+    run_kept(tell_missing_secret, 2, types, values);
     SPI_finish();
     become_again(before);
     pg::wake_worker_at_commit(pg::wake_rows);
@@ -158,7 +138,7 @@ void store_event(FunctionCallInfo fcinfo, std::string_view payload, const char* 
     const Oid types[] = {TEXTOID, BYTEAOID, JSONBOID};
     const Datum values[] = {PG_GETARG_DATUM(endpoint_argument), text_datum(payload),
                             DirectFunctionCall1(jsonb_in, CStringGetDatum(facts))};
-    run(take_event, 3, types, values);
+    run_kept(take_event, 3, types, values);
     bool is_null = false;
     HeapTuple const row = SPI_tuptable->vals[0];
     answer->http_status = DatumGetInt32(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null));
