@@ -180,7 +180,7 @@ BEGIN
     PERFORM seats_internal.write_journal(
         kind, 'stripe', NULL, team.lane_id, NULL,
         jsonb_strip_nulls(jsonb_build_object(
-            'team', team.name, 'subscription', team.subscription, 'event', event.event_id,
+            team.kind, team.name, 'subscription', team.subscription, 'event', event.event_id,
             'trial_end', to_timestamp((event.facts #>> '{subscription,trial_end}')::double precision),
             'invoice', event.facts #>> '{invoice,id}',
             'invoice_url', event.facts #>> '{invoice,url}',
