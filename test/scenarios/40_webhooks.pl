@@ -259,6 +259,8 @@ subtest 'a generation that was taken for dead' => sub {
 	like(receive($server, 'main', $body), qr/^200 processed/, 'its event comes');
 	like(open_alerts($server), qr/superseded_call_executed/, 'a person is told');
 	$server->sql(q{SELECT seats.acknowledge(id, 'seen') FROM seats.alerts WHERE kind = 'superseded_call_executed'});
+	is($server->sql(q{SELECT state FROM seats.alerts WHERE kind = 'superseded_call_executed'}), 'resolved',
+		'acknowledging ends it: the next one is told again');
 	$server->sql("UPDATE seats_internal.outbox_history SET generation = 1 WHERE id = $change");
 };
 
