@@ -214,14 +214,23 @@ SELECT pg_temp.seats('gamma');
 
 -- A subscription that is over, or never began.
 SELECT seats.register_team('delta', 'sub_4') AS read \gset
-SELECT pg_temp.read('delta', '{"price_team": 5}', '{"status": "canceled"}');
-SELECT pg_temp.try($$SELECT seats.add_seats('delta', 'team', 1)$$);
-SELECT pg_temp.read('delta', '{"price_team": 5}', '{"status": "incomplete_expired"}');
-SELECT pg_temp.try($$SELECT seats.remove_seats('delta', 'team', 1)$$);
 SELECT pg_temp.read('delta', '{"price_team": 5}', '{"status": "incomplete"}');
 SELECT pg_temp.try($$SELECT seats.set_seats('delta', 'team', 1)$$);
 SELECT pg_temp.read('delta', '{"price_team": 5}', '{"status": "past_due"}');
 SELECT new_quantity FROM seats.add_seats('delta', 'team', 1);
+SELECT seats.register_team('omega', 'sub_4o') AS read \gset
+SELECT pg_temp.read('omega', '{"price_team": 5}', '{"status": "canceled"}');
+SELECT pg_temp.try($$SELECT seats.add_seats('omega', 'team', 1)$$);
+-- What is over never comes back: a read that says so was on its way before.
+SELECT pg_temp.read('omega', '{"price_team": 5}', '{"status": "active"}');
+SELECT pg_temp.try($$SELECT seats.add_seats('omega', 'team', 1)$$);
+SELECT seats.register_team('epsilon', 'sub_4e') AS read \gset
+SELECT pg_temp.read('epsilon', '{"price_team": 5}', '{"status": "incomplete_expired"}');
+SELECT pg_temp.try($$SELECT seats.remove_seats('epsilon', 'team', 1)$$);
+-- A date of no preview.
+SELECT pg_temp.try(format($$SELECT seats.change_seats('acme', '{"team": {"add": 1}}', proration_date => %s)$$,
+                          extract(epoch FROM d.at)::bigint)) ~ '^PS525: the proration_date is not'
+  FROM (VALUES (now() - interval '25 hours'), (now() + interval '1 hour')) AS d (at);
 
 -- An individual of a team's name has nothing to do with it; and has no seats.
 SELECT seats.register_individual('delta', 'sub_delta_person') AS read \gset

@@ -245,6 +245,9 @@ UPDATE seats_internal.outbox SET state = 'review', doubt = true, first_sent_at =
 SELECT seats.resolve_review(:a, 'not_executed', 'not to be seen in the Dashboard');
 SELECT pg_temp.changes('byhand');
 SELECT generation, state, body, doubt FROM seats_internal.outbox WHERE id IN (:a, :b) ORDER BY id;
+-- A person may be wrong: what is there now is read first.
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.read('byhand', '{"price_team": 8}');
 SELECT pg_temp.freeze(:a);
 UPDATE seats_internal.outbox SET state = 'review', doubt = true, first_sent_at = now() WHERE id = :a;
 SELECT seats.resolve_review(:a, 'refuse', 'not wanted any more');
@@ -399,7 +402,14 @@ $$;
 SELECT pg_temp.expect('u1'), pg_temp.expect('u2'), pg_temp.expect('u3');
 SELECT seats_internal.heed_own_event(pg_temp.event('u1', '{"price_team": 5}'));
 SELECT count(*) FROM seats_internal.alert WHERE kind = 'outside_change_overwritten';
+-- One that tells of no items is no judge while another one may come; when none has, it is.
 SELECT seats_internal.heed_own_event(pg_temp.event('u2', NULL));
+SELECT count(*) FROM seats_internal.alert WHERE call_id = 777777;
+UPDATE seats_internal.expected_event SET look_at = clock_timestamp() - interval '1 h' WHERE nothing_changed;
+SELECT seats_internal.events_were_listed('stripe', '1 minute');
+SELECT count(*) FROM seats_internal.alert WHERE call_id = 777777;
+UPDATE seats_internal.expected_event SET look_at = clock_timestamp() - interval '1 h' WHERE nothing_changed;
+SELECT seats_internal.events_were_listed('stripe', '1 minute');
 SELECT summary FROM seats_internal.alert WHERE call_id = 777777;
 -- With ten items in it, an event does not show all.
 SELECT seats_internal.heed_own_event(pg_temp.event('u3', (SELECT jsonb_object_agg('price_' || g, 1)

@@ -24,7 +24,7 @@ struct Plan {
 
 Plan open_call{
     "SELECT o.enqueued_by, o.state::pg_catalog.text, o.reason, NULL::pg_catalog.int4,"
-    "       NULL::pg_catalog.bytea"
+    "       NULL::pg_catalog.bytea, o.kind"
     "  FROM seats_internal.outbox AS o WHERE o.id OPERATOR(pg_catalog.=) $1",
     nullptr};
 
@@ -58,7 +58,7 @@ Plan operator_right{
 // where that call stands: at the first row of the lane.
 Plan open_change{
     "SELECT o.enqueued_by, seats_internal.change_state(h.state::pg_catalog.text), h.reason,"
-    "       NULL::pg_catalog.int4, NULL::pg_catalog.bytea"
+    "       NULL::pg_catalog.int4, NULL::pg_catalog.bytea, o.kind"
     "  FROM seats_internal.outbox AS o"
     " CROSS JOIN LATERAL (SELECT CASE WHEN o.state OPERATOR(pg_catalog.=) 'carried'"
     "                                 THEN f.state ELSE o.state END AS state,"
@@ -180,7 +180,10 @@ bytea* look(std::int64_t call, LookFor what, Oid caller, CallState* state,
         copy = DatumGetByteaPCopy(answer);
         MemoryContextSwitchTo(before);
     }
-    state->found = state->state[0] != '\0' && may_see(caller, enqueued_by);
+    // A read of a subscription is everybody's who has asked for it, and may be an earlier one's.
+    const Datum kind = SPI_getbinval(row->vals[0], row->tupdesc, 6, &is_null);
+    const bool is_read = strcmp(TextDatumGetCString(kind), "read") == 0;
+    state->found = state->state[0] != '\0' && (is_read || may_see(caller, enqueued_by));
     return state->found ? copy : nullptr;
 }
 

@@ -80,19 +80,31 @@ REVOKE ALL ON FUNCTION seats_internal.count_items(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.count_items(jsonb) IS '{seat type: quantity} of a subscription''s items';
 
 -- Makes a team's confirmed quantities what Stripe has proved. `expected` is what we thought they
--- would be: what differs from it was changed by somebody else.
+-- would be: what differs from it was changed by somebody else. Gives what it found them: as before,
+-- as expected, or changed.
 CREATE FUNCTION seats_internal.confirm_quantities(
     team     seats_internal.team,
     counted  jsonb,
     expected jsonb,
     call_id  bigint
-) RETURNS void
+) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     outside jsonb;
+    is_news boolean;
 BEGIN
+    -- As almost always: nothing but our own call has changed anything.
+    IF counted = expected THEN
+        UPDATE seats_internal.seat_line AS s SET confirmed = (counted ->> s.seat_type)::integer
+         WHERE s.team_id = team.id AND s.confirmed <> (counted ->> s.seat_type)::integer;
+        is_news := FOUND;
+        IF counted = (SELECT coalesce(jsonb_object_agg(s.seat_type, s.confirmed), '{}')
+                        FROM seats_internal.seat_line AS s WHERE s.team_id = team.id) THEN
+            RETURN CASE WHEN is_news THEN 'as expected' ELSE 'as before' END;
+        END IF;
+    END IF;
     SELECT jsonb_object_agg(e.key, jsonb_build_object(
                'expected', e.value::integer, 'found', coalesce((counted ->> e.key)::integer, 0)))
       INTO outside
@@ -112,6 +124,7 @@ BEGIN
     UPDATE seats_internal.seat_line AS s
        SET confirmed = 0
      WHERE s.team_id = team.id AND s.confirmed <> 0 AND NOT counted ? s.seat_type;
+    RETURN 'changed';
 END
 $$;
 REVOKE ALL ON FUNCTION
@@ -129,12 +142,14 @@ CREATE FUNCTION seats_internal.apply_facts(
     run       uuid,
     expected  jsonb  DEFAULT NULL,
     call_id   bigint DEFAULT NULL
-) RETURNS void
+) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    new_status text := facts ->> 'status';
+    -- What is over never comes back: a read that was on its way when the end was told is older.
+    new_status text := CASE WHEN seats_internal.is_terminal(team.status) THEN team.status
+                            ELSE facts ->> 'status' END;
 BEGIN
     UPDATE seats_internal.team AS t
        SET status               = new_status,
@@ -170,9 +185,9 @@ BEGIN
         PERFORM seats_internal.forget_drift(team.id);
     END IF;
     IF team.kind <> 'team' THEN
-        RETURN;
+        RETURN 'as before';
     END IF;
-    PERFORM seats_internal.confirm_quantities(
+    RETURN seats_internal.confirm_quantities(
         team, seats_internal.count_items(facts -> 'items'),
         coalesce(expected, CASE WHEN team.items IS NULL THEN seats_internal.count_items(facts -> 'items')
                                 ELSE (SELECT coalesce(jsonb_object_agg(s.seat_type, s.confirmed), '{}')
@@ -291,13 +306,17 @@ DECLARE
     team     seats_internal.team;
     read     seats_internal.outbox_history;
     expected jsonb;
+    is_plain boolean := true;
+    found_it text;
 BEGIN
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = settle_read.team_id;
     IF NOT FOUND THEN
         RETURN;
     END IF;
     IF settle_read.call IS NOT NULL THEN
-        read := seats_internal.settled_call(settle_read.call);
+        -- It went into the partition that is being written, in this transaction.
+        SELECT h.* INTO read FROM seats_internal.outbox_history AS h
+         WHERE h.ring = (SELECT r.slot FROM seats_internal.ring AS r) AND h.id = settle_read.call;
     END IF;
     IF facts ->> 'id' <> team.subscription THEN
         RETURN;
@@ -307,15 +326,28 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    PERFORM seats_internal.finish_reads(team.id, proven_at);
-    expected := seats_internal.heed_marker(team, facts ->> 'marker');
-    PERFORM seats_internal.heed_pending_update(team, facts);
-    PERFORM seats_internal.apply_facts(team, facts, proven_at, run, expected);
+    -- (What is hardly ever so is asked first: this is done before every change of an idle team.)
+    IF EXISTS (SELECT FROM seats_internal.outbox AS o
+                WHERE o.team_id = team.id AND o.kind = 'read' AND o.state IN ('pending', 'waiting')) THEN
+        PERFORM seats_internal.finish_reads(team.id, proven_at);
+    END IF;
+    IF facts ->> 'marker' IS NOT NULL THEN
+        expected := seats_internal.heed_marker(team, facts ->> 'marker');
+    END IF;
+    IF jsonb_typeof(facts -> 'pending_update') = 'object'
+       OR EXISTS (SELECT FROM seats_internal.outbox AS o
+                   WHERE o.lane_id = team.lane_id AND o.state = 'awaiting') THEN
+        PERFORM seats_internal.heed_pending_update(team, facts);
+        is_plain := false;
+    END IF;
+    found_it := seats_internal.apply_facts(team, facts, proven_at, run, expected);
     IF team.kind = 'individual' THEN
         PERFORM seats_internal.end_individual(team, facts ->> 'status');
         RETURN;
     ELSIF seats_internal.is_terminal(facts ->> 'status') THEN
         PERFORM seats_internal.end_team(team.id, team.lane_id, team.status);
+    ELSIF settle_read.call IS NULL AND is_plain AND expected IS NULL AND found_it = 'as before' THEN
+        RETURN;  -- the base of a change: nothing has changed, so the fold has not
     END IF;
     PERFORM seats_internal.refold(team.id, team.lane_id);
 END

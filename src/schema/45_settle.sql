@@ -156,6 +156,8 @@ DECLARE
     team       seats_internal.team;
     is_target  boolean := true;
     carried_id bigint;
+    is_split   boolean;
+    found_it   text;
 BEGIN
     -- It went into the partition that is being written, in this transaction.
     SELECT h.* INTO head FROM seats_internal.outbox_history AS h
@@ -172,9 +174,9 @@ BEGIN
         PERFORM seats_internal.finish_changes(head.lane_id, head.id, carried_id, head.result, head.reason,
                                               head.settled_by, head.id);
     END IF;
-    IF head.settled_by IS NULL AND EXISTS (
-        SELECT FROM seats_internal.outbox AS o
-         WHERE o.lane_id = head.lane_id AND o.splits_left IS NOT NULL) THEN
+    is_split := EXISTS (SELECT FROM seats_internal.outbox AS o
+                         WHERE o.lane_id = head.lane_id AND o.splits_left IS NOT NULL);
+    IF is_split AND head.settled_by IS NULL THEN
         PERFORM seats_internal.count_split(head.lane_id, (
             SELECT min(o.split_size) FROM seats_internal.outbox AS o
              WHERE o.lane_id = head.lane_id AND o.splits_left IS NOT NULL));
@@ -190,7 +192,7 @@ BEGIN
         PERFORM seats_internal.heed_pending_update(team, facts);
     END IF;
     IF facts IS NOT NULL THEN
-        PERFORM seats_internal.apply_facts(team, facts, proven_at, run,
+        found_it := seats_internal.apply_facts(team, facts, proven_at, run,
                                            CASE WHEN head.result = 'done' AND is_target THEN head.target END,
                                            head.id);
     ELSIF head.result = 'done' THEN
@@ -218,6 +220,19 @@ BEGIN
         PERFORM seats_internal.queue_read(team, 'pg_seats', 'settled without an answer');
     ELSIF seats_internal.is_terminal(facts ->> 'status') THEN
         PERFORM seats_internal.end_team(team.id, team.lane_id, team.status);
+    END IF;
+    IF head.clean AND head.result = 'done' AND is_target AND NOT is_split AND head.target IS NOT NULL
+       AND found_it IN ('as before', 'as expected')
+       AND NOT seats_internal.is_terminal(facts ->> 'status')
+       AND NOT EXISTS (
+           SELECT FROM seats_internal.seat_line AS s
+             LEFT JOIN seats_internal.alert AS a
+               ON a.fingerprint = format('over_allocated:%s:%s', s.team_id, s.seat_type)
+              AND a.resolved_at IS NULL
+            WHERE s.team_id = team.id AND (s.awaiting > 0 OR a.id IS NOT NULL)) THEN
+        -- What was folded in is confirmed now, and the sum is the same.
+        PERFORM seats_internal.settle_invites(team.id, team.lane_id);
+        RETURN;
     END IF;
     PERFORM seats_internal.refold(team.id, team.lane_id);
 END

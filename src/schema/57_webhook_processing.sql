@@ -1,6 +1,6 @@
 -- What an event does. It is a hint: what is so now, a read of the subscription tells. So it does not
 -- matter in which order events come, how often, how late, or which of two of the same second is the
--- newer one. Nothing here takes a team's lock.
+-- newer one. Nothing here waits for a team's lock.
 
 -- The types that tell something about a subscription. Thin events (v2) have a prefix.
 CREATE FUNCTION seats_internal.known_event_types() RETURNS text[]
@@ -231,6 +231,43 @@ REVOKE ALL ON FUNCTION seats_internal.look_at_awaiting(seats_internal.team) FROM
 COMMENT ON FUNCTION seats_internal.look_at_awaiting(seats_internal.team) IS
     'has a change that waits for its payment looked at now';
 
+-- A subscription that is over never comes back, so for that the event is as good as a read: members go
+-- at once, also while nothing can be read (a halted destination, say). A team that is locked is left
+-- to the worker's next try.
+CREATE FUNCTION seats_internal.end_by_event(team seats_internal.team, facts jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    former seats_internal.team;
+BEGIN
+    IF NOT seats_internal.take_lane(team.lane_id, false) THEN
+        RAISE EXCEPTION 'the team is locked' USING ERRCODE = 'lock_not_available';
+    END IF;
+    SELECT t.* INTO former FROM seats_internal.team AS t
+     WHERE t.id = team.id AND t.subscription = facts ->> 'id';
+    IF former.id IS NULL OR seats_internal.is_terminal(former.status) THEN
+        RETURN;
+    END IF;
+    UPDATE seats_internal.team AS t
+       SET status = facts ->> 'status', base_proven_at = NULL,
+           ended_at = to_timestamp((facts ->> 'ended_at')::double precision)
+     WHERE t.id = former.id;
+    PERFORM seats_internal.write_journal(
+        'subscription.status', 'stripe', NULL, former.lane_id, NULL,
+        jsonb_build_object(former.kind, former.name, 'from', former.status, 'to', facts ->> 'status'));
+    IF former.kind = 'individual' THEN
+        PERFORM seats_internal.end_individual(former, facts ->> 'status');
+    ELSE
+        PERFORM seats_internal.end_team(former.id, former.lane_id, former.status);
+        PERFORM seats_internal.refold(former.id, former.lane_id);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.end_by_event(seats_internal.team, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.end_by_event(seats_internal.team, jsonb) IS
+    'what follows at once from an event that tells of the end of a subscription';
+
 -- Gives the outcome: processed, ignored (a type, or an object, that nothing follows from), thin (the
 -- same of a thin event), unmatched (a subscription that no team has), other_account.
 CREATE FUNCTION seats_internal.apply_event(event seats_internal.webhook_event) RETURNS text
@@ -268,6 +305,9 @@ BEGIN
     IF type IN ('customer.subscription.pending_update_applied',
                 'customer.subscription.pending_update_expired', 'invoice.paid') THEN
         PERFORM seats_internal.look_at_awaiting(team);
+    END IF;
+    IF seats_internal.is_terminal(event.facts #>> '{subscription,status}') THEN
+        PERFORM seats_internal.end_by_event(team, event.facts -> 'subscription');
     END IF;
     IF NOT is_told THEN
         PERFORM seats_internal.queue_read(team, 'pg_seats', event.type);

@@ -1,8 +1,8 @@
 -- Who may do what. PUBLIC may do nothing; roles are given exactly what their kind of user needs, by
 -- name. The grants are ordinary ones, so \dp, pg_dump and DROP OWNED know them.
 --
---   application   registers teams, changes their seats and members, waits for its calls and reads
---                 their answers; enqueueing other calls is granted path by path
+--   application   teams, seats, members and invites, and the views of them; webhooks and the journal;
+--                 waits for its calls and reads their answers; enqueueing is granted path by path
 --   monitor       sees every view, and may have calls explained
 --   operator      a monitor who also has the verbs
 
@@ -44,6 +44,8 @@ BEGIN ATOMIC
         ('monitor',     'seats_internal', 'severity_rank'),
         ('monitor',     'seats_internal', 'fold'),
         ('monitor',     'seats_internal', 'fold_step'),
+        ('application', 'seats_internal', 'change_state'),
+        ('application', 'seats_internal', 'change_result'),
         ('monitor',     'seats_internal', 'change_state'),
         ('monitor',     'seats_internal', 'change_result'),
         ('operator',    'seats', 'define_seat_type'),
@@ -124,7 +126,8 @@ REVOKE ALL ON FUNCTION seats_internal.revoke_routines(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.revoke_routines(text, text) IS
     'takes EXECUTE from one kind of user, and USAGE if nothing is left';
 
-CREATE FUNCTION seats_internal.grant_views(role text, give boolean) RETURNS void
+-- Applications show their users what they have; alerts, journal and the outbox are not theirs.
+CREATE FUNCTION seats_internal.grant_views(audience text, role text, give boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -132,16 +135,20 @@ DECLARE
     view_name regclass;
 BEGIN
     FOR view_name IN
-        SELECT oid FROM pg_class WHERE relnamespace = 'seats'::regnamespace AND relkind = 'v'
+        SELECT oid FROM pg_class
+         WHERE relnamespace = 'seats'::regnamespace AND relkind = 'v'
+           AND (audience IN ('monitor', 'operator')
+                OR audience = 'application'
+                   AND relname IN ('teams', 'changes', 'members', 'invites', 'individuals', 'seat_types'))
     LOOP
         EXECUTE format(CASE WHEN give THEN 'GRANT SELECT ON %s TO %I'
                             ELSE 'REVOKE SELECT ON %s FROM %I' END, view_name, role);
     END LOOP;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.grant_views(text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.grant_views(text, boolean) IS
-    'SELECT on every view of schema seats';
+REVOKE ALL ON FUNCTION seats_internal.grant_views(text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.grant_views(text, text, boolean) IS
+    'SELECT on the views of schema seats that are for this kind of user';
 
 CREATE FUNCTION seats_internal.change_privileges(
     caller   text,
@@ -158,9 +165,7 @@ DECLARE
 BEGIN
     PERFORM seats_internal.require_superuser(caller, verb);
     PERFORM seats_internal.require_role(change_privileges.role);
-    IF audience IN ('monitor', 'operator') THEN
-        PERFORM seats_internal.grant_views(change_privileges.role, give);
-    END IF;
+    PERFORM seats_internal.grant_views(audience, change_privileges.role, give);
     FOREACH one IN ARRAY CASE audience WHEN 'operator' THEN ARRAY['operator', 'monitor']
                                        ELSE ARRAY[audience] END LOOP
         IF give THEN

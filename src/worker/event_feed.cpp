@@ -1,3 +1,4 @@
+#include "core/answer.hpp"
 #include "core/event.hpp"
 
 #include "worker/event_feed.hpp"
@@ -139,6 +140,10 @@ void events_answered(Engine& engine, Flight flight) {
         listed_statement.run(
             {pg::text(destination.name), pg::integer(pg::settings.event_check_after_ms)});
     });
+    if (failure) {
+        pg::log_warning("events of destination " + destination.name + " cannot be heeded: " +
+                        core::safe_text(failure->message, 300) + "; they are listed again");
+    }
     if (flight.all_events) {
         engine.webhooks_at = TimePoint{};
     }

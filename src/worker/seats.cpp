@@ -28,7 +28,7 @@ Statement await_statement{"SELECT seats_internal.await_payment($1, $2::jsonb, $3
 
 Statement read_statement{"SELECT seats_internal.settle_read($1, $2::jsonb, $3, $4::uuid, $5)"};
 
-Statement read_failed_statement{"SELECT seats_internal.read_failed($1, $2, $3)"};
+Statement read_failed_statement{"SELECT seats_internal.read_failed($1, $2)"};
 
 Statement changed_statement{"SELECT seats_internal.subscription_was_changed($1)"};
 
@@ -54,10 +54,11 @@ bool dissolves(const Settlement& item) {
            item.decision.state == "pending";
 }
 
-void store_dissolved(std::span<const Settlement* const> items) {
+void store_dissolved(std::span<const Settlement* const> items,
+                     const std::vector<std::int64_t>& left) {
     std::vector<std::int64_t> calls, refused;
     for (const Settlement* item : items) {
-        if (dissolves(*item)) {
+        if (dissolves(*item) && !contains(left, item->flight.call.id)) {
             calls.push_back(item->flight.call.id);
             if (item->decision.split) {
                 refused.push_back(item->flight.call.id);
@@ -123,7 +124,8 @@ void store_learned(Engine& engine, const Settlement& item) {
     } else {
         read_statement.run({pg::bigint(flight.call.team_id), pg::text(decision.facts),
                             pg::timestamp(decision.facts_as_of), pg::text(engine.run),
-                            pg::bigint(flight.call.id)});
+                            flight.call.is_subscription_read() ? pg::bigint(flight.call.id)
+                                                               : pg::null_of(INT8OID)});
         engine.wake_all_waiters = true;  // of other reads, which it may have answered
     }
     engine.announce = true;
@@ -236,7 +238,7 @@ std::vector<const Settlement*> lock_teams(Engine& engine,
 
 void store_seats(Engine& engine, std::span<const Settlement* const> items,
                  const std::vector<std::int64_t>& left) {
-    store_dissolved(items);
+    store_dissolved(items, left);
     store_settled(engine, items, left);
     heed_early_events(engine, items);
     for (const Settlement* item : items) {

@@ -70,7 +70,7 @@ Statement change_statement{
     "       request_id = coalesce(a.request_id, o.request_id), alone = false"
     "  FROM answer AS a"
     " WHERE o.id = a.id AND o.id = ANY ($1) AND o.generation = a.generation AND o.state::text = "
-    "a.state"};
+    "a.state RETURNING o.id"};
 
 Statement attempts_statement{
     "INSERT INTO seats_internal.attempt (ring, call_id, lane_id, generation, number, purpose,"
@@ -154,7 +154,8 @@ std::vector<std::int64_t> store_finished(std::span<const Settlement* const> item
     return left;
 }
 
-void store_changed(Engine& engine, std::span<const Settlement* const> items) {
+// Gives the ids of rows that are not changed after all: somebody was there before.
+std::vector<std::int64_t> store_changed(Engine& engine, std::span<const Settlement* const> items) {
     std::vector<std::int64_t> id;
     std::vector<std::int32_t> generation, tries, attempts, next_generation, verifications;
     std::vector<std::string_view> state, next_state, reason, error, request_id;
@@ -185,11 +186,18 @@ void store_changed(Engine& engine, std::span<const Settlement* const> items) {
         error.emplace_back(decision.error);
         request_id.emplace_back(flight.response.headers.request_id);
     }
-    change_statement.run(
+    const pg::Rows rows = change_statement.run(
         {pg::bigints(id), pg::integers(generation), pg::texts(state), pg::texts(next_state),
          pg::timestamps(due_at), pg::booleans(doubt), pg::booleans(forget), pg::integers(tries),
          pg::integers(attempts), pg::integers(next_generation), pg::integers(verifications),
          pg::timestamps(key_final_at), pg::texts(reason), pg::texts(error), pg::texts(request_id)});
+    if (rows.size() == id.size()) {
+        return {};
+    }
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        std::erase(id, rows.bigint(row, 1));
+    }
+    return id;
 }
 
 void store_attempts(std::span<const Settlement* const> items) {
@@ -263,7 +271,7 @@ void store_rare(Engine& engine, const Settlement& item) {
 }
 
 struct Stored {
-    std::vector<std::int64_t> left;         // calls that were to be finished and are not
+    std::vector<std::int64_t> left;         // somebody has changed or settled them meanwhile
     std::vector<const Settlement*> locked;  // somebody holds their team: nothing of them was stored
 };
 
@@ -290,7 +298,8 @@ Stored store(Engine& engine, std::span<const Settlement* const> all) {
         left = store_finished(finished);
     }
     if (!changed.empty()) {
-        store_changed(engine, changed);
+        const auto unchanged = store_changed(engine, changed);
+        left.insert(left.end(), unchanged.begin(), unchanged.end());
     }
     if (!attempts.empty()) {
         store_attempts(attempts);

@@ -1,0 +1,190 @@
+-- What a call of seat changes asks Stripe for: items, how they are billed, and whether Stripe's limits
+-- for a subscription allow one more now.
+
+-- What a call asks for, as parameters of POST /v1/subscriptions/{id}. A type may have several prices
+-- (monthly and yearly, an old one): what rises is the first listed price that the subscription has,
+-- or the first of all; what falls is taken from the last listed one first. (Stripe takes no deletion
+-- with a pending update.)
+CREATE FUNCTION seats_internal.item_parameters(
+    items      jsonb,
+    base       jsonb,
+    target     jsonb,
+    may_delete boolean
+) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    line       record;
+    item       record;
+    difference integer;
+    quantity   integer;
+    items_left integer := jsonb_array_length(items);
+    parameters jsonb := '[]';
+BEGIN
+    FOR line IN
+        SELECT t.key AS seat_type, t.value::integer AS wanted,
+               coalesce((base ->> t.key)::integer, 0) AS had, s.delete_at_zero
+          FROM jsonb_each_text(target) AS t
+          JOIN seats_internal.seat_type AS s ON s.name = t.key
+         WHERE t.value::integer IS DISTINCT FROM coalesce((base ->> t.key)::integer, 0)
+         ORDER BY t.key
+    LOOP
+        difference := line.wanted - line.had;
+        FOR item IN
+            SELECT i.id, least(i.quantity, 1000000000)::integer AS quantity
+              FROM jsonb_to_recordset(items) AS i (id text, price text, quantity numeric, metered boolean)
+              JOIN seats_internal.seat_price AS p ON p.price = i.price
+             WHERE p.seat_type = line.seat_type AND i.quantity IS NOT NULL AND i.metered IS NOT TRUE
+             ORDER BY CASE WHEN difference > 0 THEN p.position ELSE -p.position END, i.id
+        LOOP
+            EXIT WHEN difference = 0;
+            quantity := greatest(item.quantity + difference, 0);
+            CONTINUE WHEN quantity = item.quantity;
+            -- Stripe wants one item at least: the last one stays, with nothing.
+            items_left := items_left - CASE WHEN quantity = 0 THEN 1 ELSE 0 END;
+            parameters := parameters || CASE
+                WHEN quantity = 0 AND line.delete_at_zero AND may_delete AND items_left > 0
+                    THEN jsonb_build_object('id', item.id, 'deleted', true)
+                ELSE jsonb_build_object('id', item.id, 'quantity', quantity) END;
+            difference := difference - (quantity - item.quantity);
+        END LOOP;
+        IF difference > 0 THEN
+            parameters := parameters || jsonb_build_object(
+                'price', (SELECT p.price FROM seats_internal.seat_price AS p
+                           WHERE p.seat_type = line.seat_type ORDER BY p.position LIMIT 1),
+                'quantity', difference);
+        END IF;
+    END LOOP;
+    RETURN parameters;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.item_parameters(jsonb, jsonb, jsonb, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.item_parameters(jsonb, jsonb, jsonb, boolean) IS
+    'the items[] of a subscription''s update that leads from base to target';
+
+-- An increase is paid for as one, whatever it was when it was asked for: the direction is that from
+-- base to target. Stripe may not be asked for pending updates where invoices are sent.
+CREATE FUNCTION seats_internal.billing_parameters(
+    team           seats_internal.team,
+    seat_type      text,
+    rises          boolean,
+    proration_date bigint
+) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+               'proration_behavior', CASE WHEN rises THEN s.increase_proration_behavior
+                                          ELSE s.decrease_proration_behavior END,
+               'payment_behavior', CASE WHEN rises AND coalesce(team.collection_method, '')
+                                                       <> 'send_invoice'
+                                        THEN s.increase_payment_behavior END,
+               'proration_date', proration_date,
+               'expand', jsonb_build_array('latest_invoice')))
+      FROM seats_internal.seat_type AS s
+     WHERE s.name = billing_parameters.seat_type);
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.billing_parameters(seats_internal.team, text, boolean, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.billing_parameters(seats_internal.team, text, boolean, bigint) IS
+    'how a subscription''s update is billed';
+
+CREATE FUNCTION seats_internal.apply_lines(totals jsonb, lines jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+    SELECT totals || coalesce(jsonb_object_agg(
+               l.seat_type,
+               seats_internal.fold_step(coalesce((totals ->> l.seat_type)::integer, 0), 0,
+                                        l.operation, l.quantity)), '{}')
+      FROM jsonb_to_recordset(lines) AS l (seat_type text, operation text, quantity integer));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.apply_lines(jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.apply_lines(jsonb, jsonb) IS
+    '{seat type: quantity} after a change';
+
+-- The type whose rules bill the way from one set of totals to another: of what rises, or else falls.
+CREATE FUNCTION seats_internal.billed_type(
+    before        jsonb,
+    after         jsonb,
+    OUT rises     boolean,
+    OUT seat_type text,
+    OUT rules     text
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    SELECT d.rises, d.name,
+           CASE WHEN d.rises THEN d.increase_proration_behavior || ' ' || d.increase_payment_behavior
+                ELSE d.decrease_proration_behavior END
+      INTO rises, seat_type, rules
+      FROM (SELECT s.*, a.value::integer > coalesce((before ->> a.key)::integer, 0) AS rises
+              FROM jsonb_each_text(after) AS a
+              JOIN seats_internal.seat_type AS s ON s.name = a.key
+             WHERE a.value::integer <> coalesce((before ->> a.key)::integer, 0)) AS d
+     ORDER BY d.rises DESC, d.name
+     LIMIT 1;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.billed_type(jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.billed_type(jsonb, jsonb) IS
+    'whether totals rise, and by whose billing rules; null if nothing changes';
+
+-- Stripe allows 20 invoices a day, 10 a minute and 200 changes of quantity an hour for a
+-- subscription, and counts refused ones too. A key counts once, however often it was sent: Stripe
+-- executes it once. What Stripe turned away unexecuted does not count, and what was not invoiced at
+-- once is no invoice. Null: one more may be sent now.
+CREATE FUNCTION seats_internal.budget_wait(team_id bigint, lane_id bigint, makes_invoice boolean)
+RETURNS timestamptz
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- A day lies in the partition that is being written and the one before it.
+    rings smallint[] := (SELECT ARRAY[r.slot, (r.slot + 7) % 8] FROM seats_internal.ring AS r);
+BEGIN
+    RETURN (
+    WITH sent AS MATERIALIZED (
+        SELECT h.settled_at AS at, h.body LIKE '%proration_behavior=always_invoice%' AS invoiced
+          FROM seats_internal.outbox_history AS h
+         WHERE h.ring = ANY (rings)
+           AND h.team_id = budget_wait.team_id AND h.kind = 'change' AND h.clean
+           AND h.settled_at > clock_timestamp() - interval '1 day'
+        UNION ALL
+        -- (The body of a call that was split is gone; it was an increase.)
+        SELECT k.at, coalesce((SELECT h.body LIKE '%proration_behavior=always_invoice%'
+                                 FROM seats_internal.outbox_history AS h
+                                WHERE h.ring = ANY (rings)
+                                  AND h.id = k.call_id AND h.generation = k.generation), true)
+          FROM (SELECT a.call_id, a.generation, max(a.answered_at) AS at
+                  FROM seats_internal.attempt AS a
+                 WHERE a.ring = ANY (rings) AND a.lane_id = budget_wait.lane_id
+                   AND a.purpose = 'send' AND a.sent AND a.verdict NOT IN ('again', 'halted')
+                   -- Turned away for their key: nothing was tried.
+                   AND coalesce(a.reason, '') <> ALL ('{idempotency_mismatch,key_in_use}')
+                   AND a.answered_at > clock_timestamp() - interval '1 day'
+                 GROUP BY a.call_id, a.generation) AS k),
+    budget (allowed, span, of_invoices) AS (VALUES
+        (20, interval '1 day', true),
+        (10, interval '1 minute', true),
+        (200, interval '1 hour', false))
+    SELECT max(b.span + (SELECT s.at FROM sent AS s
+                          WHERE s.at > clock_timestamp() - b.span AND (s.invoiced OR NOT b.of_invoices)
+                          ORDER BY s.at DESC OFFSET b.allowed - 1 LIMIT 1))
+      FROM budget AS b
+     WHERE makes_invoice OR NOT b.of_invoices);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.budget_wait(bigint, bigint, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.budget_wait(bigint, bigint, boolean) IS
+    'until when Stripe''s limits for a subscription are used up, counted from what was sent; null: they are not';
