@@ -255,7 +255,8 @@ BEGIN
      WHERE t.id = former.id;
     PERFORM seats_internal.write_journal(
         'subscription.status', 'stripe', NULL, former.lane_id, NULL,
-        jsonb_build_object(former.kind, former.name, 'from', former.status, 'to', facts ->> 'status'));
+        jsonb_build_object(former.kind, former.name, 'subscription', former.subscription,
+                           'from', former.status, 'to', facts ->> 'status'));
     IF former.kind = 'individual' THEN
         PERFORM seats_internal.end_individual(former, facts ->> 'status');
     ELSE
