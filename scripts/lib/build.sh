@@ -156,6 +156,32 @@ build_simulator_step() {
     copy_simulator
 }
 
+# Stripe's own library for Node, which signs webhooks for one scenario. Kept in build/, with the
+# caller's npm configuration; without it that scenario is skipped and says so.
+stripe_for_node=23.1.0
+fetch_stripe_for_node() {
+  local directory=$root/build/node
+  if [[ -n ${NODE_PATH:-} ]]; then
+    return
+  fi
+  if [[ ! -e $directory/node_modules/stripe ]]; then
+    if ! command -v npm >/dev/null; then
+      say "  (there is no npm: the scenario with Stripe's library for Node is skipped)"
+      return
+    fi
+    mkdir -p "$directory"
+    if ! timeout 120 npm install --prefix "$directory" --no-audit --no-fund --no-package-lock \
+      --ignore-scripts "stripe@$stripe_for_node" >"$workspace/npm.log" 2>&1 </dev/null; then
+      say "  (npm could not fetch stripe $stripe_for_node: the scenario with it is skipped)"
+      return
+    fi
+  fi
+  # Where the servers' user can read it.
+  cp -r "$directory/node_modules" "$workspace/node_modules"
+  chmod -R a+rX "$workspace/node_modules"
+  postgres_env+=("NODE_PATH=$workspace/node_modules")
+}
+
 # A copy, because another run may link it anew while this one uses it.
 copy_simulator() {
   local program

@@ -203,6 +203,7 @@ stage_scenarios() {
     return
   fi
 
+  fetch_stripe_for_node
   make_server_dir "$work"
   make_server_dir "$work/tap"
   make_server_dir "$work/ports"

@@ -13,13 +13,13 @@
 #include "functions/identity_switch.hpp"
 #include "functions/sqlstates.hpp"
 #include "pg/error.hpp"
+#include "pg/hmac.hpp"
 #include "pg/secrets.hpp"
 #include "pg/shared_state.hpp"
 #include "pg/wake.hpp"
 
 extern "C" {
 #include "access/detoast.h"
-#include "common/hmac.h"
 #include "utils/array.h"
 }
 
@@ -30,7 +30,7 @@ using namespace pg_seats;
 enum Argument { payload_argument, signature_argument, endpoint_argument };
 
 // Stripe's own are far below; more is nobody's whom we know.
-constexpr Size largest_payload = 1024 * 1024;
+constexpr Size largest_payload = Size{1024} * 1024;
 constexpr Size longest_signature = 8192;
 
 // Below: functions that may raise and hold no C++ objects.
@@ -182,32 +182,7 @@ Datum answer_row(FunctionCallInfo fcinfo, const Answer* answer, std::string_view
     return HeapTupleGetDatum(row);
 }
 
-// The server's own HMAC, so that no other library has to be there. Its context belongs to the
-// transaction, or is freed here.
-bool hmac(std::string_view key, std::string_view message, std::uint8_t* digest, std::size_t size) {
-    pg_hmac_ctx* const context = pg_hmac_create(PG_SHA256);
-    if (context == nullptr) {
-        return false;
-    }
-    const auto bytes = [](std::string_view text) {
-        return reinterpret_cast<const std::uint8_t*>(text.data());
-    };
-    const bool done = pg_hmac_init(context, bytes(key), key.size()) >= 0 &&
-                      pg_hmac_update(context, bytes(message), message.size()) >= 0 &&
-                      pg_hmac_final(context, digest, size) >= 0;
-    pg_hmac_free(context);
-    return done;
-}
-
 // From here on C++.
-
-std::optional<core::Digest> guarded_hmac(std::string_view key, std::string_view message) {
-    core::Digest digest{};
-    if (!pg::guard(hmac, key, message, digest.data(), digest.size())) {
-        return std::nullopt;
-    }
-    return digest;
-}
 
 // The signing secrets, wiped at the end.
 class SigningSecrets {
@@ -266,7 +241,7 @@ std::optional<Answer> refusal_of(FunctionCallInfo fcinfo, std::string_view paylo
     }
     const SigningSecrets secrets(names);
     const core::SignatureOutcome outcome = core::check_stripe_signature(
-        argument(fcinfo, signature_argument), payload, secrets.all(), unix_now(), guarded_hmac);
+        argument(fcinfo, signature_argument), payload, secrets.all(), unix_now(), pg::hmac_sha256);
     switch (outcome) {
         case core::SignatureOutcome::ok:
             return std::nullopt;

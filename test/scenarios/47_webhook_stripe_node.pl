@@ -1,5 +1,5 @@
-# Webhooks that Stripe's own library for Node has signed. Needs `node` and the package `stripe`, which
-# is found through NODE_PATH:   npm install --prefix DIR stripe; NODE_PATH=DIR/node_modules
+# Webhooks that Stripe's own library for Node has signed. scripts/check fetches it with npm; NODE_PATH
+# names another place where it is.
 use strict;
 use warnings;
 use PgSeats::Scenario;
