@@ -209,7 +209,9 @@ BEGIN
                       ELSE format('At %s: %s.', locked.resolved_at, locked.resolution) END;
     END IF;
     has_happened := locked.kind IN
-        ('outside_change_overwritten', 'unknown_marker', 'confirmed_unpaid', 'invite_failed');
+        ('outside_change_overwritten', 'unknown_marker', 'confirmed_unpaid', 'invite_failed',
+         'superseded_call_executed', 'too_many_missed_events', 'webhook_wrong_mode',
+         'webhook_secret_unreadable');
     UPDATE seats_internal.alert AS a
        SET acknowledged_at = clock_timestamp(), acknowledged_by = caller,
            resolved_at = CASE WHEN has_happened THEN clock_timestamp() END,

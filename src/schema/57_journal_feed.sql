@@ -154,7 +154,7 @@ BEGIN
                  ORDER BY e.number
                  LIMIT read_journal."limit") AS j
           LEFT JOIN seats_internal.lane AS l ON l.id = j.lane_id
-          LEFT JOIN seats_internal.team AS t ON t.lane_id = j.lane_id
+          LEFT JOIN seats_internal.team AS t ON t.lane_id = j.lane_id AND t.kind = 'team'
          WHERE j.number = reader.acknowledged + j.position
          ORDER BY j.number;
 END

@@ -180,7 +180,7 @@ BEGIN
     PERFORM seats_internal.write_journal(
         kind, 'stripe', NULL, team.lane_id, NULL,
         jsonb_strip_nulls(jsonb_build_object(
-            'team', team.name, 'subscription', team.subscription, 'event', event.event_id,
+            team.kind, team.name, 'subscription', team.subscription, 'event', event.event_id,
             'trial_end', to_timestamp((event.facts #>> '{subscription,trial_end}')::double precision),
             'invoice', event.facts #>> '{invoice,id}',
             'invoice_url', event.facts #>> '{invoice,url}',
@@ -255,7 +255,8 @@ BEGIN
      WHERE t.id = former.id;
     PERFORM seats_internal.write_journal(
         'subscription.status', 'stripe', NULL, former.lane_id, NULL,
-        jsonb_build_object(former.kind, former.name, 'from', former.status, 'to', facts ->> 'status'));
+        jsonb_build_object(former.kind, former.name, 'subscription', former.subscription,
+                           'from', former.status, 'to', facts ->> 'status'));
     IF former.kind = 'individual' THEN
         PERFORM seats_internal.end_individual(former, facts ->> 'status');
     ELSE

@@ -330,7 +330,7 @@ BEGIN
         SELECT j.number, j.at, j.kind, j.actor, j.call_id, j.reason, j.detail,
                coalesce(j.detail ->> 'team', t.name) AS team
           FROM seats_internal.journal AS j
-          LEFT JOIN seats_internal.team AS t ON t.lane_id = j.lane_id
+          LEFT JOIN seats_internal.team AS t ON t.lane_id = j.lane_id AND t.kind = 'team'
          WHERE j.number > r.journal_number
          ORDER BY j.number
          LIMIT looked_at

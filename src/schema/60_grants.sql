@@ -174,6 +174,17 @@ BEGIN
             PERFORM seats_internal.revoke_routines(one, change_privileges.role);
         END IF;
     END LOOP;
+    -- Kinds share views: what the role needs as the other kind that it is, it keeps.
+    FOR one IN
+        SELECT other.kind
+          FROM (VALUES ('application', 'register_team'), ('monitor', 'explain_call')) AS other (kind, mark)
+          JOIN pg_proc AS p ON p.pronamespace = 'seats'::regnamespace AND p.proname = other.mark
+          JOIN pg_roles AS r ON r.rolname = change_privileges.role
+         WHERE NOT give AND EXISTS (SELECT FROM aclexplode(p.proacl) AS a WHERE a.grantee = r.oid)
+    LOOP
+        PERFORM seats_internal.grant_views(one, change_privileges.role, true);
+        PERFORM seats_internal.grant_routines(one, change_privileges.role);
+    END LOOP;
     PERFORM seats_internal.write_journal(
         'privilege.' || CASE WHEN give THEN 'granted' ELSE 'revoked' END, caller, NULL, NULL, NULL,
         jsonb_build_object('role', change_privileges.role, 'kind', audience));

@@ -149,8 +149,10 @@ subtest 'several deliveries at the same moment' => sub {
 		close $psql;
 		$seen{$row}++;
 	}
-	is_deeply(\%seen, { "200|processed|$event\n" => 1, "200|duplicate|$event\n" => 3 },
-		'one processes it, the others know') or diag(explain(\%seen));
+	is($seen{"200|processed|$event\n"}, 1, 'one processes it');
+	# (One that meets another one at the row itself says "stored".)
+	is_deeply([ grep { !/^200\|(processed|duplicate|stored)\|$event\n$/ } keys %seen ], [], 'the others know')
+	  or diag(explain(\%seen));
 	is($server->sql("SELECT count(*) FROM seats.journal WHERE detail ->> 'event' = '$event'"), '1',
 		'the journal tells of it once');
 };
@@ -259,6 +261,8 @@ subtest 'a generation that was taken for dead' => sub {
 	like(receive($server, 'main', $body), qr/^200 processed/, 'its event comes');
 	like(open_alerts($server), qr/superseded_call_executed/, 'a person is told');
 	$server->sql(q{SELECT seats.acknowledge(id, 'seen') FROM seats.alerts WHERE kind = 'superseded_call_executed'});
+	is($server->sql(q{SELECT state FROM seats.alerts WHERE kind = 'superseded_call_executed'}), 'resolved',
+		'acknowledging ends it: the next one is told again');
 	$server->sql("UPDATE seats_internal.outbox_history SET generation = 1 WHERE id = $change");
 };
 

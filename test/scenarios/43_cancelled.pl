@@ -7,6 +7,7 @@ use PgSeats::Scenario;
 use PgSeats::Calls;
 use PgSeats::Faults;
 use PgSeats::Seats;
+use PgSeats::Webhooks;
 
 my $stripe = new_simulator();
 my $server = new_server('main', simulator => $stripe, configuration => <<'END');
@@ -197,11 +198,19 @@ subtest 'individuals' => sub {
 		{ id => 'sub_ina', customer => 'cus_ina', items => [ { id => 'si_ina', price => 'price_single', unit_amount => 500, quantity => 1 } ] });
 	$server->sql(q{SELECT seats.register_individual('ina', 'sub_ina', external_id => 'chat-ina')});
 	$server->wait_for_sql(q{SELECT status FROM seats.individuals WHERE user_id = 'ina'}, 'active');
+	define_endpoint($server, 'main');
+	like(receive($server, 'main', event_body('invoice.payment_failed', {
+			id => 'in_ina', object => 'invoice', parent => { type => 'subscription_details', subscription_details => { subscription => 'sub_ina' } } })),
+		qr/^200 processed/, 'an invoice of theirs');
+	is($server->sql(q{SELECT detail ->> 'individual', detail ? 'team' FROM seats.journal WHERE kind = 'invoice.payment_failed'}),
+		'ina|f', 'is told as an individual\'s');
 	$stripe->cancel_subscription('sub_ina');
 	$server->sql(q{SELECT seats.reconcile('ina', 'look')});
 	$server->wait_for_sql(q{SELECT status FROM seats.individuals WHERE user_id = 'ina'}, 'canceled');
 	is($server->sql(q{SELECT detail ->> 'external_id' FROM seats.journal WHERE kind = 'individual.ended'}),
 		'chat-ina', 'the end is told, with the external id');
+	is($server->sql(q{SELECT count(*) FILTER (WHERE kind = 'individual.ended'), count(team) FROM seats.read_journal('feed', 10000) WHERE detail ? 'individual'}),
+		'1|0', 'and no entry of an individual names a team');
 };
 
 assert_nothing_twice($stripe);
