@@ -46,7 +46,7 @@ SELECT seats_internal.write_journal('invite.settled', 'pg_seats', NULL, NULL, NU
 SET ROLE regress_feed_application;
 SELECT * FROM seats.read_journal('main');
 RESET ROLE;
-SELECT numbered FROM seats_internal.number_journal('0');
+SELECT numbered FROM seats_internal.number_journal('1:1:');
 SET ROLE regress_feed_application;
 SELECT number, kind, actor, call, lane, team, reason, detail FROM seats.read_journal('main');
 -- It comes again until it is acknowledged.
@@ -117,7 +117,7 @@ UPDATE seats_internal.ring SET slot = 1;
 SELECT check_name, status, message, hint FROM seats.health
  WHERE check_name ~ '^journal consumer' ORDER BY 1;
 SELECT seats_internal.write_journal('regress.later', 'me', NULL, NULL, NULL);
-SELECT numbered FROM seats_internal.number_journal('0');
+SELECT numbered FROM seats_internal.number_journal('1:1:');
 SELECT number, kind FROM seats.read_journal('main');
 SELECT pg_temp.try($$SELECT seats.read_journal('mailer')$$);
 SELECT consumer, has_lost_entries FROM seats.journal_consumers ORDER BY consumer;
@@ -130,7 +130,7 @@ SELECT number, kind FROM seats.read_journal('new');
 SAVEPOINT late;
 INSERT INTO seats_internal.journal (ring, kind, actor) SELECT n % 2 + 2, 'regress.ring', 'me'
   FROM generate_series(1, 3) AS n;
-SELECT numbered FROM seats_internal.number_journal('0');
+SELECT numbered FROM seats_internal.number_journal('1:1:');
 TRUNCATE seats_internal.journal_2;
 SELECT seats.acknowledge_journal('main', 104);
 SELECT number FROM seats.read_journal('main');

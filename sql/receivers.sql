@@ -189,7 +189,7 @@ SELECT seats_internal.write_journal('member.removed', 'stripe', NULL, NULL, 'can
 SELECT seats_internal.write_journal('change.confirmed', 'pg_seats', 18, NULL, NULL, '{"team": "acme"}');
 SELECT seats_internal.write_journal('call.refused', 'pg_seats', 19, NULL, 'payment_failed');
 SELECT pg_temp.tell();
-SELECT numbered FROM seats_internal.number_journal('0');
+SELECT numbered FROM seats_internal.number_journal('1:1:');
 SELECT pg_temp.tell();
 SELECT replace(pg_temp.deliveries(), current_database(), '<database>');
 SELECT pg_temp.tell();
@@ -199,7 +199,7 @@ SELECT name, journal_number - (SELECT last_journal_number FROM seats_internal.ri
 
 -- One that has two hundred deliveries waiting gets no more; the journal keeps them.
 SELECT count(seats_internal.write_journal('member.added', 'x', NULL, NULL, NULL)) FROM generate_series(1, 350);
-SELECT numbered FROM seats_internal.number_journal('0');
+SELECT numbered FROM seats_internal.number_journal('1:1:');
 SELECT count(pg_temp.tell()) FROM generate_series(1, 5);
 SELECT name, waiting FROM seats.receivers ORDER BY name;
 DELETE FROM seats_internal.outbox WHERE kind = 'delivery';

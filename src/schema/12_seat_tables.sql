@@ -65,6 +65,7 @@ CREATE TABLE seats_internal.team (
     CONSTRAINT team_is_unique_by_lane UNIQUE (lane_id)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE seats_internal.team IS 'who pays: an application''s id, and its subscription as Stripe last proved it';
+CREATE INDEX team_by_problem ON seats_internal.team (id) WHERE problem IS NOT NULL;
 -- Not base_proven_at, which changes with every answer: the row would leave its page each time.
 CREATE INDEX team_by_sweep ON seats_internal.team (destination, swept_at);
 COMMENT ON COLUMN seats_internal.team.kind IS 'team, or individual: a person with a subscription of their own';

@@ -1,20 +1,32 @@
 -- What the worker does beside its calls: numbers for the journal, NOTIFY, retention.
 
 -- Numbers are given after the commit of an entry, by the one worker, so whoever reads by number
--- never skips an entry that commits late, and no long writer holds the others up. Entries below
--- `watermark` have their number already. Returns how many were numbered, and the next watermark.
-CREATE FUNCTION seats_internal.number_journal(watermark xid8, OUT numbered bigint, OUT next_watermark xid8)
+-- never skips an entry that commits late, and no long writer holds the others up. What `seen` saw
+-- has its number already; of what it did not see, the transactions that were running are named one
+-- by one: from the oldest one on, one long writer would have everything since read again and again.
+-- Returns how many were numbered, and what was seen this time.
+CREATE FUNCTION seats_internal.number_journal(
+    seen          pg_snapshot,
+    OUT numbered  bigint,
+    OUT seen_now  pg_snapshot
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    running xid8[] := ARRAY(SELECT pg_snapshot_xip(number_journal.seen));
     entries bigint[];
+    writers xid8[];
     base    bigint;
 BEGIN
-    next_watermark := pg_snapshot_xmin(pg_current_snapshot());
-    SELECT coalesce(array_agg(j.id ORDER BY j.id), '{}') INTO entries
-      FROM seats_internal.journal AS j
-     WHERE j.written_xid >= number_journal.watermark AND j.number IS NULL;
+    seen_now := pg_current_snapshot();
+    SELECT coalesce(array_agg(j.id ORDER BY j.id), '{}'), array_agg(DISTINCT j.written_xid)
+      INTO entries, writers
+      FROM (SELECT n.id, n.written_xid FROM seats_internal.journal AS n
+             WHERE n.written_xid >= pg_snapshot_xmax(number_journal.seen) AND n.number IS NULL
+             UNION ALL
+            SELECT n.id, n.written_xid FROM seats_internal.journal AS n
+             WHERE n.written_xid = ANY (running) AND n.number IS NULL) AS j;
     numbered := cardinality(entries);
     IF numbered = 0 THEN
         RETURN;
@@ -25,11 +37,11 @@ BEGIN
     UPDATE seats_internal.journal AS j
        SET number = base + entry.position
       FROM unnest(entries) WITH ORDINALITY AS entry (id, position)
-     WHERE j.id = entry.id AND j.number IS NULL AND j.written_xid >= number_journal.watermark;
+     WHERE j.id = entry.id AND j.number IS NULL AND j.written_xid = ANY (writers);
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.number_journal(xid8) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.number_journal(xid8) IS
+REVOKE ALL ON FUNCTION seats_internal.number_journal(pg_snapshot) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.number_journal(pg_snapshot) IS
     'numbers the journal''s committed entries; called by the worker';
 
 -- In a transaction of its own: a full notification queue raises at commit, and must take nothing

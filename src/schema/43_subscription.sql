@@ -12,22 +12,22 @@ AS $$
 DECLARE
     read bigint;
 BEGIN
-    -- A read that was not sent yet will see what we know of, also if somebody has it locked: the
-    -- worker, who sends it after his commit, or another one who found it here. (Not one of a
-    -- subscription that the team had before.)
-    SELECT o.id INTO read FROM seats_internal.outbox AS o
-     WHERE o.team_id = team.id AND o.kind = 'read' AND o.state NOT IN ('sending', 'review')
-       AND o.beside_lane_id = team.lane_id
-     ORDER BY o.id LIMIT 1;
-    -- created_at says since when it must be read. A sweep may leave differences as they are; anybody
-    -- else wants them taken over.
+    -- A read that was not sent yet will see what we know of. (Not one of a subscription that the team
+    -- had before.) One that somebody has locked is not counted on: he may be the worker, who is just
+    -- settling it along with another one that has left too early, or one who rolls back. Reads too
+    -- many are settled together. created_at says since when it must be read. A sweep may leave
+    -- differences as they are; anybody else wants them taken over.
     UPDATE seats_internal.outbox AS o
        SET created_at = clock_timestamp(),
            context = CASE WHEN queue_read.reason = 'sweep' THEN o.context
                           ELSE jsonb_build_object('because', queue_read.reason) END
      WHERE o.id = (SELECT r.id FROM seats_internal.outbox AS r
-                    WHERE r.id = read FOR UPDATE SKIP LOCKED);
-    IF read IS NULL THEN
+                    WHERE r.team_id = team.id AND r.kind = 'read'
+                      AND r.state NOT IN ('sending', 'review')
+                      AND r.beside_lane_id = team.lane_id
+                    ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING o.id INTO read;
+    IF NOT FOUND THEN
         INSERT INTO seats_internal.outbox
             (installation, destination, method, path, body, enqueued_by, kind, team_id,
              beside_lane_id, context, created_at)
@@ -37,10 +37,6 @@ BEGIN
                clock_timestamp()
           FROM seats_internal.installation AS i
         RETURNING id INTO read;
-    END IF;
-    IF read IS NULL THEN
-        SELECT r.id INTO read FROM seats_internal.outbox AS r
-         WHERE r.team_id = team.id AND r.kind = 'read';
     END IF;
     RETURN read;
 END

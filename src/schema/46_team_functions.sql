@@ -191,6 +191,8 @@ BEGIN
          WHERE t.id = registered.id;
         PERFORM seats_internal.resolve_alert('subscription:' || registered.id,
                                              'registered with another subscription');
+        PERFORM seats_internal.resolve_alert('unpaid:' || registered.id,
+                                             'registered with another subscription');
         PERFORM seats_internal.write_journal(
             kind || '.registered', caller, NULL, lane, NULL,
             jsonb_strip_nulls(jsonb_build_object(

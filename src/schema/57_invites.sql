@@ -93,7 +93,9 @@ BEGIN
                   JOIN seats_internal.seat_line AS s
                     ON s.team_id = o.team_id AND s.seat_type = o.seat_type
                  WHERE o.team_id = settle_invites.team_id AND o.status = 'open') AS p
-         WHERE i.id = p.id AND i.settled_at IS NULL AND p.place <= p.covered
+         -- (The team again: the worker joins by hashing, and would read everybody's invites.)
+         WHERE i.team_id = settle_invites.team_id AND i.status = 'open' AND i.id = p.id
+           AND i.settled_at IS NULL AND p.place <= p.covered
         RETURNING i.*
     LOOP
         PERFORM seats_internal.write_journal(

@@ -217,6 +217,10 @@ BEGIN
                                           'subscription_ended');
         invites := invites + 1;
     END LOOP;
+    PERFORM seats_internal.resolve_alert('unpaid:' || team.id, 'the subscription has ended');
+    PERFORM seats_internal.resolve_alert(format('over_allocated:%s:%s', team.id, s.seat_type),
+                                         'the subscription has ended')
+       FROM seats_internal.seat_line AS s WHERE s.team_id = team.id;
     IF is_news OR members > 0 OR invites > 0 THEN
         RAISE LOG 'pg_seats: the subscription of team % has ended: % members removed, % invites void',
             team.name, members, invites;

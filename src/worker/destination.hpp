@@ -55,6 +55,7 @@ struct Destination {
     std::deque<std::int64_t> ready_lanes;
     // Reads that run beside a lane: (id, lane).
     std::deque<std::pair<std::int64_t, std::int64_t>> ready_reads;
+    std::size_t turn = 0;  // which of the three was taken from last
     // Where reading the table has to begin to find what did not fit; nullopt: nothing was missed.
     std::optional<std::int64_t> missed_above;
 

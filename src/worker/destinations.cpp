@@ -175,7 +175,7 @@ void set_fence(Engine& engine, std::string reason) {
     }
     engine.fence = std::move(reason);
     // A restore brings journal entries of another cluster's transactions, with any number.
-    engine.journal_watermark = "0";
+    engine.journal_seen = nothing_seen;
     set_trouble(engine.fence);
     const bool fenced = !engine.fence.empty();
     engine.slot.state = fenced ? pg::WorkerState::fenced : pg::WorkerState::running;

@@ -17,6 +17,9 @@ namespace pg_seats::worker {
 // What is done beside the calls is tried again that much later if it fails.
 constexpr core::Duration pause_after_failure{1'000};
 
+// A pg_snapshot older than every transaction.
+constexpr auto nothing_seen = "1:1:";
+
 // How much of what is ready is kept in memory, per destination. What does not fit stays in the
 // table and is read from there by id when there is room again.
 constexpr std::size_t most_ready = 20'000;
@@ -95,7 +98,7 @@ struct Engine {
     TimePoint no_work_before{};  // after disk full and the like: pause, keep the answers
     int troubles_in_a_row = 0;
     int claims_one_by_one = 0;            // a claim raised: the next ones take a single row
-    std::string journal_watermark = "0";  // entries of older transactions have their numbers
+    std::string journal_seen = nothing_seen;  // of whose entries the journal has the numbers
     std::string fence_told = "unknown";   // what the alert says; one may be open from another life
     TimePoint tell_at{};                  // when to look what receivers are to be told
     TimePoint told_at{};                  // when that was done last

@@ -12,8 +12,8 @@ namespace {
 using pg::Statement;
 
 Statement number_statement{
-    "SELECT n.numbered, n.next_watermark::text"
-    "  FROM seats_internal.number_journal($1::xid8) AS n"};
+    "SELECT n.numbered, n.seen_now::text"
+    "  FROM seats_internal.number_journal($1::pg_snapshot) AS n"};
 Statement announce_statement{"SELECT seats_internal.announce($1)"};
 Statement tell_statement{
     "SELECT t.enqueued, t.look_in FROM seats_internal.tell_receivers($1 * interval '1 second',"
@@ -100,17 +100,17 @@ void announce(Engine& engine) {
     }
     bool numbered = false;
     if (engine.may_send()) {  // a copy's journal is left as it is: it may be being restored
-        std::string watermark;
+        std::string seen;
         const auto failure = engine.transaction([&] {
-            const pg::Rows rows = number_statement.run({pg::text(engine.journal_watermark)});
+            const pg::Rows rows = number_statement.run({pg::text(engine.journal_seen)});
             numbered = rows.bigint(0, 1) > 0;
-            watermark = rows.string(0, 2);
+            seen = rows.string(0, 2);
         });
         if (failure) {
             engine.housework_before = steady_now() + pause_after_failure;
             return;  // stays due
         }
-        engine.journal_watermark = watermark;
+        engine.journal_seen = seen;
     }
     const auto failure =
         engine.transaction([&] { announce_statement.run({pg::boolean(numbered)}); });

@@ -219,6 +219,15 @@ void find_due(Engine& engine) {
     engine.next_due = next.empty() ? DT_NOEND : next.timestamp(0, 1);
 }
 
+// Nothing of it is on the wire any more; what waited for that goes on.
+void free_lane(Engine& engine, Destination& destination, std::int64_t lane_id) {
+    LaneMemory& lane = engine.lanes[lane_id];
+    lane.busy = false;
+    for (const std::int64_t read : std::exchange(lane.reads, {})) {
+        destination.ready_reads.emplace_back(read, lane_id);
+    }
+}
+
 }  // namespace
 
 void offer_row(Engine& engine, Destination& destination, std::int64_t id, int interrupted) {
@@ -269,15 +278,12 @@ void release_lane(Engine& engine, Destination& destination, std::int64_t lane_id
     if (lane_id == 0) {
         return;
     }
+    free_lane(engine, destination, lane_id);
     LaneMemory& lane = engine.lanes[lane_id];
-    lane.busy = false;
     if (settled_id && !lane.lowered) {
         lane.above = *settled_id;
     }
     lane.lowered = false;
-    for (const std::int64_t read : std::exchange(lane.reads, {})) {
-        destination.ready_reads.emplace_back(read, lane_id);
-    }
     if (!lane.queued) {
         lane.queued = true;
         destination.ready_lanes.push_back(lane_id);
@@ -327,62 +333,71 @@ void find_ready(Engine& engine) {
 
 namespace {
 
-// Reads go first: a lane that waits for nothing else would otherwise be frozen on what they are
-// about to correct.
-void choose_reads(Engine& engine, Destination& destination, TimePoint now, int& share,
-                  std::vector<Candidate>& candidates) {
-    while (share > 0 && !destination.ready_reads.empty()) {
-        const auto [id, lane_id] = destination.ready_reads.front();
-        LaneMemory& lane = engine.lanes[lane_id];
-        if (lane.busy) {
-            lane.reads.push_back(id);
-        } else if (destination.takes_calls() && destination.bucket.take(now)) {
-            lane.busy = true;
-            candidates.push_back({id, 0, &destination, false, lane_id});
-            --share;
-        } else {
-            return;
-        }
-        destination.ready_reads.pop_front();
+struct Chosen {
+    std::vector<Candidate> candidates;  // rows, and reads beside a lane
+    std::vector<std::int64_t> lanes, above;
+    std::unordered_map<std::int64_t, Destination*> destination_of;  // of the lanes
+};
+
+// Rows without a lane, lanes, and reads take turns, so that none starves another: a thousand
+// webhooks, or a sweep, leave as many reads. A lane that overtakes its own read asks for its base
+// first (freeze_changes). False: what was on turn is not to be sent now.
+bool choose_one(Engine& engine, Destination& destination, Chosen& chosen) {
+    const std::size_t waiting[] = {destination.ready_rows.size(), destination.ready_lanes.size(),
+                                   destination.ready_reads.size()};
+    do {
+        destination.turn = (destination.turn + 1) % std::size(waiting);
+    } while (waiting[destination.turn] == 0);
+    if (destination.turn == 0) {
+        chosen.candidates.push_back({destination.ready_rows.front(), 0, &destination});
+        destination.ready_rows.pop_front();
+        return true;
     }
+    if (destination.turn == 1) {
+        const std::int64_t lane_id = destination.ready_lanes.front();
+        destination.ready_lanes.pop_front();
+        LaneMemory& lane = engine.lanes[lane_id];
+        if (lane.busy) {  // by a read; it is queued again when that is back
+            lane.queued = false;
+            return false;
+        }
+        lane.busy = true;
+        chosen.lanes.push_back(lane_id);
+        chosen.above.push_back(lane.above);
+        chosen.destination_of[lane_id] = &destination;
+        return true;
+    }
+    const auto [read, lane_id] = destination.ready_reads.front();
+    destination.ready_reads.pop_front();
+    LaneMemory& lane = engine.lanes[lane_id];
+    if (lane.busy) {
+        lane.reads.push_back(read);
+        return false;
+    }
+    lane.busy = true;
+    chosen.candidates.push_back({read, 0, &destination, false, lane_id});
+    return true;
 }
 
 }  // namespace
 
 std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
     const TimePoint now = steady_now();
-    std::vector<Candidate> candidates;
-    std::vector<std::int64_t> lanes, above;
-    std::unordered_map<std::int64_t, Destination*> destination_of;
+    Chosen chosen;
+    auto& [candidates, lanes, above, destination_of] = chosen;
     for (auto& [name, destination] : engine.destinations) {
         int share = limit - static_cast<int>(candidates.size() + lanes.size());
-        choose_reads(engine, destination, now, share, candidates);
-        while (share > 0 && destination.ready_rows.size() + destination.ready_lanes.size() > 0 &&
-               destination.takes_calls() && destination.bucket.take(now)) {
-            --share;
-            // Turn about, so that neither rows without a lane nor lanes starve the other.
-            const bool take_lane = !destination.ready_lanes.empty() &&
-                                   (destination.ready_rows.empty() || (share & 1) != 0);
-            if (take_lane) {
-                const std::int64_t lane = destination.ready_lanes.front();
-                destination.ready_lanes.pop_front();
-                if (engine.lanes[lane].busy) {  // by a read; it is queued again when that is back
-                    engine.lanes[lane].queued = false;
-                    destination.bucket.give_back();
-                    ++share;
-                    continue;
-                }
-                lanes.push_back(lane);
-                above.push_back(engine.lanes[lane].above);
-                destination_of[lane] = &destination;
+        while (share > 0 && destination.ready() > 0 && destination.takes_calls() &&
+               destination.bucket.take(now)) {
+            if (choose_one(engine, destination, chosen)) {
+                --share;
             } else {
-                candidates.push_back({destination.ready_rows.front(), 0, &destination});
-                destination.ready_rows.pop_front();
+                destination.bucket.give_back();
             }
         }
     }
     if (lanes.empty()) {
-        return candidates;
+        return std::move(candidates);
     }
     const Rows heads = [&] {
         try {
@@ -392,6 +407,7 @@ std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
         } catch (...) {
             // Popped and not yet candidates: nobody else would remember these lanes.
             for (const std::int64_t lane : lanes) {
+                free_lane(engine, *destination_of[lane], lane);
                 destination_of[lane]->ready_lanes.push_back(lane);
             }
             for (const Candidate& candidate : candidates) {
@@ -408,7 +424,6 @@ std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
         const std::int64_t lane_id = heads.bigint(row, 1);
         LaneMemory& lane = engine.lanes[lane_id];
         lane.queued = false;
-        lane.busy = true;
         Destination* destination = destination_of[lane_id];
         destination_of.erase(lane_id);
         if (heads.integer(row, 3) >= suspect_after) {
@@ -421,18 +436,15 @@ std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
     // Empty, paused or blocked. Whatever changes that makes one of its rows an arrival.
     for (const auto& [lane_id, destination] : destination_of) {
         destination->bucket.give_back();
+        free_lane(engine, *destination, lane_id);
         engine.lanes[lane_id].queued = false;
     }
-    return candidates;
+    return std::move(candidates);
 }
 
 void look_again(Engine& engine, const Candidate& candidate) {
     if (candidate.lane_id != 0) {
-        LaneMemory& lane = engine.lanes[candidate.lane_id];
-        lane.busy = false;
-        for (const std::int64_t read : std::exchange(lane.reads, {})) {
-            candidate.destination->ready_reads.emplace_back(read, candidate.lane_id);
-        }
+        free_lane(engine, *candidate.destination, candidate.lane_id);
     } else if (candidate.beside_lane_id != 0) {
         release_lane(engine, *candidate.destination, candidate.beside_lane_id, std::nullopt);
     }

@@ -92,6 +92,22 @@ subtest 'off' => sub {
 	is(sweeps_of('acme') + sweeps_of('bolt') + sweeps_of('cost'), $before, 'nothing is read');
 };
 
+subtest 'a purchase does not queue behind reads' => sub {
+	new_team($server, $stripe, "crowd$_") foreach 1 .. 30;
+	await_all_settled($server);
+	$server->define_destination('stripe', requests_per_second => 20);
+	$server->sql("SELECT seats.pause('stripe', 'let them gather')");
+	$server->sql(q{SELECT seats.reconcile(team, 'all of them') FROM seats.teams WHERE team LIKE 'crowd%'});
+	my $change = add_seats($server, 'acme', 1);
+	$server->sql("SELECT seats.resume('stripe', 'off they go')");
+	await_change($server, $change, 'confirmed');
+	await_all_settled($server);
+	cmp_ok($server->sql("SELECT count(*) FROM seats.calls AS r JOIN seats.calls AS c ON c.id = $change
+	    WHERE r.method = 'GET' AND r.id < c.id AND r.first_sent_at > c.first_sent_at"), '>=', 10,
+		'of thirty reads that were asked for before it many leave after it');
+	$server->define_destination('stripe', requests_per_second => 500);
+};
+
 subtest 'repair' => sub {
 	edit('cost', 7);
 	set_configuration($server, 'pg_seats.reconcile' => 'repair');
