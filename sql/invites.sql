@@ -215,6 +215,9 @@ SELECT pg_temp.seats();
 SELECT kind, summary, state FROM seats.alerts WHERE kind IN ('invite_failed', 'over_allocated') ORDER BY id;
 SELECT pg_temp.try($$SELECT seats.invite('acme', 'gerd@example.com', 'team', buy => true, actor => 'olga')$$);
 SELECT pg_temp.seats();
+-- With the subscription ends what there was to do about it.
+SELECT pg_temp.stripe_says('acme', 0, 'canceled');
+SELECT kind, state FROM seats.alerts WHERE kind = 'over_allocated' ORDER BY id;
 ROLLBACK TO outside;
 
 -- A removal that is not sent yet is taken back before an invite is: it was asked for when the invite
