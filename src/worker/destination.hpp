@@ -43,6 +43,13 @@ struct Destination {
     core::TokenBucket bucket;
     core::Breaker breaker;
 
+    // Our clock, by the Date of its answers.
+    std::chrono::seconds clock_offset{0};  // of the last one; above zero: ours is behind
+    int answers_off = 0;                   // in a row, by more than is well
+    bool clock_is_off = false;
+    bool clock_was_compared = false;
+    bool clock_is_stored = true;  // the table knows
+
     bool probe_out = false;
     TimePoint probe_at{};
     core::Duration probe_pause{0};

@@ -222,10 +222,30 @@ void probe_failed(Destination& destination, TimePoint now) {
     destination.probe_at = now + destination.probe_pause;
 }
 
+void write_clock(const Destination& destination) {
+    const std::string fingerprint = "clock:" + destination.name;
+    if (!destination.clock_is_off) {
+        resolve_alert_statement.run({pg::text(fingerprint), pg::text("the clocks agree")});
+        return;
+    }
+    const auto seconds = destination.clock_offset.count();
+    alert_statement.run(
+        {pg::text(fingerprint), pg::text("warning"), pg::text("clock_skew"),
+         pg::text("this server's clock is " + std::to_string(seconds < 0 ? -seconds : seconds) +
+                  " s " + (seconds < 0 ? "ahead of" : "behind") + " destination " +
+                  destination.name + "'s"),
+         pg::text("Have it set by NTP. A wrong clock refuses webhooks as too old or too new, and "
+                  "may use an idempotency key that Stripe has forgotten."),
+         pg::text(destination.name)});
+}
+
 void write_changes(Engine& engine, const Destination& destination) {
     const pg::Value name = pg::text(destination.name);
     if (!destination.account_to_pin.empty()) {
         pin_statement.run({name, pg::text(destination.account_to_pin)});
+    }
+    if (!destination.clock_is_stored) {
+        write_clock(destination);
     }
     if (destination.halt_is_stored) {
         return;
@@ -340,6 +360,7 @@ void probe_answered(const Flight& flight) {
     Destination& destination = *flight.destination;
     const TimePoint now = steady_now();
     destination.probe_out = false;
+    note_clock(destination, flight.response.headers);
     const core::Judgement judgement = core::judge({.mutation = false,
                                                    .deletion = false,
                                                    .doubt_before = false,
@@ -387,7 +408,8 @@ void probe_answered(const Flight& flight) {
 bool store_destination_changes(Engine& engine) {
     std::vector<Destination*> changed;
     for (auto& [name, destination] : engine.destinations) {
-        if (!destination.halt_is_stored || !destination.account_to_pin.empty()) {
+        if (!destination.halt_is_stored || !destination.clock_is_stored ||
+            !destination.account_to_pin.empty()) {
             changed.push_back(&destination);
         }
     }
@@ -404,7 +426,7 @@ bool store_destination_changes(Engine& engine) {
         engine.announce = true;
     } else {
         for (Destination* destination : changed) {
-            destination->halt_is_stored = true;
+            destination->halt_is_stored = destination->clock_is_stored = true;
             destination->account_to_pin.clear();
             destination->take_back.clear();
         }

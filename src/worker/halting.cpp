@@ -13,6 +13,9 @@ namespace {
 constexpr std::size_t lanes_that_make_it_ours = 5;
 constexpr core::Duration refusal_window{60'000};
 constexpr std::size_t most_remembered_stops = 10'000;
+constexpr std::chrono::seconds most_clock_offset{60};
+// One alone may have lain about while we stood still.
+constexpr int answers_that_prove = 3;
 
 // Where the answer has no words of its own.
 std::string_view in_words(std::string_view reason) {
@@ -89,8 +92,25 @@ bool is_everywhere(Destination& destination, const Call& call, std::string_view 
     return true;
 }
 
+void note_clock(Destination& destination, const http::ResponseHeaders& headers) {
+    if (!headers.date || !destination.is_stripe()) {
+        return;
+    }
+    destination.clock_offset = std::chrono::duration_cast<std::chrono::seconds>(
+        *headers.date - std::chrono::system_clock::now());
+    const bool is_off = std::chrono::abs(destination.clock_offset) > most_clock_offset;
+    destination.answers_off = is_off ? destination.answers_off + 1 : 0;
+    const bool was_off = destination.clock_is_off;
+    destination.clock_is_off = is_off && (was_off || destination.answers_off >= answers_that_prove);
+    if (destination.clock_is_off != was_off || !destination.clock_was_compared) {
+        destination.clock_is_stored = false;
+    }
+    destination.clock_was_compared = true;
+}
+
 void note_health(Engine& engine, const Flight& flight, const core::Judgement& judgement) {
     Destination& destination = *flight.destination;
+    note_clock(destination, flight.response.headers);
     const TimePoint now = steady_now();
     if (judgement.slow_down) {
         destination.bucket.slow_down(now);

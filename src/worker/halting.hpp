@@ -24,7 +24,11 @@ bool stops_everybody(const Flight& flight, const core::Judgement& judgement);
 bool is_everywhere(Destination& destination, const Call& call, std::string_view fingerprint,
                    bool goes_to_review, std::string_view message);
 
-// Breaker and bucket learn from every answer.
+// Compares our clock with the Date of an answer. Certificates, the age of webhooks and when keys
+// end go by our clock.
+void note_clock(Destination& destination, const http::ResponseHeaders& headers);
+
+// Breaker, bucket and clock learn from every answer.
 void note_health(Engine& engine, const Flight& flight, const core::Judgement& judgement);
 
 }  // namespace pg_seats::worker

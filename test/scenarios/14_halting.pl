@@ -248,6 +248,32 @@ subtest 'a pause of a lane' => sub {
 		join(' ', map {"round $_ number 2"} $round - 1, $round), 'in their order');
 };
 
+subtest 'a clock that is wrong, ours or theirs' => sub {
+	my $are_open = q{SELECT coalesce(string_agg(kind, ' '), '') FROM seats.alerts WHERE state = 'open'};
+	$stripe->date_offset(50);
+	enqueue_over_lanes(4);
+	await_all_settled($server);
+	is(open_alerts($server), '', 'less than a minute is nothing');
+	foreach my $seconds (300, -300)
+	{
+		my $words = $seconds > 0 ? 'behind' : 'ahead of';
+		$stripe->date_offset($seconds);
+		enqueue_over_lanes(2);
+		await_all_settled($server);
+		is(open_alerts($server), '', 'two answers may have lain about');
+		enqueue_over_lanes(2);
+		$server->wait_for_sql($are_open, 'clock_skew');
+		like($server->sql(q{SELECT summary FROM seats.alerts ORDER BY id DESC LIMIT 1}),
+			qr/clock is (299|300|301) s $words destination stripe's/, "$words: told, and nothing is halted");
+		await_all_settled($server);
+		$stripe->date_offset(0);
+		enqueue_over_lanes(1);
+		$server->wait_for_sql($are_open, '');
+		pass('resolved by the first answer that agrees');
+		await_all_settled($server);
+	}
+};
+
 $server->assert_log_clean;
 $server->stop;
 $stripe->stop;

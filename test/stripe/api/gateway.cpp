@@ -19,7 +19,7 @@ void Gateway::attach(Server& server, ControlSide& control) {
 }
 
 const std::string& Gateway::date() {
-    const std::int64_t now = parts_.world.clock().now();
+    const std::int64_t now = parts_.world.clock().date();
     if (now != date_at_) {
         date_at_ = now;
         date_ = http_date(now);

@@ -14,6 +14,10 @@ class Clock {
 
     static std::int64_t wall() { return static_cast<std::int64_t>(std::time(nullptr)); }
     [[nodiscard]] std::int64_t now() const { return frozen_ ? base_ : base_ + (wall() - since_); }
+    // What the Date header says: the real time whatever this clock is set to, as of Stripe's test
+    // clocks, unless we are to look like a machine whose clock is wrong.
+    [[nodiscard]] std::int64_t date() const { return wall() + date_offset_; }
+    void set_date_offset(std::int64_t seconds) { date_offset_ = seconds; }
     [[nodiscard]] bool frozen() const { return frozen_; }
     void set(std::int64_t to) {
         base_ = to;
@@ -28,6 +32,7 @@ class Clock {
     std::int64_t base_;
     std::int64_t since_;
     bool frozen_ = false;
+    std::int64_t date_offset_ = 0;
 };
 
 // "Fri, 21 Nov 2025 01:34:00 GMT"

@@ -153,6 +153,9 @@ Json Control::clock(const Asked& asked) {
         if (has(asked.raw(), "advance")) {
             clock.set(clock.now() + integer_at(asked.raw(), "advance"));
         }
+        if (has(asked.raw(), "date_offset")) {
+            clock.set_date_offset(integer_at(asked.raw(), "date_offset"));
+        }
         parts_.gateway.on_clock_moved();
     }
     return Json::object()

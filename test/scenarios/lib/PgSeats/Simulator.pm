@@ -191,6 +191,13 @@ sub clock_advance
 	return $self->control('POST', '/clock', { advance => $seconds });
 }
 
+# So far is the Date of its answers from the real time.
+sub date_offset
+{
+	my ($self, $seconds) = @_;
+	return $self->control('POST', '/clock', { date_offset => $seconds });
+}
+
 sub counters { my ($self) = @_; return $self->control('GET', '/counters') }
 
 # edit_subscription('sub_x', quantities => { si_a => 7 }, add => [ … ], remove => [ … ],
