@@ -97,11 +97,11 @@ struct Engine {
     bool announce = true;        // alerts or journal entries may wait for a number or a NOTIFY
     TimePoint no_work_before{};  // after disk full and the like: pause, keep the answers
     int troubles_in_a_row = 0;
-    int claims_one_by_one = 0;            // a claim raised: the next ones take a single row
+    int claims_one_by_one = 0;                // a claim raised: the next ones take a single row
     std::string journal_seen = nothing_seen;  // of whose entries the journal has the numbers
-    std::string fence_told = "unknown";   // what the alert says; one may be open from another life
-    TimePoint tell_at{};                  // when to look what receivers are to be told
-    TimePoint told_at{};                  // when that was done last
+    std::string fence_told = "unknown";  // what the alert says; one may be open from another life
+    TimePoint tell_at{};                 // when to look what receivers are to be told
+    TimePoint told_at{};                 // when that was done last
     TimePoint turn_ring_at{};
     TimePoint chores_at{};                   // invites that expire, and the sweep
     TimePoint chores_before{};               // when they were done last
