@@ -374,5 +374,6 @@ REVOKE ALL ON FUNCTION seats.invite(
 COMMENT ON FUNCTION seats.invite(
     text, text, text, text, text, boolean, interval, text, text) IS
     'keeps a seat for somebody and gives a token, once, with which accept_invite makes a member. Takes '
-    'a free seat, or with buy => true buys one if there is none (actor must then be an owner). The '
-    'same address again: the same invite with a new token, which replaces the old one';
+    'a free seat, or with buy => true buys one if there is none (actor must then be an owner; otherwise '
+    'it is not checked). The same address again: the same invite with a new token, which replaces the '
+    'old one';

@@ -248,8 +248,9 @@ CREATE FUNCTION seats.grant_application(role text) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.grant_application(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.grant_application(text) IS
-    'lets a role register teams, change their seats and members, wait for its calls and read their '
-    'answers; other calls of Stripe''s are granted by grant_call; superusers only';
+    'lets a role register teams and individuals, change seats, members and invites, receive webhooks, '
+    'follow the journal, wait for its calls and read their answers; other calls of Stripe''s are granted '
+    'by grant_call; superusers only';
 
 CREATE FUNCTION seats.revoke_application(role text) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
@@ -271,8 +272,8 @@ CREATE FUNCTION seats.grant_operator(role text) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.grant_operator(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.grant_operator(text) IS
-    'lets a role do all that a monitor may, and use the verbs on calls, destinations and alerts; '
-    'superusers only';
+    'lets a role do all that a monitor may, use the verbs on calls, destinations, alerts and events, and '
+    'define kinds of seats; superusers only';
 
 CREATE FUNCTION seats.revoke_operator(role text) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';

@@ -24,7 +24,8 @@ COMMENT ON VIEW seats.journal IS
     'append-only: who did what and what came of it; read on from the last number you have seen';
 COMMENT ON COLUMN seats.journal.number IS
     'given after the commit, without gaps that fill later; null: not yet numbered';
-COMMENT ON COLUMN seats.journal.actor IS 'the role, or pg_seats for the worker';
+COMMENT ON COLUMN seats.journal.actor IS
+    'the role; of invites the member who was named; pg_seats: the worker; stripe: seen there';
 COMMENT ON COLUMN seats.journal.reason IS 'a person''s reason, or the worker''s word for it';
 
 CREATE VIEW seats.worker_status AS
