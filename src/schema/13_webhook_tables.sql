@@ -64,4 +64,4 @@ CREATE TABLE seats_internal.event_cursor (
 COMMENT ON TABLE seats_internal.event_cursor IS
     'how far a destination''s list of events was read, and whether somebody wants it read now';
 COMMENT ON COLUMN seats_internal.event_cursor.since IS
-    'Stripe''s time (unix) of the newest event that was listed';
+    'Stripe''s time (unix) of the newest event of the last list that was read to its end';

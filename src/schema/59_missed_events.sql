@@ -56,9 +56,15 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    taken  bigint;
-    newest bigint;
+    taken bigint;
+    ids   text[];
+    known text[];
 BEGIN
+    SELECT array_agg(e::jsonb ->> 'id') INTO ids FROM unnest(events) AS e;
+    -- By their ids, through the index: joined with a page, the table would be read as a whole.
+    SELECT coalesce(array_agg(w.event_id), '{}') INTO known
+      FROM seats_internal.webhook_event AS w
+     WHERE w.event_id = ANY (ids) AND w.destination = take_listed_events.destination;
     INSERT INTO seats_internal.webhook_event
         (endpoint, event_id, destination, type, created, livemode, object_id, subscription,
          idempotency_key, facts, retry_at)
@@ -67,15 +73,9 @@ BEGIN
            (l.facts ->> 'livemode')::boolean, l.facts ->> 'object_id', l.facts ->> 'subscription_id',
            l.facts ->> 'idempotency_key', l.facts, clock_timestamp()
       FROM (SELECT e::jsonb AS facts FROM unnest(events) AS e) AS l
-     WHERE NOT EXISTS (SELECT FROM seats_internal.webhook_event AS w
-                        WHERE w.event_id = l.facts ->> 'id'
-                          AND w.destination = take_listed_events.destination)
+     WHERE l.facts ->> 'id' <> ALL (known)
     ON CONFLICT ON CONSTRAINT webhook_event_pkey DO NOTHING;
     GET DIAGNOSTICS taken = ROW_COUNT;
-    SELECT max((e::jsonb ->> 'created')::bigint) INTO newest FROM unnest(events) AS e;
-    INSERT INTO seats_internal.event_cursor AS c (destination, since)
-    VALUES (take_listed_events.destination, newest)
-    ON CONFLICT ON CONSTRAINT event_cursor_pkey DO UPDATE SET since = greatest(c.since, excluded.since);
     RETURN taken;
 END
 $$;
@@ -83,20 +83,23 @@ REVOKE ALL ON FUNCTION seats_internal.take_listed_events(text, text[]) FROM PUBL
 COMMENT ON FUNCTION seats_internal.take_listed_events(text, text[]) IS
     'stores those events of a page of Stripe''s list that did not come by themselves; called by the worker';
 
--- The list was read: to its end, or as much of it as is read at once.
+-- The list was read: to its end, or as much of it as is read at once. Only now is it known up to
+-- `newest`: the first page holds that one, and a later page may have failed.
 CREATE FUNCTION seats_internal.missed_events_were_listed(
     destination text,
     missed      bigint,
-    was_cut     boolean
+    was_cut     boolean,
+    newest      bigint
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO seats_internal.event_cursor AS c (destination, listed_at)
-    VALUES (missed_events_were_listed.destination, clock_timestamp())
+    INSERT INTO seats_internal.event_cursor AS c (destination, since, listed_at)
+    VALUES (missed_events_were_listed.destination, newest, clock_timestamp())
     ON CONFLICT ON CONSTRAINT event_cursor_pkey DO UPDATE
-       SET listed_at = excluded.listed_at, requested_at = NULL;
+       SET since = greatest(c.since, excluded.since), listed_at = excluded.listed_at,
+           requested_at = NULL;
     IF was_cut THEN
         PERFORM seats_internal.raise_alert(
             'events_cut:' || destination, 'critical', 'too_many_missed_events',
@@ -121,8 +124,8 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.missed_events_were_listed(text, bigint, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.missed_events_were_listed(text, bigint, boolean) IS
+    seats_internal.missed_events_were_listed(text, bigint, boolean, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.missed_events_were_listed(text, bigint, boolean, bigint) IS
     'notes that a destination''s missed events were listed; called by the worker';
 
 CREATE FUNCTION seats_internal.list_events(caller text, destination text, reason text) RETURNS void

@@ -73,6 +73,7 @@ struct Flight {
     std::int64_t since = 0;   // of a list of events: unix time
     bool all_events = false;  // … of those that webhooks did not bring, not only of our calls
     std::int64_t found = 0;   // … how many were new
+    std::optional<std::int64_t> newest;  // … and Stripe's time of the newest
     core::Judgement first_answer;  // of the call, while read_missing asks about it
     int first_status = 0;
     std::string first_request_id;

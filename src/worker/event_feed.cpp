@@ -25,7 +25,7 @@ Statement missed_statement{
 
 Statement take_statement{"SELECT seats_internal.take_listed_events($1, $2)"};
 
-Statement missed_listed_statement{"SELECT seats_internal.missed_events_were_listed($1, $2, $3)"};
+Statement missed_listed_statement{"SELECT seats_internal.missed_events_were_listed($1, $2, $3, $4)"};
 
 Statement heed_statement{"SELECT seats_internal.heed_own_event($1::jsonb)"};
 
@@ -69,6 +69,7 @@ void store_page(Engine& engine, Flight& flight, const core::EventPage& page) {
         }
         if (flight.all_events) {
             facts.push_back(core::to_json(event));
+            flight.newest = std::max(flight.newest, event.created);
         }
     }
     if (!facts.empty()) {
@@ -135,7 +136,8 @@ void events_answered(Engine& engine, Flight flight) {
         }
         if (flight.all_events) {
             missed_listed_statement.run(
-                {pg::text(destination.name), pg::bigint(flight.found), pg::boolean(!is_end)});
+                {pg::text(destination.name), pg::bigint(flight.found), pg::boolean(!is_end),
+                 flight.newest ? pg::bigint(*flight.newest) : pg::null_of(INT8OID)});
         }
         listed_statement.run(
             {pg::text(destination.name), pg::integer(pg::settings.event_check_after_ms)});
