@@ -45,6 +45,22 @@ subtest 'a page that fails' => sub {
 	pass('what it would have held is found by the next list');
 };
 
+subtest 'a list that is refused' => sub {
+	my $words = qr/events of destination stripe cannot be listed: /;
+	$stripe->fault({ match => { method => 'GET', path => '/v1/events' }, fault => 'forbidden_403', times => -1 });
+	list_events();
+	wait_until(sub { open_alerts($server) =~ /events_unreadable/ }, 'an alert');
+	like($server->sql(q{SELECT hint FROM seats.alerts WHERE kind = 'events_unreadable'}), qr/Events: Read/,
+		'it says what the key needs');
+	wait_until(sub { @{ $stripe->requests(path => '/v1/events', status => 403) } > 4 }, 'it to be tried on');
+	my @lines = $server->log_text =~ /$words/g;
+	is(scalar @lines, 1, 'the log tells of it once');
+	is($server->sql(q{SELECT occurrences FROM seats.alerts WHERE kind = 'events_unreadable'}), '1', 'so does the alert');
+	$stripe->clear_faults;
+	await_listed();
+	unlike(open_alerts($server), qr/events_unreadable/, 'the alert is resolved when it can be read');
+};
+
 $server->assert_log_clean;
 $server->stop;
 $stripe->stop;
