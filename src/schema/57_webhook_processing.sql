@@ -447,22 +447,35 @@ REVOKE ALL ON FUNCTION seats_internal.retry_events(integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.retry_events(integer) IS
     'processes events that could not be processed when they came; called by the worker';
 
-CREATE FUNCTION seats_internal.forget_events(history_days integer) RETURNS void
-LANGUAGE sql
+-- True: there are more. What is found is deleted by its place: a join would read the whole table.
+CREATE FUNCTION seats_internal.forget_events(history_days integer) RETURNS boolean
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    DELETE FROM seats_internal.webhook_event AS w
-     WHERE (w.endpoint, w.event_id) IN (
-        SELECT o.endpoint, o.event_id
-          FROM (SELECT e.name FROM seats_internal.webhook_endpoint AS e
-                UNION ALL
-                SELECT 'list:' || d.name FROM seats_internal.destination AS d) AS s
-         CROSS JOIN LATERAL (
-               SELECT a.endpoint, a.event_id FROM seats_internal.webhook_event AS a
-                WHERE a.endpoint = s.name AND a.processed_at IS NOT NULL
-                  AND a.received_at < clock_timestamp() - forget_events.history_days * interval '1 day'
-                ORDER BY a.received_at LIMIT 1000) AS o);
-END;
+AS $$
+DECLARE
+    most    CONSTANT integer     := 1000;
+    too_old CONSTANT timestamptz := clock_timestamp() - history_days * interval '1 day';
+    source  text;
+    deleted integer;
+    is_more boolean := false;
+BEGIN
+    FOR source IN
+        SELECT e.name FROM seats_internal.webhook_endpoint AS e
+        UNION ALL
+        SELECT 'list:' || d.name FROM seats_internal.destination AS d WHERE d.kind = 'stripe'
+    LOOP
+        DELETE FROM seats_internal.webhook_event AS w
+         WHERE w.ctid = ANY (ARRAY(
+            SELECT a.ctid FROM seats_internal.webhook_event AS a
+             WHERE a.endpoint = source AND a.processed_at IS NOT NULL AND a.received_at < too_old
+             ORDER BY a.received_at LIMIT most));
+        GET DIAGNOSTICS deleted = ROW_COUNT;
+        is_more := is_more OR deleted >= most;
+    END LOOP;
+    RETURN is_more;
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.forget_events(integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.forget_events(integer) IS
-    'deletes events that are older than the history, some at a time; called by the worker';
+    'deletes events that are older than the history, some at a time: true if there are more; called by '
+    'the worker';
