@@ -424,12 +424,13 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    due record;
+    at_now CONSTANT timestamptz := clock_timestamp();
+    due    record;
 BEGIN
     tried := 0;
     FOR due IN
         SELECT w.endpoint, w.event_id FROM seats_internal.webhook_event AS w
-         WHERE w.processed_at IS NULL AND w.retry_at <= clock_timestamp()
+         WHERE w.retry_at <= at_now
          ORDER BY w.retry_at LIMIT most
     LOOP
         PERFORM seats_internal.process_event(due.endpoint, due.event_id);
@@ -440,7 +441,7 @@ BEGIN
                     CASE WHEN tried < most THEN 100 ELSE 10 END)::bigint
       INTO next_in_ms
       FROM seats_internal.webhook_event AS w
-     WHERE w.processed_at IS NULL AND w.retry_at IS NOT NULL;
+     WHERE w.retry_at IS NOT NULL;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.retry_events(integer) FROM PUBLIC;

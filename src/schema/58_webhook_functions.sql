@@ -125,13 +125,13 @@ BEGIN
     BEGIN
         INSERT INTO seats_internal.webhook_event
             (endpoint, event_id, destination, type, created, livemode, object_id, subscription,
-             idempotency_key, facts, payload, retry_at)
+             idempotency_key, facts, payload)
         VALUES (endpoint, facts ->> 'id', target.name, facts ->> 'type',
                 to_timestamp((facts ->> 'created')::double precision), (facts ->> 'livemode')::boolean,
                 facts ->> 'object_id', facts ->> 'subscription_id', facts ->> 'idempotency_key', facts,
-                payload, clock_timestamp())
+                payload)
         ON CONFLICT ON CONSTRAINT webhook_event_pkey DO NOTHING;
-    EXCEPTION WHEN lock_not_available THEN
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
         http_status := 500;
         outcome := 'busy';
         RETURN;
