@@ -340,7 +340,10 @@ BEGIN
            retry_at = clock_timestamp()
                       + least(0.25 * 2 ^ least(event.tries, 20), 3600) * interval '1 second'
      WHERE w.endpoint = event.endpoint AND w.event_id = event.event_id;
-    IF event.tries + 1 >= seats_internal.most_event_tries() THEN
+    IF event.tries + 1 < seats_internal.most_event_tries() THEN
+        RETURN;
+    END IF;
+    BEGIN
         PERFORM seats_internal.raise_alert(
             format('webhook:%s:%s', event.endpoint, event.event_id), 'critical', 'webhook_failed',
             format('event %s (%s) of endpoint %s cannot be processed: %s', event.event_id, event.type,
@@ -350,7 +353,9 @@ BEGIN
             'It is tried on, every hour. seats.replay_webhook(endpoint, event_id, reason) tries it at '
             'once; seats.reconcile(team, reason) reads the subscription without it.',
             destination => event.destination);
-    END IF;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        NULL;  -- somebody has the alert; it is told at the next try
+    END;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.event_failed(seats_internal.webhook_event, text) FROM PUBLIC;
