@@ -169,12 +169,12 @@ BEGIN
                     'invoice.payment_action_required')
        OR EXISTS (SELECT FROM seats_internal.webhook_event AS w
                    WHERE w.event_id = event.event_id AND w.destination = event.destination
-                     AND w.endpoint <> event.endpoint AND w.processed_at IS NOT NULL)
+                     AND w.endpoint <> event.endpoint AND w.outcome = 'processed')
        OR kind = 'invoice.paid'
           AND EXISTS (SELECT FROM seats_internal.webhook_event AS w
                        WHERE w.destination = event.destination AND w.type = event.type
                          AND w.object_id = event.object_id AND w.event_id <> event.event_id
-                         AND w.processed_at IS NOT NULL AND w.outcome = 'processed') THEN
+                         AND w.outcome = 'processed') THEN
         RETURN;
     END IF;
     PERFORM seats_internal.write_journal(
@@ -269,6 +269,41 @@ REVOKE ALL ON FUNCTION seats_internal.end_by_event(seats_internal.team, jsonb) F
 COMMENT ON FUNCTION seats_internal.end_by_event(seats_internal.team, jsonb) IS
     'what follows at once from an event that tells of the end of a subscription';
 
+CREATE FUNCTION seats_internal.registration_lock(destination text, subscription text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN hashtextextended(destination || ' is registering ' || subscription, 0);
+REVOKE ALL ON FUNCTION seats_internal.registration_lock(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.registration_lock(text, text) IS
+    'the advisory lock between registering a subscription and taking its events for nobody''s';
+
+CREATE FUNCTION seats_internal.wake_for_webhooks() RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_wake_for_webhooks';
+REVOKE ALL ON FUNCTION seats_internal.wake_for_webhooks() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.wake_for_webhooks() IS
+    'wakes the worker at this transaction''s commit, to process events that are due';
+
+-- The subscription has a team now. What came before (at a checkout invoices do, often) is processed after
+-- all: a read tells the status, but not that an invoice was paid or wants an action. Older than Stripe's own
+-- retries is past.
+CREATE FUNCTION seats_internal.heed_unmatched(destination text, subscription text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.webhook_event AS w
+       SET processed_at = NULL, outcome = 'stored', retry_at = clock_timestamp()
+     WHERE w.subscription = heed_unmatched.subscription AND w.destination = heed_unmatched.destination
+       AND w.outcome = 'unmatched' AND w.received_at > clock_timestamp() - interval '3 days';
+    IF FOUND THEN
+        PERFORM seats_internal.wake_for_webhooks();
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.heed_unmatched(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.heed_unmatched(text, text) IS
+    'has the events processed that a subscription had before somebody registered it';
+
 -- Gives the outcome: processed, ignored (a type, or an object, that nothing follows from), thin (the
 -- same of a thin event), unmatched (a subscription that no team has), other_account.
 CREATE FUNCTION seats_internal.apply_event(event seats_internal.webhook_event) RETURNS text
@@ -294,7 +329,15 @@ BEGIN
     END IF;
     team := seats_internal.team_of_subscription(event.destination, event.subscription);
     IF team.id IS NULL THEN
-        RETURN 'unmatched';
+        -- Whoever registers its team at this moment sees either this event, or is seen by it.
+        IF NOT pg_try_advisory_xact_lock_shared(
+                   seats_internal.registration_lock(event.destination, event.subscription)) THEN
+            RAISE EXCEPTION 'its subscription is being registered' USING ERRCODE = 'lock_not_available';
+        END IF;
+        team := seats_internal.team_of_subscription(event.destination, event.subscription);
+        IF team.id IS NULL THEN
+            RETURN 'unmatched';
+        END IF;
     END IF;
     -- The same event over another endpoint, at this very moment.
     IF NOT pg_try_advisory_xact_lock(hashtextextended(event.destination || ' ' || event.event_id, 0)) THEN
