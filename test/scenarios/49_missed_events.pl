@@ -1,5 +1,5 @@
-# Events that no webhook has brought: none is lost where reading Stripe's list of them fails, and a list that
-# cannot be read is told of.
+# Events that no webhook has brought: the list is read also where webhooks come, none is lost where reading it
+# fails, and a list that cannot be read is told of. And what is too old is forgotten, however much it is.
 use strict;
 use warnings;
 use PgSeats::Scenario;
@@ -8,7 +8,8 @@ use PgSeats::Faults;
 use PgSeats::Seats;
 use PgSeats::Webhooks;
 
-my $stripe = new_simulator();
+# Its clock is put right below.
+my $stripe = new_simulator(arguments => [ '--clock', time - 3600 ]);
 my $server = new_server('main', simulator => $stripe, configuration => <<'END');
 pg_seats.retry_delay = '20ms'
 pg_seats.retry_delay_limit = '200ms'
@@ -28,6 +29,27 @@ sub await_listed
 	$server->wait_for_sql('SELECT count(*) FROM seats_internal.event_cursor WHERE requested_at IS NULL', '1');
 	return;
 }
+
+sub found { return $server->sql(q{SELECT count(*) FROM seats.webhook_events WHERE endpoint = 'list:stripe'}) }
+
+subtest 'one that is missing among others that come' => sub {
+	new_team($server, $stripe, 'missed', seats => { team => 5 });
+	new_team($server, $stripe, 'fresh', seats => { team => 5 });
+	$stripe->edit_subscription(subscription_of('missed'), quantities => { item_of('missed', 'team') => 6 });
+	$stripe->clock_advance(3600);
+	$stripe->edit_subscription(subscription_of('fresh'), quantities => { item_of('fresh', 'team') => 6 });
+	like(receive($server, 'main', event_body('charge.succeeded', {})), qr/^200 ignored/, 'a webhook comes');
+	$server->sql(q{UPDATE seats_internal.webhook_endpoint SET defined_at = defined_at - interval '25 hours'});
+	set_configuration($server, 'pg_seats.webhook_silence' => '1h', 'pg_seats.safety_poll' => '200ms');
+	await_seats($server, 'missed', '6|6|0');
+	$server->wait_for_sql('SELECT count(*) FROM seats_internal.event_cursor WHERE listed_at IS NOT NULL', '1');
+	is(found(), '1', 'it is found once a day; one whose webhook may be on the way is left alone');
+	assert_seats($server, 'fresh', [ 5, 5, 0 ], 'which nothing was read for');
+	set_configuration($server, 'pg_seats.webhook_silence' => '0', 'pg_seats.safety_poll' => '30s');
+	list_events();
+	await_seats($server, 'fresh', '6|6|0');
+	is(found(), '2', 'when a person asks it is taken, too');
+};
 
 subtest 'a page that fails' => sub {
 	new_team($server, $stripe, 'old', seats => { team => 5 });
@@ -59,6 +81,20 @@ subtest 'a list that is refused' => sub {
 	$stripe->clear_faults;
 	await_listed();
 	unlike(open_alerts($server), qr/events_unreadable/, 'the alert is resolved when it can be read');
+};
+
+subtest 'forgetting' => sub {
+	$server->sql(<<'END');
+INSERT INTO seats_internal.webhook_event (endpoint, event_id, destination, type, facts, received_at, processed_at)
+SELECT 'main', 'evt_old_' || n, 'stripe', 'x', '{}', clock_timestamp() - interval '1 year', clock_timestamp()
+  FROM generate_series(1, 3500) AS n
+END
+	# When it starts it looks; the next look would be in ten minutes.
+	my $worker = $server->worker_pid;
+	kill 'TERM', $worker;
+	$server->wait_for_worker(another_than => $worker);
+	$server->wait_for_sql(q{SELECT count(*) FROM seats.webhook_events WHERE event_id LIKE 'evt_old_%'}, '0');
+	cmp_ok(found(), '>', 0, 'goes on until what is too old is gone, and nothing else is');
 };
 
 $server->assert_log_clean;
