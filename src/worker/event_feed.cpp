@@ -15,6 +15,9 @@ namespace {
 using pg::Statement;
 
 constexpr int most_pages = 50;
+// Of everybody's there may be a day's at once, or weeks' after an outage. What is beyond is not
+// read at all, and told to a person.
+constexpr int most_pages_of_all = 500;
 
 // One refusal may be a moment's; this many in a row are told to a person.
 constexpr int refusals_to_tell = 3;
@@ -162,7 +165,8 @@ void events_answered(Engine& engine, Flight flight) {
     }
     destination.lists_refused = 0;
     const bool is_end = !page->has_more || page->last_id.empty();
-    const bool is_last = ++flight.pages >= most_pages || is_end;
+    const bool is_last =
+        ++flight.pages >= (flight.all_events ? most_pages_of_all : most_pages) || is_end;
     const auto failure = engine.transaction([&] {
         store_page(engine, flight, *page);
         if (!is_last) {
