@@ -134,6 +134,12 @@ PG_SEATS_FUNCTION(pg_seats_quiet_entry) {
     return pg_seats::pg::guard(pg_seats::call_internal, fcinfo, std::uint32_t{0});
 }
 
+PG_SEATS_FUNCTION(pg_seats_wake_for_webhooks) {
+    pg_seats::pg::guard(pg_seats::pg::wake_worker_at_commit,
+                        static_cast<std::uint32_t>(pg_seats::pg::wake_webhooks));
+    PG_RETURN_VOID();
+}
+
 PG_SEATS_FUNCTION(pg_seats_wake_for_news) {
     pg_seats::pg::guard(pg_seats::pg::wake_worker_at_commit,
                         static_cast<std::uint32_t>(pg_seats::pg::wake_news));

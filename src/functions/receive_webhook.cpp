@@ -59,7 +59,7 @@ KeptPlan find_endpoint{
     nullptr};
 
 KeptPlan take_event{
-    "SELECT t.http_status, t.outcome FROM seats_internal.take_event($1, $2, $3) AS t", nullptr};
+    "SELECT t.http_status, t.outcome FROM seats_internal.take_event($1, $2, $3, $4) AS t", nullptr};
 
 KeptPlan tell_missing_secret{"SELECT seats_internal.webhook_secret_missing($1, $2)", nullptr};
 
@@ -132,13 +132,14 @@ struct Answer {
 };
 
 void store_event(FunctionCallInfo fcinfo, std::string_view payload, const char* facts,
-                 Answer* answer) {
+                 bool all_secrets, Answer* answer) {
     const Identity before = become(owner_of_function(fcinfo->flinfo->fn_oid));
     connect();
-    const Oid types[] = {TEXTOID, BYTEAOID, JSONBOID};
+    const Oid types[] = {TEXTOID, BYTEAOID, JSONBOID, BOOLOID};
     const Datum values[] = {PG_GETARG_DATUM(endpoint_argument), text_datum(payload),
-                            DirectFunctionCall1(jsonb_in, CStringGetDatum(facts))};
-    run_kept(take_event, 3, types, values);
+                            DirectFunctionCall1(jsonb_in, CStringGetDatum(facts)),
+                            BoolGetDatum(all_secrets)};
+    run_kept(take_event, 4, types, values);
     bool is_null = false;
     HeapTuple const row = SPI_tuptable->vals[0];
     answer->http_status = DatumGetInt32(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null));
@@ -211,7 +212,8 @@ Answer answered(std::int32_t http_status, std::string_view outcome) {
 }
 
 // nullopt: the signature is good.
-std::optional<Answer> refusal_of(FunctionCallInfo fcinfo, std::string_view payload) {
+std::optional<Answer> refusal_of(FunctionCallInfo fcinfo, std::string_view payload,
+                                 bool* all_secrets) {
     SecretNames names{};
     pg::guard(read_endpoint, fcinfo, &names);
     if (PG_ARGISNULL(signature_argument) ||
@@ -220,6 +222,7 @@ std::optional<Answer> refusal_of(FunctionCallInfo fcinfo, std::string_view paylo
         return answered(400, "signature_malformed");
     }
     const SigningSecrets secrets(names);
+    *all_secrets = secrets.problem().empty();
     const core::SignatureOutcome outcome = core::check_stripe_signature(
         argument(fcinfo, signature_argument), payload, secrets.all(), unix_now(), pg::hmac_sha256);
     switch (outcome) {
@@ -263,7 +266,8 @@ PG_SEATS_FUNCTION(pg_seats_receive_webhook) {
         if (!PG_ARGISNULL(payload_argument)) {
             payload = argument(fcinfo, payload_argument);
         }
-        const std::optional<Answer> refusal = refusal_of(fcinfo, payload);
+        bool all_secrets = false;
+        const std::optional<Answer> refusal = refusal_of(fcinfo, payload, &all_secrets);
         if (refusal) {
             answer = *refusal;
         } else if (!(facts = core::read_event(payload))) {
@@ -272,7 +276,8 @@ PG_SEATS_FUNCTION(pg_seats_receive_webhook) {
             event_id = facts->id;
             const std::string stripped = core::strip_client_secrets(std::string(payload));
             const std::string json = core::to_json(*facts);
-            pg::guard(store_event, fcinfo, std::string_view(stripped), json.c_str(), &answer);
+            pg::guard(store_event, fcinfo, std::string_view(stripped), json.c_str(), all_secrets,
+                      &answer);
         }
     }
     const Answer* const given = &answer;

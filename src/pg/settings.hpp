@@ -30,7 +30,7 @@ struct Settings {
     int key_lifetime_s;
     int history_days;
     int max_waiters;
-    int reconcile;  // a ReconcileMode
+    int reconcile = reconcile_report;  // as it is defined: a server with assertions compares
     int reconcile_interval_s;
     int webhook_silence_s;
 };

@@ -40,15 +40,19 @@ COMMENT ON TABLE seats_internal.webhook_event IS
 COMMENT ON COLUMN seats_internal.webhook_event.endpoint IS
     'the webhook endpoint, or list:<destination> if it was not sent but found in Stripe''s list';
 COMMENT ON COLUMN seats_internal.webhook_event.processed_at IS 'null: the worker tries it again at retry_at';
+COMMENT ON COLUMN seats_internal.webhook_event.retry_at IS
+    'null: it is processed (by the transaction that has brought it, nearly always)';
 COMMENT ON COLUMN seats_internal.webhook_event.created IS 'Stripe''s time of it, in whole seconds: gives no order';
 COMMENT ON COLUMN seats_internal.webhook_event.facts IS 'its known fields, as C++ has read them (src/core/event.hpp)';
 COMMENT ON COLUMN seats_internal.webhook_event.payload IS
     'as it came, client secrets removed; null if it was found in a list';
 
 CREATE INDEX webhook_event_unprocessed ON seats_internal.webhook_event (retry_at)
-    WHERE processed_at IS NULL;
+    WHERE retry_at IS NOT NULL;
 CREATE INDEX webhook_event_by_time ON seats_internal.webhook_event (endpoint, received_at);
 CREATE INDEX webhook_event_by_id ON seats_internal.webhook_event (event_id);
+CREATE INDEX webhook_event_by_subscription ON seats_internal.webhook_event (subscription)
+    WHERE subscription IS NOT NULL;
 CREATE INDEX webhook_event_by_object ON seats_internal.webhook_event (destination, type, object_id);
 CREATE INDEX webhook_event_by_key ON seats_internal.webhook_event (idempotency_key)
     WHERE idempotency_key IS NOT NULL;
@@ -64,4 +68,4 @@ CREATE TABLE seats_internal.event_cursor (
 COMMENT ON TABLE seats_internal.event_cursor IS
     'how far a destination''s list of events was read, and whether somebody wants it read now';
 COMMENT ON COLUMN seats_internal.event_cursor.since IS
-    'Stripe''s time (unix) of the newest event that was listed';
+    'Stripe''s time (unix) of the newest event of the last list that was read to its end';

@@ -171,6 +171,8 @@ BEGIN
       FROM seats_internal.team AS t
      WHERE t.kind = register.kind AND t.name = register.name AND l.id = t.lane_id;
     lane := seats_internal.take_subscription_lane(destination, subscription);
+    -- Its events are nobody's until this commits: those that come meanwhile are tried again.
+    PERFORM pg_advisory_xact_lock(seats_internal.registration_lock(destination, subscription));
     PERFORM seats_internal.check_free_to_register(kind, name, subscription, destination);
     SELECT t.* INTO former FROM seats_internal.team AS t
      WHERE t.kind = register.kind AND t.name = register.name;
@@ -198,6 +200,7 @@ BEGIN
             jsonb_strip_nulls(jsonb_build_object(
                 kind, name, 'subscription', subscription, 'customer', customer,
                 'destination', destination, 'former_subscription', former.subscription)));
+        PERFORM seats_internal.heed_unmatched(destination, subscription);
     END IF;
     RETURN seats_internal.queue_read(registered, caller, 'registered');
 END

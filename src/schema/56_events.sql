@@ -113,6 +113,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM seats_internal.resolve_alert('events_unreadable:' || destination, 'the list was read');
     UPDATE seats_internal.expected_event AS e
        SET looks = e.looks + 1,
            look_at = clock_timestamp() + after * (2 ^ least(e.looks, 16) - 1)

@@ -169,12 +169,12 @@ BEGIN
                     'invoice.payment_action_required')
        OR EXISTS (SELECT FROM seats_internal.webhook_event AS w
                    WHERE w.event_id = event.event_id AND w.destination = event.destination
-                     AND w.endpoint <> event.endpoint AND w.processed_at IS NOT NULL)
+                     AND w.endpoint <> event.endpoint AND w.outcome = 'processed')
        OR kind = 'invoice.paid'
           AND EXISTS (SELECT FROM seats_internal.webhook_event AS w
                        WHERE w.destination = event.destination AND w.type = event.type
                          AND w.object_id = event.object_id AND w.event_id <> event.event_id
-                         AND w.processed_at IS NOT NULL AND w.outcome = 'processed') THEN
+                         AND w.outcome = 'processed') THEN
         RETURN;
     END IF;
     PERFORM seats_internal.write_journal(
@@ -269,6 +269,41 @@ REVOKE ALL ON FUNCTION seats_internal.end_by_event(seats_internal.team, jsonb) F
 COMMENT ON FUNCTION seats_internal.end_by_event(seats_internal.team, jsonb) IS
     'what follows at once from an event that tells of the end of a subscription';
 
+CREATE FUNCTION seats_internal.registration_lock(destination text, subscription text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN hashtextextended(destination || ' is registering ' || subscription, 0);
+REVOKE ALL ON FUNCTION seats_internal.registration_lock(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.registration_lock(text, text) IS
+    'the advisory lock between registering a subscription and taking its events for nobody''s';
+
+CREATE FUNCTION seats_internal.wake_for_webhooks() RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_wake_for_webhooks';
+REVOKE ALL ON FUNCTION seats_internal.wake_for_webhooks() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.wake_for_webhooks() IS
+    'wakes the worker at this transaction''s commit, to process events that are due';
+
+-- The subscription has a team now. What came before (at a checkout invoices do, often) is processed after
+-- all: a read tells the status, but not that an invoice was paid or wants an action. Older than Stripe's own
+-- retries is past.
+CREATE FUNCTION seats_internal.heed_unmatched(destination text, subscription text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.webhook_event AS w
+       SET processed_at = NULL, outcome = 'stored', retry_at = clock_timestamp()
+     WHERE w.subscription = heed_unmatched.subscription AND w.destination = heed_unmatched.destination
+       AND w.outcome = 'unmatched' AND w.received_at > clock_timestamp() - interval '3 days';
+    IF FOUND THEN
+        PERFORM seats_internal.wake_for_webhooks();
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.heed_unmatched(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.heed_unmatched(text, text) IS
+    'has the events processed that a subscription had before somebody registered it';
+
 -- Gives the outcome: processed, ignored (a type, or an object, that nothing follows from), thin (the
 -- same of a thin event), unmatched (a subscription that no team has), other_account.
 CREATE FUNCTION seats_internal.apply_event(event seats_internal.webhook_event) RETURNS text
@@ -294,7 +329,15 @@ BEGIN
     END IF;
     team := seats_internal.team_of_subscription(event.destination, event.subscription);
     IF team.id IS NULL THEN
-        RETURN 'unmatched';
+        -- Whoever registers its team at this moment sees either this event, or is seen by it.
+        IF NOT pg_try_advisory_xact_lock_shared(
+                   seats_internal.registration_lock(event.destination, event.subscription)) THEN
+            RAISE EXCEPTION 'its subscription is being registered' USING ERRCODE = 'lock_not_available';
+        END IF;
+        team := seats_internal.team_of_subscription(event.destination, event.subscription);
+        IF team.id IS NULL THEN
+            RETURN 'unmatched';
+        END IF;
     END IF;
     -- The same event over another endpoint, at this very moment.
     IF NOT pg_try_advisory_xact_lock(hashtextextended(event.destination || ' ' || event.event_id, 0)) THEN
@@ -340,7 +383,10 @@ BEGIN
            retry_at = clock_timestamp()
                       + least(0.25 * 2 ^ least(event.tries, 20), 3600) * interval '1 second'
      WHERE w.endpoint = event.endpoint AND w.event_id = event.event_id;
-    IF event.tries + 1 >= seats_internal.most_event_tries() THEN
+    IF event.tries + 1 < seats_internal.most_event_tries() THEN
+        RETURN;
+    END IF;
+    BEGIN
         PERFORM seats_internal.raise_alert(
             format('webhook:%s:%s', event.endpoint, event.event_id), 'critical', 'webhook_failed',
             format('event %s (%s) of endpoint %s cannot be processed: %s', event.event_id, event.type,
@@ -350,7 +396,9 @@ BEGIN
             'It is tried on, every hour. seats.replay_webhook(endpoint, event_id, reason) tries it at '
             'once; seats.reconcile(team, reason) reads the subscription without it.',
             destination => event.destination);
-    END IF;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        NULL;  -- somebody has the alert; it is told at the next try
+    END;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.event_failed(seats_internal.webhook_event, text) FROM PUBLIC;
@@ -424,12 +472,13 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    due record;
+    at_now CONSTANT timestamptz := clock_timestamp();
+    due    record;
 BEGIN
     tried := 0;
     FOR due IN
         SELECT w.endpoint, w.event_id FROM seats_internal.webhook_event AS w
-         WHERE w.processed_at IS NULL AND w.retry_at <= clock_timestamp()
+         WHERE w.retry_at <= at_now
          ORDER BY w.retry_at LIMIT most
     LOOP
         PERFORM seats_internal.process_event(due.endpoint, due.event_id);
@@ -440,29 +489,42 @@ BEGIN
                     CASE WHEN tried < most THEN 100 ELSE 10 END)::bigint
       INTO next_in_ms
       FROM seats_internal.webhook_event AS w
-     WHERE w.processed_at IS NULL AND w.retry_at IS NOT NULL;
+     WHERE w.retry_at IS NOT NULL;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.retry_events(integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.retry_events(integer) IS
     'processes events that could not be processed when they came; called by the worker';
 
-CREATE FUNCTION seats_internal.forget_events(history_days integer) RETURNS void
-LANGUAGE sql
+-- True: there are more. What is found is deleted by its place: a join would read the whole table.
+CREATE FUNCTION seats_internal.forget_events(history_days integer) RETURNS boolean
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    DELETE FROM seats_internal.webhook_event AS w
-     WHERE (w.endpoint, w.event_id) IN (
-        SELECT o.endpoint, o.event_id
-          FROM (SELECT e.name FROM seats_internal.webhook_endpoint AS e
-                UNION ALL
-                SELECT 'list:' || d.name FROM seats_internal.destination AS d) AS s
-         CROSS JOIN LATERAL (
-               SELECT a.endpoint, a.event_id FROM seats_internal.webhook_event AS a
-                WHERE a.endpoint = s.name AND a.processed_at IS NOT NULL
-                  AND a.received_at < clock_timestamp() - forget_events.history_days * interval '1 day'
-                ORDER BY a.received_at LIMIT 1000) AS o);
-END;
+AS $$
+DECLARE
+    most    CONSTANT integer     := 1000;
+    too_old CONSTANT timestamptz := clock_timestamp() - history_days * interval '1 day';
+    source  text;
+    deleted integer;
+    is_more boolean := false;
+BEGIN
+    FOR source IN
+        SELECT e.name FROM seats_internal.webhook_endpoint AS e
+        UNION ALL
+        SELECT 'list:' || d.name FROM seats_internal.destination AS d WHERE d.kind = 'stripe'
+    LOOP
+        DELETE FROM seats_internal.webhook_event AS w
+         WHERE w.ctid = ANY (ARRAY(
+            SELECT a.ctid FROM seats_internal.webhook_event AS a
+             WHERE a.endpoint = source AND a.processed_at IS NOT NULL AND a.received_at < too_old
+             ORDER BY a.received_at LIMIT most));
+        GET DIAGNOSTICS deleted = ROW_COUNT;
+        is_more := is_more OR deleted >= most;
+    END LOOP;
+    RETURN is_more;
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.forget_events(integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.forget_events(integer) IS
-    'deletes events that are older than the history, some at a time; called by the worker';
+    'deletes events that are older than the history, some at a time: true if there are more; called by '
+    'the worker';

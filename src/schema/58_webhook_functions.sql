@@ -34,6 +34,10 @@ BEGIN
     ON CONFLICT ON CONSTRAINT webhook_endpoint_pkey DO UPDATE
        SET destination = excluded.destination, secrets = excluded.secrets,
            defined_at = excluded.defined_at, defined_by = excluded.defined_by;
+    PERFORM seats_internal.resolve_alert(a.fingerprint, 'the endpoint was defined anew')
+       FROM seats_internal.alert AS a
+      WHERE a.fingerprint IN ('webhook_secret:' || name, 'webhook_mode:' || name)
+        AND a.resolved_at IS NULL;
     PERFORM seats_internal.write_journal(
         'webhook_endpoint.defined', caller, NULL, NULL, NULL,
         jsonb_build_object('endpoint', name, 'destination', destination, 'secret_files', secrets));
@@ -53,19 +57,27 @@ COMMENT ON FUNCTION seats.define_webhook_endpoint(text, text, text[]) IS
     'must be of; null: the only one), and signed with which secrets: names of files in '
     'pg_seats.secrets_directory, never secrets; several while one is rolled; superusers only';
 
+-- Told once an hour: all events of the endpoint would queue for the one alert.
 CREATE FUNCTION seats_internal.tell_wrong_mode(endpoint text, destination text, event_id text)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
 AS $$
 BEGIN
-    PERFORM seats_internal.raise_alert(
-        'webhook_mode:' || endpoint, 'critical', 'webhook_wrong_mode',
-        format('endpoint %s gets events of another mode than its destination %s', endpoint, destination),
-        jsonb_build_object('endpoint', endpoint, 'event', event_id),
-        'Live and test mode have endpoints and signing secrets of their own: one of them is '
-        'configured for the other. The events were refused, and Stripe sends them again for three days.',
-        destination => destination);
+    IF NOT EXISTS (SELECT FROM seats_internal.alert AS a
+                    WHERE a.fingerprint = 'webhook_mode:' || endpoint AND a.resolved_at IS NULL
+                      AND a.last_seen_at > clock_timestamp() - interval '1 hour') THEN
+        PERFORM seats_internal.raise_alert(
+            'webhook_mode:' || endpoint, 'critical', 'webhook_wrong_mode',
+            format('endpoint %s gets events of another mode than its destination %s', endpoint, destination),
+            jsonb_build_object('endpoint', endpoint, 'event', event_id),
+            'Live and test mode have endpoints and signing secrets of their own: one of them is '
+            'configured for the other. The events were refused, and Stripe sends them again for three days.',
+            destination => destination);
+    END IF;
+EXCEPTION WHEN lock_not_available OR deadlock_detected OR unique_violation THEN
+    NULL;  -- somebody else tells it at this moment
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.tell_wrong_mode(text, text, text) FROM PUBLIC;
@@ -88,7 +100,7 @@ BEGIN
             'Put the signing secret into that file, readable by the server only. Stripe sends the '
             'events again for three days.');
     END IF;
-EXCEPTION WHEN lock_not_available OR unique_violation THEN
+EXCEPTION WHEN lock_not_available OR deadlock_detected OR unique_violation THEN
     NULL;  -- somebody else tells it at this moment
 END
 $$;
@@ -96,11 +108,37 @@ REVOKE ALL ON FUNCTION seats_internal.webhook_secret_missing(text, text) FROM PU
 COMMENT ON FUNCTION seats_internal.webhook_secret_missing(text, text) IS
     'the alert that an endpoint''s signing secret cannot be read; called by receive_webhook';
 
+-- A good event has come. All of the endpoint's secrets could be read, or not; and none of the wrong mode
+-- has come for a day, although Stripe sends those again. Nobody's lock is waited for.
+CREATE FUNCTION seats_internal.webhook_is_good(endpoint text, all_secrets boolean) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    told text;
+BEGIN
+    FOR told IN
+        SELECT a.fingerprint FROM seats_internal.alert AS a
+         WHERE a.resolved_at IS NULL
+           AND a.fingerprint IN ('webhook_secret:' || endpoint, 'webhook_mode:' || endpoint)
+           AND CASE a.kind WHEN 'webhook_secret_unreadable' THEN all_secrets
+                           ELSE a.last_seen_at < clock_timestamp() - interval '1 day' END
+           FOR UPDATE SKIP LOCKED
+    LOOP
+        PERFORM seats_internal.resolve_alert(told, 'good events come');
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.webhook_is_good(text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.webhook_is_good(text, boolean) IS
+    'resolves the alerts of an endpoint whose cause is gone; writes only where there is one';
+
 -- An event whose signature is good. Called by receive_webhook (C++).
 CREATE FUNCTION seats_internal.take_event(
     endpoint        text,
     payload         bytea,
     facts           jsonb,
+    all_secrets     boolean,
     OUT http_status integer,
     OUT outcome     text
 )
@@ -121,17 +159,19 @@ BEGIN
         outcome := 'wrong_mode';
         RETURN;
     END IF;
+    PERFORM seats_internal.webhook_is_good(endpoint, all_secrets);
     -- The same event may be delivered twice at the same moment: the second one waits for the first.
+    -- retry_at stays null, and the index of what is to be tried again without it, unless it must be.
     BEGIN
         INSERT INTO seats_internal.webhook_event
             (endpoint, event_id, destination, type, created, livemode, object_id, subscription,
-             idempotency_key, facts, payload, retry_at)
+             idempotency_key, facts, payload)
         VALUES (endpoint, facts ->> 'id', target.name, facts ->> 'type',
                 to_timestamp((facts ->> 'created')::double precision), (facts ->> 'livemode')::boolean,
                 facts ->> 'object_id', facts ->> 'subscription_id', facts ->> 'idempotency_key', facts,
-                payload, clock_timestamp())
+                payload)
         ON CONFLICT ON CONSTRAINT webhook_event_pkey DO NOTHING;
-    EXCEPTION WHEN lock_not_available THEN
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
         http_status := 500;
         outcome := 'busy';
         RETURN;
@@ -140,8 +180,8 @@ BEGIN
     outcome := seats_internal.process_event(endpoint, facts ->> 'id');
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.take_event(text, bytea, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.take_event(text, bytea, jsonb) IS
+REVOKE ALL ON FUNCTION seats_internal.take_event(text, bytea, jsonb, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_event(text, bytea, jsonb, boolean) IS
     'stores an event once and processes it; called by receive_webhook';
 
 CREATE FUNCTION seats.receive_webhook(

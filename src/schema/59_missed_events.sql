@@ -26,28 +26,42 @@ REVOKE ALL ON FUNCTION seats_internal.last_webhook(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.last_webhook(text) IS
     'since when webhooks of a destination are silent; null: it has no endpoint';
 
+-- A list begins where the last one ended, however many webhooks have come since: one may be missing
+-- among others. So that it stays short there is one a day, silence or not.
 -- Five minutes more than needed: clocks differ, and an event may appear in the list later than a
--- younger one.
-CREATE FUNCTION seats_internal.missed_events_to_list(OUT destination text, OUT since bigint)
-RETURNS SETOF record
+-- younger one. Where webhooks come, the list ends five minutes ago (`until`): theirs may be on the way.
+CREATE FUNCTION seats_internal.missed_events_to_list(
+    OUT destination text,
+    OUT since       bigint,
+    OUT until       bigint
+) RETURNS SETOF record
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT d.name, coalesce(c.since, floor(extract(epoch FROM l.last_webhook))::bigint,
-                            floor(extract(epoch FROM c.requested_at))::bigint - 86400) - 300
+    SELECT d.name,
+           coalesce(c.since, floor(extract(epoch FROM l.defined))::bigint,
+                    floor(extract(epoch FROM c.requested_at))::bigint - 86400) - 300,
+           CASE WHEN NOT s.is_silent AND c.requested_at IS NULL
+                THEN floor(extract(epoch FROM clock_timestamp()))::bigint - 300 END
       FROM seats_internal.destination AS d
       LEFT JOIN seats_internal.event_cursor AS c ON c.destination = d.name
-     CROSS JOIN LATERAL (SELECT seats_internal.last_webhook(d.name) AS last_webhook) AS l
+     CROSS JOIN LATERAL (
+           SELECT seats_internal.last_webhook(d.name) AS last_webhook,
+                  (SELECT min(e.defined_at) FROM seats_internal.webhook_endpoint AS e
+                    WHERE e.destination = d.name) AS defined,
+                  clock_timestamp() - seats_internal.webhook_silence() AS silence) AS l
+     CROSS JOIN LATERAL (
+           SELECT coalesce(greatest(l.last_webhook, c.listed_at) < l.silence, false) AS is_silent) AS s
      WHERE d.kind = 'stripe'
        AND (c.requested_at IS NOT NULL
-            OR seats_internal.webhook_silence() > interval '0'
-               AND greatest(l.last_webhook, c.listed_at)
-                   < clock_timestamp() - seats_internal.webhook_silence()
-               AND l.last_webhook IS NOT NULL);
+            OR seats_internal.webhook_silence() > interval '0' AND l.defined IS NOT NULL
+               AND (s.is_silent
+                    OR coalesce(c.listed_at, l.defined) < clock_timestamp() - interval '1 day'));
 END;
 REVOKE ALL ON FUNCTION seats_internal.missed_events_to_list() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.missed_events_to_list() IS
-    'destinations whose list of events is to be read now, and since when; called by the worker';
+    'destinations whose list of events is to be read now, from when on and (null: now) to when; called '
+    'by the worker';
 
 -- A page of the list. What is known already, over whichever endpoint it came, is left out.
 CREATE FUNCTION seats_internal.take_listed_events(destination text, events text[])
@@ -56,9 +70,15 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    taken  bigint;
-    newest bigint;
+    taken bigint;
+    ids   text[];
+    known text[];
 BEGIN
+    SELECT array_agg(e::jsonb ->> 'id') INTO ids FROM unnest(events) AS e;
+    -- By their ids, through the index: joined with a page, the table would be read as a whole.
+    SELECT coalesce(array_agg(w.event_id), '{}') INTO known
+      FROM seats_internal.webhook_event AS w
+     WHERE w.event_id = ANY (ids) AND w.destination = take_listed_events.destination;
     INSERT INTO seats_internal.webhook_event
         (endpoint, event_id, destination, type, created, livemode, object_id, subscription,
          idempotency_key, facts, retry_at)
@@ -67,15 +87,9 @@ BEGIN
            (l.facts ->> 'livemode')::boolean, l.facts ->> 'object_id', l.facts ->> 'subscription_id',
            l.facts ->> 'idempotency_key', l.facts, clock_timestamp()
       FROM (SELECT e::jsonb AS facts FROM unnest(events) AS e) AS l
-     WHERE NOT EXISTS (SELECT FROM seats_internal.webhook_event AS w
-                        WHERE w.event_id = l.facts ->> 'id'
-                          AND w.destination = take_listed_events.destination)
+     WHERE l.facts ->> 'id' <> ALL (known)
     ON CONFLICT ON CONSTRAINT webhook_event_pkey DO NOTHING;
     GET DIAGNOSTICS taken = ROW_COUNT;
-    SELECT max((e::jsonb ->> 'created')::bigint) INTO newest FROM unnest(events) AS e;
-    INSERT INTO seats_internal.event_cursor AS c (destination, since)
-    VALUES (take_listed_events.destination, newest)
-    ON CONFLICT ON CONSTRAINT event_cursor_pkey DO UPDATE SET since = greatest(c.since, excluded.since);
     RETURN taken;
 END
 $$;
@@ -83,20 +97,23 @@ REVOKE ALL ON FUNCTION seats_internal.take_listed_events(text, text[]) FROM PUBL
 COMMENT ON FUNCTION seats_internal.take_listed_events(text, text[]) IS
     'stores those events of a page of Stripe''s list that did not come by themselves; called by the worker';
 
--- The list was read: to its end, or as much of it as is read at once.
+-- The list was read: to its end, or as much of it as is read at once. Only now is it known up to
+-- `newest`: the first page holds that one, and a later page may have failed.
 CREATE FUNCTION seats_internal.missed_events_were_listed(
     destination text,
     missed      bigint,
-    was_cut     boolean
+    was_cut     boolean,
+    newest      bigint
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO seats_internal.event_cursor AS c (destination, listed_at)
-    VALUES (missed_events_were_listed.destination, clock_timestamp())
+    INSERT INTO seats_internal.event_cursor AS c (destination, since, listed_at)
+    VALUES (missed_events_were_listed.destination, newest, clock_timestamp())
     ON CONFLICT ON CONSTRAINT event_cursor_pkey DO UPDATE
-       SET listed_at = excluded.listed_at, requested_at = NULL;
+       SET since = greatest(c.since, excluded.since), listed_at = excluded.listed_at,
+           requested_at = NULL;
     IF was_cut THEN
         PERFORM seats_internal.raise_alert(
             'events_cut:' || destination, 'critical', 'too_many_missed_events',
@@ -121,9 +138,26 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.missed_events_were_listed(text, bigint, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.missed_events_were_listed(text, bigint, boolean) IS
+    seats_internal.missed_events_were_listed(text, bigint, boolean, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.missed_events_were_listed(text, bigint, boolean, bigint) IS
     'notes that a destination''s missed events were listed; called by the worker';
+
+-- The worker has been refused the list several times in a row.
+CREATE FUNCTION seats_internal.events_are_unreadable(destination text, problem text) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT seats_internal.raise_alert(
+        'events_unreadable:' || destination, 'warning', 'events_unreadable',
+        format('Stripe''s list of events of destination %s cannot be read: %s', destination, problem),
+        jsonb_build_object('destination', destination),
+        'Without it, events that no webhook brings are not found, nor what our own calls have '
+        'overwritten. A restricted key needs the permission Events: Read. It is tried on.',
+        destination => destination);
+END;
+REVOKE ALL ON FUNCTION seats_internal.events_are_unreadable(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.events_are_unreadable(text, text) IS
+    'the alert that the list of events is refused; called by the worker';
 
 CREATE FUNCTION seats_internal.list_events(caller text, destination text, reason text) RETURNS void
 LANGUAGE plpgsql

@@ -136,7 +136,7 @@ SELECT 'webhooks',
        CASE WHEN count(*) > 0
             THEN 'The column error of seats.webhook_events says why; the worker tries them again.' END
   FROM seats_internal.webhook_event AS e
- WHERE e.processed_at IS NULL AND e.retry_at IS NOT NULL AND e.tries > 0
+ WHERE e.retry_at IS NOT NULL AND e.tries > 0
 UNION ALL
 SELECT 'foreign_calls', CASE WHEN o.foreign_rows > 0 THEN 'warning' ELSE 'ok' END,
        format('%s call(s) of another installation, which this one does not send', o.foreign_rows),

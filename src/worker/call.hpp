@@ -66,14 +66,16 @@ struct Flight {
     Purpose purpose = Purpose::send;
     Destination* destination = nullptr;
     Call call;
-    std::string key;          // the idempotency key, also while verifying
-    int key_number = 0;       // of a probe: which key it is about
-    int pages = 0;            // of a list or of events, read so far
-    std::string cursor;       // where the next page starts
-    std::int64_t since = 0;   // of a list of events: unix time
+    std::string key;                    // the idempotency key, also while verifying
+    int key_number = 0;                 // of a probe: which key it is about
+    int pages = 0;                      // of a list or of events, read so far
+    std::string cursor;                 // where the next page starts
+    std::int64_t since = 0;             // of a list of events: unix time
+    std::optional<std::int64_t> until;  // … what is younger is left to the next list
     bool all_events = false;  // … of those that webhooks did not bring, not only of our calls
     std::int64_t found = 0;   // … how many were new
-    core::Judgement first_answer;  // of the call, while read_missing asks about it
+    std::optional<std::int64_t> newest;  // … and Stripe's time of the newest
+    core::Judgement first_answer;        // of the call, while read_missing asks about it
     int first_status = 0;
     std::string first_request_id;
     TimestampTz sent_at = 0;  // of the request that is on the wire

@@ -56,6 +56,7 @@ struct Destination {
 
     int in_flight = 0;
     bool listing_events = false;
+    int lists_refused = 0;  // in a row
 
     // Ready to be claimed: rows without a lane, and lanes whose first row has to be looked at.
     std::deque<std::int64_t> ready_rows;

@@ -103,6 +103,7 @@ struct Engine {
     TimePoint tell_at{};                 // when to look what receivers are to be told
     TimePoint told_at{};                 // when that was done last
     TimePoint turn_ring_at{};
+    TimePoint forget_at{};
     TimePoint chores_at{};                   // invites that expire, and the sweep
     TimePoint chores_before{};               // when they were done last
     TimePoint all_chores_at{};               // when to begin from the beginning again

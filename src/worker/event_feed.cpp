@@ -15,17 +15,26 @@ namespace {
 using pg::Statement;
 
 constexpr int most_pages = 50;
+// Of everybody's there may be a day's at once, or weeks' after an outage. What is beyond is not
+// read at all, and told to a person.
+constexpr int most_pages_of_all = 500;
+
+// One refusal may be a moment's; this many in a row are told to a person.
+constexpr int refusals_to_tell = 3;
 
 Statement look_statement{
-    "SELECT e.destination, e.since"
+    "SELECT e.destination, e.since, NULL::bigint"
     "  FROM seats_internal.events_to_look_for($1 * interval '1 millisecond') AS e"};
 
 Statement missed_statement{
-    "SELECT m.destination, m.since FROM seats_internal.missed_events_to_list() AS m"};
+    "SELECT m.destination, m.since, m.until FROM seats_internal.missed_events_to_list() AS m"};
 
 Statement take_statement{"SELECT seats_internal.take_listed_events($1, $2)"};
 
-Statement missed_listed_statement{"SELECT seats_internal.missed_events_were_listed($1, $2, $3)"};
+Statement missed_listed_statement{
+    "SELECT seats_internal.missed_events_were_listed($1, $2, $3, $4)"};
+
+Statement unreadable_statement{"SELECT seats_internal.events_are_unreadable($1, $2)"};
 
 Statement heed_statement{"SELECT seats_internal.heed_own_event($1::jsonb)"};
 
@@ -54,6 +63,9 @@ void add_lists(Engine& engine, std::vector<Flight>& lists, const pg::Rows& rows,
         flight.destination = destination;
         flight.purpose = Purpose::list_events;
         flight.since = rows.bigint(row, 2);
+        if (!rows.is_null(row, 3)) {
+            flight.until = rows.bigint(row, 3);
+        }
         flight.all_events = all_events;
         flight.call.method = "GET";
         flight.call.api_version = destination->api_version;
@@ -67,8 +79,9 @@ void store_page(Engine& engine, Flight& flight, const core::EventPage& page) {
         if (event.idempotency_key.starts_with(engine.installation)) {
             heed_statement.run({pg::text(core::to_json(event))});
         }
-        if (flight.all_events) {
+        if (flight.all_events && !(flight.until && event.created > flight.until)) {
             facts.push_back(core::to_json(event));
+            flight.newest = std::max(flight.newest, event.created);
         }
     }
     if (!facts.empty()) {
@@ -76,6 +89,26 @@ void store_page(Engine& engine, Flight& flight, const core::EventPage& page) {
         const pg::Rows taken =
             take_statement.run({pg::text(flight.destination->name), pg::texts(views)});
         flight.found += taken.bigint(0, 1);
+    }
+}
+
+// Not an outage, which the destination's breaker tells of: this list is not to be had.
+void list_was_refused(Engine& engine, Destination& destination, const core::Judgement& judgement) {
+    const std::string problem = core::safe_text(
+        judgement.message.empty() ? judgement.reason : std::string_view(judgement.message), 300);
+    ++destination.lists_refused;
+    if (destination.lists_refused == 1) {
+        pg::log_warning(
+            "events of destination " + destination.name + " cannot be listed: " + problem,
+            "It is tried again. A restricted key needs the permission Events: Read.");
+    } else if (destination.lists_refused == refusals_to_tell) {
+        const auto failure = engine.transaction([&] {
+            unreadable_statement.run({pg::text(destination.name), pg::text(problem)});
+        });
+        if (failure) {
+            --destination.lists_refused;  // told at the next one
+        }
+        engine.announce = true;
     }
 }
 
@@ -124,10 +157,16 @@ void events_answered(Engine& engine, Flight flight) {
                           ? core::read_event_page(flight.response.body)
                           : std::nullopt;
     if (!page) {
+        if (judgement.verdict != core::Verdict::again &&
+            judgement.verdict != core::Verdict::unknown) {
+            list_was_refused(engine, destination, judgement);
+        }
         return;  // looked for again at events_at
     }
+    destination.lists_refused = 0;
     const bool is_end = !page->has_more || page->last_id.empty();
-    const bool is_last = ++flight.pages >= most_pages || is_end;
+    const bool is_last =
+        ++flight.pages >= (flight.all_events ? most_pages_of_all : most_pages) || is_end;
     const auto failure = engine.transaction([&] {
         store_page(engine, flight, *page);
         if (!is_last) {
@@ -135,7 +174,8 @@ void events_answered(Engine& engine, Flight flight) {
         }
         if (flight.all_events) {
             missed_listed_statement.run(
-                {pg::text(destination.name), pg::bigint(flight.found), pg::boolean(!is_end)});
+                {pg::text(destination.name), pg::bigint(flight.found), pg::boolean(!is_end),
+                 flight.newest ? pg::bigint(*flight.newest) : pg::null_of(INT8OID)});
         }
         listed_statement.run(
             {pg::text(destination.name), pg::integer(pg::settings.event_check_after_ms)});

@@ -47,6 +47,9 @@ void broadcast_to_all() {
 constexpr int sweeps_per_second = 5;
 constexpr int most_sweeps = 300;
 
+// Of events that are too old: what comes must not outrun what goes.
+constexpr core::Duration pause_between_batches{1'000};
+
 bool anything_is_ready(const Engine& engine) {
     return engine.reading_backlog || !engine.suspects.empty() ||
            std::ranges::any_of(engine.destinations,
@@ -186,8 +189,16 @@ void keep_house(Engine& engine) {
         engine.turn_ring_at = now + std::chrono::minutes{10};
         (void)engine.transaction(
             [] { turn_statement.run({pg::integer(pg::settings.history_days)}); });
-        (void)engine.transaction(
-            [] { forget_statement.run({pg::integer(pg::settings.history_days)}); });
+    }
+    if (now >= engine.forget_at && engine.may_send()) {
+        engine.forget_at = now + std::chrono::minutes{10};
+        bool is_more = false;
+        (void)engine.transaction([&] {
+            is_more = forget_statement.run({pg::integer(pg::settings.history_days)}).boolean(0, 1);
+        });
+        if (is_more) {
+            engine.forget_at = now + pause_between_batches;
+        }
     }
 }
 

@@ -169,6 +169,7 @@ core::Duration until_next(LoopState& state) {
     // Only while they would be looked at: a time that is past would keep the loop running.
     if (engine.may_send() && state.recovered && engine.no_work_before <= now) {
         consider(std::chrono::ceil<core::Duration>(engine.webhooks_at - now));
+        consider(std::chrono::ceil<core::Duration>(engine.forget_at - now));
         if (engine.events_expected && state.batch.empty()) {
             consider(std::chrono::ceil<core::Duration>(engine.events_at - now));
         }

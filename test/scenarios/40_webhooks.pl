@@ -85,6 +85,23 @@ subtest 'live and test mode are kept apart' => sub {
 	like(receive($server, 'main', $body), qr/^400 wrong_mode/, 'an event of the other mode is refused');
 	like(open_alerts($server), qr/webhook_wrong_mode/, 'and a person is told');
 	is($server->sql(q{SELECT count(*) FROM seats.webhook_events WHERE livemode}), '0', 'it is not stored');
+	# Somebody has the alert's row.
+	$server->sql(q{UPDATE seats_internal.alert SET last_seen_at = last_seen_at - interval '2 hours'
+		WHERE kind = 'webhook_wrong_mode'});
+	my ($in, $out, $error) = ('', '', '');
+	my $holder = IPC::Run::start(
+		[ 'psql', '-XAtq', '-d', $server->connstr($server->database) ], '<', \$in, '>', \$out, '2>', \$error);
+	$in = "BEGIN; SELECT count(*) FROM (SELECT FROM seats_internal.alert FOR UPDATE) AS a;\n\\echo locked\n";
+	wait_until(sub { $holder->pump_nb; $out =~ /locked/ }, 'a session to lock the alert');
+	is($server->sql("SET statement_timeout = '1s'; "
+			. receive_sql('main', $body, signature_of($body, endpoint_secret('main')))) =~ s/evt.*//r,
+		'400|wrong_mode|', 'the next one does not wait for whoever has the alert');
+	$in = "ROLLBACK;\n\\q\n";
+	$holder->finish;
+	$server->sql(q{UPDATE seats_internal.alert SET last_seen_at = last_seen_at - interval '2 days'
+		WHERE kind = 'webhook_wrong_mode'});
+	like(receive($server, 'main', event_body('charge.succeeded', {})), qr/^200 ignored/, 'a good event');
+	unlike(open_alerts($server), qr/webhook_wrong_mode/, 'resolves the alert, a day after the last wrong one');
 	$body = event_body('customer.subscription.updated', {%object}, account => 'acct_connected');
 	like(receive($server, 'main', $body), qr/^200 other_account/, 'so are connected accounts');
 };
@@ -101,6 +118,11 @@ subtest 'secrets are rolled, and may be missing' => sub {
 	is(receive($server, 'main', event_body($type, {}), secret => 'whsec_new'), '500 no_secret',
 		'what was signed with it is to come again');
 	like(open_alerts($server), qr/webhook_secret_unreadable/, 'a person is told');
+	like(receive($server, 'main', event_body($type, {})), qr/^200 ignored/, 'another good one');
+	like(open_alerts($server), qr/webhook_secret_unreadable/, 'does not end that');
+	$server->write_secret('webhook_new', "whsec_new\n");
+	like(receive($server, 'main', event_body($type, {})), qr/^200 ignored/, 'but when all can be read');
+	unlike(open_alerts($server), qr/webhook_secret_unreadable/, 'it is over');
 	$server->write_secret('webhook_new', " \n");
 	is(receive($server, 'main', event_body($type, {}), secret => ''), '500 no_secret',
 		'a blank secret verifies nothing');
@@ -354,9 +376,17 @@ subtest 'a team that is registered later' => sub {
 	webhooks_are_quiet($stripe);
 	is($server->sql(q{SELECT outcome FROM seats.webhook_events WHERE subscription = 'sub_late'}), 'unmatched',
 		'its event belongs to nobody');
+	my $body = event_body('invoice.payment_action_required',
+		{ object => 'invoice', id => 'in_late', subscription => 'sub_late' });
+	my ($event) = $body =~ /(evt_\w+)/;
+	is(receive($server, 'main', $body), "200 unmatched $event", 'nor that of its invoice');
 	$server->sql(q{SELECT seats.register_team('late', 'sub_late')});
 	await_seats($server, 'late', '4|4|0');
 	pass('it is read when it is registered');
+	# Long before the worker would look by itself.
+	$server->wait_for_sql("SELECT count(*) FROM seats.journal WHERE kind = 'invoice.payment_action_required' AND detail ->> 'event' = '$event'", '1');
+	await_outcome($server, $event, 'processed');
+	pass('and the application is told what had come before');
 };
 
 subtest 'two reads at the same time' => sub {
