@@ -101,9 +101,10 @@ SELECT pg_temp.try(format('SELECT seats.grant_call(%s)', arguments))
                (2, $$'public', 'regress', '{GET}', '/v1/a'$$),
                (3, $$'regress_seats_nobody', 'nowhere', '{GET}', '/v1/a'$$),
                (4, $$'regress_seats_nobody', 'regress', '{}', '/v1/a'$$),
-               (5, $$'regress_seats_nobody', 'regress', '{PUT}', '/v1/a'$$),
-               (6, $$'regress_seats_nobody', 'regress', '{GET}', '/v1/a?b=c'$$),
-               (7, $$'regress_seats_nobody', 'regress', '{GET}', NULL$$)) AS t (n, arguments)
+               (5, $$'regress_seats_nobody', 'regress', '{{POST},{GET}}', '/v1/a'$$),
+               (6, $$'regress_seats_nobody', 'regress', '{PUT}', '/v1/a'$$),
+               (7, $$'regress_seats_nobody', 'regress', '{GET}', '/v1/a?b=c'$$),
+               (8, $$'regress_seats_nobody', 'regress', '{GET}', NULL$$)) AS t (n, arguments)
  ORDER BY n;
 
 -- monitor: every view can be read, and nothing else.

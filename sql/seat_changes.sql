@@ -231,6 +231,9 @@ SELECT pg_temp.try($$SELECT seats.remove_seats('epsilon', 'team', 1)$$);
 SELECT pg_temp.try(format($$SELECT seats.change_seats('acme', '{"team": {"add": 1}}', proration_date => %s)$$,
                           extract(epoch FROM d.at)::bigint)) ~ '^PS525: the proration_date is not'
   FROM (VALUES (now() - interval '25 hours'), (now() + interval '1 hour')) AS d (at);
+SELECT pg_temp.try($$SELECT seats.change_seats('acme', '{"team": {"add": 1}}', proration_date => 9223372036854775807)$$)
+       ~ '^PS525: ';
+SELECT pg_temp.try($$SELECT seats.add_seats('acme', 'team', -2147483648)$$) ~ '^PS505: ';
 
 -- An individual of a team's name has nothing to do with it; and has no seats.
 SELECT seats.register_individual('delta', 'sub_delta_person') AS read \gset

@@ -13,6 +13,7 @@ DELETE FROM seats_internal.event_cursor;
 UPDATE seats_internal.destination SET livemode = false;
 SELECT seats.define_webhook_endpoint('main', 'stripe', '{webhook_main}');
 SELECT seats.define_webhook_endpoint('other', 'stripe', '{webhook_other}');
+SELECT pg_temp.try($$SELECT seats.define_webhook_endpoint('square', 'stripe', '{{webhook_main},{webhook_other}}')$$);
 CREATE FUNCTION pg_temp.take(endpoint text, event text, type text, subscription text,
                              livemode boolean DEFAULT false, all_secrets boolean DEFAULT true)
 RETURNS text LANGUAGE sql AS $$

@@ -114,11 +114,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF secret !~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}$' OR secret ~ '^installation\.'
-       OR secret ~ '^((sk|rk|pk)_(live|test)|whsec)_[A-Za-z0-9]{16}' THEN
+       OR secret ~ '^((sk|rk|pk)_(live|test)|whsec)_' THEN
         RAISE EXCEPTION 'invalid name of a secret''s file'
             USING ERRCODE = 'PS004',
-                  HINT = 'Give the name of a file in pg_seats.secrets_directory that holds the API '
-                         'key, not the key and not a path: letters, digits, ".", "_" and "-", not '
+                  HINT = 'Give the name of a file in pg_seats.secrets_directory that holds the secret, '
+                         'not the secret itself and not a path: letters, digits, ".", "_" and "-", not '
                          'starting with "." or "installation.".';
     END IF;
 END

@@ -135,7 +135,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF quantity IS NULL OR abs(quantity) > 1000000
+    IF quantity IS NULL OR quantity > 1000000
        OR quantity < (CASE operation WHEN 'set' THEN 0 ELSE 1 END) THEN
         RAISE EXCEPTION 'invalid quantity: %', coalesce(quantity::text, 'NULL')
             USING ERRCODE = 'PS505',
@@ -311,11 +311,11 @@ DECLARE
     made jsonb;
 BEGIN
     -- Stripe would refuse it, and so many refusals look like a mistake of ours.
-    IF to_timestamp(proration_date) NOT BETWEEN clock_timestamp() - interval '1 day'
-                                            AND clock_timestamp() + interval '5 minutes' THEN
+    IF proration_date - extract(epoch FROM clock_timestamp()) NOT BETWEEN -86400 AND 300 THEN
         RAISE EXCEPTION 'the proration_date is not that of a preview made lately'
             USING ERRCODE = 'PS525',
-                  DETAIL = format('It is %s.', to_timestamp(proration_date)),
+                  DETAIL = format('It is %s; now it would be %s.', proration_date,
+                                  floor(extract(epoch FROM clock_timestamp()))),
                   HINT = 'Give the one that seats.preview_change has just returned, or none.';
     END IF;
     PERFORM seats_internal.check_expected_quantities(expected, changes);

@@ -17,7 +17,9 @@ BEGIN
     IF seats_internal.is_operator(caller) THEN
         RETURN;
     END IF;
-    RAISE EXCEPTION '% may not change the seats of team %', coalesce(quote_literal(actor), 'nobody'), team.name
+    RAISE EXCEPTION '%', CASE WHEN actor IS NULL
+                         THEN format('it is not said who changes the seats of team %s', team.name)
+                         ELSE format('%L may not change the seats of team %s', actor, team.name) END
         USING ERRCODE = 'PS509',
               DETAIL = CASE WHEN actor IS NULL THEN 'The argument actor was not given.'
                        ELSE coalesce((SELECT format('%L is an active member with the role %s.', actor, m.role)

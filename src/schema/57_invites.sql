@@ -18,18 +18,23 @@ RETURN sha256(convert_to(token, 'UTF8'));
 REVOKE ALL ON FUNCTION seats_internal.hash_of_token(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.hash_of_token(text) IS 'what is stored of a token';
 
-CREATE FUNCTION seats_internal.invite_detail(team seats_internal.team, invite seats_internal.invite)
-RETURNS jsonb
+-- `actor` is whom the application names; the entry's own actor is a role, and nobody else's word.
+CREATE FUNCTION seats_internal.invite_detail(
+    team   seats_internal.team,
+    invite seats_internal.invite,
+    actor  text DEFAULT NULL
+) RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 RETURN jsonb_strip_nulls(jsonb_build_object(
     'team', (team).name, 'invite', (invite).id, 'address', (invite).address,
     'seat_type', (invite).seat_type, 'role', (invite).role, 'inviter', (invite).inviter,
-    'external_id', (invite).external_id, 'user_id', (invite).user_id, 'change', (invite).change_id));
+    'external_id', (invite).external_id, 'user_id', (invite).user_id, 'change', (invite).change_id,
+    'actor', actor));
 REVOKE ALL ON FUNCTION
-    seats_internal.invite_detail(seats_internal.team, seats_internal.invite) FROM PUBLIC;
+    seats_internal.invite_detail(seats_internal.team, seats_internal.invite, text) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.invite_detail(seats_internal.team, seats_internal.invite) IS
+    seats_internal.invite_detail(seats_internal.team, seats_internal.invite, text) IS
     'an invite as the journal tells of it';
 
 -- The seat that it kept is free again.
@@ -40,7 +45,8 @@ CREATE FUNCTION seats_internal.end_invite(
     kind       text,
     actor      text,
     reason     text,
-    user_id    text DEFAULT NULL
+    user_id    text DEFAULT NULL,
+    member     text DEFAULT NULL
 ) RETURNS seats_internal.invite
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -54,14 +60,15 @@ BEGIN
      WHERE i.id = end_invite.invite AND i.status = 'open'
     RETURNING i.* INTO ended;
     PERFORM seats_internal.write_journal(end_invite.kind, end_invite.actor, NULL, team.lane_id,
-                                         end_invite.reason, seats_internal.invite_detail(team, ended));
+                                         end_invite.reason,
+                                         seats_internal.invite_detail(team, ended, end_invite.member));
     RETURN ended;
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.end_invite(seats_internal.team, bigint, text, text, text, text, text) FROM PUBLIC;
+    seats_internal.end_invite(seats_internal.team, bigint, text, text, text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.end_invite(seats_internal.team, bigint, text, text, text, text, text) IS
+    seats_internal.end_invite(seats_internal.team, bigint, text, text, text, text, text, text) IS
     'ends an open invite, and tells the journal';
 
 -- ---- what quantities mean for invites; called by refold
@@ -320,8 +327,8 @@ BEGIN
          WHERE i.id = made.id
         RETURNING i.* INTO made;
         PERFORM seats_internal.write_journal(
-            'invite.repeated', coalesce(actor, caller), NULL, taken.lane_id, NULL,
-            seats_internal.invite_detail(taken, made));
+            'invite.repeated', caller, NULL, taken.lane_id, NULL,
+            seats_internal.invite_detail(taken, made, actor));
     ELSE
         IF seat_type IS NOT NULL THEN
             change := seats_internal.reserve_seat(caller, taken, seat_type, actor, buy);
@@ -336,7 +343,7 @@ BEGIN
             UPDATE seats_internal.invite AS i SET settled_at = clock_timestamp() WHERE i.id = made.id;
         END IF;
         PERFORM seats_internal.write_journal(
-            'invite.created', coalesce(actor, caller), NULL, taken.lane_id, NULL,
+            'invite.created', caller, NULL, taken.lane_id, NULL,
             seats_internal.invite_detail(taken, made));
     END IF;
     invite := made.id;

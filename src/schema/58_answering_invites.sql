@@ -66,13 +66,13 @@ BEGIN
                   DETAIL = format('Invite %s stays open.', accepted.id),
                   HINT = 'Revoke it (seats.revoke_invite) if nobody else is to come.';
     END IF;
-    accepted := seats_internal.end_invite(taken, accepted.id, 'accepted', 'invite.accepted', user_id,
+    accepted := seats_internal.end_invite(taken, accepted.id, 'accepted', 'invite.accepted', caller,
                                           NULL, user_id);
     external_id := coalesce(external_id, accepted.external_id);
     INSERT INTO seats_internal.member (team_id, user_id, seat_type, role, external_id)
     VALUES (taken.id, user_id, accepted.seat_type, accepted.role, external_id);
     PERFORM seats_internal.write_journal(
-        'member.added', user_id, NULL, taken.lane_id, NULL,
+        'member.added', caller, NULL, taken.lane_id, NULL,
         jsonb_strip_nulls(jsonb_build_object(
             'team', team, 'user_id', user_id, 'seat_type', accepted.seat_type, 'role', accepted.role,
             'external_id', external_id, 'invite', accepted.id)));
@@ -123,7 +123,7 @@ BEGIN
         PERFORM seats_internal.raise_invite_is_over(revoked);
     END IF;
     PERFORM seats_internal.end_invite(taken, revoked.id, 'revoked', 'invite.revoked',
-                                      coalesce(actor, caller), revoke_invite.reason);
+                                      caller, revoke_invite.reason, member => actor);
     PERFORM seats_internal.settle_invites(taken.id, taken.lane_id);
 END
 $$;

@@ -14,7 +14,7 @@ DECLARE
     wrong  text := CASE
         WHEN name IS NULL OR name !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'
             THEN 'The name must be 1 to 63 letters, digits, ".", "_" or "-".'
-        WHEN coalesce(cardinality(secrets), 0) = 0 OR array_position(secrets, NULL) IS NOT NULL
+        WHEN coalesce(array_ndims(secrets), 0) <> 1 OR array_position(secrets, NULL) IS NOT NULL
             THEN 'At least one secret is needed: the name of a file that holds the signing secret.'
         WHEN cardinality(secrets) > 5
             THEN 'Give five secrets at most; while one is rolled there are two.'

@@ -13,7 +13,7 @@ AS $$
 BEGIN
     PERFORM seats_internal.require_role(role);
     PERFORM seats_internal.require_destination(destination);
-    IF coalesce(cardinality(methods), 0) = 0 OR array_position(methods, NULL) IS NOT NULL
+    IF coalesce(array_ndims(methods), 0) <> 1 OR array_position(methods, NULL) IS NOT NULL
        OR NOT methods <@ ARRAY['GET', 'POST', 'DELETE'] THEN
         RAISE EXCEPTION 'invalid methods'
             USING ERRCODE = 'PS103', HINT = 'Give some of {GET,POST,DELETE}.';

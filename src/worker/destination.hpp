@@ -35,7 +35,8 @@ struct Destination {
     // The key, and whether a read with it has shown the account and mode that we expect.
     pg::Secret key;
     pg::SecretStamp key_stamp;
-    std::string key_problem;  // why there is no key; empty if there is one
+    std::string key_problem;          // why there is no key; empty if there is one
+    bool key_problem_is_told = true;  // of a receiver's: one of Stripe's is a halt
     bool proven = false;
     int key_number = 0;  // rises with every loading: an answer to the former key proves nothing
     std::string account_to_pin;  // learned by a probe, not yet in the table

@@ -75,6 +75,7 @@ void load_receiver_secret(Destination& destination, pg::SecretReading reading) {
         pg::log_warning(
             "receiver " + destination.name + " is told nothing for now: " + destination.key_problem,
             reading.refusal.hint);
+        destination.key_problem_is_told = false;
         return;
     }
     destination.key = std::move(reading.secret);
@@ -247,6 +248,18 @@ void write_changes(Engine& engine, const Destination& destination) {
     if (!destination.clock_is_stored) {
         write_clock(destination);
     }
+    if (!destination.key_problem_is_told && !destination.key_problem.empty()) {
+        alert_statement.run(
+            {pg::text("receiver:" + destination.name), pg::text("warning"),
+             pg::text("receiver_fails"),
+             pg::text("receiver " + destination.name +
+                      " is told nothing for now: " + destination.key_problem),
+             pg::text(
+                 "Put its secret into the file, mode 0600, owned by the server's user; what is "
+                 "waiting is told then. The alert is resolved with the next delivery that it "
+                 "takes."),
+             name});
+    }
     if (destination.halt_is_stored) {
         return;
     }
@@ -409,7 +422,7 @@ bool store_destination_changes(Engine& engine) {
     std::vector<Destination*> changed;
     for (auto& [name, destination] : engine.destinations) {
         if (!destination.halt_is_stored || !destination.clock_is_stored ||
-            !destination.account_to_pin.empty()) {
+            !destination.key_problem_is_told || !destination.account_to_pin.empty()) {
             changed.push_back(&destination);
         }
     }
@@ -427,6 +440,7 @@ bool store_destination_changes(Engine& engine) {
     } else {
         for (Destination* destination : changed) {
             destination->halt_is_stored = destination->clock_is_stored = true;
+            destination->key_problem_is_told = true;
             destination->account_to_pin.clear();
             destination->take_back.clear();
         }

@@ -328,10 +328,14 @@ subtest 'a secret that is missing or wrong' => sub {
 		},
 		'the worker to see it');
 	raise('later', 'critical', 'later');
+	$server->wait_for_sql(q{SELECT state FROM seats.alerts WHERE kind = 'receiver_fails' ORDER BY id DESC LIMIT 1}, 'open');
+	pass('an alert tells the others');
 	like($server->log_text, qr/receiver hook is told nothing for now: what file hook_secret holds is no secret/, 'the log says so');
 	is(told_of('later'), '', 'nothing is sent');
 	$server->write_secret('hook_secret', $secrets{hook_secret});
 	await_told('later', 'alert.opened');
+	$server->wait_for_sql(q{SELECT count(*) FROM seats.alerts WHERE kind = 'receiver_fails' AND state = 'open'}, '0');
+	pass('and is over when it takes something');
 };
 
 subtest 'secrets are nowhere' => sub {
