@@ -125,8 +125,9 @@ SELECT 'seats', CASE WHEN u.lines > 0 THEN 'critical' ELSE 'ok' END,
   FROM unfolded AS u
 UNION ALL
 SELECT 'unreadable_subscriptions', CASE WHEN count(*) > 0 THEN 'critical' ELSE 'ok' END,
-       format('%s team(s) whose subscription cannot be read', count(*)),
-       CASE WHEN count(*) > 0 THEN 'See the column problem of seats.teams.' END
+       format('%s subscription(s) that cannot be read', count(*)),
+       CASE WHEN count(*) > 0
+            THEN 'See the column problem of seats.teams and seats.individuals.' END
   FROM seats_internal.team AS t WHERE t.problem IS NOT NULL
 UNION ALL
 SELECT 'webhooks',
