@@ -384,9 +384,8 @@ bool choose_one(Engine& engine, Destination& destination, Chosen& chosen) {
 std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
     const TimePoint now = steady_now();
     Chosen chosen;
-    auto& [candidates, lanes, above, destination_of] = chosen;
     for (auto& [name, destination] : engine.destinations) {
-        int share = limit - static_cast<int>(candidates.size() + lanes.size());
+        int share = limit - static_cast<int>(chosen.candidates.size() + chosen.lanes.size());
         while (share > 0 && destination.ready() > 0 && destination.takes_calls() &&
                destination.bucket.take(now)) {
             if (choose_one(engine, destination, chosen)) {
@@ -396,21 +395,22 @@ std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
             }
         }
     }
-    if (lanes.empty()) {
-        return std::move(candidates);
+    if (chosen.lanes.empty()) {
+        return std::move(chosen.candidates);
     }
     const Rows heads = [&] {
         try {
             return lane_heads_statement.run(
-                {pg::bigints(lanes), pg::text(engine.installation), pg::bigints(above)},
+                {pg::bigints(chosen.lanes), pg::text(engine.installation),
+                 pg::bigints(chosen.above)},
                 Statement::Sees::transaction_snapshot);
         } catch (...) {
             // Popped and not yet candidates: nobody else would remember these lanes.
-            for (const std::int64_t lane : lanes) {
-                free_lane(engine, *destination_of[lane], lane);
-                destination_of[lane]->ready_lanes.push_back(lane);
+            for (const std::int64_t lane : chosen.lanes) {
+                free_lane(engine, *chosen.destination_of[lane], lane);
+                chosen.destination_of[lane]->ready_lanes.push_back(lane);
             }
-            for (const Candidate& candidate : candidates) {
+            for (const Candidate& candidate : chosen.candidates) {
                 if (candidate.beside_lane_id != 0) {
                     look_again(engine, candidate);
                 } else {
@@ -424,22 +424,22 @@ std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
         const std::int64_t lane_id = heads.bigint(row, 1);
         LaneMemory& lane = engine.lanes[lane_id];
         lane.queued = false;
-        Destination* destination = destination_of[lane_id];
-        destination_of.erase(lane_id);
+        Destination* destination = chosen.destination_of[lane_id];
+        chosen.destination_of.erase(lane_id);
         if (heads.integer(row, 3) >= suspect_after) {
             engine.suspects.push_back({heads.bigint(row, 2), lane_id, destination, true});
             destination->bucket.give_back();
         } else {
-            candidates.push_back({heads.bigint(row, 2), lane_id, destination});
+            chosen.candidates.push_back({heads.bigint(row, 2), lane_id, destination});
         }
     }
     // Empty, paused or blocked. Whatever changes that makes one of its rows an arrival.
-    for (const auto& [lane_id, destination] : destination_of) {
+    for (const auto& [lane_id, destination] : chosen.destination_of) {
         destination->bucket.give_back();
         free_lane(engine, *destination, lane_id);
         engine.lanes[lane_id].queued = false;
     }
-    return std::move(candidates);
+    return std::move(chosen.candidates);
 }
 
 void look_again(Engine& engine, const Candidate& candidate) {
