@@ -50,7 +50,11 @@ SELECT pg_temp.try(format('SELECT seats.define_receiver(%s)', arguments)) FROM (
     (12, $$'r', 'https://a.example?x=1', 'slack'$$),
     (13, $$'r', 'https://a.example', 'slack', '../key'$$),
     (14, $$'r', 'https://a.example', 'standard_webhook', 'whsec_AAAAAAAAAAAAAAAAAAAA'$$),
-    (15, $$'regress_stripe', 'https://a.example', 'slack'$$)) AS c (n, arguments)
+    (15, $$'regress_stripe', 'https://a.example', 'slack'$$),
+    -- Whoever knows these may post.
+    (16, $$'r', 'https://hooks.slack.com/services/T00/B00/verysecret', 'slack'$$),
+    (17, $$'r', 'https://chat.example/hooks/verysecret', 'slack', 'slack_url'$$),
+    (18, $$'r', 'https://discord.com/api/webhooks/1/verysecret/slack', 'slack'$$)) AS c (n, arguments)
  ORDER BY n;
 SELECT pg_temp.try($$SELECT seats.drop_receiver('regress_stripe', 'x')$$);
 SELECT seats.define_receiver('hook', 'https://a.example/hooks/', 'standard_webhook', 'hook_secret',
@@ -196,6 +200,56 @@ SELECT pg_temp.tell();
 SELECT pg_temp.deliveries();
 SELECT name, journal_number - (SELECT last_journal_number FROM seats_internal.ring) FROM seats.receivers
  WHERE journal_kinds <> '{}' ORDER BY name;
+
+-- Who was told nothing of the journal is told what comes from when its kinds were first given.
+SELECT seats.define_receiver('slack', 'https://b.example', 'slack', 'slack_url', 'critical', '{member.removed}');
+SELECT seats_internal.write_journal('member.removed', 'x', NULL, NULL, 'new', '{"team": "acme"}');
+SELECT numbered FROM seats_internal.number_journal('0');
+SELECT pg_temp.tell();
+SELECT destination, body::jsonb ->> 'text' ~ '^INFO: member.removed of team acme \(new\)' FROM seats_internal.outbox
+ WHERE kind = 'delivery' AND destination = 'slack';
+DELETE FROM seats_internal.outbox WHERE kind = 'delivery';
+SELECT seats.define_receiver('slack', 'https://b.example', 'slack', 'slack_url', 'critical');
+
+-- A person's entries name no team.
+INSERT INTO seats_internal.lane (id, destination, name) VALUES (-1, 'regress_stripe', '/v1/subscriptions/sub_1');
+INSERT INTO seats_internal.team (kind, name, destination, subscription, lane_id, registered_by)
+VALUES ('individual', 'acme', 'regress_stripe', 'sub_1', -1, 'regress');
+SELECT seats_internal.write_journal('member.removed', 'x', NULL, -1, NULL);
+SELECT numbered FROM seats_internal.number_journal('0');
+SELECT pg_temp.tell();
+SELECT body::jsonb #> '{data,team}', body::jsonb #> '{data,individual}' FROM seats_internal.outbox
+ WHERE kind = 'delivery' AND destination = 'hook';
+DELETE FROM seats_internal.outbox WHERE kind = 'delivery';
+
+-- What a look costs is what it tells of: neither all teams are read nor the whole backlog.
+INSERT INTO seats_internal.lane (id, destination, name)
+SELECT -1000 - n, 'regress_stripe', 'many:' || n FROM generate_series(1, 1000) AS n;
+INSERT INTO seats_internal.team (name, destination, subscription, lane_id, registered_by)
+SELECT 'many:' || n, 'regress_stripe', 'many:' || n, -1000 - n, 'regress' FROM generate_series(1, 1000) AS n;
+SELECT count(seats_internal.write_journal('member.removed', 'x', NULL, -1000 - n, NULL))
+  FROM generate_series(1, 1000) AS n;
+SELECT numbered FROM seats_internal.number_journal('0');
+CREATE FUNCTION pg_temp.rows_read(name text) RETURNS bigint LANGUAGE sql AS $$
+    SELECT sum(s.seq_tup_read + coalesce(s.idx_tup_fetch, 0))::bigint FROM pg_stat_xact_all_tables AS s
+     WHERE s.schemaname = 'seats_internal' AND s.relname ~ ('^' || $1 || '(_\d)?$')
+$$;
+-- As the worker plans.
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
+SET LOCAL enable_nestloop = off;
+SET LOCAL enable_mergejoin = off;
+SET LOCAL plan_cache_mode = force_generic_plan;
+SELECT pg_temp.rows_read('team') AS teams, pg_temp.rows_read('journal') AS entries \gset
+SELECT pg_temp.tell();
+SELECT count(*), count(DISTINCT body::jsonb #>> '{data,team}') FROM seats_internal.outbox
+ WHERE kind = 'delivery' AND destination = 'hook';
+SELECT pg_temp.rows_read('team') - :teams < 500, pg_temp.rows_read('journal') - :entries < 500;
+SELECT pg_temp.rows_read('team') AS teams, pg_temp.rows_read('journal') AS entries \gset
+SELECT count(DISTINCT j.team) FROM seats.read_journal('regress', 30) AS j;
+SELECT pg_temp.rows_read('team') - :teams < 100, pg_temp.rows_read('journal') - :entries < 100;
+DELETE FROM seats_internal.outbox WHERE kind = 'delivery';
+UPDATE seats_internal.receiver SET journal_number = (SELECT last_journal_number FROM seats_internal.ring);
 
 -- One that has two hundred deliveries waiting gets no more; the journal keeps them.
 SELECT count(seats_internal.write_journal('member.added', 'x', NULL, NULL, NULL)) FROM generate_series(1, 350);

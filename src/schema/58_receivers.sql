@@ -60,6 +60,10 @@ DECLARE
             THEN 'A standard webhook is signed: name the file with the secret (whsec_…).'
         WHEN r.format = 'sentry' AND secret IS NULL
             THEN 'Sentry needs a secret: name the file with the DSN.'
+        -- Who knows the path may post: Slack's, Mattermost's and Rocket.Chat's, Discord's.
+        WHEN r.format = 'slack' AND url ~* '^[a-z]+://[^/]+/(services|hooks|api/webhooks)/+[^/]'
+            THEN 'The URL of such a webhook is a secret, and would stand in views and in the journal: write the '
+                 'whole of it into a file, name the file as the secret, and give only https://host as the URL.'
         WHEN r.minimum_severity NOT IN ('info', 'warning', 'critical', 'fatal')
             THEN 'The least severity must be info, warning, critical or fatal, or NULL for no alerts.'
         WHEN r.journal_kinds IS NULL OR EXISTS (
@@ -135,6 +139,9 @@ BEGIN
     ON CONFLICT ON CONSTRAINT receiver_pkey DO UPDATE
        SET format = excluded.format, path = excluded.path,
            minimum_severity = excluded.minimum_severity, journal_kinds = excluded.journal_kinds,
+           -- Who was told nothing of the journal so far is told what comes from now on.
+           journal_number = CASE WHEN known.journal_kinds = '{}' THEN excluded.journal_number
+                                 ELSE known.journal_number END,
            defined_at = excluded.defined_at, defined_by = excluded.defined_by;
     PERFORM seats_internal.write_journal(
         CASE WHEN is_new THEN 'receiver.defined' ELSE 'receiver.redefined' END, caller, NULL, NULL, NULL,

@@ -326,11 +326,13 @@ BEGIN
     IF r.journal_kinds = '{}' THEN
         RETURN false;
     END IF;
+    -- No join: LIMIT must reach the index, and a hash join would read all teams and the whole backlog.
     FOR entry IN
         SELECT j.number, j.at, j.kind, j.actor, j.call_id, j.reason, j.detail,
-               coalesce(j.detail ->> 'team', t.name) AS team
+               coalesce(j.detail ->> 'team', seats_internal.name_of_payer(j.lane_id, 'team')) AS team,
+               coalesce(j.detail ->> 'individual',
+                        seats_internal.name_of_payer(j.lane_id, 'individual')) AS individual
           FROM seats_internal.journal AS j
-          LEFT JOIN seats_internal.team AS t ON t.lane_id = j.lane_id AND t.kind = 'team'
          WHERE j.number > r.journal_number
          ORDER BY j.number
          LIMIT looked_at
@@ -342,11 +344,13 @@ BEGIN
         told := told + 1;
         PERFORM seats_internal.enqueue_delivery(r, ROW(
             entry.kind, entry.kind, 'info',
-            concat_ws(' ', entry.kind, 'of team ' || entry.team, '(' || entry.reason || ')'), NULL,
+            concat_ws(' ', entry.kind, 'of team ' || entry.team, 'of individual ' || entry.individual,
+                      '(' || entry.reason || ')'), NULL,
             jsonb_strip_nulls(jsonb_build_object('number', entry.number, 'call', entry.call_id)),
             jsonb_strip_nulls(jsonb_build_object(
                 'kind', entry.kind, 'at', seats_internal.iso_time(entry.at), 'actor', entry.actor,
-                'team', entry.team, 'reason', entry.reason, 'detail', entry.detail)))::seats_internal.news);
+                'team', entry.team, 'individual', entry.individual, 'reason', entry.reason,
+                'detail', entry.detail)))::seats_internal.news);
     END LOOP;
     IF passed > r.journal_number THEN
         UPDATE seats_internal.receiver AS known SET journal_number = passed WHERE known.name = r.name;
@@ -376,9 +380,8 @@ DECLARE
     r       seats_internal.receiver;
     room    bigint;
     next_at timestamptz;
-    before  bigint := (SELECT count(*) FROM seats_internal.outbox AS o
-                         JOIN seats_internal.receiver AS known ON known.lane_id = o.lane_id);
 BEGIN
+    enqueued := false;
     FOR r IN SELECT known.* FROM seats_internal.receiver AS known
               ORDER BY known.name FOR NO KEY UPDATE SKIP LOCKED LOOP
         SELECT most_waiting - count(*) INTO room FROM seats_internal.outbox AS o WHERE o.lane_id = r.lane_id;
@@ -387,9 +390,9 @@ BEGIN
         IF seats_internal.tell_journal(r, least(room, 100)::integer) THEN
             next_at := clock_timestamp();
         END IF;
+        enqueued := enqueued OR most_waiting - room < (SELECT count(*) FROM seats_internal.outbox AS o
+                                                        WHERE o.lane_id = r.lane_id);
     END LOOP;
-    enqueued := before < (SELECT count(*) FROM seats_internal.outbox AS o
-                            JOIN seats_internal.receiver AS known ON known.lane_id = o.lane_id);
     look_in := CASE WHEN next_at IS NOT NULL
                     THEN greatest(extract(epoch FROM next_at - clock_timestamp()), 0) END;
     -- What is over and was told is remembered as long as it could keep the same from being told again.
