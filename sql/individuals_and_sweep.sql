@@ -103,6 +103,17 @@ SELECT pg_temp.try($$SELECT seats.register_individual('otto', 'sub_team_ina')$$)
 DELETE FROM seats_internal.outbox;
 DELETE FROM seats_internal.team WHERE name = 'ina' AND kind = 'team';
 -- It can be read, too; and redefining a seat type leaves it alone.
+-- One who has a team's name is meant when it is said.
+SAVEPOINT namesake;
+SELECT seats.register_individual('both', 'sub_both_person', destination => 'regress_stripe') > 0;
+SELECT seats.register_team('both', 'sub_both_team', destination => 'regress_stripe') > 0;
+DELETE FROM seats_internal.outbox WHERE kind = 'read';
+SELECT seats.reconcile('both', 'look') > 0, seats.reconcile('both', 'look', 'individual') > 0;
+SELECT path FROM seats_internal.outbox WHERE kind = 'read' ORDER BY id;
+SELECT detail FROM seats_internal.journal WHERE kind = 'operator.reconcile' ORDER BY id;
+SELECT pg_temp.try($$SELECT seats.reconcile('nobody', 'look', 'individual')$$);
+SELECT pg_temp.try($$SELECT seats.reconcile('ina', 'look', 'team')$$);
+ROLLBACK TO SAVEPOINT namesake;
 SELECT seats.reconcile('ina', 'look') > 0;
 SELECT seats.define_seat_type('team', '{price_team}');
 SELECT pg_temp.read_says('ina', pg_temp.facts('ina', 1, 'past_due'));

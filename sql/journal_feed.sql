@@ -48,7 +48,7 @@ SELECT * FROM seats.read_journal('main');
 RESET ROLE;
 SELECT numbered FROM seats_internal.number_journal('1:1:');
 SET ROLE regress_feed_application;
-SELECT number, kind, actor, call, lane, team, reason, detail FROM seats.read_journal('main');
+SELECT number, kind, actor, call, lane, team, individual, reason, detail FROM seats.read_journal('main');
 -- It comes again until it is acknowledged.
 SELECT number FROM seats.read_journal('main', 2);
 SELECT seats.acknowledge_journal('main', 102);
@@ -62,6 +62,18 @@ SELECT number FROM seats.read_journal('mailer', 1);
 SELECT seats.acknowledge_journal('main', 103);
 SELECT count(*) FROM seats.read_journal('main');
 SELECT count(*) FROM seats.read_journal('mailer');
+-- A person who is called as a team is no team, whoever wrote the entry.
+RESET ROLE;
+SAVEPOINT individual;
+INSERT INTO seats_internal.lane (id, destination, name) VALUES (-3, 'regress', '/v1/subscriptions/sub_3');
+INSERT INTO seats_internal.team (kind, name, destination, subscription, lane_id, registered_by)
+VALUES ('individual', 'acme', 'regress', 'sub_3', -3, 'regress');
+SELECT seats_internal.write_journal('subscription.status', 'stripe', NULL, -3, NULL, '{"individual": "acme"}');
+SELECT seats_internal.write_journal('call.refused', 'pg_seats', 18, -3, 'payment_failed');
+SELECT numbered FROM seats_internal.number_journal('0');
+SELECT number, kind, team, individual FROM seats.read_journal('main');
+ROLLBACK TO SAVEPOINT individual;
+SET ROLE regress_feed_application;
 
 -- What is refused.
 SELECT pg_temp.try(command) FROM (VALUES

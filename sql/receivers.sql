@@ -50,7 +50,11 @@ SELECT pg_temp.try(format('SELECT seats.define_receiver(%s)', arguments)) FROM (
     (12, $$'r', 'https://a.example?x=1', 'slack'$$),
     (13, $$'r', 'https://a.example', 'slack', '../key'$$),
     (14, $$'r', 'https://a.example', 'standard_webhook', 'whsec_AAAAAAAAAAAAAAAAAAAA'$$),
-    (15, $$'regress_stripe', 'https://a.example', 'slack'$$)) AS c (n, arguments)
+    (15, $$'regress_stripe', 'https://a.example', 'slack'$$),
+    -- Whoever knows these may post.
+    (16, $$'r', 'https://hooks.slack.com/services/T00/B00/verysecret', 'slack'$$),
+    (17, $$'r', 'https://chat.example/hooks/verysecret', 'slack', 'slack_url'$$),
+    (18, $$'r', 'https://discord.com/api/webhooks/1/verysecret/slack', 'slack'$$)) AS c (n, arguments)
  ORDER BY n;
 SELECT pg_temp.try($$SELECT seats.drop_receiver('regress_stripe', 'x')$$);
 SELECT seats.define_receiver('hook', 'https://a.example/hooks/', 'standard_webhook', 'hook_secret',
@@ -85,7 +89,8 @@ CREATE FUNCTION pg_temp.tell(most integer DEFAULT 10) RETURNS text LANGUAGE sql 
       FROM seats_internal.tell_receivers('1 hour', '4 hours', $1) AS t
 $$;
 CREATE FUNCTION pg_temp.let_time_pass(hours double precision) RETURNS void LANGUAGE sql AS $$
-    UPDATE seats_internal.alert_told SET told_at = told_at - $1 * interval '1 hour';
+    UPDATE seats_internal.alert_told SET told_at = told_at - $1 * interval '1 hour',
+                                         due_at = due_at - $1 * interval '1 hour';
     UPDATE seats_internal.receiver SET minute_began_at = '-infinity'
 $$;
 -- Takes what there is out of the outbox.
@@ -196,6 +201,145 @@ SELECT pg_temp.tell();
 SELECT pg_temp.deliveries();
 SELECT name, journal_number - (SELECT last_journal_number FROM seats_internal.ring) FROM seats.receivers
  WHERE journal_kinds <> '{}' ORDER BY name;
+
+-- Who was told nothing of the journal is told what comes from when its kinds were first given.
+SELECT seats.define_receiver('slack', 'https://b.example', 'slack', 'slack_url', 'critical', '{member.removed}');
+SELECT seats_internal.write_journal('member.removed', 'x', NULL, NULL, 'new', '{"team": "acme"}');
+SELECT numbered FROM seats_internal.number_journal('0');
+SELECT pg_temp.tell();
+SELECT destination, body::jsonb ->> 'text' ~ '^INFO: member.removed of team acme \(new\)' FROM seats_internal.outbox
+ WHERE kind = 'delivery' AND destination = 'slack';
+DELETE FROM seats_internal.outbox WHERE kind = 'delivery';
+SELECT seats.define_receiver('slack', 'https://b.example', 'slack', 'slack_url', 'critical');
+
+-- A person's entries name no team.
+INSERT INTO seats_internal.lane (id, destination, name) VALUES (-1, 'regress_stripe', '/v1/subscriptions/sub_1');
+INSERT INTO seats_internal.team (kind, name, destination, subscription, lane_id, registered_by)
+VALUES ('individual', 'acme', 'regress_stripe', 'sub_1', -1, 'regress');
+SELECT seats_internal.write_journal('member.removed', 'x', NULL, -1, NULL);
+SELECT numbered FROM seats_internal.number_journal('0');
+SELECT pg_temp.tell();
+SELECT body::jsonb #> '{data,team}', body::jsonb #> '{data,individual}' FROM seats_internal.outbox
+ WHERE kind = 'delivery' AND destination = 'hook';
+DELETE FROM seats_internal.outbox WHERE kind = 'delivery';
+
+-- What a look costs is what it tells of: neither all teams are read nor the whole backlog.
+INSERT INTO seats_internal.lane (id, destination, name)
+SELECT -1000 - n, 'regress_stripe', 'many:' || n FROM generate_series(1, 1000) AS n;
+INSERT INTO seats_internal.team (name, destination, subscription, lane_id, registered_by)
+SELECT 'many:' || n, 'regress_stripe', 'many:' || n, -1000 - n, 'regress' FROM generate_series(1, 1000) AS n;
+SELECT count(seats_internal.write_journal('member.removed', 'x', NULL, -1000 - n, NULL))
+  FROM generate_series(1, 1000) AS n;
+SELECT numbered FROM seats_internal.number_journal('0');
+CREATE FUNCTION pg_temp.rows_read(name text) RETURNS bigint LANGUAGE sql AS $$
+    SELECT sum(s.seq_tup_read + coalesce(s.idx_tup_fetch, 0))::bigint FROM pg_stat_xact_all_tables AS s
+     WHERE s.schemaname = 'seats_internal' AND s.relname ~ ('^' || $1 || '(_\d)?$')
+$$;
+-- As the worker plans.
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
+SET LOCAL enable_nestloop = off;
+SET LOCAL enable_mergejoin = off;
+SET LOCAL plan_cache_mode = force_generic_plan;
+DISCARD PLANS;
+SELECT pg_temp.rows_read('team') AS teams, pg_temp.rows_read('journal') AS entries \gset
+SELECT pg_temp.tell();
+SELECT count(*), count(DISTINCT body::jsonb #>> '{data,team}') FROM seats_internal.outbox
+ WHERE kind = 'delivery' AND destination = 'hook';
+SELECT pg_temp.rows_read('team') - :teams < 500, pg_temp.rows_read('journal') - :entries < 500;
+SELECT pg_temp.rows_read('team') AS teams, pg_temp.rows_read('journal') AS entries \gset
+SELECT count(DISTINCT j.team) FROM seats.read_journal('regress', 30) AS j;
+SELECT pg_temp.rows_read('team') - :teams < 100, pg_temp.rows_read('journal') - :entries < 100;
+DELETE FROM seats_internal.outbox WHERE kind = 'delivery';
+UPDATE seats_internal.receiver SET journal_number = (SELECT last_journal_number FROM seats_internal.ring);
+
+-- Alerts that stay as they are cost nothing, however many are open; of many that are new so many are looked at
+-- at a time, the worst first, and the next look is not far.
+INSERT INTO seats_internal.alert (fingerprint, severity, kind, summary)
+SELECT 'open:' || n, 'warning', 'open', 'x' FROM generate_series(1, 3000) AS n;
+SELECT seats_internal.raise_alert('burning', 'fatal', 'test', 'x') > 0;
+CREATE FUNCTION pg_temp.new_minute() RETURNS void LANGUAGE sql AS $$
+    UPDATE seats_internal.receiver SET minute_began_at = '-infinity'
+$$;
+CREATE FUNCTION pg_temp.summaries() RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY
+        SELECT concat_ws(' ', o.body::jsonb ->> 'type', o.body::jsonb #>> '{data,severity}', o.body::jsonb #>> '{data,alerts}')
+          FROM seats_internal.outbox AS o WHERE o.kind = 'delivery' AND o.destination = 'hook' ORDER BY o.id;
+    DELETE FROM seats_internal.outbox WHERE kind = 'delivery';
+END
+$$;
+SELECT pg_temp.new_minute();
+SELECT pg_temp.tell(2);
+SELECT pg_temp.summaries();
+SELECT pg_temp.tell(2);
+SELECT pg_temp.summaries();
+SELECT pg_temp.new_minute();
+SELECT pg_temp.tell(2);
+SELECT pg_temp.summaries();
+SELECT pg_temp.new_minute();
+SELECT pg_temp.tell(2);
+SELECT pg_temp.summaries();
+SELECT pg_temp.rows_read('alert') AS alerts, pg_temp.rows_read('alert_told') AS told \gset
+SELECT seats_internal.write_journal('member.removed', 'x', NULL, NULL, NULL);
+SELECT numbered FROM seats_internal.number_journal('0');
+SELECT pg_temp.tell();
+SELECT pg_temp.rows_read('alert') - :alerts < 500, pg_temp.rows_read('alert_told') - :told < 500;
+SELECT pg_temp.summaries();
+-- What comes again is found by its time.
+UPDATE seats_internal.alert SET occurrences = occurrences + 1 WHERE fingerprint = 'open:7';
+SELECT pg_temp.tell();
+SELECT pg_temp.let_time_pass(1.1);
+SELECT pg_temp.rows_read('alert') AS alerts, pg_temp.rows_read('alert_told') AS told \gset
+SELECT pg_temp.tell();
+SELECT pg_temp.rows_read('alert') - :alerts < 500, pg_temp.rows_read('alert_told') - :told < 500;
+SELECT pg_temp.told();
+-- Who wants to be told of more is told of what is open, and of nothing twice.
+SELECT seats_internal.raise_alert('low', 'info', 'test', 'x') > 0;
+SELECT pg_temp.tell();
+SELECT pg_temp.told();
+SELECT seats.define_receiver('hook', 'https://a.example/hooks/', 'standard_webhook', 'hook_secret', 'info',
+                             '{member.*,call.refused}');
+SELECT pg_temp.new_minute();
+SELECT count(pg_temp.tell()) FROM generate_series(1, 3);
+SELECT pg_temp.told();
+SELECT seats_internal.resolve_alert(fingerprint, 'gone') FROM seats_internal.alert WHERE fingerprint ~ '^open:(1|2)$';
+DELETE FROM seats_internal.alert WHERE fingerprint ~ '^open:';
+SELECT pg_temp.tell();
+
+-- Another URL, or another format: what waits is made anew.
+SELECT seats.define_receiver('moved', 'https://old.example/old', 'slack', NULL, 'critical', '{member.*}');
+SELECT seats_internal.raise_alert('known', 'critical', 'test', 'x') > 0;
+SELECT pg_temp.tell() ~ '^enqueued: t';
+DELETE FROM seats_internal.outbox WHERE kind = 'delivery';
+SELECT seats_internal.resolve_alert('known', 'gone');
+SELECT seats_internal.raise_alert('waits', 'critical', 'test', 'x') > 0;
+SELECT seats_internal.write_journal('member.removed', 'x', NULL, NULL, 'first', '{"team": "acme"}');
+SELECT seats_internal.write_journal('other.thing', 'x', NULL, NULL, NULL);
+SELECT seats_internal.write_journal('member.removed', 'x', NULL, NULL, 'second', '{"team": "acme"}');
+SELECT numbered FROM seats_internal.number_journal('0');
+SELECT pg_temp.tell() ~ '^enqueued: t';
+CREATE FUNCTION pg_temp.waiting() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', o.path, left(o.body::jsonb ->> 'text', 9), o.body::jsonb ->> 'type',
+                     o.body::jsonb #>> '{data,fingerprint}', o.body::jsonb #>> '{data,reason}')
+      FROM seats_internal.outbox AS o WHERE o.destination = 'moved' ORDER BY o.id
+$$;
+SELECT pg_temp.waiting();
+-- The same again leaves it alone.
+SELECT seats.define_receiver('moved', 'https://old.example/old', 'slack', NULL, 'critical', '{member.*}');
+SELECT waiting FROM seats.receivers WHERE name = 'moved';
+SELECT seats.define_receiver('moved', 'https://new.example/new', 'standard_webhook', 'moved_secret', 'critical',
+                             '{member.*}');
+SELECT waiting FROM seats.receivers WHERE name = 'moved';
+SELECT pg_temp.new_minute();
+SELECT pg_temp.tell() ~ '^enqueued: t';
+SELECT pg_temp.waiting();
+SELECT pg_temp.new_minute();
+SELECT pg_temp.tell() ~ '^enqueued: f';
+SELECT seats.drop_receiver('moved', 'no longer used');
+TRUNCATE seats_internal.journal;
+UPDATE seats_internal.receiver SET journal_number = (SELECT last_journal_number FROM seats_internal.ring);
+DELETE FROM seats_internal.outbox WHERE kind = 'delivery';
 
 -- One that has two hundred deliveries waiting gets no more; the journal keeps them.
 SELECT count(seats_internal.write_journal('member.added', 'x', NULL, NULL, NULL)) FROM generate_series(1, 350);

@@ -69,6 +69,7 @@ CREATE TABLE seats_internal.ring (
     slot       smallint    NOT NULL DEFAULT 0,
     since      timestamptz NOT NULL DEFAULT now(),
     last_journal_number bigint NOT NULL DEFAULT 0,
+    last_alert_number   bigint NOT NULL DEFAULT 0,
     CONSTRAINT ring_pkey PRIMARY KEY (singleton),
     CONSTRAINT ring_is_one_row CHECK (singleton),
     CONSTRAINT ring_slot_exists CHECK (slot BETWEEN 0 AND 7)

@@ -94,6 +94,29 @@ REVOKE ALL ON FUNCTION seats_internal.resolve_alert(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.resolve_alert(text, text) IS
     'closes the open alert of this fingerprint, if there is one';
 
+-- What has happened to an alert is looked at by receivers when it has a new number; whoever changes one
+-- need not think of it.
+CREATE FUNCTION seats_internal.take_alert_number() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.number := NULL;
+    RETURN NEW;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_alert_number() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_alert_number() IS
+    'trigger: an alert that has changed wants a new number';
+
+CREATE TRIGGER alert_wants_a_new_number
+    BEFORE UPDATE ON seats_internal.alert
+    FOR EACH ROW
+    WHEN (OLD.number IS NOT NULL
+          AND (OLD.severity, OLD.occurrences, OLD.acknowledged_at, OLD.resolved_at)
+              IS DISTINCT FROM (NEW.severity, NEW.occurrences, NEW.acknowledged_at, NEW.resolved_at))
+    EXECUTE FUNCTION seats_internal.take_alert_number();
+
 -- An entry counts when its transaction commits; the worker numbers it then.
 CREATE FUNCTION seats_internal.write_journal(
     kind    text,

@@ -182,7 +182,8 @@ COMMENT ON FUNCTION seats.preview_change(text, jsonb) IS
     'asks Stripe what a change would cost now; wait_for_call(call) and call_answer(call) give the '
     'invoice that it would make, change_seats with the proration_date makes the change at that price';
 
-CREATE FUNCTION seats_internal.reconcile(caller text, team text, reason text) RETURNS bigint
+CREATE FUNCTION seats_internal.reconcile(caller text, team text, reason text, kind text)
+RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -191,11 +192,18 @@ DECLARE
 BEGIN
     PERFORM seats_internal.require_reason(reconcile.reason);
     PERFORM seats_internal.require_installation();
-    -- An individual's subscription can be read as well; a team of the same name comes first.
+    -- An individual's subscription can be read as well; a team of the same name comes first, unless
+    -- the kind is said.
     SELECT t.* INTO found_team FROM seats_internal.team AS t
      WHERE t.kind IN ('team', 'individual') AND t.name = reconcile.team
+       AND (reconcile.kind IS NULL OR t.kind = reconcile.kind)
      ORDER BY t.kind DESC LIMIT 1;
-    IF NOT FOUND THEN
+    IF NOT FOUND AND reconcile.kind <> 'team' THEN
+        RAISE EXCEPTION 'there is no % %', reconcile.kind, coalesce(quote_literal(team), 'NULL')
+            USING ERRCODE = 'PS501',
+                  HINT = 'The kind is team or individual; the views seats.teams and seats.individuals '
+                         'list them.';
+    ELSIF NOT FOUND THEN
         found_team := seats_internal.take_team(team);  -- raises
     END IF;
     PERFORM seats_internal.write_journal('operator.reconcile', caller, NULL, found_team.lane_id,
@@ -203,12 +211,12 @@ BEGIN
     RETURN seats_internal.queue_read(found_team, caller, 'reconcile');
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.reconcile(text, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.reconcile(text, text, text) IS 'behind seats.reconcile';
+REVOKE ALL ON FUNCTION seats_internal.reconcile(text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.reconcile(text, text, text, text) IS 'behind seats.reconcile';
 
-CREATE FUNCTION seats.reconcile(team text, reason text) RETURNS bigint
+CREATE FUNCTION seats.reconcile(team text, reason text, kind text DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
-REVOKE ALL ON FUNCTION seats.reconcile(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats.reconcile(text, text) IS
-    'reads a team''s subscription now and takes over what Stripe says; gives the read''s id, for '
-    'wait_for_call';
+REVOKE ALL ON FUNCTION seats.reconcile(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.reconcile(text, text, text) IS
+    'reads a team''s subscription (or an individual''s, if no team has the name, or kind says so) now '
+    'and takes over what Stripe says; gives the read''s id, for wait_for_call';

@@ -101,6 +101,20 @@ REVOKE ALL ON FUNCTION seats_internal.register_consumer(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.register_consumer(text, text) IS
     'makes a new consumer of the journal, locked; it begins with the oldest entry that is kept';
 
+-- An application that acts on what becomes of a team must not take a person of the same name for it.
+CREATE FUNCTION seats_internal.name_of_payer(lane_id bigint, kind text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT t.name FROM seats_internal.team AS t
+             WHERE t.lane_id = name_of_payer.lane_id AND t.kind = name_of_payer.kind);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.name_of_payer(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.name_of_payer(bigint, text) IS
+    'the name of the team, or of the individual, that a lane belongs to; null: of none of this kind';
+
 CREATE FUNCTION seats_internal.read_journal(
     caller     text,
     consumer   text,
@@ -112,6 +126,7 @@ CREATE FUNCTION seats_internal.read_journal(
     OUT call   bigint,
     OUT lane   text,
     OUT team   text,
+    OUT individual text,
     OUT reason text,
     OUT detail jsonb
 ) RETURNS SETOF record
@@ -145,16 +160,19 @@ BEGIN
                                 'seats.changes, then go on: SELECT '
                                 'seats.acknowledge_journal(%L, %s).', reader.name, next_kept - 1);
     END IF;
+    -- No joins: a plan that does not know the limit would hash all lanes and teams for a hundred rows.
     RETURN QUERY
-        SELECT j.number, j.at, j.kind, j.actor, j.call_id, l.name,
-               coalesce(j.detail ->> 'team', t.name), j.reason, j.detail
+        SELECT j.number, j.at, j.kind, j.actor, j.call_id,
+               (SELECT l.name FROM seats_internal.lane AS l WHERE l.id = j.lane_id),
+               coalesce(j.detail ->> 'team', seats_internal.name_of_payer(j.lane_id, 'team')),
+               coalesce(j.detail ->> 'individual',
+                        seats_internal.name_of_payer(j.lane_id, 'individual')),
+               j.reason, j.detail
           FROM (SELECT e.*, row_number() OVER (ORDER BY e.number) AS position
                   FROM seats_internal.journal AS e
                  WHERE e.number > reader.acknowledged
                  ORDER BY e.number
                  LIMIT read_journal."limit") AS j
-          LEFT JOIN seats_internal.lane AS l ON l.id = j.lane_id
-          LEFT JOIN seats_internal.team AS t ON t.lane_id = j.lane_id AND t.kind = 'team'
          WHERE j.number = reader.acknowledged + j.position
          ORDER BY j.number;
 END
@@ -172,6 +190,7 @@ CREATE FUNCTION seats.read_journal(
     OUT call   bigint,
     OUT lane   text,
     OUT team   text,
+    OUT individual text,
     OUT reason text,
     OUT detail jsonb
 ) RETURNS SETOF record

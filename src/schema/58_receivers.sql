@@ -10,6 +10,8 @@ CREATE TABLE seats_internal.receiver (
     journal_kinds    text[]      NOT NULL DEFAULT '{}',
     lane_id          bigint      NOT NULL,
     journal_number   bigint      NOT NULL,
+    alert_numbers    bigint[]    NOT NULL DEFAULT '{0,0,0,0}',
+    resolved_number  bigint      NOT NULL,
     minute_began_at  timestamptz NOT NULL DEFAULT '-infinity',
     told_in_minute   integer     NOT NULL DEFAULT 0,
     defined_at       timestamptz NOT NULL DEFAULT now(),
@@ -25,6 +27,10 @@ COMMENT ON COLUMN seats_internal.receiver.minimum_severity IS 'alerts from there
 COMMENT ON COLUMN seats_internal.receiver.journal_kinds IS 'kinds of entries, or prefixes with .*';
 COMMENT ON COLUMN seats_internal.receiver.journal_number IS
     'the journal is handed over up to this number';
+COMMENT ON COLUMN seats_internal.receiver.alert_numbers IS
+    'up to which number it has looked at open alerts, of each severity from info to fatal';
+COMMENT ON COLUMN seats_internal.receiver.resolved_number IS
+    'up to which number it has looked at resolved alerts';
 COMMENT ON COLUMN seats_internal.receiver.told_in_minute IS
     'deliveries about alerts since minute_began_at: beyond a limit there is one summary';
 
@@ -36,9 +42,20 @@ CREATE TABLE seats_internal.alert_told (
     occurrences      bigint      NOT NULL,
     told_at          timestamptz NOT NULL,
     resolved_told_at timestamptz,
+    due_at           timestamptz,
+    delivery_id      bigint,
+    resolved_delivery_id bigint,
     CONSTRAINT alert_told_pkey PRIMARY KEY (receiver, fingerprint)
 ) WITH (fillfactor = 70);
+CREATE INDEX alert_told_by_due_at ON seats_internal.alert_told (receiver, severity, due_at)
+    WHERE due_at IS NOT NULL;
+CREATE INDEX alert_told_resolved ON seats_internal.alert_told (told_at)
+    WHERE resolved_told_at IS NOT NULL AND due_at IS NULL;
 COMMENT ON TABLE seats_internal.alert_told IS 'what each receiver was told of an alert, and when';
+COMMENT ON COLUMN seats_internal.alert_told.due_at IS
+    'when to look again at the alert of this fingerprint; null: not before something happens to it';
+COMMENT ON COLUMN seats_internal.alert_told.delivery_id IS 'the delivery that told it last';
+COMMENT ON COLUMN seats_internal.alert_told.resolved_delivery_id IS 'the delivery that told that it is resolved';
 
 CREATE FUNCTION seats_internal.check_receiver(
     r      seats_internal.receiver,
@@ -60,6 +77,10 @@ DECLARE
             THEN 'A standard webhook is signed: name the file with the secret (whsec_…).'
         WHEN r.format = 'sentry' AND secret IS NULL
             THEN 'Sentry needs a secret: name the file with the DSN.'
+        -- Who knows the path may post: Slack's, Mattermost's and Rocket.Chat's, Discord's.
+        WHEN r.format = 'slack' AND url ~* '^[a-z]+://[^/]+/(services|hooks|api/webhooks)/+[^/]'
+            THEN 'The URL of such a webhook is a secret, and would stand in views and in the journal: write the '
+                 'whole of it into a file, name the file as the secret, and give only https://host as the URL.'
         WHEN r.minimum_severity NOT IN ('info', 'warning', 'critical', 'fatal')
             THEN 'The least severity must be info, warning, critical or fatal, or NULL for no alerts.'
         WHEN r.journal_kinds IS NULL OR EXISTS (
@@ -85,6 +106,35 @@ REVOKE ALL ON FUNCTION seats_internal.check_receiver(seats_internal.receiver, te
 COMMENT ON FUNCTION seats_internal.check_receiver(seats_internal.receiver, text, text) IS
     'an error that says what is wrong with a receiver';
 
+-- What waits was made for another URL, or in another format: it is to be made anew. (Also what is on the
+-- wire: if it is not taken, it must not come again. If it is, the new URL is told what the old one was.)
+CREATE FUNCTION seats_internal.take_back_deliveries(name text, lane bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken_back bigint[];
+    first_entry bigint;
+BEGIN
+    WITH gone AS (
+        DELETE FROM seats_internal.outbox AS o WHERE o.lane_id = lane AND o.kind = 'delivery'
+        RETURNING o.id, (o.context ->> 'journal_number')::bigint AS number)
+    SELECT array_agg(g.id), min(g.number) INTO taken_back, first_entry FROM gone AS g;
+    DELETE FROM seats_internal.alert_told AS t
+     WHERE t.receiver = take_back_deliveries.name AND t.delivery_id = ANY (taken_back);
+    -- It was told of these before: their end is still to be told.
+    UPDATE seats_internal.alert_told AS t
+       SET resolved_told_at = NULL, resolved_delivery_id = NULL, due_at = '-infinity'
+     WHERE t.receiver = take_back_deliveries.name AND t.resolved_delivery_id = ANY (taken_back);
+    UPDATE seats_internal.receiver AS r
+       SET journal_number = least(r.journal_number, first_entry - 1)
+     WHERE r.name = take_back_deliveries.name;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_back_deliveries(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_back_deliveries(text, bigint) IS
+    'deletes what a receiver has not taken yet, so that it is made anew';
+
 CREATE FUNCTION seats_internal.define_receiver(
     caller              text,
     name                text,
@@ -100,8 +150,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     r       seats_internal.receiver;
+    former  seats_internal.receiver;
+    place   seats_internal.destination;
     checked text;
-    is_new  boolean;
 BEGIN
     PERFORM seats_internal.require_superuser(caller, 'define_receiver');
     r.name             := define_receiver.name;
@@ -114,6 +165,10 @@ BEGIN
     r.path := concat(substring(checked FROM '^[a-z]+://[^/]+(/.*)$'), CASE WHEN url ~ '/$' THEN '/' END);
     r.path := coalesce(nullif(r.path, ''), '/');
 
+    -- The receiver first, as the worker does: what it is told meanwhile is seen below.
+    SELECT known.* INTO former FROM seats_internal.receiver AS known
+     WHERE known.name = r.name FOR NO KEY UPDATE;
+    SELECT d.* INTO place FROM seats_internal.destination AS d WHERE d.name = r.name;
     INSERT INTO seats_internal.destination AS d
         (name, kind, base_url, secret, requests_per_second, created_by)
     VALUES (r.name, 'receiver', substring(checked FROM '^[a-z]+://[^/]+'), secret,
@@ -125,19 +180,28 @@ BEGIN
     VALUES (r.name, 'deliveries')
     ON CONFLICT ON CONSTRAINT lane_is_unique_by_destination DO UPDATE SET version = l.version + 1
     RETURNING l.id INTO r.lane_id;
-    SELECT NOT EXISTS (SELECT FROM seats_internal.receiver AS known WHERE known.name = r.name) INTO is_new;
     -- Of the journal it is told what comes from now on; of alerts, those that are open, too.
     INSERT INTO seats_internal.receiver AS known
-        (name, format, path, minimum_severity, journal_kinds, lane_id, journal_number, defined_by)
+        (name, format, path, minimum_severity, journal_kinds, lane_id, journal_number, resolved_number,
+         defined_by)
     SELECT r.name, r.format, r.path, r.minimum_severity, r.journal_kinds, r.lane_id,
-           ring.last_journal_number, caller
+           ring.last_journal_number, ring.last_alert_number, caller
       FROM seats_internal.ring
     ON CONFLICT ON CONSTRAINT receiver_pkey DO UPDATE
        SET format = excluded.format, path = excluded.path,
            minimum_severity = excluded.minimum_severity, journal_kinds = excluded.journal_kinds,
+           -- Who was told nothing of the journal so far is told what comes from now on.
+           journal_number = CASE WHEN known.journal_kinds = '{}' THEN excluded.journal_number
+                                 ELSE known.journal_number END,
+           -- It may be another severity: all that is open is looked at anew, and what was told is known.
+           alert_numbers = '{0,0,0,0}',
            defined_at = excluded.defined_at, defined_by = excluded.defined_by;
+    IF (former.format, former.path, place.base_url)
+       IS DISTINCT FROM (r.format, r.path, substring(checked FROM '^[a-z]+://[^/]+')) THEN
+        PERFORM seats_internal.take_back_deliveries(r.name, r.lane_id);
+    END IF;
     PERFORM seats_internal.write_journal(
-        CASE WHEN is_new THEN 'receiver.defined' ELSE 'receiver.redefined' END, caller, NULL, NULL, NULL,
+        CASE WHEN former.name IS NULL THEN 'receiver.defined' ELSE 'receiver.redefined' END, caller, NULL, NULL, NULL,
         jsonb_build_object('receiver', r.name, 'format', r.format, 'url', checked, 'secret_file', secret,
                            'minimum_severity', r.minimum_severity, 'journal_kinds', r.journal_kinds));
 END

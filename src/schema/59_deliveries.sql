@@ -1,133 +1,55 @@
 -- What receivers are told, and when. The worker looks (tell_receivers) whenever there may be news, at most
--- once a second. It compares the open alerts with what each receiver was told of them, so nothing that is
--- missed once is missed for good; a delivery is an outbox row like any other.
---
--- No body holds a secret, an answer of Stripe's or the body of a call. What others store for us (Slack,
--- Sentry) gets no detail either: those may name customers and link to their invoices.
+-- once a second. It compares the alerts to which something has happened with what each receiver was told of
+-- them, and goes on where it has stopped, so nothing is missed for good; a delivery is an outbox row like any other.
 
-CREATE TYPE seats_internal.news AS (
-    type        text,        -- alert.opened, …; of the journal: the entry's kind
-    fingerprint text,        -- what belongs together, for Sentry
-    severity    text,
-    title       text,        -- one line
-    hint        text,
-    labels      jsonb,       -- what may be told to anybody: numbers and names of our own
-    data        jsonb        -- what a receiver of ours is told
-);
-COMMENT ON TYPE seats_internal.news IS 'something that a receiver is told';
+-- Alerts.
 
--- Rendering: one function for each format.
-
-CREATE FUNCTION seats_internal.iso_time(at timestamptz) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-RETURN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
-REVOKE ALL ON FUNCTION seats_internal.iso_time(timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.iso_time(timestamptz) IS 'a time as JSON likes it';
-
-CREATE FUNCTION seats_internal.render_standard_webhook(news seats_internal.news, at timestamptz)
-RETURNS text
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-RETURN jsonb_build_object('type', (news).type, 'timestamp', seats_internal.iso_time(at),
-                          'data', (news).data || (news).labels)::text;
-REVOKE ALL ON FUNCTION
-    seats_internal.render_standard_webhook(seats_internal.news, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.render_standard_webhook(seats_internal.news, timestamptz) IS
-    'news as the body of a standard webhook: type, timestamp, data';
-
--- Slack reads <, > and & as the beginning of links and mentions.
-CREATE FUNCTION seats_internal.render_slack(news seats_internal.news) RETURNS text
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-RETURN jsonb_build_object('text', replace(replace(replace(concat_ws(E'\n',
-    format('%s%s: %s', CASE (news).type WHEN 'alert.resolved' THEN 'RESOLVED '
-                                        WHEN 'alert.reminder' THEN 'REMINDER ' END,
-           upper((news).severity), (news).title),
-    (news).hint,
-    format('database %s, %s', (news).labels ->> 'database',
-           concat_ws(', ', (news).type, 'alert ' || ((news).labels ->> 'alert'),
-                     'call ' || ((news).labels ->> 'call')))),
-    '&', '&amp;'), '<', '&lt;'), '>', '&gt;'))::text;
-REVOKE ALL ON FUNCTION seats_internal.render_slack(seats_internal.news) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.render_slack(seats_internal.news) IS
-    'news as a message that Slack, and what is compatible with it, takes';
-
--- An envelope: a line of its own, a line for the item, the item. Sentry groups by the fingerprint, and
--- opens an issue again when one more event comes; so what is resolved comes under a fingerprint of its own.
-CREATE FUNCTION seats_internal.render_sentry(news seats_internal.news, event_id uuid, at timestamptz)
-RETURNS text
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    id    text := replace(event_id::text, '-', '');
-    event text;
-BEGIN
-    event := jsonb_build_object(
-        'event_id', id, 'timestamp', seats_internal.iso_time(at), 'platform', 'other', 'logger', 'pg_seats',
-        'level', CASE WHEN (news).type = 'alert.resolved' THEN 'info'
-                      WHEN (news).severity = 'critical' THEN 'error' ELSE (news).severity END,
-        'message', jsonb_build_object('formatted', (news).title),
-        'fingerprint', jsonb_build_array('pg_seats', (news).labels ->> 'installation', (news).fingerprint)
-                       || CASE WHEN (news).type = 'alert.resolved' THEN '["resolved"]' ELSE '[]' END::jsonb,
-        -- A tag's value is a text.
-        'tags', (SELECT jsonb_object_agg(l.key, l.value) FROM jsonb_each_text((news).labels) AS l
-                  WHERE l.value IS NOT NULL) || jsonb_build_object('type', (news).type),
-        'extra', jsonb_strip_nulls(jsonb_build_object('hint', (news).hint)))::text;
-    RETURN concat_ws(E'\n', jsonb_build_object('event_id', id),
-        jsonb_build_object('type', 'event', 'content_type', 'application/json', 'length', octet_length(event)),
-        event, '');
-END
-$$;
-REVOKE ALL ON FUNCTION
-    seats_internal.render_sentry(seats_internal.news, uuid, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.render_sentry(seats_internal.news, uuid, timestamptz) IS
-    'news as an envelope with one event, as Sentry takes it';
-
--- No lock on the lane: nobody but the worker puts deliveries into it.
-CREATE FUNCTION seats_internal.enqueue_delivery(
-    r    seats_internal.receiver,
-    news seats_internal.news
-) RETURNS void
+-- Alerts have numbers like the journal's entries, given after the commit, but a new one whenever something
+-- has happened to them: so a receiver looks at each once, and what stays as it is costs nothing. What is open
+-- and bad comes first; what somebody has locked is numbered the next time. True if there are more.
+CREATE FUNCTION seats_internal.number_alerts(most integer) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    id uuid        := gen_random_uuid();
-    at timestamptz := clock_timestamp();
-    i  seats_internal.installation;
+    alerts bigint[];
+    base   bigint;
 BEGIN
-    SELECT known.* INTO i FROM seats_internal.installation AS known;
-    news.labels := jsonb_build_object('database', current_database(), 'installation', i.uuid)
-                   || coalesce(news.labels, '{}');
-    INSERT INTO seats_internal.outbox
-        (lane_id, uuid, installation, destination, method, path, body, enqueued_by, kind)
-    VALUES (r.lane_id, id, i.uuid, r.name, 'POST', r.path,
-            CASE r.format WHEN 'standard_webhook' THEN seats_internal.render_standard_webhook(news, at)
-                          WHEN 'slack' THEN seats_internal.render_slack(news)
-                          ELSE seats_internal.render_sentry(news, id, at) END,
-            'pg_seats', 'delivery');
+    SELECT coalesce(array_agg(n.id ORDER BY n.id), '{}') INTO alerts
+      FROM (SELECT a.id FROM seats_internal.alert AS a WHERE a.number IS NULL
+             ORDER BY (a.resolved_at IS NOT NULL), (a.severity NOT IN ('critical', 'fatal')), a.id
+             LIMIT most FOR NO KEY UPDATE SKIP LOCKED) AS n;
+    IF alerts = '{}' THEN
+        RETURN false;
+    END IF;
+    UPDATE seats_internal.ring SET last_alert_number = last_alert_number + cardinality(alerts)
+    RETURNING last_alert_number - cardinality(alerts) INTO base;
+    UPDATE seats_internal.alert AS a
+       SET number = base + n.position
+      FROM unnest(alerts) WITH ORDINALITY AS n (id, position)
+     WHERE a.id = n.id AND a.number IS NULL;
+    RETURN cardinality(alerts) = most;
 END
 $$;
-REVOKE ALL ON FUNCTION
-    seats_internal.enqueue_delivery(seats_internal.receiver, seats_internal.news) FROM PUBLIC;
-COMMENT ON FUNCTION
-    seats_internal.enqueue_delivery(seats_internal.receiver, seats_internal.news) IS
-    'puts one delivery into the outbox';
+REVOKE ALL ON FUNCTION seats_internal.number_alerts(integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.number_alerts(integer) IS
+    'numbers alerts to which something has happened; true if there are more';
 
--- Alerts.
-
--- What is due to be told to a receiver, or will be if nothing changes. Once per fingerprint and period,
--- except that a severity that rises is news at once; what is fatal and not acknowledged comes again. A
--- receiver is not told by itself that it does not answer.
+-- What of these alerts is due to be told to a receiver, or will be if nothing changes. Once per fingerprint
+-- and period, except that a severity that rises is news at once; what is fatal and not acknowledged comes
+-- again. A receiver is not told by itself that it does not answer. (OFFSET 0: each alert is looked
+-- up, and what the receiver was told of it. A join, or id = ANY, that was planned while the tables were small
+-- reads all of them.)
 CREATE FUNCTION seats_internal.alert_news(
-    r            seats_internal.receiver,
-    period       interval,
-    reminder     interval,
-    OUT alert_id bigint,
-    OUT type     text,
-    OUT due_at   timestamptz
+    r               seats_internal.receiver,
+    period          interval,
+    reminder        interval,
+    alerts          bigint[],
+    OUT alert_id    bigint,
+    OUT fingerprint text,
+    OUT rank        integer,
+    OUT type        text,
+    OUT due_at      timestamptz
 ) RETURNS SETOF record
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -135,9 +57,12 @@ AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT DISTINCT ON (a.id) a.id, n.type, n.due_at
-      FROM seats_internal.alert AS a
-      LEFT JOIN seats_internal.alert_told AS t ON t.receiver = r.name AND t.fingerprint = a.fingerprint
+    SELECT DISTINCT ON (a.id) a.id, a.fingerprint, seats_internal.severity_rank(a.severity), n.type, n.due_at
+      FROM (SELECT DISTINCT u.id FROM unnest(alerts) AS u (id)) AS l
+     CROSS JOIN LATERAL (SELECT a.* FROM seats_internal.alert AS a WHERE a.id = l.id OFFSET 0) AS a
+      LEFT JOIN LATERAL (
+        SELECT t.* FROM seats_internal.alert_told AS t
+         WHERE t.receiver = r.name AND t.fingerprint = a.fingerprint OFFSET 0) AS t ON true
      CROSS JOIN LATERAL (
         SELECT seats_internal.severity_rank(a.severity) > seats_internal.severity_rank(t.severity) AS is_worse,
                t.alert_id IS NOT DISTINCT FROM a.id AS is_known) AS s
@@ -155,17 +80,21 @@ BEGIN
        AND a.fingerprint <> 'receiver:' || r.name
      ORDER BY a.id, n.due_at, n.type DESC;
     RETURN QUERY
-    SELECT a.id, 'alert.resolved', '-infinity'::timestamptz
-      FROM seats_internal.alert_told AS t
-      JOIN seats_internal.alert AS a ON a.id = t.alert_id
-     WHERE t.receiver = r.name AND t.resolved_told_at IS NULL AND a.resolved_at IS NOT NULL;
+    SELECT a.id, a.fingerprint, seats_internal.severity_rank(a.severity), 'alert.resolved',
+           '-infinity'::timestamptz
+      FROM (SELECT DISTINCT u.id FROM unnest(alerts) AS u (id)) AS l
+     CROSS JOIN LATERAL (SELECT a.* FROM seats_internal.alert AS a WHERE a.id = l.id OFFSET 0) AS a
+     WHERE a.resolved_at IS NOT NULL
+       AND a.id = (SELECT t.alert_id FROM seats_internal.alert_told AS t
+                    WHERE t.receiver = r.name AND t.fingerprint = a.fingerprint
+                      AND t.resolved_told_at IS NULL);
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.alert_news(seats_internal.receiver, interval, interval) FROM PUBLIC;
+    seats_internal.alert_news(seats_internal.receiver, interval, interval, bigint[]) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.alert_news(seats_internal.receiver, interval, interval) IS
-    'what a receiver is to be told of alerts, and from when on';
+    seats_internal.alert_news(seats_internal.receiver, interval, interval, bigint[]) IS
+    'what a receiver is to be told of these alerts, and from when on';
 
 CREATE FUNCTION seats_internal.news_of_alert(a seats_internal.alert, type text) RETURNS seats_internal.news
 LANGUAGE sql STABLE
@@ -186,29 +115,46 @@ REVOKE ALL ON FUNCTION seats_internal.news_of_alert(seats_internal.alert, text) 
 COMMENT ON FUNCTION seats_internal.news_of_alert(seats_internal.alert, text) IS
     'an alert as it is told to receivers';
 
-CREATE FUNCTION seats_internal.note_told(r seats_internal.receiver, alerts bigint[]) RETURNS void
+CREATE FUNCTION seats_internal.note_told(
+    r        seats_internal.receiver,
+    reminder interval,
+    alerts   bigint[],
+    delivery bigint
+) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    a seats_internal.alert;
 BEGIN
-    UPDATE seats_internal.alert_told AS t
-       SET resolved_told_at = clock_timestamp()
-      FROM seats_internal.alert AS a
-     WHERE a.id = ANY (alerts) AND a.resolved_at IS NOT NULL
-       AND t.receiver = r.name AND t.fingerprint = a.fingerprint AND t.alert_id = a.id;
+    FOR a IN
+        SELECT known.* FROM unnest(alerts) AS u (id)
+         CROSS JOIN LATERAL (SELECT f.* FROM seats_internal.alert AS f WHERE f.id = u.id OFFSET 0) AS known
+         WHERE known.resolved_at IS NOT NULL
+    LOOP
+        UPDATE seats_internal.alert_told AS t
+           SET resolved_told_at = clock_timestamp(), resolved_delivery_id = delivery
+         WHERE t.receiver = r.name AND t.fingerprint = a.fingerprint AND t.alert_id = a.id;
+    END LOOP;
     INSERT INTO seats_internal.alert_told AS t
-        (receiver, fingerprint, alert_id, severity, occurrences, told_at)
-    SELECT r.name, a.fingerprint, a.id, a.severity, a.occurrences, clock_timestamp()
-      FROM seats_internal.alert AS a
-     WHERE a.id = ANY (alerts) AND a.resolved_at IS NULL
+        (receiver, fingerprint, alert_id, severity, occurrences, told_at, due_at, delivery_id)
+    SELECT r.name, known.fingerprint, known.id, known.severity, known.occurrences, clock_timestamp(),
+           CASE WHEN known.severity = 'fatal' AND known.acknowledged_at IS NULL
+                THEN clock_timestamp() + reminder END,
+           delivery
+      FROM unnest(alerts) AS u (id)
+     CROSS JOIN LATERAL (SELECT f.* FROM seats_internal.alert AS f WHERE f.id = u.id OFFSET 0) AS known
+     WHERE known.resolved_at IS NULL
     ON CONFLICT ON CONSTRAINT alert_told_pkey DO UPDATE
        SET alert_id = excluded.alert_id, severity = excluded.severity,
-           occurrences = excluded.occurrences, told_at = excluded.told_at, resolved_told_at = NULL;
+           occurrences = excluded.occurrences, told_at = excluded.told_at, due_at = excluded.due_at,
+           delivery_id = excluded.delivery_id, resolved_told_at = NULL, resolved_delivery_id = NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.note_told(seats_internal.receiver, bigint[]) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.note_told(seats_internal.receiver, bigint[]) IS
-    'remembers that a receiver was told of these alerts, as they are now';
+REVOKE ALL ON FUNCTION
+    seats_internal.note_told(seats_internal.receiver, interval, bigint[], bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.note_told(seats_internal.receiver, interval, bigint[], bigint) IS
+    'remembers that a receiver was told of these alerts, as they are now, by this delivery';
 
 -- What does not fit into the minute: one delivery for all of it.
 CREATE FUNCTION seats_internal.news_of_many(alerts bigint[], types text[]) RETURNS seats_internal.news
@@ -227,7 +173,7 @@ BEGIN
       INTO worst, counts, words
       FROM (SELECT n.type, a.severity, a.kind, count(*) AS n
               FROM unnest(alerts, types) AS n (id, type)
-              JOIN seats_internal.alert AS a ON a.id = n.id
+             CROSS JOIN LATERAL (SELECT f.* FROM seats_internal.alert AS f WHERE f.id = n.id OFFSET 0) AS a
              GROUP BY n.type, a.severity, a.kind) AS c;
     RETURN ROW('alert.summary', 'summary', worst,
                format('%s more alerts: %s', cardinality(alerts), left(words, 500)),
@@ -240,8 +186,86 @@ REVOKE ALL ON FUNCTION seats_internal.news_of_many(bigint[], text[]) FROM PUBLIC
 COMMENT ON FUNCTION seats_internal.news_of_many(bigint[], text[]) IS
     'many alerts as one piece of news: how many of which kind';
 
--- The worst first; beyond `most` in a minute one summary, and then nothing until the minute is over.
--- Gives when to look again, if time alone makes news.
+-- Which alerts a receiver has to look at: those to which something has happened, and those whose time has
+-- come, the worst first, at most `most` (plus as many that are resolved). Its positions move on.
+CREATE FUNCTION seats_internal.alerts_to_look_at(
+    INOUT r          seats_internal.receiver,
+    at               timestamptz,
+    most             integer,
+    OUT alerts       bigint[],
+    OUT there_is_more boolean
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    severities constant text[] := '{info,warning,critical,fatal}';
+    ids    bigint[];
+    passed bigint;
+    due    tid[];
+BEGIN
+    alerts := '{}';
+    FOR level IN REVERSE 4 .. 1 LOOP
+        IF level >= seats_internal.severity_rank(r.minimum_severity) THEN
+            SELECT array_agg(n.id), max(n.number) INTO ids, passed
+              FROM (SELECT a.id, a.number FROM seats_internal.alert AS a
+                     WHERE a.severity = severities[level] AND a.resolved_at IS NULL
+                       AND a.number > r.alert_numbers[level]
+                     ORDER BY a.number LIMIT most - cardinality(alerts)) AS n;
+            IF passed IS NOT NULL THEN
+                r.alert_numbers[level] := passed;
+                alerts := alerts || ids;
+            END IF;
+        END IF;
+        -- Whether their time has come is asked anew; until that is found, nothing is due. (Nobody else
+        -- changes these rows: the receiver is locked.)
+        SELECT array_agg(n.place),
+               array_agg(coalesce((SELECT a.id FROM seats_internal.alert AS a
+                                    WHERE a.fingerprint = n.fingerprint AND a.resolved_at IS NULL),
+                                  n.alert_id))
+          INTO due, ids
+          FROM (SELECT t.ctid AS place, t.fingerprint, t.alert_id FROM seats_internal.alert_told AS t
+                 WHERE t.receiver = r.name AND t.severity = severities[level] AND t.due_at <= at
+                 ORDER BY t.due_at LIMIT most - cardinality(alerts)) AS n;
+        IF due IS NOT NULL THEN
+            UPDATE seats_internal.alert_told AS t SET due_at = NULL WHERE t.ctid = ANY (due);
+            alerts := alerts || ids;
+        END IF;
+    END LOOP;
+    there_is_more := cardinality(alerts) >= most;
+    SELECT array_agg(n.id), max(n.number), there_is_more OR count(*) = most
+      INTO ids, passed, there_is_more
+      FROM (SELECT a.id, a.number FROM seats_internal.alert AS a
+             WHERE a.resolved_at IS NOT NULL AND a.number > r.resolved_number
+             ORDER BY a.number LIMIT most) AS n;
+    r.resolved_number := coalesce(passed, r.resolved_number);
+    alerts := alerts || ids;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.alerts_to_look_at(
+    seats_internal.receiver, timestamptz, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.alerts_to_look_at(
+    seats_internal.receiver, timestamptz, integer) IS
+    'alerts to which something has happened since a receiver looked last, or whose time has come';
+
+-- When the first alert is due that a receiver was told of.
+CREATE FUNCTION seats_internal.next_alert_at(r seats_internal.receiver) RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT min((SELECT t.due_at FROM seats_internal.alert_told AS t
+                         WHERE t.receiver = r.name AND t.severity = s.severity AND t.due_at IS NOT NULL
+                         ORDER BY t.due_at LIMIT 1))
+              FROM unnest('{info,warning,critical,fatal}'::text[]) AS s (severity));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.next_alert_at(seats_internal.receiver) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.next_alert_at(seats_internal.receiver) IS
+    'when time alone may make news for a receiver';
+
+-- The worst first; beyond `most` in a minute one summary, and then nothing until the minute is over: not
+-- even a look. Gives when to look again, if time alone makes news.
 CREATE FUNCTION seats_internal.tell_alerts(
     r        seats_internal.receiver,
     period   interval,
@@ -252,47 +276,56 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    now     timestamptz := clock_timestamp();
-    alerts  bigint[];
-    types   text[];
-    next_at timestamptz;
-    single  integer;
+    now      timestamptz := clock_timestamp();
+    looked   record;
+    alerts   bigint[];
+    types    text[];
+    later    text[];
+    later_at timestamptz[];
+    single   integer;
+    told     seats_internal.alert;
 BEGIN
-    SELECT array_agg(n.alert_id ORDER BY seats_internal.severity_rank(a.severity) DESC, n.alert_id)
-               FILTER (WHERE n.due_at <= now),
-           array_agg(n.type ORDER BY seats_internal.severity_rank(a.severity) DESC, n.alert_id)
-               FILTER (WHERE n.due_at <= now),
-           min(n.due_at) FILTER (WHERE n.due_at > now)
-      INTO alerts, types, next_at
-      FROM seats_internal.alert_news(r, period, reminder) AS n
-      JOIN seats_internal.alert AS a ON a.id = n.alert_id;
-    IF alerts IS NULL THEN
-        RETURN next_at;
-    END IF;
     IF r.minute_began_at + interval '1 minute' <= now THEN
         r.minute_began_at := now;
         r.told_in_minute := 0;
     END IF;
     IF r.told_in_minute > most THEN
-        RETURN least(next_at, r.minute_began_at + interval '1 minute');
+        RETURN r.minute_began_at + interval '1 minute';
     END IF;
+    SELECT l.* INTO looked FROM seats_internal.alerts_to_look_at(r, now, 2000) AS l;
+    IF looked.alerts = '{}' THEN
+        RETURN seats_internal.next_alert_at(r);
+    END IF;
+    SELECT coalesce(array_agg(n.alert_id ORDER BY n.rank DESC, n.alert_id)
+                        FILTER (WHERE n.due_at <= now), '{}'),
+           coalesce(array_agg(n.type ORDER BY n.rank DESC, n.alert_id)
+                        FILTER (WHERE n.due_at <= now), '{}'),
+           array_agg(n.fingerprint) FILTER (WHERE n.due_at > now),
+           array_agg(n.due_at) FILTER (WHERE n.due_at > now)
+      INTO alerts, types, later, later_at
+      FROM seats_internal.alert_news(r, period, reminder, looked.alerts) AS n;
+    -- What is due later was told before in any case: there is a row.
+    FOR i IN 1 .. coalesce(cardinality(later), 0) LOOP
+        UPDATE seats_internal.alert_told AS t SET due_at = later_at[i]
+         WHERE t.receiver = r.name AND t.fingerprint = later[i];
+    END LOOP;
     single := least(cardinality(alerts), most - r.told_in_minute);
-    PERFORM seats_internal.enqueue_delivery(r, seats_internal.news_of_alert(a, n.type))
-       FROM unnest(alerts[:single], types[:single]) WITH ORDINALITY AS n (id, type, position)
-       JOIN seats_internal.alert AS a ON a.id = n.id
-      ORDER BY n.position;
+    FOR i IN 1 .. single LOOP
+        SELECT a.* INTO told FROM seats_internal.alert AS a WHERE a.id = alerts[i];
+        PERFORM seats_internal.note_told(r, reminder, ARRAY[told.id], seats_internal.enqueue_delivery(
+            r, seats_internal.news_of_alert(told, types[i])));
+    END LOOP;
     IF cardinality(alerts) > single THEN
-        PERFORM seats_internal.enqueue_delivery(
-            r, seats_internal.news_of_many(alerts[single + 1:], types[single + 1:]));
+        PERFORM seats_internal.note_told(r, reminder, alerts[single + 1:], seats_internal.enqueue_delivery(
+            r, seats_internal.news_of_many(alerts[single + 1:], types[single + 1:])));
     END IF;
     UPDATE seats_internal.receiver AS known
-       SET minute_began_at = r.minute_began_at,
+       SET alert_numbers = (looked.r).alert_numbers, resolved_number = (looked.r).resolved_number,
+           minute_began_at = r.minute_began_at,
            told_in_minute = CASE WHEN cardinality(alerts) > single THEN most + 1
                                  ELSE r.told_in_minute + single END
      WHERE known.name = r.name;
-    PERFORM seats_internal.note_told(r, alerts);
-    -- What was told has a time of its own to come again.
-    RETURN (SELECT min(n.due_at) FROM seats_internal.alert_news(r, period, reminder) AS n);
+    RETURN CASE WHEN looked.there_is_more THEN now ELSE seats_internal.next_alert_at(r) END;
 END
 $$;
 REVOKE ALL ON FUNCTION
@@ -326,11 +359,13 @@ BEGIN
     IF r.journal_kinds = '{}' THEN
         RETURN false;
     END IF;
+    -- No join: LIMIT must reach the index, and a hash join would read all teams and the whole backlog.
     FOR entry IN
         SELECT j.number, j.at, j.kind, j.actor, j.call_id, j.reason, j.detail,
-               coalesce(j.detail ->> 'team', t.name) AS team
+               coalesce(j.detail ->> 'team', seats_internal.name_of_payer(j.lane_id, 'team')) AS team,
+               coalesce(j.detail ->> 'individual',
+                        seats_internal.name_of_payer(j.lane_id, 'individual')) AS individual
           FROM seats_internal.journal AS j
-          LEFT JOIN seats_internal.team AS t ON t.lane_id = j.lane_id AND t.kind = 'team'
          WHERE j.number > r.journal_number
          ORDER BY j.number
          LIMIT looked_at
@@ -342,11 +377,14 @@ BEGIN
         told := told + 1;
         PERFORM seats_internal.enqueue_delivery(r, ROW(
             entry.kind, entry.kind, 'info',
-            concat_ws(' ', entry.kind, 'of team ' || entry.team, '(' || entry.reason || ')'), NULL,
+            concat_ws(' ', entry.kind, 'of team ' || entry.team, 'of individual ' || entry.individual,
+                      '(' || entry.reason || ')'), NULL,
             jsonb_strip_nulls(jsonb_build_object('number', entry.number, 'call', entry.call_id)),
             jsonb_strip_nulls(jsonb_build_object(
                 'kind', entry.kind, 'at', seats_internal.iso_time(entry.at), 'actor', entry.actor,
-                'team', entry.team, 'reason', entry.reason, 'detail', entry.detail)))::seats_internal.news);
+                'team', entry.team, 'individual', entry.individual, 'reason', entry.reason,
+                'detail', entry.detail)))::seats_internal.news,
+            jsonb_build_object('journal_number', entry.number));
     END LOOP;
     IF passed > r.journal_number THEN
         UPDATE seats_internal.receiver AS known SET journal_number = passed WHERE known.name = r.name;
@@ -376,9 +414,11 @@ DECLARE
     r       seats_internal.receiver;
     room    bigint;
     next_at timestamptz;
-    before  bigint := (SELECT count(*) FROM seats_internal.outbox AS o
-                         JOIN seats_internal.receiver AS known ON known.lane_id = o.lane_id);
 BEGIN
+    enqueued := false;
+    IF EXISTS (SELECT FROM seats_internal.receiver) AND seats_internal.number_alerts(2000) THEN
+        next_at := clock_timestamp();
+    END IF;
     FOR r IN SELECT known.* FROM seats_internal.receiver AS known
               ORDER BY known.name FOR NO KEY UPDATE SKIP LOCKED LOOP
         SELECT most_waiting - count(*) INTO room FROM seats_internal.outbox AS o WHERE o.lane_id = r.lane_id;
@@ -387,14 +427,19 @@ BEGIN
         IF seats_internal.tell_journal(r, least(room, 100)::integer) THEN
             next_at := clock_timestamp();
         END IF;
+        enqueued := enqueued OR most_waiting - room < (SELECT count(*) FROM seats_internal.outbox AS o
+                                                        WHERE o.lane_id = r.lane_id);
     END LOOP;
-    enqueued := before < (SELECT count(*) FROM seats_internal.outbox AS o
-                            JOIN seats_internal.receiver AS known ON known.lane_id = o.lane_id);
     look_in := CASE WHEN next_at IS NOT NULL
                     THEN greatest(extract(epoch FROM next_at - clock_timestamp()), 0) END;
     -- What is over and was told is remembered as long as it could keep the same from being told again.
+    -- (The condition is the index's.)
     DELETE FROM seats_internal.alert_told AS t
-     WHERE t.resolved_told_at IS NOT NULL AND t.told_at < clock_timestamp() - period;
+     WHERE t.ctid = ANY (ARRAY(
+        SELECT old.ctid FROM seats_internal.alert_told AS old
+         WHERE old.resolved_told_at IS NOT NULL AND old.due_at IS NULL
+           AND old.told_at < clock_timestamp() - period
+         ORDER BY old.told_at LIMIT 2000));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.tell_receivers(interval, interval, integer) FROM PUBLIC;

@@ -6,6 +6,8 @@
 #include "pg/settings.hpp"
 #include "pg/sql.hpp"
 
+#include "worker/destinations.hpp"
+
 namespace pg_seats::worker {
 namespace {
 
@@ -160,6 +162,10 @@ void tell_receivers(Engine& engine) {
     }
     if (enqueued) {
         engine.look_for_arrivals = true;
+        // It may be for a URL, or in a format, that was defined since the configuration was read:
+        // it must not go to the former one.
+        engine.configuration_is_stale = true;
+        refresh_configuration(engine);
     }
 }
 

@@ -45,7 +45,7 @@ sub resolve { my ($fingerprint) = @_; $server->sql("SELECT seats_internal.resolv
 sub let_time_pass
 {
 	my ($interval) = @_;
-	$server->sql("UPDATE seats_internal.alert_told SET told_at = told_at - interval '$interval'");
+	$server->sql("UPDATE seats_internal.alert_told SET told_at = told_at - interval '$interval', due_at = due_at - interval '$interval'");
 	$server->sql('SELECT seats_internal.wake_for_news()');
 	return;
 }
@@ -350,6 +350,38 @@ subtest 'secrets are nowhere' => sub {
 		ok(index($_->[1], $secret) < 0, "$secret is not in the $_->[0]")
 		  foreach [ 'log', $server->log_text ], [ 'dump', $dumped ], [ 'bodies', $bodies ];
 	}
+};
+
+subtest 'what waits when a receiver moves is made anew' => sub {
+	my ($old, $new) = map { PgSeats::Receiver->new } 1 .. 2;
+	await_everything();
+	my $define = sub {
+		my ($url, $format, $secret) = @_;
+		$server->sql("SELECT seats.define_receiver('moved', '$url', '$format', $secret, 'fatal', '{move.*}')");
+	};
+	$define->($old->url('/old'), 'slack', 'NULL');
+	my $entry = sub { $server->sql("SELECT seats_internal.write_journal('move.test', '$_[0]', NULL, NULL, NULL)") };
+	$entry->('taken');
+	$old->await_one('the first', sub { $_[0]{body} =~ /move\.test/ });
+	# One hangs on the wire, one waits behind it.
+	$old->answer_with('hang');
+	raise('moving', 'fatal', 'moving');
+	wait_until(sub { grep { $_->{body} =~ /moving/ } $old->requests }, 'one to hang');
+	$entry->('waiting');
+	$server->wait_for_sql(q{SELECT waiting FROM seats.receivers WHERE name = 'moved'}, '2');
+	$define->($new->url('/new'), 'standard_webhook', q{'hook_secret'});
+	# (stop ends what hangs: the worker would try it again.)
+	$old->stop;
+	my $actor = sub { my $b = $json->decode($_[0]{body}); $b->{data}{actor} // $b->{data}{fingerprint} };
+	wait_until(sub { grep { $actor->($_) eq 'waiting' } $new->taken }, 'what waited');
+	# Fatal alerts of before are open, too, and new to nobody: it was told of them at the old URL.
+	is(join(' ', map { $actor->($_) } $new->taken), 'moving waiting', 'all that was not taken, in order');
+	is(scalar(grep { $_->{path} ne '/new' || !is_signed($_) } $new->requests), 0, 'at the new URL, in its format');
+	is($server->sql(q{SELECT waiting FROM seats.receivers WHERE name = 'moved'}), '0', 'nothing is left');
+	$server->sql(q{SELECT seats.drop_receiver('moved', 'no longer used')});
+	resolve('moving');
+	await_told('moving', 'alert.opened alert.resolved');
+	$new->stop;
 };
 
 subtest 'one that is dropped is told nothing more' => sub {

@@ -1,0 +1,119 @@
+-- What receivers are told, in the format of each, and how it gets into the outbox.
+--
+-- No body holds a secret, an answer of Stripe's or the body of a call. What others store for us (Slack,
+-- Sentry) gets no detail either: those may name customers and link to their invoices.
+
+CREATE TYPE seats_internal.news AS (
+    type        text,        -- alert.opened, …; of the journal: the entry's kind
+    fingerprint text,        -- what belongs together, for Sentry
+    severity    text,
+    title       text,        -- one line
+    hint        text,
+    labels      jsonb,       -- what may be told to anybody: numbers and names of our own
+    data        jsonb        -- what a receiver of ours is told
+);
+COMMENT ON TYPE seats_internal.news IS 'something that a receiver is told';
+
+-- Rendering: one function for each format.
+
+CREATE FUNCTION seats_internal.iso_time(at timestamptz) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
+REVOKE ALL ON FUNCTION seats_internal.iso_time(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.iso_time(timestamptz) IS 'a time as JSON likes it';
+
+CREATE FUNCTION seats_internal.render_standard_webhook(news seats_internal.news, at timestamptz)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN jsonb_build_object('type', (news).type, 'timestamp', seats_internal.iso_time(at),
+                          'data', (news).data || (news).labels)::text;
+REVOKE ALL ON FUNCTION
+    seats_internal.render_standard_webhook(seats_internal.news, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.render_standard_webhook(seats_internal.news, timestamptz) IS
+    'news as the body of a standard webhook: type, timestamp, data';
+
+-- Slack reads <, > and & as the beginning of links and mentions.
+CREATE FUNCTION seats_internal.render_slack(news seats_internal.news) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN jsonb_build_object('text', replace(replace(replace(concat_ws(E'\n',
+    format('%s%s: %s', CASE (news).type WHEN 'alert.resolved' THEN 'RESOLVED '
+                                        WHEN 'alert.reminder' THEN 'REMINDER ' END,
+           upper((news).severity), (news).title),
+    (news).hint,
+    format('database %s, %s', (news).labels ->> 'database',
+           concat_ws(', ', (news).type, 'alert ' || ((news).labels ->> 'alert'),
+                     'call ' || ((news).labels ->> 'call')))),
+    '&', '&amp;'), '<', '&lt;'), '>', '&gt;'))::text;
+REVOKE ALL ON FUNCTION seats_internal.render_slack(seats_internal.news) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.render_slack(seats_internal.news) IS
+    'news as a message that Slack, and what is compatible with it, takes';
+
+-- An envelope: a line of its own, a line for the item, the item. Sentry groups by the fingerprint, and
+-- opens an issue again when one more event comes; so what is resolved comes under a fingerprint of its own.
+CREATE FUNCTION seats_internal.render_sentry(news seats_internal.news, event_id uuid, at timestamptz)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    id    text := replace(event_id::text, '-', '');
+    event text;
+BEGIN
+    event := jsonb_build_object(
+        'event_id', id, 'timestamp', seats_internal.iso_time(at), 'platform', 'other', 'logger', 'pg_seats',
+        'level', CASE WHEN (news).type = 'alert.resolved' THEN 'info'
+                      WHEN (news).severity = 'critical' THEN 'error' ELSE (news).severity END,
+        'message', jsonb_build_object('formatted', (news).title),
+        'fingerprint', jsonb_build_array('pg_seats', (news).labels ->> 'installation', (news).fingerprint)
+                       || CASE WHEN (news).type = 'alert.resolved' THEN '["resolved"]' ELSE '[]' END::jsonb,
+        -- A tag's value is a text.
+        'tags', (SELECT jsonb_object_agg(l.key, l.value) FROM jsonb_each_text((news).labels) AS l
+                  WHERE l.value IS NOT NULL) || jsonb_build_object('type', (news).type),
+        'extra', jsonb_strip_nulls(jsonb_build_object('hint', (news).hint)))::text;
+    RETURN concat_ws(E'\n', jsonb_build_object('event_id', id),
+        jsonb_build_object('type', 'event', 'content_type', 'application/json', 'length', octet_length(event)),
+        event, '');
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.render_sentry(seats_internal.news, uuid, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.render_sentry(seats_internal.news, uuid, timestamptz) IS
+    'news as an envelope with one event, as Sentry takes it';
+
+-- No lock on the lane: nobody but the worker puts deliveries into it.
+CREATE FUNCTION seats_internal.enqueue_delivery(
+    r       seats_internal.receiver,
+    news    seats_internal.news,
+    context jsonb DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    id uuid        := gen_random_uuid();
+    at timestamptz := clock_timestamp();
+    i  seats_internal.installation;
+    delivery bigint;
+BEGIN
+    SELECT known.* INTO i FROM seats_internal.installation AS known;
+    news.labels := jsonb_build_object('database', current_database(), 'installation', i.uuid)
+                   || coalesce(news.labels, '{}');
+    INSERT INTO seats_internal.outbox
+        (lane_id, uuid, installation, destination, method, path, body, enqueued_by, kind, context)
+    VALUES (r.lane_id, id, i.uuid, r.name, 'POST', r.path,
+            CASE r.format WHEN 'standard_webhook' THEN seats_internal.render_standard_webhook(news, at)
+                          WHEN 'slack' THEN seats_internal.render_slack(news)
+                          ELSE seats_internal.render_sentry(news, id, at) END,
+            'pg_seats', 'delivery', enqueue_delivery.context)
+    RETURNING outbox.id INTO delivery;
+    RETURN delivery;
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.enqueue_delivery(seats_internal.receiver, seats_internal.news, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.enqueue_delivery(seats_internal.receiver, seats_internal.news, jsonb) IS
+    'puts one delivery into the outbox; gives its id';
