@@ -70,7 +70,7 @@ INSERT INTO seats_internal.team (kind, name, destination, subscription, lane_id,
 VALUES ('individual', 'acme', 'regress', 'sub_3', -3, 'regress');
 SELECT seats_internal.write_journal('subscription.status', 'stripe', NULL, -3, NULL, '{"individual": "acme"}');
 SELECT seats_internal.write_journal('call.refused', 'pg_seats', 18, -3, 'payment_failed');
-SELECT numbered FROM seats_internal.number_journal('0');
+SELECT numbered FROM seats_internal.number_journal('1:1:');
 SELECT number, kind, team, individual FROM seats.read_journal('main');
 ROLLBACK TO SAVEPOINT individual;
 SET ROLE regress_feed_application;

@@ -205,7 +205,7 @@ SELECT name, journal_number - (SELECT last_journal_number FROM seats_internal.ri
 -- Who was told nothing of the journal is told what comes from when its kinds were first given.
 SELECT seats.define_receiver('slack', 'https://b.example', 'slack', 'slack_url', 'critical', '{member.removed}');
 SELECT seats_internal.write_journal('member.removed', 'x', NULL, NULL, 'new', '{"team": "acme"}');
-SELECT numbered FROM seats_internal.number_journal('0');
+SELECT numbered FROM seats_internal.number_journal('1:1:');
 SELECT pg_temp.tell();
 SELECT destination, body::jsonb ->> 'text' ~ '^INFO: member.removed of team acme \(new\)' FROM seats_internal.outbox
  WHERE kind = 'delivery' AND destination = 'slack';
@@ -217,7 +217,7 @@ INSERT INTO seats_internal.lane (id, destination, name) VALUES (-1, 'regress_str
 INSERT INTO seats_internal.team (kind, name, destination, subscription, lane_id, registered_by)
 VALUES ('individual', 'acme', 'regress_stripe', 'sub_1', -1, 'regress');
 SELECT seats_internal.write_journal('member.removed', 'x', NULL, -1, NULL);
-SELECT numbered FROM seats_internal.number_journal('0');
+SELECT numbered FROM seats_internal.number_journal('1:1:');
 SELECT pg_temp.tell();
 SELECT body::jsonb #> '{data,team}', body::jsonb #> '{data,individual}' FROM seats_internal.outbox
  WHERE kind = 'delivery' AND destination = 'hook';
@@ -230,7 +230,7 @@ INSERT INTO seats_internal.team (name, destination, subscription, lane_id, regis
 SELECT 'many:' || n, 'regress_stripe', 'many:' || n, -1000 - n, 'regress' FROM generate_series(1, 1000) AS n;
 SELECT count(seats_internal.write_journal('member.removed', 'x', NULL, -1000 - n, NULL))
   FROM generate_series(1, 1000) AS n;
-SELECT numbered FROM seats_internal.number_journal('0');
+SELECT numbered FROM seats_internal.number_journal('1:1:');
 CREATE FUNCTION pg_temp.rows_read(name text) RETURNS bigint LANGUAGE sql AS $$
     SELECT sum(s.seq_tup_read + coalesce(s.idx_tup_fetch, 0))::bigint FROM pg_stat_xact_all_tables AS s
      WHERE s.schemaname = 'seats_internal' AND s.relname ~ ('^' || $1 || '(_\d)?$')
@@ -282,7 +282,7 @@ SELECT pg_temp.tell(2);
 SELECT pg_temp.summaries();
 SELECT pg_temp.rows_read('alert') AS alerts, pg_temp.rows_read('alert_told') AS told \gset
 SELECT seats_internal.write_journal('member.removed', 'x', NULL, NULL, NULL);
-SELECT numbered FROM seats_internal.number_journal('0');
+SELECT numbered FROM seats_internal.number_journal('1:1:');
 SELECT pg_temp.tell();
 SELECT pg_temp.rows_read('alert') - :alerts < 500, pg_temp.rows_read('alert_told') - :told < 500;
 SELECT pg_temp.summaries();
@@ -317,7 +317,7 @@ SELECT seats_internal.raise_alert('waits', 'critical', 'test', 'x') > 0;
 SELECT seats_internal.write_journal('member.removed', 'x', NULL, NULL, 'first', '{"team": "acme"}');
 SELECT seats_internal.write_journal('other.thing', 'x', NULL, NULL, NULL);
 SELECT seats_internal.write_journal('member.removed', 'x', NULL, NULL, 'second', '{"team": "acme"}');
-SELECT numbered FROM seats_internal.number_journal('0');
+SELECT numbered FROM seats_internal.number_journal('1:1:');
 SELECT pg_temp.tell() ~ '^enqueued: t';
 CREATE FUNCTION pg_temp.waiting() RETURNS SETOF text LANGUAGE sql AS $$
     SELECT concat_ws(' ', o.path, left(o.body::jsonb ->> 'text', 9), o.body::jsonb ->> 'type',
