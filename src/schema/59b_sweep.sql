@@ -120,8 +120,9 @@ BEGIN
         jsonb_build_object(team.kind, team.name, 'subscription', team.subscription, 'cause', cause,
                            'differences', differences, 'taken_over', taken_over),
         CASE WHEN taken_over THEN 'It was taken over.'
-             ELSE 'It was left as it is. SELECT seats.reconcile(team, reason) takes over what Stripe '
-                  'says; with pg_seats.reconcile = repair the sweep does.' END
+             ELSE format('It was left as it is. SELECT seats.reconcile(%L, reason, %L) takes over what '
+                         'Stripe says; with pg_seats.reconcile = repair the sweep does.',
+                         team.name, team.kind) END
         || CASE cause WHEN 'changed_at_stripe' THEN ' Do webhooks arrive? An event should have told.'
                       ELSE '' END,
         destination => team.destination);
