@@ -236,6 +236,7 @@ CREATE FUNCTION pg_temp.rows_read(name text) RETURNS bigint LANGUAGE sql AS $$
      WHERE s.schemaname = 'seats_internal' AND s.relname ~ ('^' || $1 || '(_\d)?$')
 $$;
 -- As the worker plans.
+SET LOCAL jit = off;
 SET LOCAL enable_seqscan = off;
 SET LOCAL enable_bitmapscan = off;
 SET LOCAL enable_nestloop = off;
