@@ -106,7 +106,7 @@ subtest 'a standard webhook' => sub {
 		{ fingerprint => 'first', severity => 'critical', kind => 'test', summary => 'größer < & "quoted"',
 			hint => 'look', detail => { team => 'acme' }, database => 'postgres' }, 'data');
 	is($request->{headers}{'idempotency-key'}, undef, 'nothing of Stripe\'s');
-	is($request->{headers}{authorization}, undef, '… nor its key');
+	is($request->{headers}{authorization}, undef, 'nor its key');
 };
 
 subtest 'it is tried again until it is taken: the same id, signed anew' => sub {
@@ -228,7 +228,7 @@ subtest 'no storms' => sub {
 	is($new[0]{data}{fingerprint}, 'storm:200', 'the worst first');
 	is($new[10]{data}{alerts}, 190, 'all others in the summary');
 	is_deeply($new[10]{data}{counts}, [ { type => 'alert.opened', severity => 'critical', kind => 'storm', count => 190 } ],
-		'… counted');
+		'all are counted');
 	raise('late', 'warning', 'late');
 	wait_until(sub { $server->sql(q{SELECT count(*) FROM seats_internal.alert WHERE fingerprint = 'late' AND announced}) }, 'told');
 	new_minute();
@@ -342,7 +342,7 @@ subtest 'secrets are nowhere' => sub {
 	open my $dump, '-|', 'pg_dump', $server->connstr($server->database) or die "pg_dump: $!";
 	my $dumped = do { local $/; <$dump> };
 	ok(close $dump, 'a dump');
-	like($dumped, qr/alert_told/, '… of what there is');
+	like($dumped, qr/alert_told/, 'of what there is');
 	my $bodies = join "\n", map { $_->{body} } map { $_->requests } $hook, $slack, $sentry;
 	my $encoded = $secrets{hook_secret} =~ s/^whsec_//r;
 	foreach my $secret ($encoded, 'VerySecretPath', '0123456789abcdef', 'sk_test_simulator')
