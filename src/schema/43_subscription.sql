@@ -337,6 +337,10 @@ BEGIN
         is_plain := false;
     END IF;
     found_it := seats_internal.apply_facts(team, facts, proven_at, run, expected);
+    IF team.status IS NULL THEN
+        -- The first read: of events that came while the registration was not committed, too.
+        PERFORM seats_internal.heed_unmatched(team.destination, team.subscription);
+    END IF;
     IF team.kind = 'individual' THEN
         PERFORM seats_internal.end_individual(team, facts ->> 'status');
         RETURN;

@@ -171,8 +171,10 @@ BEGIN
       FROM seats_internal.team AS t
      WHERE t.kind = register.kind AND t.name = register.name AND l.id = t.lane_id;
     lane := seats_internal.take_subscription_lane(destination, subscription);
-    -- Its events are nobody's until this commits: those that come meanwhile are tried again.
-    PERFORM pg_advisory_xact_lock(seats_internal.registration_lock(destination, subscription));
+    -- Its events are nobody's until this commits: those that come meanwhile are tried again. Those that
+    -- are being taken at this moment are not waited for (two relays that register would deadlock): the
+    -- first read looks for them.
+    PERFORM pg_try_advisory_xact_lock(seats_internal.registration_lock(destination, subscription));
     PERFORM seats_internal.check_free_to_register(kind, name, subscription, destination);
     SELECT t.* INTO former FROM seats_internal.team AS t
      WHERE t.kind = register.kind AND t.name = register.name;

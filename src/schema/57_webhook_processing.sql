@@ -283,7 +283,7 @@ REVOKE ALL ON FUNCTION seats_internal.wake_for_webhooks() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.wake_for_webhooks() IS
     'wakes the worker at this transaction''s commit, to process events that are due';
 
--- The subscription has a team now. What came before (at a checkout invoices do, often) is processed after
+-- The subscription has a team now, or its first read has gone through. What came before (at a checkout invoices do, often) is processed after
 -- all: a read tells the status, but not that an invoice was paid or wants an action. Older than Stripe's own
 -- retries is past.
 CREATE FUNCTION seats_internal.heed_unmatched(destination text, subscription text) RETURNS void
@@ -293,8 +293,12 @@ AS $$
 BEGIN
     UPDATE seats_internal.webhook_event AS w
        SET processed_at = NULL, outcome = 'stored', retry_at = clock_timestamp()
-     WHERE w.subscription = heed_unmatched.subscription AND w.destination = heed_unmatched.destination
-       AND w.outcome = 'unmatched' AND w.received_at > clock_timestamp() - interval '3 days';
+     WHERE w.ctid = ANY (ARRAY(
+               SELECT u.ctid FROM seats_internal.webhook_event AS u
+                WHERE u.subscription = heed_unmatched.subscription
+                  AND u.destination = heed_unmatched.destination AND u.outcome = 'unmatched'
+                  AND u.received_at > clock_timestamp() - interval '3 days'
+                FOR UPDATE SKIP LOCKED));
     IF FOUND THEN
         PERFORM seats_internal.wake_for_webhooks();
     END IF;
@@ -329,7 +333,7 @@ BEGIN
     END IF;
     team := seats_internal.team_of_subscription(event.destination, event.subscription);
     IF team.id IS NULL THEN
-        -- Whoever registers its team at this moment sees either this event, or is seen by it.
+        -- Its team may be being registered at this moment.
         IF NOT pg_try_advisory_xact_lock_shared(
                    seats_internal.registration_lock(event.destination, event.subscription)) THEN
             RAISE EXCEPTION 'its subscription is being registered' USING ERRCODE = 'lock_not_available';

@@ -116,6 +116,7 @@ BEGIN
         SELECT w.endpoint, w.event_id FROM seats_internal.webhook_event AS w
          WHERE w.retry_at <= at_now
          ORDER BY w.retry_at LIMIT most
+           FOR UPDATE SKIP LOCKED  -- or the same ones would keep all others waiting
     LOOP
         PERFORM seats_internal.process_event(due.endpoint, due.event_id);
         tried := tried + 1;
@@ -153,7 +154,8 @@ BEGIN
          WHERE w.ctid = ANY (ARRAY(
             SELECT a.ctid FROM seats_internal.webhook_event AS a
              WHERE a.endpoint = source AND a.processed_at IS NOT NULL AND a.received_at < too_old
-             ORDER BY a.received_at LIMIT most));
+             ORDER BY a.received_at LIMIT most
+               FOR UPDATE SKIP LOCKED));
         GET DIAGNOSTICS deleted = ROW_COUNT;
         is_more := is_more OR deleted >= most;
     END LOOP;

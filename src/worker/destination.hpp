@@ -57,7 +57,8 @@ struct Destination {
 
     int in_flight = 0;
     bool listing_events = false;
-    int lists_refused = 0;  // in a row
+    int lists_refused = 0;      // in a row
+    int events_per_page = 100;  // fewer where so many are more than an answer may hold
 
     // Ready to be claimed: rows without a lane, and lanes whose first row has to be looked at.
     std::deque<std::int64_t> ready_rows;

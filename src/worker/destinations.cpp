@@ -60,7 +60,8 @@ Statement resolve_form_alerts_statement{
     "    OR a.call_id = ANY ($3) AND a.kind = 'review')"};
 
 Statement alert_statement{
-    "SELECT seats_internal.raise_alert($1, $2, $3, $4, hint => $5, destination => $6)"};
+    "SELECT seats_internal.raise_alert($1, $2, $3, $4, hint => $5, destination => $6)"
+    " WHERE EXISTS (SELECT FROM seats_internal.destination AS d WHERE d.name = $6)"};
 Statement resolve_alert_statement{"SELECT seats_internal.resolve_alert($1, $2)"};
 Statement journal_statement{
     "SELECT seats_internal.write_journal($1, 'pg_seats', NULL, NULL, $2,"
@@ -373,7 +374,7 @@ void probe_answered(const Flight& flight) {
     Destination& destination = *flight.destination;
     const TimePoint now = steady_now();
     destination.probe_out = false;
-    note_clock(destination, flight.response.headers);
+    note_clock(flight);
     const core::Judgement judgement = core::judge({.mutation = false,
                                                    .deletion = false,
                                                    .doubt_before = false,
@@ -426,7 +427,7 @@ bool store_destination_changes(Engine& engine) {
             changed.push_back(&destination);
         }
     }
-    if (changed.empty() || steady_now() < engine.housework_before) {
+    if (changed.empty() || steady_now() < engine.changes_before) {
         return false;
     }
     const auto failure = engine.transaction([&] {
@@ -435,8 +436,7 @@ bool store_destination_changes(Engine& engine) {
         }
     });
     if (failure) {
-        engine.housework_before = steady_now() + pause_after_failure;
-        engine.announce = true;
+        engine.changes_before = steady_now() + pause_after_failure;
     } else {
         for (Destination* destination : changed) {
             destination->halt_is_stored = destination->clock_is_stored = true;

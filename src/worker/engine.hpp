@@ -92,10 +92,12 @@ struct Engine {
 
     bool look_for_arrivals = true;
     bool configuration_is_stale = true;
-    TimePoint
-        housework_before{};      // what failed of announcing and of storing halts: not before then
-    bool announce = true;        // alerts or journal entries may wait for a number or a NOTIFY
-    TimePoint no_work_before{};  // after disk full and the like: pause, keep the answers
+    // What failed is not tried before then. (Each for itself: an alert that somebody has locked
+    // must not keep the journal from its numbers.)
+    TimePoint changes_before{};    // storing what became of destinations
+    TimePoint housework_before{};  // announcing
+    bool announce = true;          // alerts or journal entries may wait for a number or a NOTIFY
+    TimePoint no_work_before{};    // after disk full and the like: pause, keep the answers
     int troubles_in_a_row = 0;
     int claims_one_by_one = 0;                // a claim raised: the next ones take a single row
     std::string journal_seen = nothing_seen;  // of whose entries the journal has the numbers

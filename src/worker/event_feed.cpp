@@ -157,13 +157,16 @@ void events_answered(Engine& engine, Flight flight) {
                           ? core::read_event_page(flight.response.body)
                           : std::nullopt;
     if (!page) {
-        if (judgement.verdict != core::Verdict::again &&
-            judgement.verdict != core::Verdict::unknown) {
+        if (flight.response.over_limit && destination.events_per_page > 1) {
+            destination.events_per_page /= 2;  // the next look asks for fewer at a time
+        } else if (flight.response.over_limit) {
+            list_was_refused(engine, destination, judgement);
+        } else if (judgement.verdict != core::Verdict::again &&
+                   judgement.verdict != core::Verdict::unknown) {
             list_was_refused(engine, destination, judgement);
         }
         return;  // looked for again at events_at
     }
-    destination.lists_refused = 0;
     const bool is_end = !page->has_more || page->last_id.empty();
     const bool is_last =
         ++flight.pages >= (flight.all_events ? most_pages_of_all : most_pages) || is_end;
@@ -183,6 +186,9 @@ void events_answered(Engine& engine, Flight flight) {
     if (failure) {
         pg::log_warning("events of destination " + destination.name + " cannot be heeded: " +
                         core::safe_text(failure->message, 300) + "; they are listed again");
+    }
+    if (is_last && !failure) {
+        destination.lists_refused = 0;
     }
     if (flight.all_events) {
         engine.webhooks_at = TimePoint{};

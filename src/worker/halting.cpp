@@ -92,25 +92,31 @@ bool is_everywhere(Destination& destination, const Call& call, std::string_view 
     return true;
 }
 
-void note_clock(Destination& destination, const http::ResponseHeaders& headers) {
-    if (!headers.date || !destination.is_stripe()) {
+void note_clock(const Flight& flight) {
+    Destination& destination = *flight.destination;
+    if (!flight.response.headers.date || !destination.is_stripe()) {
         return;
     }
-    destination.clock_offset = std::chrono::duration_cast<std::chrono::seconds>(
-        *headers.date - std::chrono::system_clock::now());
-    const bool is_off = std::chrono::abs(destination.clock_offset) > most_clock_offset;
+    // It was made between sending and now: we may have stood still for long.
+    const std::chrono::seconds offset = std::chrono::duration_cast<std::chrono::seconds>(
+        *flight.response.headers.date - std::chrono::system_clock::now());
+    const std::chrono::seconds waited{(pg::now() - flight.sent_at) / USECS_PER_SEC};
+    const bool is_off = offset > most_clock_offset || offset < -most_clock_offset - waited;
     destination.answers_off = is_off ? destination.answers_off + 1 : 0;
-    const bool was_off = destination.clock_is_off;
-    destination.clock_is_off = is_off && (was_off || destination.answers_off >= answers_that_prove);
-    if (destination.clock_is_off != was_off || !destination.clock_was_compared) {
+    if (is_off && destination.answers_off < answers_that_prove) {
+        return;
+    }
+    if (destination.clock_is_off != is_off || !destination.clock_was_compared) {
         destination.clock_is_stored = false;
     }
+    destination.clock_offset = offset;
+    destination.clock_is_off = is_off;
     destination.clock_was_compared = true;
 }
 
 void note_health(Engine& engine, const Flight& flight, const core::Judgement& judgement) {
     Destination& destination = *flight.destination;
-    note_clock(destination, flight.response.headers);
+    note_clock(flight);
     const TimePoint now = steady_now();
     if (judgement.slow_down) {
         destination.bucket.slow_down(now);

@@ -26,7 +26,7 @@ bool is_everywhere(Destination& destination, const Call& call, std::string_view 
 
 // Compares our clock with the Date of an answer. Certificates, the age of webhooks and when keys
 // end go by our clock.
-void note_clock(Destination& destination, const http::ResponseHeaders& headers);
+void note_clock(const Flight& flight);
 
 // Breaker, bucket and clock learn from every answer.
 void note_health(Engine& engine, const Flight& flight, const core::Judgement& judgement);

@@ -177,8 +177,10 @@ core::Duration until_next(LoopState& state) {
     if (!state.held.empty()) {
         consider(std::chrono::ceil<core::Duration>(state.held_at - now));
     }
-    if (engine.housework_before > now) {
-        consider(std::chrono::ceil<core::Duration>(engine.housework_before - now));
+    for (const TimePoint before : {engine.changes_before, engine.housework_before}) {
+        if (before > now) {
+            consider(std::chrono::ceil<core::Duration>(before - now));
+        }
     }
     if (engine.may_send() && engine.no_work_before <= now && engine.tell_at != TimePoint::max() &&
         has_receivers(engine)) {

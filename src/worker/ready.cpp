@@ -219,6 +219,15 @@ void find_due(Engine& engine) {
     engine.next_due = next.empty() ? DT_NOEND : next.timestamp(0, 1);
 }
 
+LaneMemory& lane_of(Engine& engine, std::int64_t lane_id) {
+    if (engine.lanes.size() > most_lanes) {
+        std::erase_if(engine.lanes, [](const auto& entry) {
+            return !entry.second.busy && !entry.second.queued && entry.second.reads.empty();
+        });
+    }
+    return engine.lanes[lane_id];
+}
+
 // Nothing of it is on the wire any more; what waited for that goes on.
 void free_lane(Engine& engine, Destination& destination, std::int64_t lane_id) {
     LaneMemory& lane = engine.lanes[lane_id];
@@ -226,6 +235,52 @@ void free_lane(Engine& engine, Destination& destination, std::int64_t lane_id) {
     for (const std::int64_t read : std::exchange(lane.reads, {})) {
         destination.ready_reads.emplace_back(read, lane_id);
     }
+}
+
+struct Chosen {
+    std::vector<Candidate> candidates;  // rows, and reads beside a lane
+    std::vector<std::int64_t> lanes, above;
+    std::unordered_map<std::int64_t, Destination*> destination_of;  // of the lanes
+};
+
+// Rows without a lane, lanes, and reads take turns, so that none starves another: a thousand
+// webhooks, or a sweep, leave as many reads. A lane that overtakes its own read asks for its base
+// first (freeze_changes). False: what was on turn is not to be sent now.
+bool choose_one(Engine& engine, Destination& destination, Chosen& chosen) {
+    const std::size_t waiting[] = {destination.ready_rows.size(), destination.ready_lanes.size(),
+                                   destination.ready_reads.size()};
+    do {
+        destination.turn = (destination.turn + 1) % std::size(waiting);
+    } while (waiting[destination.turn] == 0);
+    if (destination.turn == 0) {
+        chosen.candidates.push_back({destination.ready_rows.front(), 0, &destination});
+        destination.ready_rows.pop_front();
+        return true;
+    }
+    if (destination.turn == 1) {
+        const std::int64_t lane_id = destination.ready_lanes.front();
+        destination.ready_lanes.pop_front();
+        LaneMemory& lane = engine.lanes[lane_id];
+        if (lane.busy) {  // by a read; it is queued again when that is back
+            lane.queued = false;
+            return false;
+        }
+        lane.busy = true;
+        chosen.lanes.push_back(lane_id);
+        chosen.above.push_back(lane.above);
+        chosen.destination_of[lane_id] = &destination;
+        return true;
+    }
+    const auto [read, lane_id] = destination.ready_reads.front();
+    destination.ready_reads.pop_front();
+    LaneMemory& lane = engine.lanes[lane_id];
+    if (lane.busy) {
+        lane.reads.push_back(read);
+        return false;
+    }
+    lane.busy = true;
+    chosen.candidates.push_back({read, 0, &destination, false, lane_id});
+    return true;
 }
 
 }  // namespace
@@ -243,7 +298,7 @@ void offer_row(Engine& engine, Destination& destination, std::int64_t id, int in
 void offer_read(Engine& engine, Destination& destination, std::int64_t id, std::int64_t lane_id) {
     if (destination.ready() >= most_ready) {
         missed(destination, id - 1);
-    } else if (LaneMemory& lane = engine.lanes[lane_id]; lane.busy) {
+    } else if (LaneMemory& lane = lane_of(engine, lane_id); lane.busy) {
         lane.reads.push_back(id);
     } else {
         destination.ready_reads.emplace_back(id, lane_id);
@@ -251,12 +306,7 @@ void offer_read(Engine& engine, Destination& destination, std::int64_t id, std::
 }
 
 void offer_lane(Engine& engine, Destination& destination, std::int64_t lane_id, std::int64_t id) {
-    if (engine.lanes.size() > most_lanes) {
-        std::erase_if(engine.lanes, [](const auto& entry) {
-            return !entry.second.busy && !entry.second.queued && entry.second.reads.empty();
-        });
-    }
-    LaneMemory& lane = engine.lanes[lane_id];
+    LaneMemory& lane = lane_of(engine, lane_id);
     if (id <= lane.above) {
         // Ids that went back: a sequence was set, or rows were restored.
         lane.above = id - 1;
@@ -330,56 +380,6 @@ void find_ready(Engine& engine) {
     find_due(engine);
     read_backlog(engine);
 }
-
-namespace {
-
-struct Chosen {
-    std::vector<Candidate> candidates;  // rows, and reads beside a lane
-    std::vector<std::int64_t> lanes, above;
-    std::unordered_map<std::int64_t, Destination*> destination_of;  // of the lanes
-};
-
-// Rows without a lane, lanes, and reads take turns, so that none starves another: a thousand
-// webhooks, or a sweep, leave as many reads. A lane that overtakes its own read asks for its base
-// first (freeze_changes). False: what was on turn is not to be sent now.
-bool choose_one(Engine& engine, Destination& destination, Chosen& chosen) {
-    const std::size_t waiting[] = {destination.ready_rows.size(), destination.ready_lanes.size(),
-                                   destination.ready_reads.size()};
-    do {
-        destination.turn = (destination.turn + 1) % std::size(waiting);
-    } while (waiting[destination.turn] == 0);
-    if (destination.turn == 0) {
-        chosen.candidates.push_back({destination.ready_rows.front(), 0, &destination});
-        destination.ready_rows.pop_front();
-        return true;
-    }
-    if (destination.turn == 1) {
-        const std::int64_t lane_id = destination.ready_lanes.front();
-        destination.ready_lanes.pop_front();
-        LaneMemory& lane = engine.lanes[lane_id];
-        if (lane.busy) {  // by a read; it is queued again when that is back
-            lane.queued = false;
-            return false;
-        }
-        lane.busy = true;
-        chosen.lanes.push_back(lane_id);
-        chosen.above.push_back(lane.above);
-        chosen.destination_of[lane_id] = &destination;
-        return true;
-    }
-    const auto [read, lane_id] = destination.ready_reads.front();
-    destination.ready_reads.pop_front();
-    LaneMemory& lane = engine.lanes[lane_id];
-    if (lane.busy) {
-        lane.reads.push_back(read);
-        return false;
-    }
-    lane.busy = true;
-    chosen.candidates.push_back({read, 0, &destination, false, lane_id});
-    return true;
-}
-
-}  // namespace
 
 std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
     const TimePoint now = steady_now();

@@ -66,7 +66,7 @@ std::string items_query(const Flight& flight) {
 }
 
 std::string events_query(const Flight& flight) {
-    std::string query = "limit=100";
+    std::string query = "limit=" + std::to_string(flight.destination->events_per_page);
     if (flight.all_events) {
         int number = 0;
         for (const std::string_view type : known_event_types) {
