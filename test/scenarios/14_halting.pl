@@ -266,6 +266,13 @@ subtest 'a clock that is wrong, ours or theirs' => sub {
 		like($server->sql(q{SELECT summary FROM seats.alerts ORDER BY id DESC LIMIT 1}),
 			qr/clock is (299|300|301) s $words destination stripe's/, "$words: told, and nothing is halted");
 		await_all_settled($server);
+		my $resolved = q{SELECT count(*) FROM seats.alerts WHERE kind = 'clock_skew' AND state = 'resolved'};
+		my $before = $server->sql($resolved);
+		$server->wait_for_worker(another_than => $server->kill_worker('TERM'));
+		enqueue_over_lanes(4);
+		await_all_settled($server);
+		await_another_loop($server);
+		is($server->sql($resolved), $before, 'a worker that has just begun does not take it back');
 		$stripe->date_offset(0);
 		enqueue_over_lanes(1);
 		$server->wait_for_sql($are_open, '');

@@ -67,6 +67,16 @@ subtest 'a page that fails' => sub {
 	pass('what it would have held is found by the next list');
 };
 
+subtest 'a list that is larger than an answer may be' => sub {
+	set_configuration($server, 'pg_seats.response_limit' => '64kB');
+	$stripe->edit_subscription(subscription_of('busy'), quantities => { item_of('busy', 'team') => 7 });
+	list_events();
+	await_listed();
+	await_seats($server, 'busy', '7|7|0');
+	is(open_alerts($server) =~ /events_unreadable/, '', 'is asked for in smaller parts');
+	set_configuration($server, 'pg_seats.response_limit' => '1MB');
+};
+
 subtest 'a list that is refused' => sub {
 	my $words = qr/events of destination stripe cannot be listed: /;
 	$stripe->fault({ match => { method => 'GET', path => '/v1/events' }, fault => 'forbidden_403', times => -1 });
