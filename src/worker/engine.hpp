@@ -36,6 +36,8 @@ struct LaneMemory {
     int base_reads = 0;               // in a row, without a call coming of them
     int locked_looks = 0;             // in a row, at which somebody held its team
     std::int64_t above = 0;           // everything up to this id is settled
+
+    [[nodiscard]] bool is_idle() const { return !busy && !queued && reads.empty(); }
 };
 
 struct Candidate {

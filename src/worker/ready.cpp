@@ -89,8 +89,8 @@ void offer(Engine& engine, const Rows& rows, std::size_t row) {
     }
     if (!rows.is_null(row, 2)) {
         offer_lane(engine, *destination, rows.bigint(row, 2), id);
-    } else if (!rows.is_null(row, 6) && rows.smallint(row, 4) < suspect_after) {
-        offer_read(engine, *destination, id, rows.bigint(row, 6));
+    } else if (!rows.is_null(row, 6)) {
+        offer_read(engine, *destination, id, rows.bigint(row, 6), rows.smallint(row, 4));
     } else {
         offer_row(engine, *destination, id, rows.smallint(row, 4));
     }
@@ -221,9 +221,7 @@ void find_due(Engine& engine) {
 
 LaneMemory& lane_of(Engine& engine, std::int64_t lane_id) {
     if (engine.lanes.size() > most_lanes) {
-        std::erase_if(engine.lanes, [](const auto& entry) {
-            return !entry.second.busy && !entry.second.queued && entry.second.reads.empty();
-        });
+        std::erase_if(engine.lanes, [](const auto& entry) { return entry.second.is_idle(); });
     }
     return engine.lanes[lane_id];
 }
@@ -243,9 +241,8 @@ struct Chosen {
     std::unordered_map<std::int64_t, Destination*> destination_of;  // of the lanes
 };
 
-// Rows without a lane, lanes, and reads take turns, so that none starves another: a thousand
-// webhooks, or a sweep, leave as many reads. A lane that overtakes its own read asks for its base
-// first (freeze_changes). False: what was on turn is not to be sent now.
+// Rows without a lane, lanes, and reads take turns, so that none starves another. A lane that
+// overtakes its own read asks for its base first (freeze_changes). False: not to be sent now.
 bool choose_one(Engine& engine, Destination& destination, Chosen& chosen) {
     const std::size_t waiting[] = {destination.ready_rows.size(), destination.ready_lanes.size(),
                                    destination.ready_reads.size()};
@@ -295,9 +292,12 @@ void offer_row(Engine& engine, Destination& destination, std::int64_t id, int in
     }
 }
 
-void offer_read(Engine& engine, Destination& destination, std::int64_t id, std::int64_t lane_id) {
+void offer_read(Engine& engine, Destination& destination, std::int64_t id, std::int64_t lane_id,
+                int interrupted) {
     if (destination.ready() >= most_ready) {
         missed(destination, id - 1);
+    } else if (interrupted >= suspect_after) {
+        engine.suspects.push_back({id, 0, &destination, true, lane_id});
     } else if (LaneMemory& lane = lane_of(engine, lane_id); lane.busy) {
         lane.reads.push_back(id);
     } else {
@@ -364,13 +364,14 @@ void find_ready(Engine& engine) {
     while (!engine.second_looks.empty() && engine.second_looks.front().at <= now) {
         const Candidate candidate = engine.second_looks.front().candidate;
         engine.second_looks.pop_front();
+        const int interrupted = candidate.is_suspect ? suspect_after : 0;
         if (candidate.lane_id != 0) {
             offer_lane(engine, *candidate.destination, candidate.lane_id, candidate.id);
         } else if (candidate.beside_lane_id != 0) {
-            offer_read(engine, *candidate.destination, candidate.id, candidate.beside_lane_id);
+            offer_read(engine, *candidate.destination, candidate.id, candidate.beside_lane_id,
+                       interrupted);
         } else {
-            offer_row(engine, *candidate.destination, candidate.id,
-                      candidate.is_suspect ? suspect_after : 0);
+            offer_row(engine, *candidate.destination, candidate.id, interrupted);
         }
     }
     if (engine.look_for_arrivals) {
@@ -452,8 +453,9 @@ void look_again(Engine& engine, const Candidate& candidate) {
 }
 
 std::deque<Candidate>::iterator ready_suspect(Engine& engine) {
-    return std::ranges::find_if(engine.suspects, [](const Candidate& candidate) {
-        return candidate.destination->takes_calls();
+    return std::ranges::find_if(engine.suspects, [&engine](const Candidate& candidate) {
+        return candidate.destination->takes_calls() &&
+               (candidate.beside_lane_id == 0 || !engine.lanes[candidate.beside_lane_id].busy);
     });
 }
 

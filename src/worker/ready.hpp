@@ -20,7 +20,8 @@ void look_again(Engine& engine, const Candidate& candidate);
 // `interrupted`: how often a worker ended while the row was on the wire.
 void offer_row(Engine& engine, Destination& destination, std::int64_t id, int interrupted);
 // A read that runs beside a lane, when nothing of the lane is on the wire.
-void offer_read(Engine& engine, Destination& destination, std::int64_t id, std::int64_t lane_id);
+void offer_read(Engine& engine, Destination& destination, std::int64_t id, std::int64_t lane_id,
+                int interrupted);
 // `id`: the row of the lane for whose sake it is looked at.
 void offer_lane(Engine& engine, Destination& destination, std::int64_t lane_id, std::int64_t id);
 

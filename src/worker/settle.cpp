@@ -335,7 +335,8 @@ void after_commit(Engine& engine, const Settlement& item, const std::vector<std:
         decision.state != "review") {
         // Held: its destination is halted.
         if (flight.call.beside_lane_id != 0) {
-            offer_read(engine, *flight.destination, flight.call.id, flight.call.beside_lane_id);
+            offer_read(engine, *flight.destination, flight.call.id, flight.call.beside_lane_id,
+                       flight.call.interrupted);
         } else {
             offer_row(engine, *flight.destination, flight.call.id, flight.call.interrupted);
         }

@@ -5,6 +5,7 @@ use warnings;
 use PgSeats::Scenario;
 use PgSeats::Calls;
 use PgSeats::Faults;
+use PgSeats::Seats;
 
 my $stripe = new_simulator();
 my $other = new_simulator();
@@ -46,6 +47,21 @@ subtest 'waiting for its turn costs no processor' => sub {
 	my $used = seconds_of_cpu() - $before;
 	cmp_ok($used, '<', 1, "the worker used $used s of CPU in about 4 s");
 	await_state($server, $_, 'done') foreach $suspect, $next;
+};
+
+subtest 'a read and the change of the same team, both suspected' => sub {
+	define_seat_type($server, 'team');
+	new_team($server, $stripe, 'acme');
+	$server->sql("SELECT seats.pause('stripe', 'both at once')");
+	my $read = $server->sql(q{SELECT seats.reconcile('acme', 'look now')});
+	my $change = add_seats($server, 'acme', 2);
+	$server->sql('UPDATE seats_internal.outbox SET interrupted = 2');
+	$server->sql("SELECT seats.resume('stripe', 'off they go')");
+	await_change($server, $change, 'confirmed');
+	await_all_settled($server);
+	is(state_of($server, $read), 'done', 'both come to their end, one after the other');
+	assert_in_step($server, $stripe, 'acme', { team => 7 });
+	assert_nothing_twice($stripe);
 };
 
 subtest 'a probe of another destination is nobody to wait for' => sub {
