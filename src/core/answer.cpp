@@ -59,8 +59,8 @@ std::string_view marker_of(const json_t* object) {
 template <typename Wanted>
 std::optional<ListSearch> search_list(std::string_view body, const Wanted& wanted) {
     const Json root = parse_json(body);
-    const json_t* const data = member(root.get(), "data");
-    if (text_member(root.get(), "object") != "list" || !json_is_array(data)) {
+    const json_t* const data = elements_of_list(root.get());
+    if (data == nullptr) {
         return std::nullopt;
     }
     ListSearch search;
@@ -119,8 +119,8 @@ std::optional<ListSearch> find_marker_in_list(std::string_view body, std::string
 std::optional<EventSearch> search_events(std::string_view body, std::string_view key,
                                          std::string_view marker) {
     const Json root = parse_json(body);
-    const json_t* const data = member(root.get(), "data");
-    if (text_member(root.get(), "object") != "list" || !json_is_array(data)) {
+    const json_t* const data = elements_of_list(root.get());
+    if (data == nullptr) {
         return std::nullopt;
     }
     EventSearch search;

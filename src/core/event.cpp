@@ -164,8 +164,8 @@ std::string to_json(const EventFacts& facts) {
 
 std::optional<EventPage> read_event_page(std::string_view body) {
     const Json root = parse_json(body);
-    const json_t* const data = member(root.get(), "data");
-    if (text_member(root.get(), "object") != "list" || !json_is_array(data)) {
+    const json_t* const data = elements_of_list(root.get());
+    if (data == nullptr) {
         return std::nullopt;
     }
     const std::size_t size = json_array_size(data);

@@ -56,4 +56,10 @@ using Json = std::unique_ptr<json_t, JsonRelease>;
     return value != nullptr && !json_is_null(value);
 }
 
+// The array of a list of Stripe's; null of anything else.
+[[nodiscard]] inline const json_t* elements_of_list(const json_t* list) noexcept {
+    const json_t* const data = member(list, "data");
+    return text_member(list, "object") == "list" && json_is_array(data) ? data : nullptr;
+}
+
 }  // namespace pg_seats::core

@@ -17,29 +17,6 @@ pg_seats.retry_delay_limit = '200ms'
 pg_seats.base_lifetime = '10min'
 END
 
-sub set_up_types
-{
-	my ($server) = @_;
-	define_seat_type($server, 'team');
-	define_seat_type($server, 'later', increase_payment_behavior => 'pending_if_incomplete');
-	return;
-}
-
-sub fault_for
-{
-	my ($stripe, $team, %fault) = @_;
-	return $stripe->fault({
-			match => { method => 'POST', path => '/v1/subscriptions/' . subscription_of($team) }, %fault });
-}
-
-sub resolve
-{
-	my ($server, $decision, @changes) = @_;
-	$server->sql(join "\n",
-		map {"SELECT seats.resolve_review($_, '$decision', 'seen in the Dashboard');"} @changes);
-	return;
-}
-
 sub await_review
 {
 	my ($server, @changes) = @_;
@@ -185,7 +162,7 @@ sub alerts_about
 	is(executed_for($stripe, 'refused_many'), 0, 'several refused together: nothing is executed');
 	await_seats($standby, 'refused_many', '5|9|0');
 	$stripe->set_card(customer_of('refused_many'), 'ok');
-	resolve($standby, 'not_executed', $of{refused_many}[0]);
+	resolve_changes($standby, 'not_executed', $of{refused_many}[0]);
 	assert_judged($standby, $stripe, 'refused_many', 9, 2, '… a person decides, and it goes on');
 
 	# A later change was executed: what came before is not proven by that.
@@ -193,10 +170,10 @@ sub alerts_about
 	is(reasons_of($standby, @{ $of{overtaken} }), 'in_review overtaken, confirmed proven_by_marker',
 		'an earlier change that is forgotten goes to review, the later one is done');
 	await_seats($standby, 'overtaken', '7|10|0');
-	resolve($standby, 'executed', $of{overtaken}[0]);
+	resolve_changes($standby, 'executed', $of{overtaken}[0]);
 	assert_judged($standby, $stripe, 'overtaken', 7, 2, '… and a person settles it: each once');
 	await_review($standby, @{ $of{split_on} }[ 0 .. 2 ]);
-	resolve($standby, 'executed', @{ $of{split_on} }[ 0 .. 2 ]);
+	resolve_changes($standby, 'executed', @{ $of{split_on} }[ 0 .. 2 ]);
 	assert_judged($standby, $stripe, 'split_on', 9, 3, 'so it is with a split that was gone through');
 
 	# What was enqueued is lost, and executed.
@@ -214,7 +191,7 @@ sub alerts_about
 		'the last change of a call is lost: the first is proven, the next may have been carried');
 	like(alerts_about($standby, 'lost_end'), qr/unknown_marker/, '… an alert tells');
 	is(executed_for($stripe, 'lost_end'), 1, '… nothing is bought twice');
-	resolve($standby, 'executed', $of{lost_end}[1]);
+	resolve_changes($standby, 'executed', $of{lost_end}[1]);
 	assert_judged($standby, $stripe, 'lost_end', 8, 1, '… and a person settles it');
 
 	# Waits for its payment: the standby knew nothing of it.

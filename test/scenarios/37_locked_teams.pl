@@ -30,15 +30,8 @@ sub others_flow
 	  && is(await_change($server, add_seats($server, 'other', 1), 'confirmed'), 'confirmed', '… up and down');
 }
 
-sub fault_for
-{
-	my ($team, %fault) = @_;
-	return $stripe->fault({
-			match => { method => 'POST', path => '/v1/subscriptions/' . subscription_of($team) }, %fault });
-}
-
 subtest 'a team that is held while its answer comes' => sub {
-	fault_for('held', fault => 'hang');
+	fault_for($stripe, 'held', fault => 'hang');
 	my $first = add_seats($server, 'held', 1);
 	$stripe->await_held(path => '/v1/subscriptions/' . subscription_of('held'));
 	my $session = $server->background_psql('postgres');

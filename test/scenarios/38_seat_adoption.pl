@@ -16,29 +16,6 @@ pg_seats.retry_delay_limit = '200ms'
 pg_seats.base_lifetime = '10min'
 END
 
-sub set_up_types
-{
-	my ($server) = @_;
-	define_seat_type($server, 'team');
-	define_seat_type($server, 'later', increase_payment_behavior => 'pending_if_incomplete');
-	return;
-}
-
-sub fault_for
-{
-	my ($stripe, $team, %fault) = @_;
-	return $stripe->fault({
-			match => { method => 'POST', path => '/v1/subscriptions/' . subscription_of($team) }, %fault });
-}
-
-sub resolve
-{
-	my ($server, $decision, @changes) = @_;
-	$server->sql(join "\n",
-		map {"SELECT seats.resolve_review($_, '$decision', 'seen in the Dashboard');"} @changes);
-	return;
-}
-
 my $stripe = new_simulator();
 my $original = new_server('original', simulator => $stripe, database => 'shop', %pace);
 set_up_types($original);
@@ -86,7 +63,7 @@ is(seats_of($original, 'unknown') . ' ' . reasons_of($original, @{ $of{unknown} 
 is(scalar @{ $stripe->requests(method => 'POST') }, $posts, 'nothing was sent');
 my ($status, undef, $stderr) = $original->try_sql("SELECT seats.resolve_review($of{carried}[0], 'same_key', 'try')");
 like($stderr, qr/can no longer be sent under the same key/, 'nobody can send under the original\'s keys');
-resolve($original, 'refuse', $of{carried}[0], reverse(@{ $of{pending} }), $of{awaiting}[0]);
+resolve_changes($original, 'refuse', $of{carried}[0], reverse(@{ $of{pending} }), $of{awaiting}[0]);
 await_open($original, $_, 0) foreach @teams;
 await_seats($original, $_, '5|5|0') foreach qw(carried pending);
 await_seats($original, 'awaiting', '5|5|0', type => 'later');

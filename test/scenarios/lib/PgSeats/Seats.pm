@@ -21,6 +21,7 @@ our @EXPORT = qw(
   add_seats add_seats_many remove_seats set_seats change_seats cancel_change
   state_of_change await_change await_reason await_seats look_now reconcile age_calls
   seats_of seats_at_stripe assert_seats assert_in_step assert_folded assert_ledger
+  set_up_types fault_for resolve_changes
   seat_posts seat_reads await_posts form_of open_changes journal_kinds hold_worker);
 
 my $json = JSON::PP->new->canonical;
@@ -77,6 +78,15 @@ sub new_team
 	return $team;
 }
 
+# Two types, of which increases of 'later' may wait for their payment.
+sub set_up_types
+{
+	my ($server) = @_;
+	define_seat_type($server, 'team');
+	define_seat_type($server, 'later', increase_payment_behavior => 'pending_if_incomplete');
+	return;
+}
+
 sub subscription_of { return "sub_$_[0]" }
 sub customer_of { return "cus_$_[0]" }
 sub item_of { my ($team, $type) = @_; return "si_${team}_$type" }
@@ -116,6 +126,23 @@ sub change_seats
 	my $rest = join '', map {", $_ => " . PgSeats::Server::quote($options{$_}) } sort keys %options;
 	my $text = PgSeats::Server::quote($json->encode($changes));
 	return $server->sql("SELECT change FROM seats.change_seats('$team', $text$rest)");
+}
+
+# What happens to the next calls that change this team's seats: see Simulator.pm's fault.
+sub fault_for
+{
+	my ($stripe, $team, %fault) = @_;
+	return $stripe->fault({
+			match => { method => 'POST', path => '/v1/subscriptions/' . subscription_of($team) }, %fault });
+}
+
+# What a person decides about changes that are in review.
+sub resolve_changes
+{
+	my ($server, $decision, @changes) = @_;
+	$server->sql(join "\n",
+		map {"SELECT seats.resolve_review($_, '$decision', 'seen in the Dashboard');"} @changes);
+	return;
 }
 
 sub cancel_change
