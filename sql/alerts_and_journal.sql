@@ -56,9 +56,9 @@ SELECT pg_temp.try('SELECT seats_internal.raise_alert($$x$$, $$terrible$$, $$tes
 SELECT pg_temp.try(format('SELECT seats.acknowledge(%s, %L)', :first, ' '));
 SELECT replace(pg_temp.try(format('SELECT seats.acknowledge(%s, %L)', :first, 'seen')),
                ' ' || :first || ' ', ' <id> ');
-SELECT id AS second FROM seats.alerts WHERE state = 'open' AND summary = 'back' \gset
-SELECT seats.acknowledge(:second, 'I look after it');
-SELECT state, acknowledged_by FROM seats.alerts WHERE id = :second;
+SELECT alert AS second FROM seats.alerts WHERE state = 'open' AND summary = 'back' \gset
+SELECT state FROM seats.acknowledge(:second, 'I look after it');
+SELECT state, acknowledged_by FROM seats.alerts WHERE alert = :second;
 SELECT replace(pg_temp.try(format('SELECT seats.acknowledge(%s, %L)', :second, 'seen')),
                ' ' || :second || ' ', ' <id> ');
 SELECT pg_temp.try('SELECT seats.acknowledge(-1, $$x$$)');
@@ -82,7 +82,7 @@ SELECT pg_temp.try_entry(format('DELETE FROM seats_internal.journal_%s', slot))
   FROM seats_internal.ring;
 SELECT pg_temp.try_entry('UPDATE seats_internal.journal SET number = 9000001');
 SELECT pg_temp.try_entry('UPDATE seats_internal.journal SET number = 9000002');
-SELECT number, kind, actor, call_id, reason, detail FROM seats.journal
+SELECT number, kind, actor, call, reason, detail FROM seats.journal
  WHERE kind = 'regress.test' ORDER BY number;
 
 -- A row for the ring that comes in, from a dump, takes the place of the one that is there.

@@ -114,7 +114,7 @@ SET ROLE regress_seats_monitor;
 SELECT relname, pg_temp.try('SELECT * FROM seats.' || relname) FROM pg_class
  WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'seats') AND relkind = 'v'
  ORDER BY relname COLLATE "C";
-SELECT seats.explain_call(id) ~ '^Call' FROM seats.outbox WHERE destination = 'regress';
+SELECT seats.explain_call(call) ~ '^Call' FROM seats.outbox WHERE destination = 'regress';
 SELECT pg_temp.try('SELECT seats.pause($$regress$$, $$why$$)');
 SELECT pg_temp.try('SELECT * FROM seats_internal.outbox');
 RESET ROLE;

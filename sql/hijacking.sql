@@ -102,9 +102,9 @@ TRUNCATE sprung;
 
 SELECT seats.enqueue_call('regress', 'POST', '/v1/customers', '{"name": "x"}', 'lane') AS call \gset
 SELECT seats.enqueue_call('regress', 'POST', '/v1/customers') AS other \gset
-SELECT seats.pause('regress', 'why') IS NOT NULL;
+SELECT paused FROM seats.pause('regress', 'why');
 SELECT seats.pause('regress', 'why', 'lane') IS NOT NULL;
-SELECT seats.resume('regress', 'why') IS NOT NULL;
+SELECT paused FROM seats.resume('regress', 'why');
 SELECT seats.resume('regress', 'why', 'lane') IS NOT NULL;
 SELECT seats.retry(:call, 'why') IS NOT NULL;
 SELECT seats.explain_call(:call) IS NOT NULL;

@@ -19,6 +19,18 @@ SELECT c.relname, string_agg(a.attname, ' ' ORDER BY a.attnum)
  GROUP BY c.relname
  ORDER BY c.relname COLLATE "C";
 
+-- Nothing of it returns void, over which some drivers stumble after the commit, and no argument and no
+-- column has a name that wants quotes.
+SELECT p.oid::regprocedure FROM pg_proc AS p
+ WHERE p.pronamespace = 'seats'::regnamespace AND p.prokind = 'f' AND p.prorettype = 'void'::regtype;
+SELECT p.oid::regprocedure, n.name
+  FROM pg_proc AS p CROSS JOIN unnest(p.proargnames) AS n (name)
+ WHERE p.pronamespace = 'seats'::regnamespace AND quote_ident(n.name) <> n.name;
+SELECT a.attrelid::regclass, a.attname
+  FROM pg_class AS c
+  JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE c.relnamespace = 'seats'::regnamespace AND c.relkind = 'v' AND quote_ident(a.attname) <> a.attname;
+
 -- Tables and constraints, all with names of ours.
 SELECT c.relname, string_agg(k.conname, ' ' ORDER BY k.conname COLLATE "C")
   FROM pg_class AS c

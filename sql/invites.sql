@@ -169,7 +169,7 @@ SELECT pg_temp.seats();
 SELECT pg_temp.settle(:g_change, 'refused', 'card_declined');
 SELECT pg_temp.seats();
 SELECT pg_temp.invites();
-SELECT kind, summary, state FROM seats.alerts WHERE kind IN ('invite_failed', 'over_allocated') ORDER BY id;
+SELECT kind, summary, state FROM seats.alerts WHERE kind IN ('invite_failed', 'over_allocated') ORDER BY alert;
 ROLLBACK TO computed;
 
 -- One of two is refused: the newest goes, though the older change was refused.
@@ -212,12 +212,12 @@ SELECT pg_temp.seats();
 -- Where more are in use than there are, one more does not help: nothing is bought.
 SELECT seats.cancel_change(:g_change, 'olga'), seats.cancel_change(:h_change, 'olga');
 SELECT pg_temp.seats();
-SELECT kind, summary, state FROM seats.alerts WHERE kind IN ('invite_failed', 'over_allocated') ORDER BY id;
+SELECT kind, summary, state FROM seats.alerts WHERE kind IN ('invite_failed', 'over_allocated') ORDER BY alert;
 SELECT pg_temp.try($$SELECT seats.invite('acme', 'gerd@example.com', 'team', buy => true, actor => 'olga')$$);
 SELECT pg_temp.seats();
 -- With the subscription ends what there was to do about it.
 SELECT pg_temp.stripe_says('acme', 0, 'canceled');
-SELECT kind, state FROM seats.alerts WHERE kind = 'over_allocated' ORDER BY id;
+SELECT kind, state FROM seats.alerts WHERE kind = 'over_allocated' ORDER BY alert;
 ROLLBACK TO outside;
 
 -- A removal that is not sent yet is taken back before an invite is: it was asked for when the invite

@@ -44,6 +44,11 @@ SELECT pg_temp.try(format('SELECT seats.%s', call))
                (13, $$remove_member('nobody', 'ann')$$)) AS t (number, call)
  ORDER BY number;
 SELECT count(*) FROM seats.members;
+-- Who is there already stays as he is, if that is all right with the caller; whoever is not is added.
+SELECT * FROM seats.add_member('acme', 'ann', 'guest', 'owner', 'other', if_absent => true);
+SAVEPOINT absent;
+SELECT * FROM seats.add_member('acme', 'dan', external_id => 'D1', if_absent => true);
+ROLLBACK TO absent;
 
 -- Removed: the seat is free again, and the journal says what the application has to take away.
 SELECT pg_temp.news() \g /dev/null

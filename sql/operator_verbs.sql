@@ -118,7 +118,7 @@ SELECT seats.resolve_review(1000001, 'executed', 'the Dashboard shows it');
 SELECT result, reason, settled_by, answer FROM seats_internal.outbox_history WHERE id = 1000001;
 SELECT marker AS last_marker FROM seats_internal.lane_marker WHERE lane_id = 1000001;
 SELECT id, arrives FROM pg_temp.row_now WHERE id = 1000002;
-SELECT state, resolution FROM seats.alerts WHERE call_id = 1000001;
+SELECT state, resolution FROM seats.alerts WHERE call = 1000001;
 SELECT pg_temp.try('SELECT seats.resolve_review(1000001, $$refuse$$, $$again$$)');
 ROLLBACK TO before;
 

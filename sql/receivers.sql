@@ -142,7 +142,7 @@ SELECT pg_temp.told();
 SELECT pg_temp.let_time_pass(4.1);
 SELECT pg_temp.tell();
 SELECT pg_temp.told();
-SELECT seats.acknowledge(id, 'on it') FROM seats.alerts WHERE state = 'open';
+SELECT (seats.acknowledge(alert, 'on it')).state FROM seats.alerts WHERE state = 'open';
 SELECT pg_temp.let_time_pass(4.1);
 SELECT pg_temp.tell();
 SELECT pg_temp.told();

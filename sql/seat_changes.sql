@@ -70,6 +70,14 @@ SELECT pg_temp.try(format('SELECT seats.%s', call))
  ORDER BY number;
 -- None of it left anything.
 SELECT pg_temp.seats('acme'), (SELECT count(*) FROM seats_internal.outbox);
+-- What only removes is never billed as an increase, so only the rules of decreases must be the same.
+SAVEPOINT removals;
+SELECT seats FROM seats.change_seats('acme', '{"team": {"remove": 1}, "extra": {"remove": 1}}');
+SELECT pg_temp.try($$SELECT seats.change_seats('acme', '{"team": {"remove": 1}, "extra": {"set": 1}}')$$);
+SELECT seats.define_seat_type('extra', '{price_extra}', increase_payment_behavior => 'pending_if_incomplete',
+                              decrease_proration_behavior => 'none');
+SELECT pg_temp.try($$SELECT seats.change_seats('acme', '{"team": {"remove": 1}, "extra": {"remove": 1}}')$$);
+ROLLBACK TO removals;
 -- A team above its largest total may still give seats back.
 SELECT seats.define_seat_type('team', '{price_team}', 10, 3);
 SELECT pg_temp.try($$SELECT seats.add_seats('acme', 'team', 1)$$);
@@ -177,7 +185,7 @@ SELECT pg_temp.seats('gamma');
 SELECT pg_temp.news();
 SELECT * FROM seats.cancel_change(:a, 'ann');
 SELECT pg_temp.seats('gamma');
-SELECT c.seat_type, c.operation, c.quantity, c.previous, c.resulting, c.state, c.reason,
+SELECT c.seat_type, c.operation, c.quantity, c.previous_quantity, c.new_quantity, c.state, c.reason,
        c.settled_at IS NOT NULL AS settled
   FROM seats.changes AS c WHERE c.team = 'gamma' ORDER BY c.change;
 SELECT settled_by = current_user AS mine, result FROM seats_internal.outbox_history

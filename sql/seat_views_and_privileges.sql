@@ -52,7 +52,7 @@ SELECT team, subscription, status, seat_type, confirmed, quantity, awaiting, use
        current_period_end, cancel_at_period_end, customer, destination, collection_method,
        proven_at IS NOT NULL AS proven, problem, registered_by
   FROM seats.teams;
-SELECT change = :a_change AS first, seat_type, operation, quantity, previous, resulting, state, reason, actor,
+SELECT change = :a_change AS first, seat_type, operation, quantity, previous_quantity, new_quantity, state, reason, actor,
        enqueued_by, settled_at IS NOT NULL AS settled, payment_expires_at, invoice_url
   FROM seats.changes ORDER BY change;
 SELECT team, user_id, seat_type, role, status, external_id, ended_at IS NOT NULL AS ended

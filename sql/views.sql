@@ -89,12 +89,12 @@ SELECT slot, 1000102, NULL, 1, n, 'send', 10, verdict, reason, status, error, tr
                (2, 'refused', 'card_declined', 402, 'Your card was declined.'))
        AS a (n, verdict, reason, status, error);
 
-SELECT id, state, lane, method, path, attempts, doubt, reason,
-       due_at > now() AS due_later, pg_temp.plain(idempotency_key) FROM seats.outbox ORDER BY id;
-SELECT id, result, http_status, duration, reason, error, request_id, idempotency_key
-  FROM seats.outbox_history WHERE id > 1000000 ORDER BY id;
-SELECT id, state, settled_at IS NOT NULL AS settled, http_status FROM seats.calls
- WHERE id > 1000000 ORDER BY id;
+SELECT call, state, lane, method, path, attempts, doubt, reason,
+       due_at > now() AS due_later, pg_temp.plain(idempotency_key) FROM seats.outbox ORDER BY call;
+SELECT call, result, http_status, duration, reason, error, request_id, idempotency_key
+  FROM seats.outbox_history WHERE call > 1000000 ORDER BY call;
+SELECT call, state, settled_at IS NOT NULL AS settled, http_status FROM seats.calls
+ WHERE call > 1000000 ORDER BY call;
 SELECT call, number, purpose, verdict, http_status, duration, error FROM seats.attempts
  WHERE call > 1000000 ORDER BY call, number;
 SELECT lane, call, state, reason, waiting_behind, what_to_do FROM seats.blocked_lanes ORDER BY lane;
@@ -107,7 +107,7 @@ DECLARE
     keys integer := 0;
 BEGIN
     SET LOCAL enable_seqscan = off;
-    FOR line IN EXPLAIN SELECT * FROM seats.outbox_history WHERE id = 1000101 LOOP
+    FOR line IN EXPLAIN SELECT * FROM seats.outbox_history WHERE call = 1000101 LOOP
         keys := keys + (line ~ 'Index Cond: \(\(ring = ANY .* AND \(id = ')::integer;
     END LOOP;
     RETURN keys = 8;

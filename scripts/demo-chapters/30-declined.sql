@@ -11,7 +11,7 @@ COMMIT;
 -- writes an old value back (8 + 10 - 1 was 17, and is 7 now, not 8).
 CALL seats.wait_for_change(3);
 CALL seats.wait_for_change(4);
-SELECT change, seat_type, operation, quantity, previous, resulting, state, reason
+SELECT change, seat_type, operation, quantity, previous_quantity, new_quantity, state, reason
   FROM seats.changes WHERE change IN (3, 4) ORDER BY change;
 SELECT team, seat_type, confirmed, quantity FROM seats.teams WHERE seat_type = 'team';
 \! simulate card ok

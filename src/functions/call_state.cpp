@@ -215,16 +215,16 @@ void raise_no_such_call(std::int64_t call, LookFor what) {
     pg_unreachable();
 }
 
-Datum change_state_row(FunctionCallInfo fcinfo, const CallState* state, std::int64_t change) {
+Datum change_state_row(FunctionCallInfo fcinfo, const CallState* state, const MadeChange* made) {
     TupleDesc description = nullptr;
     if (get_call_result_type(fcinfo, nullptr, &description) != TYPEFUNC_COMPOSITE) {
         elog(ERROR, "pg_seats: function %u should return a row", fcinfo->flinfo->fn_oid);
     }
-    // With the change's id in front where the caller does not know it yet.
-    const Datum values[] = {Int64GetDatum(change), CStringGetTextDatum(state->state),
-                            CStringGetTextDatum(state->reason)};
-    const bool nulls[] = {false, false, state->reason[0] == '\0'};
-    const int first = description->natts == 2 ? 1 : 0;
+    const MadeChange known = made != nullptr ? *made : MadeChange{};
+    const Datum values[] = {Int64GetDatum(known.change), CStringGetTextDatum(state->state),
+                            CStringGetTextDatum(state->reason), BoolGetDatum(known.repeated)};
+    const bool nulls[] = {false, false, state->reason[0] == '\0', false};
+    const int first = made == nullptr ? 1 : 0;
     HeapTuple const row =
         heap_form_tuple(BlessTupleDesc(description), const_cast<Datum*>(values) + first,
                         const_cast<bool*>(nulls) + first);

@@ -33,7 +33,15 @@ bytea* look_up_answer(std::int64_t call, Oid function, CallState* state);
 
 // (state text, http_status integer, reason text) as the row that the function being called returns.
 Datum call_state_row(FunctionCallInfo fcinfo, const CallState* state);
-// (state text, reason text), or (change bigint, state text, reason text).
-Datum change_state_row(FunctionCallInfo fcinfo, const CallState* state, std::int64_t change);
+
+// What a caller who has just made a change does not know yet.
+struct MadeChange {
+    std::int64_t change;
+    bool repeated;  // it was made before, under the same request key
+};
+
+// (state text, reason text); with `made`: (change bigint, state text, reason text, repeated
+// boolean).
+Datum change_state_row(FunctionCallInfo fcinfo, const CallState* state, const MadeChange* made);
 
 }  // namespace pg_seats

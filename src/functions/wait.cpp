@@ -37,6 +37,7 @@ struct Wait {
     bool in_procedure;
     LookFor what;
     std::int64_t call;
+    MadeChange made;
     SteadyClock::time_point deadline;
     CallState state;
 };
@@ -240,8 +241,10 @@ void wait_in_place(Wait* wait) {
 }
 
 Datum state_row(const Wait* wait) {
-    return wait->what == LookFor::change ? change_state_row(wait->fcinfo, &wait->state, wait->call)
-                                         : call_state_row(wait->fcinfo, &wait->state);
+    return wait->what == LookFor::change
+               ? change_state_row(wait->fcinfo, &wait->state,
+                                  wait->made.change != 0 ? &wait->made : nullptr)
+               : call_state_row(wait->fcinfo, &wait->state);
 }
 
 Datum wait_in_procedure(Wait* wait) {
@@ -274,11 +277,11 @@ Datum wait_in_function(Wait* wait) {
 
 // As the caller, and by the public function: what he may do is decided there.
 constexpr const char* change_statement =
-    "SELECT c.change FROM seats.change_seats($1, $2, $3, $4, $5, $6) AS c";
+    "SELECT c.change, c.repeated FROM seats.change_seats($1, $2, $3, $4, $5, $6) AS c";
 constexpr int change_arguments = 6;
 constexpr int timeout_argument = 6;
 
-std::int64_t make_change(FunctionCallInfo fcinfo) {
+MadeChange make_change(FunctionCallInfo fcinfo) {
     Oid types[] = {TEXTOID, JSONBOID, TEXTOID, TEXTOID, JSONBOID, INT8OID};
     Datum values[change_arguments];
     char nulls[change_arguments];
@@ -290,8 +293,10 @@ std::int64_t make_change(FunctionCallInfo fcinfo) {
         SPI_OK_SELECT) {
         elog(ERROR, "could not call seats.change_seats");
     }
+    HeapTuple const row = SPI_tuptable->vals[0];
     bool is_null = false;
-    return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+    return {DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null)),
+            DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &is_null))};
 }
 
 Datum change_and_wait(Wait* wait) {
@@ -308,7 +313,8 @@ Datum change_and_wait(Wait* wait) {
     if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT) {
         elog(ERROR, "could not connect to SPI");
     }
-    wait->call = make_change(fcinfo);
+    wait->made = make_change(fcinfo);
+    wait->call = wait->made.change;
     wait_in_place(wait);
     SPI_finish();
     return state_row(wait);

@@ -107,7 +107,7 @@ COMMENT ON COLUMN seats_internal.outbox.actor IS 'who of the team asked for the 
 COMMENT ON COLUMN seats_internal.outbox.cancelled_by IS
     'who wants a change back that waits for its payment; a void of its invoice is under way';
 COMMENT ON COLUMN seats_internal.outbox.lines IS
-    'of a change: [{seat_type, operation: add or set, quantity, previous, resulting}]';
+    'of a change: [{seat_type, operation: add or set, quantity, previous_quantity, new_quantity}]';
 COMMENT ON COLUMN seats_internal.outbox.base IS 'of a frozen change: {seat type: quantity} as Stripe had proved it';
 COMMENT ON COLUMN seats_internal.outbox.target IS 'of a frozen change: {seat type: quantity} that its call asks for';
 COMMENT ON COLUMN seats_internal.outbox.payment IS

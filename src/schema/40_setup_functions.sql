@@ -197,17 +197,17 @@ COMMENT ON FUNCTION
     'an error if calls in doubt would be verified against another account or mode';
 
 CREATE FUNCTION seats_internal.define_destination(
-    caller              text,
-    name                text,
-    base_url            text,
-    secret              text,
-    kind                text,
-    account             text,
-    livemode            boolean,
-    api_version         text,
-    requests_per_second double precision,
-    probe_path          text
-) RETURNS void
+    caller                    text,
+    INOUT name                text,
+    INOUT base_url            text,
+    INOUT secret              text,
+    INOUT kind                text,
+    INOUT account             text,
+    INOUT livemode            boolean,
+    INOUT api_version         text,
+    INOUT requests_per_second double precision,
+    INOUT probe_path          text
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -262,6 +262,10 @@ BEGIN
             'secret_file', after.secret, 'account', after.account, 'livemode', after.livemode,
             'api_version', after.api_version, 'requests_per_second', after.requests_per_second,
             'probe_path', after.probe_path));
+    base_url := after.base_url;
+    account := after.account;
+    api_version := after.api_version;
+    requests_per_second := after.requests_per_second;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.define_destination(
@@ -271,16 +275,16 @@ COMMENT ON FUNCTION seats_internal.define_destination(
     'behind seats.define_destination';
 
 CREATE FUNCTION seats.define_destination(
-    name                text,
-    base_url            text,
-    secret              text,
-    kind                text             DEFAULT 'stripe',
-    account             text             DEFAULT NULL,
-    livemode            boolean          DEFAULT NULL,
-    api_version         text             DEFAULT '2026-05-27.dahlia',
-    requests_per_second double precision DEFAULT NULL,
-    probe_path          text             DEFAULT '/v1/account'
-) RETURNS void
+    INOUT name                text,
+    INOUT base_url            text,
+    INOUT secret              text,
+    INOUT kind                text             DEFAULT 'stripe',
+    INOUT account             text             DEFAULT NULL,
+    INOUT livemode            boolean          DEFAULT NULL,
+    INOUT api_version         text             DEFAULT '2026-05-27.dahlia',
+    INOUT requests_per_second double precision DEFAULT NULL,
+    INOUT probe_path          text             DEFAULT '/v1/account'
+)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.define_destination(
     text, text, text, text, text, boolean, text, double precision, text) FROM PUBLIC;

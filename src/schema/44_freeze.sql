@@ -154,8 +154,8 @@ BEGIN
     SELECT coalesce(jsonb_object_agg(s.seat_type, s.confirmed), '{}') INTO proven
       FROM seats_internal.seat_line AS s WHERE s.team_id = team.id;
     IF head.proration_date IS NOT NULL AND EXISTS (
-        SELECT FROM jsonb_to_recordset(head.lines) AS l (seat_type text, previous integer)
-         WHERE l.previous IS DISTINCT FROM coalesce((proven ->> l.seat_type)::integer, 0)) THEN
+        SELECT FROM jsonb_to_recordset(head.lines) AS l (seat_type text, previous_quantity integer)
+         WHERE l.previous_quantity IS DISTINCT FROM coalesce((proven ->> l.seat_type)::integer, 0)) THEN
         IF head.doubt THEN
             PERFORM seats_internal.review_change(head.id, 'not_proven',
                 'the seats are not those that it was previewed on, and whether it was sent before a '

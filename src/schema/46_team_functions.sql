@@ -306,17 +306,17 @@ COMMENT ON FUNCTION seats_internal.check_seat_type(
     'an error that says what is wrong with a seat type';
 
 CREATE FUNCTION seats_internal.define_seat_type(
-    caller                      text,
-    seat_type                   text,
-    prices                      text[],
-    largest_change              integer,
-    largest_total               integer,
-    increase_proration_behavior text,
-    increase_payment_behavior   text,
-    decrease_proration_behavior text,
-    allow_unpaid                boolean,
-    delete_at_zero              boolean
-) RETURNS void
+    caller                            text,
+    INOUT seat_type                   text,
+    INOUT prices                      text[],
+    INOUT largest_change              integer,
+    INOUT largest_total               integer,
+    INOUT increase_proration_behavior text,
+    INOUT increase_payment_behavior   text,
+    INOUT decrease_proration_behavior text,
+    allow_unpaid                      boolean,
+    INOUT delete_at_zero              boolean
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -367,16 +367,16 @@ COMMENT ON FUNCTION seats_internal.define_seat_type(
     'behind seats.define_seat_type';
 
 CREATE FUNCTION seats.define_seat_type(
-    seat_type                   text,
-    prices                      text[],
-    largest_change              integer DEFAULT 50,
-    largest_total               integer DEFAULT NULL,
-    increase_proration_behavior text    DEFAULT 'always_invoice',
-    increase_payment_behavior   text    DEFAULT 'error_if_incomplete',
-    decrease_proration_behavior text    DEFAULT 'create_prorations',
-    allow_unpaid                boolean DEFAULT false,
-    delete_at_zero              boolean DEFAULT true
-) RETURNS void
+    INOUT seat_type                   text,
+    INOUT prices                      text[],
+    INOUT largest_change              integer DEFAULT 50,
+    INOUT largest_total               integer DEFAULT NULL,
+    INOUT increase_proration_behavior text    DEFAULT 'always_invoice',
+    INOUT increase_payment_behavior   text    DEFAULT 'error_if_incomplete',
+    INOUT decrease_proration_behavior text    DEFAULT 'create_prorations',
+    allow_unpaid                      boolean DEFAULT false,
+    INOUT delete_at_zero              boolean DEFAULT true
+)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.define_seat_type(
     text, text[], integer, integer, text, text, text, boolean, boolean) FROM PUBLIC;

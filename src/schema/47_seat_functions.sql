@@ -48,7 +48,7 @@ BEGIN
             'changes', wanted, 'actor', actor, 'proration_date', proration_date));
         result := seats_internal.known_request(team, function_name, request_key, arguments);
         IF result IS NOT NULL THEN
-            RETURN result;
+            RETURN result || '{"repeated": true}';
         END IF;
     END IF;
     IF team.items IS NULL OR team.status NOT IN ('active', 'trialing', 'past_due') THEN
@@ -91,7 +91,7 @@ BEGIN
         END IF;
         lines := lines || jsonb_build_object(
             'seat_type', rules.name, 'operation', line -> 'operation', 'quantity', line -> 'quantity',
-            'previous', previous, 'resulting', greatest(resulting, 0));
+            'previous_quantity', previous, 'new_quantity', greatest(resulting, 0));
     END LOOP;
     IF jsonb_array_length(lines) > 1 THEN
         PERFORM seats_internal.check_one_rule(lines);
@@ -111,14 +111,14 @@ BEGIN
         INSERT INTO seats_internal.request_key (team_id, function_name, request_key, arguments, result)
         VALUES (team.id, function_name, request_key, arguments, result);
     END IF;
-    RETURN result;
+    RETURN result || '{"repeated": false}';
 END
 $$;
 REVOKE ALL ON FUNCTION
     seats_internal.make_change(text, text, text, jsonb, text, text, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION
     seats_internal.make_change(text, text, text, jsonb, text, text, bigint) IS
-    'changes a team''s seats and leaves the change in the outbox; gives {change, lines}';
+    'changes a team''s seats and leaves the change in the outbox; gives {change, lines, repeated}';
 
 CREATE FUNCTION seats_internal.make_simple_change(
     caller        text,
@@ -168,7 +168,8 @@ CREATE FUNCTION seats_internal.add_seats(
     expected_quantity     integer,
     OUT change            bigint,
     OUT previous_quantity integer,
-    OUT new_quantity      integer
+    OUT new_quantity      integer,
+    OUT repeated          boolean
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -178,8 +179,9 @@ DECLARE
                                                     actor, request_key, expected_quantity);
 BEGIN
     change := (made ->> 'change')::bigint;
-    previous_quantity := (made #>> '{lines,0,previous}')::integer;
-    new_quantity := (made #>> '{lines,0,resulting}')::integer;
+    previous_quantity := (made #>> '{lines,0,previous_quantity}')::integer;
+    new_quantity := (made #>> '{lines,0,new_quantity}')::integer;
+    repeated := (made ->> 'repeated')::boolean;
 END
 $$;
 REVOKE ALL ON FUNCTION
@@ -196,12 +198,13 @@ CREATE FUNCTION seats.add_seats(
     expected_quantity     integer DEFAULT NULL,
     OUT change            bigint,
     OUT previous_quantity integer,
-    OUT new_quantity      integer
+    OUT new_quantity      integer,
+    OUT repeated          boolean
 )
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
 REVOKE ALL ON FUNCTION seats.add_seats(text, text, integer, text, text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats.add_seats(text, text, integer, text, text, integer) IS
-    'buys seats: the team has them when the transaction commits, and Stripe is told then. The change is confirmed, or undone, by what Stripe says; wait_for_change waits for that. actor is the member who buys. request_key makes a repeated click harmless, expected_quantity a stale screen';
+    'buys seats: the team has them when the transaction commits, and Stripe is told then. The change is confirmed, or undone, by what Stripe says; wait_for_change waits for that. actor is the member who buys. request_key makes a repeated click harmless (repeated then says true), expected_quantity a stale screen';
 
 CREATE FUNCTION seats_internal.remove_seats(
     caller                text,
@@ -213,7 +216,8 @@ CREATE FUNCTION seats_internal.remove_seats(
     expected_quantity     integer,
     OUT change            bigint,
     OUT previous_quantity integer,
-    OUT new_quantity      integer
+    OUT new_quantity      integer,
+    OUT repeated          boolean
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -223,8 +227,9 @@ DECLARE
                                                     actor, request_key, expected_quantity);
 BEGIN
     change := (made ->> 'change')::bigint;
-    previous_quantity := (made #>> '{lines,0,previous}')::integer;
-    new_quantity := (made #>> '{lines,0,resulting}')::integer;
+    previous_quantity := (made #>> '{lines,0,previous_quantity}')::integer;
+    new_quantity := (made #>> '{lines,0,new_quantity}')::integer;
+    repeated := (made ->> 'repeated')::boolean;
 END
 $$;
 REVOKE ALL ON FUNCTION
@@ -241,7 +246,8 @@ CREATE FUNCTION seats.remove_seats(
     expected_quantity     integer DEFAULT NULL,
     OUT change            bigint,
     OUT previous_quantity integer,
-    OUT new_quantity      integer
+    OUT new_quantity      integer,
+    OUT repeated          boolean
 )
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
 REVOKE ALL ON FUNCTION seats.remove_seats(text, text, integer, text, text, integer) FROM PUBLIC;
@@ -258,7 +264,8 @@ CREATE FUNCTION seats_internal.set_seats(
     expected_quantity     integer,
     OUT change            bigint,
     OUT previous_quantity integer,
-    OUT new_quantity      integer
+    OUT new_quantity      integer,
+    OUT repeated          boolean
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -268,8 +275,9 @@ DECLARE
                                                     actor, request_key, expected_quantity);
 BEGIN
     change := (made ->> 'change')::bigint;
-    previous_quantity := (made #>> '{lines,0,previous}')::integer;
-    new_quantity := (made #>> '{lines,0,resulting}')::integer;
+    previous_quantity := (made #>> '{lines,0,previous_quantity}')::integer;
+    new_quantity := (made #>> '{lines,0,new_quantity}')::integer;
+    repeated := (made ->> 'repeated')::boolean;
 END
 $$;
 REVOKE ALL ON FUNCTION
@@ -286,7 +294,8 @@ CREATE FUNCTION seats.set_seats(
     expected_quantity     integer DEFAULT NULL,
     OUT change            bigint,
     OUT previous_quantity integer,
-    OUT new_quantity      integer
+    OUT new_quantity      integer,
+    OUT repeated          boolean
 )
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
 REVOKE ALL ON FUNCTION seats.set_seats(text, text, integer, text, text, integer) FROM PUBLIC;
@@ -302,7 +311,8 @@ CREATE FUNCTION seats_internal.change_seats(
     expected       jsonb,
     proration_date bigint,
     OUT change     bigint,
-    OUT seats      jsonb
+    OUT seats      jsonb,
+    OUT repeated   boolean
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -327,9 +337,11 @@ BEGIN
            FROM seats_internal.read_changes(changes) AS c),
         actor, request_key, proration_date);
     change := (made ->> 'change')::bigint;
-    SELECT jsonb_object_agg(l.seat_type, jsonb_build_object('previous', l.previous, 'new', l.resulting))
+    SELECT jsonb_object_agg(l ->> 'seat_type', jsonb_build_object(
+               'previous_quantity', l -> 'previous_quantity', 'new_quantity', l -> 'new_quantity'))
       INTO seats
-      FROM jsonb_to_recordset(made -> 'lines') AS l (seat_type text, previous integer, resulting integer);
+      FROM jsonb_array_elements(made -> 'lines') AS l;
+    repeated := (made ->> 'repeated')::boolean;
 END
 $$;
 REVOKE ALL ON FUNCTION
@@ -346,7 +358,8 @@ CREATE FUNCTION seats.change_seats(
     expected       jsonb  DEFAULT NULL,
     proration_date bigint DEFAULT NULL,
     OUT change     bigint,
-    OUT seats      jsonb
+    OUT seats      jsonb,
+    OUT repeated   boolean
 )
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
 REVOKE ALL ON FUNCTION seats.change_seats(text, jsonb, text, text, jsonb, bigint) FROM PUBLIC;

@@ -271,22 +271,28 @@ COMMENT ON FUNCTION
     seats_internal.known_request(seats_internal.team, text, text, jsonb) IS
     'what was answered to the same request before; an error if it was another one';
 
+-- A change that only removes is never billed as an increase, and one that only adds never as a decrease;
+-- what a type is set to may turn out to be either.
 CREATE FUNCTION seats_internal.check_one_rule(lines jsonb) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    rules record;
 BEGIN
-    IF (SELECT count(DISTINCT (s.increase_proration_behavior, s.increase_payment_behavior)) > 1
-               OR count(DISTINCT s.decrease_proration_behavior) > 1
-          FROM jsonb_to_recordset(lines) AS l (seat_type text)
-          JOIN seats_internal.seat_type AS s ON s.name = l.seat_type) THEN
+    SELECT bool_or(l.operation = 'set' OR l.quantity > 0)
+               AND count(DISTINCT (s.increase_proration_behavior, s.increase_payment_behavior)) > 1
+           OR bool_or(l.operation = 'set' OR l.quantity < 0)
+               AND count(DISTINCT s.decrease_proration_behavior) > 1 AS differ,
+           string_agg(format('%s: %s, %s, %s', s.name, s.increase_proration_behavior,
+                             s.increase_payment_behavior, s.decrease_proration_behavior),
+                      '; ' ORDER BY s.name) AS in_words
+      INTO rules
+      FROM jsonb_to_recordset(lines) AS l (seat_type text, operation text, quantity integer)
+      JOIN seats_internal.seat_type AS s ON s.name = l.seat_type;
+    IF rules.differ THEN
         RAISE EXCEPTION 'these seat types are billed by different rules'
-            USING ERRCODE = 'PS523',
-                  DETAIL = (SELECT string_agg(format('%s: %s, %s, %s', s.name, s.increase_proration_behavior,
-                                                     s.increase_payment_behavior,
-                                                     s.decrease_proration_behavior), '; ' ORDER BY s.name)
-                              FROM jsonb_to_recordset(lines) AS l (seat_type text)
-                              JOIN seats_internal.seat_type AS s ON s.name = l.seat_type),
+            USING ERRCODE = 'PS523', DETAIL = rules.in_words,
                   HINT = 'One call can follow one rule only: change them one by one.';
     END IF;
 END

@@ -28,30 +28,55 @@ REVOKE ALL ON FUNCTION seats_internal.require_free_seat(seats_internal.team, tex
 COMMENT ON FUNCTION seats_internal.require_free_seat(seats_internal.team, text) IS
     'an error unless the team, which is locked, has a free seat of the type';
 
+CREATE FUNCTION seats_internal.check_role(role text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF role IS NULL OR role NOT IN ('owner', 'member') THEN
+        RAISE EXCEPTION 'the role must be owner or member'
+            USING ERRCODE = 'PS524', DETAIL = format('It is %s.', coalesce(quote_literal(role), 'NULL')),
+                  HINT = 'An owner may buy seats, a member may not.';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.check_role(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.check_role(text) IS 'an error unless a member can have this role';
+
 CREATE FUNCTION seats_internal.add_member(
-    caller      text,
-    team        text,
-    user_id     text,
-    seat_type   text,
-    role        text,
-    external_id text
-) RETURNS void
+    caller            text,
+    INOUT team        text,
+    INOUT user_id     text,
+    INOUT seat_type   text,
+    INOUT role        text,
+    INOUT external_id text,
+    if_absent         boolean,
+    OUT added         boolean
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     taken seats_internal.team := seats_internal.take_team(team);
+    known seats_internal.member;
 BEGIN
     PERFORM seats_internal.check_id('user_id', user_id);
-    IF role IS NULL OR role NOT IN ('owner', 'member') THEN
-        RAISE EXCEPTION 'the role must be owner or member'
-            USING ERRCODE = 'PS524', DETAIL = format('It is %s.', coalesce(quote_literal(role), 'NULL')),
-                  HINT = 'An owner may buy seats, a member may not.';
-    ELSIF EXISTS (SELECT FROM seats_internal.member AS m
-                   WHERE m.team_id = taken.id AND m.user_id = add_member.user_id
-                     AND m.status = 'active') THEN
+    PERFORM seats_internal.check_role(role);
+    SELECT m.* INTO known FROM seats_internal.member AS m
+     WHERE m.team_id = taken.id AND m.user_id = add_member.user_id AND m.status = 'active';
+    IF FOUND AND if_absent THEN
+        seat_type := known.seat_type;
+        role := known.role;
+        external_id := known.external_id;
+        added := false;
+        RETURN;
+    ELSIF FOUND THEN
         RAISE EXCEPTION '% is a member of team % already', quote_literal(user_id), team
-            USING ERRCODE = 'PS516', HINT = 'The view seats.members lists them.';
+            USING ERRCODE = 'PS516',
+                  DETAIL = format('The role is %s, and %s.', known.role,
+                                  coalesce('the seat of type ' || known.seat_type, 'there is no seat')),
+                  HINT = 'seats.change_member changes a member; if_absent => true leaves as it is who is '
+                         'there already.';
     END IF;
     IF seat_type IS NOT NULL OR seats_internal.is_terminal(taken.status) THEN
         PERFORM seats_internal.check_team_is_open(taken);
@@ -65,24 +90,29 @@ BEGIN
         'member.added', caller, NULL, taken.lane_id, NULL,
         jsonb_strip_nulls(jsonb_build_object('team', team, 'user_id', user_id, 'seat_type', seat_type,
                                              'role', role, 'external_id', external_id)));
+    added := true;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.add_member(text, text, text, text, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.add_member(text, text, text, text, text, text) IS
+REVOKE ALL ON FUNCTION
+    seats_internal.add_member(text, text, text, text, text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.add_member(text, text, text, text, text, text, boolean) IS
     'behind seats.add_member';
 
 CREATE FUNCTION seats.add_member(
-    team        text,
-    user_id     text,
-    seat_type   text DEFAULT NULL,
-    role        text DEFAULT 'member',
-    external_id text DEFAULT NULL
-) RETURNS void
+    INOUT team        text,
+    INOUT user_id     text,
+    INOUT seat_type   text    DEFAULT NULL,
+    INOUT role        text    DEFAULT 'member',
+    INOUT external_id text    DEFAULT NULL,
+    if_absent         boolean DEFAULT false,
+    OUT added         boolean
+)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
-REVOKE ALL ON FUNCTION seats.add_member(text, text, text, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats.add_member(text, text, text, text, text) IS
+REVOKE ALL ON FUNCTION seats.add_member(text, text, text, text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats.add_member(text, text, text, text, text, boolean) IS
     'makes somebody a member of a team, on a free seat of the type, or on none if it is null; role '
-    'owner may buy seats; external_id comes back in the journal when the member leaves';
+    'owner may buy seats; external_id comes back in the journal when the member leaves. With if_absent '
+    'somebody who is a member already stays as he is, and added says false';
 
 CREATE FUNCTION seats_internal.end_member(
     member     seats_internal.member,
@@ -111,8 +141,16 @@ COMMENT ON FUNCTION seats_internal.end_member(
     seats_internal.member, seats_internal.team, text, text, text) IS
     'ends a membership, and tells the journal what the application has to take away';
 
-CREATE FUNCTION seats_internal.remove_member(caller text, team text, user_id text, reason text)
-RETURNS void
+CREATE FUNCTION seats_internal.remove_member(
+    caller          text,
+    INOUT team      text,
+    INOUT user_id   text,
+    reason          text,
+    OUT seat_type   text,
+    OUT role        text,
+    OUT external_id text,
+    OUT status      text
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -126,7 +164,11 @@ BEGIN
         RAISE EXCEPTION '% is no active member of team %', coalesce(quote_literal(user_id), 'NULL'), team
             USING ERRCODE = 'PS517', HINT = 'The view seats.members lists them.';
     END IF;
-    PERFORM seats_internal.end_member(leaves, taken, 'removed', caller, remove_member.reason);
+    seat_type := leaves.seat_type;
+    role := leaves.role;
+    external_id := leaves.external_id;
+    status := 'removed';
+    PERFORM seats_internal.end_member(leaves, taken, status, caller, remove_member.reason);
     IF leaves.seat_type IS NOT NULL THEN
         PERFORM seats_internal.tell_over_allocation(
             taken.id, s.seat_type, s.quantity, seats_internal.seats_in_use(taken.id, s.seat_type))
@@ -140,7 +182,15 @@ REVOKE ALL ON FUNCTION seats_internal.remove_member(text, text, text, text) FROM
 COMMENT ON FUNCTION seats_internal.remove_member(text, text, text, text) IS
     'behind seats.remove_member';
 
-CREATE FUNCTION seats.remove_member(team text, user_id text, reason text DEFAULT NULL) RETURNS void
+CREATE FUNCTION seats.remove_member(
+    INOUT team      text,
+    INOUT user_id   text,
+    reason          text DEFAULT NULL,
+    OUT seat_type   text,
+    OUT role        text,
+    OUT external_id text,
+    OUT status      text
+)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
 REVOKE ALL ON FUNCTION seats.remove_member(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.remove_member(text, text, text) IS

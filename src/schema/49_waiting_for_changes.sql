@@ -38,12 +38,15 @@ CREATE PROCEDURE seats.change_seats_and_wait(
     timeout        interval DEFAULT '30 seconds',
     INOUT change   bigint   DEFAULT NULL,
     INOUT state    text     DEFAULT NULL,
-    INOUT reason   text     DEFAULT NULL
+    INOUT reason   text     DEFAULT NULL,
+    INOUT repeated boolean  DEFAULT NULL
 )
     LANGUAGE c
     AS 'MODULE_PATHNAME', 'pg_seats_change_seats_and_wait';
 REVOKE ALL ON PROCEDURE seats.change_seats_and_wait(
-    text, jsonb, text, text, jsonb, bigint, interval, bigint, text, text) FROM PUBLIC;
+    text, jsonb, text, text, jsonb, bigint, interval, bigint, text, text,
+    boolean) FROM PUBLIC;
 COMMENT ON PROCEDURE seats.change_seats_and_wait(
-    text, jsonb, text, text, jsonb, bigint, interval, bigint, text, text) IS
+    text, jsonb, text, text, jsonb, bigint, interval, bigint, text, text,
+    boolean) IS
     'change_seats, commit, and wait_for_change in one';

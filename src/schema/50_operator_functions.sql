@@ -19,6 +19,16 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.settled_call(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.settled_call(bigint) IS 'a call in the history, or null';
 
+CREATE FUNCTION seats_internal.state_of(call bigint) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT coalesce((SELECT o.state::text FROM seats_internal.outbox AS o WHERE o.id = call),
+                    (SELECT h.result FROM seats_internal.settled_call(call) AS h));
+END;
+REVOKE ALL ON FUNCTION seats_internal.state_of(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.state_of(bigint) IS 'as seats.calls says it: a state, or a result';
+
 CREATE FUNCTION seats_internal.raise_not_open(call bigint) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp

@@ -1,6 +1,6 @@
 -- The operators' verbs on calls: retry, resolve_review, cancel_call.
 
-CREATE FUNCTION seats_internal.retry(caller text, call bigint, reason text) RETURNS void
+CREATE FUNCTION seats_internal.retry(caller text, INOUT call bigint, reason text, OUT state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -16,12 +16,13 @@ BEGIN
      WHERE outbox.id = locked.id;
     PERFORM seats_internal.finish_verb(caller, locked, 'operator.retry', retry.reason,
                                        jsonb_build_object('state', locked.state));
+    state := locked.state;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.retry(text, bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.retry(text, bigint, text) IS 'behind seats.retry';
 
-CREATE FUNCTION seats.retry(call bigint, reason text) RETURNS void
+CREATE FUNCTION seats.retry(INOUT call bigint, reason text, OUT state text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.retry(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.retry(bigint, text) IS
@@ -142,8 +143,13 @@ REVOKE ALL ON FUNCTION seats_internal.send_same_key(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.send_same_key(bigint) IS
     'makes a call wait for its next try, same key';
 
-CREATE FUNCTION seats_internal.resolve_review(caller text, call bigint, decision text, reason text)
-RETURNS void
+CREATE FUNCTION seats_internal.resolve_review(
+    caller     text,
+    INOUT call bigint,
+    decision   text,
+    reason     text,
+    OUT state  text
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -173,13 +179,14 @@ BEGIN
         caller, locked, 'operator.resolve_review', resolve_review.reason,
         jsonb_build_object('decision', decision, 'was', locked.reason,
                            'generation', locked.generation));
+    state := seats_internal.state_of(call);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.resolve_review(text, bigint, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.resolve_review(text, bigint, text, text) IS
     'behind seats.resolve_review';
 
-CREATE FUNCTION seats.resolve_review(call bigint, decision text, reason text) RETURNS void
+CREATE FUNCTION seats.resolve_review(INOUT call bigint, decision text, reason text, OUT state text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.resolve_review(bigint, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.resolve_review(bigint, text, text) IS
@@ -188,7 +195,12 @@ COMMENT ON FUNCTION seats.resolve_review(bigint, text, text) IS
 
 -- cancel_call
 
-CREATE FUNCTION seats_internal.cancel_call(caller text, call bigint, reason text) RETURNS void
+CREATE FUNCTION seats_internal.cancel_call(
+    caller     text,
+    INOUT call bigint,
+    reason     text,
+    OUT state  text
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -205,12 +217,13 @@ BEGIN
     END IF;
     PERFORM seats_internal.settle_by_hand(caller, call, 'cancelled', 'cancelled_by_operator');
     PERFORM seats_internal.finish_verb(caller, locked, 'operator.cancel', cancel_call.reason, '{}');
+    state := seats_internal.state_of(call);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.cancel_call(text, bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.cancel_call(text, bigint, text) IS 'behind seats.cancel_call';
 
-CREATE FUNCTION seats.cancel_call(call bigint, reason text) RETURNS void
+CREATE FUNCTION seats.cancel_call(INOUT call bigint, reason text, OUT state text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.cancel_call(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.cancel_call(bigint, text) IS

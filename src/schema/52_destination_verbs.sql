@@ -79,14 +79,20 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.pause_lane(text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.pause_lane(text, text, text, text) IS 'seats.pause of a lane';
 
-CREATE FUNCTION seats_internal.pause(caller text, destination text, reason text, lane text)
-RETURNS void
+CREATE FUNCTION seats_internal.pause(
+    caller            text,
+    INOUT destination text,
+    reason            text,
+    INOUT lane        text,
+    OUT paused        boolean
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     locked seats_internal.destination;
 BEGIN
+    paused := true;
     PERFORM seats_internal.require_reason(pause.reason);
     PERFORM seats_internal.require_destination(pause.destination);
     IF lane IS NOT NULL THEN
@@ -109,7 +115,12 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.pause(text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.pause(text, text, text, text) IS 'behind seats.pause';
 
-CREATE FUNCTION seats.pause(destination text, reason text, lane text DEFAULT NULL) RETURNS void
+CREATE FUNCTION seats.pause(
+    INOUT destination text,
+    reason            text,
+    INOUT lane        text    DEFAULT NULL,
+    OUT paused        boolean
+)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.pause(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.pause(text, text, text) IS
@@ -140,14 +151,20 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.resume_lane(text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.resume_lane(text, text, text, text) IS 'seats.resume of a lane';
 
-CREATE FUNCTION seats_internal.resume(caller text, destination text, reason text, lane text)
-RETURNS void
+CREATE FUNCTION seats_internal.resume(
+    caller            text,
+    INOUT destination text,
+    reason            text,
+    INOUT lane        text,
+    OUT paused        boolean
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     locked seats_internal.destination;
 BEGIN
+    paused := false;
     PERFORM seats_internal.require_reason(resume.reason);
     PERFORM seats_internal.require_destination(resume.destination);
     IF lane IS NOT NULL THEN
@@ -177,7 +194,12 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.resume(text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.resume(text, text, text, text) IS 'behind seats.resume';
 
-CREATE FUNCTION seats.resume(destination text, reason text, lane text DEFAULT NULL) RETURNS void
+CREATE FUNCTION seats.resume(
+    INOUT destination text,
+    reason            text,
+    INOUT lane        text    DEFAULT NULL,
+    OUT paused        boolean
+)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.resume(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.resume(text, text, text) IS
@@ -186,7 +208,12 @@ COMMENT ON FUNCTION seats.resume(text, text, text) IS
 -- An alert that was acknowledged stays open until its cause is gone; health no longer counts it. What
 -- tells of something that has happened has no cause that could go: it ends with being acknowledged,
 -- so that the next one is told again.
-CREATE FUNCTION seats_internal.acknowledge(caller text, alert bigint, reason text) RETURNS void
+CREATE FUNCTION seats_internal.acknowledge(
+    caller      text,
+    INOUT alert bigint,
+    reason      text,
+    OUT state   text
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -220,12 +247,13 @@ BEGIN
     PERFORM seats_internal.write_journal(
         'alert.acknowledged', caller, locked.call_id, NULL, acknowledge.reason,
         jsonb_build_object('alert', locked.id, 'fingerprint', locked.fingerprint));
+    state := CASE WHEN has_happened THEN 'resolved' ELSE 'acknowledged' END;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.acknowledge(text, bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.acknowledge(text, bigint, text) IS 'behind seats.acknowledge';
 
-CREATE FUNCTION seats.acknowledge(alert bigint, reason text) RETURNS void
+CREATE FUNCTION seats.acknowledge(INOUT alert bigint, reason text, OUT state text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.acknowledge(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.acknowledge(bigint, text) IS

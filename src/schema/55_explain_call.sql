@@ -51,7 +51,7 @@ BEGIN
         'Stripe''s or the transport''s words: ' || h.error,
         'Stripe''s request id: ' || h.request_id,
         CASE WHEN h.settled_by IS NOT NULL
-             THEN format('Why: SELECT reason FROM seats.journal WHERE call_id = %s;', h.id) END,
+             THEN format('Why: SELECT reason FROM seats.journal WHERE call = %s;', h.id) END,
         'Nothing more happens to it.');
 END
 $$;

@@ -171,9 +171,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM seats_internal.check_id('address', address);
-    IF role IS NULL OR role NOT IN ('owner', 'member') THEN
-        RAISE EXCEPTION 'the role must be owner or member' USING ERRCODE = 'PS524';
-    ELSIF expires IS NULL OR expires < interval '1 minute' OR expires > interval '1 year' THEN
+    PERFORM seats_internal.check_role(role);
+    IF expires IS NULL OR expires < interval '1 minute' OR expires > interval '1 year' THEN
         RAISE EXCEPTION 'invalid time for an invite to expire'
             USING ERRCODE = 'PS530',
                   DETAIL = format('It is %s.', coalesce(expires::text, 'NULL')),
@@ -289,7 +288,8 @@ CREATE FUNCTION seats_internal.invite(
     OUT invite          bigint,
     OUT token           text,
     OUT change          bigint,
-    OUT billing_pending boolean
+    OUT billing_pending boolean,
+    OUT repeated        boolean
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -310,6 +310,7 @@ BEGIN
             'expires', extract(epoch FROM expires), 'external_id', external_id));
         known := seats_internal.known_request(taken, 'invite', request_key, arguments);
         IF known IS NOT NULL THEN
+            repeated := true;
             SELECT i.* INTO made FROM seats_internal.invite AS i WHERE i.id = (known ->> 'invite')::bigint;
             invite := made.id;
             change := made.change_id;
@@ -317,6 +318,7 @@ BEGIN
             RETURN;
         END IF;
     END IF;
+    repeated := false;
     PERFORM seats_internal.check_team_is_open(taken);
     token := seats_internal.new_token();
     made := seats_internal.open_invite(taken, person, seat_type, role);
@@ -373,7 +375,8 @@ CREATE FUNCTION seats.invite(
     OUT invite          bigint,
     OUT token           text,
     OUT change          bigint,
-    OUT billing_pending boolean
+    OUT billing_pending boolean,
+    OUT repeated        boolean
 )
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
 REVOKE ALL ON FUNCTION seats.invite(

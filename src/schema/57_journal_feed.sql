@@ -118,7 +118,7 @@ COMMENT ON FUNCTION seats_internal.name_of_payer(bigint, text) IS
 CREATE FUNCTION seats_internal.read_journal(
     caller     text,
     consumer   text,
-    "limit"    integer,
+    max_entries integer,
     OUT number bigint,
     OUT at     timestamptz,
     OUT kind   text,
@@ -137,8 +137,8 @@ DECLARE
     reader    seats_internal.journal_consumer;
     next_kept bigint;
 BEGIN
-    IF "limit" IS NULL OR "limit" NOT BETWEEN 1 AND 10000 THEN
-        RAISE EXCEPTION 'the limit must be between 1 and 10000' USING ERRCODE = 'PS544',
+    IF max_entries IS NULL OR max_entries NOT BETWEEN 1 AND 10000 THEN
+        RAISE EXCEPTION 'max_entries must be between 1 and 10000' USING ERRCODE = 'PS544',
             HINT = 'Read again for more, after acknowledging what was read.';
     END IF;
     reader := seats_internal.take_consumer(caller, consumer);
@@ -172,7 +172,7 @@ BEGIN
                   FROM seats_internal.journal AS e
                  WHERE e.number > reader.acknowledged
                  ORDER BY e.number
-                 LIMIT read_journal."limit") AS j
+                 LIMIT max_entries) AS j
          WHERE j.number = reader.acknowledged + j.position
          ORDER BY j.number;
 END
@@ -182,7 +182,7 @@ COMMENT ON FUNCTION seats_internal.read_journal(text, text, integer) IS 'behind 
 
 CREATE FUNCTION seats.read_journal(
     consumer   text,
-    "limit"    integer DEFAULT 100,
+    max_entries integer DEFAULT 100,
     OUT number bigint,
     OUT at     timestamptz,
     OUT kind   text,
@@ -201,8 +201,12 @@ COMMENT ON FUNCTION seats.read_journal(text, integer) IS
     'is new begins with the oldest one. Another session of the same consumer waits until this '
     'transaction ends. LISTEN pg_seats_journal tells when to read.';
 
-CREATE FUNCTION seats_internal.acknowledge_journal(caller text, consumer text, number bigint)
-RETURNS void
+CREATE FUNCTION seats_internal.acknowledge_journal(
+    caller           text,
+    INOUT consumer   text,
+    number           bigint,
+    OUT acknowledged bigint
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -228,43 +232,54 @@ BEGIN
            owner = CASE WHEN EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = c.owner)
                         THEN c.owner ELSE caller END
      WHERE c.name = reader.name AND c.acknowledged < number;
+    acknowledged := greatest(reader.acknowledged, number);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.acknowledge_journal(text, text, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.acknowledge_journal(text, text, bigint) IS
     'behind seats.acknowledge_journal';
 
-CREATE FUNCTION seats.acknowledge_journal(consumer text, number bigint) RETURNS void
+CREATE FUNCTION seats.acknowledge_journal(
+    INOUT consumer   text,
+    number           bigint,
+    OUT acknowledged bigint
+)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_quiet_entry';
 REVOKE ALL ON FUNCTION seats.acknowledge_journal(text, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats.acknowledge_journal(text, bigint) IS
     'the consumer is done with the journal up to this number: read_journal goes on after it';
 
-CREATE FUNCTION seats_internal.drop_journal_consumer(caller text, consumer text, reason text)
-RETURNS void
+CREATE FUNCTION seats_internal.drop_journal_consumer(
+    caller           text,
+    INOUT consumer   text,
+    reason           text,
+    OUT acknowledged bigint
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    dropped bigint;
 BEGIN
     PERFORM seats_internal.require_reason(drop_journal_consumer.reason);
     DELETE FROM seats_internal.journal_consumer AS c WHERE c.name = consumer
-    RETURNING c.acknowledged INTO dropped;
+    RETURNING c.acknowledged INTO acknowledged;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the journal has no consumer %', coalesce(quote_ident(consumer), 'NULL')
             USING ERRCODE = 'PS540', HINT = 'seats.journal_consumers lists them.';
     END IF;
     PERFORM seats_internal.write_journal(
         'journal_consumer.dropped', caller, NULL, NULL, drop_journal_consumer.reason,
-        jsonb_build_object('consumer', consumer, 'acknowledged', dropped));
+        jsonb_build_object('consumer', consumer, 'acknowledged', acknowledged));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.drop_journal_consumer(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.drop_journal_consumer(text, text, text) IS
     'behind seats.drop_journal_consumer';
 
-CREATE FUNCTION seats.drop_journal_consumer(consumer text, reason text) RETURNS void
+CREATE FUNCTION seats.drop_journal_consumer(
+    INOUT consumer   text,
+    reason           text,
+    OUT acknowledged bigint
+)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.drop_journal_consumer(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.drop_journal_consumer(text, text) IS

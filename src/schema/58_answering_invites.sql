@@ -100,13 +100,19 @@ COMMENT ON FUNCTION seats.accept_invite(text, text, text) IS
     'makes whoever has the token a member of the team, on the seat that was kept; once, and while the '
     'invite is open. external_id comes back in the journal when the member leaves';
 
-CREATE FUNCTION seats_internal.revoke_invite(caller text, invite bigint, actor text, reason text)
-RETURNS void
+CREATE FUNCTION seats_internal.revoke_invite(
+    caller       text,
+    INOUT invite bigint,
+    actor        text,
+    reason       text,
+    OUT team     text,
+    OUT address  text,
+    OUT status   text
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    team    text;
     taken   seats_internal.team;
     revoked seats_internal.invite;
 BEGIN
@@ -124,6 +130,8 @@ BEGIN
     END IF;
     PERFORM seats_internal.end_invite(taken, revoked.id, 'revoked', 'invite.revoked',
                                       caller, revoke_invite.reason, member => actor);
+    address := revoked.address;
+    status := 'revoked';
     PERFORM seats_internal.settle_invites(taken.id, taken.lane_id);
 END
 $$;
@@ -131,8 +139,14 @@ REVOKE ALL ON FUNCTION seats_internal.revoke_invite(text, bigint, text, text) FR
 COMMENT ON FUNCTION seats_internal.revoke_invite(text, bigint, text, text) IS
     'behind seats.revoke_invite';
 
-CREATE FUNCTION seats.revoke_invite(invite bigint, actor text DEFAULT NULL, reason text DEFAULT NULL)
-RETURNS void
+CREATE FUNCTION seats.revoke_invite(
+    INOUT invite bigint,
+    actor        text   DEFAULT NULL,
+    reason       text   DEFAULT NULL,
+    OUT team     text,
+    OUT address  text,
+    OUT status   text
+)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
 REVOKE ALL ON FUNCTION seats.revoke_invite(bigint, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.revoke_invite(bigint, text, text) IS

@@ -136,15 +136,15 @@ COMMENT ON FUNCTION seats_internal.take_back_deliveries(text, bigint) IS
     'deletes what a receiver has not taken yet, so that it is made anew';
 
 CREATE FUNCTION seats_internal.define_receiver(
-    caller              text,
-    name                text,
-    url                 text,
-    format              text,
-    secret              text,
-    minimum_severity    text,
-    journal_kinds       text[],
-    requests_per_second double precision
-) RETURNS void
+    caller                    text,
+    INOUT name                text,
+    INOUT url                 text,
+    INOUT format              text,
+    INOUT secret              text,
+    INOUT minimum_severity    text,
+    INOUT journal_kinds       text[],
+    INOUT requests_per_second double precision
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -204,6 +204,8 @@ BEGIN
         CASE WHEN former.name IS NULL THEN 'receiver.defined' ELSE 'receiver.redefined' END, caller, NULL, NULL, NULL,
         jsonb_build_object('receiver', r.name, 'format', r.format, 'url', checked, 'secret_file', secret,
                            'minimum_severity', r.minimum_severity, 'journal_kinds', r.journal_kinds));
+    url := checked;
+    requests_per_second := coalesce(requests_per_second, 5);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.define_receiver(
@@ -212,14 +214,14 @@ COMMENT ON FUNCTION seats_internal.define_receiver(
     text, text, text, text, text, text, text[], double precision) IS 'behind seats.define_receiver';
 
 CREATE FUNCTION seats.define_receiver(
-    name                text,
-    url                 text,
-    format              text,
-    secret              text             DEFAULT NULL,
-    minimum_severity    text             DEFAULT 'warning',
-    journal_kinds       text[]           DEFAULT '{}',
-    requests_per_second double precision DEFAULT 5
-) RETURNS void
+    INOUT name                text,
+    INOUT url                 text,
+    INOUT format              text,
+    INOUT secret              text             DEFAULT NULL,
+    INOUT minimum_severity    text             DEFAULT 'warning',
+    INOUT journal_kinds       text[]           DEFAULT '{}',
+    INOUT requests_per_second double precision DEFAULT 5
+)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.define_receiver(
     text, text, text, text, text, text[], double precision) FROM PUBLIC;
@@ -230,13 +232,17 @@ COMMENT ON FUNCTION seats.define_receiver(
     'with whsec_…), slack (secret: file with the webhook''s whole URL, or none) or sentry (secret: file with '
     'the DSN). secret is the name of a file in pg_seats.secrets_directory; superusers only';
 
-CREATE FUNCTION seats_internal.drop_receiver(caller text, name text, reason text) RETURNS void
+CREATE FUNCTION seats_internal.drop_receiver(
+    caller         text,
+    INOUT name     text,
+    reason         text,
+    OUT deliveries bigint
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     lane bigint;
-    left_over bigint;
 BEGIN
     PERFORM seats_internal.require_superuser(caller, 'drop_receiver');
     PERFORM seats_internal.require_reason(drop_receiver.reason);
@@ -247,19 +253,19 @@ BEGIN
     END IF;
     -- The answer to what is on the wire finds nothing that it could settle.
     DELETE FROM seats_internal.outbox AS o WHERE o.lane_id = lane AND o.kind = 'delivery';
-    GET DIAGNOSTICS left_over = ROW_COUNT;
+    GET DIAGNOSTICS deliveries = ROW_COUNT;
     DELETE FROM seats_internal.alert_told AS t WHERE t.receiver = drop_receiver.name;
     DELETE FROM seats_internal.destination AS d WHERE d.name = drop_receiver.name;
     PERFORM seats_internal.resolve_alert('receiver:' || drop_receiver.name, 'the receiver was dropped');
     PERFORM seats_internal.write_journal(
         'receiver.dropped', caller, NULL, NULL, drop_receiver.reason,
-        jsonb_build_object('receiver', drop_receiver.name, 'deliveries', left_over));
+        jsonb_build_object('receiver', drop_receiver.name, 'deliveries', deliveries));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.drop_receiver(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.drop_receiver(text, text, text) IS 'behind seats.drop_receiver';
 
-CREATE FUNCTION seats.drop_receiver(name text, reason text) RETURNS void
+CREATE FUNCTION seats.drop_receiver(INOUT name text, reason text, OUT deliveries bigint)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.drop_receiver(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.drop_receiver(text, text) IS

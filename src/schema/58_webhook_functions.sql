@@ -1,11 +1,11 @@
 -- Where webhooks come in, and who may have one processed again.
 
 CREATE FUNCTION seats_internal.define_webhook_endpoint(
-    caller      text,
-    name        text,
-    destination text,
-    secrets     text[]
-) RETURNS void
+    caller            text,
+    INOUT name        text,
+    INOUT destination text,
+    INOUT secrets     text[]
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -48,8 +48,11 @@ REVOKE ALL ON FUNCTION
 COMMENT ON FUNCTION seats_internal.define_webhook_endpoint(text, text, text, text[]) IS
     'behind seats.define_webhook_endpoint';
 
-CREATE FUNCTION seats.define_webhook_endpoint(name text, destination text, secrets text[])
-RETURNS void
+CREATE FUNCTION seats.define_webhook_endpoint(
+    INOUT name        text,
+    INOUT destination text,
+    INOUT secrets     text[]
+)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.define_webhook_endpoint(text, text, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION seats.define_webhook_endpoint(text, text, text[]) IS

@@ -159,7 +159,7 @@ REVOKE ALL ON FUNCTION seats_internal.events_are_unreadable(text, text) FROM PUB
 COMMENT ON FUNCTION seats_internal.events_are_unreadable(text, text) IS
     'the alert that the list of events is refused; called by the worker';
 
-CREATE FUNCTION seats_internal.list_events(caller text, destination text, reason text) RETURNS void
+CREATE FUNCTION seats_internal.list_events(caller text, INOUT destination text, reason text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -176,7 +176,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.list_events(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.list_events(text, text, text) IS 'behind seats.list_events';
 
-CREATE FUNCTION seats.list_events(destination text, reason text) RETURNS void
+CREATE FUNCTION seats.list_events(INOUT destination text, reason text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.list_events(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.list_events(text, text) IS

@@ -156,7 +156,7 @@ CREATE FUNCTION seats_internal.change_privileges(
     audience text,
     role     text,
     give     boolean
-) RETURNS void
+) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -188,13 +188,14 @@ BEGIN
     PERFORM seats_internal.write_journal(
         'privilege.' || CASE WHEN give THEN 'granted' ELSE 'revoked' END, caller, NULL, NULL, NULL,
         jsonb_build_object('role', change_privileges.role, 'kind', audience));
+    RETURN change_privileges.role;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.change_privileges(text, text, text, text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.change_privileges(text, text, text, text, boolean) IS
-    'grants or revokes what one kind of user needs';
+    'grants or revokes what one kind of user needs; gives the role';
 
-CREATE FUNCTION seats_internal.grant_application(caller text, role text) RETURNS void
+CREATE FUNCTION seats_internal.grant_application(caller text, INOUT role text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT seats_internal.change_privileges(caller, 'grant_application', 'application', role, true);
@@ -203,7 +204,7 @@ REVOKE ALL ON FUNCTION seats_internal.grant_application(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.grant_application(text, text) IS
     'behind seats.grant_application';
 
-CREATE FUNCTION seats_internal.revoke_application(caller text, role text) RETURNS void
+CREATE FUNCTION seats_internal.revoke_application(caller text, INOUT role text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT seats_internal.change_privileges(caller, 'revoke_application', 'application', role, false);
@@ -212,7 +213,7 @@ REVOKE ALL ON FUNCTION seats_internal.revoke_application(text, text) FROM PUBLIC
 COMMENT ON FUNCTION seats_internal.revoke_application(text, text) IS
     'behind seats.revoke_application';
 
-CREATE FUNCTION seats_internal.grant_monitor(caller text, role text) RETURNS void
+CREATE FUNCTION seats_internal.grant_monitor(caller text, INOUT role text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT seats_internal.change_privileges(caller, 'grant_monitor', 'monitor', role, true);
@@ -220,7 +221,7 @@ END;
 REVOKE ALL ON FUNCTION seats_internal.grant_monitor(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.grant_monitor(text, text) IS 'behind seats.grant_monitor';
 
-CREATE FUNCTION seats_internal.revoke_monitor(caller text, role text) RETURNS void
+CREATE FUNCTION seats_internal.revoke_monitor(caller text, INOUT role text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT seats_internal.change_privileges(caller, 'revoke_monitor', 'monitor', role, false);
@@ -228,7 +229,7 @@ END;
 REVOKE ALL ON FUNCTION seats_internal.revoke_monitor(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.revoke_monitor(text, text) IS 'behind seats.revoke_monitor';
 
-CREATE FUNCTION seats_internal.grant_operator(caller text, role text) RETURNS void
+CREATE FUNCTION seats_internal.grant_operator(caller text, INOUT role text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT seats_internal.change_privileges(caller, 'grant_operator', 'operator', role, true);
@@ -236,7 +237,7 @@ END;
 REVOKE ALL ON FUNCTION seats_internal.grant_operator(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.grant_operator(text, text) IS 'behind seats.grant_operator';
 
-CREATE FUNCTION seats_internal.revoke_operator(caller text, role text) RETURNS void
+CREATE FUNCTION seats_internal.revoke_operator(caller text, INOUT role text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT seats_internal.change_privileges(caller, 'revoke_operator', 'operator', role, false);
@@ -244,7 +245,7 @@ END;
 REVOKE ALL ON FUNCTION seats_internal.revoke_operator(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.revoke_operator(text, text) IS 'behind seats.revoke_operator';
 
-CREATE FUNCTION seats.grant_application(role text) RETURNS void
+CREATE FUNCTION seats.grant_application(INOUT role text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.grant_application(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.grant_application(text) IS
@@ -252,30 +253,30 @@ COMMENT ON FUNCTION seats.grant_application(text) IS
     'follow the journal, wait for its calls and read their answers; other calls of Stripe''s are granted '
     'by grant_call; superusers only';
 
-CREATE FUNCTION seats.revoke_application(role text) RETURNS void
+CREATE FUNCTION seats.revoke_application(INOUT role text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.revoke_application(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.revoke_application(text) IS 'takes back what grant_application gave';
 
-CREATE FUNCTION seats.grant_monitor(role text) RETURNS void
+CREATE FUNCTION seats.grant_monitor(INOUT role text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.grant_monitor(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.grant_monitor(text) IS
     'lets a role look at every view and have calls explained; superusers only';
 
-CREATE FUNCTION seats.revoke_monitor(role text) RETURNS void
+CREATE FUNCTION seats.revoke_monitor(INOUT role text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.revoke_monitor(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.revoke_monitor(text) IS 'takes back what grant_monitor gave';
 
-CREATE FUNCTION seats.grant_operator(role text) RETURNS void
+CREATE FUNCTION seats.grant_operator(INOUT role text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.grant_operator(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.grant_operator(text) IS
     'lets a role do all that a monitor may, use the verbs on calls, destinations, alerts and events, and '
     'define kinds of seats; superusers only';
 
-CREATE FUNCTION seats.revoke_operator(role text) RETURNS void
+CREATE FUNCTION seats.revoke_operator(INOUT role text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.revoke_operator(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.revoke_operator(text) IS

@@ -29,12 +29,12 @@ COMMENT ON FUNCTION seats_internal.check_call_grant(text, text, text[], text) IS
     'an error that says what is wrong with a grant of calls';
 
 CREATE FUNCTION seats_internal.grant_call(
-    caller       text,
-    role         text,
-    destination  text,
-    methods      text[],
-    path_pattern text
-) RETURNS void
+    caller             text,
+    INOUT role         text,
+    INOUT destination  text,
+    INOUT methods      text[],
+    INOUT path_pattern text
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -57,8 +57,12 @@ REVOKE ALL ON FUNCTION seats_internal.grant_call(text, text, text, text[], text)
 COMMENT ON FUNCTION seats_internal.grant_call(text, text, text, text[], text) IS
     'behind seats.grant_call';
 
-CREATE FUNCTION seats.grant_call(role text, destination text, methods text[], path_pattern text)
-RETURNS void
+CREATE FUNCTION seats.grant_call(
+    INOUT role         text,
+    INOUT destination  text,
+    INOUT methods      text[],
+    INOUT path_pattern text
+)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.grant_call(text, text, text[], text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.grant_call(text, text, text[], text) IS
@@ -66,12 +70,12 @@ COMMENT ON FUNCTION seats.grant_call(text, text, text[], text) IS
     'pattern (/v1/subscriptions/*, /v1/**); superusers only';
 
 CREATE FUNCTION seats_internal.revoke_call(
-    caller       text,
-    role         text,
-    destination  text,
-    methods      text[],
-    path_pattern text
-) RETURNS void
+    caller             text,
+    INOUT role         text,
+    INOUT destination  text,
+    INOUT methods      text[],
+    INOUT path_pattern text
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -84,7 +88,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no such grant'
             USING ERRCODE = 'PS203',
-                  HINT = 'seats_internal.call_grant has them; a pattern is revoked as it was granted.';
+                  HINT = 'seats.call_grants lists them; a pattern is revoked as it was granted.';
     END IF;
     -- The role may be gone: its rows are not, because they name it.
     IF NOT EXISTS (SELECT FROM seats_internal.call_grant AS g WHERE g.grantee = role)
@@ -101,8 +105,12 @@ REVOKE ALL ON FUNCTION seats_internal.revoke_call(text, text, text, text[], text
 COMMENT ON FUNCTION seats_internal.revoke_call(text, text, text, text[], text) IS
     'behind seats.revoke_call';
 
-CREATE FUNCTION seats.revoke_call(role text, destination text, methods text[], path_pattern text)
-RETURNS void
+CREATE FUNCTION seats.revoke_call(
+    INOUT role         text,
+    INOUT destination  text,
+    INOUT methods      text[],
+    INOUT path_pattern text
+)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.revoke_call(text, text, text[], text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.revoke_call(text, text, text[], text) IS

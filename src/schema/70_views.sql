@@ -5,7 +5,7 @@
 -- the ring named a single call is found by the key.
 
 CREATE VIEW seats.outbox AS
-SELECT o.id, o.state::text AS state, o.state_since, o.destination, l.name AS lane, o.method, o.path,
+SELECT o.id AS call, o.state::text AS state, o.state_since, o.destination, l.name AS lane, o.method, o.path,
        o.generation, o.attempts, o.doubt, o.created_at, o.enqueued_by, o.first_sent_at,
        o.last_sent_at, o.due_at, o.reason, o.last_error AS error, o.request_id,
        concat_ws('-', o.installation, o.uuid, o.generation) AS idempotency_key
@@ -32,7 +32,7 @@ COMMENT ON COLUMN seats.outbox.request_id IS
 COMMENT ON COLUMN seats.outbox.idempotency_key IS 'the key of the current generation';
 
 CREATE VIEW seats.outbox_history AS
-SELECT h.id, h.result, h.settled_at, h.settled_by, h.destination, l.name AS lane, h.method, h.path,
+SELECT h.id AS call, h.result, h.settled_at, h.settled_by, h.destination, l.name AS lane, h.method, h.path,
        h.generation, h.attempts, nullif(h.http_status, 0) AS http_status,
        h.duration_ms * interval '1 millisecond' AS duration, h.created_at, h.enqueued_by,
        h.first_sent_at, h.reason, h.error, h.request_id,
@@ -51,18 +51,18 @@ COMMENT ON COLUMN seats.outbox_history.first_sent_at IS 'first use of the last k
 COMMENT ON COLUMN seats.outbox_history.request_id IS 'Stripe''s id of the request that settled it';
 
 CREATE VIEW seats.calls AS
-SELECT o.id, o.state, o.destination, o.lane, o.method, o.path, o.generation, o.attempts,
+SELECT o.call, o.state, o.destination, o.lane, o.method, o.path, o.generation, o.attempts,
        o.created_at, o.enqueued_by, o.first_sent_at, NULL::timestamptz AS settled_at,
        NULL::integer AS http_status, o.request_id, o.reason, o.error, o.idempotency_key
   FROM seats.outbox AS o
 UNION ALL
-SELECT h.id, h.result, h.destination, h.lane, h.method, h.path, h.generation, h.attempts,
+SELECT h.call, h.result, h.destination, h.lane, h.method, h.path, h.generation, h.attempts,
        h.created_at, h.enqueued_by, h.first_sent_at, h.settled_at, h.http_status, h.request_id,
        h.reason, h.error, h.idempotency_key
   FROM seats.outbox_history AS h;
 REVOKE ALL ON seats.calls FROM PUBLIC;
 COMMENT ON VIEW seats.calls IS
-    'open and settled calls together; seats.explain_call(id) tells the rest';
+    'open and settled calls together; seats.explain_call(call) tells the rest';
 COMMENT ON COLUMN seats.calls.state IS
     'a state of seats.outbox, or a result of seats.outbox_history';
 COMMENT ON COLUMN seats.calls.settled_at IS 'null: it is open';

@@ -1,9 +1,9 @@
 -- What people look at: alerts, the journal, worker and destinations.
 
 CREATE VIEW seats.alerts AS
-SELECT a.id, CASE WHEN a.resolved_at IS NOT NULL THEN 'resolved'
+SELECT a.id AS alert, CASE WHEN a.resolved_at IS NOT NULL THEN 'resolved'
                   WHEN a.acknowledged_at IS NOT NULL THEN 'acknowledged' ELSE 'open' END AS state,
-       a.severity, a.kind, a.summary, a.hint, a.detail, a.call_id, a.destination, a.first_seen_at,
+       a.severity, a.kind, a.summary, a.hint, a.detail, a.call_id AS call, a.destination, a.first_seen_at,
        a.last_seen_at, a.occurrences, a.acknowledged_at, a.acknowledged_by, a.resolved_at,
        a.resolution
   FROM seats_internal.alert AS a;
@@ -16,7 +16,7 @@ COMMENT ON COLUMN seats.alerts.severity IS 'info, warning, critical or fatal; it
 COMMENT ON COLUMN seats.alerts.occurrences IS 'how often it was seen since it was opened';
 
 CREATE VIEW seats.journal AS
-SELECT j.number, j.at, j.kind, j.actor, j.call_id, l.destination, l.name AS lane, j.reason, j.detail
+SELECT j.number, j.at, j.kind, j.actor, j.call_id AS call, l.destination, l.name AS lane, j.reason, j.detail
   FROM seats_internal.journal AS j
   LEFT JOIN seats_internal.lane AS l ON l.id = j.lane_id;
 REVOKE ALL ON seats.journal FROM PUBLIC;
@@ -89,3 +89,12 @@ COMMENT ON COLUMN seats.destinations.proven IS 'the key was probed: right accoun
 COMMENT ON COLUMN seats.destinations.held IS 'calls that are ready, but not taken now';
 COMMENT ON COLUMN seats.destinations.halted_needs_person IS
     'it does not resume when a read succeeds: seats.resume is needed';
+
+CREATE VIEW seats.call_grants AS
+SELECT g.grantee AS role, g.destination, g.method, g.path AS path_pattern, g.granted_by, g.granted_at
+  FROM seats_internal.call_grant AS g;
+REVOKE ALL ON seats.call_grants FROM PUBLIC;
+COMMENT ON VIEW seats.call_grants IS
+    'who may enqueue which calls: what seats.grant_call gave and seats.revoke_call takes back';
+COMMENT ON COLUMN seats.call_grants.path_pattern IS
+    '* stands for one segment, a final ** for all that follow';

@@ -77,7 +77,8 @@ COMMENT ON FUNCTION seats_internal.change_result(text) IS
     'a result of the history as an application sees it';
 
 CREATE VIEW seats.changes AS
-SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.previous, l.resulting,
+SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.previous_quantity,
+       l.new_quantity,
        seats_internal.change_state(head.state::text) AS state, o.created_at,
        NULL::timestamptz AS settled_at, o.actor, o.enqueued_by,
        CASE WHEN o.state = 'pending' AND head.id <> o.id THEN 'behind call ' || head.id
@@ -88,7 +89,8 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
   FROM seats_internal.outbox AS o
   JOIN seats_internal.team AS t ON t.id = o.team_id
  CROSS JOIN LATERAL jsonb_to_recordset(o.lines)
-       AS l (seat_type text, operation text, quantity integer, previous integer, resulting integer)
+       AS l (seat_type text, operation text, quantity integer, previous_quantity integer,
+             new_quantity integer)
  CROSS JOIN LATERAL (SELECT CASE WHEN o.state = 'carried' THEN h.state ELSE o.state END AS state,
                             h.id, h.reason,
                             -- What the head waits for, those behind it do not.
@@ -99,19 +101,21 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
                       WHERE h.lane_id = o.lane_id ORDER BY h.id LIMIT 1) AS head
  WHERE o.kind = 'change'
 UNION ALL
-SELECT h.id, t.name, l.seat_type, l.operation, l.quantity, l.previous, l.resulting,
+SELECT h.id, t.name, l.seat_type, l.operation, l.quantity, l.previous_quantity,
+       l.new_quantity,
        seats_internal.change_result(h.result), h.created_at, h.settled_at, h.actor, h.enqueued_by,
        h.reason, h.error, coalesce(h.carrier_id, h.id), NULL, NULL
   FROM seats_internal.outbox_history AS h
   JOIN seats_internal.team AS t ON t.id = h.team_id
  CROSS JOIN LATERAL jsonb_to_recordset(h.lines)
-       AS l (seat_type text, operation text, quantity integer, previous integer, resulting integer)
+       AS l (seat_type text, operation text, quantity integer, previous_quantity integer,
+             new_quantity integer)
  WHERE h.kind = 'change' AND h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]);
 REVOKE ALL ON seats.changes FROM PUBLIC;
 COMMENT ON VIEW seats.changes IS 'changes of seats, open and settled, a row for each seat type that they change';
 COMMENT ON COLUMN seats.changes.quantity IS 'added (negative: removed), or what it was set to';
-COMMENT ON COLUMN seats.changes.previous IS 'what the application saw before it';
-COMMENT ON COLUMN seats.changes.resulting IS 'what the application saw after it';
+COMMENT ON COLUMN seats.changes.previous_quantity IS 'what the application saw before it';
+COMMENT ON COLUMN seats.changes.new_quantity IS 'what the application saw after it';
 COMMENT ON COLUMN seats.changes.state IS
     'pending (Stripe has not been told, or not answered), awaiting_payment, in_review (a person must '
     'decide), confirmed, reverted (undone), cancelled';

@@ -136,7 +136,7 @@ sub resumed_by_itself
 	my ($call) = @_;
 	is($server->sql(q{SELECT state FROM seats.destinations}), 'open', 'the destination is open again');
 	is(open_alerts($server), '', 'and no alert is left');
-	is($server->sql("SELECT attempts FROM seats.calls WHERE id = $call"),
+	is($server->sql("SELECT attempts FROM seats.calls WHERE call = $call"),
 		'1', 'the halt spent no attempt');
 	return;
 }
@@ -165,7 +165,7 @@ strikes('executed after the connection had closed, while we try again: 409, then
 	meanwhile => sub {
 		my ($call) = @_;
 		await_attempt($server, $call, qr/key_in_use 409/);
-		is($server->sql("SELECT doubt FROM seats.outbox WHERE id = $call"), 't',
+		is($server->sql("SELECT doubt FROM seats.outbox WHERE call = $call"), 't',
 			'it is in doubt while its key is in use');
 		# The destination stands still, so that the number of 409s does not depend on luck.
 		$server->sql(q{SELECT seats.pause('stripe', 'until it is executed')});
@@ -204,7 +204,7 @@ strikes('500, not executed, stored; verifier list: once more under a new key',
 	faults => [ { fault => 'error_500', store => \1 } ],
 	attempts => [ @two_500s, 'search list: again proven_not_executed 200', 'done 200' ],
 	finally => sub {
-		is($server->sql("SELECT generation FROM seats.calls WHERE id = $_[0]"), 2, 'generation 2');
+		is($server->sql("SELECT generation FROM seats.calls WHERE call = $_[0]"), 2, 'generation 2');
 	});
 strikes('500, not executed, stored; no verifier: a person must decide',
 	faults => [ { fault => 'error_500', store => \1 } ],
@@ -214,7 +214,7 @@ strikes('500, not executed, stored; no verifier: a person must decide',
 	finally => sub {
 		my ($call) = @_;
 		is(open_alerts($server), 'review', 'an alert calls for one');
-		is($server->sql("SELECT generation FROM seats.calls WHERE id = $call"), 1, 'the key is the same');
+		is($server->sql("SELECT generation FROM seats.calls WHERE call = $call"), 1, 'the key is the same');
 		$server->sql("SELECT seats.resolve_review($call, 'not_executed', 'seen in the Dashboard')");
 		await_state($server, $call, 'done');
 		assert_once_under_any_key($server, $stripe, $call);
@@ -239,7 +239,7 @@ foreach my $case (
 			await_state($server, $call, 'done', 'refused', 'review');
 			assert_settled_once($server, $call, 'done');
 			assert_once_under_any_key($server, $stripe, $call);
-			is($server->sql("SELECT generation FROM seats.calls WHERE id = $call"),
+			is($server->sql("SELECT generation FROM seats.calls WHERE call = $call"),
 				$generation, "generation $generation");
 			is(attempts_of($server, $call)->[3], $proof, "proof for quantity $quantity")
 			  or diag(explain(attempts_of($server, $call)));
@@ -267,7 +267,7 @@ strikes('a time-out, then 400 for ever: a person decides, nothing is compensated
 	meanwhile => sub {
 		my ($call) = @_;
 		await_state($server, $call, 'review', 'done', 'refused');
-		is($server->sql("SELECT doubt FROM seats.outbox WHERE id = $call"), 't', 'still in doubt');
+		is($server->sql("SELECT doubt FROM seats.outbox WHERE call = $call"), 't', 'still in doubt');
 	},
 	result => 'review',
 	executed => 0,

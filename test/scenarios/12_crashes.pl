@@ -41,7 +41,7 @@ sub assert_all_is_well
 	return subtest $name => sub {
 		my $orders = all_orders();
 		is($server->sql('SELECT string_agg(call::text, E\'\n\' ORDER BY call) FROM orders'),
-			$server->sql("SELECT string_agg(id::text, E'\n' ORDER BY id) FROM seats.outbox_history"),
+			$server->sql("SELECT string_agg(call::text, E'\n' ORDER BY call) FROM seats.outbox_history"),
 			'orders and settled calls are the same');
 		assert_each_executed_once($stripe, [ values %{ keys_of($server, @$orders) } ]);
 		assert_nothing_twice($stripe);

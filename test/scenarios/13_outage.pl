@@ -94,7 +94,7 @@ subtest 'Stripe accepts connections and says nothing' => sub {
 	is($server->sql(q{SELECT bool_and(doubt) FROM seats.outbox WHERE attempts > 0}),
 		't', 'whatever was sent is in doubt');
 	is($server->sql(q{SELECT count(*) FROM seats.outbox AS o WHERE attempts > 0 AND EXISTS
-		   (SELECT FROM seats.outbox AS b WHERE b.lane = o.lane AND b.id < o.id)}),
+		   (SELECT FROM seats.outbox AS b WHERE b.lane = o.lane AND b.call < o.call)}),
 		'0', 'of each lane only the first call was sent');
 	my $before = spent();
 	my $sent = $server->sql('SELECT sent FROM seats.worker_status');

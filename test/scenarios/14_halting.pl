@@ -94,7 +94,7 @@ subtest 'the key is revoked in the middle; another file heals it' => sub {
 	push @calls, enqueue_over_lanes(10);
 	await_halt('unauthorized');
 	assert_halted(10);
-	like($server->sql('SELECT summary FROM seats.alerts ORDER BY id DESC LIMIT 1'),
+	like($server->sql('SELECT summary FROM seats.alerts ORDER BY alert DESC LIMIT 1'),
 		qr/^destination stripe is halted: \S/, 'the alert says why');
 	# A failed probe is no second alert.
 	my $sent = $server->sql('SELECT sent FROM seats.worker_status');
@@ -263,7 +263,7 @@ subtest 'a clock that is wrong, ours or theirs' => sub {
 		is(open_alerts($server), '', 'two answers may have lain about');
 		enqueue_over_lanes(2);
 		$server->wait_for_sql($are_open, 'clock_skew');
-		like($server->sql(q{SELECT summary FROM seats.alerts ORDER BY id DESC LIMIT 1}),
+		like($server->sql(q{SELECT summary FROM seats.alerts ORDER BY alert DESC LIMIT 1}),
 			qr/clock is (299|300|301) s $words destination stripe's/, "$words: told, and nothing is halted");
 		await_all_settled($server);
 		my $resolved = q{SELECT count(*) FROM seats.alerts WHERE kind = 'clock_skew' AND state = 'resolved'};

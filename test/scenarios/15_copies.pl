@@ -140,13 +140,13 @@ is($clone->sql(q{SELECT installation FROM seats.adopt_database('the original is 
 await_state($clone, $_, 'done') foreach @open, $own{'clone with an API key'};
 assert_executed_once_by($stripe, $keys{$_}, "call $_ was executed once") foreach @open;
 is(@{ posts_of($stripe, $keys{$lost}) }, 1, 'what was executed is not sent again');
-is($clone->sql("SELECT reason FROM seats.outbox_history WHERE id = $lost"),
+is($clone->sql("SELECT reason FROM seats.outbox_history WHERE call = $lost"),
 	'proven_by_event', '… its event proves it');
 is($clone->sql("SELECT string_agg(DISTINCT call::text, ' ' ORDER BY call::text) FROM seats.attempts
 	 WHERE call IN ($pending, $change) AND purpose = 'search events'"),
 	"$pending $change", 'what is not proven to be executed was looked for first');
 is($clone->sql("SELECT string_agg(DISTINCT reason, ' ') FROM seats.outbox_history
-	 WHERE id = $change AND reason LIKE 'proven%'"),
+	 WHERE call = $change AND reason LIKE 'proven%'"),
 	'', 'an object without a marker proves nothing');
 is(quantity_of($stripe, 'sub_a'), 6, 'and is then sent');
 is($clone->sql(q{SELECT status FROM seats.health WHERE check_name = 'installation'}),
@@ -209,7 +209,7 @@ $executed = executed();
 $original->sql(q{SELECT seats.resume('stripe', 'the copies were looked at')});
 await_state($original, $_, 'done') foreach @open;
 is(executed(), $executed, 'it comes to know what its replacements have done, and does nothing twice');
-is($original->sql("SELECT reason FROM seats.outbox_history WHERE id = $pending"),
+is($original->sql("SELECT reason FROM seats.outbox_history WHERE call = $pending"),
 	'replayed', '… by replays');
 is_deeply($stripe->control('GET', '/ledger')->{executed_twice}, [], 'no key was executed twice');
 

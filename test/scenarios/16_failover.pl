@@ -80,7 +80,7 @@ sub await_all_done { my ($server, @calls) = @_; await_state($server, $_, 'done')
 		assert_executed_once_by($stripe, $known{$_}, "call $_ was executed once");
 		ok(@{ posts_of($stripe, $known{$_}) } >= 2, '… and was asked for by both servers');
 	}
-	is($standby->sql("SELECT reason FROM seats.outbox_history WHERE id = $settlement"),
+	is($standby->sql("SELECT reason FROM seats.outbox_history WHERE call = $settlement"),
 		'replayed', 'a lost settlement is replayed');
 	is(quantity_of($stripe, 'sub_lane'), 7, 'a lane ends with its last change');
 	is_deeply(
@@ -176,7 +176,7 @@ $server->stop;
 	await_all_done($restored, @known);
 	is_deeply(keys_of($restored, @known), \%known_keys, 'restored: the same keys again');
 	assert_executed_once_by($stripe, $known_keys{$_}, "call $_ was executed once") foreach @known;
-	is($restored->sql("SELECT reason FROM seats.outbox_history WHERE id = $settlement"),
+	is($restored->sql("SELECT reason FROM seats.outbox_history WHERE call = $settlement"),
 		'replayed', 'the lost settlement is replayed');
 	my @new = customers($restored, 'new', 60);
 	await_all_done($restored, @new);
@@ -199,10 +199,10 @@ $server->stop;
 	await_state($restored, $_, 'done') foreach $settlement, @freeze[ 0, 1 ];
 	is(@{ $stripe->worker_ledger }, $executed, 'rows that are older than a key lives are not sent');
 	is($restored->sql("SELECT string_agg(DISTINCT reason, ' ' ORDER BY reason)
-		 FROM seats.outbox_history WHERE id IN ($settlement, $freeze[0], $freeze[1])"),
+		 FROM seats.outbox_history WHERE call IN ($settlement, $freeze[0], $freeze[1])"),
 		'proven_by_event proven_by_list', 'but proven to have been executed');
 	await_state($restored, $freeze[2], 'done');
-	is($restored->sql("SELECT reason FROM seats.outbox_history WHERE id = $freeze[2]"),
+	is($restored->sql("SELECT reason FROM seats.outbox_history WHERE call = $freeze[2]"),
 		'proven_by_marker', 'by the marker, where there is one');
 
 	# What was never sent, and could have been: a person decides, each for itself.
@@ -210,7 +210,7 @@ $server->stop;
 	await_state($restored, $paused[0], 'review');
 	like($restored->sql("SELECT reason FROM seats.reviews WHERE call = $paused[0]"),
 		qr/not_proven/, 'what cannot be proven goes to review');
-	is($restored->sql("SELECT count(*) FROM seats.alerts WHERE call_id = $paused[0] AND state = 'open'"),
+	is($restored->sql("SELECT count(*) FROM seats.alerts WHERE call = $paused[0] AND state = 'open'"),
 		'1', 'with an alert');
 	$restored->sql("SELECT seats.resolve_review($paused[0], 'refuse', 'superseded')");
 	await_state($restored, $paused[1], 'review');

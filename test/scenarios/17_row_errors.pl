@@ -101,7 +101,7 @@ sub sent_once
 {
 	my $enqueue = PgSeats::Server::enqueue_statement('/v1/customers', { name => 'x' }, lane => 'p');
 	$server->sql("BEGIN; $enqueue; SELECT seats.pause('stripe', 'a test', 'p'); COMMIT");
-	my $call = $server->sql(q{SELECT id FROM seats.outbox WHERE lane = 'p'});
+	my $call = $server->sql(q{SELECT call FROM seats.outbox WHERE lane = 'p'});
 	my $session = $server->background_psql('postgres');
 	$session->query_safe("BEGIN; SELECT seats.cancel_call($call, 'not wanted')");
 	others_flow('an operator\'s verb in an open transaction holds up nobody');
@@ -169,8 +169,8 @@ sub no_trouble { $server->sql('DELETE FROM public.trouble'); return }
 sub alerts_of
 {
 	my ($call) = @_;
-	return $server->sql("SELECT string_agg(severity || ' ' || kind, ', ' ORDER BY id) FROM seats.alerts
-		 WHERE call_id = $call AND state = 'open'");
+	return $server->sql("SELECT string_agg(severity || ' ' || kind, ', ' ORDER BY alert) FROM seats.alerts
+		 WHERE call = $call AND state = 'open'");
 }
 
 {
@@ -271,7 +271,7 @@ is($server->sql(q{SELECT count(*) FROM seats.alerts WHERE state = 'open'}), '0',
 	await_state($server, $_, 'done') foreach $call, $next;
 	sent_once($_, 'with room again it is settled, from the answer that was kept') foreach $call, $next;
 	is($server->sql("SELECT attempts || ' ' || (reason IS NULL OR reason = '') FROM seats.outbox_history
-		 WHERE id = $call"), '1 true', 'as if nothing had been');
+		 WHERE call = $call"), '1 true', 'as if nothing had been');
 	is(charged(), $charged, 'no row is charged with it');
 	$server->wait_for_sql(q{SELECT status FROM seats.health WHERE check_name = 'worker'}, 'ok');
 	pass('health is well again');

@@ -37,7 +37,7 @@ subtest 'seats are added' => sub {
 		$server,
 		sub {
 			my $row = $server->sql(q{SELECT * FROM seats.add_seats('acme', 'team', 3, 'owner of acme')});
-			like($row, qr/^\d+\|5\|8$/, 'the change, the previous and the new quantity');
+			like($row, qr/^\d+\|5\|8\|f$/, 'the change, the previous and the new quantity');
 			my ($id) = split /\|/, $row;
 			assert_seats($server, $acme, [ 5, 8, 0 ], 'the application sees it at once');
 			is(state_of_change($server, $id), 'pending', 'and that Stripe was not told yet');
@@ -214,7 +214,7 @@ subtest 'the refused change is undone, a later one stays' => sub {
 	is($server->sql("SELECT reason FROM seats.changes WHERE change = $refused"), 'payment_failed', 'why');
 	is(state_of_change($server, $_), 'confirmed', 'a later one stays') foreach @later;
 	is($server->sql("SELECT detail ->> 'error' <> '' FROM seats.journal
-		WHERE kind = 'change.reverted' AND call_id = $refused"), 't', 'the feed tells what Stripe said');
+		WHERE kind = 'change.reverted' AND call = $refused"), 't', 'the feed tells what Stripe said');
 };
 
 # ---- prices

@@ -93,7 +93,7 @@ subtest 'the first was sent and lost, and then Stripe says nothing' => sub {
 	await_change($server, add_seats($server, $team, 1), 'confirmed');
 	$stripe->outage('hang');
 	my @changes = (add_seats($server, $team, 1));
-	$server->wait_for_sql("SELECT doubt FROM seats.outbox WHERE id = $changes[0]", 't');
+	$server->wait_for_sql("SELECT doubt FROM seats.outbox WHERE call = $changes[0]", 't');
 	push @changes, add_seats_many($server, $team, 99);
 	$stripe->outage(undef);
 	assert_in_step($server, $stripe, $team, { team => 106 });
@@ -172,7 +172,7 @@ subtest 'a set that was a decrease is an increase after a refusal' => sub {
 		my $increase = add_seats($server, $team, 10);
 		$stripe->await_held(method => 'POST');
 		my $set = set_seats($server, $team, 10);
-		is($server->sql("SELECT previous, resulting FROM seats.changes WHERE change = $set"),
+		is($server->sql("SELECT previous_quantity, new_quantity FROM seats.changes WHERE change = $set"),
 			'15|10', 'when it is asked for it gives seats back');
 		debug_point_from_now_on($server, 'after_answer');
 		$stripe->release(method => 'POST');
@@ -210,7 +210,7 @@ subtest 'ten invoices a minute, twenty a day' => sub {
 	await_reason($server, $changes[0], qr/stripes_limit_for_a_subscription/);
 	is(state_of_change($server, $changes[0]), 'pending', 'the eleventh waits and says why');
 	is($server->sql("SELECT due_at BETWEEN now() AND now() + interval '1 minute' FROM seats.outbox
-		WHERE id = $changes[0]"), 't', 'not longer than a minute');
+		WHERE call = $changes[0]"), 't', 'not longer than a minute');
 	push @changes, add_seats_many($server, $team, 20);
 	$server->kill_worker('TERM');
 	$server->wait_for_worker;
@@ -237,7 +237,7 @@ subtest 'ten invoices a minute, twenty a day' => sub {
 	let_time_pass(61);
 	my $last = add_seats($server, $team, 1);
 	await_reason($server, $last, qr/stripes_limit_for_a_subscription/);
-	is($server->sql("SELECT due_at > now() + interval '20 hours' FROM seats.outbox WHERE id = $last"),
+	is($server->sql("SELECT due_at > now() + interval '20 hours' FROM seats.outbox WHERE call = $last"),
 		't', 'the twenty-first waits for the next day');
 	is(executed_posts($team), 20, 'and is not sent');
 	is(refused_by_limits($team), 0, 'Stripe never had to say no');

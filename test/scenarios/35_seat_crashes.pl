@@ -133,8 +133,8 @@ sub no_trouble { $server->sql('DELETE FROM public.trouble'); return }
 sub alert_of
 {
 	my ($change) = @_;
-	return $server->sql("SELECT string_agg(severity || ' ' || kind, ', ' ORDER BY id) FROM seats.alerts
-	     WHERE call_id = $change AND state = 'open'");
+	return $server->sql("SELECT string_agg(severity || ' ' || kind, ', ' ORDER BY alert) FROM seats.alerts
+	     WHERE call = $change AND state = 'open'");
 }
 
 sub resolve

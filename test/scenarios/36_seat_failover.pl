@@ -27,7 +27,7 @@ sub await_review
 sub alerts_about
 {
 	my ($server, $team) = @_;
-	return $server->sql("SELECT string_agg(kind, ' ' ORDER BY id) FROM seats.alerts
+	return $server->sql("SELECT string_agg(kind, ' ' ORDER BY alert) FROM seats.alerts
 	    WHERE state = 'open' AND detail ->> 'team' = '$team'") // '';
 }
 

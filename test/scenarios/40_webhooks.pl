@@ -282,7 +282,7 @@ subtest 'a generation that was taken for dead' => sub {
 		request => { id => 'req_x', idempotency_key => $key });
 	like(receive($server, 'main', $body), qr/^200 processed/, 'its event comes');
 	like(open_alerts($server), qr/superseded_call_executed/, 'a person is told');
-	$server->sql(q{SELECT seats.acknowledge(id, 'seen') FROM seats.alerts WHERE kind = 'superseded_call_executed'});
+	$server->sql(q{SELECT seats.acknowledge(alert, 'seen') FROM seats.alerts WHERE kind = 'superseded_call_executed'});
 	is($server->sql(q{SELECT state FROM seats.alerts WHERE kind = 'superseded_call_executed'}), 'resolved',
 		'acknowledging ends it: the next one is told again');
 	$server->sql("UPDATE seats_internal.outbox_history SET generation = 1 WHERE id = $change");
@@ -295,7 +295,7 @@ subtest 'a change that waits for its payment' => sub {
 	await_change($server, $change, 'awaiting_payment');
 	$stripe->set_card(customer_of($payer), 'ok');
 	my ($invoice) = $server->sql(
-		"SELECT detail ->> 'invoice' FROM seats.journal WHERE kind = 'change.awaiting_payment' AND call_id = $change");
+		"SELECT detail ->> 'invoice' FROM seats.journal WHERE kind = 'change.awaiting_payment' AND call = $change");
 	$stripe->pay_invoice($invoice);
 	# The next look without an event would be in a minute.
 	await_change($server, $change, 'confirmed');

@@ -154,7 +154,7 @@ subtest 'what became of the head is unknown' => sub {
 	$stripe->release(path => '/v1/subscriptions/sub_unknown', action => 'drop');
 	like(await_change($server, $change, 'confirmed', 'reverted', 'in_review'), qr/^(reverted|in_review)$/,
 		'the change is settled by its own proof, or put before a person');
-	is($server->sql("SELECT resulting - previous FROM seats.changes WHERE change = $change"), 2, '… and nothing of it is lost');
+	is($server->sql("SELECT new_quantity - previous_quantity FROM seats.changes WHERE change = $change"), 2, '… and nothing of it is lost');
 	is(active_members('unknown'), 0, 'and brings nobody back');
 };
 

@@ -47,7 +47,7 @@ sub drift_of { return $server->sql("SELECT aspect, local, stripe, cause FROM sea
 
 sub drift_alert
 {
-	return $server->sql("SELECT string_agg(state, ' ' ORDER BY id) FROM seats.alerts
+	return $server->sql("SELECT string_agg(state, ' ' ORDER BY alert) FROM seats.alerts
 	    WHERE kind = 'drift' AND detail ->> 'team' = '$_[0]'");
 }
 
@@ -102,8 +102,8 @@ subtest 'a purchase does not queue behind reads' => sub {
 	$server->sql("SELECT seats.resume('stripe', 'off they go')");
 	await_change($server, $change, 'confirmed');
 	await_all_settled($server);
-	cmp_ok($server->sql("SELECT count(*) FROM seats.calls AS r JOIN seats.calls AS c ON c.id = $change
-	    WHERE r.method = 'GET' AND r.id < c.id AND r.first_sent_at > c.first_sent_at"), '>=', 10,
+	cmp_ok($server->sql("SELECT count(*) FROM seats.calls AS r JOIN seats.calls AS c ON c.call = $change
+	    WHERE r.method = 'GET' AND r.call < c.call AND r.first_sent_at > c.first_sent_at"), '>=', 10,
 		'of thirty reads that were asked for before it many leave after it');
 	$server->define_destination('stripe', requests_per_second => 500);
 };

@@ -211,7 +211,7 @@ subtest 'a fatal alert is told again until somebody acknowledges it' => sub {
 	await_told('fatal one', "$before alert.reminder");
 	let_time_pass('5 hours');
 	await_told('fatal one', "$before alert.reminder alert.reminder");
-	$server->sql(q{SELECT seats.acknowledge(id, 'on it') FROM seats.alerts WHERE state = 'open' AND summary = 'fatal'});
+	$server->sql(q{SELECT seats.acknowledge(alert, 'on it') FROM seats.alerts WHERE state = 'open' AND summary = 'fatal'});
 	let_time_pass('5 hours');
 	await_everything();
 	await_told('fatal one', "$before alert.reminder alert.reminder");
@@ -295,7 +295,7 @@ subtest 'what is refused is given up, and the others are told' => sub {
 	$slack->answer_with(410);
 	raise('refused', 'critical', 'refused by Slack');
 	await_told('receiver:slack', 'alert.opened');
-	is($server->sql(q{SELECT state, reason FROM seats.calls WHERE destination = 'slack' ORDER BY id DESC LIMIT 1}),
+	is($server->sql(q{SELECT state, reason FROM seats.calls WHERE destination = 'slack' ORDER BY call DESC LIMIT 1}),
 		'refused|receiver_refused', 'the delivery is given up');
 	is($server->sql(q{SELECT state FROM seats.alerts WHERE summary = 'refused by Slack'}), 'open', 'the alert stays open');
 	like($server->log_text, qr/delivery \d+ to receiver slack is given up \(receiver_refused\): HTTP status 410/, 'the log says so');
@@ -328,7 +328,7 @@ subtest 'a secret that is missing or wrong' => sub {
 		},
 		'the worker to see it');
 	raise('later', 'critical', 'later');
-	$server->wait_for_sql(q{SELECT state FROM seats.alerts WHERE kind = 'receiver_fails' ORDER BY id DESC LIMIT 1}, 'open');
+	$server->wait_for_sql(q{SELECT state FROM seats.alerts WHERE kind = 'receiver_fails' ORDER BY alert DESC LIMIT 1}, 'open');
 	pass('an alert tells the others');
 	like($server->log_text, qr/receiver hook is told nothing for now: what file hook_secret holds is no secret/, 'the log says so');
 	is(told_of('later'), '', 'nothing is sent');

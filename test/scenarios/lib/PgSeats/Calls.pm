@@ -15,7 +15,7 @@ our @EXPORT = qw(
 sub state_of
 {
 	my ($server, $call) = @_;
-	return $server->sql("SELECT state FROM seats.calls WHERE id = $call");
+	return $server->sql("SELECT state FROM seats.calls WHERE call = $call");
 }
 
 # await_state($server, 17, 'done', 'waiting'): until it is one of them; returns which.
@@ -33,7 +33,7 @@ sub await_state
 			timeout => 30);
 	};
 	die "$@(it was '$seen': "
-	  . $server->sql("SELECT concat_ws(', ', reason, error) FROM seats.calls WHERE id = $call") . ")\n"
+	  . $server->sql("SELECT concat_ws(', ', reason, error) FROM seats.calls WHERE call = $call") . ")\n"
 	  unless defined $state;
 	return $state;
 }
@@ -47,7 +47,7 @@ sub keys_of
 	my ($server, @calls) = @_;
 	my $list = join ',', @calls;
 	return { map { split /\|/ }
-		  split /\n/, $server->sql("SELECT id, idempotency_key FROM seats.calls WHERE id IN ($list)") };
+		  split /\n/, $server->sql("SELECT call, idempotency_key FROM seats.calls WHERE call IN ($list)") };
 }
 
 # The requests, executed or not, that carried this key.

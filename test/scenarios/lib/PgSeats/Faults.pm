@@ -97,7 +97,7 @@ sub assert_settled_once
 {
 	my ($server, $call, $result, $name) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	return is($server->sql("SELECT string_agg(state, ' ') FROM seats.calls WHERE id = $call"),
+	return is($server->sql("SELECT string_agg(state, ' ') FROM seats.calls WHERE call = $call"),
 		$result, $name // "it was settled exactly once, as $result");
 }
 
@@ -106,7 +106,7 @@ sub open_alerts
 {
 	my ($server) = @_;
 	return $server->sql(
-		q{SELECT string_agg(kind, ' ' ORDER BY id) FROM seats.alerts WHERE state <> 'resolved'});
+		q{SELECT string_agg(kind, ' ' ORDER BY alert) FROM seats.alerts WHERE state <> 'resolved'});
 }
 
 sub breaker_of
@@ -195,7 +195,7 @@ sub await_all_settled
 	};
 	die "$@(still open: "
 	  . $server->sql(q{SELECT string_agg(concat_ws(' ', id, state, reason, error), '; ')
-	      FROM (SELECT * FROM seats.outbox ORDER BY id LIMIT 10) AS o}) . ")\n"
+	      FROM (SELECT * FROM seats.outbox ORDER BY call LIMIT 10) AS o}) . ")\n"
 	  unless $done;
 	return time;
 }

@@ -201,7 +201,7 @@ sub reconcile
 {
 	my ($server, $team) = @_;
 	my $read = $server->sql("SELECT seats.reconcile('$team', 'look now')");
-	$server->wait_for_sql("SELECT state FROM seats.calls WHERE id = $read", 'done');
+	$server->wait_for_sql("SELECT state FROM seats.calls WHERE call = $read", 'done');
 	return;
 }
 
