@@ -34,8 +34,15 @@ DECLARE
     alert_id bigint;
     seen     bigint;
     former   text;
+    change   jsonb;
     new_rank integer := seats_internal.severity_rank(raise_alert.severity);
 BEGIN
+    -- Whoever is to decide about seats is told whose and how many, whatever has found that he must.
+    IF raise_alert.kind IN ('review', 'settling_failed', 'compensation_failed') THEN
+        change := seats_internal.facts_of_change(raise_alert.call_id);
+        summary := summary || coalesce(' (' || seats_internal.change_in_words(change) || ')', '');
+        detail := detail || coalesce(change, '{}');
+    END IF;
     SELECT alert.severity INTO former
       FROM seats_internal.alert
      WHERE alert.fingerprint = raise_alert.fingerprint AND alert.resolved_at IS NULL;

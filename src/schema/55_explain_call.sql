@@ -42,6 +42,7 @@ BEGIN
     RETURN concat_ws(E'\n',
         seats_internal.explain_what(h.id, h.method, h.path, h.destination, h.lane_id,
                                     h.enqueued_by, h.created_at),
+        'It changes seats: ' || seats_internal.change_in_words(seats_internal.facts_of_change(h.id)) || '.',
         format('Settled as %s at %s by %s, after %s request(s)%s.', h.result,
                date_trunc('second', h.settled_at), coalesce(h.settled_by, 'the worker'),
                h.attempts, CASE WHEN h.http_status > 0
@@ -144,12 +145,14 @@ BEGIN
      WHERE o.lane_id = call.lane_id ORDER BY o.id LIMIT 1;
     IF head.id < call.id THEN
         RETURN NEXT format('%s call(s) of its lane come first; their first is call %s (%s %s), %s '
-                           '%s%s',
+                           '%s%s%s',
             (SELECT count(*) FROM seats_internal.outbox AS o
               WHERE o.lane_id = call.lane_id AND o.id < call.id),
             head.id, head.method, head.path,
             CASE head.state WHEN 'review' THEN 'in review' ELSE head.state::text END,
-            seats_internal.since(head.state_since), coalesce(': ' || head.reason, ''));
+            seats_internal.since(head.state_since), coalesce(': ' || head.reason, ''),
+            CASE WHEN head.due_at > clock_timestamp()
+                 THEN format(', not before %s', date_trunc('second', head.due_at)) ELSE '' END);
     END IF;
 END
 $$;
@@ -225,6 +228,7 @@ BEGIN
     RETURN concat_ws(E'\n',
         seats_internal.explain_what(call.id, call.method, call.path, call.destination,
                                     call.lane_id, call.enqueued_by, call.created_at),
+        'It changes seats: ' || seats_internal.change_in_words(seats_internal.facts_of_change(call.id)) || '.',
         format('State: %s %s%s.', CASE call.state WHEN 'review' THEN 'in review'
                                                   ELSE call.state::text END,
                seats_internal.since(call.state_since), coalesce(', because of ' || call.reason, '')),

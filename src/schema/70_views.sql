@@ -95,28 +95,44 @@ SELECT o.destination, l.name AS lane, o.id AS call, o.state::text AS state, o.st
        clock_timestamp() - o.state_since AS blocked_for,
        CASE WHEN l.paused_at IS NOT NULL THEN 'paused' ELSE o.reason END AS reason,
        CASE WHEN l.paused_at IS NOT NULL THEN l.paused_reason ELSE o.last_error END AS error,
+       CASE WHEN l.paused_at IS NOT NULL OR o.state = 'review' THEN NULL
+            WHEN o.state = 'awaiting' THEN (o.payment ->> 'expires_at')::timestamptz
+            ELSE o.due_at END AS until,
        (SELECT count(*) FROM seats_internal.outbox AS behind
          WHERE behind.lane_id = o.lane_id AND behind.id > o.id) AS waiting_behind,
        CASE WHEN l.paused_at IS NOT NULL THEN 'The lane is paused: seats.resume ends that.'
             WHEN o.installation IS DISTINCT FROM (SELECT i.uuid FROM seats_internal.installation AS i)
                  AND o.state <> 'review'
             THEN 'It is another installation''s: seats.adopt_database, if this one takes over.'
+            WHEN o.state = 'pending' AND o.reason = 'stripes_limit_for_a_subscription'
+            THEN 'Nothing: Stripe allows a subscription only so many invoices. It goes by itself at that '
+                 'time, and takes along what waits behind it.'
+            WHEN o.state = 'awaiting' AND o.payment ? 'invoice_url'
+            THEN 'The customer can pay (invoice_url in seats.changes), or seats.cancel_change takes it '
+                 'back; seats.retry looks now whether it is paid.'
             ELSE seats_internal.verb_for(o.state, o.doubt) END AS what_to_do
   FROM seats_internal.outbox AS o
   JOIN seats_internal.lane AS l ON l.id = o.lane_id
- WHERE (o.state NOT IN ('pending', 'sending') OR l.paused_at IS NOT NULL)
+ WHERE (o.state NOT IN ('pending', 'sending') OR l.paused_at IS NOT NULL
+        OR o.state = 'pending' AND o.due_at > clock_timestamp())
    AND NOT EXISTS (SELECT FROM seats_internal.outbox AS before
                     WHERE before.lane_id = o.lane_id AND before.id < o.id);
 REVOKE ALL ON seats.blocked_lanes FROM PUBLIC;
 COMMENT ON VIEW seats.blocked_lanes IS
-    'lanes that do not move: paused, or their first call is neither on its way nor simply next';
+    'lanes that do not move: paused, or their first call is neither on its way nor simply next. Some wait '
+    'as designed: for a payment, or for Stripe''s limit';
 COMMENT ON COLUMN seats.blocked_lanes.call IS
     'the first call of the lane, which holds up the others';
+COMMENT ON COLUMN seats.blocked_lanes.until IS
+    'when something happens by itself: it is sent or looked at, or its payment expires; null: at once, or '
+    'when a person says so';
 COMMENT ON COLUMN seats.blocked_lanes.waiting_behind IS 'how many calls wait behind it';
 COMMENT ON COLUMN seats.blocked_lanes.what_to_do IS 'what a person can do about it';
 
 CREATE VIEW seats.reviews AS
-SELECT o.id AS call, o.destination, l.name AS lane, o.method, o.path, o.state_since AS since,
+SELECT o.id AS call, o.destination, l.name AS lane, t.name AS team,
+       seats_internal.seats_before_and_after(o.lines, o.base, o.target) AS seats, run.actor, run.changes,
+       o.method, o.path, o.state_since AS since,
        clock_timestamp() - o.state_since AS waiting_for, o.reason, o.last_error AS error, o.doubt,
        o.attempts, o.created_at, o.enqueued_by, o.first_sent_at, o.request_id,
        concat_ws('-', o.installation, o.uuid, o.generation) AS idempotency_key,
@@ -128,9 +144,21 @@ SELECT o.id AS call, o.destination, l.name AS lane, o.method, o.path, o.state_si
            AS decisions
   FROM seats_internal.outbox AS o
   LEFT JOIN seats_internal.lane AS l ON l.id = o.lane_id
+  LEFT JOIN seats_internal.team AS t ON t.id = o.team_id
+ CROSS JOIN LATERAL (
+    SELECT string_agg(DISTINCT coalesce(c.actor, c.enqueued_by), ', ') AS actor,
+           nullif(count(*), 0) AS changes
+      FROM seats_internal.outbox AS c
+     WHERE o.kind = 'change' AND c.lane_id = o.lane_id
+       AND c.id BETWEEN o.id AND coalesce(o.last_id, o.id)) AS run
  WHERE o.state = 'review';
 REVOKE ALL ON seats.reviews FROM PUBLIC;
 COMMENT ON VIEW seats.reviews IS 'calls that a person must decide, with seats.resolve_review';
+COMMENT ON COLUMN seats.reviews.team IS 'whose seats it changes; null: it is no change of seats';
+COMMENT ON COLUMN seats.reviews.seats IS
+    '{seat type: {previous_quantity, new_quantity}}: what Stripe had, and what the call asks for';
+COMMENT ON COLUMN seats.reviews.actor IS 'who has asked for it: the members, or the roles, if none was named';
+COMMENT ON COLUMN seats.reviews.changes IS 'how many changes of seats are decided with it';
 COMMENT ON COLUMN seats.reviews.doubt IS 'it may have been executed';
 COMMENT ON COLUMN seats.reviews.waiting_behind IS
     'how many calls of its lane wait for the decision';

@@ -2,14 +2,28 @@
 -- outbox once.
 
 CREATE VIEW seats.health AS
-WITH outbox AS MATERIALIZED (
+WITH waiting_lane AS MATERIALIZED (
+    -- Whose first call waits as designed: for its payment, or until Stripe's limit lets it go. (Not for
+    -- ever: a payment that has not come within Stripe's 23 hours is looked at, and then settled.)
+    SELECT DISTINCT o.lane_id
+      FROM seats_internal.outbox AS o
+     WHERE o.state = 'awaiting' AND o.state_since > clock_timestamp() - interval '25 hours'
+        OR o.reason = 'stripes_limit_for_a_subscription'
+           AND o.due_at > clock_timestamp() - interval '5 minutes'),
+outbox AS MATERIALIZED (
     SELECT count(*) FILTER (WHERE o.state = 'review') AS reviews,
            clock_timestamp() - min(o.created_at) FILTER (WHERE o.kind = 'delivery') AS oldest_delivery,
            count(*) FILTER (WHERE o.installation IS DISTINCT FROM i.uuid) AS foreign_rows,
-           clock_timestamp() - min(o.created_at) FILTER (WHERE o.state IN
-               ('pending', 'sending', 'waiting', 'verifying') AND o.kind <> 'delivery') AS oldest
+           clock_timestamp() - min(o.created_at) FILTER (WHERE u.is_unsettled) AS oldest,
+           min(o.id) FILTER (WHERE u.is_unsettled) AS oldest_call
       FROM seats_internal.outbox AS o
-      LEFT JOIN seats_internal.installation AS i ON true),
+      LEFT JOIN seats_internal.installation AS i ON true
+      LEFT JOIN waiting_lane AS w ON w.lane_id = o.lane_id
+     CROSS JOIN LATERAL (
+        SELECT w.lane_id IS NULL AND o.kind <> 'delivery'
+               AND (o.state IN ('pending', 'sending', 'waiting', 'verifying')
+                    OR o.state = 'awaiting' AND o.state_since <= clock_timestamp() - interval '25 hours'))
+            AS u (is_unsettled)),
 worker AS MATERIALIZED (
     SELECT w.*, pg_is_in_recovery() AS standby,
            clock_timestamp() - w.last_loop_at
@@ -37,7 +51,7 @@ folded AS MATERIALIZED (
      WHERE o.kind = 'change'
      GROUP BY t.id, l.seat_type),
 unfolded AS MATERIALIZED (
-    SELECT count(*) AS lines
+    SELECT count(*) AS lines, min((SELECT t.name FROM seats_internal.team AS t WHERE t.id = s.team_id)) AS team
       FROM seats_internal.seat_line AS s
       LEFT JOIN folded AS f ON f.team_id = s.team_id AND f.seat_type = s.seat_type
      WHERE s.quantity <> greatest(coalesce(f.total, s.confirmed), 0))
@@ -60,7 +74,7 @@ SELECT 'worker',
             ELSE concat_ws('; ', w.state, nullif(w.trouble, ''), nullif(w.debug_point, '')) END,
        CASE WHEN NOT w.standby AND (w.state NOT IN ('running', 'fenced') OR w.stands_still
                                     OR w.state = 'running' AND w.trouble <> '')
-            THEN 'The server''s log tells more.' END
+            THEN 'See seats.worker_status; the server''s log tells more.' END
   FROM worker AS w
 UNION ALL
 SELECT 'installation',
@@ -102,11 +116,12 @@ UNION ALL
 SELECT 'oldest_call',
        CASE WHEN o.oldest > interval '1 hour' THEN 'critical'
             WHEN o.oldest > interval '5 minutes' THEN 'warning' ELSE 'ok' END,
-       coalesce('the oldest unsettled call is ' || date_trunc('second', o.oldest) || ' old',
-                'nothing is waiting'),
+       CASE WHEN o.oldest IS NULL THEN 'nothing is waiting'
+            ELSE format('the oldest unsettled call, %s, is %s old', o.oldest_call,
+                        date_trunc('second', o.oldest)) END,
        CASE WHEN o.oldest > interval '5 minutes'
-            THEN 'See seats.blocked_lanes and seats.destinations; seats.explain_call tells what '
-                 'holds a call back.' END
+            THEN format('SELECT seats.explain_call(%s) tells what holds it back. See seats.outbox, '
+                        'seats.blocked_lanes and seats.destinations.', o.oldest_call) END
   FROM outbox AS o
 UNION ALL
 SELECT 'deliveries', CASE WHEN o.oldest_delivery > interval '10 minutes' THEN 'warning' ELSE 'ok' END,
@@ -118,16 +133,17 @@ SELECT 'deliveries', CASE WHEN o.oldest_delivery > interval '10 minutes' THEN 'w
 UNION ALL
 SELECT 'seats', CASE WHEN u.lines > 0 THEN 'critical' ELSE 'ok' END,
        format('%s seat line(s) whose quantity is not what is confirmed with the open changes applied',
-              u.lines),
+              u.lines) || coalesce('; one of them is of team ' || quote_literal(u.team), ''),
        CASE WHEN u.lines > 0
             THEN 'That is a mistake of pg_seats, or somebody has changed its tables: please report it. '
-                 'seats.reconcile(team, reason) computes a team''s quantities anew.' END
+                 'Compare seats.teams with seats.changes; seats.reconcile(team, reason) computes a '
+                 'team''s quantities anew.' END
   FROM unfolded AS u
 UNION ALL
 SELECT 'unreadable_subscriptions', CASE WHEN count(*) > 0 THEN 'critical' ELSE 'ok' END,
        format('%s subscription(s) that cannot be read', count(*)),
        CASE WHEN count(*) > 0
-            THEN 'See the column problem of seats.teams and seats.individuals.' END
+            THEN 'See the column problem of seats.teams and seats.individuals, where it is not null.' END
   FROM seats_internal.team AS t WHERE t.problem IS NOT NULL
 UNION ALL
 SELECT 'webhooks',
@@ -135,22 +151,24 @@ SELECT 'webhooks',
             WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
        format('%s event(s) that came and could not be processed yet', count(*)),
        CASE WHEN count(*) > 0
-            THEN 'The column error of seats.webhook_events says why; the worker tries them again.' END
+            THEN 'The column error of seats.webhook_events says why (outcome stored, tries > 0); the '
+                 'worker tries them again.' END
   FROM seats_internal.webhook_event AS e
  WHERE e.retry_at IS NOT NULL AND e.tries > 0
 UNION ALL
 SELECT 'foreign_calls', CASE WHEN o.foreign_rows > 0 THEN 'warning' ELSE 'ok' END,
        format('%s call(s) of another installation, which this one does not send', o.foreign_rows),
        CASE WHEN o.foreign_rows > 0
-            THEN 'If this database takes over from the original: seats.adopt_database.' END
+            THEN 'See seats.outbox: their idempotency_key begins with another installation''s id. If this '
+                 'database takes over from the original: seats.adopt_database.' END
   FROM outbox AS o
 UNION ALL
 SELECT 'alerts',
        CASE max(seats_internal.severity_rank(a.severity))
             WHEN 4 THEN 'critical' WHEN 3 THEN 'critical' WHEN 2 THEN 'warning' ELSE 'ok' END,
        format('%s open alert(s) that nobody has acknowledged', count(*)),
-       CASE WHEN count(*) > 0 THEN 'See seats.alerts; seats.acknowledge says that you look after one.'
-       END
+       CASE WHEN count(*) > 0
+            THEN 'See seats.alerts, state open; seats.acknowledge says that you look after one.' END
   FROM seats_internal.alert AS a
  WHERE a.resolved_at IS NULL AND a.acknowledged_at IS NULL
 UNION ALL
@@ -167,8 +185,8 @@ SELECT 'journal consumer ' || c.consumer,
             THEN 'Compare the application''s state with seats.teams, seats.members and seats.changes, '
                  'then let it go on with seats.acknowledge_journal.'
             WHEN c.oldest_unread_at < clock_timestamp() - interval '1 hour'
-            THEN 'Is the application running? Entries leave after pg_seats.history_days. If it is '
-                 'gone for good: seats.drop_journal_consumer(consumer, reason).' END
+            THEN 'See seats.journal_consumers. Is the application running? Entries leave after '
+                 'pg_seats.history_days. If it is gone for good: seats.drop_journal_consumer(consumer, reason).' END
   FROM seats.journal_consumers AS c
 UNION ALL
 SELECT 'old_snapshots', CASE WHEN s.age > 200000 THEN 'warning' ELSE 'ok' END,

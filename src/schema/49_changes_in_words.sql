@@ -1,0 +1,74 @@
+-- What a person is told of a change of seats who has to decide about it: whose seats, how many before
+-- and after, and who has asked for them.
+
+-- Reads no table, so that a view can ask it for somebody who may not read any. Of a call that was
+-- planned it says what Stripe had and what the call asks for, with all that it carries; of any other
+-- what the application saw.
+CREATE FUNCTION seats_internal.seats_before_and_after(lines jsonb, base jsonb, target jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT jsonb_object_agg(s.seat_type, jsonb_build_object('previous_quantity', s.before, 'new_quantity', s.after))
+      FROM (SELECT t.key AS seat_type, coalesce((base ->> t.key)::bigint, 0) AS before, t.value::bigint AS after
+              FROM jsonb_each_text(target) AS t
+             WHERE t.value::bigint <> coalesce((base ->> t.key)::bigint, 0)
+            UNION ALL
+            SELECT l.seat_type, l.previous_quantity, l.new_quantity
+              FROM jsonb_to_recordset(lines)
+                   AS l (seat_type text, previous_quantity bigint, new_quantity bigint)
+             WHERE target IS NULL) AS s;
+END;
+REVOKE ALL ON FUNCTION seats_internal.seats_before_and_after(jsonb, jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.seats_before_and_after(jsonb, jsonb, jsonb) IS
+    'of a change of seats: {seat type: {previous_quantity, new_quantity}}';
+
+-- {team, seats, actor, changes}, or null if the call is no change of seats.
+CREATE FUNCTION seats_internal.facts_of_change(call bigint) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    head   seats_internal.outbox;
+    ended  seats_internal.outbox_history;
+    actors text;
+    number bigint;
+BEGIN
+    SELECT o.* INTO head FROM seats_internal.outbox AS o WHERE o.id = call;
+    IF NOT FOUND THEN
+        ended := seats_internal.settled_call(call);
+        head.kind := ended.kind;
+        head.team_id := ended.team_id;
+        head.lines := ended.lines;
+        head.base := ended.base;
+        head.target := ended.target;
+        actors := coalesce(ended.actor, ended.enqueued_by);
+    ELSIF head.kind = 'change' THEN
+        SELECT string_agg(DISTINCT coalesce(o.actor, o.enqueued_by), ', '), count(*) INTO actors, number
+          FROM seats_internal.outbox AS o
+         WHERE o.lane_id = head.lane_id AND o.id BETWEEN head.id AND coalesce(head.last_id, head.id);
+    END IF;
+    IF head.kind IS DISTINCT FROM 'change' THEN
+        RETURN NULL;
+    END IF;
+    RETURN jsonb_strip_nulls(jsonb_build_object(
+        'team', (SELECT t.name FROM seats_internal.team AS t WHERE t.id = head.team_id),
+        'seats', seats_internal.seats_before_and_after(head.lines, head.base, head.target),
+        'actor', actors, 'changes', nullif(number, 1)));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.facts_of_change(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.facts_of_change(bigint) IS
+    'whose seats a call changes, how many before and after, and who has asked for it';
+
+CREATE FUNCTION seats_internal.change_in_words(facts jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN format('team %s, %s, asked for by %s', facts ->> 'team',
+              coalesce((SELECT string_agg(format('seats of type %s from %s to %s', s.key,
+                                                 s.value ->> 'previous_quantity', s.value ->> 'new_quantity'),
+                                          ', ' ORDER BY s.key)
+                          FROM jsonb_each(facts -> 'seats') AS s), 'no seats'),
+              facts ->> 'actor')
+       || coalesce(' in ' || (facts ->> 'changes') || ' changes', '');
+REVOKE ALL ON FUNCTION seats_internal.change_in_words(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.change_in_words(jsonb) IS 'facts_of_change as a person reads them';
