@@ -66,7 +66,7 @@ SELECT pg_temp.try('SELECT seats.acknowledge(-1, $$x$$)');
 -- The journal is append-only; numbering is the one thing that may happen to an entry.
 SELECT seats_internal.write_journal('regress.test', 'me', 1, NULL, 'a reason', '{"a": 1}');
 SELECT seats_internal.write_journal('regress.test', 'me', NULL, NULL, NULL);
-SELECT j.ring = ring.slot, j.kind, j.actor, j.call_id, j.reason, j.detail, j.number
+SELECT j.ring = ring.slot, j.kind, j.role, j.actor, j.call_id, j.reason, j.detail, j.number
   FROM seats_internal.journal AS j, seats_internal.ring
  WHERE j.kind = 'regress.test' ORDER BY j.id;
 CREATE FUNCTION pg_temp.try_entry(change text) RETURNS text LANGUAGE sql AS $$
@@ -82,7 +82,7 @@ SELECT pg_temp.try_entry(format('DELETE FROM seats_internal.journal_%s', slot))
   FROM seats_internal.ring;
 SELECT pg_temp.try_entry('UPDATE seats_internal.journal SET number = 9000001');
 SELECT pg_temp.try_entry('UPDATE seats_internal.journal SET number = 9000002');
-SELECT number, kind, actor, call, reason, detail FROM seats.journal
+SELECT number, kind, role, actor, call, reason, detail FROM seats.journal
  WHERE kind = 'regress.test' ORDER BY number;
 
 -- A row for the ring that comes in, from a dump, takes the place of the one that is there.

@@ -128,7 +128,7 @@ SELECT * FROM pg_temp.can('regress_seats_monitor')
 EXCEPT SELECT * FROM pg_temp.can('regress_seats_operator') ORDER BY 1;
 SET ROLE regress_seats_operator;
 SELECT seats.pause('regress', 'maintenance');
-SELECT kind, actor FROM seats.journal WHERE kind = 'destination.paused' AND reason = 'maintenance';
+SELECT kind, role FROM seats.journal WHERE kind = 'destination.paused' AND reason = 'maintenance';
 SELECT current_user;
 SELECT pg_temp.try('SELECT seats.pause($$regress$$, $$again$$)') ~ '^PS406';
 SELECT current_user;

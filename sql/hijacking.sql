@@ -136,8 +136,8 @@ RESET ROLE;
 -- (pg_temp.try itself stepped into some, as its caller.)
 SELECT DISTINCT who FROM regress_trap.sprung;
 TRUNCATE regress_trap.sprung;
-SELECT kind, actor FROM seats_internal.journal
- WHERE written_xid = pg_current_xact_id() AND actor <> 'regress_seats_admin' ORDER BY id;
+SELECT kind, role FROM seats_internal.journal
+ WHERE written_xid = pg_current_xact_id() AND role <> 'regress_seats_admin' ORDER BY id;
 
 -- A schema that somebody has prepared is not taken.
 DROP EXTENSION pg_seats CASCADE;

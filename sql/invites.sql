@@ -69,7 +69,8 @@ CREATE FUNCTION pg_temp.news() RETURNS SETOF text LANGUAGE sql AS $$
     WITH seen AS (SELECT coalesce(nullif(current_setting('regress.seen', true), ''), '0')::bigint AS id),
     fresh AS MATERIALIZED (SELECT j.* FROM seats_internal.journal AS j, seen WHERE j.id > seen.id),
     next AS MATERIALIZED (SELECT set_config('regress.seen', max(id)::text, false) FROM fresh)
-    SELECT concat_ws(' ', f.kind, f.detail - '{change,lines,team,subscription}'::text[], f.reason)
+    SELECT concat_ws(' ', f.kind, f.detail - '{change,lines,team,subscription}'::text[], f.reason,
+                     'by ' || f.actor)
       FROM fresh AS f, next WHERE f.kind ~ '^(invite|member|team|individual)' ORDER BY f.id
 $$;
 

@@ -48,7 +48,7 @@ SELECT * FROM seats.read_journal('main');
 RESET ROLE;
 SELECT numbered FROM seats_internal.number_journal('1:1:');
 SET ROLE regress_feed_application;
-SELECT number, kind, actor, call, lane, team, individual, reason, detail FROM seats.read_journal('main');
+SELECT number, kind, role, actor, call, lane, team, individual, reason, detail FROM seats.read_journal('main');
 -- It comes again until it is acknowledged.
 SELECT number FROM seats.read_journal('main', 2);
 SELECT seats.acknowledge_journal('main', 102);
@@ -140,7 +140,7 @@ SELECT number, kind FROM seats.read_journal('new');
 
 -- An entry that was committed late lies among older ones, and leaves before those that came earlier.
 SAVEPOINT late;
-INSERT INTO seats_internal.journal (ring, kind, actor) SELECT n % 2 + 2, 'regress.ring', 'me'
+INSERT INTO seats_internal.journal (ring, kind, role) SELECT n % 2 + 2, 'regress.ring', 'me'
   FROM generate_series(1, 3) AS n;
 SELECT numbered FROM seats_internal.number_journal('1:1:');
 TRUNCATE seats_internal.journal_2;
@@ -158,5 +158,5 @@ SELECT pg_temp.try($$SELECT seats.drop_journal_consumer('mailer', ' ')$$);
 SELECT pg_temp.try($$SELECT seats.drop_journal_consumer('nobody', 'gone')$$);
 SELECT seats.drop_journal_consumer('mailer', 'it is gone');
 SELECT consumer FROM seats.journal_consumers ORDER BY consumer;
-SELECT kind, actor, reason, detail FROM seats_internal.journal WHERE kind = 'journal_consumer.dropped';
+SELECT kind, role, reason, detail FROM seats_internal.journal WHERE kind = 'journal_consumer.dropped';
 ROLLBACK;

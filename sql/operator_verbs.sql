@@ -171,6 +171,6 @@ SELECT paused_at, paused_by, halted_at, halted_reason, halted_needs_person
 SELECT fingerprint, resolution FROM seats_internal.alert WHERE fingerprint = 'halted:regress';
 
 -- All of it stands in the journal.
-SELECT kind, actor, call_id, lane_id, reason, detail FROM seats_internal.journal
+SELECT kind, role, call_id, lane_id, reason, detail FROM seats_internal.journal
  WHERE written_xid = pg_current_xact_id() ORDER BY id;
 ROLLBACK;

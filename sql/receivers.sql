@@ -79,7 +79,7 @@ SELECT name, format, url, secret_file, minimum_severity, journal_kinds, waiting,
 SELECT seats.define_receiver('slack', 'https://b.example/path', 'slack', minimum_severity => 'fatal');
 SELECT name, format, url, secret_file, minimum_severity FROM seats.receivers WHERE name = 'slack';
 SELECT seats.define_receiver('slack', 'https://b.example', 'slack', 'slack_url', 'critical');
-SELECT kind, actor, detail FROM seats_internal.journal WHERE kind ~ '^receiver' ORDER BY id;
+SELECT kind, role, detail FROM seats_internal.journal WHERE kind ~ '^receiver' ORDER BY id;
 
 -- What they are told: now, and after some time.
 TRUNCATE seats_internal.journal;
@@ -360,5 +360,5 @@ SELECT count(*) FROM seats_internal.outbox WHERE kind = 'delivery';
 SELECT seats.drop_receiver('hook', 'no longer used');
 SELECT name FROM seats.receivers ORDER BY name;
 SELECT name FROM seats.destinations WHERE name = 'hook';
-SELECT kind, actor, reason, detail FROM seats_internal.journal WHERE kind = 'receiver.dropped';
+SELECT kind, role, reason, detail FROM seats_internal.journal WHERE kind = 'receiver.dropped';
 ROLLBACK;

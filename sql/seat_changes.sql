@@ -183,7 +183,10 @@ SELECT pg_temp.seats('gamma');
 SELECT * FROM seats.cancel_change(:b);
 SELECT pg_temp.seats('gamma');
 SELECT pg_temp.news();
-SELECT * FROM seats.cancel_change(:a, 'ann');
+-- A person's name passes for nobody else's: neither for the role, nor for Stripe.
+SELECT * FROM seats.cancel_change(:a, 'stripe');
+SELECT kind, role = current_user AS my_role, actor, detail ->> 'actor' AS in_detail FROM seats.journal
+ WHERE call IN (:a, :b) ORDER BY call;
 SELECT pg_temp.seats('gamma');
 SELECT c.seat_type, c.operation, c.quantity, c.previous_quantity, c.new_quantity, c.state, c.reason,
        c.settled_at IS NOT NULL AS settled

@@ -296,7 +296,7 @@ SELECT * FROM seats.cancel_change(:a, 'bob');
 SELECT id AS void, method, path, kind, lane_id, context -> 'change' = to_jsonb(:a) AS of_it
   FROM seats_internal.outbox WHERE kind = 'void' \gset
 SELECT :'method', :'path', :'of_it';
-SELECT cancelled_by FROM seats_internal.outbox WHERE id = :a;
+SELECT cancelled_by = current_user FROM seats_internal.outbox WHERE id = :a;
 INSERT INTO seats_internal.outbox_history
     (ring, id, created_at, settled_at, uuid, result, generation, attempts, clean, destination, method, path,
      body, enqueued_by, kind, team_id, context)

@@ -110,7 +110,7 @@ SELECT o.id, o.state, o.doubt, o.reason, o.installation = i.uuid AS ours
 SELECT severity, kind, summary, detail FROM seats.alerts
  WHERE state = 'open' AND summary LIKE '%copy%';
 SELECT call, decisions FROM seats.reviews ORDER BY call;
-SELECT kind, actor, reason, detail - 'installation' - 'former' - 'api_version' AS detail
+SELECT kind, role, reason, detail - 'installation' - 'former' - 'api_version' AS detail
   FROM seats_internal.journal
  WHERE written_xid = pg_current_xact_id() ORDER BY id;
 ROLLBACK;

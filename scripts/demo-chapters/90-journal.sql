@@ -1,6 +1,6 @@
 -- The journal: who did what, and what came of it
 -- Append-only, numbered after the commit: an application can follow it as a feed of events.
-SELECT number, kind, actor, detail ->> 'actor' AS asked_by, call_id AS call, reason
+SELECT number, kind, role, actor, call, reason
   FROM seats.journal ORDER BY number;
 
 -- All is well again:

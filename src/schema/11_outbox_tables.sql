@@ -105,7 +105,7 @@ COMMENT ON COLUMN seats_internal.outbox.split_size IS 'how many of them were tri
 COMMENT ON COLUMN seats_internal.outbox.proration_date IS 'of a change that was previewed: it shares its call with nobody';
 COMMENT ON COLUMN seats_internal.outbox.actor IS 'who of the team asked for the change';
 COMMENT ON COLUMN seats_internal.outbox.cancelled_by IS
-    'who wants a change back that waits for its payment; a void of its invoice is under way';
+    'the role that wants a change back that waits for its payment; a void of its invoice is under way';
 COMMENT ON COLUMN seats_internal.outbox.lines IS
     'of a change: [{seat_type, operation: add or set, quantity, previous_quantity, new_quantity}]';
 COMMENT ON COLUMN seats_internal.outbox.base IS 'of a frozen change: {seat type: quantity} as Stripe had proved it';
@@ -199,7 +199,8 @@ CREATE TABLE seats_internal.journal (
     number      bigint,
     at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     kind        text        NOT NULL,
-    actor       text        NOT NULL,
+    role        text        NOT NULL,
+    actor       text,
     call_id     bigint,
     lane_id     bigint,
     reason      text,
@@ -210,6 +211,9 @@ CREATE INDEX journal_by_written_xid ON seats_internal.journal (written_xid);
 CREATE INDEX journal_by_number ON seats_internal.journal (number);
 COMMENT ON TABLE seats_internal.journal IS
     'append-only: who did what and what came of it; numbered by the worker after the commit';
+COMMENT ON COLUMN seats_internal.journal.role IS
+    'who acted: a role of the database, pg_seats, or stripe; never what a caller has written';
+COMMENT ON COLUMN seats_internal.journal.actor IS 'whom the application has named; nobody has checked it';
 COMMENT ON COLUMN seats_internal.journal.number IS
     'given after the commit, so that a reader by number never skips an entry that commits late';
 

@@ -124,29 +124,32 @@ CREATE TRIGGER alert_wants_a_new_number
               IS DISTINCT FROM (NEW.severity, NEW.occurrences, NEW.acknowledged_at, NEW.resolved_at))
     EXECUTE FUNCTION seats_internal.take_alert_number();
 
--- An entry counts when its transaction commits; the worker numbers it then.
+-- An entry counts when its transaction commits; the worker numbers it then. `role` is who acted, and comes
+-- from the server; `actor` is an application's word for it. In one column, a user whose id is `stripe` would
+-- pass for Stripe.
 CREATE FUNCTION seats_internal.write_journal(
     kind    text,
-    actor   text,
+    role    text,
     call_id bigint,
     lane_id bigint,
     reason  text,
-    detail  jsonb DEFAULT '{}'
+    detail  jsonb DEFAULT '{}',
+    actor   text  DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO seats_internal.journal (ring, kind, actor, call_id, lane_id, reason, detail)
-    SELECT ring.slot, write_journal.kind, write_journal.actor, write_journal.call_id,
+    INSERT INTO seats_internal.journal (ring, kind, role, actor, call_id, lane_id, reason, detail)
+    SELECT ring.slot, write_journal.kind, write_journal.role, write_journal.actor, write_journal.call_id,
            write_journal.lane_id, write_journal.reason, coalesce(write_journal.detail, '{}')
       FROM seats_internal.ring;
     PERFORM seats_internal.wake_for_news();
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.write_journal(text, text, bigint, bigint, text, jsonb)
+REVOKE ALL ON FUNCTION seats_internal.write_journal(text, text, bigint, bigint, text, jsonb, text)
     FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.write_journal(text, text, bigint, bigint, text, jsonb) IS
+COMMENT ON FUNCTION seats_internal.write_journal(text, text, bigint, bigint, text, jsonb, text) IS
     'adds an entry to the journal, in the current partition of its ring';
 
 -- The journal is append-only: a row may be numbered, once, and nothing else may happen to it.
@@ -176,11 +179,11 @@ CREATE TRIGGER journal_entries_are_only_numbered
     BEFORE UPDATE ON seats_internal.journal
     FOR EACH ROW
     WHEN (OLD.number IS NOT NULL OR NEW.number IS NULL
-          OR (OLD.ring, OLD.id, OLD.written_xid, OLD.at, OLD.kind, OLD.actor, OLD.call_id,
-              OLD.lane_id, OLD.reason, OLD.detail)
+          OR (OLD.ring, OLD.id, OLD.written_xid, OLD.at, OLD.kind, OLD.role, OLD.actor,
+              OLD.call_id, OLD.lane_id, OLD.reason, OLD.detail)
              IS DISTINCT FROM
-             (NEW.ring, NEW.id, NEW.written_xid, NEW.at, NEW.kind, NEW.actor, NEW.call_id,
-              NEW.lane_id, NEW.reason, NEW.detail))
+             (NEW.ring, NEW.id, NEW.written_xid, NEW.at, NEW.kind, NEW.role, NEW.actor,
+              NEW.call_id, NEW.lane_id, NEW.reason, NEW.detail))
     EXECUTE FUNCTION seats_internal.refuse_journal_change();
 
 -- The worker finds rows by the transaction that made them eligible, and remembers of a lane only

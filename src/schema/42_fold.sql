@@ -90,14 +90,15 @@ COMMENT ON FUNCTION seats_internal.seats_in_use(bigint, text) IS
 
 -- Moves changes to the history, all with the same end, and tells the application's feed what became
 -- of them. Those other than the carrier went along with its call. Whatever a person was told about
--- them is over.
+-- them is over. `actor` is who has taken them back; of any other end, the entry names who asked for them.
 CREATE FUNCTION seats_internal.finish_change_set(
     changes    bigint[],
     result     text,
     reason     text,
-    actor      text,
+    role       text,
     carrier    bigint DEFAULT NULL,
-    settled_by text   DEFAULT NULL
+    settled_by text   DEFAULT NULL,
+    actor      text   DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -130,8 +131,9 @@ BEGIN
          ORDER BY g.id
         RETURNING *),
     journal AS (
-        INSERT INTO seats_internal.journal (ring, kind, actor, call_id, lane_id, reason, detail)
-        SELECT k.ring, seats_internal.journal_kind(finish_change_set.result), finish_change_set.actor,
+        INSERT INTO seats_internal.journal (ring, kind, role, actor, call_id, lane_id, reason, detail)
+        SELECT k.ring, seats_internal.journal_kind(finish_change_set.result), finish_change_set.role,
+               CASE WHEN finish_change_set.result = 'cancelled' THEN finish_change_set.actor ELSE g.actor END,
                g.id, g.lane_id, finish_change_set.reason,
                seats_internal.change_detail(g) - 'error'
                    || jsonb_strip_nulls(jsonb_build_object('error', k.error))
@@ -149,24 +151,25 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.finish_change_set(bigint[], text, text, text, bigint, text) FROM PUBLIC;
+    seats_internal.finish_change_set(bigint[], text, text, text, bigint, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.finish_change_set(bigint[], text, text, text, bigint, text) IS
+    seats_internal.finish_change_set(bigint[], text, text, text, bigint, text, text) IS
     'settles changes that need no answer of their own: moves them to the history, tells the journal';
 
 CREATE FUNCTION seats_internal.finish_change(
     change     bigint,
     result     text,
     reason     text,
-    actor      text,
+    role       text,
     carrier    bigint DEFAULT NULL,
-    settled_by text   DEFAULT NULL
+    settled_by text   DEFAULT NULL,
+    actor      text   DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM seats_internal.finish_change_set(ARRAY[change], result, reason, actor, carrier, settled_by);
+    PERFORM seats_internal.finish_change_set(ARRAY[change], result, reason, role, carrier, settled_by, actor);
 END
 $$;
 
@@ -187,7 +190,7 @@ BEGIN
     RETURN jsonb_strip_nulls(jsonb_build_object(
         'change', change.id, 'team', (SELECT t.name FROM seats_internal.team AS t
                                        WHERE t.id = change.team_id),
-        'lines', change.lines, 'actor', change.actor, 'error', change.last_error));
+        'lines', change.lines, 'error', change.last_error));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.change_detail(seats_internal.outbox) FROM PUBLIC;
@@ -195,9 +198,9 @@ COMMENT ON FUNCTION seats_internal.change_detail(seats_internal.outbox) IS
     'a change as the journal tells of it';
 
 REVOKE ALL ON FUNCTION
-    seats_internal.finish_change(bigint, text, text, text, bigint, text) FROM PUBLIC;
+    seats_internal.finish_change(bigint, text, text, text, bigint, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.finish_change(bigint, text, text, text, bigint, text) IS
+    seats_internal.finish_change(bigint, text, text, text, bigint, text, text) IS
     'settles a change that needs no answer of its own: moves it to the history, tells the journal';
 
 -- The fold of every line of a team, without the changes that are being settled. The lowest total on

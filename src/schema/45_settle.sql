@@ -163,11 +163,10 @@ BEGIN
     SELECT h.* INTO head FROM seats_internal.outbox_history AS h
      WHERE h.ring = (SELECT r.slot FROM seats_internal.ring AS r) AND h.id = call;
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = head.team_id;
-    INSERT INTO seats_internal.journal (ring, kind, actor, call_id, lane_id, reason, detail)
+    INSERT INTO seats_internal.journal (ring, kind, role, actor, call_id, lane_id, reason, detail)
     SELECT ring.slot, seats_internal.journal_kind(head.result), coalesce(head.settled_by, 'pg_seats'),
-           head.id, head.lane_id, head.reason, jsonb_strip_nulls(jsonb_build_object(
-               'change', head.id, 'team', team.name, 'lines', head.lines, 'actor', head.actor,
-               'error', head.error))
+           CASE WHEN head.result <> 'cancelled' THEN head.actor END, head.id, head.lane_id, head.reason, jsonb_strip_nulls(jsonb_build_object(
+               'change', head.id, 'team', team.name, 'lines', head.lines, 'error', head.error))
       FROM seats_internal.ring;
     carried_id := seats_internal.end_of_carried(head);
     IF carried_id IS NOT NULL THEN
@@ -291,8 +290,8 @@ BEGIN
      WHERE o.id = head.id;
     PERFORM seats_internal.apply_facts(team, facts, proven_at, run, call_id => head.id);
     IF is_new THEN
-        INSERT INTO seats_internal.journal (ring, kind, actor, call_id, lane_id, reason, detail)
-        SELECT ring.slot, 'change.awaiting_payment', 'pg_seats', o.id, o.lane_id, 'awaiting_payment',
+        INSERT INTO seats_internal.journal (ring, kind, role, actor, call_id, lane_id, reason, detail)
+        SELECT ring.slot, 'change.awaiting_payment', 'pg_seats', o.actor, o.id, o.lane_id, 'awaiting_payment',
                seats_internal.change_detail(o) || seats_internal.payment_of(facts)
           FROM seats_internal.outbox AS o CROSS JOIN seats_internal.ring
          WHERE o.lane_id = head.lane_id AND o.id BETWEEN head.id AND coalesce(head.last_id, head.id);

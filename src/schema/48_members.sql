@@ -118,7 +118,7 @@ CREATE FUNCTION seats_internal.end_member(
     member     seats_internal.member,
     team       seats_internal.team,
     new_status text,
-    actor      text,
+    caller     text,
     reason     text
 ) RETURNS void
 LANGUAGE plpgsql
@@ -129,7 +129,7 @@ BEGIN
        SET status = new_status, ended_at = clock_timestamp()
      WHERE m.id = member.id;
     PERFORM seats_internal.write_journal(
-        'member.removed', actor, NULL, team.lane_id, reason,
+        'member.removed', caller, NULL, team.lane_id, reason,
         jsonb_strip_nulls(jsonb_build_object(
             'team', team.name, 'user_id', member.user_id, 'seat_type', member.seat_type,
             'role', member.role, 'external_id', member.external_id)));

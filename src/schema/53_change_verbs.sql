@@ -25,7 +25,7 @@ COMMENT ON FUNCTION seats_internal.raise_no_such_change(bigint) IS
 
 -- Voiding its invoice makes Stripe drop what waits for the payment. Whether it did is read, because
 -- the customer may pay at the same moment.
-CREATE FUNCTION seats_internal.void_invoice(change seats_internal.outbox, caller text, actor text)
+CREATE FUNCTION seats_internal.void_invoice(change seats_internal.outbox, caller text)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -38,7 +38,7 @@ BEGIN
             USING ERRCODE = 'PS515',
                   HINT = 'Void it in Stripe''s Dashboard: the change is then reverted by itself.';
     END IF;
-    UPDATE seats_internal.outbox AS o SET cancelled_by = coalesce(void_invoice.actor, caller)
+    UPDATE seats_internal.outbox AS o SET cancelled_by = caller
      WHERE o.id = change.id;
     INSERT INTO seats_internal.outbox
         (installation, destination, method, path, body, enqueued_by, kind, team_id, context)
@@ -47,8 +47,8 @@ BEGIN
             change.team_id, jsonb_build_object('change', change.id));
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.void_invoice(seats_internal.outbox, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.void_invoice(seats_internal.outbox, text, text) IS
+REVOKE ALL ON FUNCTION seats_internal.void_invoice(seats_internal.outbox, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.void_invoice(seats_internal.outbox, text) IS
     'takes back a change that waits for its payment, by voiding its invoice';
 
 CREATE FUNCTION seats_internal.cancel_change(
@@ -77,13 +77,12 @@ BEGIN
         PERFORM seats_internal.raise_no_such_change(change);
     END IF;
     IF locked.state = 'awaiting' AND locked.last_id IS NULL THEN
-        PERFORM seats_internal.void_invoice(locked, caller, actor);
+        PERFORM seats_internal.void_invoice(locked, caller);
         state := 'awaiting_payment';
     ELSIF locked.state = 'pending' AND NOT locked.doubt THEN
         -- Frozen, and not taken up by the worker yet: those that it carries are planned anew.
         PERFORM seats_internal.dissolve_calls(ARRAY[change], '{}');
-        PERFORM seats_internal.finish_change(change, 'cancelled', 'cancelled', coalesce(actor, caller),
-                                             NULL, coalesce(actor, caller));
+        PERFORM seats_internal.finish_change(change, 'cancelled', 'cancelled', caller, NULL, caller, actor);
         PERFORM seats_internal.refold(team.id, team.lane_id);
         PERFORM seats_internal.reoffer_lane(team.lane_id);
         state := 'cancelled';

@@ -18,23 +18,17 @@ RETURN sha256(convert_to(token, 'UTF8'));
 REVOKE ALL ON FUNCTION seats_internal.hash_of_token(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.hash_of_token(text) IS 'what is stored of a token';
 
--- `actor` is whom the application names; the entry's own actor is a role, and nobody else's word.
-CREATE FUNCTION seats_internal.invite_detail(
-    team   seats_internal.team,
-    invite seats_internal.invite,
-    actor  text DEFAULT NULL
-) RETURNS jsonb
+CREATE FUNCTION seats_internal.invite_detail(team seats_internal.team, invite seats_internal.invite)
+RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 RETURN jsonb_strip_nulls(jsonb_build_object(
     'team', (team).name, 'invite', (invite).id, 'address', (invite).address,
     'seat_type', (invite).seat_type, 'role', (invite).role, 'inviter', (invite).inviter,
-    'external_id', (invite).external_id, 'user_id', (invite).user_id, 'change', (invite).change_id,
-    'actor', actor));
+    'external_id', (invite).external_id, 'user_id', (invite).user_id, 'change', (invite).change_id));
 REVOKE ALL ON FUNCTION
-    seats_internal.invite_detail(seats_internal.team, seats_internal.invite, text) FROM PUBLIC;
-COMMENT ON FUNCTION
-    seats_internal.invite_detail(seats_internal.team, seats_internal.invite, text) IS
+    seats_internal.invite_detail(seats_internal.team, seats_internal.invite) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.invite_detail(seats_internal.team, seats_internal.invite) IS
     'an invite as the journal tells of it';
 
 -- The seat that it kept is free again.
@@ -43,10 +37,10 @@ CREATE FUNCTION seats_internal.end_invite(
     invite     bigint,
     new_status text,
     kind       text,
-    actor      text,
+    role       text,
     reason     text,
     user_id    text DEFAULT NULL,
-    member     text DEFAULT NULL
+    actor      text DEFAULT NULL
 ) RETURNS seats_internal.invite
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -59,9 +53,9 @@ BEGIN
            user_id = end_invite.user_id
      WHERE i.id = end_invite.invite AND i.status = 'open'
     RETURNING i.* INTO ended;
-    PERFORM seats_internal.write_journal(end_invite.kind, end_invite.actor, NULL, team.lane_id,
-                                         end_invite.reason,
-                                         seats_internal.invite_detail(team, ended, end_invite.member));
+    PERFORM seats_internal.write_journal(end_invite.kind, end_invite.role, NULL, team.lane_id,
+                                         end_invite.reason, seats_internal.invite_detail(team, ended),
+                                         end_invite.actor);
     RETURN ended;
 END
 $$;
@@ -330,7 +324,7 @@ BEGIN
         RETURNING i.* INTO made;
         PERFORM seats_internal.write_journal(
             'invite.repeated', caller, NULL, taken.lane_id, NULL,
-            seats_internal.invite_detail(taken, made, actor));
+            seats_internal.invite_detail(taken, made), actor);
     ELSE
         IF seat_type IS NOT NULL THEN
             change := seats_internal.reserve_seat(caller, taken, seat_type, actor, buy);
@@ -346,7 +340,7 @@ BEGIN
         END IF;
         PERFORM seats_internal.write_journal(
             'invite.created', caller, NULL, taken.lane_id, NULL,
-            seats_internal.invite_detail(taken, made));
+            seats_internal.invite_detail(taken, made), actor);
     END IF;
     invite := made.id;
     change := made.change_id;

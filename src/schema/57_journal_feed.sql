@@ -122,6 +122,7 @@ CREATE FUNCTION seats_internal.read_journal(
     OUT number bigint,
     OUT at     timestamptz,
     OUT kind   text,
+    OUT role   text,
     OUT actor  text,
     OUT call   bigint,
     OUT lane   text,
@@ -162,7 +163,7 @@ BEGIN
     END IF;
     -- No joins: a plan that does not know the limit would hash all lanes and teams for a hundred rows.
     RETURN QUERY
-        SELECT j.number, j.at, j.kind, j.actor, j.call_id,
+        SELECT j.number, j.at, j.kind, j.role, j.actor, j.call_id,
                (SELECT l.name FROM seats_internal.lane AS l WHERE l.id = j.lane_id),
                coalesce(j.detail ->> 'team', seats_internal.name_of_payer(j.lane_id, 'team')),
                coalesce(j.detail ->> 'individual',
@@ -186,6 +187,7 @@ CREATE FUNCTION seats.read_journal(
     OUT number bigint,
     OUT at     timestamptz,
     OUT kind   text,
+    OUT role   text,
     OUT actor  text,
     OUT call   bigint,
     OUT lane   text,

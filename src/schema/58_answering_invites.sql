@@ -129,7 +129,7 @@ BEGIN
         PERFORM seats_internal.raise_invite_is_over(revoked);
     END IF;
     PERFORM seats_internal.end_invite(taken, revoked.id, 'revoked', 'invite.revoked',
-                                      caller, revoke_invite.reason, member => actor);
+                                      caller, revoke_invite.reason, actor => actor);
     address := revoked.address;
     status := 'revoked';
     PERFORM seats_internal.settle_invites(taken.id, taken.lane_id);
@@ -216,7 +216,7 @@ BEGIN
          WHERE m.team_id = team.id AND m.status = 'active'
         RETURNING m.*),
     told AS (
-        INSERT INTO seats_internal.journal (ring, kind, actor, lane_id, reason, detail)
+        INSERT INTO seats_internal.journal (ring, kind, role, lane_id, reason, detail)
         SELECT ring.slot, 'member.removed', 'pg_seats', team.lane_id, 'subscription_ended',
                jsonb_strip_nulls(jsonb_build_object(
                    'team', team.name, 'user_id', g.user_id, 'seat_type', g.seat_type,

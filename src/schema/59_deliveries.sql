@@ -361,7 +361,7 @@ BEGIN
     END IF;
     -- No join: LIMIT must reach the index, and a hash join would read all teams and the whole backlog.
     FOR entry IN
-        SELECT j.number, j.at, j.kind, j.actor, j.call_id, j.reason, j.detail,
+        SELECT j.number, j.at, j.kind, j.role, j.actor, j.call_id, j.reason, j.detail,
                coalesce(j.detail ->> 'team', seats_internal.name_of_payer(j.lane_id, 'team')) AS team,
                coalesce(j.detail ->> 'individual',
                         seats_internal.name_of_payer(j.lane_id, 'individual')) AS individual
@@ -381,8 +381,8 @@ BEGIN
                       '(' || entry.reason || ')'), NULL,
             jsonb_strip_nulls(jsonb_build_object('number', entry.number, 'call', entry.call_id)),
             jsonb_strip_nulls(jsonb_build_object(
-                'kind', entry.kind, 'at', seats_internal.iso_time(entry.at), 'actor', entry.actor,
-                'team', entry.team, 'individual', entry.individual, 'reason', entry.reason,
+                'kind', entry.kind, 'at', seats_internal.iso_time(entry.at), 'role', entry.role,
+                'actor', entry.actor, 'team', entry.team, 'individual', entry.individual, 'reason', entry.reason,
                 'detail', entry.detail)))::seats_internal.news,
             jsonb_build_object('journal_number', entry.number));
     END LOOP;

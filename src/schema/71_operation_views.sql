@@ -16,7 +16,8 @@ COMMENT ON COLUMN seats.alerts.severity IS 'info, warning, critical or fatal; it
 COMMENT ON COLUMN seats.alerts.occurrences IS 'how often it was seen since it was opened';
 
 CREATE VIEW seats.journal AS
-SELECT j.number, j.at, j.kind, j.actor, j.call_id AS call, l.destination, l.name AS lane, j.reason, j.detail
+SELECT j.number, j.at, j.kind, j.role, j.actor, j.call_id AS call, l.destination, l.name AS lane, j.reason,
+       j.detail
   FROM seats_internal.journal AS j
   LEFT JOIN seats_internal.lane AS l ON l.id = j.lane_id;
 REVOKE ALL ON seats.journal FROM PUBLIC;
@@ -24,8 +25,10 @@ COMMENT ON VIEW seats.journal IS
     'append-only: who did what and what came of it; read on from the last number you have seen';
 COMMENT ON COLUMN seats.journal.number IS
     'given after the commit, without gaps that fill later; null: not yet numbered';
+COMMENT ON COLUMN seats.journal.role IS
+    'who acted: the role that called the function; pg_seats: the worker; stripe: seen there';
 COMMENT ON COLUMN seats.journal.actor IS
-    'the role; of invites the member who was named; pg_seats: the worker; stripe: seen there';
+    'whom the application has named: who asked for the change or the invite, or took it back';
 COMMENT ON COLUMN seats.journal.reason IS 'a person''s reason, or the worker''s word for it';
 
 CREATE VIEW seats.worker_status AS

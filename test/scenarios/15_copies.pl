@@ -152,7 +152,7 @@ is(quantity_of($stripe, 'sub_a'), 6, 'and is then sent');
 is($clone->sql(q{SELECT status FROM seats.health WHERE check_name = 'installation'}),
 	'ok', 'health is well again');
 $clone->wait_for_sql(q{SELECT state FROM seats.alerts WHERE kind = 'fenced'}, 'resolved');
-is($clone->sql(q{SELECT actor = current_user AND reason = 'the original is gone'
+is($clone->sql(q{SELECT role = current_user AND reason = 'the original is gone'
 	 FROM seats.journal WHERE kind = 'installation.adopted'}), 't', 'the journal tells who and why');
 
 # A second one in the same place, which nobody should make: still nothing twice.

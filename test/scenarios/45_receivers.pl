@@ -372,7 +372,7 @@ subtest 'what waits when a receiver moves is made anew' => sub {
 	$define->($new->url('/new'), 'standard_webhook', q{'hook_secret'});
 	# (stop ends what hangs: the worker would try it again.)
 	$old->stop;
-	my $actor = sub { my $b = $json->decode($_[0]{body}); $b->{data}{actor} // $b->{data}{fingerprint} };
+	my $actor = sub { my $b = $json->decode($_[0]{body}); $b->{data}{role} // $b->{data}{fingerprint} };
 	wait_until(sub { grep { $actor->($_) eq 'waiting' } $new->taken }, 'what waited');
 	# Fatal alerts of before are open, too, and new to nobody: it was told of them at the old URL.
 	is(join(' ', map { $actor->($_) } $new->taken), 'moving waiting', 'all that was not taken, in order');

@@ -38,7 +38,7 @@ DECLARE
 BEGIN
     WITH entry AS MATERIALIZED (SELECT * FROM seats.read_journal(consumer, most)),
     kept AS (
-        INSERT INTO seen SELECT consumer, e.number, e.actor, (e.detail ->> 'n')::bigint FROM entry AS e)
+        INSERT INTO seen SELECT consumer, e.number, e.role, (e.detail ->> 'n')::bigint FROM entry AS e)
     SELECT max(e.number) INTO last FROM entry AS e;
     IF last IS NOT NULL THEN
         PERFORM seats.acknowledge_journal(consumer, last);
@@ -97,7 +97,7 @@ sub assert_complete
 SELECT count(*)
   FROM seats.journal AS j
   FULL JOIN (SELECT * FROM seen WHERE consumer = '$consumer') AS s ON s.number = j.number
- WHERE s.number IS NULL OR j.number IS NULL OR s.writer <> j.actor
+ WHERE s.number IS NULL OR j.number IS NULL OR s.writer <> j.role
 END
 		is($server->sql(<<"END"), '0', "… those of a writer in its order");
 SELECT count(*) FROM (
@@ -115,7 +115,7 @@ subtest 'an entry has its number as soon as it is committed, and listeners are t
 	my $listener = $server->background_psql($server->database);
 	$listener->query_safe('LISTEN pg_seats_journal');
 	$server->sql(q{SELECT seats_internal.write_journal('feed.test', 'first', NULL, NULL, NULL)});
-	$server->wait_for_sql(q{SELECT count(*) FROM seats.read_journal('fast') WHERE actor = 'first'}, '1', timeout => 5);
+	$server->wait_for_sql(q{SELECT count(*) FROM seats.read_journal('fast') WHERE role = 'first'}, '1', timeout => 5);
 	my $told = '';
 	wait_until(sub { $told .= $listener->query('SELECT 1'); $told =~ /"pg_seats_journal" with payload "\d+"/ },
 		'a notification', timeout => 5);
@@ -153,7 +153,7 @@ subtest 'many writers, one that stays open, and workers that end' => sub {
 subtest 'what was open for long comes when it is committed' => sub {
 	my $before = $server->sql('SELECT max(number) FROM seats.journal');
 	$long->query_safe('COMMIT');
-	$server->wait_for_sql(q{SELECT number IS NOT NULL FROM seats.journal WHERE actor = 'long'}, 't');
+	$server->wait_for_sql(q{SELECT number IS NOT NULL FROM seats.journal WHERE role = 'long'}, 't');
 	consume_all();
 	is(seen($_, q{min(number) FILTER (WHERE writer = 'long')}), $before + 1, "$_ sees it, behind the others")
 	  foreach qw(fast slow);
