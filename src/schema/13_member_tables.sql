@@ -27,6 +27,7 @@ CREATE UNIQUE INDEX invite_open_by_address ON seats_internal.invite (team_id, lo
     WHERE status = 'open';
 CREATE INDEX invite_open_by_team ON seats_internal.invite (team_id, seat_type, id)
     WHERE status = 'open';
+CREATE INDEX invite_by_team ON seats_internal.invite (team_id, id);
 CREATE INDEX invite_open_by_expiry ON seats_internal.invite (expires_at) WHERE status = 'open';
 CREATE UNIQUE INDEX invite_by_token ON seats_internal.invite (token_hash);
 COMMENT ON TABLE seats_internal.invite IS 'who was invited to a team, and what became of it';

@@ -187,7 +187,9 @@ CREATE TRIGGER journal_entries_are_only_numbered
     EXECUTE FUNCTION seats_internal.refuse_journal_change();
 
 -- The worker finds rows by the transaction that made them eligible, and remembers of a lane only
--- how far it has come. So whoever changes or removes a lane's first row shows it the lane anew.
+-- how far it has come. So whoever changes or removes a lane's first row shows it the lane anew. (The
+-- lane is named by its bounds: with an equality the primary key would do for the order, and would be
+-- read from its head.)
 CREATE FUNCTION seats_internal.reoffer_lane(lane_id bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -197,8 +199,8 @@ BEGIN
        SET eligible_xid = pg_current_xact_id()
      WHERE outbox.id = (SELECT head.id
                           FROM seats_internal.outbox AS head
-                         WHERE head.lane_id = reoffer_lane.lane_id
-                         ORDER BY head.id
+                         WHERE head.lane_id BETWEEN reoffer_lane.lane_id AND reoffer_lane.lane_id
+                         ORDER BY head.lane_id, head.id
                          LIMIT 1);
 END
 $$;

@@ -145,8 +145,9 @@ BEGIN
         UPDATE seats_internal.alert AS a
            SET resolved_at = clock_timestamp(), resolution = finish_change_set.reason
          WHERE a.resolved_at IS NULL
-           AND a.fingerprint = ANY (SELECT kind || ':' || id FROM unnest(changes) AS id,
-                                           unnest('{review,settling}'::text[]) AS kind);
+           -- (As an array: joined by hash, all open alerts would be read.)
+           AND a.fingerprint = ANY (ARRAY(SELECT kind || ':' || id FROM unnest(changes) AS id,
+                                                 unnest('{review,settling}'::text[]) AS kind));
     END IF;
 END
 $$;

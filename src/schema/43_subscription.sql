@@ -211,16 +211,21 @@ AS $$
 DECLARE
     change record;
 BEGIN
+    -- Calls with all that they carry, and all others at once: thousands may have gathered.
     FOR change IN
         SELECT o.id, o.last_id FROM seats_internal.outbox AS o
-         WHERE o.lane_id = end_team.lane_id AND o.kind = 'change'
+         WHERE o.lane_id = end_team.lane_id AND o.kind = 'change' AND o.last_id IS NOT NULL
            AND (o.state = 'pending' AND NOT o.doubt OR o.state = 'awaiting')
          ORDER BY o.id
     LOOP
-        PERFORM seats_internal.finish_changes(end_team.lane_id, change.id,
-                                              coalesce(change.last_id, change.id), 'refused',
+        PERFORM seats_internal.finish_changes(end_team.lane_id, change.id, change.last_id, 'refused',
                                               'subscription_ended');
     END LOOP;
+    PERFORM seats_internal.finish_change_set(
+        ARRAY(SELECT o.id FROM seats_internal.outbox AS o
+               WHERE o.lane_id = end_team.lane_id AND o.kind = 'change'
+                 AND (o.state = 'pending' AND NOT o.doubt OR o.state = 'awaiting')),
+        'refused', 'subscription_ended', 'pg_seats');
     PERFORM seats_internal.end_everybody(
         end_team.team_id, NOT seats_internal.is_terminal(end_team.former_status));
 END

@@ -223,12 +223,14 @@ BEGIN
     IF head.clean AND head.result = 'done' AND is_target AND NOT is_split AND head.target IS NOT NULL
        AND found_it IN ('as before', 'as expected')
        AND NOT seats_internal.is_terminal(facts ->> 'status')
-       AND NOT EXISTS (
-           SELECT FROM seats_internal.seat_line AS s
-             LEFT JOIN seats_internal.alert AS a
-               ON a.fingerprint = format('over_allocated:%s:%s', s.team_id, s.seat_type)
-              AND a.resolved_at IS NULL
-            WHERE s.team_id = team.id AND (s.awaiting > 0 OR a.id IS NOT NULL)) THEN
+       AND NOT EXISTS (SELECT FROM seats_internal.seat_line AS s
+                        WHERE s.team_id = team.id AND s.awaiting > 0)
+       -- (As an array: joined by hash, all open alerts would be read.)
+       AND NOT EXISTS (SELECT FROM seats_internal.alert AS a
+                        WHERE a.fingerprint = ANY (ARRAY(
+                                  SELECT format('over_allocated:%s:%s', s.team_id, s.seat_type)
+                                    FROM seats_internal.seat_line AS s WHERE s.team_id = team.id))
+                          AND a.resolved_at IS NULL) THEN
         -- What was folded in is confirmed now, and the sum is the same.
         PERFORM seats_internal.settle_invites(team.id, team.lane_id);
         RETURN;

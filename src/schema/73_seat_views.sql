@@ -87,7 +87,8 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
        (head.payment ->> 'expires_at')::timestamptz AS payment_expires_at,
        head.payment ->> 'invoice_url' AS invoice_url
   FROM seats_internal.outbox AS o
-  JOIN seats_internal.team AS t ON t.id = o.team_id
+  -- (A team's open changes all stand in its lane, and by that they are found.)
+  JOIN seats_internal.team AS t ON t.lane_id = o.lane_id
  CROSS JOIN LATERAL jsonb_to_recordset(o.lines)
        AS l (seat_type text, operation text, quantity integer, previous_quantity integer,
              new_quantity integer)
@@ -98,7 +99,8 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
                                  ELSE o.last_error END AS last_error,
                             CASE WHEN h.id = o.id OR o.state = 'carried' THEN h.payment END AS payment
                        FROM seats_internal.outbox AS h
-                      WHERE h.lane_id = o.lane_id ORDER BY h.id LIMIT 1) AS head
+                      WHERE h.lane_id BETWEEN o.lane_id AND o.lane_id
+                      ORDER BY h.lane_id, h.id LIMIT 1) AS head
  WHERE o.kind = 'change'
 UNION ALL
 SELECT h.id, t.name, l.seat_type, l.operation, l.quantity, l.previous_quantity,

@@ -1,19 +1,21 @@
 -- What people look at: invites, individuals, and where Stripe says something else than we do.
 
+-- (Counted once for a team, and not once for each of its invites.)
 CREATE VIEW seats.invites AS
 SELECT i.id AS invite, t.name AS team, i.address, i.seat_type, i.role, i.status,
-       CASE WHEN i.status = 'open' AND i.seat_type IS NOT NULL THEN (
-           SELECT count(*) FROM seats_internal.invite AS older
-            WHERE older.team_id = i.team_id AND older.seat_type = i.seat_type
-              AND older.status = 'open' AND older.id < i.id)
-           + (SELECT count(*) FROM seats_internal.member AS m
-               WHERE m.team_id = i.team_id AND m.seat_type = i.seat_type AND m.status = 'active')
-           >= s.confirmed ELSE false END AS billing_pending,
+       coalesce(i.status = 'open' AND i.seats_up_to_it > s.confirmed, false) AS billing_pending,
        i.inviter, i.external_id, i.created_at, i.expires_at, i.settled_at, i.ended_at, i.reason,
        i.user_id, i.change_id AS change, i.invited_by
-  FROM seats_internal.invite AS i
-  JOIN seats_internal.team AS t ON t.id = i.team_id
-  LEFT JOIN seats_internal.seat_line AS s ON s.team_id = i.team_id AND s.seat_type = i.seat_type;
+  FROM seats_internal.team AS t
+ CROSS JOIN LATERAL (
+    SELECT v.*, coalesce(u.used, 0) + row_number() OVER (PARTITION BY v.seat_type, v.status ORDER BY v.id)
+                AS seats_up_to_it
+      FROM seats_internal.invite AS v
+      LEFT JOIN (SELECT m.seat_type, count(*) AS used FROM seats_internal.member AS m
+                  WHERE m.team_id = t.id AND m.status = 'active'
+                  GROUP BY m.seat_type) AS u ON u.seat_type = v.seat_type
+     WHERE v.team_id = t.id) AS i
+  LEFT JOIN seats_internal.seat_line AS s ON s.team_id = t.id AND s.seat_type = i.seat_type;
 REVOKE ALL ON seats.invites FROM PUBLIC;
 COMMENT ON VIEW seats.invites IS 'who was invited to which team, and what became of it';
 COMMENT ON COLUMN seats.invites.status IS

@@ -35,3 +35,5 @@ COMMENT ON FUNCTION seats_internal.replace_ring() IS
 CREATE TRIGGER ring_of_a_dump_replaces_ours
     BEFORE INSERT ON seats_internal.ring
     FOR EACH ROW EXECUTE FUNCTION seats_internal.replace_ring();
+-- Also where the row comes by logical replication, which fires no other triggers.
+ALTER TABLE seats_internal.ring ENABLE ALWAYS TRIGGER ring_of_a_dump_replaces_ours;

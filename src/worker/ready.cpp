@@ -54,7 +54,8 @@ Statement backlog_statement{
     "  FROM seats_internal.outbox AS o WHERE o.id > $1 ORDER BY o.id LIMIT $3"};
 
 // A delivery is no suspect: alone on the wire, one to a receiver that hangs would hold up
-// everybody.
+// everybody. (The lane is named by its bounds: with an equality, the order by id alone would do,
+// and that is the primary key's, which reads the rows of all other lanes.)
 Statement lane_heads_statement{
     "SELECT wanted.lane_id, head.id, head.interrupted"
     "  FROM unnest($1::bigint[], $3::bigint[]) AS wanted (lane_id, above)"
@@ -65,7 +66,8 @@ Statement lane_heads_statement{
     "               CASE o.kind WHEN 'delivery' THEN 0::smallint ELSE o.interrupted END"
     "                   AS interrupted"
     "          FROM seats_internal.outbox AS o"
-    "         WHERE o.lane_id = wanted.lane_id AND o.id > wanted.above"
+    "         WHERE (o.lane_id, o.id) > (wanted.lane_id, wanted.above)"
+    "           AND o.lane_id <= wanted.lane_id"
     "         ORDER BY o.lane_id, o.id LIMIT 1) AS head"
     " WHERE head.is_ready"};
 
