@@ -159,9 +159,13 @@ DECLARE
     is_split   boolean;
     found_it   text;
 BEGIN
-    -- It went into the partition that is being written, in this transaction.
+    -- It went into the partition that is being written, in this transaction. (Where a person's verb has
+    -- moved it there, the worker may have turned the ring since.)
     SELECT h.* INTO head FROM seats_internal.outbox_history AS h
      WHERE h.ring = (SELECT r.slot FROM seats_internal.ring AS r) AND h.id = call;
+    IF NOT FOUND THEN
+        head := seats_internal.settled_call(call);
+    END IF;
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = head.team_id;
     INSERT INTO seats_internal.journal (ring, kind, role, actor, call_id, lane_id, reason, detail)
     SELECT ring.slot, seats_internal.journal_kind(head.result), coalesce(head.settled_by, 'pg_seats'),
