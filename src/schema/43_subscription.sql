@@ -351,7 +351,9 @@ BEGIN
         RETURN;
     ELSIF seats_internal.is_terminal(facts ->> 'status') THEN
         PERFORM seats_internal.end_team(team.id, team.lane_id, team.status);
-    ELSIF settle_read.call IS NULL AND is_plain AND expected IS NULL AND found_it = 'as before' THEN
+    ELSIF settle_read.call IS NULL AND is_plain AND expected IS NULL AND found_it = 'as before'
+        AND NOT EXISTS (SELECT FROM seats_internal.seat_line AS s
+                         WHERE s.team_id = team.id AND s.missing > 0) THEN
         RETURN;  -- the base of a change: nothing has changed, so the fold has not
     END IF;
     PERFORM seats_internal.refold(team.id, team.lane_id);

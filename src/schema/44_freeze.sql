@@ -44,6 +44,40 @@ REVOKE ALL ON FUNCTION seats_internal.review_change(bigint, text, text) FROM PUB
 COMMENT ON FUNCTION seats_internal.review_change(bigint, text, text) IS
     'puts a change that cannot be proven before a person';
 
+CREATE FUNCTION seats_internal.is_below_zero(totals jsonb) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM jsonb_each_text(totals) AS t WHERE t.value::integer < 0);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.is_below_zero(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.is_below_zero(jsonb) IS
+    'whether totals are asked for that nobody can have';
+
+-- The head of a lane cannot be sent as things are. Where it may have been sent before, and we have
+-- forgotten it, a person decides. Gives the outcome, as freeze_change does.
+CREATE FUNCTION seats_internal.refuse_plan(head seats_internal.outbox, reason text, what_is_wrong text)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF head.doubt THEN
+        PERFORM seats_internal.review_change(head.id, 'not_proven', what_is_wrong
+            || ', and whether it was sent before a failover or an adoption cannot be proven by a read');
+        RETURN 'review';
+    END IF;
+    PERFORM seats_internal.finish_change(head.id, 'refused', refuse_plan.reason, 'pg_seats');
+    PERFORM seats_internal.refold(head.team_id, head.lane_id);
+    RETURN 'settled';
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.refuse_plan(seats_internal.outbox, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.refuse_plan(seats_internal.outbox, text, text) IS
+    'reverts a change that cannot be sent as things are, or puts it before a person';
+
 -- The longest run of changes, from the head on, that can go in one call: same direction, same
 -- billing rules. A previewed change goes alone. Of changes that were refused together, as many as
 -- their last answer left to be tried (see count_split).
@@ -85,6 +119,8 @@ BEGIN
                     OR head.doubt OR change.doubt
                     OR (change.splits_left IS NULL) <> (head.splits_left IS NULL));
         after := seats_internal.apply_lines(target, change.lines);
+        -- (Alone, it is not sent at all.)
+        EXIT WHEN last_id IS NOT NULL AND seats_internal.is_below_zero(after);
         SELECT b.* INTO billed FROM seats_internal.billed_type(target, after) AS b;
         EXIT WHEN rules IS NOT NULL AND billed.rules IS NOT NULL
               AND (rules, rises) IS DISTINCT FROM (billed.rules, billed.rises);
@@ -156,18 +192,15 @@ BEGIN
     IF head.proration_date IS NOT NULL AND EXISTS (
         SELECT FROM jsonb_to_recordset(head.lines) AS l (seat_type text, previous_quantity integer)
          WHERE l.previous_quantity IS DISTINCT FROM coalesce((proven ->> l.seat_type)::integer, 0)) THEN
-        IF head.doubt THEN
-            PERFORM seats_internal.review_change(head.id, 'not_proven',
-                'the seats are not those that it was previewed on, and whether it was sent before a '
-                'failover or an adoption cannot be proven by a read');
-            RETURN 'review';
-        END IF;
-        PERFORM seats_internal.finish_change(head.id, 'refused', 'base_moved', 'pg_seats');
-        PERFORM seats_internal.refold(team.id, team.lane_id);
-        RETURN 'settled';
+        RETURN seats_internal.refuse_plan(head, 'base_moved',
+                                          'the seats are not those that it was previewed on');
     END IF;
 
     plan := seats_internal.plan_call(head, proven);
+    IF seats_internal.is_below_zero(plan.target) THEN
+        RETURN seats_internal.refuse_plan(head, 'no_longer_valid',
+                                          'there are fewer seats than it takes away');
+    END IF;
     IF plan.rises IS NULL THEN
         PERFORM seats_internal.finish_changes(head.lane_id, head.id, plan.last_id, 'done',
                                               'nothing_to_change');
@@ -290,8 +323,10 @@ COMMENT ON FUNCTION seats_internal.count_split(bigint, integer) IS
     'counts an answer to changes of a lane that were refused together';
 
 -- A call that provably did nothing falls apart into its changes, which are planned anew, on a new
--- base and with what has come since.
-CREATE FUNCTION seats_internal.dissolve_calls(calls bigint[], refused bigint[]) RETURNS void
+-- base and with what has come since. Whoever calls this refolds: what could not be taken back while it
+-- was on its way can be now. Gives the call as it was; null: there is none.
+CREATE FUNCTION seats_internal.dissolve_call(call bigint, is_refused boolean)
+RETURNS seats_internal.outbox
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -300,34 +335,71 @@ DECLARE
     size      integer;
     forgotten boolean;
 BEGIN
-    FOR head IN
-        SELECT o.* FROM seats_internal.outbox AS o
-         WHERE o.id = ANY (calls) AND o.kind = 'change' AND o.state = 'pending' AND o.body <> ''
+    SELECT o.* INTO head FROM seats_internal.outbox AS o
+     WHERE o.id = call AND o.kind = 'change' AND o.state = 'pending' AND o.body <> '';
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    -- Only a failover or an adoption puts a carried change in doubt: what comes next may have been
+    -- done already, under the first one's next key as well.
+    SELECT count(*), coalesce(bool_or(o.doubt) FILTER (WHERE o.state = 'carried'), false)
+      INTO size, forgotten FROM seats_internal.outbox AS o
+     WHERE o.lane_id = head.lane_id AND o.id >= head.id
+       AND o.id <= coalesce(head.last_id, head.id);
+    UPDATE seats_internal.outbox AS o
+       SET state = 'pending', state_since = clock_timestamp(), body = '', base = NULL,
+           base_wanted_at = NULL,
+           target = NULL, last_id = NULL, last_uuid = NULL, payment = NULL, marker = NULL,
+           reason = head.reason, last_error = head.last_error,
+           doubt = o.doubt OR forgotten,
+           first_sent_at = CASE WHEN o.doubt OR forgotten THEN coalesce(o.first_sent_at, o.created_at)
+                           END,
+           splits_left = CASE WHEN is_refused THEN coalesce(o.splits_left, 4) ELSE o.splits_left END
+     WHERE o.lane_id = head.lane_id AND o.id >= head.id
+       AND o.id <= coalesce(head.last_id, head.id);
+    IF is_refused THEN
+        PERFORM seats_internal.count_split(head.lane_id, size);
+    END IF;
+    RETURN head;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.dissolve_call(bigint, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.dissolve_call(bigint, boolean) IS
+    'takes a call of seat changes apart again; refused: its changes are tried in smaller calls';
+
+-- `facts`: the subscription as the read has shown it that proved that nothing was executed.
+CREATE FUNCTION seats_internal.dissolve_calls(
+    calls     bigint[],
+    refused   bigint[],
+    facts     text[]        DEFAULT NULL,
+    proven_at timestamptz[] DEFAULT NULL,
+    run       uuid          DEFAULT NULL
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dissolved record;
+    head      seats_internal.outbox;
+BEGIN
+    FOR dissolved IN
+        SELECT c.call, c.facts::jsonb AS facts, c.proven_at
+          FROM unnest(calls, facts, proven_at) AS c (call, facts, proven_at)
     LOOP
-        -- Only a failover or an adoption puts a carried change in doubt: what comes next may have been
-        -- done already, under the first one's next key as well.
-        SELECT count(*), coalesce(bool_or(o.doubt) FILTER (WHERE o.state = 'carried'), false)
-          INTO size, forgotten FROM seats_internal.outbox AS o
-         WHERE o.lane_id = head.lane_id AND o.id >= head.id
-           AND o.id <= coalesce(head.last_id, head.id);
-        UPDATE seats_internal.outbox AS o
-           SET state = 'pending', state_since = clock_timestamp(), body = '', base = NULL,
-               base_wanted_at = NULL,
-               target = NULL, last_id = NULL, last_uuid = NULL, payment = NULL, marker = NULL,
-               reason = head.reason, last_error = head.last_error,
-               doubt = o.doubt OR forgotten,
-               first_sent_at = CASE WHEN o.doubt OR forgotten THEN coalesce(o.first_sent_at, o.created_at)
-                               END,
-               splits_left = CASE WHEN head.id = ANY (refused) THEN coalesce(o.splits_left, 4)
-                                  ELSE o.splits_left END
-         WHERE o.lane_id = head.lane_id AND o.id >= head.id
-           AND o.id <= coalesce(head.last_id, head.id);
-        IF head.id = ANY (refused) THEN
-            PERFORM seats_internal.count_split(head.lane_id, size);
+        head := seats_internal.dissolve_call(dissolved.call, dissolved.call = ANY (refused));
+        CONTINUE WHEN head.id IS NULL;
+        IF dissolved.facts IS NOT NULL THEN
+            PERFORM seats_internal.settle_read(head.team_id, dissolved.facts, dissolved.proven_at, run);
+        ELSIF head.reason = 'proven_not_executed' THEN
+            -- Not all of its items were in the answer that proved it: they are read before the next call.
+            UPDATE seats_internal.team AS t SET base_proven_at = NULL WHERE t.id = head.team_id;
         END IF;
+        PERFORM seats_internal.refold(head.team_id, head.lane_id);
     END LOOP;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.dissolve_calls(bigint[], bigint[]) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.dissolve_calls(bigint[], bigint[]) IS
-    'takes calls of seat changes apart again; of those in refused, the changes are tried in smaller calls';
+REVOKE ALL ON FUNCTION
+    seats_internal.dissolve_calls(bigint[], bigint[], text[], timestamptz[], uuid) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.dissolve_calls(bigint[], bigint[], text[], timestamptz[], uuid) IS
+    'takes calls of seat changes apart that have done nothing, and refolds; of those in refused, the changes are tried in smaller calls; called by the worker';

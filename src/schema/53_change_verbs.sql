@@ -81,7 +81,7 @@ BEGIN
         state := 'awaiting_payment';
     ELSIF locked.state = 'pending' AND NOT locked.doubt THEN
         -- Frozen, and not taken up by the worker yet: those that it carries are planned anew.
-        PERFORM seats_internal.dissolve_calls(ARRAY[change], '{}');
+        PERFORM seats_internal.dissolve_call(change, false);
         PERFORM seats_internal.finish_change(change, 'cancelled', 'cancelled', caller, NULL, caller, actor);
         PERFORM seats_internal.refold(team.id, team.lane_id);
         PERFORM seats_internal.reoffer_lane(team.lane_id);

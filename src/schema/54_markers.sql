@@ -14,7 +14,7 @@ DECLARE
 BEGIN
     UPDATE seats_internal.outbox AS o SET state = 'pending', due_at = NULL WHERE o.id = head_id
     RETURNING o.* INTO head;
-    PERFORM seats_internal.dissolve_calls(ARRAY[head_id], '{}');
+    PERFORM seats_internal.dissolve_call(head_id, false);
     UPDATE seats_internal.outbox AS o
        SET doubt = true, first_sent_at = coalesce(o.first_sent_at, o.created_at)
      WHERE o.lane_id = head.lane_id AND o.id BETWEEN head_id AND coalesce(head.last_id, head_id);

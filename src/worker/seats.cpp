@@ -19,7 +19,8 @@ Statement plan_statement{
 
 Statement take_lanes_statement{"SELECT unnest(seats_internal.take_lanes($1, $2))"};
 
-Statement dissolve_statement{"SELECT seats_internal.dissolve_calls($1, $2)"};
+Statement dissolve_statement{
+    "SELECT seats_internal.dissolve_calls($1, $2, $3, $4::timestamptz[], $5::uuid)"};
 
 Statement settle_statement{
     "SELECT seats_internal.settle_changes($1, $2, $3::timestamptz[], $4::uuid)"};
@@ -54,19 +55,26 @@ bool dissolves(const Settlement& item) {
            item.decision.state == "pending";
 }
 
-void store_dissolved(std::span<const Settlement* const> items,
+void store_dissolved(Engine& engine, std::span<const Settlement* const> items,
                      const std::vector<std::int64_t>& left) {
     std::vector<std::int64_t> calls, refused;
+    std::vector<std::string_view> facts;
+    std::vector<TimestampTz> as_of;
     for (const Settlement* item : items) {
         if (dissolves(*item) && !contains(left, item->flight.call.id)) {
             calls.push_back(item->flight.call.id);
+            facts.emplace_back(item->decision.facts);
+            as_of.push_back(item->decision.facts_as_of);
             if (item->decision.split) {
                 refused.push_back(item->flight.call.id);
             }
         }
     }
     if (!calls.empty()) {
-        dissolve_statement.run({pg::bigints(calls), pg::bigints(refused)});
+        dissolve_statement.run({pg::bigints(calls), pg::bigints(refused), pg::texts(facts),
+                                pg::timestamps(as_of), pg::text(engine.run)});
+        engine.announce = engine.wake_all_waiters = true;  // some may have become impossible
+        engine.look_for_arrivals = true;
     }
 }
 
@@ -238,7 +246,7 @@ std::vector<const Settlement*> lock_teams(Engine& engine,
 
 void store_seats(Engine& engine, std::span<const Settlement* const> items,
                  const std::vector<std::int64_t>& left) {
-    store_dissolved(items, left);
+    store_dissolved(engine, items, left);
     store_settled(engine, items, left);
     heed_early_events(engine, items);
     for (const Settlement* item : items) {
@@ -250,7 +258,8 @@ void store_seats(Engine& engine, std::span<const Settlement* const> items,
             changed_statement.run({pg::bigints({call.lane_id})});
             engine.look_for_arrivals = true;
         }
-        if ((call.is_change() && !is_settled_change) || call.is_subscription_read()) {
+        if ((call.is_change() && !is_settled_change && !dissolves(*item)) ||
+            call.is_subscription_read()) {
             store_learned(engine, *item);
         } else if (call.kind == "void" && item->decision.kind == Decision::Kind::finish) {
             void_statement.run({pg::bigint(call.id)});

@@ -267,6 +267,27 @@ subtest 'lowered below what is in use, and nothing to undo' => sub {
 		'0', 'until there are enough again');
 };
 
+# Nobody knows yet whether it was executed, so it cannot be taken back; once that is proven, it must be.
+subtest 'lowered below a removal that is in doubt' => sub {
+	my $team = new_team($server, $stripe, 'doubted');
+	set_configuration($server, 'pg_seats.final_answer_gap' => '1h');
+	$stripe->fault({ match => { method => 'POST', path => '/v1/subscriptions/sub_doubted' }, fault => 'error_500',
+		store => \1 });
+	my $change = remove_seats($server, $team, 3);
+	$server->wait_for_sql("SELECT state FROM seats_internal.outbox WHERE id = $change AND doubt", 'waiting');
+	edit($team, 1);
+	reconcile($server, $team);
+	await_seats($server, $team, '1|0|0');
+	# As if the failure that Stripe has stored had been seen long ago.
+	$server->sql("UPDATE seats_internal.outbox SET key_final_at = key_final_at - interval '2 hours' WHERE id = $change");
+	look_now($server, $change);
+	await_change($server, $change, 'reverted');
+	is($server->sql("SELECT reason FROM seats.changes WHERE change = $change"), 'no_longer_valid', 'and why');
+	assert_in_step($server, $stripe, $team, { team => 1 }, 'what somebody else has left holds');
+	is(executed($team), 0, 'Stripe executed nothing');
+	assert_folded($server);
+};
+
 # ---- the item is gone
 
 subtest 'somebody removes the item before the claim' => sub {

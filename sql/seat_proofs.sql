@@ -1,0 +1,92 @@
+-- Proof: whoever proves that a call of seat changes was executed, or was not, the same follows from it.
+\set ECHO none
+\getenv inputs PG_ABS_SRCDIR
+\set helpers :inputs '/sql/include/seats.psql'
+\i :helpers
+\set ECHO all
+BEGIN;
+SELECT pg_temp.begin_seats();
+SELECT seats.define_seat_type('team', '{price_team}');
+SELECT seats.define_seat_type('owner', '{price_owner}');
+CREATE FUNCTION pg_temp.team(name text, items jsonb, more jsonb DEFAULT '{}') RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM seats.register_team(name, 'sub_' || name);
+    PERFORM pg_temp.read(name, team.items, more);
+    PERFORM pg_temp.news();
+END
+$$;
+CREATE FUNCTION pg_temp.marker(first bigint, last bigint, generation integer DEFAULT 1) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('marker', concat_ws('-', f.uuid, l.uuid, marker.generation))
+      FROM seats_internal.outbox AS f, seats_internal.outbox AS l WHERE f.id = first AND l.id = last
+$$;
+-- As the worker leaves it: sent, and no answer has come; or proven not to be executed.
+CREATE FUNCTION pg_temp.in_doubt(change bigint, state text DEFAULT 'waiting') RETURNS void LANGUAGE sql AS $$
+    UPDATE seats_internal.outbox AS o
+       SET state = in_doubt.state::seats_internal.outbox_state, doubt = true, first_sent_at = clock_timestamp()
+     WHERE o.id = change
+$$;
+CREATE FUNCTION pg_temp.not_executed(change bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE seats_internal.outbox AS o
+       SET state = 'pending', doubt = false, first_sent_at = NULL, generation = o.generation + 1,
+           reason = 'proven_not_executed'
+     WHERE o.id = change;
+    PERFORM seats_internal.dissolve_calls(ARRAY[change], '{}');
+END
+$$;
+
+-- A removal is in doubt, and somebody lowers the quantity at Stripe: there are not enough seats for it, and
+-- nobody can tell yet. Once it is proven not to be executed it is void.
+SELECT pg_temp.team('impossible', '{"price_team": 5}');
+SELECT change AS a FROM seats.remove_seats('impossible', 'team', 3) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.in_doubt(:a);
+SELECT pg_temp.read('impossible', '{"price_team": 1}');
+SELECT pg_temp.seats('impossible'), missing FROM seats_internal.seat_line WHERE missing > 0;
+SELECT pg_temp.changes('impossible');
+SELECT pg_temp.not_executed(:a);
+SELECT pg_temp.changes('impossible');
+SELECT pg_temp.seats('impossible');
+-- So it is when a person says so.
+SELECT pg_temp.team('review', '{"price_team": 5}');
+SELECT change AS a FROM seats.remove_seats('review', 'team', 3) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.in_doubt(:a, 'review');
+SELECT pg_temp.read('review', '{"price_team": 1}');
+SELECT seats.resolve_review(:a, 'not_executed', 'not to be seen in the Dashboard') \g /dev/null
+SELECT pg_temp.changes('review');
+SELECT pg_temp.seats('review');
+-- Wherever else one stands that is impossible, pending and free of doubt, it is taken back when it is looked
+-- at: by the read before its call, and by whoever plans the call.
+SELECT pg_temp.team('late', '{"price_team": 5}');
+SELECT change AS a FROM seats.remove_seats('late', 'team', 3) \gset
+SELECT pg_temp.in_doubt(:a, 'pending');
+SELECT pg_temp.read('late', '{"price_team": 1}');
+UPDATE seats_internal.outbox SET doubt = false WHERE id = :a;
+SELECT seats_internal.settle_read(t.id, pg_temp.facts(t.subscription, '{"price_team": 1}'), clock_timestamp(),
+                                  pg_temp.run()) FROM seats_internal.team AS t WHERE t.name = 'late';
+SELECT pg_temp.changes('late');
+SELECT pg_temp.seats('late');
+SELECT pg_temp.team('planned', '{"price_team": 5}');
+SELECT change AS a FROM seats.remove_seats('planned', 'team', 1) \gset
+SELECT change AS b FROM seats.remove_seats('planned', 'team', 2) \gset
+UPDATE seats_internal.seat_line AS s SET confirmed = 2
+  FROM seats_internal.team AS t WHERE t.id = s.team_id AND t.name = 'planned';
+SELECT pg_temp.freeze(:a);
+SELECT base, target, last_id FROM seats_internal.outbox WHERE id = :a;
+SELECT pg_temp.settle(:a, 'done', pg_temp.facts('sub_planned', '{"price_team": 1}'));
+SELECT pg_temp.team('alone', '{"price_team": 5}');
+SELECT change AS a FROM seats.remove_seats('alone', 'team', 2) \gset
+UPDATE seats_internal.seat_line AS s SET confirmed = 1
+  FROM seats_internal.team AS t WHERE t.id = s.team_id AND t.name = 'alone';
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.changes('alone');
+SELECT pg_temp.seats('alone');
+-- One that we may have forgotten to have sent is a person's to decide.
+SELECT change AS a FROM seats.remove_seats('alone', 'team', 1) \gset
+SELECT pg_temp.in_doubt(:a, 'pending');
+SELECT pg_temp.read('alone', '{"price_team": 0}');
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.changes('alone');
+SELECT pg_temp.alerts();
