@@ -45,6 +45,8 @@ CREATE TABLE seats_internal.outbox (
     enqueued_by    text        NOT NULL,
     reason         text,
     last_error     text,
+    error_code     text,
+    decline_code   text,
     request_id     text,
     context        jsonb,
     -- What only seats need: null in every other row.
@@ -87,6 +89,8 @@ COMMENT ON COLUMN seats_internal.outbox.attempts IS 'requests in all, counted be
 COMMENT ON COLUMN seats_internal.outbox.interrupted IS 'how often a worker ended while the row was on the wire';
 COMMENT ON COLUMN seats_internal.outbox.alone IS 'was on the wire alone, because it is suspected of ending workers';
 COMMENT ON COLUMN seats_internal.outbox.doubt IS 'a request under this key may have been executed';
+COMMENT ON COLUMN seats_internal.outbox.error_code IS
+    'Stripe''s code of the error in last_error, if it was one of Stripe''s';
 COMMENT ON COLUMN seats_internal.outbox.body IS 'the exact bytes that are sent, form-encoded';
 COMMENT ON COLUMN seats_internal.outbox.marker IS 'metadata[pg_seats] of the current generation, if it carries one';
 COMMENT ON COLUMN seats_internal.outbox.kind IS
@@ -143,6 +147,8 @@ CREATE TABLE seats_internal.outbox_history (
     enqueued_by    text        NOT NULL,
     reason         text,
     error          text,
+    error_code     text,
+    decline_code   text,
     request_id     text,
     settled_by     text,
     context        jsonb,

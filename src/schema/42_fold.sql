@@ -117,17 +117,21 @@ BEGIN
         INSERT INTO seats_internal.outbox_history
             (ring, id, lane_id, created_at, first_sent_at, settled_at, uuid, installation, result,
              generation, attempts, clean, destination, method, path, body, enqueued_by, reason,
-             error, request_id, settled_by, context, kind, team_id, carrier_id, actor, lines, base,
-             target)
+             error, error_code, decline_code, request_id, settled_by, context, kind, team_id, carrier_id,
+             actor, lines, base, target)
         SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at, clock_timestamp(), g.uuid,
                g.installation, finish_change_set.result, g.generation, g.attempts, false, g.destination,
                g.method, g.path, g.body, g.enqueued_by, finish_change_set.reason,
-               CASE WHEN finish_change_set.result = 'done' THEN NULL
-                    WHEN carriers.id IS NULL OR g.id = finish_change_set.carrier THEN g.last_error
-                    ELSE carriers.error END,
+               CASE WHEN w.has_own THEN g.last_error WHEN w.has THEN carriers.error END,
+               CASE WHEN w.has_own THEN g.error_code WHEN w.has THEN carriers.error_code END,
+               CASE WHEN w.has_own THEN g.decline_code WHEN w.has THEN carriers.decline_code END,
                g.request_id, finish_change_set.settled_by, g.context, g.kind, g.team_id,
                nullif(finish_change_set.carrier, g.id), g.actor, g.lines, g.base, g.target
           FROM gone AS g CROSS JOIN seats_internal.ring
+         CROSS JOIN LATERAL (
+            SELECT finish_change_set.result <> 'done' AS has,
+                   finish_change_set.result <> 'done'
+                   AND (carriers.id IS NULL OR g.id = finish_change_set.carrier) AS has_own) AS w
          ORDER BY g.id
         RETURNING *),
     journal AS (
@@ -135,8 +139,8 @@ BEGIN
         SELECT k.ring, seats_internal.journal_kind(finish_change_set.result), finish_change_set.role,
                CASE WHEN finish_change_set.result = 'cancelled' THEN finish_change_set.actor ELSE g.actor END,
                g.id, g.lane_id, finish_change_set.reason,
-               seats_internal.change_detail(g) - 'error'
-                   || jsonb_strip_nulls(jsonb_build_object('error', k.error))
+               seats_internal.change_detail(g) || seats_internal.error_detail(
+                   k.result, k.reason, k.error, k.error_code, k.decline_code)
           FROM gone AS g JOIN kept AS k ON k.id = g.id
          ORDER BY g.id)
     SELECT bool_or(g.state = 'review' OR g.row_errors > 0) INTO told FROM gone AS g;
@@ -191,7 +195,7 @@ BEGIN
     RETURN jsonb_strip_nulls(jsonb_build_object(
         'change', change.id, 'team', (SELECT t.name FROM seats_internal.team AS t
                                        WHERE t.id = change.team_id),
-        'lines', change.lines, 'error', change.last_error));
+        'lines', change.lines));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.change_detail(seats_internal.outbox) FROM PUBLIC;

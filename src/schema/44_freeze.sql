@@ -350,7 +350,8 @@ BEGIN
        SET state = 'pending', state_since = clock_timestamp(), body = '', base = NULL,
            base_wanted_at = NULL,
            target = NULL, last_id = NULL, last_uuid = NULL, payment = NULL, marker = NULL,
-           reason = head.reason, last_error = head.last_error,
+           reason = head.reason, last_error = head.last_error, error_code = head.error_code,
+           decline_code = head.decline_code,
            doubt = o.doubt OR forgotten,
            first_sent_at = CASE WHEN o.doubt OR forgotten THEN coalesce(o.first_sent_at, o.created_at)
                            END,

@@ -169,8 +169,10 @@ BEGIN
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = head.team_id;
     INSERT INTO seats_internal.journal (ring, kind, role, actor, call_id, lane_id, reason, detail)
     SELECT ring.slot, seats_internal.journal_kind(head.result), coalesce(head.settled_by, 'pg_seats'),
-           CASE WHEN head.result <> 'cancelled' THEN head.actor END, head.id, head.lane_id, head.reason, jsonb_strip_nulls(jsonb_build_object(
-               'change', head.id, 'team', team.name, 'lines', head.lines, 'error', head.error))
+           CASE WHEN head.result <> 'cancelled' THEN head.actor END, head.id, head.lane_id, head.reason,
+           jsonb_strip_nulls(jsonb_build_object('change', head.id, 'team', team.name, 'lines', head.lines))
+           || seats_internal.error_detail(head.result, head.reason, head.error, head.error_code,
+                                          head.decline_code)
       FROM seats_internal.ring;
     carried_id := seats_internal.end_of_carried(head);
     IF carried_id IS NOT NULL THEN
@@ -299,6 +301,7 @@ BEGIN
         INSERT INTO seats_internal.journal (ring, kind, role, actor, call_id, lane_id, reason, detail)
         SELECT ring.slot, 'change.awaiting_payment', 'pg_seats', o.actor, o.id, o.lane_id, 'awaiting_payment',
                seats_internal.change_detail(o) || seats_internal.payment_of(facts)
+                   || seats_internal.error_detail('awaiting', NULL, NULL, NULL, NULL)
           FROM seats_internal.outbox AS o CROSS JOIN seats_internal.ring
          WHERE o.lane_id = head.lane_id AND o.id BETWEEN head.id AND coalesce(head.last_id, head.id);
     END IF;

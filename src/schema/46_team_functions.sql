@@ -385,6 +385,7 @@ COMMENT ON FUNCTION seats.define_seat_type(
     'defines or redefines a kind of seats: its prices at Stripe (the first is bought, all are '
     'counted; the first that a subscription has is what grows, the last is what shrinks first), the '
     'largest change and total, and how changes are billed. increase_payment_behavior is '
-    'error_if_incomplete (no payment, no seats) or pending_if_incomplete (the seats wait for the '
-    'payment); the others give seats out unpaid and want allow_unpaid. delete_at_zero: the item goes '
+    'error_if_incomplete (no payment, no seats; reverts what needs 3-D Secure, too) or '
+    'pending_if_incomplete (the seats wait for the payment); the others give seats out unpaid and want '
+    'allow_unpaid. delete_at_zero: the item goes '
     'with its last seat';

@@ -72,3 +72,49 @@ RETURN format('team %s, %s, asked for by %s', facts ->> 'team',
        || coalesce(' in ' || (facts ->> 'changes') || ' changes', '');
 REVOKE ALL ON FUNCTION seats_internal.change_in_words(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.change_in_words(jsonb) IS 'facts_of_change as a person reads them';
+
+-- ---- what the application can do about a change that did not go through
+
+-- A word for it; null: nothing, or nothing that we know of. `result`: of the history, or awaiting.
+CREATE FUNCTION seats_internal.next_step(result text, reason text, error_code text, decline_code text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE
+    WHEN result = 'awaiting' THEN 'pay_invoice'
+    WHEN result IS DISTINCT FROM 'refused' THEN NULL
+    WHEN reason IN ('no_longer_valid', 'base_moved', 'proration_date', 'payment_did_not_come') THEN 'ask_again'
+    WHEN reason IN ('subscription_ended', 'object_is_terminal') THEN 'new_subscription'
+    WHEN reason = 'managed_by_schedule' THEN 'release_schedule'
+    WHEN reason = 'payment_method_missing' THEN 'add_payment_method'
+    WHEN reason IS DISTINCT FROM 'payment_failed' THEN NULL
+    WHEN error_code IN ('subscription_payment_intent_requires_action', 'invoice_payment_intent_requires_action',
+                        'payment_intent_action_required', 'payment_intent_authentication_failure',
+                        'authentication_required')
+         OR decline_code = 'authentication_required' THEN 'authenticate'
+    WHEN coalesce(decline_code, error_code) IN
+         ('processing_error', 'issuer_not_available', 'try_again_later', 'reenter_transaction',
+          'card_decline_rate_limit_exceeded', 'payment_intent_rate_limit_exceeded') THEN 'try_later'
+    WHEN coalesce(decline_code, error_code) ~ '^(incorrect|invalid)_(number|cvc|zip|address|expiry_(month|year))$'
+        THEN 'correct_card'
+    ELSE 'other_payment_method'
+END;
+REVOKE ALL ON FUNCTION seats_internal.next_step(text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.next_step(text, text, text, text) IS
+    'what can be done about a change that was refused or waits for its payment, in a word';
+
+CREATE FUNCTION seats_internal.error_detail(
+    result       text,
+    reason       text,
+    error        text,
+    error_code   text,
+    decline_code text
+) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN jsonb_strip_nulls(jsonb_build_object(
+    'error', error, 'code', error_code, 'decline_code', decline_code,
+    'next_step', seats_internal.next_step(result, reason, error_code, decline_code)));
+REVOKE ALL ON FUNCTION seats_internal.error_detail(text, text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.error_detail(text, text, text, text, text) IS
+    'why a change did not go through, as the journal tells of it';

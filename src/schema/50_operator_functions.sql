@@ -224,12 +224,13 @@ BEGIN
     INSERT INTO seats_internal.outbox_history
         (ring, id, lane_id, created_at, first_sent_at, settled_at, uuid, installation, result,
          generation, attempts, clean, destination, method, path, body, enqueued_by, reason, error,
-         request_id, settled_by, context, kind, team_id, actor, lines, base, target)
+         error_code, decline_code, request_id, settled_by, context, kind, team_id, actor, lines, base,
+         target)
     SELECT ring.slot, gone.id, gone.lane_id, gone.created_at, gone.first_sent_at, clock_timestamp(),
            gone.uuid, gone.installation, settle_by_hand.result, gone.generation, gone.attempts,
            false, gone.destination, gone.method, gone.path, gone.body, gone.enqueued_by,
-           settle_by_hand.reason, gone.last_error, gone.request_id, caller, gone.context, gone.kind,
-           gone.team_id, gone.actor, gone.lines, gone.base, gone.target
+           settle_by_hand.reason, gone.last_error, gone.error_code, gone.decline_code, gone.request_id,
+           caller, gone.context, gone.kind, gone.team_id, gone.actor, gone.lines, gone.base, gone.target
       FROM gone CROSS JOIN seats_internal.ring;
     IF (SELECT h.kind FROM seats_internal.settled_call(call) AS h) = 'change' THEN
         PERFORM seats_internal.settle_change(call, NULL, NULL, NULL);

@@ -83,7 +83,9 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
        NULL::timestamptz AS settled_at, o.actor, o.enqueued_by,
        CASE WHEN o.state = 'pending' AND head.id <> o.id THEN 'behind call ' || head.id
             ELSE coalesce(head.reason, head.state::text) END AS reason,
-       head.last_error AS error, CASE o.state WHEN 'carried' THEN head.id ELSE o.id END AS call,
+       head.last_error AS error, head.error_code AS code, head.decline_code,
+       seats_internal.next_step(head.state::text, NULL, NULL, NULL) AS next_step,
+       CASE o.state WHEN 'carried' THEN head.id ELSE o.id END AS call,
        (head.payment ->> 'expires_at')::timestamptz AS payment_expires_at,
        head.payment ->> 'invoice_url' AS invoice_url
   FROM seats_internal.outbox AS o
@@ -97,6 +99,10 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
                             -- What the head waits for, those behind it do not.
                             CASE WHEN h.id = o.id OR o.state = 'carried' THEN h.last_error
                                  ELSE o.last_error END AS last_error,
+                            CASE WHEN h.id = o.id OR o.state = 'carried' THEN h.error_code
+                                 ELSE o.error_code END AS error_code,
+                            CASE WHEN h.id = o.id OR o.state = 'carried' THEN h.decline_code
+                                 ELSE o.decline_code END AS decline_code,
                             CASE WHEN h.id = o.id OR o.state = 'carried' THEN h.payment END AS payment
                        FROM seats_internal.outbox AS h
                       WHERE h.lane_id BETWEEN o.lane_id AND o.lane_id
@@ -106,7 +112,9 @@ UNION ALL
 SELECT h.id, t.name, l.seat_type, l.operation, l.quantity, l.previous_quantity,
        l.new_quantity,
        seats_internal.change_result(h.result), h.created_at, h.settled_at, h.actor, h.enqueued_by,
-       h.reason, h.error, coalesce(h.carrier_id, h.id), NULL, NULL
+       h.reason, h.error, h.error_code, h.decline_code,
+       seats_internal.next_step(h.result, h.reason, h.error_code, h.decline_code),
+       coalesce(h.carrier_id, h.id), NULL, NULL
   FROM seats_internal.outbox_history AS h
   JOIN seats_internal.team AS t ON t.id = h.team_id
  CROSS JOIN LATERAL jsonb_to_recordset(h.lines)
@@ -123,6 +131,13 @@ COMMENT ON COLUMN seats.changes.state IS
     'decide), confirmed, reverted (undone), cancelled';
 COMMENT ON COLUMN seats.changes.reason IS
     'why it is still pending, or why it ended as it did';
+COMMENT ON COLUMN seats.changes.error IS 'Stripe''s or the transport''s words';
+COMMENT ON COLUMN seats.changes.code IS 'Stripe''s code of that error, if it has one';
+COMMENT ON COLUMN seats.changes.decline_code IS 'why a card was declined, in Stripe''s word, if the bank has said so';
+COMMENT ON COLUMN seats.changes.next_step IS
+    'what can be done about it: pay_invoice (at invoice_url), authenticate (the bank wants 3-D Secure), '
+    'other_payment_method, add_payment_method, correct_card, try_later, ask_again (the seats have changed, or '
+    'it was not paid in time), new_subscription, release_schedule; null: nothing';
 COMMENT ON COLUMN seats.changes.call IS
     'the call that took it to Stripe, or will: seats.explain_call(call) tells more';
 COMMENT ON COLUMN seats.changes.invoice_url IS

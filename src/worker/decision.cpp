@@ -262,6 +262,8 @@ Decision decide_sent(Engine& engine, Flight& flight) {
     if (decision.error.empty()) {
         decision.error = judgement.message;
     }
+    decision.error_code = judgement.error_code;
+    decision.decline_code = judgement.decline_code;
     return decision;
 }
 

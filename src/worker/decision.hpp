@@ -31,6 +31,7 @@ struct Decision {
     TimestampTz key_final_at = 0;
 
     std::string reason, error;
+    std::string error_code, decline_code;  // Stripe's, of that error
     std::string_view verdict;
     bool clean = false;          // finish: by the only attempt, no replay: needs no attempt row
     bool proves_marker = false;  // our marker is on the object now

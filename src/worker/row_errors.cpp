@@ -20,6 +20,7 @@ constexpr core::Duration longest_pause{30'000};
 Statement charge_statement{
     "UPDATE seats_internal.outbox AS o"
     "   SET row_errors = o.row_errors + 1, last_error = $2, reason = 'database_error',"
+    "       error_code = NULL, decline_code = NULL,"
     "       doubt = o.doubt OR o.state = 'sending',"
     "       state = CASE WHEN o.row_errors + 1 >= $3 THEN 'review'"
     "                    WHEN o.state = 'sending' THEN 'waiting'"

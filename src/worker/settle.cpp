@@ -25,9 +25,9 @@ Statement finish_statement{
     "WITH answer AS MATERIALIZED ("
     "  SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[],"
     "      $5::integer[], $6::integer[], $7::text[], $8::text[], $9::text[], $10::bytea[], "
-    "$11::boolean[])"
+    "$11::boolean[], $12::text[], $13::text[])"
     "    AS a (id, generation, state, result, http_status, duration_us, reason, error, request_id,"
-    "          answer, clean)),"
+    "          answer, clean, error_code, decline_code)),"
     " gone AS ("
     "  DELETE FROM seats_internal.outbox AS o USING answer AS a"
     "   WHERE o.id = a.id AND o.id = ANY ($1) AND o.generation = a.generation AND o.state::text = "
@@ -35,17 +35,20 @@ Statement finish_statement{
     "  RETURNING o.id, o.lane_id, o.created_at, o.first_sent_at, o.uuid, o.installation,"
     "      a.result, o.generation, o.attempts, a.http_status, a.duration_us, a.clean, "
     "o.destination,"
-    "      o.method, o.path, o.body, o.enqueued_by, a.reason, a.error, a.request_id, o.context,"
+    "      o.method, o.path, o.body, o.enqueued_by, a.reason, a.error, a.error_code, "
+    "a.decline_code,"
+    "      a.request_id, o.context,"
     "      a.answer, o.kind, o.team_id, o.actor, o.lines, o.base, o.target)"
     "INSERT INTO seats_internal.outbox_history (ring, id, lane_id, created_at, first_sent_at,"
     "    settled_at, uuid, installation, result, generation, attempts, http_status, duration_ms,"
-    "    clean, destination, method, path, body, enqueued_by, reason, error, request_id, context,"
-    "    answer, kind, team_id, actor, lines, base, target) "
+    "    clean, destination, method, path, body, enqueued_by, reason, error, error_code,"
+    "    decline_code, request_id, context, answer, kind, team_id, actor, lines, base, target) "
     "SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at,"
     "    pg_catalog.clock_timestamp(), g.uuid, g.installation, g.result, g.generation, g.attempts,"
     "    nullif(g.http_status, 0), g.duration_us / 1000.0, g.clean, g.destination, g.method, "
     "g.path, g.body,"
-    "    g.enqueued_by, g.reason, g.error, g.request_id, g.context, g.answer, g.kind, g.team_id,"
+    "    g.enqueued_by, g.reason, g.error, g.error_code, g.decline_code, g.request_id, g.context,"
+    "    g.answer, g.kind, g.team_id,"
     "    g.actor, g.lines, g.base, g.target"
     "  FROM gone AS g CROSS JOIN seats_internal.ring"};
 
@@ -54,10 +57,11 @@ Statement change_statement{
     "  SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[],"
     "      $5::timestamptz[], $6::boolean[], $7::boolean[], $8::integer[], $9::integer[],"
     "      $10::integer[], $11::integer[], $12::timestamptz[], $13::text[], $14::text[], "
-    "$15::text[])"
+    "$15::text[], $16::text[], $17::text[])"
     "    AS a (id, generation, state, next_state, due_at, doubt, forget_first_sent, tries, "
     "attempts,"
-    "          next_generation, verifications, key_final_at, reason, error, request_id))"
+    "          next_generation, verifications, key_final_at, reason, error, request_id, error_code,"
+    "          decline_code))"
     "UPDATE seats_internal.outbox AS o"
     "   SET state = a.next_state::seats_internal.outbox_state,"
     "       state_since = CASE WHEN o.state::text = a.next_state THEN o.state_since"
@@ -66,7 +70,8 @@ Statement change_statement{
     "       first_sent_at = CASE WHEN a.forget_first_sent THEN NULL ELSE o.first_sent_at END,"
     "       tries = a.tries, attempts = a.attempts, generation = a.next_generation,"
     "       verifications = a.verifications, key_final_at = a.key_final_at,"
-    "       reason = a.reason, last_error = a.error,"
+    "       reason = a.reason, last_error = a.error, error_code = a.error_code,"
+    "       decline_code = a.decline_code,"
     "       request_id = coalesce(a.request_id, o.request_id), alone = false"
     "  FROM answer AS a"
     " WHERE o.id = a.id AND o.id = ANY ($1) AND o.generation = a.generation AND o.state::text = "
@@ -123,7 +128,8 @@ std::int32_t microseconds(const Flight& flight) {
 std::vector<std::int64_t> store_finished(std::span<const Settlement* const> items) {
     std::vector<std::int64_t> id, left;
     std::vector<std::int32_t> generation, http_status, duration;
-    std::vector<std::string_view> state, result, reason, error, request_id, answer;
+    std::vector<std::string_view> state, result, reason, error, request_id, answer, error_code,
+        decline_code;
     std::vector<bool> clean;
     for (const Settlement* item : items) {
         const auto& [flight, decision] = *item;
@@ -134,7 +140,10 @@ std::vector<std::int64_t> store_finished(std::span<const Settlement* const> item
         http_status.push_back(flight.response.status);
         duration.push_back(microseconds(flight));
         reason.emplace_back(decision.reason);
-        error.emplace_back(decision.result == "done" ? std::string_view{} : decision.error);
+        const bool went_wrong = decision.result != "done";
+        error.emplace_back(went_wrong ? decision.error : std::string_view{});
+        error_code.emplace_back(went_wrong ? decision.error_code : std::string_view{});
+        decline_code.emplace_back(went_wrong ? decision.decline_code : std::string_view{});
         request_id.emplace_back(flight.response.headers.request_id);
         answer.emplace_back(decision.answer);
         clean.push_back(decision.clean);
@@ -143,7 +152,8 @@ std::vector<std::int64_t> store_finished(std::span<const Settlement* const> item
         finish_statement
             .run({pg::bigints(id), pg::integers(generation), pg::texts(state), pg::texts(result),
                   pg::integers(http_status), pg::integers(duration), pg::texts(reason),
-                  pg::texts(error), pg::texts(request_id), pg::byteas(answer), pg::booleans(clean)})
+                  pg::texts(error), pg::texts(request_id), pg::byteas(answer), pg::booleans(clean),
+                  pg::texts(error_code), pg::texts(decline_code)})
             .processed();
     if (finished < id.size()) {
         const pg::Rows rows = left_statement.run({pg::bigints(id)});
@@ -158,7 +168,8 @@ std::vector<std::int64_t> store_finished(std::span<const Settlement* const> item
 std::vector<std::int64_t> store_changed(Engine& engine, std::span<const Settlement* const> items) {
     std::vector<std::int64_t> id;
     std::vector<std::int32_t> generation, tries, attempts, next_generation, verifications;
-    std::vector<std::string_view> state, next_state, reason, error, request_id;
+    std::vector<std::string_view> state, next_state, reason, error, request_id, error_code,
+        decline_code;
     std::vector<TimestampTz> due_at, key_final_at;
     std::vector<bool> doubt, forget;
     // Never in the past: a due look that is running now must not pass it by.
@@ -184,13 +195,16 @@ std::vector<std::int64_t> store_changed(Engine& engine, std::span<const Settleme
         key_final_at.push_back(decision.key_final_at);
         reason.emplace_back(decision.reason);
         error.emplace_back(decision.error);
+        error_code.emplace_back(decision.error_code);
+        decline_code.emplace_back(decision.decline_code);
         request_id.emplace_back(flight.response.headers.request_id);
     }
     const pg::Rows rows = change_statement.run(
         {pg::bigints(id), pg::integers(generation), pg::texts(state), pg::texts(next_state),
          pg::timestamps(due_at), pg::booleans(doubt), pg::booleans(forget), pg::integers(tries),
          pg::integers(attempts), pg::integers(next_generation), pg::integers(verifications),
-         pg::timestamps(key_final_at), pg::texts(reason), pg::texts(error), pg::texts(request_id)});
+         pg::timestamps(key_final_at), pg::texts(reason), pg::texts(error), pg::texts(request_id),
+         pg::texts(error_code), pg::texts(decline_code)});
     if (rows.size() == id.size()) {
         return {};
     }

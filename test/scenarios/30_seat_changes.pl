@@ -217,6 +217,30 @@ subtest 'the refused change is undone, a later one stays' => sub {
 		WHERE kind = 'change.reverted' AND call = $refused"), 't', 'the feed tells what Stripe said');
 };
 
+subtest 'why it was refused, and what can be done, in words for a program' => sub {
+	my @cases = (
+		[ requires_action => 'subscription_payment_intent_requires_action||authenticate' ],
+		[ insufficient_funds => 'card_declined|insufficient_funds|other_payment_method' ],
+		[ processing_error => 'processing_error||try_later' ]);
+	foreach my $case (@cases)
+	{
+		my ($card, $expected) = @$case;
+		my $team = new_team($server, $stripe, $card, card => $card);
+		# (Two that go together: of one that went along, too.)
+		my @changes = hold_worker($server, sub { return add_seats_many($server, $team, 2) });
+		await_change($server, $_, 'reverted') foreach @changes;
+		is($server->sql("SELECT string_agg(DISTINCT concat_ws('|', code, coalesce(decline_code, ''), next_step), ' ')
+			FROM seats.changes WHERE change IN (@{[ join ', ', @changes ]})"), $expected, "$card: in the view");
+		is($server->sql("SELECT string_agg(DISTINCT concat_ws('|', detail ->> 'code', coalesce(detail ->> 'decline_code', ''),
+			detail ->> 'next_step'), ' ') FROM seats.journal
+			WHERE kind = 'change.reverted' AND call IN (@{[ join ', ', @changes ]})"), $expected, "$card: in the journal");
+	}
+	my $good = add_seats($server, new_team($server, $stripe, 'good_card'), 1);
+	await_change($server, $good, 'confirmed');
+	is($server->sql("SELECT num_nulls(code, decline_code, next_step, error) FROM seats.changes WHERE change = $good"), 4,
+		'nothing is said of what went well');
+};
+
 # ---- prices
 
 subtest 'a type with several prices' => sub {
@@ -286,11 +310,11 @@ subtest 'waiting for a change' => sub {
 	is($server->sql("CALL seats.wait_for_change($change)"), 'confirmed|', 'and once more');
 	like(
 		$server->sql(q{CALL seats.change_seats_and_wait('wait', '{"team": {"add": 2}}', 'owner of wait')}),
-		qr/^\d+\|confirmed\|$/, 'CALL change_seats_and_wait');
+		qr/^\d+\|confirmed\|\|f$/, 'CALL change_seats_and_wait');
 	$stripe->set_card(customer_of($team), 'declined');
 	like(
 		$server->sql(q{CALL seats.change_seats_and_wait('wait', '{"team": {"add": 2}}', 'owner of wait')}),
-		qr/^\d+\|reverted\|payment_failed$/, 'it tells of a refusal');
+		qr/^\d+\|reverted\|payment_failed\|f$/, 'it tells of a refusal');
 	$stripe->set_card(customer_of($team), 'ok');
 	my ($first, $second) = hold_worker(
 		$server,
