@@ -76,6 +76,8 @@ UPDATE seats_internal.seat_line AS s SET confirmed = 2
 SELECT pg_temp.freeze(:a);
 SELECT base, target, last_id FROM seats_internal.outbox WHERE id = :a;
 SELECT pg_temp.settle(:a, 'done', pg_temp.facts('sub_planned', '{"price_team": 1}'));
+SELECT pg_temp.read('planned', '{"price_team": 1}');
+SELECT pg_temp.changes('planned');
 SELECT pg_temp.team('alone', '{"price_team": 5}');
 SELECT change AS a FROM seats.remove_seats('alone', 'team', 2) \gset
 UPDATE seats_internal.seat_line AS s SET confirmed = 1
@@ -90,3 +92,106 @@ SELECT pg_temp.read('alone', '{"price_team": 0}');
 SELECT pg_temp.freeze(:a);
 SELECT pg_temp.changes('alone');
 SELECT pg_temp.alerts();
+
+-- The answer is lost, and a read that somebody else has asked for shows our marker: the change is settled as
+-- by its answer. Its event is waited for, and tells what somebody had changed before it.
+CREATE FUNCTION pg_temp.event(marker jsonb, previous jsonb) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object(
+        'type', 'customer.subscription.updated',
+        'idempotency_key', format('11111111-2222-4333-8444-555555555555-%s-%s', left(marker ->> 'marker', 36),
+                                  substr(marker ->> 'marker', 75)),
+        'previous_items', pg_temp.facts('', previous) -> 'items')
+$$;
+SELECT pg_temp.alerts() \g /dev/null
+SELECT seats.acknowledge(id, 'seen') FROM seats_internal.alert \g /dev/null
+SELECT pg_temp.team('lost', '{"price_team": 5, "price_owner": 1}');
+SELECT change AS a FROM seats.add_seats('lost', 'team', 1) \gset
+SELECT change AS b FROM seats.add_seats('lost', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.in_doubt(:a);
+SELECT pg_temp.marker(:a, :b) AS marker \gset
+SELECT pg_temp.read('lost', '{"price_team": 7, "price_owner": 1}', :'marker');
+SELECT pg_temp.changes('lost');
+SELECT pg_temp.seats('lost');
+SELECT pg_temp.news();
+SELECT call_id = :a AS of_it, base, target FROM seats_internal.expected_event;
+SELECT seats_internal.heed_own_event(pg_temp.event(:'marker', '{"price_team": 9, "price_owner": 1}'));
+SELECT pg_temp.plain(summary) FROM seats_internal.alert WHERE kind = 'outside_change_overwritten';
+-- The quantities are what the call asked for, even if what was read before it was executed was taken over:
+-- nobody else has changed them since.
+SELECT change AS a FROM seats.add_seats('lost', 'team', 2) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.in_doubt(:a);
+SELECT pg_temp.marker(:a, :a) AS marker \gset
+SELECT pg_temp.read('lost', '{"price_team": 12, "price_owner": 1}');
+SELECT pg_temp.news() \g /dev/null
+SELECT pg_temp.read('lost', '{"price_team": 9, "price_owner": 1}', :'marker');
+SELECT pg_temp.seats('lost');
+SELECT pg_temp.news();
+SELECT seats_internal.heed_own_event(pg_temp.event(:'marker', '{"price_team": 12, "price_owner": 1}'));
+SELECT pg_temp.plain(summary) FROM seats_internal.alert WHERE kind = 'outside_change_overwritten' ORDER BY id DESC LIMIT 1;
+-- A call that was given up for another one, or another run of changes than the one that was frozen: what it
+-- was computed on is not known any more.
+SELECT change AS a FROM seats.add_seats('lost', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.in_doubt(:a);
+SELECT pg_temp.marker(:a, :a) AS marker \gset
+UPDATE seats_internal.outbox SET generation = 2 WHERE id = :a;
+SELECT pg_temp.read('lost', '{"price_team": 10, "price_owner": 1}', :'marker');
+SELECT change AS a FROM seats.add_seats('lost', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT change AS b FROM seats.add_seats('lost', 'team', 1) \gset
+SELECT pg_temp.in_doubt(:a);
+SELECT pg_temp.marker(:a, :b) AS marker \gset
+SELECT pg_temp.read('lost', '{"price_team": 12, "price_owner": 1}', :'marker');
+SELECT pg_temp.changes('lost');
+SELECT pg_temp.seats('lost');
+SELECT count(*) FROM seats_internal.expected_event;
+-- Executed and not paid for: a person is told, as by the answer.
+SELECT change AS a FROM seats.add_seats('lost', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.in_doubt(:a);
+SELECT pg_temp.marker(:a, :a) AS marker \gset
+SELECT pg_temp.read('lost', '{"price_team": 13, "price_owner": 1}', :'marker' || jsonb_build_object(
+    'status', 'past_due', 'invoice', '{"id": "in_1", "status": "open", "url": "https://pay.example/in_1"}'::jsonb));
+SELECT summary FROM seats_internal.alert WHERE kind = 'confirmed_unpaid';
+-- Of changes that were refused together, one call less is left.
+SELECT pg_temp.team('divided', '{"price_team": 5}');
+SELECT change AS a FROM seats.add_seats('divided', 'team', 1) \gset
+SELECT change AS b FROM seats.add_seats('divided', 'team', 1) \gset
+SELECT change AS c FROM seats.add_seats('divided', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT seats_internal.dissolve_calls(ARRAY[:a], ARRAY[:a]);
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.in_doubt(:a);
+SELECT pg_temp.marker(:a, :a) AS marker \gset
+SELECT splits_left FROM seats_internal.outbox WHERE id IN (:b, :c);
+SELECT pg_temp.read('divided', '{"price_team": 6}', :'marker');
+SELECT splits_left FROM seats_internal.outbox WHERE id IN (:b, :c);
+SELECT pg_temp.changes('divided');
+
+-- Our next change's marker stands there already when the answer to this one is replayed (a failover has
+-- forgotten both): all of it is ours, and nobody else has changed anything.
+SELECT pg_temp.team('replayed', '{"price_team": 5}');
+SELECT change AS a FROM seats.add_seats('replayed', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.in_doubt(:a);
+SELECT change AS b FROM seats.add_seats('replayed', 'team', 2) \gset
+SELECT pg_temp.marker(:b, :b) AS marker \gset
+SELECT pg_temp.settle(:a, 'done', pg_temp.facts('sub_replayed', '{"price_team": 8}', :'marker'));
+SELECT pg_temp.changes('replayed');
+SELECT pg_temp.seats('replayed');
+SELECT pg_temp.news();
+-- What somebody has changed since is told of, with what we thought it would be.
+SELECT change AS a FROM seats.add_seats('replayed', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.in_doubt(:a);
+SELECT change AS b FROM seats.add_seats('replayed', 'team', 2) \gset
+SELECT pg_temp.marker(:b, :b) AS marker \gset
+SELECT pg_temp.settle(:a, 'done', pg_temp.facts('sub_replayed', '{"price_team": 14}', :'marker'));
+SELECT pg_temp.seats('replayed');
+SELECT pg_temp.news();
+
+-- Every quantity is what the fold makes of it, after all of this.
+SELECT status, message FROM seats.health WHERE check_name = 'seats';
+ROLLBACK;

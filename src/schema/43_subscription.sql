@@ -306,6 +306,7 @@ AS $$
 DECLARE
     team     seats_internal.team;
     read     seats_internal.outbox_history;
+    heeded   record;
     expected jsonb;
     is_plain boolean := true;
     found_it text;
@@ -333,7 +334,9 @@ BEGIN
         PERFORM seats_internal.finish_reads(team.id, proven_at);
     END IF;
     IF facts ->> 'marker' IS NOT NULL THEN
-        expected := seats_internal.heed_marker(team, facts ->> 'marker');
+        heeded := seats_internal.heed_marker(team, facts, NULL);
+        expected := heeded.expected;
+        is_plain := NOT heeded.is_news;
     END IF;
     IF jsonb_typeof(facts -> 'pending_update') = 'object'
        OR EXISTS (SELECT FROM seats_internal.outbox AS o
@@ -351,7 +354,7 @@ BEGIN
         RETURN;
     ELSIF seats_internal.is_terminal(facts ->> 'status') THEN
         PERFORM seats_internal.end_team(team.id, team.lane_id, team.status);
-    ELSIF settle_read.call IS NULL AND is_plain AND expected IS NULL AND found_it = 'as before'
+    ELSIF settle_read.call IS NULL AND is_plain AND found_it = 'as before'
         AND NOT EXISTS (SELECT FROM seats_internal.seat_line AS s
                          WHERE s.team_id = team.id AND s.missing > 0) THEN
         RETURN;  -- the base of a change: nothing has changed, so the fold has not

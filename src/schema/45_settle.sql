@@ -78,6 +78,27 @@ REVOKE ALL ON FUNCTION seats_internal.refuse_rest_of_split(bigint, text) FROM PU
 COMMENT ON FUNCTION seats_internal.refuse_rest_of_split(bigint, text) IS
     'reverts what is left of changes that were refused together, when no call is left for them';
 
+-- A call of the lane was answered, or proven. False: no changes of the lane were refused together.
+CREATE FUNCTION seats_internal.settle_split(lane_id bigint, last_refusal text) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    tried integer := (SELECT min(o.split_size) FROM seats_internal.outbox AS o
+                       WHERE o.lane_id = settle_split.lane_id AND o.splits_left IS NOT NULL);
+BEGIN
+    IF tried IS NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM seats_internal.count_split(settle_split.lane_id, tried);
+    PERFORM seats_internal.refuse_rest_of_split(settle_split.lane_id, last_refusal);
+    RETURN true;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.settle_split(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.settle_split(bigint, text) IS
+    'counts a settled call of changes that were refused together, and reverts the rest when it was the last';
+
 -- Stripe did it, but asks for a payment that has not come (only where the seat type allows that).
 CREATE FUNCTION seats_internal.tell_unpaid(
     team  seats_internal.team,
@@ -105,25 +126,42 @@ REVOKE ALL ON FUNCTION seats_internal.tell_unpaid(seats_internal.team, bigint, j
 COMMENT ON FUNCTION seats_internal.tell_unpaid(seats_internal.team, bigint, jsonb) IS
     'the alert that seats were given out unpaid; false: they are paid';
 
--- What the call really changed is told by its event; see seats_internal.expected_event.
-CREATE FUNCTION seats_internal.expect_event(call seats_internal.outbox_history) RETURNS void
+-- A call was executed, whoever proves it: its answer, a replay, an event, or a read that somebody else has
+-- asked for. What it really changed is told by its event (56); Stripe may ask for a payment. (What was
+-- paid later was applied later, and not by an event of the call; what somebody changes meanwhile drops it.)
+CREATE FUNCTION seats_internal.heed_execution(
+    team  seats_internal.team,
+    call  seats_internal.outbox_history,
+    facts jsonb
+) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO seats_internal.expected_event
-        (idempotency_key, destination, team_id, call_id, base, target, sent_at)
-    VALUES (format('%s-%s-%s', call.installation, call.uuid, call.generation), call.destination,
-            call.team_id, call.id, call.base, call.target,
-            coalesce(call.first_sent_at, call.created_at))
-    ON CONFLICT ON CONSTRAINT expected_event_pkey DO NOTHING;
-    PERFORM seats_internal.heed_events_before(
-        format('%s-%s-%s', call.installation, call.uuid, call.generation));
+    IF NOT call.clean AND EXISTS (SELECT FROM seats_internal.attempt AS a
+                                   WHERE a.call_id = call.id AND a.verdict = 'awaiting') THEN
+        RETURN;
+    END IF;
+    IF call.base IS NOT NULL THEN
+        INSERT INTO seats_internal.expected_event
+            (idempotency_key, destination, team_id, call_id, base, target, sent_at)
+        VALUES (format('%s-%s-%s', call.installation, call.uuid, call.generation), call.destination,
+                call.team_id, call.id, call.base, call.target,
+                coalesce(call.first_sent_at, call.created_at))
+        ON CONFLICT ON CONSTRAINT expected_event_pkey DO NOTHING;
+        PERFORM seats_internal.heed_events_before(
+            format('%s-%s-%s', call.installation, call.uuid, call.generation));
+    END IF;
+    IF facts ->> 'status' IN ('past_due', 'unpaid', 'incomplete') THEN
+        PERFORM seats_internal.tell_unpaid(team, call.id, facts);
+    END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.expect_event(seats_internal.outbox_history) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.expect_event(seats_internal.outbox_history) IS
-    'remembers a call whose event is to show what it really changed';
+REVOKE ALL ON FUNCTION
+    seats_internal.heed_execution(seats_internal.team, seats_internal.outbox_history, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.heed_execution(seats_internal.team, seats_internal.outbox_history, jsonb) IS
+    'what follows from the fact that a call was executed, beside the quantities: its event is to show what it really changed, and it may be unpaid';
 
 -- Those that a call carries stand directly behind its first change, which is in the history already.
 CREATE FUNCTION seats_internal.end_of_carried(head seats_internal.outbox_history) RETURNS bigint
@@ -158,6 +196,8 @@ DECLARE
     carried_id bigint;
     is_split   boolean;
     found_it   text;
+    heeded     record;
+    expected   jsonb;
 BEGIN
     -- It went into the partition that is being written, in this transaction. (Where a person's verb has
     -- moved it there, the worker may have turned the ring since.)
@@ -179,27 +219,22 @@ BEGIN
         PERFORM seats_internal.finish_changes(head.lane_id, head.id, carried_id, head.result, head.reason,
                                               head.settled_by, head.id);
     END IF;
-    is_split := EXISTS (SELECT FROM seats_internal.outbox AS o
-                         WHERE o.lane_id = head.lane_id AND o.splits_left IS NOT NULL);
-    IF is_split AND head.settled_by IS NULL THEN
-        PERFORM seats_internal.count_split(head.lane_id, (
-            SELECT min(o.split_size) FROM seats_internal.outbox AS o
-             WHERE o.lane_id = head.lane_id AND o.splits_left IS NOT NULL));
-        PERFORM seats_internal.refuse_rest_of_split(
-            head.lane_id, CASE head.result WHEN 'refused' THEN head.reason END);
+    is_split := head.settled_by IS NULL AND seats_internal.settle_split(
+        head.lane_id, CASE head.result WHEN 'refused' THEN head.reason END);
+    IF head.result = 'done' THEN
+        expected := head.target;
     END IF;
     -- A replay, or an event, proves this call; what is there now may tell of others that were lost.
     IF seats_internal.first_of_marker(facts ->> 'marker') <> head.uuid THEN
-        PERFORM seats_internal.heed_marker(team, facts ->> 'marker');
+        heeded := seats_internal.heed_marker(team, facts, expected);
+        expected := heeded.expected;
         is_target := false;
     END IF;
     IF seats_internal.first_of_marker(facts #>> '{pending_update,marker}') <> head.uuid THEN
         PERFORM seats_internal.heed_pending_update(team, facts);
     END IF;
     IF facts IS NOT NULL THEN
-        found_it := seats_internal.apply_facts(team, facts, proven_at, run,
-                                           CASE WHEN head.result = 'done' AND is_target THEN head.target END,
-                                           head.id);
+        found_it := seats_internal.apply_facts(team, facts, proven_at, run, expected, head.id);
     ELSIF head.result = 'done' THEN
         -- Until the read below tells: what the call asked for, or what the change is about.
         UPDATE seats_internal.seat_line AS s
@@ -210,15 +245,8 @@ BEGIN
                     WHERE l.seat_type = s.seat_type), s.confirmed)
          WHERE s.team_id = team.id;
     END IF;
-    -- (What was paid later was applied later, and not by an event of the call; what somebody changes
-    -- meanwhile drops it.)
-    IF head.result = 'done' AND head.base IS NOT NULL
-       AND (head.clean OR NOT EXISTS (SELECT FROM seats_internal.attempt AS a
-                                       WHERE a.call_id = head.id AND a.verdict = 'awaiting')) THEN
-        PERFORM seats_internal.expect_event(head);
-        IF facts ->> 'status' IN ('past_due', 'unpaid', 'incomplete') THEN
-            PERFORM seats_internal.tell_unpaid(team, head.id, facts);
-        END IF;
+    IF head.result = 'done' THEN
+        PERFORM seats_internal.heed_execution(team, head, facts);
     END IF;
     IF facts IS NULL AND (head.result = 'done' OR head.result = 'refused' AND head.settled_by IS NOT NULL
                           OR head.reason = 'object_is_terminal') THEN

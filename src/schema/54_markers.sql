@@ -96,11 +96,14 @@ REVOKE ALL ON FUNCTION seats_internal.remember_marker(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.remember_marker(bigint, text) IS
     'which call was the last to leave its marker at Stripe';
 
--- Executed, says the marker; gives what is confirmed with these changes applied.
+-- Executed, says the marker; gives what is to be expected then, where `before` was before. What the call
+-- asked for, if it is known: what was read between its freeze and its execution, it has overwritten.
 CREATE FUNCTION seats_internal.finish_proven_run(
     team     seats_internal.team,
     first_id bigint,
-    end_id   bigint
+    end_id   bigint,
+    facts    jsonb,
+    before   jsonb
 ) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -108,52 +111,72 @@ AS $$
 DECLARE
     change   seats_internal.outbox;
     alarming seats_internal.outbox[] := '{}';
-    expected jsonb;
+    expected jsonb := before;
+    is_known boolean := false;
+    executed seats_internal.outbox_history;
 BEGIN
-    SELECT coalesce(jsonb_object_agg(s.seat_type, s.confirmed), '{}') INTO expected
-      FROM seats_internal.seat_line AS s WHERE s.team_id = team.id;
     FOR change IN
         SELECT o.* FROM seats_internal.outbox AS o
          WHERE o.lane_id = team.lane_id AND o.id BETWEEN first_id AND end_id AND o.kind = 'change'
          ORDER BY o.id
     LOOP
-        expected := seats_internal.apply_lines(expected, change.lines);
+        -- (Not where this database has forgotten the call, or knows it under another key.)
+        IF change.base IS NOT NULL
+           AND facts ->> 'marker' = format('%s-%s-%s', change.uuid, change.last_uuid, change.generation) THEN
+            is_known := true;
+            expected := expected || change.target;
+        ELSIF NOT is_known THEN
+            expected := seats_internal.apply_lines(expected, change.lines);
+        END IF;
         IF change.state = 'review' OR change.row_errors > 0 THEN
             alarming := alarming || change;
         END IF;
     END LOOP;
     PERFORM seats_internal.finish_changes(team.lane_id, first_id, end_id, 'done', 'proven_by_marker');
+    PERFORM seats_internal.settle_split(team.lane_id, NULL);
+    executed := seats_internal.settled_call(first_id);
+    IF NOT is_known THEN
+        executed.base := NULL;
+    END IF;
+    PERFORM seats_internal.heed_execution(team, executed, facts);
     FOREACH change IN ARRAY alarming LOOP
         PERFORM seats_internal.resolve_review_alerts('pg_seats', change);
     END LOOP;
     RETURN expected;
 END
 $$;
-REVOKE ALL ON FUNCTION
-    seats_internal.finish_proven_run(seats_internal.team, bigint, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION
-    seats_internal.finish_proven_run(seats_internal.team, bigint, bigint) IS
+REVOKE ALL ON FUNCTION seats_internal.finish_proven_run(
+    seats_internal.team, bigint, bigint, jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.finish_proven_run(
+    seats_internal.team, bigint, bigint, jsonb, jsonb) IS
     'settles changes that a subscription''s marker proves to be executed';
 
 -- The marker on the subscription names the changes that were executed last. If they are open here,
--- our table has forgotten it, or the answer never came. Gives what is to be expected at Stripe; null:
--- nothing new.
-CREATE FUNCTION seats_internal.heed_marker(team seats_internal.team, marker text) RETURNS jsonb
+-- our table has forgotten it, or the answer never came. `before` is what was there before, as far as we
+-- know; null: what is confirmed. Gives what is to be expected at Stripe; null: that is not known.
+CREATE FUNCTION seats_internal.heed_marker(
+    team         seats_internal.team,
+    facts        jsonb,
+    before       jsonb,
+    OUT expected jsonb,
+    OUT is_news  boolean
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
+    marker     text := facts ->> 'marker';
     first_uuid uuid := seats_internal.first_of_marker(marker);
     known      text;
     first_id   bigint;
     end_id     bigint;
     settled    record;
-    expected   jsonb;
 BEGIN
+    is_news := false;
     SELECT m.marker INTO known FROM seats_internal.lane_marker AS m WHERE m.lane_id = team.lane_id;
     IF marker IS NULL OR marker = known THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     SELECT o.id INTO first_id FROM seats_internal.outbox AS o
      WHERE o.lane_id = team.lane_id AND o.uuid = first_uuid AND o.kind = 'change';
@@ -164,7 +187,7 @@ BEGIN
         -- Calls of enqueue_call in the lane carry markers as well, and are proved by themselves.
         IF EXISTS (SELECT FROM seats_internal.outbox AS o
                     WHERE o.lane_id = team.lane_id AND o.uuid = first_uuid) THEN
-            RETURN NULL;
+            RETURN;
         END IF;
         SELECT h.id, h.result INTO settled
           FROM seats_internal.outbox_history AS h
@@ -175,25 +198,29 @@ BEGIN
         END IF;
         PERFORM seats_internal.remember_marker(team.lane_id, marker);
         IF end_id IS NULL THEN
-            RETURN NULL;  -- all of them are settled here
+            RETURN;  -- all of them are settled here
         END IF;
         -- Settled alone, by itself or by a person, but sent with others.
         first_id := coalesce(settled.id, end_id);
     END IF;
+    is_news := true;
+    IF before IS NULL THEN
+        SELECT coalesce(jsonb_object_agg(s.seat_type, s.confirmed), '{}') INTO before
+          FROM seats_internal.seat_line AS s WHERE s.team_id = team.id;
+    END IF;
     PERFORM seats_internal.make_room_for_run(team.lane_id, first_id, coalesce(end_id, first_id));
-    expected := seats_internal.finish_proven_run(team, first_id, coalesce(end_id, first_id));
+    expected := seats_internal.finish_proven_run(team, first_id, coalesce(end_id, first_id), facts, before);
     IF end_id IS NULL THEN
         PERFORM seats_internal.review_rest_of_run(team.lane_id, first_id);
         PERFORM seats_internal.tell_unknown_marker(team, marker, known);
         expected := NULL;
     END IF;
     PERFORM seats_internal.remember_marker(team.lane_id, marker);
-    RETURN expected;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.heed_marker(seats_internal.team, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.heed_marker(seats_internal.team, text) IS
-    'settles open changes that a subscription''s marker proves to be executed';
+REVOKE ALL ON FUNCTION seats_internal.heed_marker(seats_internal.team, jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.heed_marker(seats_internal.team, jsonb, jsonb) IS
+    'settles open changes that a subscription''s marker proves to be executed; is_news: there were some';
 
 CREATE FUNCTION seats_internal.tell_unknown_marker(
     team    seats_internal.team,

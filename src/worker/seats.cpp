@@ -74,7 +74,7 @@ void store_dissolved(Engine& engine, std::span<const Settlement* const> items,
         dissolve_statement.run({pg::bigints(calls), pg::bigints(refused), pg::texts(facts),
                                 pg::timestamps(as_of), pg::text(engine.run)});
         engine.announce = engine.wake_all_waiters = true;  // some may have become impossible
-        engine.look_for_arrivals = true;
+        engine.look_for_arrivals = engine.events_expected = true;
     }
 }
 
@@ -135,6 +135,7 @@ void store_learned(Engine& engine, const Settlement& item) {
                             flight.call.is_subscription_read() ? pg::bigint(flight.call.id)
                                                                : pg::null_of(INT8OID)});
         engine.wake_all_waiters = true;  // of other reads, which it may have answered
+        engine.events_expected = true;   // of calls, which it may have proved
     }
     engine.announce = true;
 }

@@ -217,6 +217,31 @@ preserved(
 		return $change;
 	});
 
+# The read that the edit's webhook asks for finds our call executed before its answer is asked for again.
+alerted(
+	'a lost answer, and a read that somebody else has asked for proves the call',
+	'lost',
+	sub {
+		my ($team) = @_;
+		fresh_connections($stripe);
+		held_request($team, 'POST', 'execute_and_drop');
+		$stripe->fault({ match => { method => 'POST', path => "/v1/subscriptions/sub_$team" },
+			fault => 'conflict_409', times => -1 });
+		my $change = hold_worker(
+			$server,
+			sub {
+				my $made = add_seats($server, $team, 2);
+				edit($team, 9);
+				return $made;
+			});
+		$server->wait_for_sql("SELECT doubt FROM seats_internal.outbox WHERE id = $change", 't');
+		reconcile($server, $team);
+		is($server->sql("SELECT reason FROM seats.changes WHERE change = $change"), 'proven_by_marker',
+			'the read has proved it');
+		$stripe->clear_faults;
+		return $change;
+	});
+
 # ---- fewer than what is asked for needs
 
 # With these changes waiting, somebody makes it `quantity`: which of them remain?
