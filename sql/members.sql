@@ -62,6 +62,32 @@ SELECT seats.add_member('acme', 'ann', 'team');
 SELECT user_id, status FROM seats.members WHERE user_id = 'ann' ORDER BY status;
 SELECT seats.remove_member('acme', 'olga');
 SELECT seats.remove_member('acme', 'ann');
+
+-- Changed without leaving: nobody is kicked out of a chat for another role. What is not said stays.
+SELECT pg_temp.news() \g /dev/null
+SAVEPOINT change;
+SELECT * FROM seats.change_member('acme', 'bob', role => 'owner', external_id => 'U777');
+SELECT * FROM seats.change_member('acme', 'bob', role => 'owner');
+SELECT * FROM seats.change_member('acme', 'bob', seat_type => '', external_id => '');
+SELECT pg_temp.news();
+SELECT seat_type, quantity, used, free FROM seats.teams;
+SELECT * FROM seats.change_member('acme', 'bob', seat_type => 'team');
+-- The new seat must be free; the one that he leaves is, for the next invite.
+SELECT pg_temp.try(format('SELECT seats.change_member(%s)', arguments))
+  FROM (VALUES (1, $$'acme', 'bob', seat_type => 'guest'$$), (2, $$'acme', 'bob', seat_type => 'unknown'$$),
+               (3, $$'acme', 'bob', role => 'admin'$$), (4, $$'acme', 'nobody', role => 'owner'$$),
+               (5, $$'nobody', 'bob'$$)) AS t (number, arguments) ORDER BY number;
+ROLLBACK TO change;
+
+-- The last owner does not go by mistake, nor becomes a mere member.
+SELECT user_id, role FROM seats.members WHERE team = 'acme' AND status = 'active' ORDER BY user_id;
+SELECT pg_temp.try($$SELECT seats.remove_member('acme', 'cy')$$);
+SELECT pg_temp.try($$SELECT seats.change_member('acme', 'cy', role => 'member')$$);
+SELECT role, changed FROM seats.change_member('acme', 'cy', external_id => 'C1');
+SELECT role, changed FROM seats.change_member('acme', 'cy', role => 'member', last_owner => true);
+SELECT role FROM seats.change_member('acme', 'cy', role => 'owner');
+SELECT status FROM seats.remove_member('acme', 'cy', 'the company is wound up', last_owner => true);
+ROLLBACK TO change;
 SELECT new_quantity FROM seats.remove_seats('acme', 'team', 1);
 SELECT pg_temp.try($$SELECT seats.remove_seats('acme', 'team', 1)$$);
 

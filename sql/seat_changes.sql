@@ -162,7 +162,7 @@ SELECT pg_temp.try($$SELECT seats.change_seats('beta', '{"team": {"add": 1}}', '
 -- answer.
 SELECT pg_temp.try($$SELECT seats.add_seats('beta', 'team', 1, 'mike', 'click 5')$$);
 SELECT change AS olgas FROM seats.add_seats('beta', 'team', 1, 'olga', 'click 6') \gset
-SELECT seats.remove_member('beta', 'olga');
+SELECT seats.remove_member('beta', 'olga', last_owner => true);
 SELECT change = :olgas FROM seats.add_seats('beta', 'team', 1, 'olga', 'click 6');
 SELECT pg_temp.try($$SELECT seats.add_seats('beta', 'team', 1, 'olga')$$);
 SELECT pg_temp.try(format($$SELECT seats.cancel_change(%s, 'olga')$$, :olgas));

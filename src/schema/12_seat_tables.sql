@@ -91,7 +91,9 @@ CREATE TABLE seats_internal.seat_line (
     quantity  integer NOT NULL,
     awaiting  integer NOT NULL DEFAULT 0,
     missing   integer NOT NULL DEFAULT 0,
-    CONSTRAINT seat_line_pkey PRIMARY KEY (team_id, seat_type)
+    CONSTRAINT seat_line_pkey PRIMARY KEY (team_id, seat_type),
+    CONSTRAINT seat_line_is_of_a_seat_type FOREIGN KEY (seat_type)
+        REFERENCES seats_internal.seat_type (name)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE seats_internal.seat_line IS 'how many seats of a type a team has';
 COMMENT ON COLUMN seats_internal.seat_line.confirmed IS 'what Stripe last proved';

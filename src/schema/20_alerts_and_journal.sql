@@ -152,7 +152,8 @@ REVOKE ALL ON FUNCTION seats_internal.write_journal(text, text, bigint, bigint, 
 COMMENT ON FUNCTION seats_internal.write_journal(text, text, bigint, bigint, text, jsonb, text) IS
     'adds an entry to the journal, in the current partition of its ring';
 
--- The journal is append-only: a row may be numbered, once, and nothing else may happen to it.
+-- The journal is append-only: a row may be numbered, once, and nothing else may happen to it, but that a
+-- person is erased from it.
 -- TRUNCATE stays for retention. The condition stands in the trigger, so that numbering costs no
 -- function call; a superuser who disables triggers is beyond our reach.
 CREATE FUNCTION seats_internal.refuse_journal_change() RETURNS trigger
@@ -178,12 +179,14 @@ CREATE TRIGGER journal_entries_are_kept
 CREATE TRIGGER journal_entries_are_only_numbered
     BEFORE UPDATE ON seats_internal.journal
     FOR EACH ROW
-    WHEN (OLD.number IS NOT NULL OR NEW.number IS NULL
+    WHEN ((OLD.number IS NOT NULL OR NEW.number IS NULL
           OR (OLD.ring, OLD.id, OLD.written_xid, OLD.at, OLD.kind, OLD.role, OLD.actor,
               OLD.call_id, OLD.lane_id, OLD.reason, OLD.detail)
              IS DISTINCT FROM
              (NEW.ring, NEW.id, NEW.written_xid, NEW.at, NEW.kind, NEW.role, NEW.actor,
               NEW.call_id, NEW.lane_id, NEW.reason, NEW.detail))
+          -- (erase_person, and nothing else, says that.)
+          AND current_setting('seats_internal.erases', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION seats_internal.refuse_journal_change();
 
 -- The worker finds rows by the transaction that made them eligible, and remembers of a lane only

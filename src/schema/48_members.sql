@@ -43,6 +43,73 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.check_role(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.check_role(text) IS 'an error unless a member can have this role';
 
+-- Without an owner nobody of the team can buy any more, or make another one an owner.
+CREATE FUNCTION seats_internal.check_not_last_owner(
+    team   seats_internal.team,
+    member seats_internal.member,
+    verb   text
+) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF member.role = 'owner' AND NOT EXISTS (
+        SELECT FROM seats_internal.member AS m
+         WHERE m.team_id = team.id AND m.status = 'active' AND m.role = 'owner' AND m.id <> member.id) THEN
+        RAISE EXCEPTION '% is the last owner of team %', quote_literal(member.user_id), team.name
+            USING ERRCODE = 'PS536',
+                  DETAIL = 'Without an owner nobody of the team can change its seats.',
+                  HINT = format('Make another member an owner first (seats.change_member); or say '
+                                'last_owner => true to seats.%s, if it is no mistake.', verb);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.check_not_last_owner(
+    seats_internal.team, seats_internal.member, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.check_not_last_owner(
+    seats_internal.team, seats_internal.member, text) IS
+    'an error if the member is the only owner of the team, which is locked';
+
+CREATE FUNCTION seats_internal.require_member(team seats_internal.team, user_id text)
+RETURNS seats_internal.member
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    member seats_internal.member;
+BEGIN
+    SELECT m.* INTO member FROM seats_internal.member AS m
+     WHERE m.team_id = team.id AND m.user_id = require_member.user_id AND m.status = 'active';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION '% is no active member of team %', coalesce(quote_literal(user_id), 'NULL'), team.name
+            USING ERRCODE = 'PS517', HINT = 'The view seats.members lists them.';
+    END IF;
+    RETURN member;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.require_member(seats_internal.team, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.require_member(seats_internal.team, text) IS
+    'an active member of the team, which is locked, or an error';
+
+-- A seat of this type is free again.
+CREATE FUNCTION seats_internal.seat_was_freed(team seats_internal.team, seat_type text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF seat_type IS NOT NULL THEN
+        PERFORM seats_internal.tell_over_allocation(
+            team.id, s.seat_type, s.quantity, seats_internal.seats_in_use(team.id, s.seat_type))
+           FROM seats_internal.seat_line AS s
+          WHERE s.team_id = team.id AND s.seat_type = seat_was_freed.seat_type;
+        PERFORM seats_internal.settle_invites(team.id, team.lane_id);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.seat_was_freed(seats_internal.team, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.seat_was_freed(seats_internal.team, text) IS
+    'what follows when a member no longer sits on a seat of this type';
+
 CREATE FUNCTION seats_internal.add_member(
     caller            text,
     INOUT team        text,
@@ -146,6 +213,7 @@ CREATE FUNCTION seats_internal.remove_member(
     INOUT team      text,
     INOUT user_id   text,
     reason          text,
+    last_owner      boolean,
     OUT seat_type   text,
     OUT role        text,
     OUT external_id text,
@@ -158,41 +226,105 @@ DECLARE
     taken  seats_internal.team := seats_internal.take_team(team);
     leaves seats_internal.member;
 BEGIN
-    SELECT m.* INTO leaves FROM seats_internal.member AS m
-     WHERE m.team_id = taken.id AND m.user_id = remove_member.user_id AND m.status = 'active';
-    IF NOT FOUND THEN
-        RAISE EXCEPTION '% is no active member of team %', coalesce(quote_literal(user_id), 'NULL'), team
-            USING ERRCODE = 'PS517', HINT = 'The view seats.members lists them.';
+    leaves := seats_internal.require_member(taken, user_id);
+    IF last_owner IS NOT TRUE THEN
+        PERFORM seats_internal.check_not_last_owner(taken, leaves, 'remove_member');
     END IF;
     seat_type := leaves.seat_type;
     role := leaves.role;
     external_id := leaves.external_id;
     status := 'removed';
     PERFORM seats_internal.end_member(leaves, taken, status, caller, remove_member.reason);
-    IF leaves.seat_type IS NOT NULL THEN
-        PERFORM seats_internal.tell_over_allocation(
-            taken.id, s.seat_type, s.quantity, seats_internal.seats_in_use(taken.id, s.seat_type))
-           FROM seats_internal.seat_line AS s
-          WHERE s.team_id = taken.id AND s.seat_type = leaves.seat_type;
-        PERFORM seats_internal.settle_invites(taken.id, taken.lane_id);
-    END IF;
+    PERFORM seats_internal.seat_was_freed(taken, leaves.seat_type);
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.remove_member(text, text, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.remove_member(text, text, text, text) IS
+REVOKE ALL ON FUNCTION seats_internal.remove_member(text, text, text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.remove_member(text, text, text, text, boolean) IS
     'behind seats.remove_member';
 
 CREATE FUNCTION seats.remove_member(
     INOUT team      text,
     INOUT user_id   text,
-    reason          text DEFAULT NULL,
+    reason          text    DEFAULT NULL,
+    last_owner      boolean DEFAULT false,
     OUT seat_type   text,
     OUT role        text,
     OUT external_id text,
     OUT status      text
 )
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
-REVOKE ALL ON FUNCTION seats.remove_member(text, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats.remove_member(text, text, text) IS
+REVOKE ALL ON FUNCTION seats.remove_member(text, text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats.remove_member(text, text, text, boolean) IS
     'ends a membership: the seat is free again (give it back with remove_seats), and the journal says '
-    'member.removed with the external id';
+    'member.removed with the external id. The last owner leaves only with last_owner => true';
+
+CREATE FUNCTION seats_internal.change_member(
+    caller            text,
+    INOUT team        text,
+    INOUT user_id     text,
+    INOUT role        text,
+    INOUT seat_type   text,
+    INOUT external_id text,
+    last_owner        boolean,
+    OUT changed       boolean
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken  seats_internal.team := seats_internal.take_team(team);
+    before seats_internal.member := seats_internal.require_member(taken, user_id);
+BEGIN
+    role := coalesce(role, before.role);
+    seat_type := CASE WHEN seat_type IS NULL THEN before.seat_type ELSE nullif(seat_type, '') END;
+    external_id := CASE WHEN external_id IS NULL THEN before.external_id ELSE nullif(external_id, '') END;
+    PERFORM seats_internal.check_role(role);
+    IF role <> 'owner' AND last_owner IS NOT TRUE THEN
+        PERFORM seats_internal.check_not_last_owner(taken, before, 'change_member');
+    END IF;
+    changed := (role, seat_type, external_id)
+               IS DISTINCT FROM (before.role, before.seat_type, before.external_id);
+    IF NOT changed THEN
+        RETURN;
+    END IF;
+    IF seat_type IS DISTINCT FROM before.seat_type AND seat_type IS NOT NULL THEN
+        PERFORM seats_internal.check_team_is_open(taken);
+        PERFORM seats_internal.require_free_seat(taken, seat_type);
+    END IF;
+    UPDATE seats_internal.member AS m
+       SET role = change_member.role, seat_type = change_member.seat_type,
+           external_id = change_member.external_id
+     WHERE m.id = before.id;
+    PERFORM seats_internal.write_journal(
+        'member.changed', caller, NULL, taken.lane_id, NULL,
+        jsonb_strip_nulls(jsonb_build_object(
+            'team', team, 'user_id', user_id, 'seat_type', seat_type, 'role', role,
+            'external_id', external_id))
+        || jsonb_build_object('before', jsonb_build_object(
+            'seat_type', before.seat_type, 'role', before.role, 'external_id', before.external_id)));
+    IF seat_type IS DISTINCT FROM before.seat_type THEN
+        PERFORM seats_internal.seat_was_freed(taken, before.seat_type);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.change_member(text, text, text, text, text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.change_member(text, text, text, text, text, text, boolean) IS
+    'behind seats.change_member';
+
+CREATE FUNCTION seats.change_member(
+    INOUT team        text,
+    INOUT user_id     text,
+    INOUT role        text    DEFAULT NULL,
+    INOUT seat_type   text    DEFAULT NULL,
+    INOUT external_id text    DEFAULT NULL,
+    last_owner        boolean DEFAULT false,
+    OUT changed       boolean
+)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
+REVOKE ALL ON FUNCTION seats.change_member(text, text, text, text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats.change_member(text, text, text, text, text, boolean) IS
+    'gives a member another role, another seat (which must be free), another external id, without '
+    'leaving. What is null, or left out, stays as it is; an empty text takes away. The journal says '
+    'member.changed. The last owner stays one, unless last_owner => true';

@@ -27,6 +27,7 @@ BEGIN ATOMIC
         ('application', 'seats', 'receive_webhook'),
         ('application', 'seats', 'add_member'),
         ('application', 'seats', 'remove_member'),
+        ('application', 'seats', 'change_member'),
         ('application', 'seats', 'invite'),
         ('application', 'seats', 'accept_invite'),
         ('application', 'seats', 'revoke_invite'),
@@ -61,7 +62,11 @@ BEGIN ATOMIC
         ('operator',    'seats', 'pause'),
         ('operator',    'seats', 'resume'),
         ('operator',    'seats', 'acknowledge'),
-        ('operator',    'seats', 'drop_journal_consumer'))
+        ('operator',    'seats', 'drop_journal_consumer'),
+        ('operator',    'seats', 'drop_seat_type'),
+        ('operator',    'seats', 'unregister_team'),
+        ('operator',    'seats', 'unregister_individual'),
+        ('operator',    'seats', 'erase_person'))
     SELECT p.oid
       FROM wanted AS w
       JOIN pg_namespace AS n ON n.nspname = w.schema
