@@ -134,14 +134,14 @@ makefile_is_safe() {
 build_extension_step() {
   refresh_extension_tree &&
     makefile_is_safe &&
-    run_limited 900 "$workspace/build.log" show_compilation \
+    run_limited 900 "$workspace/build.log" show_progress \
       make -C "$extension_tree" -j"$jobs" PG_CONFIG="$PG_CONFIG" all test-modules &&
     copy_postgres
 }
 
 build_cxx_step() {
   # shellcheck disable=SC2016 # the inner shell is to expand them
-  run_limited 900 "$workspace/build-cxx.log" show_compilation bash -euc '
+  run_limited 900 "$workspace/build-cxx.log" show_progress bash -euc '
     cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo
     cmake --build "$2" -j "$3"' build-cxx "$root" "$cxx_dir" "$jobs" &&
     copy_simulator
@@ -150,7 +150,7 @@ build_cxx_step() {
 # The simulator alone; the next build of everything goes on from there.
 build_simulator_step() {
   # shellcheck disable=SC2016 # the inner shell is to expand them
-  run_limited 900 "$workspace/build-cxx.log" show_compilation bash -euc '
+  run_limited 900 "$workspace/build-cxx.log" show_progress bash -euc '
     cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo
     cmake --build "$2" -j "$3" --target stripe-simulator' build-cxx "$root" "$cxx_dir" "$jobs" &&
     copy_simulator
@@ -191,11 +191,6 @@ copy_simulator() {
     cp "$program" "$workspace/bin/"
     chmod a+rx "$workspace/bin/stripe-simulator"
   fi
-}
-
-# A dot for every compiled file would scroll the interesting part away: only what is wrong is shown.
-show_compilation() {
-  grep --line-buffered -E '(error|warning): |Error [0-9]+$|CMake Error|undefined reference' | head -n 15 || true
 }
 
 build_failed() {

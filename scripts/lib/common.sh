@@ -57,12 +57,53 @@ install_missing_packages() {
     with_root_rights apt-get update &&
       with_root_rights env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y --no-install-recommends "${missing[@]}"
-  } >"$log" 2>&1 </dev/null; then
+  } 2>&1 </dev/null | tee "$log" | show_progress; then
     tail -n 30 "$log" >&2
     rm -f "$log"
     die "the packages could not be installed"
   fi
   rm -f "$log"
+}
+
+# Shows from a command's output how far it is: on a terminal in one line that moves, elsewhere in a
+# line now and then. Understands ninja, ctest ("[3/90]", "3/90 Test"), make (a line for each file that
+# is compiled) and apt. What tells of something wrong is shown as it is.
+show_progress() {
+  local line step='' shown='' compiled=0 next=$((SECONDS + 15)) wrong=0
+  while IFS= read -r line; do
+    if [[ $line =~ (error|warning):\ |Error\ [0-9]+$|CMake\ Error|undefined\ reference|\*\*\*(Failed|Timeout|Exception) ]]; then
+      if ((++wrong <= 15)); then
+        clear_progress "$shown"
+        shown=
+        say "  $line"
+      fi
+      continue
+    elif [[ $line =~ ^\ *\[?([0-9]+)/([0-9]+)(\]|\ Test) ]]; then
+      step="${BASH_REMATCH[1]} of ${BASH_REMATCH[2]}"
+    elif [[ $line =~ \ ([^\ ]+\.cpp)$ ]]; then
+      step="$((++compiled)) compiled, ${BASH_REMATCH[1]}"
+    elif [[ $line =~ ^(Unpacking|Setting\ up)\ ([^\ ]+) ]]; then
+      step="${BASH_REMATCH[1],} ${BASH_REMATCH[2]}"
+    elif [[ $line =~ ^Get:[0-9]+\  ]]; then
+      step=downloading
+    else
+      continue
+    fi
+    if [[ -t 1 ]]; then
+      printf '\r\033[K    %.70s' "$step"
+      shown=1
+    elif ((SECONDS >= next)); then
+      say "    $step"
+      next=$((SECONDS + 15))
+    fi
+  done
+  clear_progress "$shown"
+}
+
+clear_progress() {
+  if [[ -n $1 ]]; then
+    printf '\r\033[K'
+  fi
 }
 
 # 75 -> "1 min 15 s"

@@ -51,7 +51,7 @@ stage_unit() {
   if (($#)); then
     choice=(-R "$(IFS='|'; echo "$*")")
   fi
-  run_limited 600 "$log" show_ctest \
+  run_limited 600 "$log" show_progress \
     ctest --test-dir "$cxx_dir" -j "$jobs" --timeout 300 --output-on-failure --output-junit "$results" \
     "${choice[@]}" || true
   if [[ ! -s $results ]]; then
@@ -81,10 +81,6 @@ junit_attribute() {
     head -n 1)
   value=${value%\"}
   printf '%s' "${value:-0}"
-}
-
-show_ctest() {
-  grep --line-buffered -E '^ *[0-9]+/[0-9]+ Test' | sed -u 's/^ */  /' || true
 }
 
 # pg_regress and pg_isolation_regress: run_regress STAGE PROGRAM DATABASE TESTS-DIRECTORY INPUTS TEST…

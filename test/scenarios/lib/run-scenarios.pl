@@ -88,17 +88,37 @@ sub report
 	  join('; ', @trouble);
 	open my $mark, '>', "failed-$name";
 	close $mark;
-	print_end_of_output($file);
+	print_what_it_said($file, $name);
 	return;
 }
 
-sub print_end_of_output
+# The tests' own words about what failed, and what came last, stand in the scenario's log; its output
+# has little more than the names of its tests.
+sub print_what_it_said
 {
-	my ($file) = @_;
-	my $output = "$ENV{PERL_TEST_HARNESS_DUMP_TAP}/$file";
-	open my $handle, '<', $output or return;
-	my @lines = <$handle>;
-	splice @lines, 0, -40;
+	my ($file, $name) = @_;
+	my @output = lines_of("$ENV{PERL_TEST_HARNESS_DUMP_TAP}/$file");
+	my @log = lines_of("$ENV{TESTLOGDIR}/regress_log_$name");
+
+	print_some('failed', 40, grep { /^not ok/ } @output);
+	print_some('said', 40, grep { /^#/ && !/^# (?:Running|Checking|Postmaster|initializing|setting|Running:)/ } @log);
+	print_some('last in its log', 40, @log ? @log : @output);
+	return;
+}
+
+sub lines_of
+{
+	my ($path) = @_;
+	open my $handle, '<', $path or return;
+	return <$handle>;
+}
+
+# The last of the lines, below a title.
+sub print_some
+{
+	my ($title, $most, @lines) = @_;
+	splice @lines, 0, -$most if @lines > $most;
+	print "          $title:\n" if @lines;
 	print "          | $_" foreach @lines;
 	return;
 }

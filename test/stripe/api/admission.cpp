@@ -26,6 +26,16 @@ ApiError key_mismatch(const std::string& key) {
     return error;
 }
 
+ApiError other_endpoint(const std::string& key, const std::string& first, const std::string& now) {
+    ApiError error = invalid_request(
+        "Keys for idempotent requests can only be used for the same endpoint they were first used "
+        "for ('" +
+        first + "' vs '" + now + "'). Try using a key other than '" + key +
+        "' if you meant to execute a different request.");
+    error.type = "idempotency_error";
+    return error;
+}
+
 ApiError unrecognized(const Request& request) {
     ApiError error = invalid_request(
         "Unrecognized request URL (" + request.method + ": " + request.path +
@@ -120,15 +130,17 @@ bool Gateway::check_key(Exchange& exchange) {
         throw invalid_request("Idempotency keys can be at most 255 characters long.");
     }
     exchange.fingerprint = exchange.params.hash();
-    exchange.fingerprint.add(exchange.request.method, exchange.request.path);
     const IdempotencyStore::Entry* entry = nullptr;
-    switch (keys_.look_up(exchange.account->scope, exchange.key, exchange.fingerprint,
-                          parts_.world.clock().now(), &entry)) {
+    switch (keys_.look_up(exchange.account->scope, exchange.key, exchange.request.path,
+                          exchange.fingerprint, parts_.world.clock().now(), &entry)) {
         case IdempotencyStore::Finding::kNew:
             return true;
         case IdempotencyStore::Finding::kInUse:
             ++counters_.key_conflicts;
             throw key_in_use(exchange.key);
+        case IdempotencyStore::Finding::kOtherEndpoint:
+            ++counters_.key_mismatches;
+            throw other_endpoint(exchange.key, entry->endpoint, exchange.request.path);
         case IdempotencyStore::Finding::kMismatch:
             ++counters_.key_mismatches;
             throw key_mismatch(exchange.key);
@@ -146,8 +158,8 @@ bool Gateway::check_key(Exchange& exchange) {
 
 void Gateway::lock_key(Exchange& exchange) {
     if (exchange.uses_key()) {
-        keys_.begin(exchange.account->scope, exchange.key, exchange.fingerprint,
-                    exchange.request_id, parts_.world.clock().now());
+        keys_.begin(exchange.account->scope, exchange.key, exchange.request.path,
+                    exchange.fingerprint, exchange.request_id, parts_.world.clock().now());
     }
 }
 

@@ -41,6 +41,7 @@ Outcome literal(const json_t* rule) {
     Outcome outcome;
     outcome.status = static_cast<int>(integer_at(rule, "status", 200));
     json_t* body = json_object_get(rule, "body");
+    outcome.is_literal = json_is_string(body);
     outcome.body = json_is_string(body) ? std::string(text_at(rule, "body"))
                    : body != nullptr    ? Json::share(body).dump()
                                         : std::string();
@@ -184,8 +185,11 @@ Transmission shape(const Exchange& exchange, const Outcome& outcome, const std::
     bool keep = exchange.request.keep_alive;
     const FaultRule* rule = exchange.fault.get();
     const json_t* raw = rule != nullptr ? rule->raw() : nullptr;
-    std::size_t announced = outcome.body.size();
-    std::size_t sent = outcome.body.size();
+    const std::string body = outcome.is_literal || outcome.content_type != "application/json"
+                                 ? outcome.body
+                                 : indented(outcome.body);
+    std::size_t announced = body.size();
+    std::size_t sent = body.size();
     if (rule != nullptr && rule->kind == FaultKind::kShortContentLength) {
         // The client takes a part for the whole; what follows would look like the next answer.
         announced = std::min(static_cast<std::size_t>(integer_at(
@@ -207,7 +211,7 @@ Transmission shape(const Exchange& exchange, const Outcome& outcome, const std::
     const std::string head = make_head(outcome.status, headers, announced, keep);
     out.bytes.reserve(head.size() + sent);
     out.bytes = head;
-    out.bytes.append(outcome.body, 0, sent);
+    out.bytes.append(body, 0, sent);
     out.then = keep ? Then::kKeep : Then::kClose;
     if (rule == nullptr) {
         return out;

@@ -25,6 +25,7 @@ struct Outcome {
     std::string content_type = "application/json";
     bool executed = false;
     bool replayed = false;
+    bool is_literal = false;  // goes out byte for byte, as a test has written it
 };
 
 struct Exchange {

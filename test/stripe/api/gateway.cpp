@@ -31,7 +31,7 @@ void Gateway::on_request(ConnectionId connection, Request&& request) {
     if (request.path.rfind("/_control/", 0) == 0) {
         Exchange exchange;
         exchange.request = std::move(request);
-        const Outcome outcome = control_->handle(exchange.request);
+        const Outcome outcome = control_->handle(exchange.request, connection);
         server_->transmit(connection, shape(exchange, outcome, date()));
         return;
     }

@@ -35,7 +35,8 @@ struct Counters {
 class ControlSide {
   public:
     virtual ~ControlSide() = default;
-    virtual Outcome handle(const Request& request) = 0;
+    // `asking` is the connection of the API's port that it came over.
+    virtual Outcome handle(const Request& request, ConnectionId asking) = 0;
 };
 
 class Gateway : public Service {

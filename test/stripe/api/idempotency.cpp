@@ -11,6 +11,7 @@ std::string IdempotencyStore::full_key(std::string_view scope, std::string_view 
 }
 
 IdempotencyStore::Finding IdempotencyStore::look_up(std::string_view scope, std::string_view key,
+                                                    std::string_view endpoint,
                                                     const Hash128& fingerprint, std::int64_t now,
                                                     const Entry** entry) {
     const auto found = entries_.find(full_key(scope, key));
@@ -23,22 +24,26 @@ IdempotencyStore::Finding IdempotencyStore::look_up(std::string_view scope, std:
         ++pruned_;
         return Finding::kNew;
     }
+    *entry = &known;
+    if (known.endpoint != endpoint) {
+        return Finding::kOtherEndpoint;
+    }
     if (!(known.fingerprint == fingerprint)) {
         return Finding::kMismatch;
     }
     if (known.in_progress) {
         return Finding::kInUse;
     }
-    *entry = &known;
     return Finding::kReplay;
 }
 
 void IdempotencyStore::begin(std::string_view scope, std::string_view key,
-                             const Hash128& fingerprint, std::string_view request_id,
-                             std::int64_t now) {
+                             std::string_view endpoint, const Hash128& fingerprint,
+                             std::string_view request_id, std::int64_t now) {
     Entry& entry = entries_[full_key(scope, key)];
     entry = Entry();
     entry.fingerprint = fingerprint;
+    entry.endpoint = endpoint;
     entry.created = now;
     request_id.copy(entry.original.data(), entry.original.size() - 1);
 }

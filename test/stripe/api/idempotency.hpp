@@ -20,7 +20,8 @@ class IdempotencyStore {
     static constexpr std::size_t kMaxKeyLength = 255;
 
     struct Entry {
-        Hash128 fingerprint;
+        Hash128 fingerprint;   // of the parameters
+        std::string endpoint;  // the path: keys are for POST alone
         std::int64_t created = 0;
         BlobRef body;
         std::array<char, 24> original{};  // in place: there may be millions
@@ -29,13 +30,13 @@ class IdempotencyStore {
 
         [[nodiscard]] std::string_view original_request() const { return original.data(); }
     };
-    enum class Finding : std::uint8_t { kNew, kReplay, kInUse, kMismatch };
+    enum class Finding : std::uint8_t { kNew, kReplay, kInUse, kOtherEndpoint, kMismatch };
 
-    // `scope` names account and mode. On kReplay `entry` is what to answer.
-    Finding look_up(std::string_view scope, std::string_view key, const Hash128& fingerprint,
-                    std::int64_t now, const Entry** entry);
-    void begin(std::string_view scope, std::string_view key, const Hash128& fingerprint,
-               std::string_view request_id, std::int64_t now);
+    // `scope` names account and mode. `entry` is what the key was used for before.
+    Finding look_up(std::string_view scope, std::string_view key, std::string_view endpoint,
+                    const Hash128& fingerprint, std::int64_t now, const Entry** entry);
+    void begin(std::string_view scope, std::string_view key, std::string_view endpoint,
+               const Hash128& fingerprint, std::string_view request_id, std::int64_t now);
     void complete(std::string_view scope, std::string_view key, int status, BlobRef body);
     // The request was turned away before it was executed: the key is free again.
     void abandon(std::string_view scope, std::string_view key);

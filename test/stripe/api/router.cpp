@@ -4,6 +4,7 @@ namespace stripe_simulator {
 
 namespace {
 
+// Without the empty parts.
 std::vector<std::string_view> split(std::string_view text, char separator) {
     std::vector<std::string_view> parts;
     while (!text.empty()) {
@@ -53,8 +54,13 @@ Operation& Router::add(std::string_view method, std::string_view pattern, CallHa
 
 const Operation* Router::find(std::string_view method, std::string_view path,
                               std::vector<std::string>& ids) const {
+    // A trailing slash, or two in a row, is another path, and Stripe has nothing there.
+    if (path.empty() || path.back() == '/' || path.find("//") != std::string_view::npos) {
+        return nullptr;
+    }
     const auto segments = split(path, '/');
-    if (segments.size() < 2) {
+    // (/v1/customers/search is no customer of that id. Searching itself is not simulated.)
+    if (segments.size() < 2 || (segments.size() == 3 && segments[2] == "search")) {
         return nullptr;
     }
     const auto list = by_resource_.find(std::string(segments[1]));

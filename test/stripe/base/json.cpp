@@ -89,4 +89,58 @@ void append_json_string(std::string& out, std::string_view text) {
     out.push_back('"');
 }
 
+std::string indented(std::string_view compact) {
+    std::string out;
+    out.reserve(compact.size() * 2);
+    std::size_t level = 0;
+    bool in_string = false;
+    const auto new_line = [&] {
+        out.push_back('\n');
+        out.append(level * 2, ' ');
+    };
+    for (std::size_t i = 0; i < compact.size(); ++i) {
+        const char c = compact[i];
+        if (in_string) {
+            out.push_back(c);
+            if (c == '\\' && i + 1 < compact.size()) {
+                out.push_back(compact[++i]);
+            } else if (c == '"') {
+                in_string = false;
+            }
+            continue;
+        }
+        const bool closes_next =
+            i + 1 < compact.size() && (compact[i + 1] == '}' || compact[i + 1] == ']');
+        switch (c) {
+            case '{':
+            case '[':
+                out.push_back(c);
+                if (closes_next) {
+                    out.push_back(compact[++i]);
+                } else {
+                    ++level;
+                    new_line();
+                }
+                break;
+            case '}':
+            case ']':
+                level -= level > 0 ? 1 : 0;
+                new_line();
+                out.push_back(c);
+                break;
+            case ',':
+                out.push_back(c);
+                new_line();
+                break;
+            case ':':
+                out.append(": ");
+                break;
+            default:
+                in_string = c == '"';
+                out.push_back(c);
+        }
+    }
+    return out;
+}
+
 }  // namespace stripe_simulator

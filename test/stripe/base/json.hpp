@@ -92,6 +92,10 @@ bool has(const json_t* object, const char* key);
 // key by key, arrays appear whole.
 Json difference(const json_t* before, const json_t* after);
 
+// Compact JSON text as Stripe writes it: two spaces a level, a line for each member. Text that is
+// not JSON comes out changed, but never fails.
+std::string indented(std::string_view compact);
+
 // Appends text as a JSON string with its quotes; for the hot path, which builds JSON by hand.
 void append_json_string(std::string& out, std::string_view text);
 

@@ -75,6 +75,11 @@ std::string create_customer(Call& call) {
     read_fields(call, fresh);
     // The card may be refused, which leaves no customer behind.
     const std::string_view token = call.params.text("payment_method");
+    // The token's second mention means the same card.
+    const bool is_default = call.params.text("invoice_settings[default_payment_method]") == token;
+    if (token.empty() || !is_default) {
+        use_default_method(call, fresh);
+    }
     if (!token.empty()) {
         PaymentMethod* method = call.account.payment_methods.find(token);
         if (method == nullptr) {
@@ -83,14 +88,9 @@ std::string create_customer(Call& call) {
             throw decline_error(charge(nullptr, method, 0, false));
         }
         method->customer = fresh.id;
-        // The token's second mention means the same card.
-        if (call.params.text("invoice_settings[default_payment_method]") == token) {
+        if (is_default) {
             fresh.bill().default_payment_method = method->id;
-        } else {
-            use_default_method(call, fresh);
         }
-    } else {
-        use_default_method(call, fresh);
     }
     Customer& customer = call.account.customers.add(std::move(fresh));
     call.note.object = customer.id;
@@ -111,6 +111,9 @@ std::string update_customer(Call& call) {
     const std::string description = customer.description;
     const Metadata metadata = customer.metadata;
     const std::int64_t balance = customer.billing ? customer.billing->balance : 0;
+    // A refused request changes nothing: what it says is read into a draft first.
+    Customer draft = customer.draft();
+    read_fields(call, draft);
     use_default_method(call, customer);
     read_fields(call, customer);
     call.note.object = customer.id;

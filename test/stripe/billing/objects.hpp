@@ -54,6 +54,20 @@ struct Customer {
     std::unique_ptr<CustomerBilling> billing;
     bool deleted = false;
 
+    [[nodiscard]] Customer draft() const {
+        Customer copy;
+        copy.id = id;
+        copy.number = number;
+        copy.created = created;
+        copy.email = email;
+        copy.name = name;
+        copy.description = description;
+        copy.metadata = metadata;
+        copy.billing = billing ? std::make_unique<CustomerBilling>(*billing) : nullptr;
+        copy.deleted = deleted;
+        return copy;
+    }
+
     CustomerBilling& bill() {
         if (!billing) {
             billing = std::make_unique<CustomerBilling>();

@@ -62,18 +62,28 @@ void read_method(Call& call, PaymentIntent& intent) {
     }
 }
 
-// A decline is an answer of 402 that carries the intent, which stays.
-void confirm(Call& call, PaymentIntent& intent) {
-    const PaymentMethod* method = call.account.payment_methods.find(intent.payment_method);
+bool is_off_session(const Params& params) {
+    const bool errors = params.flag("error_on_requires_action");
+    return params.flag("off_session") || errors;
+}
+
+// What confirming refuses before anything is charged.
+void check_confirmable(Call& call, const PaymentIntent& intent) {
     const Customer* customer = call.account.customers.find(intent.customer);
     const bool overridden =
         customer != nullptr && customer->billing && customer->billing->card_override.has_value();
-    if (method == nullptr && !overridden) {
+    if (call.account.payment_methods.find(intent.payment_method) == nullptr && !overridden) {
         throw invalid_request(
             "You cannot confirm this PaymentIntent because it's missing a "
             "payment method.",
             {}, "payment_intent_unexpected_state");
     }
+}
+
+// A decline is an answer of 402 that carries the intent, which stays.
+void confirm(Call& call, PaymentIntent& intent, bool off_session) {
+    const PaymentMethod* method = call.account.payment_methods.find(intent.payment_method);
+    const Customer* customer = call.account.customers.find(intent.customer);
     const ChargeResult result = charge(customer, method, intent.amount, intent.action_done);
     Invoice* invoice = call.account.invoices.find(intent.invoice);
     if (result.paid) {
@@ -84,8 +94,6 @@ void confirm(Call& call, PaymentIntent& intent) {
         }
         return;
     }
-    const bool off_session =
-        call.params.flag("off_session") || call.params.flag("error_on_requires_action");
     if (invoice != nullptr) {
         invoice_failed(call.world, call.account, *invoice, result);
     } else if (result.needs_action && off_session) {
@@ -147,8 +155,12 @@ std::string create_intent(Call& call) {
         throw invalid_request("The parameter off_session can only be passed when confirm=true.",
                               "off_session");
     }
+    const bool off_session = is_off_session(params);
     read_fields(call, draft);
     read_method(call, draft);
+    if (confirms) {
+        check_confirmable(call, draft);
+    }
     PaymentIntent& intent = make_intent(call.world, call.account, amount, currency, draft.customer);
     draft.id = intent.id;
     draft.number = intent.number;
@@ -160,7 +172,7 @@ std::string create_intent(Call& call) {
     note_intent(call, intent);
     emit_intent(call.world, call.account, intent, "payment_intent.created");
     if (confirms) {
-        confirm(call, intent);
+        confirm(call, intent, off_session);
     }
     return answer(call, render(call.account, intent));
 }
@@ -176,11 +188,14 @@ std::string update_intent(Call& call) {
         throw unexpected_state(call, intent, "update",
                                "requires_payment_method, requires_confirmation, requires_action");
     }
+    // A refused request changes nothing; the method comes last, as a token makes one.
+    PaymentIntent draft = intent;
     if (call.params.has("amount")) {
-        intent.amount = read_amount(call.params, "amount", intent.currency);
+        draft.amount = read_amount(call.params, "amount", draft.currency);
     }
-    read_fields(call, intent);
-    read_method(call, intent);
+    read_fields(call, draft);
+    read_method(call, draft);
+    intent = draft;  // not moved: the store knows it by the very text of its id
     note_intent(call, intent);
     return answer(call, render(call.account, intent));
 }
@@ -192,8 +207,12 @@ std::string confirm_intent(Call& call) {
         throw unexpected_state(call, intent, "confirm",
                                "requires_payment_method, requires_confirmation, requires_action");
     }
-    read_method(call, intent);
-    confirm(call, intent);
+    const bool off_session = is_off_session(call.params);
+    PaymentIntent draft = intent;
+    read_method(call, draft);
+    check_confirmable(call, draft);
+    intent = draft;  // not moved: the store knows it by the very text of its id
+    confirm(call, intent, off_session);
     return answer(call, render(call.account, intent));
 }
 

@@ -22,12 +22,28 @@ const Item& item_of(const Subscription& subscription, std::string_view id) {
                          [&](const Item& item) { return item.id == id; });
 }
 
-// The item endpoints speak of one item; the plan is made as if the subscription's had been used.
+// The item endpoints speak of one item; the plan is made as if the subscription's had been used,
+// and what it refuses is named as this caller has named it.
+ItemPlan plan_one(Call& call, const Subscription& subscription, const Params& items) {
+    constexpr std::string_view kElement = "items[0][";
+    Call inner{call.world, call.account, items, call.version, {}, {}};
+    try {
+        return plan_items(inner, subscription, "items");
+    } catch (ApiError& error) {
+        if (error.param.rfind(kElement, 0) == 0) {
+            error.param =
+                error.param.substr(kElement.size(), error.param.size() - kElement.size() - 1);
+        }
+        throw;
+    }
+}
+
 std::string change_with(Call& call, Subscription& subscription, const std::string& form,
                         std::string_view item_id) {
     const Params items = Params::decode(form);
-    Call inner{call.world, call.account, items, call.version, {}, {}};
-    const ItemPlan plan = plan_items(inner, subscription, "items");
+    const ItemPlan plan = plan_one(call, subscription, items);
+    Metadata checked;
+    merge_metadata(checked, call.params);  // refused before anything is changed
     ChangeOptions options = read_change_options(call, subscription);
     options.metadata.clear();  // the request's metadata is the item's
     options.has_metadata = false;

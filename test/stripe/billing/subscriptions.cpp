@@ -222,9 +222,27 @@ void check_pending_parameters(Call& call, const Subscription& subscription) {
     }
 }
 
+// It became an object with 2026-09-30. To begin a new cycle now is not simulated, and not passed
+// over in silence either.
+void check_cycle_anchor(Call& call) {
+    const char* name = "billing_cycle_anchor";
+    const char* type = "billing_cycle_anchor[type]";
+    const bool is_object = call.at_least("2026-09-30");
+    if (is_object && call.params.has(name)) {
+        throw invalid_request("Invalid object", name);
+    }
+    if (!is_object && call.params.has(type)) {
+        throw unknown_parameter(type);
+    }
+    if (call.params.choice(is_object ? type : name, {"now", "unchanged"}, "unchanged") == "now") {
+        throw invalid_request("The simulator does not begin a new billing cycle.", name);
+    }
+}
+
 std::string update_subscription(Call& call) {
     Subscription& subscription = need_open(call);
     const ChangeOptions options = read_change_options(call, subscription);
+    check_cycle_anchor(call);
     if (options.payment_behavior == "pending_if_incomplete") {
         check_pending_parameters(call, subscription);
     }
@@ -345,7 +363,8 @@ void add_subscription_operations(Router& router) {
                fields + " customer currency trial_period_days billing_mode[type]");
     router.add("POST", "/v1/subscriptions/{id}", update_subscription,
                fields +
-                   " items[][id] items[][deleted] items[][clear_usage] proration_date "
+                   " billing_cycle_anchor[type] items[][id] items[][deleted] items[][clear_usage] "
+                   "proration_date "
                    "pause_collection pause_collection[behavior] "
                    "cancellation_details[comment] cancellation_details[feedback]");
     router.add("GET", "/v1/subscriptions/{id}", retrieve_subscription, "");

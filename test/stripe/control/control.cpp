@@ -22,7 +22,7 @@ void Control::on_request(ConnectionId connection, Request&& request) {
     exchange.request = std::move(request);
     Outcome outcome;
     if (exchange.request.path.rfind("/_control/", 0) == 0) {
-        outcome = handle(exchange.request);
+        outcome = handle(exchange.request, 0);
     } else {
         outcome.status = 404;
         outcome.body = no_such_control(exchange.request.path).body();
@@ -30,11 +30,13 @@ void Control::on_request(ConnectionId connection, Request&& request) {
     own_->transmit(connection, shape(exchange, outcome, http_date(Clock::wall())));
 }
 
-Outcome Control::handle(const Request& request) {
+Outcome Control::handle(const Request& request, ConnectionId asking) {
     Outcome outcome;
+    outcome.is_literal = true;
     try {
         Asked asked;
         asked.method = request.method;
+        asked.asking = asking;
         asked.query = Params::decode(request.query);
         std::string_view rest = std::string_view(request.path).substr(10);
         while (!rest.empty()) {
@@ -191,16 +193,22 @@ Json Control::outage(const Asked& asked) {
             throw invalid_request("mode must be none, refuse or hang", "mode");
         }
         outage_ = mode;
-        // After this answer has been written: it may go over a connection that is to be closed.
-        parts_.loop.defer([this, mode] {
-            if (mode == "refuse") {
-                api_->stop_listening();
-                api_->close_all(false);
-            } else {
-                api_->listen_again();
+        // All of it before the answer: who reads that may rely on it at once. Only the connection
+        // that carries the answer lives until it is written.
+        if (mode == "refuse") {
+            api_->stop_listening();
+            api_->close_all_but(asked.asking);
+            if (asked.asking != 0) {
+                parts_.loop.defer([this] {
+                    if (outage_ == "refuse") {
+                        api_->close_all_but(0);
+                    }
+                });
             }
-            api_->set_deaf(mode == "hang");
-        });
+        } else {
+            api_->listen_again();
+        }
+        api_->set_deaf(mode == "hang");
     }
     return Json::object()
         .set("mode", outage_)

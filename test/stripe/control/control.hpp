@@ -27,7 +27,7 @@ class Control : public ControlSide, public Service {
         own_ = &own;
     }
 
-    Outcome handle(const Request& request) override;
+    Outcome handle(const Request& request, ConnectionId asking) override;
 
     // Its own port.
     void on_request(ConnectionId connection, Request&& request) override;
@@ -40,6 +40,7 @@ class Control : public ControlSide, public Service {
         std::vector<std::string> path;  // below /_control
         Params query;
         Json body;
+        ConnectionId asking = 0;  // of the API's port; 0: it came over the control port
 
         [[nodiscard]] json_t* raw() const { return body.node(); }
         [[nodiscard]] bool is(std::string_view wanted, std::string_view what) const {

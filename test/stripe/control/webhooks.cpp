@@ -126,8 +126,8 @@ void Webhooks::on_event(Account& account, const Event& event, const RenderAtVers
                         [&](const std::string& type) { return glob_match(type, event.type); });
         if (wanted) {
             enqueue(endpoint, event.id, event.type,
-                    world_.event_text(account, event, render(endpoint.version).dump(), before,
-                                      endpoint.version, 1));
+                    indented(world_.event_text(account, event, render(endpoint.version).dump(),
+                                               before, endpoint.version, 1)));
         }
     }
 }
@@ -260,7 +260,7 @@ bool Webhooks::send_again(std::string_view event, std::string_view endpoint) {
             }
             for (const auto& [id, one] : endpoints_) {
                 if (endpoint.empty() || endpoint == id) {
-                    enqueue(one, kept.id, kept.type, world_.event_text(*account, kept));
+                    enqueue(one, kept.id, kept.type, indented(world_.event_text(*account, kept)));
                 }
             }
             return true;

@@ -98,14 +98,16 @@ void Server::stop_listening() {
     }
 }
 
-void Server::close_all(bool reset) {
+void Server::close_all_but(ConnectionId kept) {
     std::vector<ConnectionId> open;
     open.reserve(connections_.size());
     for (const auto& [id, connection] : connections_) {
         open.push_back(id);
     }
     for (const ConnectionId id : open) {
-        drop(id, reset);
+        if (id != kept) {
+            drop(id, false);
+        }
     }
 }
 

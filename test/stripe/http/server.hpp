@@ -46,7 +46,7 @@ class Server {
 
     // Refused connections: nothing listens, and open connections are closed.
     void stop_listening();
-    void close_all(bool reset);
+    void close_all_but(ConnectionId kept);  // 0: none is kept
     void listen_again();
     // Connections are accepted, but nothing that arrives is looked at.
     void set_deaf(bool deaf);

@@ -17,39 +17,39 @@ const count = (text, what) => text.split(what).length - 1;
 
 test('pipelined requests are answered in order', async () => {
   const requests = ['a', 'b', 'c'].map((name) => create(name)).join('');
-  const text = await stripe.raw(requests, (got) => count(got, '"test_clock":null}') === 3);
-  assert.ok(text.indexOf('"name":"a"') < text.indexOf('"name":"b"'));
-  assert.ok(text.indexOf('"name":"b"') < text.indexOf('"name":"c"'));
+  const text = await stripe.raw(requests, (got) => count(got, '"test_clock": null') === 3);
+  assert.ok(text.indexOf('"name": "a"') < text.indexOf('"name": "b"'));
+  assert.ok(text.indexOf('"name": "b"') < text.indexOf('"name": "c"'));
 });
 
 test('a hang holds the requests behind it on its connection, and no others', async () => {
   await stripe.fault({ fault: 'hang', match: { body: 'name=a' } });
   const text = stripe.raw(create('a') + create('b'),
-    (got) => count(got, '"test_clock":null}') === 2);
+    (got) => count(got, '"test_clock": null') === 2);
   await until(async () => (await stripe.requests('?state=hanging')).matching === 1);
   assert.equal((await stripe.post('/v1/customers', { name: 'c' })).status, 200);
   assert.equal((await stripe.ledger()).total, 1);
   await stripe.control('POST', 'release', {});
-  assert.ok((await text).indexOf('"name":"a"') < (await text).indexOf('"name":"b"'));
+  assert.ok((await text).indexOf('"name": "a"') < (await text).indexOf('"name": "b"'));
 });
 
 test('chunked bodies, in pieces', async () => {
   const pieces = [`POST /v1/customers HTTP/1.1\r\n${head}Transfer-Enc`,
     'oding: chunked\r\n\r\n5\r\nname=\r\n3;x=y\r\nzo', 'e\r\n0\r\nTrailer: x\r\n\r\n'];
-  const text = await stripe.raw(pieces, (got) => got.includes('"name":"zoe"'));
+  const text = await stripe.raw(pieces, (got) => got.includes('"name": "zoe"'));
   assert.match(text, /^HTTP\/1.1 200 OK/);
 });
 
 test('Expect: 100-continue', async () => {
   const text = await stripe.raw([`POST /v1/customers HTTP/1.1\r\n${head}Expect: 100-continue\r\n` +
-    'Content-Length: 6\r\n\r\n', 'name=x'], (got) => got.includes('"name":"x"'));
+    'Content-Length: 6\r\n\r\n', 'name=x'], (got) => got.includes('"name": "x"'));
   assert.match(text, /^HTTP\/1.1 (100 Continue\r\n\r\nHTTP\/1.1 )?200 OK/);
 });
 
 test('Connection: close and HTTP/1.0 end the connection', async () => {
   assert.match(await stripe.raw(create('x', 'Connection: close\r\n')), /Connection: close/);
   const old = await stripe.raw(`GET /v1/account HTTP/1.0\r\n${head}\r\n`);
-  assert.match(old, /"object":"account"/);
+  assert.match(old, /"object": "account"/);
 });
 
 const garbage = {
