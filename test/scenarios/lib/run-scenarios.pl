@@ -100,8 +100,9 @@ sub print_what_it_said
 	my @output = lines_of("$ENV{PERL_TEST_HARNESS_DUMP_TAP}/$file");
 	my @log = lines_of("$ENV{TESTLOGDIR}/regress_log_$name");
 
-	print_some('failed', 40, grep { /^not ok/ } @output);
-	print_some('said', 40, grep { /^#/ && !/^# (?:Running|Checking|Postmaster|initializing|setting|Running:)/ } @log);
+	s/^\[[0-9:.]+\]\([0-9.]+s\) // foreach @log;
+	my @why = grep { /^\s*#\s+(?:Failed test|at |got:|expected:|died:|\')/ } @log;
+	print_some('what failed', 40, @why ? @why : grep { /^not ok/ } @output);
 	print_some('last in its log', 40, @log ? @log : @output);
 	return;
 }
