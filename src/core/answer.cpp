@@ -1,5 +1,8 @@
 #include "core/answer.hpp"
 
+#include <algorithm>
+#include <array>
+
 #include "core/identity.hpp"
 #include "core/json.hpp"
 #include "core/secrets.hpp"
@@ -9,35 +12,76 @@ namespace {
 
 constexpr const char* marker_name = "pg_seats";  // metadata[pg_seats], see identity.hpp
 
-// Takes every member named client_secret out of a value and cuts secrets out of its texts (a URL
-// of next_action carries one in its query). True if anything was changed.
-bool strip(json_t* value) {
-    bool changed = false;
-    if (json_is_object(value)) {
-        changed = json_object_del(value, "client_secret") == 0;
-        void* next = nullptr;
-        const char* key = nullptr;
-        json_t* inner = nullptr;
-        json_object_foreach_safe(value, next, key, inner) {
-            if (std::string text(text_of(inner)); cut_client_secrets(text)) {
-                json_object_set_new_nocheck(value, key, json_stringn(text.data(), text.size()));
-                changed = true;
-            } else {
-                changed = strip(inner) || changed;
+// A text in which nothing was left that is secret; null, for lack of memory, is as good.
+json_t* clean_text(const std::string& text) {
+    json_t* const value = json_stringn(text.data(), text.size());
+    return value != nullptr ? value : json_null();
+}
+
+bool strip(json_t* value);
+
+bool strip_object(json_t* object) {
+    bool changed = json_object_del(object, "client_secret") == 0;
+    void* next = nullptr;
+    const char* key = nullptr;
+    json_t* inner = nullptr;
+    json_object_foreach_safe(object, next, key, inner) {
+        std::string name(key);
+        std::string text(text_of(inner));
+        if (cut_secrets(name)) {
+            json_object_del(object, key);
+            changed = true;
+        } else if (cut_secrets(text)) {
+            // Where there is no memory for the new text, the old one must not stay.
+            if (json_object_set_new_nocheck(object, key, clean_text(text)) != 0) {
+                json_object_del(object, key);
             }
-        }
-    } else if (json_is_array(value)) {
-        for (std::size_t i = 0; i < json_array_size(value); ++i) {
-            json_t* const inner = json_array_get(value, i);
-            if (std::string text(text_of(inner)); cut_client_secrets(text)) {
-                json_array_set_new(value, i, json_stringn(text.data(), text.size()));
-                changed = true;
-            } else {
-                changed = strip(inner) || changed;
-            }
+            changed = true;
+        } else {
+            changed = strip(inner) || changed;
         }
     }
     return changed;
+}
+
+bool strip_array(json_t* array) {
+    bool changed = false;
+    for (std::size_t i = 0; i < json_array_size(array); ++i) {
+        json_t* const inner = json_array_get(array, i);
+        if (std::string text(text_of(inner)); cut_secrets(text)) {
+            json_array_set_new(array, i, clean_text(text));
+            changed = true;
+        } else {
+            changed = strip(inner) || changed;
+        }
+    }
+    return changed;
+}
+
+// Takes every member named client_secret out of a value, cuts secrets out of its texts (a URL of
+// next_action carries one in its query), and drops members whose name is one. True if anything was
+// changed.
+bool strip(json_t* value) {
+    if (json_is_object(value)) {
+        return strip_object(value);
+    }
+    return json_is_array(value) && strip_array(value);
+}
+
+// Nothing that looks like a secret, and no escape behind which one could hide: the bytes stay.
+bool is_suspect(std::string_view body) noexcept {
+    constexpr std::array signs{std::string_view("_secret"), std::string_view("k_live_"),
+                               std::string_view("k_test_"), std::string_view("whsec_"),
+                               std::string_view("\\u")};
+    return std::any_of(signs.begin(), signs.end(), [body](std::string_view sign) {
+        return body.find(sign) != std::string_view::npos;
+    });
+}
+
+// Of a name that comes twice only the last one is seen by whoever reads the JSON: by us, too.
+bool names_are_unique(std::string_view body) noexcept {
+    return Json(json_loadb(body.data(), body.size(), JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES,
+                           nullptr)) != nullptr;
 }
 
 std::string written(const json_t* value) {
@@ -49,6 +93,19 @@ std::string stripped_copy(const json_t* value) {
     const Json copy(json_deep_copy(value));
     strip(copy.get());
     return written(copy.get());
+}
+
+// It is pinned, shown and dumped: whatever else stands there is no account's id.
+bool is_account_id(std::string_view id) noexcept {
+    constexpr std::string_view prefix = "acct_";
+    constexpr std::size_t longest = 64;
+    if (!id.starts_with(prefix) || id.size() == prefix.size() || id.size() > longest) {
+        return false;
+    }
+    id.remove_prefix(prefix.size());
+    return std::all_of(id.begin(), id.end(), [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    });
 }
 
 std::string_view marker_of(const json_t* object) {
@@ -85,7 +142,7 @@ std::optional<ListSearch> search_list(std::string_view body, const Wanted& wante
 std::optional<AccountFacts> read_account(std::string_view body) {
     const Json root = parse_json(body);
     const std::string_view id = text_member(root.get(), "id");
-    if (text_member(root.get(), "object") != "account" || id.empty()) {
+    if (text_member(root.get(), "object") != "account" || !is_account_id(id)) {
         return std::nullopt;
     }
     return AccountFacts{std::string(id)};
@@ -150,18 +207,15 @@ std::optional<EventSearch> search_events(std::string_view body, std::string_view
     return search;
 }
 
-std::string strip_client_secrets(std::string body) {
-    // Nothing that looks like one, and no escape behind which one could hide: the bytes stay.
-    const bool suspect =
-        body.find("_secret") != std::string::npos || body.find("\\u") != std::string::npos;
-    if (!suspect) {
+std::string strip_secrets(std::string body) {
+    if (!is_suspect(body)) {
         return body;
     }
     const Json root = parse_json(body);
     if (root == nullptr) {
         return {};  // half an answer may hold half a secret
     }
-    return strip(root.get()) ? written(root.get()) : body;
+    return strip(root.get()) || !names_are_unique(body) ? written(root.get()) : body;
 }
 
 }  // namespace pg_seats::core

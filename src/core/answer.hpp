@@ -35,7 +35,7 @@ struct ListSearch {
     bool has_more = false;
     std::string last_id;      // for starting_after
     std::string object_id;    // of what was found
-    std::string object_json;  // the found element, client_secret stripped
+    std::string object_json;  // the found element, secrets stripped
 };
 [[nodiscard]] std::optional<ListSearch> find_marker_in_list(std::string_view body,
                                                             std::string_view marker);
@@ -52,10 +52,10 @@ struct EventSearch {
 [[nodiscard]] std::optional<EventSearch> search_events(std::string_view body, std::string_view key,
                                                        std::string_view marker);
 
-// The same JSON without any member named client_secret, at any depth (other bytes unchanged where
-// there is none). What is not JSON is given back only if it does not contain the word, else
-// emptied.
-[[nodiscard]] std::string strip_client_secrets(std::string body);
+// The same JSON without any secret (see cut_secrets()), at any depth, in texts and in names; the
+// bytes are unchanged where there is none. What is not JSON is given back only if nothing in it
+// looks like one, else emptied.
+[[nodiscard]] std::string strip_secrets(std::string body);
 
 // Replaces anything that looks like a key or secret (sk_…, rk_…, whsec_…, …_secret_…, Bearer …) and
 // control characters in a text meant for people; at most `limit` bytes, cut at a UTF-8 border,

@@ -122,7 +122,10 @@ std::optional<EventFacts> read_event(const json_t* event) {
     }
     facts.created = time_member(event, "created");
     facts.livemode = bool_member(event, "livemode");
-    facts.account = fact_member(event, "account");
+    facts.account = id_member(event, "account");
+    if (facts.account.empty() && has_member(event, "account")) {
+        return std::nullopt;  // whose it is must not be guessed
+    }
     facts.api_version = fact_member(event, "api_version");
     if (facts.thin) {
         read_thin(facts, event);

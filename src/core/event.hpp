@@ -42,7 +42,7 @@ struct EventFacts {
     std::optional<PaymentIntentFacts> payment_intent;
 };
 
-// nullopt unless it is an event with an id and a type.
+// nullopt unless it is an event with an id and a type, whose account can be read if it names one.
 [[nodiscard]] std::optional<EventFacts> read_event(std::string_view body);
 [[nodiscard]] std::optional<EventFacts> read_event(const json_t* event);
 

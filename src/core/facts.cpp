@@ -78,7 +78,7 @@ bool is_fact(std::string_view text, std::size_t limit) {
         return false;
     }
     std::string copy(text);
-    return !cut_client_secrets(copy);
+    return !cut_secrets(copy);
 }
 
 std::string fact_member(const json_t* object, const char* name) {

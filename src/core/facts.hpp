@@ -19,7 +19,7 @@ inline constexpr std::size_t longest_fact = 255;    // Stripe's own bound of ids
 inline constexpr std::size_t longest_url = 2000;    // of an invoice's page
 inline constexpr std::size_t most_elements = 1000;  // read of one list
 
-// Bounded, valid UTF-8, no control character, no client secret.
+// Bounded, valid UTF-8, no control character, no secret.
 [[nodiscard]] bool is_fact(std::string_view text, std::size_t limit = longest_fact);
 
 // A member's text if it is a fact, else empty.

@@ -9,8 +9,6 @@
 namespace pg_seats::core {
 namespace {
 
-constexpr std::string_view removed = "[removed]";
-
 bool is_digit(char c) noexcept {
     return c >= '0' && c <= '9';
 }
@@ -68,7 +66,7 @@ std::string without_secrets(std::string_view text) {
             continue;
         }
         const std::string_view word = text.substr(i, end - i);
-        result.append(after_bearer || is_secret_word(word) ? removed : word);
+        result.append(after_bearer || is_secret_word(word) ? removed_secret : word);
         after_bearer = lower(word) == "bearer";
         i = end;
     }
@@ -168,36 +166,6 @@ std::string safe_text(std::string_view text, std::size_t limit) {
         result.resize(end);
     }
     return result;
-}
-
-// pi_123_secret_abc, also seti_, cs_, src_ and whatever comes: an id (which has a digit in it),
-// "_secret_", and the rest of the word. "team_blue_secret_santa" is somebody's text.
-bool cut_client_secrets(std::string& text) {
-    constexpr std::string_view middle = "_secret_";
-    bool found = false;
-    std::size_t from = 0;
-    while (true) {
-        const std::size_t at = text.find(middle, from);
-        if (at == std::string::npos) {
-            return found;
-        }
-        std::size_t begin = at;
-        while (begin > 0 && is_word_character(text[begin - 1])) {
-            --begin;
-        }
-        std::size_t end = at + middle.size();
-        while (end < text.size() && is_word_character(text[end])) {
-            ++end;
-        }
-        const std::string_view id = std::string_view(text).substr(begin, at - begin);
-        if (end > at + middle.size() && std::any_of(id.begin(), id.end(), is_digit)) {
-            text.replace(begin, end - begin, removed);
-            found = true;
-            from = begin + removed.size();
-        } else {
-            from = end;
-        }
-    }
 }
 
 }  // namespace pg_seats::core

@@ -1,13 +1,31 @@
-// What a secret looks like in a text.
+// What a secret looks like in a text, and how it is taken out.
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "core/pure.hpp"
 
+namespace pg_seats::http {
+struct Response;
+}
+
 namespace pg_seats::core {
 
-// Replaces client secrets (pi_123_secret_abc) inside a text; true if there were any.
-[[nodiscard]] bool cut_client_secrets(std::string& text);
+// What stands where a secret stood.
+inline constexpr std::string_view removed_secret = "[removed]";
+
+// Takes out what cannot be anything else: client secrets (pi_123_secret_abc), API keys
+// (sk_live_…, rk_test_…, ek_…) and signing secrets (whsec_…). True if there were any. Less is
+// certain here than in safe_text(), because these texts are data: "team_blue_secret_santa" and a
+// plan named sk_monthly stay.
+[[nodiscard]] bool cut_secrets(std::string& text);
+
+// Takes out this very secret, whatever it looks like. True if it was there.
+bool strike(std::string& text, std::string_view secret);
+
+// The same for all of an answer that may be kept. A server knows the secret that it was asked
+// with, and some echo what they are sent.
+void strike(http::Response& response, std::string_view secret);
 
 }  // namespace pg_seats::core

@@ -211,13 +211,17 @@ void settle_read(Judgement& judgement) {
     }
 }
 
-// The same mistake in several lanes must give the same text: no ids, no indexes, no message.
+// The same mistake in several lanes must give the same text: no ids, no indexes, no message. (A
+// number leaves a mark, or what is left and right of it would become a word that safe_text() has
+// not seen.)
 std::string fingerprint(int status, const Judgement& judgement) {
     std::string text =
         std::to_string(status) + "/" + judgement.error_type + "/" + judgement.error_code + "/";
     for (const char c : judgement.param) {
         if (c < '0' || c > '9') {
             text.push_back(c);
+        } else if (text.back() != '#') {
+            text.push_back('#');
         }
     }
     return text;

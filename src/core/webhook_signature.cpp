@@ -62,7 +62,7 @@ std::optional<SignatureHeader> read_header(std::string_view header) {
         header.remove_prefix(std::min(element.size() + 1, header.size()));
         if (element.starts_with("t=")) {
             result.time_text = element.substr(2);
-        } else if (element.starts_with("v1=") && result.signatures.size() < most_signatures) {
+        } else if (element.starts_with("v1=")) {
             if (const std::optional<Digest> digest = digest_from_hex(element.substr(3))) {
                 result.signatures.push_back(*digest);
             }

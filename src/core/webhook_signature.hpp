@@ -32,7 +32,6 @@ enum class SignatureOutcome : std::uint8_t {
 [[nodiscard]] std::string_view name_of(SignatureOutcome outcome) noexcept;
 
 inline constexpr std::int64_t signature_tolerance = 300;  // seconds, either way
-inline constexpr std::size_t most_signatures = 20;        // looked at in one header
 
 // Checks a Stripe-Signature header over a body's bytes as they came. Any secret may be the one:
 // while a secret is rolled there are two. `secrets` are whole texts, "whsec_" and all, and are

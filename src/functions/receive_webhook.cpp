@@ -1,5 +1,5 @@
 // seats.receive_webhook(): a webhook of Stripe's, checked over the bytes that came, stripped of
-// client secrets, and given to SQL (schema/58_webhook_functions.sql), which stores and processes
+// secrets, and given to SQL (schema/58_webhook_functions.sql), which stores and processes
 // it.
 //
 // Runs as its caller, whom it asks for no privilege but EXECUTE; everything of ours is read and
@@ -8,6 +8,7 @@
 
 #include "core/answer.hpp"
 #include "core/event.hpp"
+#include "core/secrets.hpp"
 #include "core/webhook_signature.hpp"
 
 #include "functions/identity_switch.hpp"
@@ -187,6 +188,13 @@ class SigningSecrets {
         }
     }
     [[nodiscard]] std::span<const std::string> all() const noexcept { return secrets_; }
+    // Whoever signs with one could also write it into the event.
+    [[nodiscard]] std::string struck_from(std::string text) const {
+        for (const std::string& secret : secrets_) {
+            core::strike(text, secret);
+        }
+        return text;
+    }
     // Why one of them could not be read; names the file only.
     [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
 
@@ -213,16 +221,12 @@ Answer answered(std::int32_t http_status, std::string_view outcome) {
 
 // nullopt: the signature is good.
 std::optional<Answer> refusal_of(FunctionCallInfo fcinfo, std::string_view payload,
-                                 bool* all_secrets) {
-    SecretNames names{};
-    pg::guard(read_endpoint, fcinfo, &names);
+                                 const SigningSecrets& secrets) {
     if (PG_ARGISNULL(signature_argument) ||
         pg::guard(size_of_argument, fcinfo, static_cast<int>(signature_argument)) >
             longest_signature) {
         return answered(400, "signature_malformed");
     }
-    const SigningSecrets secrets(names);
-    *all_secrets = secrets.problem().empty();
     const core::SignatureOutcome outcome = core::check_stripe_signature(
         argument(fcinfo, signature_argument), payload, secrets.all(), unix_now(), pg::hmac_sha256);
     switch (outcome) {
@@ -266,18 +270,21 @@ PG_SEATS_FUNCTION(pg_seats_receive_webhook) {
         if (!PG_ARGISNULL(payload_argument)) {
             payload = argument(fcinfo, payload_argument);
         }
-        bool all_secrets = false;
-        const std::optional<Answer> refusal = refusal_of(fcinfo, payload, &all_secrets);
+        SecretNames names{};
+        pg::guard(read_endpoint, fcinfo, &names);
+        const SigningSecrets secrets(names);
+        const std::optional<Answer> refusal = refusal_of(fcinfo, payload, secrets);
         if (refusal) {
             answer = *refusal;
         } else if (!(facts = core::read_event(payload))) {
             answer = answered(400, "not_an_event");
         } else {
             event_id = facts->id;
-            const std::string stripped = core::strip_client_secrets(std::string(payload));
-            const std::string json = core::to_json(*facts);
-            pg::guard(store_event, fcinfo, std::string_view(stripped), json.c_str(), all_secrets,
-                      &answer);
+            const std::string stripped =
+                secrets.struck_from(core::strip_secrets(std::string(payload)));
+            const std::string json = secrets.struck_from(core::to_json(*facts));
+            pg::guard(store_event, fcinfo, std::string_view(stripped), json.c_str(),
+                      secrets.problem().empty(), &answer);
         }
     }
     const Answer* const given = &answer;

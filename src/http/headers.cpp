@@ -1,5 +1,6 @@
 #include "http/headers.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <string>
@@ -45,6 +46,17 @@ std::string plain(std::string_view value) {
         }
     }
     return text;
+}
+
+// What is not of an id's form is none: this one stands in tables, views and logs.
+std::string id_from(std::string_view value) {
+    constexpr std::size_t longest = 100;
+    const bool is_id =
+        value.size() <= longest && std::all_of(value.begin(), value.end(), [](char c) {
+            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                   c == '_' || c == '-' || c == '.';
+        });
+    return is_id ? std::string(value) : std::string();
 }
 
 int number_at(std::string_view text, std::size_t at, std::size_t digits) noexcept {
@@ -94,7 +106,7 @@ struct Known {
 };
 
 constexpr std::array known{
-    Known{"request-id", [](ResponseHeaders& h, std::string_view v) { h.request_id = plain(v); }},
+    Known{"request-id", [](ResponseHeaders& h, std::string_view v) { h.request_id = id_from(v); }},
     Known{"idempotency-key",
           [](ResponseHeaders& h, std::string_view v) { h.idempotency_key = plain(v); }},
     Known{"idempotent-replayed",

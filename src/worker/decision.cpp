@@ -200,7 +200,7 @@ Decision finish(const Flight& flight, std::string_view result, std::string_view 
     decision.reason = reason;
     decision.generation = flight.call.generation;
     decision.attempts = flight.call.attempts;
-    decision.answer = core::strip_client_secrets(flight.response.body);
+    decision.answer = core::strip_secrets(flight.response.body);
     decision.clean = flight.purpose == Purpose::send && flight.call.attempts == 1 &&
                      !flight.response.headers.replayed;
     return decision;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "core/secrets.hpp"
 #include "worker/claim.hpp"
 #include "worker/decision.hpp"
 #include "worker/destinations.hpp"
@@ -99,6 +100,16 @@ void heed_wakes(Engine& engine) {
     }
 }
 
+// What the server was asked with is known to it. (Of a receiver's URL the path is the secret.)
+void strike_own_secret(Flight& flight) {
+    const std::string_view secret = flight.destination->key.reveal();
+    const std::string_view origin = flight.destination->base_url;
+    core::strike(flight.response, secret);
+    if (!origin.empty() && secret.starts_with(origin)) {
+        core::strike(flight.response, secret.substr(origin.size()));
+    }
+}
+
 // An answer is decided once, here; storing the decision may take several tries.
 void take_answers(LoopState& state) {
     Engine& engine = state.engine;
@@ -111,6 +122,7 @@ void take_answers(LoopState& state) {
         engine.flights.erase(entry);
         --flight.destination->in_flight;
         flight.response = std::move(response);
+        strike_own_secret(flight);
         if (flight.purpose == Purpose::probe) {
             probe_answered(flight);
             continue;

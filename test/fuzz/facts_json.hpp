@@ -33,7 +33,7 @@ inline core::Json checked_json(const std::string& text) {
         check(static_cast<unsigned char>(c) >= 0x20 && c != 0x7f);
     }
     // A look for secrets that changes nothing finds none.
-    check(core::strip_client_secrets(text) == text);
+    check(core::strip_secrets(text) == text);
     check(text.find("client_secret\":") == std::string::npos);
     return json;
 }

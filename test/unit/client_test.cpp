@@ -227,7 +227,7 @@ TEST(Client, headers_that_are_odd_are_harmless) {
     });
     Client client(4);
     const auto headers = exchange(client, get(server.url())).headers;
-    EXPECT_EQ(headers.request_id, "re?q?_1");
+    EXPECT_EQ(headers.request_id, "");
     EXPECT_FALSE(headers.retry_after.has_value());
     EXPECT_FALSE(headers.date.has_value());
     EXPECT_FALSE(headers.should_retry.has_value());

@@ -95,6 +95,22 @@ TEST(ReadEvent, who_asked) {
     EXPECT_EQ(request(R"({"id":"req_1","idempotency_key":"sk_live_123"})").idempotency_key, "");
 }
 
+TEST(ReadEvent, whose_it_is_is_not_guessed) {
+    const auto event = [](const char* more) {
+        return core::read_event(R"({"object":"event","id":"evt_1","type":"a")" + std::string(more) +
+                                "}");
+    };
+    EXPECT_EQ(event("")->account, "");
+    EXPECT_EQ(event(R"(,"account":null)")->account, "");
+    EXPECT_EQ(event(R"(,"account":"acct_1")")->account, "acct_1");
+    EXPECT_EQ(event(R"(,"account":{"id":"acct_1"})")->account, "acct_1");
+    for (const char* account : {R"(,"account":1)", R"(,"account":true)", R"(,"account":{})",
+                                R"(,"account":[])", R"(,"account":"")", R"(,"account":"acct_1
+")"}) {
+        EXPECT_FALSE(event(account).has_value()) << account;
+    }
+}
+
 TEST(ReadEvent, invoices_of_either_shape_name_their_subscription) {
     const char* const invoices[] = {
         R"({"id":"in_1","object":"invoice","subscription":"sub_1"})",

@@ -206,7 +206,13 @@ TEST(VerdictWords, fingerprint_is_the_same_in_every_lane) {
     const auto two = judge_error(400, R"({"type":"invalid_request_error","code":"c",
         "param":"items[12][price]","message":"No such price: 'price_2'"})");
     EXPECT_EQ(one.fingerprint, two.fingerprint);
-    EXPECT_EQ(one.fingerprint, "400/invalid_request_error/c/items[][price]");
+    EXPECT_EQ(one.fingerprint, "400/invalid_request_error/c/items[#][price]");
+}
+
+TEST(VerdictWords, no_number_hides_a_secret_in_the_fingerprint) {
+    const auto judgement = judge_error(
+        400, R"({"type":"invalid_request_error","code":"c","param":"a_secret0_b xsk_li1ve_c"})");
+    EXPECT_EQ(judgement.fingerprint, "400/invalid_request_error/c/a_secret#_b xsk_li#ve_c");
 }
 
 TEST(VerdictWords, transport_error_is_the_message) {

@@ -112,13 +112,13 @@ TEST(StripeSignature, tolerance_either_way) {
     EXPECT_EQ(check("t=1," + v1), SignatureOutcome::mismatch);
 }
 
-TEST(StripeSignature, looks_at_a_bounded_number_of_signatures) {
+TEST(StripeSignature, twenty_one_signatures_are_as_good_as_one) {
     std::string header = "t=1700000000";
-    for (std::size_t i = 1; i < core::most_signatures; ++i) {
+    for (int i = 0; i < 20; ++i) {
         header += "," + other;
     }
+    EXPECT_EQ(check(header), SignatureOutcome::mismatch);
     EXPECT_EQ(check(header + "," + v1), SignatureOutcome::ok);
-    EXPECT_EQ(check(header + "," + other + "," + v1), SignatureOutcome::mismatch);
 }
 
 TEST(StripeSignature, an_hmac_that_fails_verifies_nothing) {

@@ -1,0 +1,122 @@
+#include <jansson.h>
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "core/answer.hpp"
+#include "core/secrets.hpp"
+#include "http/client.hpp"
+
+namespace pg_seats::test {
+namespace {
+
+std::string cut(std::string text) {
+    const std::string before = text;
+    const bool found = core::cut_secrets(text);
+    EXPECT_EQ(found, text != before);
+    return text;
+}
+
+std::string struck(std::string text, std::string_view secret) {
+    const std::string before = text;
+    const bool found = core::strike(text, secret);
+    EXPECT_EQ(found, text != before);
+    return text;
+}
+
+TEST(Secrets, keys_are_cut_out_of_texts) {
+    EXPECT_EQ(cut("sk_live_0123456789"), "[removed]");
+    EXPECT_EQ(cut("key=rk_test_0123456789abc, then"), "key=[removed], then");
+    EXPECT_EQ(cut("ek_live_YWNjdF8xLDA="), "[removed]");
+    EXPECT_EQ(cut("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw/+="), "[removed]");
+    EXPECT_EQ(cut("my_sk_test_0123456789"), "my_[removed]");
+    EXPECT_EQ(cut("sk_test_0123456789 pi_1_secret_x sk_live_9876543210"),
+              "[removed] [removed] [removed]");
+}
+
+TEST(Secrets, what_only_looks_like_one_stays) {
+    for (const char* text : {"task_test_0123456789", "sk_test_mode", "sk_monthly", "whsec_",
+                             "team_blue_secret_santa", "pi_1_secret_", "desk_live_0123456789"}) {
+        EXPECT_EQ(cut(text), text);
+    }
+}
+
+TEST(Secrets, a_known_secret_is_struck_out_whatever_it_looks_like) {
+    EXPECT_EQ(struck("a hunter22 b hunter22", "hunter22"), "a [removed] b [removed]");
+    EXPECT_EQ(struck("/services/T0/B0/x!", "/services/T0/B0/x"), "[removed]!");
+    // Too short to be found only where it is meant.
+    EXPECT_EQ(struck("a cat", "a"), "a cat");
+    EXPECT_EQ(struck("a cat", ""), "a cat");
+}
+
+TEST(Secrets, all_of_an_answer_is_struck) {
+    http::Response response;
+    response.body = R"({"error":{"message":"no such key: hunter22"}})";
+    response.error = "could not send to hunter22";
+    response.headers.request_id = "hunter22";
+    response.headers.idempotency_key = "hunter22";
+    response.headers.rate_limited_reason = "hunter22";
+    response.headers.content_type = "text/hunter22";
+    response.headers.location = "https://a/hunter22";
+    core::strike(response, "hunter22");
+    for (const std::string& text :
+         {response.body, response.error, response.headers.request_id,
+          response.headers.idempotency_key, response.headers.rate_limited_reason,
+          response.headers.content_type, response.headers.location}) {
+        EXPECT_EQ(text.find("hunter22"), std::string::npos);
+        EXPECT_NE(text.find("[removed]"), std::string::npos);
+    }
+}
+
+TEST(StripSecrets, keys_in_an_answer) {
+    EXPECT_EQ(core::strip_secrets(R"({"id":"we_1","secret":"whsec_0123456789abcdef"})"),
+              R"({"id":"we_1","secret":"[removed]"})");
+    EXPECT_EQ(core::strip_secrets(R"(["\u0073k_live_0123456789"])"), R"(["[removed]"])");
+}
+
+TEST(StripSecrets, a_name_that_comes_twice_hides_nothing) {
+    EXPECT_EQ(core::strip_secrets(R"({"a":"pi_1_secret_x","a":"ok"})"), R"({"a":"ok"})");
+    EXPECT_EQ(core::strip_secrets(R"({"b":{"client_secret":"pi_1_secret_x"},"b":{}})"),
+              R"({"b":{}})");
+    EXPECT_EQ(core::strip_secrets(R"({"client_secret":"a1","client_secret":"b1"})"), "{}");
+}
+
+TEST(StripSecrets, a_name_may_be_one) {
+    EXPECT_EQ(core::strip_secrets(R"({"pi_1_secret_x":1,"b":2})"), R"({"b":2})");
+    EXPECT_EQ(core::strip_secrets(R"({"a":[{"sk_live_0123456789":{"c":1}}]})"), R"({"a":[{}]})");
+}
+
+// jansson asks here for its memory.
+int allocations_left = 0;
+
+void* scarce(std::size_t size) {
+    return allocations_left-- > 0 ? std::malloc(size) : nullptr;
+}
+
+TEST(StripSecrets, without_memory_nothing_secret_is_left) {
+    const std::string body =
+        R"({"a":"see pi_1_secret_x","b":["pi_2_secret_x",{"c":"pi_3_secret_x"}],"d":1})";
+    const std::string whole = core::strip_secrets(body);
+    json_set_alloc_funcs(scarce, std::free);
+    bool was_short = false;
+    bool was_enough = false;
+    for (int most = 0; most < 200 && !was_enough; ++most) {
+        allocations_left = most;
+        const std::string stripped = core::strip_secrets(body);
+        EXPECT_EQ(stripped.find("_secret_x"), std::string::npos)
+            << most << " allocations: " << stripped;
+        was_enough = allocations_left >= 0;
+        was_short = was_short || !was_enough;
+        if (was_enough) {
+            EXPECT_EQ(stripped, whole);
+        }
+    }
+    json_set_alloc_funcs(std::malloc, std::free);
+    EXPECT_TRUE(was_short);
+    EXPECT_TRUE(was_enough);
+}
+
+}  // namespace
+}  // namespace pg_seats::test
