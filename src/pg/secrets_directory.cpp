@@ -23,13 +23,14 @@ bool is_trusted_owner(const struct stat& status) noexcept {
     return status.st_uid == 0 || status.st_uid == geteuid();
 }
 
-// The rule of PostgreSQL's own for TLS keys: a file of the server's user is nobody else's business;
-// root's may be given to the server through a group.
+// The rule of PostgreSQL's own for TLS keys: what belongs to the server's user is nobody else's
+// business; root's may be given to the server through a group.
 bool is_secret_mode(const struct stat& status) noexcept {
     if (status.st_uid == geteuid()) {
         return (status.st_mode & others_may_anything) == 0;
     }
-    return (status.st_mode & (S_IWGRP | S_IXGRP | S_IRWXO)) == 0;
+    const mode_t entering = S_ISDIR(status.st_mode) ? 0 : S_IXGRP;
+    return (status.st_mode & (S_IWGRP | entering | S_IRWXO)) == 0;
 }
 
 // Empty: the file may be used.
@@ -115,6 +116,11 @@ Descriptor open_secrets_directory(Refusal& refusal) {
     if (!is_trusted_owner(status) || (status.st_mode & others_may_write) != 0) {
         refusal = {"the secrets directory \"" + path + "\" may be changed by others",
                    "Its owner must be the server's user or root; run chmod 0700 on it."};
+        return {};
+    }
+    if (!is_secret_mode(status)) {
+        refusal = {"the secrets directory \"" + path + "\" may be entered or listed by others",
+                   "Run chmod 0700 on it; 0750 is allowed if root owns it."};
         return {};
     }
     return directory;

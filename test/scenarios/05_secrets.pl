@@ -63,6 +63,8 @@ my @refusals = (
 	[ 'binary', sub { write_file($key_file, "sk_test_\xff") }, qr/holds more than one line of printable/ ],
 	[ 'in a directory that others may change',
 		sub { write_file($key_file, $key); chmod 0770, $directory }, qr/secrets directory .* may be changed/ ],
+	[ 'in a directory that others may enter', sub { chmod 0755, $directory }, qr/secrets directory .* may be entered/ ],
+	[ 'in a directory that the group may enter', sub { chmod 0710, $directory }, qr/secrets directory .* may be entered/ ],
 	[ 'in a directory that is gone', sub { rename $directory, "$directory.away" }, qr/does not exist/ ]);
 
 foreach my $case (@refusals)
