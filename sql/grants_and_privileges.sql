@@ -96,6 +96,27 @@ SELECT has_function_privilege('Regress seats App',
     'seats.enqueue_call(text, text, text, jsonb, text, jsonb, text)', 'EXECUTE');
 SELECT seats.revoke_call('Regress seats App', 'regress', '{GET}', '/v1/**');
 SELECT * FROM pg_temp.can('Regress seats App');
+-- A role that is dropped takes its grants along: the next of its name gets them neither by itself, nor by being a
+-- member of another that may enqueue, nor with a grant of its own.
+CREATE ROLE regress_seats_short;
+SELECT seats.grant_call('regress_seats_short', 'regress', '{POST}', '/v1/**');
+SELECT seats.grant_call('Regress seats App', 'regress', '{GET}', '/v1/balance');
+DROP OWNED BY regress_seats_short;
+DROP ROLE regress_seats_short;
+CREATE ROLE regress_seats_short IN ROLE "Regress seats App";
+SET ROLE regress_seats_short;
+SELECT pg_temp.try($$SELECT seats.enqueue_call('regress', 'GET', '/v1/balance')$$);
+SELECT pg_temp.try($$SELECT seats.enqueue_call('regress', 'POST', '/v1/refunds')$$) LIKE '42501%' AS refused;
+SET ROLE regress_seats_admin;
+SELECT seats.grant_call('regress_seats_short', 'regress', '{POST}', '/v1/customers');
+SELECT role, method, path_pattern FROM seats.call_grants WHERE role = 'regress_seats_short';
+SET ROLE regress_seats_short;
+SELECT pg_temp.try($$SELECT seats.enqueue_call('regress', 'POST', '/v1/customers')$$);
+SELECT pg_temp.try($$SELECT seats.enqueue_call('regress', 'POST', '/v1/refunds')$$) LIKE '42501%' AS refused;
+SET ROLE regress_seats_admin;
+DELETE FROM seats_internal.outbox WHERE enqueued_by = 'regress_seats_short';
+SELECT seats.revoke_call('regress_seats_short', 'regress', '{POST}', '/v1/customers');
+SELECT seats.revoke_call('Regress seats App', 'regress', '{GET}', '/v1/balance');
 SELECT pg_temp.try(format('SELECT seats.grant_call(%s)', arguments))
   FROM (VALUES (1, $$'nobody here', 'regress', '{GET}', '/v1/a'$$),
                (2, $$'public', 'regress', '{GET}', '/v1/a'$$),

@@ -116,6 +116,11 @@ SELECT c.oid::regclass FROM pg_class AS c
    AND NOT EXISTS (SELECT FROM pg_extension AS e
                     WHERE e.extname = 'pg_seats' AND c.oid = ANY (e.extconfig));
 
+-- No function reads a backslash otherwise where somebody has switched standard_conforming_strings off.
+SELECT p.oid::regprocedure FROM pg_proc AS p
+ WHERE p.pronamespace IN ('seats'::regnamespace, 'seats_internal'::regnamespace) AND p.prolang <> 13
+   AND strpos(regexp_replace(p.prosrc, $$\mE'[^']*'$$, '', 'g'), chr(92)) > 0;
+
 -- No view shows a body, an answer, a context or a secret.
 SELECT a.attrelid::regclass, a.attname
   FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid

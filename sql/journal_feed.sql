@@ -159,4 +159,30 @@ SELECT pg_temp.try($$SELECT seats.drop_journal_consumer('nobody', 'gone')$$);
 SELECT seats.drop_journal_consumer('mailer', 'it is gone');
 SELECT consumer FROM seats.journal_consumers ORDER BY consumer;
 SELECT kind, role, reason, detail FROM seats_internal.journal WHERE kind = 'journal_consumer.dropped';
+
+-- Who may read which kinds: how it is set up, who was granted what and what operators did is not for
+-- applications. What they may not read they need not acknowledge, and it does not count as unread.
+TRUNCATE seats_internal.journal;
+DELETE FROM seats_internal.journal_consumer;
+CREATE ROLE regress_feed_operator;
+SELECT seats.grant_operator('regress_feed_operator');
+SELECT seats.grant_application('regress_feed_operator');
+SELECT seats_internal.write_journal(kind, 'me', NULL, NULL, NULL)
+  FROM unnest('{destination.defined,member.added,receiver.defined,webhook_endpoint.defined,operator.retry,alert.acknowledged,
+                lane.paused,destination.halted,installation.adopted,worker.new_timeline,journal_consumer.dropped,
+                webhook.unknown_type,seat_type.defined,change.confirmed,seats.changed_outside,subscription.status,
+                invoice.paid,team.cancelled,individual.ended,invite.created,call.refused,drift.found,
+                privilege.revoked}'::text[]) AS kind \g /dev/null
+SELECT numbered FROM seats_internal.number_journal('1:1:');
+SELECT last_journal_number AS newest FROM seats_internal.ring \gset
+SET ROLE regress_feed_application;
+SELECT string_agg(kind, ' ' ORDER BY number) FROM seats.read_journal('shown');
+SELECT count(*) FROM seats.read_journal('shown', 3);
+SELECT seats.acknowledge_journal('shown', (SELECT max(number) FROM seats.read_journal('shown')));
+SELECT count(*) FROM seats.read_journal('shown');
+RESET ROLE;
+SELECT acknowledged = :newest AS all_done, behind, oldest_unread_at FROM seats.journal_consumers WHERE consumer = 'shown';
+SET ROLE regress_feed_operator;
+SELECT string_agg(kind, ' ' ORDER BY number) FROM seats.read_journal('all');
+RESET ROLE;
 ROLLBACK;

@@ -54,7 +54,11 @@ SELECT pg_temp.try(format('SELECT seats.define_receiver(%s)', arguments)) FROM (
     -- Whoever knows these may post.
     (16, $$'r', 'https://hooks.slack.com/services/T00/B00/verysecret', 'slack'$$),
     (17, $$'r', 'https://chat.example/hooks/verysecret', 'slack', 'slack_url'$$),
-    (18, $$'r', 'https://discord.com/api/webhooks/1/verysecret/slack', 'slack'$$)) AS c (n, arguments)
+    (18, $$'r', 'https://discord.com/api/webhooks/1/verysecret/slack', 'slack'$$),
+    (19, $$'r', 'https://discord.com/api/v10/webhooks/1/verysecret/slack', 'slack'$$),
+    (20, $$'r', 'https://hooks.slack.com/workflows/T00/A00/1/verysecret', 'slack'$$),
+    (21, $$'r', 'https://hooks.slack.com/triggers/T00/1/verysecret', 'slack'$$),
+    (22, $$'r', 'https://chat.example/team/hooks/verysecret', 'slack'$$)) AS c (n, arguments)
  ORDER BY n;
 SELECT pg_temp.try($$SELECT seats.drop_receiver('regress_stripe', 'x')$$);
 SELECT seats.define_receiver('hook', 'https://a.example/hooks/', 'standard_webhook', 'hook_secret',
@@ -361,4 +365,13 @@ SELECT seats.drop_receiver('hook', 'no longer used');
 SELECT name FROM seats.receivers ORDER BY name;
 SELECT name FROM seats.destinations WHERE name = 'hook';
 SELECT kind, role, reason, detail FROM seats_internal.journal WHERE kind = 'receiver.dropped';
+
+-- What users have written makes no line of its own, and calls nobody.
+SELECT seats_internal.one_line(E'a\nb\r\u2028c\u202ed\u0085e\tf äöü');
+SELECT seats_internal.raise_alert('forged', 'critical', 'regress', E'team x\nFATAL: @channel pay <!here>', hint => E'one\ntwo') > 0;
+SELECT summary, hint FROM seats.alerts WHERE kind = 'regress' ORDER BY alert DESC LIMIT 1;
+SELECT seats_internal.render_slack(ROW('alert.opened', 'f', 'critical', 'team x FATAL: @channel pay <!here>', NULL,
+                                       '{"database": "d"}', '{}')::seats_internal.news) AS message \gset
+SELECT :'message'::jsonb ->> 'text' ~ '@channel|<!here>' AS calls, replace(:'message'::jsonb ->> 'text', E'\u200b', '<nothing>');
+SELECT pg_temp.try(format('SELECT seats_internal.check_id(%L, %L)', 'actor', E'olga\nFATAL: all is lost'));
 ROLLBACK;

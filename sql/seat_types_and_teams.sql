@@ -166,4 +166,11 @@ DELETE FROM seats_internal.installation;
 SELECT pg_temp.try($$SELECT seats.register_team('e', 'sub_e', destination => 'stripe')$$);
 SELECT pg_temp.try($$SELECT seats.add_seats('acme', 'team', 1)$$);
 SELECT pg_temp.try($$SELECT seats.reconcile('acme', 'why not')$$);
+
+-- Old applications switch this off; good ids are good all the same.
+SET LOCAL standard_conforming_strings = off;
+SET LOCAL escape_string_warning = off;
+DISCARD PLANS;
+SELECT pg_temp.try($$SELECT seats_internal.check_id('team', 'acme'), seats_internal.check_stripe_id('subscription', 'sub_1'),
+                            seats_internal.require_reason('why not'), seats_internal.check_secret_name('installations')$$);
 ROLLBACK;

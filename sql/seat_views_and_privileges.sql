@@ -65,6 +65,26 @@ SELECT pg_temp.tries(ARRAY[
     $$SELECT seats.cancel_change(1)$$, $$SELECT seats.define_seat_type('free', '{price_free}')$$,
     $$SELECT seats.reconcile('acme', 'why not')$$, 'SELECT count(*) FROM seats_internal.seat_line']);
 
+-- What an application asks for sees no row that the view leaves out: not a call of somebody else's, however early
+-- the server evaluates the condition.
+RESET ROLE;
+INSERT INTO seats_internal.outbox (installation, destination, method, path, body, enqueued_by)
+VALUES ('11111111-2222-4333-8444-555555555555', 'stripe', 'POST', '/v1/refunds', '', 'somebody_else');
+SET ROLE regress_seats_shop;
+CREATE FUNCTION pg_temp.peeps(whose text) RETURNS boolean LANGUAGE plpgsql COST 0.00001 AS $$
+BEGIN
+    IF whose = 'somebody_else' THEN
+        RAISE EXCEPTION 'there is a call of %', whose;
+    END IF;
+    RETURN true;
+END
+$$;
+SELECT pg_temp.try('SELECT count(*) FROM seats.changes WHERE pg_temp.peeps(enqueued_by)');
+SELECT c.relname FROM pg_class AS c
+ WHERE c.relnamespace = 'seats'::regnamespace AND c.relkind = 'v' AND has_table_privilege(c.oid, 'SELECT')
+   AND NOT coalesce('security_barrier=true' = ANY (c.reloptions), false);
+RESET ROLE;
+
 -- An operator sees it, too, and has the verbs; the application's functions are the application's.
 SET ROLE regress_seats_desk;
 SELECT count(*) FROM seats.teams;

@@ -97,6 +97,30 @@ SELECT pg_temp.alarm();
 DELETE FROM seats_internal.alert;
 DELETE FROM seats_internal.webhook_event;
 
+-- An event that does not say of which mode it is (its member is missing, null, or no boolean) is not of ours.
+SELECT pg_temp.take('main', 'evt_modeless', 'invoice.paid', 'sub_acme', NULL);
+SELECT seats_internal.take_listed_events('stripe', ARRAY['{"id": "evt_listed", "type": "invoice.paid", "subscription_id": "sub_acme"}']);
+SELECT tried FROM seats_internal.retry_events(30);
+SELECT pg_temp.events();
+DELETE FROM seats_internal.webhook_event;
+-- One that names an account waits until ours is known: it may be a connected one's.
+CREATE FUNCTION pg_temp.take_of(account text, event text) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', t.http_status, t.outcome)
+      FROM seats_internal.take_event(
+               'main', 'payload',
+               jsonb_build_object('id', event, 'type', 'invoice.paid', 'livemode', false, 'account', account,
+                                  'subscription_id', 'sub_acme', 'object_id', 'in_' || event), true) AS t
+$$;
+SELECT pg_temp.take_of('acct_other', 'evt_other'), pg_temp.take_of('acct_ours', 'evt_ours'), pg_temp.take_of(NULL, 'evt_mine');
+SELECT DISTINCT error FROM seats_internal.webhook_event WHERE outcome = 'stored';
+SELECT pg_temp.told();
+UPDATE seats_internal.destination SET account = 'acct_ours';
+UPDATE seats_internal.webhook_event SET retry_at = clock_timestamp() WHERE retry_at IS NOT NULL;
+SELECT tried FROM seats_internal.retry_events(30);
+SELECT pg_temp.events();
+DELETE FROM seats_internal.alert;
+DELETE FROM seats_internal.webhook_event;
+
 -- Forgetting: a batch of each source, and whether there are more.
 INSERT INTO seats_internal.webhook_event (endpoint, event_id, destination, type, facts, received_at, processed_at)
 SELECT e.name, 'evt_' || n, 'stripe', 'x', '{}', clock_timestamp() - n * interval '1 hour', clock_timestamp()

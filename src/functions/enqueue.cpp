@@ -83,7 +83,8 @@ KeptPlan insert_row{
 void check_grant(const Order& order, Oid caller) {
     const NullableDatum* args = order.call->args;
     if (superuser_arg(caller) ||
-        has_call_grant(caller, args[destination].value, args[method].value, order.path)) {
+        has_call_grant({caller, order.call->flinfo->fn_oid}, args[destination].value,
+                       args[method].value, order.path)) {
         return;
     }
     const char* role = GetUserNameFromId(caller, false);

@@ -7,10 +7,12 @@ extern "C" {
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 }
 
 namespace pg_seats {
@@ -69,14 +71,36 @@ Datum column(const Scan& scan, HeapTuple row, const char* name) {
     return value;
 }
 
-bool grant_fits(const Scan& scan, HeapTuple row, Oid caller, std::string_view path) {
+// To the role itself, by an ordinary grant: not to PUBLIC, nor to a role that it is a member of.
+bool holds_execute(Oid function, Oid role) {
+    HeapTuple const tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+    if (!HeapTupleIsValid(tuple)) {
+        elog(ERROR, "cache lookup failed for function %u", function);
+    }
+    bool is_null = false;
+    const Datum value = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proacl, &is_null);
+    bool holds = false;
+    if (!is_null) {
+        const Acl* acl = DatumGetAclP(value);
+        for (int i = 0; i < ACL_NUM(acl) && !holds; ++i) {
+            const AclItem& item = ACL_DAT(acl)[i];
+            holds = item.ai_grantee == role && (ACLITEM_GET_PRIVS(item) & ACL_EXECUTE) != 0;
+        }
+    }
+    ReleaseSysCache(tuple);
+    return holds;
+}
+
+bool grant_fits(const Scan& scan, HeapTuple row, const Asker& asker, std::string_view path) {
     const text* pattern = DatumGetTextPP(column(scan, row, "path"));
     if (!core::path_matches({VARDATA_ANY(pattern), VARSIZE_ANY_EXHDR(pattern)}, path)) {
         return false;
     }
-    // By name, and the role may be gone: then nobody has the grant.
+    // By name, and the role may be gone: then nobody has the grant, also not the next role of that
+    // name. Its EXECUTE went with the one that was dropped.
     const Oid role = get_role_oid(TextDatumGetCString(column(scan, row, "grantee")), true);
-    return OidIsValid(role) && has_privs_of_role(caller, role);
+    return OidIsValid(role) && has_privs_of_role(asker.role, role) &&
+           holds_execute(asker.function, role);
 }
 
 }  // namespace
@@ -104,7 +128,7 @@ bool find_installation(pg_uuid_t* uuid) {
     return found;
 }
 
-bool has_call_grant(Oid caller, Datum destination, Datum method, std::string_view path) {
+bool has_call_grant(const Asker& asker, Datum destination, Datum method, std::string_view path) {
     const Wanted wanted[] = {{"destination", destination}, {"method", method}};
     const Scan scan = begin("call_grant", wanted, 2);
     bool granted = false;
@@ -113,7 +137,7 @@ bool has_call_grant(Oid caller, Datum destination, Datum method, std::string_vie
         if (!HeapTupleIsValid(tuple)) {
             break;
         }
-        granted = grant_fits(scan, tuple, caller, path);
+        granted = grant_fits(scan, tuple, asker, path);
     }
     end(scan);
     return granted;

@@ -21,7 +21,13 @@ bool find_destination(Datum name, DestinationRow* row);
 
 bool find_installation(pg_uuid_t* uuid);
 
+// Who wants to make a call, and the function that was called for it.
+struct Asker {
+    Oid role;
+    Oid function;
+};
+
 // True if the caller, or a role whose privileges he has, may make this call.
-bool has_call_grant(Oid caller, Datum destination, Datum method, std::string_view path);
+bool has_call_grant(const Asker& asker, Datum destination, Datum method, std::string_view path);
 
 }  // namespace pg_seats

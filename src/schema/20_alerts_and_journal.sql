@@ -16,6 +16,15 @@ RETURN array_position(ARRAY['info', 'warning', 'critical', 'fatal'], severity);
 REVOKE ALL ON FUNCTION seats_internal.severity_rank(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.severity_rank(text) IS 'info 1, warning 2, critical 3, fatal 4';
 
+-- What users of an application have written stands in messages of several lines: nobody may add a line of
+-- his own, or turn the direction of writing. (The characters are those of safe_text() in C++.)
+CREATE FUNCTION seats_internal.one_line(words text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN regexp_replace(words, E'[[:cntrl:]\u2028\u2029\u202a-\u202e\u2066-\u2069]', ' ', 'g');
+REVOKE ALL ON FUNCTION seats_internal.one_line(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.one_line(text) IS 'a text without line breaks and control characters';
+
 CREATE FUNCTION seats_internal.raise_alert(
     fingerprint text,
     severity    text,
@@ -48,6 +57,8 @@ BEGIN
      WHERE alert.fingerprint = raise_alert.fingerprint AND alert.resolved_at IS NULL;
 
     -- A severity that rises is news: it is announced again, and nobody has acknowledged that yet.
+    raise_alert.summary := seats_internal.one_line(raise_alert.summary);
+    raise_alert.hint := seats_internal.one_line(raise_alert.hint);
     INSERT INTO seats_internal.alert AS known
         (fingerprint, severity, kind, summary, detail, hint, call_id, destination)
     VALUES

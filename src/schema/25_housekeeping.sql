@@ -45,7 +45,7 @@ COMMENT ON FUNCTION seats_internal.number_journal(pg_snapshot) IS
     'numbers the journal''s committed entries; called by the worker';
 
 -- In a transaction of its own: a full notification queue raises at commit, and must take nothing
--- else along.
+-- else along. Whoever can connect may listen, so numbers are all that is told; who may see more looks it up.
 CREATE FUNCTION seats_internal.announce(journal_too boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -57,11 +57,9 @@ BEGIN
         UPDATE seats_internal.alert AS a
            SET announced = true
          WHERE NOT a.announced
-        RETURNING a.id, a.severity, a.kind, a.summary
+        RETURNING a.id
     LOOP
-        PERFORM pg_notify('pg_seats_alert',
-            json_build_object('alert', news.id, 'severity', news.severity, 'kind', news.kind,
-                              'summary', left(news.summary, 2000))::text);
+        PERFORM pg_notify('pg_seats_alert', news.id::text);
     END LOOP;
     IF announce.journal_too THEN
         PERFORM pg_notify('pg_seats_journal', ring.last_journal_number::text)

@@ -56,7 +56,7 @@ LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF reason IS NULL OR reason !~ '\S' THEN
+    IF reason IS NULL OR reason !~ '[^[:space:]]' THEN
         RAISE EXCEPTION 'a reason is needed'
             USING ERRCODE = 'PS002',
                   HINT = 'Say why, for whoever reads the journal later: a ticket, or what was seen '
@@ -113,7 +113,7 @@ LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF secret !~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}$' OR secret ~ '^installation\.'
+    IF secret !~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}$' OR secret ~ '^installation[.]'
        OR secret ~ '^((sk|rk|pk)_(live|test)|whsec)_' THEN
         RAISE EXCEPTION 'invalid name of a secret''s file'
             USING ERRCODE = 'PS004',
@@ -159,7 +159,7 @@ BEGIN
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION 'invalid destination'
             USING ERRCODE = 'PS006', DETAIL = wrong,
-                  HINT = 'See \df+ seats.define_destination.';
+                  HINT = E'See \\df+ seats.define_destination.';
     END IF;
 END
 $$;

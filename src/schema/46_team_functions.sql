@@ -17,12 +17,17 @@ LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF id IS NULL OR id !~ '\S' OR octet_length(id) > 255 THEN
+    IF id IS NULL OR id !~ '[^[:space:]]' OR octet_length(id) > 255 THEN
         RAISE EXCEPTION '% must have 1 to 255 bytes, and not only spaces', what
             USING ERRCODE = 'PS520',
                   DETAIL = CASE WHEN id IS NULL THEN 'It is NULL.'
                            ELSE format('It has %s bytes.', octet_length(id)) END,
                   HINT = 'Give the id that the application knows it by.';
+    ELSIF id <> seats_internal.one_line(id) THEN
+        RAISE EXCEPTION '% must not have line breaks or other control characters', what
+            USING ERRCODE = 'PS520',
+                  DETAIL = format('It is %s.', quote_literal(left(seats_internal.one_line(id), 60))),
+                  HINT = 'It is shown to people, in messages of several lines.';
     END IF;
 END
 $$;
@@ -35,7 +40,7 @@ LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF id IS NULL OR id !~ '^[A-Za-z0-9_.:-]{1,255}$' OR id ~ '^\.+$' THEN
+    IF id IS NULL OR id !~ '^[A-Za-z0-9_.:-]{1,255}$' OR id ~ '^[.]+$' THEN
         RAISE EXCEPTION 'that cannot be the id of a %', what
             USING ERRCODE = 'PS520',
                   DETAIL = format('It is %s.', coalesce(quote_literal(left(id, 60)), 'NULL')),
@@ -174,7 +179,7 @@ BEGIN
     -- Its events are nobody's until this commits: those that come meanwhile are tried again. Those that
     -- are being taken at this moment are not waited for (two relays that register would deadlock): the
     -- first read looks for them.
-    PERFORM pg_try_advisory_xact_lock(seats_internal.registration_lock(destination, subscription));
+    PERFORM seats_internal.try_lock(seats_internal.registration_lock(destination, subscription), false);
     PERFORM seats_internal.check_free_to_register(kind, name, subscription, destination);
     SELECT t.* INTO former FROM seats_internal.team AS t
      WHERE t.kind = register.kind AND t.name = register.name;
@@ -285,7 +290,7 @@ BEGIN
     END;
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION 'invalid seat type' USING ERRCODE = 'PS521', DETAIL = wrong,
-            HINT = 'See \df+ seats.define_seat_type.';
+            HINT = E'See \\df+ seats.define_seat_type.';
     END IF;
     FOREACH price IN ARRAY prices LOOP
         PERFORM seats_internal.check_stripe_id('price', price);

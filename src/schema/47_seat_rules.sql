@@ -8,6 +8,9 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF actor IS NOT NULL THEN
+        PERFORM seats_internal.check_id('actor', actor);
+    END IF;
     IF actor IS NOT NULL AND EXISTS (
         SELECT FROM seats_internal.member AS m
          WHERE m.team_id = team.id AND m.user_id = actor AND m.role = 'owner'

@@ -115,6 +115,17 @@ REVOKE ALL ON FUNCTION seats_internal.name_of_payer(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.name_of_payer(bigint, text) IS
     'the name of the team, or of the individual, that a lane belongs to; null: of none of this kind';
 
+-- What becomes of teams, members, seats and calls. How the installation is set up, who was granted what
+-- and what operators did is for those who may see the view seats.journal.
+CREATE FUNCTION seats_internal.is_for_applications(kind text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN split_part(kind, '.', 1) IN ('change', 'seats', 'subscription', 'invoice', 'team', 'individual',
+                                    'member', 'invite', 'call', 'drift');
+REVOKE ALL ON FUNCTION seats_internal.is_for_applications(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.is_for_applications(text) IS
+    'whether seats.read_journal gives entries of this kind to everybody who may call it';
+
 CREATE FUNCTION seats_internal.read_journal(
     caller     text,
     consumer   text,
@@ -137,6 +148,11 @@ AS $$
 DECLARE
     reader    seats_internal.journal_consumer;
     next_kept bigint;
+    sees_all  boolean := has_table_privilege(caller, 'seats.journal', 'SELECT');
+    entry     seats_internal.journal;
+    passed    bigint;
+    given     integer := 0;
+    is_end    boolean;
 BEGIN
     IF max_entries IS NULL OR max_entries NOT BETWEEN 1 AND 10000 THEN
         RAISE EXCEPTION 'max_entries must be between 1 and 10000' USING ERRCODE = 'PS544',
@@ -146,6 +162,7 @@ BEGIN
     IF reader.name IS NULL THEN
         reader := seats_internal.register_consumer(caller, consumer);
     END IF;
+    passed := reader.acknowledged;
     -- Numbers have no gap, so one that is missing was removed. (Not only below all others: an entry
     -- that was committed late lies among older ones, and leaves with them.)
     SELECT coalesce((SELECT min(j.number) FROM seats_internal.journal AS j WHERE j.number > reader.acknowledged),
@@ -162,20 +179,34 @@ BEGIN
                                 'seats.acknowledge_journal(%L, %s).', reader.name, next_kept - 1);
     END IF;
     -- No joins: a plan that does not know the limit would hash all lanes and teams for a hundred rows.
-    RETURN QUERY
-        SELECT j.number, j.at, j.kind, j.role, j.actor, j.call_id,
-               (SELECT l.name FROM seats_internal.lane AS l WHERE l.id = j.lane_id),
-               coalesce(j.detail ->> 'team', seats_internal.name_of_payer(j.lane_id, 'team')),
-               coalesce(j.detail ->> 'individual',
-                        seats_internal.name_of_payer(j.lane_id, 'individual')),
-               j.reason, j.detail
-          FROM (SELECT e.*, row_number() OVER (ORDER BY e.number) AS position
-                  FROM seats_internal.journal AS e
-                 WHERE e.number > reader.acknowledged
-                 ORDER BY e.number
-                 LIMIT max_entries) AS j
-         WHERE j.number = reader.acknowledged + j.position
-         ORDER BY j.number;
+    <<batches>>
+    LOOP
+        is_end := true;
+        FOR entry IN
+            SELECT e.* FROM seats_internal.journal AS e
+             WHERE e.number > passed ORDER BY e.number LIMIT greatest(max_entries, 100)
+        LOOP
+            is_end := false;
+            EXIT batches WHEN entry.number <> passed + 1;
+            passed := entry.number;
+            CONTINUE WHEN NOT (sees_all OR seats_internal.is_for_applications(entry.kind));
+            number := entry.number;  at := entry.at;          kind := entry.kind;
+            role := entry.role;      actor := entry.actor;    call := entry.call_id;
+            reason := entry.reason;  detail := entry.detail;
+            lane := (SELECT l.name FROM seats_internal.lane AS l WHERE l.id = entry.lane_id);
+            team := coalesce(detail ->> 'team', seats_internal.name_of_payer(entry.lane_id, 'team'));
+            individual := coalesce(detail ->> 'individual',
+                                   seats_internal.name_of_payer(entry.lane_id, 'individual'));
+            RETURN NEXT;
+            given := given + 1;
+            EXIT batches WHEN given = max_entries;
+        END LOOP;
+        EXIT WHEN is_end;
+    END LOOP;
+    -- What it may not read, it need not acknowledge.
+    IF given = 0 AND passed > reader.acknowledged THEN
+        UPDATE seats_internal.journal_consumer AS c SET acknowledged = passed WHERE c.name = reader.name;
+    END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.read_journal(text, text, integer) FROM PUBLIC;
@@ -201,7 +232,8 @@ REVOKE ALL ON FUNCTION seats.read_journal(text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats.read_journal(text, integer) IS
     'the journal''s entries above what the consumer has acknowledged, in order of number; a name that '
     'is new begins with the oldest one. Another session of the same consumer waits until this '
-    'transaction ends. LISTEN pg_seats_journal tells when to read.';
+    'transaction ends. Who may not see the view seats.journal gets the kinds that are for applications. LISTEN '
+    'pg_seats_journal tells when to read.';
 
 CREATE FUNCTION seats_internal.acknowledge_journal(
     caller           text,

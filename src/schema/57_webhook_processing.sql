@@ -275,7 +275,14 @@ SET search_path = pg_catalog, pg_temp
 RETURN hashtextextended(destination || ' is registering ' || subscription, 0);
 REVOKE ALL ON FUNCTION seats_internal.registration_lock(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.registration_lock(text, text) IS
-    'the advisory lock between registering a subscription and taking its events for nobody''s';
+    'the lock between registering a subscription and taking its events for nobody''s';
+
+-- An advisory lock of our own kind: its key can be guessed, and nobody's pg_advisory_lock() meets it.
+CREATE FUNCTION seats_internal.try_lock(key bigint, is_shared boolean) RETURNS boolean
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'pg_seats_try_lock';
+REVOKE ALL ON FUNCTION seats_internal.try_lock(bigint, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.try_lock(bigint, boolean) IS
+    'takes a lock until the transaction''s end; false: somebody else has it';
 
 CREATE FUNCTION seats_internal.wake_for_webhooks() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_wake_for_webhooks';
@@ -309,19 +316,27 @@ COMMENT ON FUNCTION seats_internal.heed_unmatched(text, text) IS
     'has the events processed that a subscription had before somebody registered it';
 
 -- Gives the outcome: processed, ignored (a type, or an object, that nothing follows from), thin (the
--- same of a thin event), unmatched (a subscription that no team has), other_account.
+-- same of a thin event), unmatched (a subscription that no team has), other_account, wrong_mode.
 CREATE FUNCTION seats_internal.apply_event(event seats_internal.webhook_event) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     thin     boolean := coalesce((event.facts ->> 'thin')::boolean, false);
-    type     text    := CASE WHEN thin THEN regexp_replace(event.type, '^v1\.', '') ELSE event.type END;
+    ours     record;
+    type     text    := CASE WHEN thin THEN regexp_replace(event.type, '^v1[.]', '') ELSE event.type END;
     team     seats_internal.team;
     is_told  boolean := false;
 BEGIN
-    IF event.facts ->> 'account' <> (SELECT d.account FROM seats_internal.destination AS d
-                                      WHERE d.name = event.destination) THEN
+    SELECT d.account, d.livemode INTO ours FROM seats_internal.destination AS d
+     WHERE d.name = event.destination;
+    IF event.livemode IS DISTINCT FROM ours.livemode THEN
+        RETURN 'wrong_mode';
+    ELSIF event.facts ->> 'account' IS NOT NULL AND ours.account IS NULL THEN
+        RAISE EXCEPTION 'the event names an account, and that of destination % is not known yet',
+            event.destination USING ERRCODE = 'PS604',
+            HINT = 'It is known once the worker has read it with the API key.';
+    ELSIF event.facts ->> 'account' <> ours.account THEN
         RETURN 'other_account';
     END IF;
     IF type <> ALL (seats_internal.known_event_types())
@@ -334,8 +349,8 @@ BEGIN
     team := seats_internal.team_of_subscription(event.destination, event.subscription);
     IF team.id IS NULL THEN
         -- Its team may be being registered at this moment.
-        IF NOT pg_try_advisory_xact_lock_shared(
-                   seats_internal.registration_lock(event.destination, event.subscription)) THEN
+        IF NOT seats_internal.try_lock(
+                   seats_internal.registration_lock(event.destination, event.subscription), true) THEN
             RAISE EXCEPTION 'its subscription is being registered' USING ERRCODE = 'lock_not_available';
         END IF;
         team := seats_internal.team_of_subscription(event.destination, event.subscription);
@@ -344,7 +359,7 @@ BEGIN
         END IF;
     END IF;
     -- The same event over another endpoint, at this very moment.
-    IF NOT pg_try_advisory_xact_lock(hashtextextended(event.destination || ' ' || event.event_id, 0)) THEN
+    IF NOT seats_internal.try_lock(hashtextextended(event.destination || ' ' || event.event_id, 0), false) THEN
         RAISE EXCEPTION 'the same event is being processed' USING ERRCODE = 'lock_not_available';
     END IF;
     IF seats_internal.is_own_key(event.idempotency_key) THEN

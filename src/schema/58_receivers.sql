@@ -77,8 +77,10 @@ DECLARE
             THEN 'A standard webhook is signed: name the file with the secret (whsec_…).'
         WHEN r.format = 'sentry' AND secret IS NULL
             THEN 'Sentry needs a secret: name the file with the DSN.'
-        -- Who knows the path may post: Slack's, Mattermost's and Rocket.Chat's, Discord's.
-        WHEN r.format = 'slack' AND url ~* '^[a-z]+://[^/]+/(services|hooks|api/webhooks)/+[^/]'
+        -- Who knows the path may post: Slack's (also of workflows), Mattermost's and Rocket.Chat's, which
+        -- may stand below a path of their own, Discord's.
+        WHEN r.format = 'slack'
+             AND url ~* '^[a-z]+://[^/]+/(.*/)?(services|workflows|triggers|hooks|api/+(v[0-9]+/+)?webhooks)/+[^/]'
             THEN 'The URL of such a webhook is a secret, and would stand in views and in the journal: write the '
                  'whole of it into a file, name the file as the secret, and give only https://host as the URL.'
         WHEN r.minimum_severity NOT IN ('info', 'warning', 'critical', 'fatal')
@@ -93,7 +95,7 @@ DECLARE
 BEGIN
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION 'invalid receiver'
-            USING ERRCODE = 'PS546', DETAIL = wrong, HINT = 'See \df+ seats.define_receiver.';
+            USING ERRCODE = 'PS546', DETAIL = wrong, HINT = E'See \\df+ seats.define_receiver.';
     END IF;
     PERFORM seats_internal.check_secret_name(secret);
     IF EXISTS (SELECT FROM seats_internal.destination AS d WHERE d.name = r.name AND d.kind <> 'receiver') THEN

@@ -34,11 +34,13 @@ REVOKE ALL ON FUNCTION
 COMMENT ON FUNCTION seats_internal.render_standard_webhook(seats_internal.news, timestamptz) IS
     'news as the body of a standard webhook: type, timestamp, data';
 
--- Slack reads <, > and & as the beginning of links and mentions.
+-- Slack reads <, > and & as the beginning of links and mentions; what is compatible with it (Mattermost,
+-- Rocket.Chat, Discord) calls everybody at a bare @channel. An invisible character behind each @ keeps
+-- whoever may choose a name from calling anybody.
 CREATE FUNCTION seats_internal.render_slack(news seats_internal.news) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
-RETURN jsonb_build_object('text', replace(replace(replace(concat_ws(E'\n',
+RETURN jsonb_build_object('text', replace(replace(replace(replace(concat_ws(E'\n',
     format('%s%s: %s', CASE (news).type WHEN 'alert.resolved' THEN 'RESOLVED '
                                         WHEN 'alert.reminder' THEN 'REMINDER ' END,
            upper((news).severity), (news).title),
@@ -46,7 +48,7 @@ RETURN jsonb_build_object('text', replace(replace(replace(concat_ws(E'\n',
     format('database %s, %s', (news).labels ->> 'database',
            concat_ws(', ', (news).type, 'alert ' || ((news).labels ->> 'alert'),
                      'call ' || ((news).labels ->> 'call')))),
-    '&', '&amp;'), '<', '&lt;'), '>', '&gt;'))::text;
+    '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '@', E'@\u200b'))::text;
 REVOKE ALL ON FUNCTION seats_internal.render_slack(seats_internal.news) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.render_slack(seats_internal.news) IS
     'news as a message that Slack, and what is compatible with it, takes';
@@ -99,6 +101,8 @@ DECLARE
     delivery bigint;
 BEGIN
     SELECT known.* INTO i FROM seats_internal.installation AS known;
+    news.title := seats_internal.one_line(news.title);
+    news.hint := seats_internal.one_line(news.hint);
     news.labels := jsonb_build_object('database', current_database(), 'installation', i.uuid)
                    || coalesce(news.labels, '{}');
     INSERT INTO seats_internal.outbox

@@ -23,7 +23,7 @@ BEGIN
     PERFORM seats_internal.require_superuser(caller, 'define_webhook_endpoint');
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION 'invalid webhook endpoint' USING ERRCODE = 'PS602', DETAIL = wrong,
-            HINT = 'See \df+ seats.define_webhook_endpoint.';
+            HINT = E'See \\df+ seats.define_webhook_endpoint.';
     END IF;
     FOREACH secret IN ARRAY secrets LOOP
         PERFORM seats_internal.check_secret_name(secret);
@@ -156,7 +156,8 @@ BEGIN
       FROM seats_internal.webhook_endpoint AS e
       JOIN seats_internal.destination AS d ON d.name = e.destination
      WHERE e.name = take_event.endpoint;
-    IF (facts ->> 'livemode')::boolean <> target.livemode THEN
+    -- (Also where it is missing: facts have null for what is no boolean.)
+    IF (facts ->> 'livemode')::boolean IS DISTINCT FROM target.livemode THEN
         PERFORM seats_internal.tell_wrong_mode(endpoint, target.name, facts ->> 'id');
         http_status := 400;
         outcome := 'wrong_mode';

@@ -28,6 +28,25 @@ REVOKE ALL ON FUNCTION seats_internal.check_call_grant(text, text, text[], text)
 COMMENT ON FUNCTION seats_internal.check_call_grant(text, text, text[], text) IS
     'an error that says what is wrong with a grant of calls';
 
+-- Grants name their role, so that a dump takes them along; EXECUTE on enqueue_call, an ordinary grant, says
+-- that it is this role. A dropped one has left its rows behind, and the next of that name must not get them.
+CREATE FUNCTION seats_internal.forget_dropped_grantee(role text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_proc AS p, aclexplode(p.proacl) AS a, pg_roles AS r
+         WHERE p.pronamespace = 'seats'::regnamespace AND p.proname = 'enqueue_call'
+           AND r.rolname = forget_dropped_grantee.role AND a.grantee = r.oid) THEN
+        DELETE FROM seats_internal.call_grant AS g WHERE g.grantee = forget_dropped_grantee.role;
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.forget_dropped_grantee(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.forget_dropped_grantee(text) IS
+    'deletes the grants of calls that an earlier role of this name has left behind';
+
 CREATE FUNCTION seats_internal.grant_call(
     caller             text,
     INOUT role         text,
@@ -42,6 +61,7 @@ AS $$
 BEGIN
     PERFORM seats_internal.require_superuser(caller, 'grant_call');
     PERFORM seats_internal.check_call_grant(role, grant_call.destination, methods, path_pattern);
+    PERFORM seats_internal.forget_dropped_grantee(role);
     INSERT INTO seats_internal.call_grant (grantee, destination, method, path, granted_by)
     SELECT DISTINCT role, grant_call.destination, m, path_pattern, caller
       FROM unnest(methods) AS m

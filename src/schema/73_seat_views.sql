@@ -1,6 +1,8 @@
 -- What people look at: teams, seats, members, and what became of changes.
+--
+-- Applications get these. Each is a barrier: what somebody asks in his WHERE sees no row that the view leaves out.
 
-CREATE VIEW seats.seat_types AS
+CREATE VIEW seats.seat_types WITH (security_barrier) AS
 SELECT s.name AS seat_type,
        ARRAY(SELECT p.price FROM seats_internal.seat_price AS p
               WHERE p.seat_type = s.name ORDER BY p.position) AS prices,
@@ -12,7 +14,7 @@ REVOKE ALL ON seats.seat_types FROM PUBLIC;
 COMMENT ON VIEW seats.seat_types IS 'kinds of seats: prices, limits, and how changes are billed';
 COMMENT ON COLUMN seats.seat_types.prices IS 'the first is bought, all are counted';
 
-CREATE VIEW seats.teams AS
+CREATE VIEW seats.teams WITH (security_barrier) AS
 SELECT t.name AS team, t.subscription, t.status, s.seat_type, s.confirmed, s.quantity, s.awaiting,
        u.used, r.reserved, s.quantity - u.used - r.reserved AS free,
        least(r.reserved, greatest(u.used + r.reserved - s.confirmed, 0)) AS billing_pending,
@@ -48,7 +50,7 @@ COMMENT ON COLUMN seats.teams.unconfirmed IS 'quantity less confirmed: what Stri
 COMMENT ON COLUMN seats.teams.proven_at IS 'as of when confirmed is known';
 COMMENT ON COLUMN seats.teams.problem IS 'why the subscription cannot be read, if so';
 
-CREATE VIEW seats.members AS
+CREATE VIEW seats.members WITH (security_barrier) AS
 SELECT t.name AS team, m.user_id, m.seat_type, m.role, m.status, m.external_id, m.joined_at, m.ended_at
   FROM seats_internal.member AS m
   JOIN seats_internal.team AS t ON t.id = m.team_id;
@@ -76,7 +78,8 @@ REVOKE ALL ON FUNCTION seats_internal.change_result(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.change_result(text) IS
     'a result of the history as an application sees it';
 
-CREATE VIEW seats.changes AS
+-- Two barriers and not one: the server looks through one around a UNION ALL.
+CREATE VIEW seats_internal.open_changes WITH (security_barrier) AS
 SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.previous_quantity,
        l.new_quantity,
        seats_internal.change_state(head.state::text) AS state, o.created_at,
@@ -107,20 +110,28 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
                        FROM seats_internal.outbox AS h
                       WHERE h.lane_id BETWEEN o.lane_id AND o.lane_id
                       ORDER BY h.lane_id, h.id LIMIT 1) AS head
- WHERE o.kind = 'change'
-UNION ALL
-SELECT h.id, t.name, l.seat_type, l.operation, l.quantity, l.previous_quantity,
+ WHERE o.kind = 'change';
+COMMENT ON VIEW seats_internal.open_changes IS 'of seats.changes those that are open';
+
+CREATE VIEW seats_internal.settled_changes WITH (security_barrier) AS
+SELECT h.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.previous_quantity,
        l.new_quantity,
-       seats_internal.change_result(h.result), h.created_at, h.settled_at, h.actor, h.enqueued_by,
+       seats_internal.change_result(h.result) AS state, h.created_at, h.settled_at, h.actor, h.enqueued_by,
        h.reason, h.error, h.error_code, h.decline_code,
-       seats_internal.next_step(h.result, h.reason, h.error_code, h.decline_code),
-       coalesce(h.carrier_id, h.id), NULL, NULL
+       seats_internal.next_step(h.result, h.reason, h.error_code, h.decline_code) AS next_step,
+       coalesce(h.carrier_id, h.id) AS call, NULL::timestamptz AS payment_expires_at, NULL AS invoice_url
   FROM seats_internal.outbox_history AS h
   JOIN seats_internal.team AS t ON t.id = h.team_id
  CROSS JOIN LATERAL jsonb_to_recordset(h.lines)
        AS l (seat_type text, operation text, quantity integer, previous_quantity integer,
              new_quantity integer)
  WHERE h.kind = 'change' AND h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]);
+COMMENT ON VIEW seats_internal.settled_changes IS 'of seats.changes those that are settled';
+
+CREATE VIEW seats.changes WITH (security_barrier) AS
+SELECT o.* FROM seats_internal.open_changes AS o
+UNION ALL
+SELECT s.* FROM seats_internal.settled_changes AS s;
 REVOKE ALL ON seats.changes FROM PUBLIC;
 COMMENT ON VIEW seats.changes IS 'changes of seats, open and settled, a row for each seat type that they change';
 COMMENT ON COLUMN seats.changes.quantity IS 'added (negative: removed), or what it was set to';

@@ -1,7 +1,9 @@
 -- What people look at: invites, individuals, and where Stripe says something else than we do.
+--
+-- Applications get these. Each is a barrier: what somebody asks in his WHERE sees no row that the view leaves out.
 
 -- (Counted once for a team, and not once for each of its invites.)
-CREATE VIEW seats.invites AS
+CREATE VIEW seats.invites WITH (security_barrier) AS
 SELECT i.id AS invite, t.name AS team, i.address, i.seat_type, i.role, i.status,
        coalesce(i.status = 'open' AND i.seats_up_to_it > s.confirmed, false) AS billing_pending,
        i.inviter, i.external_id, i.created_at, i.expires_at, i.settled_at, i.ended_at, i.reason,
@@ -29,7 +31,7 @@ COMMENT ON COLUMN seats.invites.user_id IS 'who has accepted it';
 COMMENT ON COLUMN seats.invites.change IS 'the change that bought a seat for it, if none was free';
 COMMENT ON COLUMN seats.invites.reason IS 'why it ended as it did';
 
-CREATE VIEW seats.individuals AS
+CREATE VIEW seats.individuals WITH (security_barrier) AS
 SELECT t.name AS user_id, t.subscription, t.status, t.current_period_end, t.cancel_at_period_end,
        t.cancel_at, t.trial_end, t.ended_at, t.paused, t.external_id, t.customer, t.destination,
        t.collection_method, t.base_proven_at AS proven_at, t.problem, t.registered_at, t.registered_by

@@ -28,7 +28,8 @@ COMMENT ON COLUMN seats.webhook_events.endpoint IS
     'list:<destination> if no webhook brought it and it was found in Stripe''s list';
 COMMENT ON COLUMN seats.webhook_events.outcome IS
     'processed, stored (not yet processed: error says why), ignored (nothing follows from it), thin '
-    '(the same of a v2 event), unmatched (its subscription belongs to no team), other_account';
+    '(the same of a v2 event), unmatched (its subscription belongs to no team), other_account, '
+    'wrong_mode (of a listed event that does not say that it is of our mode)';
 COMMENT ON COLUMN seats.webhook_events.created IS 'Stripe''s time, in whole seconds: gives no order';
 COMMENT ON COLUMN seats.webhook_events.idempotency_key IS
     'of the request that caused it; null: Stripe itself, or somebody in the Dashboard';
