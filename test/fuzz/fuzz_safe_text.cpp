@@ -7,6 +7,7 @@
 
 #include "core/answer.hpp"
 #include "core/json.hpp"
+#include "core/secrets.hpp"
 
 using namespace pg_seats::core;
 
@@ -18,18 +19,26 @@ void check(bool holds) {
     }
 }
 
-void check_no_client_secret(const json_t* value) {
+void check_no_secret_in(std::string_view text) {
+    std::string copy(text);
+    check(!cut_secrets(copy));
+}
+
+void check_no_secret(const json_t* value) {
     if (json_is_object(value)) {
         check(json_object_get(value, "client_secret") == nullptr);
         const char* key = nullptr;
         json_t* inner = nullptr;
         json_object_foreach(const_cast<json_t*>(value), key, inner) {
-            check_no_client_secret(inner);
+            check_no_secret_in(key);
+            check_no_secret(inner);
         }
     } else if (json_is_array(value)) {
         for (std::size_t i = 0; i < json_array_size(value); ++i) {
-            check_no_client_secret(json_array_get(value, i));
+            check_no_secret(json_array_get(value, i));
         }
+    } else {
+        check_no_secret_in(text_of(value));
     }
 }
 
@@ -58,7 +67,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const bool was_json = parse_json(text) != nullptr;
     const std::string stripped = strip_secrets(std::string(text));
     if (const Json json = parse_json(stripped)) {
-        check_no_client_secret(json.get());
+        check_no_secret(json.get());
     } else {
         check(!was_json);
         check(stripped.find("_secret") == std::string::npos);

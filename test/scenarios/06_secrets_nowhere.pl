@@ -25,13 +25,29 @@ await_state($server, $refused, 'refused');
 like($server->sql("SELECT seats.call_answer($intent)"), qr/"object": ?"payment_intent"/,
 	'the answer itself is kept');
 
+# What is asked with the key knows it: a server that gives it back, in an id, a body, or the words of an error; and
+# one that answers with secrets of its own.
+my $signing = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+my %json = ('Content-Type' => 'application/json', 'Request-Id' => 'sk_test_simulator');
+$stripe->fault({
+	match => { body => '*echo_done*' }, fault => 'answer', status => 200, headers => \%json,
+	body => qq({"id":"we_9","object":"webhook_endpoint","livemode":false,"note":"Bearer sk_test_simulator","secret":"$signing",)
+	  . '"twice":"pi_9_secret_Shhh","twice":"","pi_9_secret_Shhh":1}' });
+$stripe->fault({
+	match => { body => '*echo_refused*' }, fault => 'answer', status => 402, headers => \%json,
+	body => '{"error":{"type":"card_error","code":"sk_test_simulator","message":"sk_test_simulator may not"}}' });
+my $echoed = $server->enqueue('/v1/webhook_endpoints', { description => 'echo_done' });
+await_state($server, $echoed, 'done');
+await_state($server, $server->enqueue('/v1/customers', { description => 'echo_refused' }), 'refused');
+like($server->sql("SELECT seats.call_answer($echoed)"), qr/"secret": ?"\[removed\]"/, 'what was echoed is struck out');
+
 # A wrong key, and a key file that is refused for its mode, are told without the key.
 $server->write_secret('stripe_key', 'sk_test_wrong_and_secret');
 $server->wait_for_sql(q{SELECT count(*) FROM seats.alerts WHERE kind = 'destination_halted' AND state = 'open'}, '1');
 $server->write_secret('stripe_key', 'sk_test_simulator');
 $server->wait_for_sql(q{SELECT count(*) FROM seats.alerts WHERE kind = 'destination_halted' AND state = 'open'}, '0');
 
-my $secret = qr/sk_test_simulator|sk_test_wrong_and_secret|_secret_[A-Za-z0-9]|Bearer /;
+my $secret = qr/sk_test_simulator|sk_test_wrong_and_secret|_secret_[A-Za-z0-9]|Bearer |$signing/;
 open my $dump, '-|', 'pg_dump', $server->connstr($server->database) or die "pg_dump: $!";
 my $dumped = do { local $/; <$dump> };
 ok(close $dump, 'a dump');
@@ -39,6 +55,7 @@ like($dumped, qr/payment_intents/, '… of what there is');
 my @places = (
 	[ 'the log at DEBUG5', $server->log_text ],
 	[ 'the dump', $dumped ],
+	[ 'the answer', $server->sql("SELECT seats.call_answer($echoed)") ],
 	[ 'the settings', $server->sql(q{SELECT string_agg(s::text, E'\n') FROM pg_settings AS s}) ],
 	[ 'the activity of others', $server->sql(
 			q{SELECT coalesce(string_agg(a::text, E'\n'), '') FROM pg_stat_activity AS a WHERE pid <> pg_backend_pid()}) ],
