@@ -433,7 +433,8 @@ BEGIN
         fingerprint, 'warning', 'over_allocated',
         format('team %s uses %s seats of type %s and has %s', team, used, seat_type, quantity),
         jsonb_build_object('team', team, 'seat_type', seat_type, 'used', used, 'quantity', quantity),
-        'Nobody was removed. Buy seats (seats.add_seats) or remove members (seats.remove_member).');
+        'See seats.teams (free is below zero) and seats.members. Nobody was removed: buy seats '
+        '(seats.add_seats) or remove members (seats.remove_member).');
 END
 $$;
 REVOKE ALL ON FUNCTION

@@ -384,8 +384,8 @@ BEGIN
             'subscription:' || team.id, 'critical', 'subscription_unreadable',
             format('the subscription of %s %s cannot be read: %s', team.kind, team.name, problem),
             jsonb_build_object(team.kind, team.name, 'subscription', team.subscription),
-            'Is it the right id, and of the account that the destination''s key belongs to? '
-            'seats.reconcile reads it again.', destination => team.destination);
+            'See the column problem of seats.teams, or of seats.individuals. Is it the right id, and of '
+            'the account that the destination''s key belongs to? seats.reconcile reads it again.', destination => team.destination);
     END IF;
 END
 $$;

@@ -35,8 +35,8 @@ BEGIN
     PERFORM seats_internal.raise_alert(
         'review:' || change, 'critical', 'review',
         format('seat change %s needs a person: %s', change, what_happened),
-        hint => format('SELECT seats.explain_call(%s) tells more; seats.resolve_review settles it.',
-                       change),
+        hint => format('See seats.reviews; SELECT seats.explain_call(%s) tells more, seats.resolve_review '
+                       'settles it.', change),
         call_id => change);
 END
 $$;

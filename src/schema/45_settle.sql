@@ -118,7 +118,8 @@ BEGIN
         format('team %s has seats that are not paid for: its subscription is %s', team.name, facts ->> 'status'),
         jsonb_strip_nulls(jsonb_build_object('team', team.name, 'invoice', facts #>> '{invoice,id}',
                                              'invoice_url', facts #>> '{invoice,url}')),
-        'The seat type allows it (allow_unpaid). The invoice is open: see that it is paid.', call);
+        'The seat type allows it (allow_unpaid). See seats.teams, status; the invoice is open: see that it is '
+        'paid.', call);
     RETURN true;
 END
 $$;

@@ -29,8 +29,8 @@ BEGIN
                    event.endpoint, error),
             jsonb_build_object('endpoint', event.endpoint, 'event', event.event_id, 'type', event.type,
                                'error', error),
-            'It is tried on, every hour. seats.replay_webhook(endpoint, event_id, reason) tries it at '
-            'once; seats.reconcile(team, reason) reads the subscription without it.',
+            'See seats.webhook_events, column error. It is tried on, every hour. '
+            'seats.replay_webhook(endpoint, event_id, reason) tries it at once; seats.reconcile(team, reason) reads the subscription without it.',
             destination => event.destination);
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
         NULL;  -- somebody has the alert; it is told at the next try

@@ -210,12 +210,12 @@ Decision to_review(const Flight& flight, std::string_view reason, std::string_vi
     Decision decision = keep(flight, "review");
     decision.reason = reason;
     decision.journal_kind = "call.review";
-    decision.alert = Alert{"review:" + std::to_string(flight.call.id), "critical", "review",
-                           flight.call.method + " " + flight.call.path + " (call " +
-                               std::to_string(flight.call.id) +
-                               ") needs a person: " + std::string(what_happened),
-                           "SELECT seats.explain_call(" + std::to_string(flight.call.id) +
-                               ") tells more; seats.resolve_review settles it."};
+    decision.alert = Alert{
+        "review:" + std::to_string(flight.call.id), "critical", "review",
+        flight.call.method + " " + flight.call.path + " (call " + std::to_string(flight.call.id) +
+            ") needs a person: " + std::string(what_happened),
+        "See seats.reviews; SELECT seats.explain_call(" + std::to_string(flight.call.id) +
+            ") tells more, seats.resolve_review settles it."};
     return decision;
 }
 

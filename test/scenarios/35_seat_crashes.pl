@@ -191,6 +191,17 @@ subtest 'each decision about a review' => sub {
 	await_state($server, $changes{$_}[0], 'review') foreach values %unstorable, qw(unfrozen malformed wrong_word proven);
 	is(seats_of($server, $_), '5|8|0', "$_: the quantity is the fold") foreach values %unstorable, qw(unfrozen malformed);
 	assert_folded($server);
+	# Whoever decides is told about whose seats, whoever has found that he must: Stripe's answer, the database.
+	my %told = map { $_ => "team $_, seats of type team from 5 to 8, asked for by owner of $_ in 2 changes" } qw(malformed proven);
+	foreach my $team (sort keys %told)
+	{
+		my $head = $changes{$team}[0];
+		is($server->sql("SELECT team, seats, actor, changes FROM seats.reviews WHERE call = $head"),
+			qq($team|{"team": {"new_quantity": 8, "previous_quantity": 5}}|owner of $team|2), "$team: the review names it");
+		is($server->sql("SELECT count(*) > 0 AND bool_and(strpos(summary, '$told{$team}') > 0 AND detail ->> 'team' = '$team')
+			FROM seats.alerts WHERE call = $head AND state = 'open'"), 't', "$team: … and so does each alert");
+		like($server->sql("SELECT seats.explain_call($head)"), qr/^It changes seats: $told{$team}\.$/m, "$team: … and explain_call");
+	}
 	no_trouble();
 	# Reads go on in a lane in review, and what one of them proves needs nobody's decision.
 	reconcile($server, 'proven');
