@@ -248,6 +248,36 @@ scenario_of_log() {
   done
 }
 
+# Seeds (1 and 2, or those that are named; 1-500 for hours), each a server of its own under everything that can
+# go wrong; see test/chaos/README.md.
+stage_chaos() {
+  local work=$workspace/chaos status=0 seeds=("$@")
+  if ((${#seeds[@]} == 0)); then
+    seeds=(1 2)
+  fi
+  if [[ ! -x $workspace/bin/stripe-simulator ]]; then
+    failed=1
+    note="no stripe-simulator was built"
+    return
+  fi
+  make_server_dir "$work"
+  make_server_dir "$work/ports"
+  run_limited "${CHAOS_STAGE_LIMIT:-86400}" "$workspace/chaos.log" cat \
+    "${server_user[@]}" env -C "$work" "${postgres_env[@]}" \
+    TESTDIR="$work" TESTDATADIR="$work/tmp_check" TESTLOGDIR="$work/tmp_check/log" \
+    PG_TEST_PORT_DIR="$work/ports" PG_TEST_TIMEOUT_DEFAULT=60 \
+    STRIPE_SIMULATOR="$workspace/bin/stripe-simulator" \
+    CHAOS_SECONDS="${CHAOS_SECONDS:-20}" CHAOS_JOBS="${CHAOS_JOBS:-2}" \
+    perl "$workspace/tests/test/chaos/run-seeds.pl" "$work/result" \
+    "$postgres_pgxs/test/perl" "${seeds[@]}" || status=$?
+  if [[ -s $work/result ]]; then
+    read -r passed failed <"$work/result"
+  fi
+  if ((status != 0 && failed == 0)); then
+    failed=1
+  fi
+}
+
 # What scripts/demo shows must stay true: the lines of demo-chapters/expected, in that order. It builds
 # by itself, which takes nothing where the other stages have built.
 stage_demo() {

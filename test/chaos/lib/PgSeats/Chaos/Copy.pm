@@ -1,0 +1,40 @@
+# A copy of the database as it is in the middle of everything: dumped, and restored beside the original. It has
+# the same calls to send, and must send none of them.
+package PgSeats::Chaos::Copy;
+
+use strict;
+use warnings;
+use PgSeats::Simulator;
+use PgSeats::Waiting;
+use PostgreSQL::Test::Utils qw(slurp_file);
+
+# What it sent would reach a Stripe of its own, where it is seen.
+sub make
+{
+	my ($storm) = @_;
+	my $server = $storm->server;
+	wait_until(sub { $server->sql('SELECT 1') }, 'the server to be there', timeout => 60);
+	my $dump = $server->basedir . '/dump.sql';
+	my %connection = (host => $server->host, port => $server->port);
+	run('pg_dump', '-h', $connection{host}, '-p', $connection{port}, '-d', $server->database, '-f', $dump);
+	my $stripe = PgSeats::Simulator->new(name => "seed$storm->{seed}_copy")->start;
+	$server->safe_psql('postgres', 'CREATE DATABASE copy');
+	run('psql', '-XqAt', '-h', $connection{host}, '-p', $connection{port}, '-d', 'copy', '-v', 'ON_ERROR_STOP=1', '-f', $dump);
+	$server->safe_psql('copy', "UPDATE seats_internal.destination SET base_url = '@{[ $stripe->url ]}'");
+	my $open = $server->safe_psql('copy', 'SELECT count(*) FROM seats_internal.outbox');
+	$storm->{copy} = { stripe => $stripe, open => $open };
+	$storm->{written} = [ $dump, $server->logfile ];
+	$storm->tell("a copy of the database was made, with $open open calls");
+	$server->wait_for_worker(database => 'copy', timeout => 60);
+	return;
+}
+
+sub run
+{
+	my (@command) = @_;
+	my ($stdout, $stderr);
+	IPC::Run::run([@command], '>', \$stdout, '2>', \$stderr) or die "$command[0]: $stderr";
+	return;
+}
+
+1;

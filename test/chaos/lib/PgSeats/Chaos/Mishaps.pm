@@ -1,0 +1,231 @@
+# What goes wrong at Stripe and on the way there, and what others do there meanwhile. Each mishap is a small
+# story: it knows what it waits for, and it ends by itself.
+package PgSeats::Chaos::Mishaps;
+
+use strict;
+use warnings;
+use JSON::PP ();
+use PgSeats::Seats qw(subscription_of customer_of item_of);
+
+my %mishaps = (
+	lose_answer       => 16, fail_for_good => 8, edit => 6, edit_before_call => 8, card => 8, pay => 8,
+	outage            => 2, revoke_key => 1, hold_webhooks => 2, webhook_again => 2, strange_request => 1);
+
+# What Stripe, or the network, may do with a request; the options are those of test/stripe/README.md.
+my @lossy = (
+	[ 'execute_and_drop' ], [ 'execute_and_drop', reset => JSON::PP::true ], [ 'execute_and_500' ],
+	[ 'close_before' ], [ 'error_500' ], [ 'error_424' ], [ 'conflict_409' ], [ 'lock_timeout' ],
+	[ 'rate_limit_429' ], [ 'should_retry_true' ], [ 'html_200' ], [ 'html_502' ], [ 'cut_head' ],
+	[ 'cut_body' ], [ 'short_content_length' ], [ 'garbage' ], [ 'slow_body' ],
+	[ 'delay', ms => 700 ], [ 'hang', seconds => 1 ], [ 'hang', seconds => 1, on_gone => 'execute' ],
+	[ 'hang_after', seconds => 1 ], [ 'execute_later', seconds => 1 ],
+	[ 'execute_later', seconds => 1, holds_key => JSON::PP::false ], [ 'rate_limit_429', execute => JSON::PP::true ]);
+
+sub start
+{
+	my ($storm, $per_second) = @_;
+	my $dice = $storm->dice('mishaps');
+	for (my $when = 0.5; $when < $storm->seconds; $when += $dice->seconds(0, 2 / $per_second))
+	{
+		my $number = $storm->next_number('mishap');
+		$storm->at($when, sub { happen($storm, $number) });
+	}
+	return;
+}
+
+sub happen
+{
+	my ($storm, $number) = @_;
+	my $dice = $storm->dice("mishap $number");
+	my $mishap = $dice->weighted(\%mishaps);
+	my $team = $dice->one_of($storm->teams);
+	# What Stripe's simulator refuses (an invoice that is paid already, a subscription that is over) has not
+	# happened.
+	eval { __PACKAGE__->can($mishap)->($storm, $dice, $team); 1 }
+	  or $storm->tell("mishap $number, $mishap of $team, did not happen: " . ($@ =~ s/\s+/ /gr));
+	return;
+}
+
+sub path_of { my ($team) = @_; return '/v1/subscriptions/' . subscription_of($team) }
+
+sub strike
+{
+	my ($storm, $match, $fault, %options) = @_;
+	return $storm->stripe->fault({ match => $match, fault => $fault, %options })->{id};
+}
+
+# ---- calls
+
+# The next call for a team, or any other, meets one of all those faults; perhaps somebody edits the
+# subscription while the outcome is not known.
+sub lose_answer
+{
+	my ($storm, $dice, $team) = @_;
+	my ($fault, %options) = @{ $dice->one_of(@lossy) };
+	my $path = $dice->happens(0.85) ? path_of($team) : $dice->one_of('/v1/customers*', '/v1/invoices/*');
+	my $times = $dice->happens(0.2) ? 3 : 1;
+	strike($storm, { method => 'POST', path => $path }, $fault, %options, times => $times);
+	$storm->tell("the next $times POST to $path: $fault " . join ' ', %options);
+	later_edit($storm, $dice, $team, 0.5);
+	return;
+}
+
+# Stripe fails, and says so for ever: the key is spent, and the change was not made. Meanwhile there are fewer
+# seats than the change wants to take away.
+sub fail_for_good
+{
+	my ($storm, $dice, $team) = @_;
+	my $fault = strike($storm, { method => 'POST', path => path_of($team) }, 'error_500', store => JSON::PP::true);
+	$storm->tell("the next POST for $team fails, and its key keeps the failure");
+	my $edit = $dice->between(0, 3);
+	my $pause = $dice->seconds(0, 0.5);
+	$storm->until(
+		sub { $storm->stripe->control('GET', "/faults/$fault")->{applied} > 0 },
+		0.1, 3,
+		sub { $storm->in($pause, sub { edit_seats($storm, $team, 'team', $edit) }) if $_[0] });
+	return;
+}
+
+# Somebody edits a subscription after it was read and before our call comes; often the answer of that is lost.
+sub edit_before_call
+{
+	my ($storm, $dice, $team) = @_;
+	my $quantity = $dice->between(0, 12);
+	my $type = $dice->one_of(qw(team team owner));
+	my $lost = $dice->happens(0.6);
+	my $read = strike($storm, { method => 'GET', path => path_of($team), query => 'expand*' }, 'hang_after');
+	strike($storm, { method => 'POST', path => path_of($team) }, 'execute_and_drop') if $lost;
+	my %held = (method => 'GET', path => path_of($team));
+	$storm->tell("somebody waits for the next read of $team" . ($lost ? '; the answer to its next POST is lost' : ''));
+	$storm->until(
+		sub { @{ $storm->stripe->requests(%held, state => 'hanging') } > 0 },
+		0.05, 2,
+		sub {
+			edit_seats($storm, $team, $type, $quantity) if $_[0];
+			$storm->stripe->control('DELETE', "/faults/$read");
+			$storm->stripe->release(%held);
+		});
+	return;
+}
+
+# Nobody can have sent this but a mistake of ours.
+sub strange_request
+{
+	my ($storm, $dice, $team) = @_;
+	strike($storm, { method => 'POST', path => path_of($team) }, 'unknown_parameter', param => 'items');
+	$storm->tell("Stripe does not know a parameter of the next POST for $team");
+	return;
+}
+
+# ---- others
+
+sub edit
+{
+	my ($storm, $dice, $team) = @_;
+	return later_edit($storm, $dice, $team, 1);
+}
+
+sub later_edit
+{
+	my ($storm, $dice, $team, $probability) = @_;
+	my ($type, $quantity, $pause) = ($dice->one_of(qw(team team owner)), $dice->between(0, 14), $dice->seconds(0, 1.5));
+	return unless $dice->happens($probability);
+	$storm->in($pause, sub { eval { edit_seats($storm, $team, $type, $quantity) } });
+	return;
+}
+
+sub edit_seats
+{
+	my ($storm, $team, $type, $quantity) = @_;
+	# One team is never touched by anybody else: whatever the journal says of an outside change there is false.
+	return if $team eq ($storm->teams)[0];
+	my $price = "price_$type";
+	my $edited = eval {
+		$storm->stripe->edit_subscription(subscription_of($team), quantities => { $price => $quantity });
+		1;
+	};
+	$storm->stripe->edit_subscription(subscription_of($team),
+		add => [ { id => item_of($team, $type) . '_' . $storm->next_number('item'), price => $price, quantity => $quantity } ])
+	  unless $edited;
+	$storm->{edited}{$team}{$type}++;
+	$storm->tell("somebody makes it $quantity seats of type $type at Stripe for $team");
+	return;
+}
+
+sub card
+{
+	my ($storm, $dice, $team) = @_;
+	my $card = $dice->one_of('declined', 'insufficient_over:2500', 'requires_action', 'expired_card');
+	$storm->stripe->set_card(customer_of($team), $card);
+	$storm->tell("the card of $team: $card");
+	$storm->in($dice->seconds(0.5, 3), sub {
+		$storm->stripe->set_card(customer_of($team), 'ok');
+		$storm->tell("the card of $team is good again");
+	});
+	return;
+}
+
+# Whatever waits for a payment is paid, or voided by somebody's support.
+sub pay
+{
+	my ($storm, $dice, $team) = @_;
+	my $void = $dice->happens(0.3);
+	my $invoices = $storm->stripe->all_of('/v1/invoices', customer => customer_of($team), status => 'open');
+	foreach my $invoice (@$invoices)
+	{
+		$storm->stripe->set_card(customer_of($team), 'ok');
+		$void ? $storm->stripe->void_invoice($invoice->{id}) : $storm->stripe->pay_invoice($invoice->{id});
+		$storm->tell("invoice $invoice->{id} of $team is " . ($void ? 'voided' : 'paid'));
+	}
+	return;
+}
+
+sub outage
+{
+	my ($storm, $dice, $team) = @_;
+	my $mode = $dice->one_of(qw(refuse hang));
+	$storm->stripe->outage($mode);
+	$storm->tell("Stripe does not answer: $mode");
+	$storm->in($dice->seconds(0.3, 2), sub { $storm->stripe->outage(undef); $storm->tell('Stripe answers again') });
+	return;
+}
+
+sub revoke_key
+{
+	my ($storm, $dice, $team) = @_;
+	my $state = $dice->one_of(qw(revoked expired forbidden));
+	$storm->stripe->control('POST', '/keys', { key => $PgSeats::Simulator::api_key, state => $state });
+	$storm->tell("the API key is $state");
+	$storm->in($dice->seconds(0.3, 1.5), sub {
+		$storm->stripe->control('POST', '/keys', { key => $PgSeats::Simulator::api_key, state => 'active' });
+		$storm->tell('the API key is good again');
+	});
+	return;
+}
+
+sub hold_webhooks
+{
+	my ($storm, $dice, $team) = @_;
+	$storm->set_webhooks(hold => JSON::PP::true);
+	$storm->tell('webhooks are held back');
+	$storm->in($dice->seconds(0.5, 3), sub {
+		$storm->set_webhooks();
+		$storm->stripe->control('POST', '/webhooks/release', {});
+		$storm->tell('webhooks come again');
+	});
+	return;
+}
+
+# An event of long ago comes once more.
+sub webhook_again
+{
+	my ($storm, $dice, $team) = @_;
+	my $events = $storm->stripe->api('GET', '/v1/events', { limit => 30 })->{data};
+	return unless @$events;
+	my $event = $dice->one_of(@$events);
+	$storm->stripe->control('POST', '/webhooks/send', { event => $event->{id} });
+	$storm->tell("event $event->{id} ($event->{type}) comes again");
+	return;
+}
+
+1;

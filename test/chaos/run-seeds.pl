@@ -1,0 +1,73 @@
+# Runs seeds, two at once, and prints a line for each; of one that fails, what it has found, in words.
+# Called by scripts/check:
+#   run-seeds.pl RESULT-FILE DIRECTORY-OF-POSTGRESQL'S-TEST-MODULES SEED…     (17, or 1-500)
+# The result file gets one line: passed failed (promises).
+# From the environment: CHAOS_JOBS, CHAOS_LIMIT (seconds for each seed); CHAOS_SECONDS is for seed.pl.
+use strict;
+use warnings;
+use File::Basename qw(dirname);
+use POSIX ();
+use Time::HiRes qw(time);
+
+my ($result_file, $postgres_modules, @seeds) = @ARGV;
+@seeds = map { /^(\d+)-(\d+)$/ ? ($1 .. $2) : $_ } @seeds;
+my $jobs = $ENV{CHAOS_JOBS} // 2;
+my $limit = $ENV{CHAOS_LIMIT} // 120 + 4 * ($ENV{CHAOS_SECONDS} // 20);
+my ($passed, $failed, @failed_seeds) = (0, 0);
+my %running = ();    # pid => { seed, file, began }
+
+$| = 1;
+while (@seeds || %running)
+{
+	start(shift @seeds) while @seeds && keys %running < $jobs;
+	my $pid = waitpid -1, 0;
+	report(delete $running{$pid}, $?) if $running{$pid};
+}
+print "  seeds that failed: @failed_seeds; scripts/check chaos SEED… runs them again\n" if @failed_seeds;
+
+open my $result, '>', $result_file or die "$result_file: $!\n";
+print $result "$passed $failed\n";
+close $result or die "$result_file: $!\n";
+exit($failed ? 1 : 0);
+
+sub start
+{
+	my ($seed) = @_;
+	my $file = "seed$seed.tap";
+	my $pid = fork;
+	die "fork: $!\n" unless defined $pid;
+	if (!$pid)
+	{
+		open STDOUT, '>', $file;
+		open STDERR, '>&', \*STDOUT;
+		exec 'timeout', '--kill-after=15', $limit, $^X, "-I$postgres_modules", dirname(__FILE__) . '/seed.pl', $seed
+		  or POSIX::_exit(127);
+	}
+	$running{$pid} = { seed => $seed, file => $file, began => time };
+	return;
+}
+
+sub report
+{
+	my ($run, $status) = @_;
+	open my $handle, '<', $run->{file} or die "$run->{file}: $!\n";
+	my @lines = <$handle>;
+	my $ok = grep {/^ok /} @lines;
+	my $broken = grep {/^not ok /} @lines;
+	my ($summary) = map { /^# seed \d+: (.*)/ ? $1 : () } @lines;
+	$passed += $ok;
+	# One that ends early is one failure more than its tests show.
+	$failed += $status ? $broken || 1 : $broken;
+	my $seconds = sprintf '%.0f s', time - $run->{began};
+	if (!$status && !$broken)
+	{
+		print "  ok      seed $run->{seed}, $seconds: $summary\n";
+		return;
+	}
+	push @failed_seeds, $run->{seed};
+	my $why = !defined $summary ? ($status >> 8 == 124 ? "stopped after $limit s" : 'it ended early') : $summary;
+	print "  FAILED  seed $run->{seed}, $seconds: $why\n";
+	my @telling = defined $summary ? grep { /^(not ok |#  )/ } @lines : @lines[ -($#lines < 40 ? @lines : 40) .. -1 ];
+	print map {"          $_"} @telling;
+	return;
+}

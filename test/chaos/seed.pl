@@ -1,0 +1,107 @@
+# One seed: a server, a simulator, a storm over both, and what has become of the promises. README.md tells more.
+#
+#   seed.pl SEED        CHAOS_SECONDS: how long the storm lasts (20)
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../scenarios/lib";
+use PgSeats::Scenario;
+use PgSeats::Chaos::Application;
+use PgSeats::Chaos::Calm;
+use PgSeats::Chaos::Copy;
+use PgSeats::Chaos::Dice;
+use PgSeats::Chaos::Evidence;
+use PgSeats::Chaos::House;
+use PgSeats::Chaos::Mishaps;
+use PgSeats::Chaos::Promises;
+use PgSeats::Chaos::Storm;
+use PgSeats::Crowds;
+use PgSeats::Seats;
+use PgSeats::Webhooks;
+
+my $seed = $ARGV[0] // die "seed.pl needs a seed\n";
+my $seconds = $ENV{CHAOS_SECONDS} // 20;
+my $dice = PgSeats::Chaos::Dice->new($seed, 'world');
+
+# ---- the world of this seed
+
+my %at_first = (team => 10, owner => 3, later => 4);
+my @teams = map {"t$_"} 1 .. 5;
+my $retry_delay = $dice->one_of(qw(20ms 200ms 1s));
+my $base_lifetime = $dice->one_of(qw(0 300ms 60s));
+# Webhooks come late, twice, disordered, or not at all; sometimes as they should.
+my %webhooks = (
+	delay_ms => $dice->one_of(0, 0, 100), jitter_ms => $dice->one_of(0, 200), duplicate => $dice->one_of(0, 0.3),
+	lose => $dice->one_of(0, 0, 0.3, 1), retry_ms => [ 100, 300, 500, 1000, 1000, 1000, 1000 ]);
+
+my $stripe = PgSeats::Simulator->new(name => "seed${seed}_stripe", arguments => [ '--seed', $seed ])->start;
+# Stripe's limits for one subscription have scenarios of their own.
+$stripe->control('POST', '/limits', { subscriptions => JSON::PP::false });
+my $server = new_server("seed$seed", simulator => $stripe, configuration => <<"END");
+pg_seats.retry_delay = '$retry_delay'
+pg_seats.retry_delay_limit = '1s'
+pg_seats.base_lifetime = '$base_lifetime'
+pg_seats.final_answer_gap = '1s'
+pg_seats.verify_after_silence = '3s'
+pg_seats.request_timeout = '2s'
+pg_seats.event_check_after = '1s'
+pg_seats.safety_poll = '500ms'
+pg_seats.history_days = 8
+max_prepared_transactions = 20
+max_connections = 60
+END
+$server->define_destination('stripe', requests_per_second => 500);
+define_seat_type($server, 'team', decrease_proration_behavior => 'none');
+define_seat_type($server, 'owner', decrease_proration_behavior => 'none', delete_at_zero => 'false');
+define_seat_type($server, 'later', decrease_proration_behavior => 'none', delete_at_zero => 'false',
+	increase_payment_behavior => 'pending_if_incomplete');
+new_teams($server, $stripe, \@teams, seats => \%at_first);
+$server->safe_psql($server->database, PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/look.sql"));
+my $relay = start_relay($server);
+define_endpoint($server, 'main');
+
+my $storm = PgSeats::Chaos::Storm->new(
+	seed => $seed, server => $server, stripe => $stripe, relay => $relay, webhooks => \%webhooks, teams => \@teams,
+	at_first => \%at_first, seconds => $seconds, patience => $ENV{CHAOS_PATIENCE} // 60,
+	story => $PostgreSQL::Test::Utils::log_path . "/seed${seed}_story.txt");
+$storm->set_webhooks;
+$storm->tell("seed $seed: $seconds s, a retry after $retry_delay, a base is good for $base_lifetime, webhooks: "
+	. join ' ', map { "$_ " . (ref $webhooks{$_} ? 'some' : $webhooks{$_}) } sort keys %webhooks);
+
+# ---- the storm, the calm, and the promises
+
+PgSeats::Chaos::Application::start($storm, 6);
+PgSeats::Chaos::Mishaps::start($storm, 3);
+PgSeats::Chaos::House::start($storm, 1);
+$storm->run_until($seconds);
+PgSeats::Chaos::Copy::make($storm);
+PgSeats::Chaos::Calm::come($storm);
+
+my $evidence = PgSeats::Chaos::Evidence->gather($storm);
+PgSeats::Chaos::Promises::check($storm, $evidence);
+my $executed = grep { $_->{outcome} eq 'done' } @{ $evidence->{ledger} };
+my %ends = ();
+$ends{ $_->{result} }++ foreach $evidence->changes;
+diag sprintf "seed %d: %d changes (%s), Stripe has executed %d calls, %d looks", $seed, scalar $evidence->changes,
+  join(', ', map {"$ends{$_} $_"} sort keys %ends), $executed, $storm->{looks};
+
+foreach my $promise (PgSeats::Chaos::Promises::all())
+{
+	my ($name, $in_words) = @$promise;
+	my @findings = $storm->findings($name);
+	ok(!@findings, "$name $in_words") or tell_findings(@findings);
+}
+
+# What was found, and what happened around it to the team that it is about.
+sub tell_findings
+{
+	my (@findings) = @_;
+	diag "  $_" foreach @findings > 8 ? (@findings[ 0 .. 7 ], '… and ' . (@findings - 8) . ' more') : @findings;
+	my ($team) = $findings[0] =~ /\b(t\d)\b/ or return;
+	diag '  what happened around it (the whole story is in ' . $storm->{story} . '):';
+	diag "    $_" foreach $storm->lines_about(qr/\b$team\b|worker|server|Stripe does|Stripe answers|ring|----/, 30);
+	return;
+}
+
+$server->stop;
+done_testing();
