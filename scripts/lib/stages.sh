@@ -276,6 +276,9 @@ stage_chaos() {
   if ((status != 0 && failed == 0)); then
     failed=1
   fi
+  if ((failed)); then
+    say "  stories and server logs: $(saved_path "$work/tmp_check/log")"
+  fi
 }
 
 # What scripts/demo shows must stay true: the lines of demo-chapters/expected, in that order. It builds

@@ -63,16 +63,16 @@ define_endpoint($server, 'main');
 my $storm = PgSeats::Chaos::Storm->new(
 	seed => $seed, server => $server, stripe => $stripe, relay => $relay, webhooks => \%webhooks, teams => \@teams,
 	at_first => \%at_first, seconds => $seconds, patience => $ENV{CHAOS_PATIENCE} // 60,
-	story => $PostgreSQL::Test::Utils::log_path . "/seed${seed}_story.txt");
+	story => $PostgreSQL::Test::Utils::log_path . "/seed${seed}_story.log");
 $storm->set_webhooks;
 $storm->tell("seed $seed: $seconds s, a retry after $retry_delay, a base is good for $base_lifetime, webhooks: "
 	. join ' ', map { "$_ " . (ref $webhooks{$_} ? 'some' : $webhooks{$_}) } sort keys %webhooks);
 
 # ---- the storm, the calm, and the promises
 
-PgSeats::Chaos::Application::start($storm, 6);
+PgSeats::Chaos::Application::start($storm, 8);
 PgSeats::Chaos::Mishaps::start($storm, 3);
-PgSeats::Chaos::House::start($storm, 1);
+PgSeats::Chaos::House::start($storm, 0.8);
 $storm->run_until($seconds);
 PgSeats::Chaos::Copy::make($storm);
 PgSeats::Chaos::Calm::come($storm);
@@ -92,14 +92,19 @@ foreach my $promise (PgSeats::Chaos::Promises::all())
 	ok(!@findings, "$name $in_words") or tell_findings(@findings);
 }
 
-# What was found, and what happened around it to the team that it is about.
+# What was found, and what happened around it to the team that the first finding is about: where the change
+# was made that it names, or else where it was seen.
 sub tell_findings
 {
 	my (@findings) = @_;
-	diag "  $_" foreach @findings > 8 ? (@findings[ 0 .. 7 ], '… and ' . (@findings - 8) . ' more') : @findings;
+	diag "  $_" foreach @findings > 6 ? (@findings[ 0 .. 5 ], '… and ' . (@findings - 6) . ' more') : @findings;
 	my ($team) = $findings[0] =~ /\b(t\d)\b/ or return;
-	diag '  what happened around it (the whole story is in ' . $storm->{story} . '):';
-	diag "    $_" foreach $storm->lines_about(qr/\b$team\b|worker|server|Stripe does|Stripe answers|ring|----/, 30);
+	my ($change) = $findings[0] =~ /change (\d+)/;
+	my ($tag) = map { $_->{tag} } grep { $change && $_->{change} && $_->{change} == $change } @{ $evidence->{told} };
+	my $where = $tag ? qr/\b\Q$tag\E\b/ : qr/!! .*\Q$findings[0]\E/;
+	diag "  what happened around it (the whole story: seed${seed}_story.log):";
+	diag "    $_" foreach $storm->lines_around(
+		$where, qr/\b$team\b|worker|server|Stripe does|Stripe answers|the ring|webhooks/, $tag ? (5, 9) : (12, 0));
 	return;
 }
 

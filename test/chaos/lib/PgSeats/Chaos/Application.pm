@@ -131,7 +131,7 @@ sub next_step
 	$self->{tags} = [ map { $_->[1] =~ /chaos\.told SELECT/ ? $_->[0] : undef } @made ];
 	$self->{failed} = undef;
 	# Nobody else would end it, and all that it has locked.
-	unshift @{ $self->{todo} }, "ROLLBACK PREPARED '" . delete($self->{prepared}) . "'" if $self->{prepared};
+	unshift @{ $self->{todo} }, "ROLLBACK PREPARED '$self->{prepared}'" if $self->{prepared};
 	$self->go_on;
 	return;
 }
@@ -167,7 +167,7 @@ sub transaction
 	{
 		my ($end, $name) = ($dice->happens(0.7) ? 'COMMIT' : 'ROLLBACK', $made[0][0]);
 		$self->{name_of_prepared} = $name;
-		return ('BEGIN', @statements, "PREPARE TRANSACTION '$name'", 4 * $pause, "$end PREPARED '$name'");
+		return ('BEGIN', @statements, "PREPARE TRANSACTION '$name'", 2 * $pause, "$end PREPARED '$name'");
 	}
 	# Killed: before the commit, or with the commit on its way.
 	return ('BEGIN', @statements, $pause, $dice->happens(0.5) ? 'kill' : 'COMMIT and kill');
@@ -200,13 +200,13 @@ sub answered
 	{
 		return $self->end_step($statement =~ /^(INSERT|WITH|COMMIT|PREPARE)/ ? 'unknown' : 'gone');
 	}
+	delete $self->{prepared} if $statement =~ /^ROLLBACK PREPARED/;
 	my ($code, $words) = PgSeats::Chaos::Session::error_in($text);
-	if (defined $code)
+	# (What is no longer prepared was ended by somebody else, or never got so far.)
+	if (defined $code && !($code eq '42704' && $statement =~ /PREPARED/))
 	{
 		$self->{failed} //= "$code $words";
-		# (What was lost with its server is no longer prepared.)
-		$self->{storm}->find('errors', "an application was told $code ($words) by: $statement")
-		  unless $expected{$code} || $code eq '42704' && $statement =~ /PREPARED/;
+		$self->{storm}->find('errors', "an application was told $code ($words) by: $statement") unless $expected{$code};
 	}
 	$self->{outcome}{$statement} = $code // ($text =~ /^(COMMIT|ROLLBACK|COMMIT PREPARED|ROLLBACK PREPARED|PREPARE TRANSACTION|INSERT 0 1)$/m ? $1 : 'done');
 	return $self->go_on;

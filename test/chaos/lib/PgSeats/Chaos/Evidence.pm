@@ -20,12 +20,12 @@ sub gather
 	my $self = bless { storm => $storm }, $class;
 	$self->{calls} = $rows->(<<'END');
 SELECT h.id, h.uuid, h.generation, h.kind, t.name AS team, h.result, h.reason, h.error, h.carrier_id AS carrier,
-       h.lines, h.base, h.target, h.body <> '' AS sent, h.settled_by
+       h.lines, h.base, h.target, h.settled_by
   FROM seats_internal.outbox_history AS h LEFT JOIN seats_internal.team AS t ON t.id = h.team_id
  WHERE h.method = 'POST' AND h.kind IN ('call', 'change', 'void')
  UNION ALL
 SELECT o.id, o.uuid, o.generation, o.kind, t.name, 'open', concat_ws(' ', o.state, o.reason), o.last_error, NULL,
-       o.lines, o.base, o.target, o.body <> '', NULL
+       o.lines, o.base, o.target, NULL
   FROM seats_internal.outbox AS o LEFT JOIN seats_internal.team AS t ON t.id = o.team_id
  WHERE o.method = 'POST' AND o.kind IN ('call', 'change', 'void')
  ORDER BY id

@@ -9,8 +9,8 @@ use PgSeats::Seats qw(owner_of);
 use PgSeats::Waiting;
 
 my %events = (
-	kill_worker => 3, end_worker => 2, kill_backend => 2, immediate_stop => 1, stand_still => 4, stop_the_clock => 3,
-	turn_ring => 4, pause => 2);
+	kill_worker => 2, end_worker => 2, kill_backend => 2, immediate_stop => 1, stand_still => 4, stop_the_clock => 3,
+	turn_ring => 5, pause => 2);
 
 my @debug_points = qw(before_freeze_commit after_freeze after_answer before_settle_commit after_settle);
 
@@ -91,7 +91,7 @@ sub immediate_stop
 sub stand_still
 {
 	my ($storm, $dice) = @_;
-	my ($point, $seconds, $is_killed) = ($dice->one_of(@debug_points), $dice->seconds(0.2, 1), $dice->happens(0.4));
+	my ($point, $seconds, $is_killed) = ($dice->one_of(@debug_points), $dice->seconds(0.2, 1), $dice->happens(0.3));
 	$storm->server->set_debug_point($point);
 	$storm->tell("the worker is to stand still at $point" . ($is_killed ? ', and is killed there' : ''));
 	$storm->in($seconds, sub {

@@ -71,9 +71,8 @@ sub once
 		my $is_right =
 			$call->{result} eq 'open' ? $done <= 1
 		  : $call->{result} ne 'done' ? $done == 0 && $pending <= 1
-		  # Nothing had to be done, or it was frozen and then found to be there already.
-		  : !$carrier->{sent} || ($call->{reason} // '') eq 'nothing_to_change' ? $done + $pending == 0
-		  :                                                                       $done + $pending == 1;
+		  : ($call->{reason} // '') eq 'nothing_to_change' ? $done + $pending == 0
+		  :                                                  $done + $pending == 1;
 		$storm->find('P3', "$name is $call->{result} (" . ($call->{reason} // 'answered') . "), and $executed") if !$is_right;
 	}
 	return;
@@ -88,6 +87,7 @@ sub folded
 	{
 		judge_call($storm, $e, $row, \%overwritten);
 	}
+	$e->{overwritten} = \%overwritten;
 	judge_alarms($storm, $e, \%overwritten);
 	judge_sums($storm, $e, \%overwritten);
 	return;
@@ -116,7 +116,7 @@ sub judge_call
 	my $call = $row->{call};
 	my ($base, $target) = @$call{qw(base target)};
 	return unless $base && $target;
-	my $name = 'the call of ' . join ', ', map { $e->name_of($_) } $e->carried_by($call);
+	my $name = name_of_call($e, $call);
 	my $wanted = $e->folded($base, $e->carried_by($call));
 	my ($before, $after) = map { $e->by_type($call->{team}, $row->{quantities}{$_}) } qw(before after);
 	foreach my $type (sort keys %$target)
@@ -133,6 +133,8 @@ sub judge_call
 	}
 	return;
 }
+
+sub name_of_call { my ($e, $call) = @_; return 'the call of ' . join ', ', map { $e->name_of($_) } $e->carried_by($call) }
 
 # Every outside edit that a call of ours has overwritten is told, with both numbers; and no other is.
 sub judge_alarms
@@ -178,6 +180,8 @@ sub judge_sums
 		my $call = $row->{call};
 		next unless $call->{result} eq 'done';
 		my $target = $call->{target} // {};
+		# (One that fell apart and was proven by its marker has no base any more.)
+		$unclear{ $call->{team} }{ $_->{seat_type} } = 1 foreach $call->{target} ? () : map { @{ $_->{lines} } } $e->carried_by($call);
 		$sum{ $call->{team} }{$_} += $target->{$_} - ($call->{base}{$_} // 0) foreach keys %$target;
 		$unclear{ $call->{team} }{$_} = 1 foreach keys %{ $overwritten->{ $call->{id} } // {} };
 	}
@@ -272,16 +276,17 @@ sub fenced
 }
 
 # A seat costs 10.00 a month and the month has just begun; what is given back is not credited. So an executed
-# call is charged for what it has raised.
+# call is charged for what it has raised. (One that has overwritten an edit was billed as what it was to be.)
 sub money
 {
 	my ($storm, $e) = @_;
 	foreach my $row (grep { $_->{call} && $_->{call}{kind} eq 'change' && $_->{outcome} eq 'done' } @{ $e->{ledger} })
 	{
+		next if $e->{overwritten}{ $row->{call}{id} };
 		my ($before, $after) = map { $e->by_type($row->{call}{team}, $row->{quantities}{$_}) } qw(before after);
 		my $rise = sum0(map { max(0, $after->{$_} - ($before->{$_} // 0)) } keys %$after);
 		my $charged = $row->{money}{amount} // 0;
-		$storm->find('money', $e->name_of($row->{call}) . " was charged $charged cents for $rise more seats")
+		$storm->find('money', name_of_call($e, $row->{call}) . " was charged $charged cents for $rise more seats")
 		  if $charged < 990 * $rise - 5 || $charged > 1000 * $rise + 5;
 	}
 	return;

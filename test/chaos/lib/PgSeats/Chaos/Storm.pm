@@ -9,7 +9,7 @@ use strict;
 use warnings;
 use Carp qw(croak);
 use IO::Select;
-use List::Util qw(min);
+use List::Util qw(max min);
 use PgSeats::Chaos::Dice;
 use PgSeats::Chaos::Session;
 use PgSeats::Webhooks ();
@@ -47,13 +47,14 @@ sub tell
 	return;
 }
 
-# The last lines of the story that a pattern fits.
-sub lines_about
+# So many lines that a pattern fits, around the first one that another pattern fits.
+sub lines_around
 {
-	my ($self, $pattern, $count) = @_;
-	my @lines = grep { $_ =~ $pattern } @{ $self->{lines} };
-	splice @lines, 0, -$count if @lines > $count;
-	return @lines;
+	my ($self, $where, $about, $before, $after) = @_;
+	my @lines = grep { $_ =~ $about || $_ =~ $where } @{ $self->{lines} };
+	my ($at) = grep { $lines[$_] =~ $where } 0 .. $#lines;
+	$at //= $#lines;
+	return @lines[ max(0, $at - $before) .. min($#lines, $at + $after) ];
 }
 
 # A promise that was not kept, in words. Told once, however often it is seen.
