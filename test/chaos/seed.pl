@@ -79,6 +79,7 @@ PgSeats::Chaos::Calm::come($storm);
 
 my $evidence = PgSeats::Chaos::Evidence->gather($storm);
 PgSeats::Chaos::Promises::check($storm, $evidence);
+$evidence->save($storm->{story} =~ s/story/evidence/r);
 my $executed = grep { $_->{outcome} eq 'done' } @{ $evidence->{ledger} };
 my %ends = ();
 $ends{ $_->{result} }++ foreach $evidence->changes;

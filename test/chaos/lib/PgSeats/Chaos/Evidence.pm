@@ -61,6 +61,25 @@ sub read_ledger
 	return;
 }
 
+# For whoever wants to judge for himself: a line for each call of the ledger and each entry of the journal.
+sub save
+{
+	my ($self, $file) = @_;
+	my $lines = JSON::PP->new->canonical;
+	open my $handle, '>', $file or die "$file: $!\n";
+	foreach my $row (@{ $self->{ledger} })
+	{
+		my %told = map { $_ => $row->{$_} } qw(sequence path key outcome quantities money);
+		my $call = $row->{call} // {};
+		$told{call} = { map { $_ => $call->{$_} } qw(id result reason base target) };
+		$told{changes} = [ map { $self->name_of($_) } $self->carried_by($call) ] if ($call->{kind} // '') eq 'change';
+		print $handle 'executed ', $lines->encode(\%told), "\n";
+	}
+	print $handle 'journal ', $lines->encode($_), "\n" foreach @{ $self->{journal} };
+	close $handle or die "$file: $!\n";
+	return;
+}
+
 # How often it was executed with this outcome: done, pending, refused.
 sub times
 {
