@@ -106,8 +106,8 @@ SELECT pg_temp.try(format('SELECT seats.accept_invite(%L, %L)', :'a_token', 'ann
 SELECT pg_temp.try($$SELECT seats.invite('acme', 'anna@example.com', 'team', 'owner')$$);
 SELECT pg_temp.try($$SELECT seats.invite('acme', 'anna@example.com', NULL)$$);
 -- A repeated request gives the same invite and no token.
-SELECT invite FROM seats.invite('acme', 'bob@example.com', 'team', request_key => 'k1') \gset c_
-SELECT invite = :c_invite, token, change, billing_pending
+SELECT invite, repeated FROM seats.invite('acme', 'bob@example.com', 'team', request_key => 'k1') \gset c_
+SELECT invite = :c_invite, token, change, billing_pending, repeated, :'c_repeated' AS first_time
   FROM seats.invite('acme', 'bob@example.com', 'team', request_key => 'k1');
 SELECT pg_temp.try($$SELECT seats.invite('acme', 'bill@example.com', 'team', request_key => 'k1')$$);
 SELECT pg_temp.seats();

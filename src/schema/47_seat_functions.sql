@@ -2,6 +2,25 @@
 -- team is locked, the rules are looked at, the change is left in the outbox, and the application
 -- sees the new quantity at once. What Stripe says of it is the worker's business.
 
+-- A team's first seats of a type.
+CREATE FUNCTION seats_internal.open_line(team_id bigint, seat_type text, quantity integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- (It may be dropped at this moment: then it is gone, and nobody says so in the words of a constraint.)
+    PERFORM FROM seats_internal.seat_type AS s WHERE s.name = open_line.seat_type FOR KEY SHARE;
+    IF NOT FOUND THEN
+        PERFORM seats_internal.require_seat_type(open_line.seat_type);  -- raises
+    END IF;
+    INSERT INTO seats_internal.seat_line (team_id, seat_type, confirmed, quantity)
+    VALUES (open_line.team_id, open_line.seat_type, 0, open_line.quantity);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.open_line(bigint, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.open_line(bigint, text, integer) IS
+    'a line for a type of seats that the team never had';
+
 -- Every change goes through here: wanted is [{seat_type, operation, quantity, expected}]. This is the
 -- application's path, so it is one function of few statements; what is wrong is told by others, which
 -- are called only then.
@@ -86,8 +105,7 @@ BEGIN
            SET quantity = greatest(resulting, 0), missing = greatest(-resulting, 0)
          WHERE s.team_id = team.id AND s.seat_type = rules.name;
         IF NOT FOUND THEN
-            INSERT INTO seats_internal.seat_line (team_id, seat_type, confirmed, quantity)
-            VALUES (team.id, rules.name, 0, resulting);
+            PERFORM seats_internal.open_line(team.id, rules.name, resulting);
         END IF;
         lines := lines || jsonb_build_object(
             'seat_type', rules.name, 'operation', line -> 'operation', 'quantity', line -> 'quantity',
