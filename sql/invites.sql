@@ -124,6 +124,7 @@ SELECT invite = :a_invite, team, seat_type, role FROM seats.accept_invite(:'b_to
 SELECT pg_temp.try(format('SELECT seats.accept_invite(%L, %L)', :'b_token', 'eve'));
 SELECT pg_temp.try($$SELECT seats.accept_invite('nonsense', 'eve')$$);
 SELECT pg_temp.try($$SELECT seats.accept_invite(NULL, 'eve')$$);
+SELECT pg_temp.try($$SELECT seats.invite('acme', 'a@example.com', 'team', actor => E'olga\nstripe')$$);
 SELECT user_id, seat_type, role, status, external_id FROM seats.members WHERE team = 'acme' ORDER BY user_id;
 SELECT pg_temp.seats();
 

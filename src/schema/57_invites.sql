@@ -159,12 +159,16 @@ COMMENT ON FUNCTION
 
 -- ---- inviting
 
-CREATE FUNCTION seats_internal.check_invite(address text, role text, expires interval) RETURNS void
+CREATE FUNCTION seats_internal.check_invite(address text, role text, expires interval, actor text)
+RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM seats_internal.check_id('address', address);
+    IF actor IS NOT NULL THEN
+        PERFORM seats_internal.check_id('actor', actor);
+    END IF;
     PERFORM seats_internal.check_role(role);
     IF expires IS NULL OR expires < interval '1 minute' OR expires > interval '1 year' THEN
         RAISE EXCEPTION 'invalid time for an invite to expire'
@@ -174,8 +178,8 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.check_invite(text, text, interval) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.check_invite(text, text, interval) IS
+REVOKE ALL ON FUNCTION seats_internal.check_invite(text, text, interval, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.check_invite(text, text, interval, text) IS
     'an error unless these can be an invite''s';
 
 -- A free seat, or one that is bought for it; gives the change that buys it.
@@ -296,7 +300,7 @@ DECLARE
     known     jsonb;
     made      seats_internal.invite;
 BEGIN
-    PERFORM seats_internal.check_invite(person, role, expires);
+    PERFORM seats_internal.check_invite(person, role, expires, actor);
     IF request_key IS NOT NULL THEN
         arguments := jsonb_strip_nulls(jsonb_build_object(
             'address', person, 'seat_type', seat_type, 'role', role, 'actor', actor, 'buy', buy,

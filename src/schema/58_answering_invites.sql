@@ -123,6 +123,9 @@ BEGIN
         RAISE EXCEPTION 'there is no invite %', coalesce(revoke_invite.invite::text, 'NULL')
             USING ERRCODE = 'PS531', HINT = 'The view seats.invites lists them.';
     END IF;
+    IF actor IS NOT NULL THEN
+        PERFORM seats_internal.check_id('actor', actor);
+    END IF;
     taken := seats_internal.take_team(team);
     SELECT i.* INTO revoked FROM seats_internal.invite AS i WHERE i.id = revoke_invite.invite;
     IF revoked.status <> 'open' THEN

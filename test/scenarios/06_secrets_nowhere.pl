@@ -31,7 +31,7 @@ my $signing = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 my %json = ('Content-Type' => 'application/json', 'Request-Id' => 'sk_test_simulator');
 $stripe->fault({
 	match => { body => '*echo_done*' }, fault => 'answer', status => 200, headers => \%json,
-	body => qq({"id":"we_9","object":"webhook_endpoint","livemode":false,"note":"Bearer sk_test_simulator","secret":"$signing",)
+	body => qq({"id":"we_9","object":"webhook_endpoint","livemode":false,"note":"asked with sk_test_simulator","secret":"$signing",)
 	  . '"twice":"pi_9_secret_Shhh","twice":"","pi_9_secret_Shhh":1}' });
 $stripe->fault({
 	match => { body => '*echo_refused*' }, fault => 'answer', status => 402, headers => \%json,
