@@ -56,6 +56,20 @@ REVOKE ALL ON FUNCTION seats_internal.take_team(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.take_team(text) IS
     'locks a team until the end of the transaction, and gives it as it is then';
 
+-- The worker, and an event, only lock the lane, and who has an older snapshot would not notice. Called where
+-- there is less than he sees: he gets a serialisation failure instead of sitting somebody on a seat that is gone.
+CREATE FUNCTION seats_internal.fail_older_snapshots(lane_id bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.lane AS l SET version = l.version + 1 WHERE l.id = fail_older_snapshots.lane_id;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.fail_older_snapshots(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.fail_older_snapshots(bigint) IS
+    'raises the version of a lane that is locked already: transactions with an older snapshot cannot take it any more';
+
 CREATE FUNCTION seats_internal.seats_reserved(team_id bigint, seat_type text) RETURNS integer
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -310,19 +324,29 @@ CREATE FUNCTION seats_internal.set_quantity(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    former_quantity integer;
+    is_changed      boolean;
 BEGIN
     UPDATE seats_internal.seat_line AS s
        SET quantity = greatest(total, 0), missing = greatest(-total, 0),
            awaiting = set_quantity.awaiting
+      FROM seats_internal.seat_line AS former
      WHERE s.team_id = set_quantity.team_id AND s.seat_type = set_quantity.seat_type
+       AND former.team_id = s.team_id AND former.seat_type = s.seat_type
        AND (s.quantity, s.missing, s.awaiting)
-           IS DISTINCT FROM (greatest(total, 0), greatest(-total, 0), set_quantity.awaiting);
+           IS DISTINCT FROM (greatest(total, 0), greatest(-total, 0), set_quantity.awaiting)
+    RETURNING former.quantity INTO former_quantity;
+    is_changed := FOUND;
+    IF former_quantity > greatest(total, 0) THEN
+        PERFORM seats_internal.fail_older_snapshots(lane_id);
+    END IF;
     IF total < used THEN
         used := used - seats_internal.fail_invites(team_id, lane_id, seat_type,
                                                    used - greatest(total, 0));
     END IF;
     -- (The application may have changed the quantity itself: a purchase ends the alert.)
-    IF used > 0 OR FOUND THEN
+    IF used > 0 OR is_changed THEN
         PERFORM seats_internal.tell_over_allocation(team_id, seat_type, greatest(total, 0), used);
     END IF;
 END

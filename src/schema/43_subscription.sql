@@ -226,6 +226,7 @@ BEGIN
                WHERE o.lane_id = end_team.lane_id AND o.kind = 'change'
                  AND (o.state = 'pending' AND NOT o.doubt OR o.state = 'awaiting')),
         'refused', 'subscription_ended', 'pg_seats');
+    PERFORM seats_internal.fail_older_snapshots(end_team.lane_id);
     PERFORM seats_internal.end_everybody(
         end_team.team_id, NOT seats_internal.is_terminal(end_team.former_status));
 END
