@@ -189,8 +189,8 @@ SELECT pg_temp.team('invoiced', '{"price_extra": 2}', '{"collection_method": "se
 SELECT new_quantity FROM seats.add_seats('invoiced', 'extra', 1);
 SELECT pg_temp.freeze_team('invoiced');
 -- Stripe takes no deletion in an update that may wait for its payment.
-SELECT seats.define_seat_type('extra2', '{price_extra2}', increase_payment_behavior => 'pending_if_incomplete',
-                              decrease_proration_behavior => 'none');
+SELECT seats.define_seat_type(name, ARRAY['price_' || name], increase_payment_behavior => 'pending_if_incomplete')
+  FROM unnest('{extra,extra2}'::text[]) AS name \g /dev/null
 SELECT pg_temp.team('swap', '{"price_extra": 2, "price_extra2": 2}');
 SELECT change IS NOT NULL FROM seats.change_seats('swap', '{"extra": {"set": 0}, "extra2": {"add": 2}}');
 SELECT pg_temp.freeze_team('swap');

@@ -140,6 +140,28 @@ REVOKE ALL ON FUNCTION seats_internal.billed_type(jsonb, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.billed_type(jsonb, jsonb) IS
     'whether totals rise, and by whose billing rules; null if nothing changes';
 
+-- One call is prorated in one way, that of what rises. Where what falls is not prorated and what rises is (or
+-- the other way round), it would credit what is not to be credited (or not what is).
+CREATE FUNCTION seats_internal.mixes_billing(before jsonb, after jsonb) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+    SELECT count(DISTINCT d.is_prorated) > 1 AND bool_or(d.rises) AND NOT bool_and(d.rises)
+      FROM (SELECT a.value::integer > coalesce((before ->> a.key)::integer, 0) AS rises,
+                   CASE WHEN a.value::integer > coalesce((before ->> a.key)::integer, 0)
+                        THEN s.increase_proration_behavior
+                        ELSE s.decrease_proration_behavior END <> 'none' AS is_prorated
+              FROM jsonb_each_text(after) AS a
+              JOIN seats_internal.seat_type AS s ON s.name = a.key
+             WHERE a.value::integer <> coalesce((before ->> a.key)::integer, 0)) AS d);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.mixes_billing(jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.mixes_billing(jsonb, jsonb) IS
+    'whether one call would have to prorate what rises and not what falls, or the other way round';
+
 -- Stripe allows 20 invoices a day, 10 a minute and 200 changes of quantity an hour for a
 -- subscription, and counts refused ones too. A key counts once, however often it was sent: Stripe
 -- executes it once. What Stripe turned away unexecuted does not count, and what was not invoiced at

@@ -120,7 +120,9 @@ BEGIN
                     OR (change.splits_left IS NULL) <> (head.splits_left IS NULL));
         after := seats_internal.apply_lines(target, change.lines);
         -- (Alone, it is not sent at all.)
-        EXIT WHEN last_id IS NOT NULL AND seats_internal.is_below_zero(after);
+        EXIT WHEN last_id IS NOT NULL
+              AND (seats_internal.is_below_zero(after)
+                   OR jsonb_array_length(change.lines) > 1 AND seats_internal.mixes_billing(target, after));
         SELECT b.* INTO billed FROM seats_internal.billed_type(target, after) AS b;
         EXIT WHEN rules IS NOT NULL AND billed.rules IS NOT NULL
               AND (rules, rises) IS DISTINCT FROM (billed.rules, billed.rises);
@@ -200,6 +202,9 @@ BEGIN
     IF seats_internal.is_below_zero(plan.target) THEN
         RETURN seats_internal.refuse_plan(head, 'no_longer_valid',
                                           'there are fewer seats than it takes away');
+    ELSIF seats_internal.mixes_billing(proven, plan.target) THEN
+        RETURN seats_internal.refuse_plan(head, 'billed_by_different_rules',
+                                          'what it adds is billed by other rules than what it takes away');
     END IF;
     IF plan.rises IS NULL THEN
         PERFORM seats_internal.finish_changes(head.lane_id, head.id, plan.last_id, 'done',

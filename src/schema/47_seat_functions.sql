@@ -45,6 +45,7 @@ DECLARE
     line      jsonb;
     lines     jsonb := '[]';
     previous  integer;
+    asked     integer;
     resulting integer;
     missing   integer;
     used      integer;
@@ -88,15 +89,19 @@ BEGIN
          WHERE s.team_id = team.id AND s.seat_type = rules.name;
         previous := coalesce(previous, 0);
         missing := coalesce(missing, 0);
-        resulting := (line ->> 'quantity')::integer
-                     + CASE line ->> 'operation' WHEN 'set' THEN 0 ELSE previous - missing END;
-        used := CASE WHEN resulting < previous
-                     THEN seats_internal.seats_in_use(team.id, rules.name) ELSE 0 END;
-        IF abs(resulting - previous) > rules.largest_change
+        asked := (line ->> 'quantity')::integer;
+        resulting := asked + CASE line ->> 'operation' WHEN 'set' THEN 0 ELSE previous - missing END;
+        -- (Below zero, by a removal that is on its way and has become impossible, only what raises the sum is
+        -- excused; what it is set to may turn out to be less than there is.)
+        used := CASE WHEN resulting < previous AND (missing = 0 OR asked < 0)
+                          OR missing > 0 AND line ->> 'operation' = 'set'
+                     THEN seats_internal.seats_in_use(team.id, rules.name) END;
+        IF abs(CASE line ->> 'operation' WHEN 'set' THEN asked - previous ELSE asked END) > rules.largest_change
            OR resulting > previous AND resulting > rules.largest_total
-           -- (What is missing already is not this change's fault.)
-           OR missing = 0 AND resulting < used THEN
-            PERFORM seats_internal.raise_wrong_line(team, rules, previous, resulting, used);
+           OR resulting < used THEN
+            PERFORM seats_internal.raise_wrong_line(
+                team, rules, previous,
+                CASE line ->> 'operation' WHEN 'set' THEN asked ELSE previous + asked END, used);
         ELSIF (line ->> 'expected')::integer <> previous THEN
             PERFORM seats_internal.raise_unexpected(team.name, rules.name,
                                                     (line ->> 'expected')::integer, previous);

@@ -154,7 +154,7 @@ BEGIN
                   DETAIL = format('At most %s at once are allowed.', rules.largest_change),
                   HINT = 'Is it a mistake? Make several smaller changes, or raise largest_change with '
                          'seats.define_seat_type.';
-    ELSIF resulting > previous THEN
+    ELSIF resulting > previous AND resulting > rules.largest_total THEN
         RAISE EXCEPTION 'team % would have % seats of type %', team.name, resulting, rules.name
             USING ERRCODE = 'PS507',
                   DETAIL = format('At most %s are allowed; it has %s.', rules.largest_total, previous),
@@ -297,6 +297,14 @@ BEGIN
         RAISE EXCEPTION 'these seat types are billed by different rules'
             USING ERRCODE = 'PS523', DETAIL = rules.in_words,
                   HINT = 'One call can follow one rule only: change them one by one.';
+    -- (Before its call is made this is asked again: what a type is set to may have become another direction.)
+    ELSIF (SELECT seats_internal.mixes_billing(jsonb_object_agg(l.seat_type, l.previous_quantity),
+                                               jsonb_object_agg(l.seat_type, l.new_quantity))
+             FROM jsonb_to_recordset(lines) AS l (seat_type text, previous_quantity integer,
+                                                  new_quantity integer)) THEN
+        RAISE EXCEPTION 'seats that are added are prorated, and seats that are removed are not, or the other way round'
+            USING ERRCODE = 'PS523', DETAIL = rules.in_words,
+                  HINT = 'One call can follow one rule only: make two changes, one that adds and one that removes.';
     END IF;
 END
 $$;

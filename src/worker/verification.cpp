@@ -56,6 +56,11 @@ Decision proven_not_executed(const Flight& flight) {
     decision.reason = "proven_not_executed";
     decision.verdict = "again";
     decision.journal_kind = "call.new_generation";
+    if (flight.call.is_change() && flight.purpose == Purpose::read_object) {
+        // What the read has shown is the base of the next try, not what stood there before it.
+        decision.facts = known_facts(flight);
+        decision.facts_as_of = flight.sent_at;
+    }
     return decision;
 }
 

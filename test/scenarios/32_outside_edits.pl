@@ -12,6 +12,7 @@ my $server = new_server('main', simulator => $stripe, configuration => <<'END');
 pg_seats.retry_delay = '20ms'
 pg_seats.retry_delay_limit = '200ms'
 pg_seats.event_check_after = '200ms'
+pg_seats.final_answer_gap = '1h'
 END
 $server->define_destination('stripe', requests_per_second => 500);
 $server->wait_for_worker;
@@ -39,7 +40,28 @@ sub forget_base
 sub held_request
 {
 	my ($team, $method, $fault) = @_;
-	$stripe->fault({ match => { method => $method, path => "/v1/subscriptions/sub_$team" }, fault => $fault });
+	my %fault = ref $fault ? %$fault : (fault => $fault);
+	$stripe->fault({ match => { method => $method, path => "/v1/subscriptions/sub_$team" }, %fault });
+	return;
+}
+
+# Stripe has stored a failure under the change's key, so it will never be executed under it; that is proven
+# only when it has been seen twice, some time apart, and a read shows what stood there before.
+sub stored_failure
+{
+	my ($team, $change) = @_;
+	held_request($team, 'POST', { fault => 'error_500', store => \1 });
+	my $made = $change->();
+	$server->wait_for_sql("SELECT state FROM seats_internal.outbox WHERE id = $made AND key_final_at IS NOT NULL",
+		'waiting');
+	return $made;
+}
+
+sub prove_not_executed
+{
+	my ($change) = @_;
+	$server->sql("UPDATE seats_internal.outbox SET key_final_at = key_final_at - interval '2 hours' WHERE id = $change");
+	look_now($server, $change);
 	return;
 }
 
@@ -225,8 +247,7 @@ alerted(
 		my ($team) = @_;
 		fresh_connections($stripe);
 		held_request($team, 'POST', 'execute_and_drop');
-		$stripe->fault({ match => { method => 'POST', path => "/v1/subscriptions/sub_$team" },
-			fault => 'conflict_409', times => -1 });
+		held_request($team, 'POST', { fault => 'conflict_409', times => -1 });
 		my $change = hold_worker(
 			$server,
 			sub {
@@ -239,6 +260,22 @@ alerted(
 		is($server->sql("SELECT reason FROM seats.changes WHERE change = $change"), 'proven_by_marker',
 			'the read has proved it');
 		$stripe->clear_faults;
+		return $change;
+	});
+
+# The read that proves that nothing was executed shows the edit, too: the next try is computed on that, however
+# fresh the former base is.
+preserved(
+	'before the read that proves that our call was not executed',
+	'not_executed',
+	sub {
+		my ($team) = @_;
+		my $change = stored_failure($team, sub { add_seats($server, $team, 2) });
+		edit($team, 9);
+		my $reads = @{ seat_reads($stripe, $team) };
+		prove_not_executed($change);
+		await_change($server, $change, 'confirmed');
+		is(@{ seat_reads($stripe, $team) } - $reads, 1, 'it is read once');
 		return $change;
 	});
 
@@ -295,17 +332,11 @@ subtest 'lowered below what is in use, and nothing to undo' => sub {
 # Nobody knows yet whether it was executed, so it cannot be taken back; once that is proven, it must be.
 subtest 'lowered below a removal that is in doubt' => sub {
 	my $team = new_team($server, $stripe, 'doubted');
-	set_configuration($server, 'pg_seats.final_answer_gap' => '1h');
-	$stripe->fault({ match => { method => 'POST', path => '/v1/subscriptions/sub_doubted' }, fault => 'error_500',
-		store => \1 });
-	my $change = remove_seats($server, $team, 3);
-	$server->wait_for_sql("SELECT state FROM seats_internal.outbox WHERE id = $change AND doubt", 'waiting');
+	my $change = stored_failure($team, sub { remove_seats($server, $team, 3) });
 	edit($team, 1);
 	reconcile($server, $team);
 	await_seats($server, $team, '1|0|0');
-	# As if the failure that Stripe has stored had been seen long ago.
-	$server->sql("UPDATE seats_internal.outbox SET key_final_at = key_final_at - interval '2 hours' WHERE id = $change");
-	look_now($server, $change);
+	prove_not_executed($change);
 	await_change($server, $change, 'reverted');
 	is($server->sql("SELECT reason FROM seats.changes WHERE change = $change"), 'no_longer_valid', 'and why');
 	assert_in_step($server, $stripe, $team, { team => 1 }, 'what somebody else has left holds');
