@@ -227,7 +227,7 @@ SELECT change AS a FROM seats.remove_seats('below', 'team', 3) \gset
 SELECT pg_temp.freeze(:a);
 SELECT pg_temp.in_doubt(:a);
 SELECT pg_temp.read('below', '{"price_team": 1}');
-SELECT pg_temp.seats('below'), missing FROM seats_internal.seat_line WHERE missing > 0;
+SELECT pg_temp.seats('below'), missing FROM seats_internal.seat_line WHERE missing > 0 ORDER BY missing;
 SELECT pg_temp.try($$SELECT seats.remove_seats('below', 'team', 7)$$);
 SELECT pg_temp.try($$SELECT seats.set_seats('below', 'team', 1)$$);
 SELECT pg_temp.try($$SELECT seats.add_seats('below', 'team', 51)$$);

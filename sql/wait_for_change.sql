@@ -29,6 +29,13 @@ SELECT change AS c FROM seats.remove_seats('acme', 'team', 1, 'olga') \gset
 
 -- Time is up: it is pending.
 CALL seats.wait_for_change(:a, '0');
+-- Without a time it is the setting's.
+SHOW pg_seats.default_wait;
+SET pg_seats.default_wait = '20 ms';
+CALL seats.wait_for_change(:b);
+CALL seats.wait_for_change(:b, NULL);
+SELECT state FROM seats.await_change(:b);
+RESET pg_seats.default_wait;
 CALL seats.wait_for_change(change => :b, timeout => '20 milliseconds');
 SELECT * FROM seats.await_change(:a, '20 milliseconds');
 
@@ -39,7 +46,6 @@ CALL seats.change_seats_and_wait('acme', '{"team": {"add": 2}}', 'olga', 'click 
 CALL seats.change_seats_and_wait('acme', '{"team": {"add": 2}}', 'olga', 'click 1', '{"team": 8}', timeout => '0');
 CALL seats.change_seats_and_wait('acme', '{"team": {"add": 2}}', 'mike', timeout => '0');
 CALL seats.change_seats_and_wait('acme', '{"team": {"add": 99}}', 'olga');
-CALL seats.change_seats_and_wait('acme', '{"team": {"add": 2}}', 'olga', timeout => NULL);
 CALL seats.change_seats_and_wait('acme', '{"team": {"add": 2}}', 'olga', timeout => '-1 second');
 CALL seats.change_seats_and_wait('acme', '{"team": {"add": 2}}', 'olga', timeout => '25 hours');
 -- Where it cannot commit it changes nothing.

@@ -182,6 +182,27 @@ fetch_stripe_for_node() {
   postgres_env+=("NODE_PATH=$workspace/node_modules")
 }
 
+# The pooler of one scenario. The package would start a service, so it is unpacked into build/, and not
+# installed; without it that scenario is skipped and says so.
+fetch_pgbouncer() {
+  local program=${PGBOUNCER:-} directory=$root/build/pgbouncer
+  if [[ -z $program ]]; then
+    program=$(command -v pgbouncer || echo "$directory/usr/sbin/pgbouncer")
+  fi
+  if [[ ! -x $program ]]; then
+    mkdir -p "$directory"
+    if ! (cd "$directory" && apt-get download pgbouncer && dpkg -x pgbouncer_*.deb .) \
+      >"$workspace/pgbouncer.log" 2>&1 </dev/null; then
+      say "  (pgbouncer could not be fetched: the scenario with it is skipped)"
+      return
+    fi
+  fi
+  mkdir -p "$workspace/bin"
+  cp "$program" "$workspace/bin/pgbouncer"
+  chmod a+rx "$workspace/bin/pgbouncer"
+  postgres_env+=("PGBOUNCER=$workspace/bin/pgbouncer")
+}
+
 # A copy, because another run may link it anew while this one uses it.
 copy_simulator() {
   local program

@@ -200,6 +200,7 @@ stage_scenarios() {
   fi
 
   fetch_stripe_for_node
+  fetch_pgbouncer
   make_server_dir "$work"
   make_server_dir "$work/tap"
   make_server_dir "$work/ports"

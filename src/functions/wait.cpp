@@ -104,17 +104,25 @@ long timeout_ms(const Interval* interval, long most) {
     pg_unreachable();
 }
 
+// Null, which is the default, is the setting: short, because whoever waits holds a connection, and
+// when Stripe is down everybody waits.
+void read_timeout(Wait* wait, int argument, long most) {
+    FunctionCallInfo fcinfo = wait->fcinfo;
+    const long wanted = PG_ARGISNULL(argument)
+                            ? Min(static_cast<long>(pg::settings.default_wait_ms), most)
+                            : timeout_ms(PG_GETARG_INTERVAL_P(argument), most);
+    wait->deadline = SteadyClock::now() + std::chrono::milliseconds(wanted);
+}
+
 void read_arguments(Wait* wait, long most) {
     FunctionCallInfo fcinfo = wait->fcinfo;
-    if (PG_ARGISNULL(0) || PG_ARGISNULL(1)) {
-        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-                        errmsg("%s must not be null", !PG_ARGISNULL(0)                ? "timeout"
-                                                      : wait->what == LookFor::change ? "change"
-                                                                                      : "call")));
+    if (PG_ARGISNULL(0)) {
+        ereport(ERROR,
+                (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                 errmsg("%s must not be null", wait->what == LookFor::change ? "change" : "call")));
     }
     wait->call = PG_GETARG_INT64(0);
-    wait->deadline =
-        SteadyClock::now() + std::chrono::milliseconds(timeout_ms(PG_GETARG_INTERVAL_P(1), most));
+    read_timeout(wait, 1, most);
 }
 
 // Where the caller's transaction cannot be committed. CALL tells the reason by its context; the
@@ -303,13 +311,7 @@ Datum change_and_wait(Wait* wait) {
     FunctionCallInfo fcinfo = wait->fcinfo;
     refuse_atomic(fcinfo);
     refuse_without_worker();
-    if (PG_ARGISNULL(timeout_argument)) {
-        ereport(ERROR,
-                (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("timeout must not be null")));
-    }
-    wait->deadline =
-        SteadyClock::now() + std::chrono::milliseconds(timeout_ms(
-                                 PG_GETARG_INTERVAL_P(timeout_argument), longest_wait_ms));
+    read_timeout(wait, timeout_argument, longest_wait_ms);
     if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT) {
         elog(ERROR, "could not connect to SPI");
     }

@@ -88,6 +88,10 @@ void define_settings() {
                                "Where the worker stands still, for tests of crashes.", nullptr,
                                &settings.debug_point, "", PGC_SIGHUP,
                                GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("pg_seats.default_wait",
+                            "How long wait_for_change and its like wait when no time is given.",
+                            nullptr, &settings.default_wait_ms, 3'000, 0, day_s * 1'000,
+                            PGC_USERSET, GUC_UNIT_MS, nullptr, nullptr, nullptr);
     define_number("pg_seats.delivery_lifetime",
                   "What a receiver has not taken after this time is given up.",
                   &settings.delivery_lifetime_s, day_s, 1, 30 * day_s, GUC_UNIT_S);

@@ -18,6 +18,7 @@ struct Settings {
     char* debug_point;
     int base_lifetime_ms;
     int connect_timeout_ms;
+    int default_wait_ms;
     int event_check_after_ms;
     int request_timeout_ms;
     int response_limit_kb;

@@ -31,7 +31,7 @@ COMMENT ON FUNCTION seats.enqueue_call(text, text, text, jsonb, text, jsonb, tex
 
 CREATE PROCEDURE seats.wait_for_call(
     call              bigint,
-    timeout           interval DEFAULT '30 seconds',
+    timeout           interval DEFAULT NULL,
     INOUT state       text     DEFAULT NULL,
     INOUT http_status integer  DEFAULT NULL,
     INOUT reason      text     DEFAULT NULL
@@ -46,7 +46,7 @@ COMMENT ON PROCEDURE seats.wait_for_call(bigint, interval, text, integer, text) 
 
 CREATE FUNCTION seats.await_call(
     call            bigint,
-    timeout         interval DEFAULT '10 seconds',
+    timeout         interval DEFAULT NULL,
     OUT state       text,
     OUT http_status integer,
     OUT reason      text

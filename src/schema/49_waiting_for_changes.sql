@@ -3,7 +3,7 @@
 
 CREATE PROCEDURE seats.wait_for_change(
     change       bigint,
-    timeout      interval DEFAULT '30 seconds',
+    timeout      interval DEFAULT NULL,
     INOUT state  text     DEFAULT NULL,
     INOUT reason text     DEFAULT NULL
 )
@@ -17,7 +17,7 @@ COMMENT ON PROCEDURE seats.wait_for_change(bigint, interval, text, text) IS
 
 CREATE FUNCTION seats.await_change(
     change     bigint,
-    timeout    interval DEFAULT '10 seconds',
+    timeout    interval DEFAULT NULL,
     OUT state  text,
     OUT reason text
 )
@@ -35,7 +35,7 @@ CREATE PROCEDURE seats.change_seats_and_wait(
     request_key    text     DEFAULT NULL,
     expected       jsonb    DEFAULT NULL,
     proration_date bigint   DEFAULT NULL,
-    timeout        interval DEFAULT '30 seconds',
+    timeout        interval DEFAULT NULL,
     INOUT change   bigint   DEFAULT NULL,
     INOUT state    text     DEFAULT NULL,
     INOUT reason   text     DEFAULT NULL,

@@ -34,6 +34,8 @@ fsync = $fsync
 # PostgreSQL's own tests switch it off; that the server comes back is what is to be seen here.
 restart_after_crash = on
 max_connections = 40
+# A busy machine: what a test does not say is not to end it.
+pg_seats.default_wait = '30s'
 $configuration
 END
 	$self->start;
