@@ -10,7 +10,8 @@ BEGIN
         RAISE EXCEPTION 'pg_seats needs a database with encoding UTF8, and this one has %',
             pg_catalog.getdatabaseencoding()
             USING ERRCODE = 'feature_not_supported',
-                  HINT = 'Create a database with ENCODING ''UTF8''; Stripe''s answers are UTF-8.';
+                  HINT = 'Stripe''s answers are UTF-8. CREATE DATABASE name ENCODING ''UTF8'' TEMPLATE template0 makes '
+                         'a database that can hold them.';
     END IF;
 END
 $$;
