@@ -240,6 +240,10 @@ subtest 'ten invoices a minute, twenty a day' => sub {
 	is($server->sql("SELECT due_at > now() + interval '20 hours' FROM seats.outbox WHERE call = $last"),
 		't', 'the twenty-first waits for the next day');
 	is(executed_posts($team), 20, 'and is not sent');
+	$server->sql("UPDATE seats_internal.outbox SET created_at = now() - interval '3 hours'");
+	is($server->sql(q{SELECT status FROM seats.health WHERE check_name = 'oldest_call'}), 'ok', 'nobody is paged for it');
+	is($server->sql("SELECT call, reason, until > now() + interval '20 hours' FROM seats.blocked_lanes"),
+		"$last|stripes_limit_for_a_subscription|t", '… but whoever looks is told why, and until when');
 	is(refused_by_limits($team), 0, 'Stripe never had to say no');
 	# Time passes, and nobody has to do anything.
 	let_time_pass(86400);

@@ -69,6 +69,19 @@ sub assert_no_dead_wait
 
 # ---- alone
 
+subtest 'nobody is paged for it, nor for what waits behind it' => sub {
+	my $change = awaiting_team('quiet');
+	my $behind = add_seats($server, 'quiet', 1);
+	$server->sql("UPDATE seats_internal.outbox SET created_at = now() - interval '3 hours' WHERE id IN ($change, $behind)");
+	is($server->sql(q{SELECT status FROM seats.health WHERE check_name = 'oldest_call'}), 'ok', 'health is');
+	is($server->sql("SELECT call, waiting_behind, until > now() + interval '22 hours' FROM seats.blocked_lanes
+		WHERE lane = '/v1/subscriptions/@{[ subscription_of('quiet') ]}'"), "$change|1|t",
+		'whoever looks is told why, and until when');
+	pay('quiet', $change);
+	look_now($server, $change);
+	await_change($server, $_, 'confirmed') foreach $change, $behind;
+};
+
 subtest 'it waits, and one can see for what' => sub {
 	my $change = awaiting_team('waits');
 	assert_seats($server, 'waits', [ 5, 8, 3 ], 'seen, not confirmed, and waiting');
@@ -79,6 +92,7 @@ subtest 'it waits, and one can see for what' => sub {
 	is($state, 'awaiting_payment', 'the state');
 	is($url, $stripe->invoice(invoice_of($change))->{hosted_invoice_url}, 'where it can be paid');
 	is($expires, 't', 'until when');
+	is($server->sql("SELECT next_step FROM seats.changes WHERE change = $change"), 'pay_invoice', 'what can be done');
 	is($server->sql("CALL seats.wait_for_change($change)"), 'awaiting_payment|awaiting_payment', 'a waiter learns it');
 	is(journal_kinds($server, 'waits', 'change'), 'change.awaiting_payment', 'the feed tells of it');
 	assert_folded($server);
