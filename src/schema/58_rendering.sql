@@ -48,7 +48,7 @@ RETURN jsonb_build_object('text', replace(replace(replace(replace(concat_ws(E'\n
     format('database %s, %s', (news).labels ->> 'database',
            concat_ws(', ', (news).type, 'alert ' || ((news).labels ->> 'alert'),
                      'call ' || ((news).labels ->> 'call')))),
-    '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '@', E'@\u200b'))::text;
+    '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '@', '@' || chr(8203)))::text;
 REVOKE ALL ON FUNCTION seats_internal.render_slack(seats_internal.news) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.render_slack(seats_internal.news) IS
     'news as a message that Slack, and what is compatible with it, takes';
