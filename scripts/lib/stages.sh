@@ -3,7 +3,28 @@
 # The stages of scripts/check. Each one sets passed, failed and skipped, and may set a note for the
 # summary. The arguments choose some of its tests.
 
-# Every SQLSTATE of class PS in the code stands in docs/errors.md, and the other way round.
+# What the code has (<) and a page lists (>) must be the same.
+compare_with_docs() {
+  local what=$1 page=$2 coded=$3 documented=$4
+  if [[ -n $coded && $coded == "$documented" ]]; then
+    passed=$((passed + 1))
+    return
+  fi
+  failed=$((failed + 1))
+  say "  $what in the code (<) and in $page (>) differ:"
+  diff <(echo "$coded") <(echo "$documented") | grep '^[<>]' | sed 's/^/    /' || true
+}
+
+check_health_page() {
+  local coded documented
+  coded=$(sed -n '/CREATE VIEW seats.health/,/^REVOKE/p' "$root"/src/schema/72_health.sql |
+    grep -oE "^SELECT '[a-z_ ]+'" | sed -E "s/^SELECT '([a-z_ ]*[a-z_]) *'/\1/" | sort)
+  documented=$(sed -n '/^## Each check/,$p' "$root/docs/on-call.md" |
+    grep -oE '^\| `[a-z_ ]+' | sed -E 's/^\| `//; s/ +$//' | sort)
+  compare_with_docs "checks of health" docs/on-call.md "$coded" "$documented"
+}
+
+# Every SQLSTATE of class PS.
 check_error_codes() {
   local coded documented
   coded=$(cd "$root" && {
@@ -11,18 +32,13 @@ check_error_codes() {
     grep -rhoE "MAKE_SQLSTATE\('P', 'S'(, '[0-9]'){3}\)" src | sed -E 's/^[A-Z_]+//; s/[^PS0-9]//g'
   } | sort -u)
   documented=$(grep -oE '^\| PS[0-9]{3} ' "$root/docs/errors.md" | tr -d '| ' | sort)
-  if [[ $coded == "$documented" ]]; then
-    passed=$((passed + 1))
-    return
-  fi
-  failed=$((failed + 1))
-  say "  errors in the code (<) and in docs/errors.md (>) differ:"
-  diff <(echo "$coded") <(echo "$documented") | grep '^[<>]' | sed 's/^/    /' || true
+  compare_with_docs errors docs/errors.md "$coded" "$documented"
 }
 
 stage_format() {
   local files
   check_error_codes
+  check_health_page
   if ! command -v clang-format >/dev/null; then
     skipped=1
     note="clang-format is not installed"
