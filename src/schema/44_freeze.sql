@@ -95,7 +95,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    most_carried CONSTANT integer := 10000;
+    -- Of a crowd that has gathered: the team is locked meanwhile.
+    most_carried CONSTANT integer := 500;
     room    integer := most_carried;
     change  record;
     after   jsonb;
@@ -272,12 +273,14 @@ REVOKE ALL ON FUNCTION seats_internal.take_lane(bigint, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.take_lane(bigint, boolean) IS
     'locks a lane if nobody else holds it; patient: waits for it a moment';
 
--- Those of `calls` that are seat changes and not yet frozen.
+-- Those of `calls` that are seat changes and not yet frozen. Each lane is locked when it is its turn, and
+-- all until the commit; applications wait for that. So what is not planned in that time is left for later.
 CREATE FUNCTION seats_internal.freeze_changes(
     calls       bigint[],
     run         uuid,
     fresh_for   interval,
     patient_for bigint,
+    time_for    interval DEFAULT '20 ms',
     OUT call    bigint,
     OUT outcome text
 ) RETURNS SETOF record
@@ -285,30 +288,29 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    stop_at timestamptz;
     lane_id bigint;
-    lanes   bigint[];
 BEGIN
-    lanes := seats_internal.take_lanes(
-        ARRAY(SELECT o.lane_id FROM seats_internal.outbox AS o
-               WHERE o.id = ANY (calls) AND o.kind = 'change' AND o.state = 'pending'
-                 AND o.body = ''), patient_for);
-    -- A second statement, and a new snapshot: what was committed before a lock was got is seen.
+    -- (Whoever is waited for is waited for while no other lane is held.)
     FOR call, lane_id IN
         SELECT o.id, o.lane_id
           FROM seats_internal.outbox AS o
          WHERE o.id = ANY (calls) AND o.kind = 'change' AND o.state = 'pending' AND o.body = ''
-         ORDER BY o.lane_id
+         ORDER BY o.lane_id IS DISTINCT FROM patient_for, o.lane_id
     LOOP
-        outcome := CASE WHEN lane_id = ANY (lanes)
-                        THEN seats_internal.freeze_change(call, run, fresh_for)
-                        ELSE 'locked' END;
+        -- (freeze_change looks at the row again: what was committed before the lock was got is seen.)
+        outcome := CASE WHEN clock_timestamp() >= stop_at THEN 'later'
+                        WHEN NOT seats_internal.take_lane(lane_id, lane_id = patient_for) THEN 'locked'
+                        ELSE seats_internal.freeze_change(call, run, fresh_for) END;
+        stop_at := coalesce(stop_at, clock_timestamp() + time_for);
         RETURN NEXT;
     END LOOP;
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.freeze_changes(bigint[], uuid, interval, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.freeze_changes(bigint[], uuid, interval, bigint) IS
+    seats_internal.freeze_changes(bigint[], uuid, interval, bigint, interval) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.freeze_changes(bigint[], uuid, interval, bigint, interval) IS
     'makes calls of the seat changes among these rows, and says what came of each; called by the worker';
 
 -- A call of changes that were refused together was answered: one call less is left for the rest, and

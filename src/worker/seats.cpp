@@ -143,7 +143,8 @@ void store_learned(Engine& engine, const Settlement& item) {
 }  // namespace
 
 bool SeatPlans::is_settled_or_waits(std::int64_t id) const {
-    return contains(over, id) || contains(locked, id) || contains(to_read, id);
+    return contains(over, id) || contains(locked, id) || contains(later, id) ||
+           contains(to_read, id);
 }
 
 namespace {
@@ -186,6 +187,8 @@ SeatPlans plan_seat_changes(Engine& engine, const std::vector<Candidate>& candid
             (may_read_base(engine, candidates, id) ? plans.to_read : plans.locked).push_back(id);
         } else if (outcome == "locked") {
             plans.locked.push_back(id);
+        } else if (outcome == "later") {
+            plans.later.push_back(id);
         } else if (outcome != "frozen") {
             plans.over.push_back(id);
         }
@@ -205,6 +208,9 @@ void heed_seat_plans(Engine& engine, const std::vector<Candidate>& candidates,
                 engine.patient_for = candidate.lane_id;
             }
             look_again(engine, candidate);
+        } else if (contains(plans.later, candidate.id)) {
+            candidate.destination->bucket.give_back();
+            release_lane(engine, *candidate.destination, candidate.lane_id, std::nullopt);
         } else if (contains(plans.over, candidate.id)) {
             candidate.destination->bucket.give_back();
             release_lane(engine, *candidate.destination, candidate.lane_id, std::nullopt);

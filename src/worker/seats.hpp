@@ -15,6 +15,7 @@ struct SeatPlans {
     std::vector<std::int64_t> to_read;  // their subscriptions are read first
     std::vector<std::int64_t> over;     // settled without a call, or they wait, or are in review
     std::vector<std::int64_t> locked;   // somebody holds their team
+    std::vector<std::int64_t> later;    // too many for one claim
 
     [[nodiscard]] bool is_settled_or_waits(std::int64_t id) const;
 };
