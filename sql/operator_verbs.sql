@@ -155,7 +155,7 @@ SELECT seats.pause('regress', 'maintenance');
 SELECT pg_temp.try('SELECT seats.pause($$regress$$, $$me too$$)');
 SELECT seats.pause('regress', 'customer asks', 'lane_1');
 SELECT pg_temp.try('SELECT seats.pause($$regress$$, $$me too$$, $$lane_1$$)');
-SELECT state, paused_by, paused_reason FROM seats.destinations WHERE destination = 'regress';
+SELECT state, paused_by, paused_reason FROM seats.destinations WHERE name = 'regress';
 SELECT lane, call, reason, error, waiting_behind, what_to_do FROM seats.blocked_lanes
  WHERE lane = 'lane_1';
 UPDATE seats_internal.outbox SET eligible_xid = '3' WHERE id = 1000002;
@@ -164,7 +164,7 @@ SELECT id, arrives FROM pg_temp.row_now WHERE id = 1000002;
 UPDATE seats_internal.destination SET halted_at = now(), halted_reason = 'unauthorized',
        halted_message = 'Invalid API Key', halted_needs_person = true WHERE name = 'regress';
 SELECT seats_internal.raise_alert('halted:regress', 'critical', 'destination_halted', 'x') IS NOT NULL;
-SELECT state FROM seats.destinations WHERE destination = 'regress';
+SELECT state FROM seats.destinations WHERE name = 'regress';
 SELECT seats.resume('regress', 'key changed');
 SELECT paused_at, paused_by, halted_at, halted_reason, halted_needs_person
   FROM seats_internal.destination WHERE name = 'regress';

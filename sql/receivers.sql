@@ -78,10 +78,10 @@ SELECT seats.define_receiver('slack', 'https://b.example', 'slack', 'slack_url',
 SELECT seats.define_receiver('sentry', 'https://c.example:444/prefix', 'sentry', 'dsn', 'warning');
 SELECT seats.define_receiver('journal', 'https://d.example/x', 'slack', minimum_severity => NULL,
                              journal_kinds => '{*}');
-SELECT receiver, format, url, secret_file, minimum_severity, journal_kinds, waiting, journal_number
-  FROM seats.receivers ORDER BY receiver;
+SELECT name, format, url, secret_file, minimum_severity, journal_kinds, waiting, journal_number
+  FROM seats.receivers ORDER BY name;
 SELECT seats.define_receiver('slack', 'https://b.example/path', 'slack', minimum_severity => 'fatal');
-SELECT receiver, format, url, secret_file, minimum_severity FROM seats.receivers WHERE receiver = 'slack';
+SELECT name, format, url, secret_file, minimum_severity FROM seats.receivers WHERE name = 'slack';
 SELECT seats.define_receiver('slack', 'https://b.example', 'slack', 'slack_url', 'critical');
 SELECT kind, role, detail FROM seats_internal.journal WHERE kind ~ '^receiver' ORDER BY id;
 
@@ -203,8 +203,8 @@ SELECT pg_temp.tell();
 SELECT replace(pg_temp.deliveries(), current_database(), '<database>');
 SELECT pg_temp.tell();
 SELECT pg_temp.deliveries();
-SELECT receiver, journal_number - (SELECT last_journal_number FROM seats_internal.ring) FROM seats.receivers
- WHERE journal_kinds <> '{}' ORDER BY receiver;
+SELECT name, journal_number - (SELECT last_journal_number FROM seats_internal.ring) FROM seats.receivers
+ WHERE journal_kinds <> '{}' ORDER BY name;
 
 -- Who was told nothing of the journal is told what comes from when its kinds were first given.
 SELECT seats.define_receiver('slack', 'https://b.example', 'slack', 'slack_url', 'critical', '{member.removed}');
@@ -332,10 +332,10 @@ $$;
 SELECT pg_temp.waiting();
 -- The same again leaves it alone.
 SELECT seats.define_receiver('moved', 'https://old.example/old', 'slack', NULL, 'critical', '{member.*}');
-SELECT waiting FROM seats.receivers WHERE receiver = 'moved';
+SELECT waiting FROM seats.receivers WHERE name = 'moved';
 SELECT seats.define_receiver('moved', 'https://new.example/new', 'standard_webhook', 'moved_secret', 'critical',
                              '{member.*}');
-SELECT waiting FROM seats.receivers WHERE receiver = 'moved';
+SELECT waiting FROM seats.receivers WHERE name = 'moved';
 SELECT pg_temp.new_minute();
 SELECT pg_temp.tell() ~ '^enqueued: t';
 SELECT pg_temp.waiting();
@@ -350,10 +350,10 @@ DELETE FROM seats_internal.outbox WHERE kind = 'delivery';
 SELECT count(seats_internal.write_journal('member.added', 'x', NULL, NULL, NULL)) FROM generate_series(1, 350);
 SELECT numbered FROM seats_internal.number_journal('1:1:');
 SELECT count(pg_temp.tell()) FROM generate_series(1, 5);
-SELECT receiver, waiting FROM seats.receivers ORDER BY receiver;
+SELECT name, waiting FROM seats.receivers ORDER BY name;
 DELETE FROM seats_internal.outbox WHERE kind = 'delivery';
 SELECT count(pg_temp.tell()) FROM generate_series(1, 5);
-SELECT receiver, waiting FROM seats.receivers ORDER BY receiver;
+SELECT name, waiting FROM seats.receivers ORDER BY name;
 
 -- An adopted copy leaves the original's deliveries alone; a database that replaces it sends them.
 SELECT count(seats_internal.doubt_open_calls()) FROM (SELECT) AS x;
@@ -362,8 +362,8 @@ SELECT seats_internal.review_open_calls('22222222-2222-4333-8444-555555555555') 
 SELECT count(*) FROM seats_internal.outbox WHERE kind = 'delivery';
 
 SELECT seats.drop_receiver('hook', 'no longer used');
-SELECT receiver FROM seats.receivers ORDER BY receiver;
-SELECT destination FROM seats.destinations WHERE destination = 'hook';
+SELECT name FROM seats.receivers ORDER BY name;
+SELECT name FROM seats.destinations WHERE name = 'hook';
 SELECT kind, role, reason, detail FROM seats_internal.journal WHERE kind = 'receiver.dropped';
 
 -- What users have written makes no line of its own, and calls nobody.

@@ -102,7 +102,7 @@ SELECT count(*) FROM seats.call_grants WHERE destination = 'stripe';
 SELECT seats.drop_destination('stripe', 'moved');
 SELECT pg_temp.news() \g /dev/null
 SELECT team FROM seats.teams UNION ALL SELECT user_id FROM seats.individuals
-UNION ALL SELECT destination FROM seats.destinations WHERE destination = 'stripe' UNION ALL SELECT endpoint FROM seats.webhook_endpoints;
+UNION ALL SELECT name FROM seats.destinations WHERE name = 'stripe' UNION ALL SELECT endpoint FROM seats.webhook_endpoints;
 SELECT j.kind, j.reason, j.detail FROM seats_internal.journal AS j
  WHERE written_xid = pg_current_xact_id() AND kind ~ '(unregistered|dropped)$' ORDER BY j.id;
 ROLLBACK;

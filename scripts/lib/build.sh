@@ -81,6 +81,9 @@ copy_postgres() {
       cp -r "$extension_tree/$place" "$workspace/tests/" || return
     fi
   done
+  # One looks for the worker's statements in its sources.
+  mkdir -p "$workspace/tests/src/worker" || return
+  cp "$extension_tree"/src/worker/*.cpp "$workspace/tests/src/worker/" || return
   chmod -R a+rX "$workspace/tests" "$postgres_copy" || return
 
   postgres_bin=$postgres_copy$bindir

@@ -10,8 +10,7 @@ BEGIN
         RAISE EXCEPTION 'pg_seats needs a database with encoding UTF8, and this one has %',
             pg_catalog.getdatabaseencoding()
             USING ERRCODE = 'feature_not_supported',
-                  HINT = 'Stripe''s answers are UTF-8. CREATE DATABASE name ENCODING ''UTF8'' TEMPLATE template0 makes '
-                         'a database that can hold them.';
+                  HINT = 'Create a database with ENCODING ''UTF8''; Stripe''s answers are UTF-8.';
     END IF;
 END
 $$;

@@ -155,6 +155,11 @@ CREATE TABLE seats_internal.expected_event (
     CONSTRAINT expected_event_pkey PRIMARY KEY (idempotency_key)
 );
 CREATE INDEX expected_event_by_age ON seats_internal.expected_event (look_at);
+-- The few that are judged, or given up, once a list was read.
+CREATE INDEX expected_event_changed_nothing ON seats_internal.expected_event (destination)
+    WHERE nothing_changed;
+CREATE INDEX expected_event_looked_for ON seats_internal.expected_event (destination, sent_at)
+    WHERE looks > 3;
 COMMENT ON COLUMN seats_internal.expected_event.nothing_changed IS
     'an event of the call was seen that tells of no changed items';
 COMMENT ON TABLE seats_internal.expected_event IS

@@ -22,13 +22,16 @@ CREATE TABLE seats_internal.invite (
     user_id     text,
     CONSTRAINT invite_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 80);
+-- (Each names its first column in its condition: else, while few invites are open, it is as good as
+-- any other for whatever asks for open ones, and is read from end to end.)
 -- One person, one open invite to a team.
 CREATE UNIQUE INDEX invite_open_by_address ON seats_internal.invite (team_id, lower(address))
-    WHERE status = 'open';
+    WHERE status = 'open' AND team_id IS NOT NULL AND lower(address) IS NOT NULL;
 CREATE INDEX invite_open_by_team ON seats_internal.invite (team_id, seat_type, id)
-    WHERE status = 'open';
+    WHERE status = 'open' AND team_id IS NOT NULL;
 CREATE INDEX invite_by_team ON seats_internal.invite (team_id, id);
-CREATE INDEX invite_open_by_expiry ON seats_internal.invite (expires_at) WHERE status = 'open';
+CREATE INDEX invite_open_by_expiry ON seats_internal.invite (expires_at)
+    WHERE status = 'open' AND expires_at IS NOT NULL;
 CREATE UNIQUE INDEX invite_by_token ON seats_internal.invite (token_hash);
 COMMENT ON TABLE seats_internal.invite IS 'who was invited to a team, and what became of it';
 COMMENT ON COLUMN seats_internal.invite.seat_type IS 'null: an invite into the team, to no seat';

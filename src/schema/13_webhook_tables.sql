@@ -50,10 +50,11 @@ COMMENT ON COLUMN seats_internal.webhook_event.payload IS
 CREATE INDEX webhook_event_unprocessed ON seats_internal.webhook_event (retry_at)
     WHERE retry_at IS NOT NULL;
 CREATE INDEX webhook_event_by_time ON seats_internal.webhook_event (endpoint, received_at);
-CREATE INDEX webhook_event_by_id ON seats_internal.webhook_event (event_id);
+CREATE INDEX webhook_event_by_id ON seats_internal.webhook_event (event_id, destination);
 CREATE INDEX webhook_event_by_subscription ON seats_internal.webhook_event (subscription)
     WHERE subscription IS NOT NULL;
-CREATE INDEX webhook_event_by_object ON seats_internal.webhook_event (destination, type, object_id);
+CREATE INDEX webhook_event_by_object ON seats_internal.webhook_event (destination, type, object_id)
+    WHERE object_id IS NOT NULL;
 CREATE INDEX webhook_event_by_key ON seats_internal.webhook_event (idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 

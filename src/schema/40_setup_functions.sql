@@ -275,7 +275,7 @@ COMMENT ON FUNCTION seats_internal.define_destination(
     'behind seats.define_destination';
 
 CREATE FUNCTION seats.define_destination(
-    INOUT destination         text,
+    INOUT name                text,
     INOUT base_url            text,
     INOUT secret              text,
     INOUT kind                text             DEFAULT 'stripe',

@@ -116,6 +116,7 @@ CREATE FUNCTION seats_internal.finish_change_set(
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off  -- what was deleted and what was kept are joined: thousands, when a team ends
 AS $$
 DECLARE
     -- What was said about a call was said to its carrier; what a change has of its own is older.

@@ -216,7 +216,7 @@ COMMENT ON FUNCTION seats_internal.define_receiver(
     text, text, text, text, text, text, text[], double precision) IS 'behind seats.define_receiver';
 
 CREATE FUNCTION seats.define_receiver(
-    INOUT receiver            text,
+    INOUT name                text,
     INOUT url                 text,
     INOUT format              text,
     INOUT secret              text             DEFAULT NULL,
@@ -267,14 +267,14 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.drop_receiver(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.drop_receiver(text, text, text) IS 'behind seats.drop_receiver';
 
-CREATE FUNCTION seats.drop_receiver(INOUT receiver text, reason text, OUT deliveries bigint)
+CREATE FUNCTION seats.drop_receiver(INOUT name text, reason text, OUT deliveries bigint)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.drop_receiver(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.drop_receiver(text, text) IS
     'forgets a receiver and what it was still to be told; superusers only';
 
 CREATE VIEW seats.receivers AS
-SELECT r.name AS receiver, r.format, d.base_url || r.path AS url, d.secret AS secret_file, r.minimum_severity,
+SELECT r.name, r.format, d.base_url || r.path AS url, d.secret AS secret_file, r.minimum_severity,
        r.journal_kinds, o.waiting, o.oldest_waiting_at, o.last_error, r.journal_number, r.defined_at,
        r.defined_by
   FROM seats_internal.receiver AS r

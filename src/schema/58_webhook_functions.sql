@@ -49,7 +49,7 @@ COMMENT ON FUNCTION seats_internal.define_webhook_endpoint(text, text, text, tex
     'behind seats.define_webhook_endpoint';
 
 CREATE FUNCTION seats.define_webhook_endpoint(
-    INOUT endpoint    text,
+    INOUT name        text,
     INOUT destination text,
     INOUT secrets     text[]
 )

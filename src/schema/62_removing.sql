@@ -215,7 +215,7 @@ REVOKE ALL ON FUNCTION seats_internal.drop_webhook_endpoint(text, text, text) FR
 COMMENT ON FUNCTION seats_internal.drop_webhook_endpoint(text, text, text) IS
     'behind seats.drop_webhook_endpoint';
 
-CREATE FUNCTION seats.drop_webhook_endpoint(INOUT endpoint text, reason text, OUT destination text)
+CREATE FUNCTION seats.drop_webhook_endpoint(INOUT name text, reason text, OUT destination text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.drop_webhook_endpoint(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.drop_webhook_endpoint(text, text) IS
@@ -236,7 +236,7 @@ BEGIN
     RETURNING d.* INTO place;
     IF place.kind = 'receiver' THEN
         RAISE EXCEPTION 'destination % is a receiver of alerts', name
-            USING ERRCODE = 'PS548', HINT = 'seats.drop_receiver(receiver, reason) forgets it.';
+            USING ERRCODE = 'PS548', HINT = 'seats.drop_receiver(name, reason) forgets it.';
     END IF;
     PERFORM seats_internal.require_unused(
         format('destination %I cannot be dropped', name),
@@ -264,7 +264,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.drop_destination(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.drop_destination(text, text, text) IS 'behind seats.drop_destination';
 
-CREATE FUNCTION seats.drop_destination(INOUT destination text, reason text)
+CREATE FUNCTION seats.drop_destination(INOUT name text, reason text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.drop_destination(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.drop_destination(text, text) IS

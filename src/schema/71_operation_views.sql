@@ -61,7 +61,7 @@ COMMENT ON COLUMN seats.worker_status.debug_point IS
     'where it stands still for a test; otherwise empty';
 
 CREATE VIEW seats.destinations AS
-SELECT d.name AS destination,
+SELECT d.name,
        CASE WHEN d.halted_at IS NOT NULL THEN 'halted'
             WHEN d.paused_at IS NOT NULL THEN 'paused'
             WHEN s.destination IS NULL THEN 'not taken up'

@@ -88,7 +88,7 @@ SELECT 'installation',
                  'replaces_original).' END
   FROM worker AS w LEFT JOIN seats_internal.installation AS i ON true
 UNION ALL
-SELECT 'destination ' || d.destination,
+SELECT 'destination ' || d.name,
        CASE d.state WHEN 'open' THEN 'ok' WHEN 'halted' THEN 'critical' ELSE 'warning' END,
        CASE d.state
             WHEN 'halted' THEN format('halted (%s): %s', d.halted_reason, d.halted_message)
@@ -245,7 +245,7 @@ SELECT 'pg_seats_outbox_oldest_seconds', jsonb_build_object('destination', o.des
   FROM outbox AS o
  GROUP BY o.destination
 UNION ALL
-SELECT m.name, jsonb_build_object('destination', d.destination), m.value
+SELECT m.name, jsonb_build_object('destination', d.name), m.value
   FROM seats.destinations AS d
  CROSS JOIN LATERAL (VALUES
      ('pg_seats_destination_open', CASE d.state WHEN 'open' THEN 1 ELSE 0 END),

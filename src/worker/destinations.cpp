@@ -56,8 +56,9 @@ Statement take_back_statement{
 Statement resolve_form_alerts_statement{
     "SELECT seats_internal.resolve_alert(a.fingerprint, 'the destination is halted for it')"
     "  FROM seats_internal.alert AS a"
-    " WHERE a.resolved_at IS NULL AND (a.fingerprint = 'form:' || $1 || ':' || $2"
-    "    OR a.call_id = ANY ($3) AND a.kind = 'review')"};
+    " WHERE a.resolved_at IS NULL AND a.fingerprint = ANY ("
+    "    ARRAY(SELECT 'review:' || c.id FROM unnest($3::bigint[]) AS c (id))"
+    "    || ARRAY['form:' || $1 || ':' || $2])"};
 
 Statement alert_statement{
     "SELECT seats_internal.raise_alert($1, $2, $3, $4, hint => $5, destination => $6)"

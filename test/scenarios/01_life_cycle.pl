@@ -296,14 +296,6 @@ my ($status, undef, $stderr) = $bare->try_sql("$enqueue;\n" x 3);
 is($status, 0, 'rows wait');
 my @warnings = $stderr =~ /(WARNING:  pg_seats has no worker in this server)/g;
 is(scalar @warnings, 1, 'and each session is warned once');
-
-# ---- a database that cannot hold Stripe's answers
-
-$bare->safe_psql('postgres', q{CREATE DATABASE narrow ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0});
-my $refusal = '';
-$bare->psql('narrow', 'CREATE EXTENSION pg_seats', stderr => \$refusal);
-like($refusal, qr/needs a database with encoding UTF8.*HINT: .*ENCODING 'UTF8' TEMPLATE template0/s,
-	'another encoding than UTF8 is refused, with the command that makes the right one');
 $bare->assert_log_clean;
 $bare->stop;
 

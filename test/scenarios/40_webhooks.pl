@@ -83,15 +83,6 @@ subtest 'a body that is no event' => sub {
 subtest 'live and test mode are kept apart' => sub {
 	my $body = event_body('customer.subscription.updated', {%object}, livemode => JSON::PP::true);
 	like(receive($server, 'main', $body), qr/^400 wrong_mode/, 'an event of the other mode is refused');
-	foreach my $livemode (undef, 'false', 0, [])
-	{
-		my $odd = event_body('customer.subscription.updated', {%object}, livemode => $livemode);
-		like(receive($server, 'main', $odd), qr/^400 wrong_mode/, 'and one whose mode is no boolean');
-	}
-	my $without = event_body('customer.subscription.updated', {%object}) =~ s/"livemode":false,?//r;
-	like(receive($server, 'main', $without), qr/^400 wrong_mode/, 'and one without a mode');
-	is(receive($server, 'main', event_body('customer.subscription.updated', {%object}, account => { x => 1 })),
-		'400 not_an_event', 'and one of an account that has no name');
 	like(open_alerts($server), qr/webhook_wrong_mode/, 'and a person is told');
 	is($server->sql(q{SELECT count(*) FROM seats.webhook_events WHERE livemode}), '0', 'it is not stored');
 	# Somebody has the alert's row.
@@ -199,20 +190,7 @@ SELECT encode(payload, 'escape'), facts FROM seats_internal.webhook_event WHERE 
 END
 	like($stored, qr/payment_intent\.created/, 'with its content');
 	unlike($stored, qr/hidden/, 'without the secret');
-	# Of a name that comes twice whoever reads JSON sees one; a name may be a secret; and who signs knows what with.
-	$server->write_secret('webhook_plain', 'correct horse battery staple');
-	$server->sql(q{SELECT seats.define_webhook_endpoint('plain', 'stripe', '{webhook_plain}')});
-	$body = event_body('payment_intent.created', { object => 'payment_intent', id => 'pi_1' },
-		type => 'x of correct horse battery staple');
-	$body =~ s/^\{/{"note":"pi_1_secret_hidden","note":"","pi_1_secret_hidden":1,/;
-	($event) = $body =~ /(evt_\w+)/;
-	is(receive($server, 'plain', $body, secret => 'correct horse battery staple'), "200 ignored $event", 'another event is');
-	$stored = $server->sql(<<"END");
-SELECT encode(payload, 'escape'), facts, type FROM seats_internal.webhook_event WHERE event_id = '$event'
-END
-	like($stored, qr/x of \[removed\]/, 'with its content');
-	unlike($stored, qr/hidden|horse/, 'without any secret');
-	unlike($server->log_text, qr/hidden|whsec_scenario|horse/, 'nor is it in the log');
+	unlike($server->log_text, qr/hidden|whsec_scenario/, 'nor is it in the log');
 };
 
 subtest 'types that nothing follows from' => sub {

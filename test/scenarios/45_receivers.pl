@@ -277,7 +277,7 @@ subtest 'a receiver that is dead, or hangs, holds up nobody' => sub {
 	my @calls = map { $server->enqueue('/v1/customers', { name => "c$_" }) } 1 .. 20;
 	is(await_state($server, $_, 'done'), 'done', "call $_") foreach @calls;
 	$sentry->await_one('Sentry is told', sub { $_[0]{body} =~ /dead:2/ });
-	is($server->sql(q{SELECT waiting > 0 FROM seats.receivers WHERE receiver = 'hook'}), 't', 'its deliveries wait');
+	is($server->sql(q{SELECT waiting > 0 FROM seats.receivers WHERE name = 'hook'}), 't', 'its deliveries wait');
 	is($server->sql(q{SELECT status FROM seats.health WHERE check_name = 'oldest_call'}), 'ok', 'no call waits');
 	is($server->sql(q{SELECT count(*) FROM seats.reviews}), '0', 'nothing is in review');
 	$hook->start;
@@ -324,7 +324,7 @@ subtest 'a secret that is missing or wrong' => sub {
 	wait_until(
 		sub {
 			$server->sql('SELECT seats_internal.wake_for_news()');
-			$server->sql(q{SELECT state FROM seats.destinations WHERE destination = 'hook'}) eq 'unproven';
+			$server->sql(q{SELECT state FROM seats.destinations WHERE name = 'hook'}) eq 'unproven';
 		},
 		'the worker to see it');
 	raise('later', 'critical', 'later');
@@ -368,7 +368,7 @@ subtest 'what waits when a receiver moves is made anew' => sub {
 	raise('moving', 'fatal', 'moving');
 	wait_until(sub { grep { $_->{body} =~ /moving/ } $old->requests }, 'one to hang');
 	$entry->('waiting');
-	$server->wait_for_sql(q{SELECT waiting FROM seats.receivers WHERE receiver = 'moved'}, '2');
+	$server->wait_for_sql(q{SELECT waiting FROM seats.receivers WHERE name = 'moved'}, '2');
 	$define->($new->url('/new'), 'standard_webhook', q{'hook_secret'});
 	# (stop ends what hangs: the worker would try it again.)
 	$old->stop;
@@ -377,7 +377,7 @@ subtest 'what waits when a receiver moves is made anew' => sub {
 	# Fatal alerts of before are open, too, and new to nobody: it was told of them at the old URL.
 	is(join(' ', map { $actor->($_) } $new->taken), 'moving waiting', 'all that was not taken, in order');
 	is(scalar(grep { $_->{path} ne '/new' || !is_signed($_) } $new->requests), 0, 'at the new URL, in its format');
-	is($server->sql(q{SELECT waiting FROM seats.receivers WHERE receiver = 'moved'}), '0', 'nothing is left');
+	is($server->sql(q{SELECT waiting FROM seats.receivers WHERE name = 'moved'}), '0', 'nothing is left');
 	$server->sql(q{SELECT seats.drop_receiver('moved', 'no longer used')});
 	resolve('moving');
 	await_told('moving', 'alert.opened alert.resolved');
@@ -387,7 +387,7 @@ subtest 'what waits when a receiver moves is made anew' => sub {
 subtest 'one that is dropped is told nothing more' => sub {
 	$slack->answer_with(500);
 	raise('unheard', 'critical', 'unheard');
-	$server->wait_for_sql(q{SELECT waiting > 0 FROM seats.receivers WHERE receiver = 'slack'}, 't');
+	$server->wait_for_sql(q{SELECT waiting > 0 FROM seats.receivers WHERE name = 'slack'}, 't');
 	$server->sql(q{SELECT seats.drop_receiver('slack', 'no longer used')});
 	is($server->sql(q{SELECT count(*) FROM seats.outbox WHERE destination = 'slack'}), '0', 'its deliveries are gone');
 	$slack->answer_with(200);

@@ -88,11 +88,11 @@ TEST(StripSecrets, a_name_may_be_one) {
     EXPECT_EQ(core::strip_secrets(R"({"a":[{"sk_live_0123456789":{"c":1}}]})"), R"({"a":[{}]})");
 }
 
-// jansson asks here for its memory: one request is refused.
-int allocations_before = 0;
+// jansson asks here for its memory.
+int allocations_left = 0;
 
 void* scarce(std::size_t size) {
-    return allocations_before-- == 0 ? nullptr : std::malloc(size);
+    return allocations_left-- > 0 ? std::malloc(size) : nullptr;
 }
 
 TEST(StripSecrets, without_memory_nothing_secret_is_left) {
@@ -100,21 +100,22 @@ TEST(StripSecrets, without_memory_nothing_secret_is_left) {
         R"({"a":"see pi_1_secret_x","b":["pi_2_secret_x",{"c":"pi_3_secret_x"}],"d":1})";
     const std::string whole = core::strip_secrets(body);
     json_set_alloc_funcs(scarce, std::free);
-    bool was_refused = true;
-    int refused = 0;
-    for (; was_refused && refused < 500; ++refused) {
-        allocations_before = refused;
+    bool was_short = false;
+    bool was_enough = false;
+    for (int most = 0; most < 200 && !was_enough; ++most) {
+        allocations_left = most;
         const std::string stripped = core::strip_secrets(body);
-        was_refused = allocations_before < 0;
         EXPECT_EQ(stripped.find("_secret_x"), std::string::npos)
-            << "after " << refused << " allocations: " << stripped;
-        if (!was_refused) {
+            << most << " allocations: " << stripped;
+        was_enough = allocations_left >= 0;
+        was_short = was_short || !was_enough;
+        if (was_enough) {
             EXPECT_EQ(stripped, whole);
         }
     }
     json_set_alloc_funcs(std::malloc, std::free);
-    EXPECT_FALSE(was_refused);
-    EXPECT_GT(refused, 10);
+    EXPECT_TRUE(was_short);
+    EXPECT_TRUE(was_enough);
 }
 
 }  // namespace

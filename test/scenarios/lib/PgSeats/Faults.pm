@@ -112,13 +112,13 @@ sub open_alerts
 sub breaker_of
 {
 	my ($server) = @_;
-	return $server->sql(q{SELECT breaker FROM seats.destinations WHERE destination = 'stripe'});
+	return $server->sql(q{SELECT breaker FROM seats.destinations WHERE name = 'stripe'});
 }
 
 sub await_breaker
 {
 	my ($server, $state) = @_;
-	$server->wait_for_sql(q{SELECT breaker FROM seats.destinations WHERE destination = 'stripe'}, $state);
+	$server->wait_for_sql(q{SELECT breaker FROM seats.destinations WHERE name = 'stripe'}, $state);
 	return;
 }
 

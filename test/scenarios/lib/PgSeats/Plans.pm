@@ -1,0 +1,157 @@
+# What the worker's statements read: found by themselves, in its sources and in the server's log.
+#
+#   my $plans = PgSeats::Plans->new($server);     # the server must log plans: see `configuration`
+#   $plans->begin;
+#   …                                             # the worker works
+#   my @scans = $plans->scans;                    # every scan of a relation that it made meanwhile
+#   my %statement = worker_statements();          # 'claim.cpp freeze_statement' => SQL
+package PgSeats::Plans;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use File::Basename qw(basename dirname);
+
+our @EXPORT = qw(worker_statements worker_settings functions_in);
+
+my $sources = dirname(__FILE__) . '/../../../../src/worker';
+
+# Plans with what they really read, of the worker and of nobody else: other sessions switch it off
+# ($ENV{PGOPTIONS}).
+sub configuration
+{
+	return <<'END';
+shared_preload_libraries = 'pg_seats, auto_explain'
+auto_explain.log_min_duration = 0
+auto_explain.log_analyze = on
+auto_explain.log_timing = off
+auto_explain.log_buffers = on
+auto_explain.log_nested_statements = on
+END
+}
+
+sub quiet_sessions { return '-c auto_explain.log_min_duration=-1' }
+
+sub new
+{
+	my ($class, $server) = @_;
+	return bless { server => $server, from => 0 }, $class;
+}
+
+sub begin { my ($self) = @_; $self->{from} = -s $self->{server}->logfile; return }
+
+# Of the worker, or of another process. Of each: { relation, how (the node's line), rows, pages, query }. Rows are those that were looked at,
+# in all loops; dead ones show in the pages only.
+sub scans
+{
+	my ($self, $pid) = @_;
+	$pid //= $self->{server}->worker_pid;
+	open my $log, '<', $self->{server}->logfile or die "log: $!";
+	seek $log, $self->{from}, 0;
+	my (@scans, $is_plan, $query, $scan);
+	while (my $line = <$log>)
+	{
+		if ($line =~ /^\d{4}-\d\d-\d\d \S+ \S+ \[(\d+)\]/)
+		{
+			$is_plan = $1 == $pid && $line =~ /duration: .* plan:$/;
+			$query = '';
+			undef $scan;
+		}
+		next unless $is_plan;
+		if ($line =~ /(?:(?:Seq|Index|Index Only|Bitmap Heap|Tid|CTE) Scan .*)\(.*actual rows=(\S+) loops=(\d+)\)/)
+		{
+			my ($rows, $loops) = ($1, $2);
+			my ($relation) = $line =~ / on (\w+)/;
+			(my $how = $line) =~ s/^[\s>-]*|\s+$//g;
+			push @scans, $scan = { relation => $relation // '', how => $how, loops => $loops,
+				rows => $rows * $loops, pages => 0, query => $query };
+		}
+		elsif ($line =~ /\(.*(?:actual rows|never executed)/) { undef $scan }
+		elsif ($scan && $line =~ /Rows Removed by (?:Filter|Index Recheck): (\d+)/) { $scan->{rows} += $1 * $scan->{loops} }
+		elsif ($scan && $line =~ /Buffers: shared (.*)/)
+		{
+			my $buffers = $1;
+			$scan->{pages} += $1 while $buffers =~ /(?:hit|read)=(\d+)/g;
+		}
+		elsif ($line =~ /cost=/) { }
+		elsif ($line =~ /^\tQuery Text: (.*)/) { $query = $1 }
+		elsif ($query ne '' && $line =~ /^\t(.*)/ && !$scan && $line !~ /^\t\s*(?:->|[A-Z][\w ]+:)/)
+		{
+			$query .= " $1";
+		}
+	}
+	s/\s+/ /g foreach map { $_->{query} } @scans;
+	return @scans;
+}
+
+# ---- the worker's sources
+
+# Every statement that is prepared there, by its file and name: string literals, and macros of them.
+sub worker_statements
+{
+	my %statements;
+	foreach my $file (glob "$sources/*.cpp")
+	{
+		my $code = slurp($file);
+		$code =~ s{^\s*//.*$}{}mg;
+		my %macro;
+		$macro{$1} = $2 while $code =~ /^#define ([A-Z_]+)((?:.*\\\n)*.*)$/mg;
+		while ($code =~ /\bStatement ([a-z_]+)\{(.*?)\};/sg)
+		{
+			my ($name, $text) = ($1, $2);
+			$statements{ basename($file) . " $name" } = literal($text, \%macro);
+		}
+	}
+	return %statements;
+}
+
+sub literal
+{
+	my ($text, $macro) = @_;
+	my $sql = '';
+	while ($text =~ /"((?:[^"\\]|\\.)*)"|\b([A-Z][A-Z_]+)\b/g)
+	{
+		my ($string, $name) = ($1, $2);
+		if (defined $string)
+		{
+			$string =~ s/\\(.)/$1/g;
+			$sql .= $string;
+		}
+		else
+		{
+			die "what is $name?" unless defined $macro->{$name};
+			my $position = pos $text;
+			$sql .= literal($macro->{$name}, $macro);
+			pos($text) = $position;
+		}
+	}
+	return $sql;
+}
+
+# SET statements for a session that is to plan as the worker does.
+sub worker_settings
+{
+	my $code = slurp("$sources/life.cpp");
+	my @settings;
+	push @settings, "SET $1 = '$2';" while $code =~ /\bset\("((?:enable_|plan_|jit|max_parallel)\w*)", "(\w+)"\)/g;
+	die 'the worker has no settings' unless @settings;
+	return join ' ', @settings;
+}
+
+# The functions of the extension that these statements call.
+sub functions_in
+{
+	my %seen;
+	foreach my $sql (@_) { $seen{$1}++ while $sql =~ /\bseats_internal\.(\w+)\(/g }
+	return sort keys %seen;
+}
+
+sub slurp
+{
+	my ($file) = @_;
+	open my $handle, '<', $file or die "$file: $!";
+	local $/ = undef;
+	return <$handle>;
+}
+
+1;
