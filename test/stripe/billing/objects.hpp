@@ -2,6 +2,7 @@
 // decided by billing/render.*, what may happen to them by the files of each resource.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -98,9 +99,15 @@ struct Price {
     std::int64_t interval_count = 1;
     bool metered = false;
     bool active = true;
-    std::string unit_decimal;  // as given, in minor units
-    __int128 unit_pico = 0;    // minor units times 10^12: what money is computed with
+    std::vector<std::string> other_currencies;  // set by control; the same number of minor units
+    std::string unit_decimal;                   // as given, in minor units
+    __int128 unit_pico = 0;  // minor units times 10^12: what money is computed with
     Metadata metadata;
+
+    [[nodiscard]] bool supports(std::string_view wanted) const {
+        return currency == wanted || std::find(other_currencies.begin(), other_currencies.end(),
+                                               wanted) != other_currencies.end();
+    }
 };
 
 struct PaymentMethod {
@@ -155,6 +162,7 @@ struct Subscription {
     Customer* customer = nullptr;
     std::string status = "active";
     std::string currency;
+    std::string billing_mode = "flexible";
     std::string collection_method = "charge_automatically";
     std::string default_payment_method;
     std::string description;

@@ -160,7 +160,7 @@ Json render(const Account& account, const Subscription& subscription, std::strin
     out.set("id", s.id).set("object", "subscription").set("application", nullptr);
     out.set("automatic_tax", Json::object().set("enabled", false));
     out.set("billing_cycle_anchor", s.anchor);
-    out.set("billing_mode", Json::object().set("type", "flexible"));
+    out.set("billing_mode", Json::object().set("type", s.billing_mode));
     out.set("cancel_at", or_null(s.cancel_at)).set("cancel_at_period_end", s.cancel_at_period_end);
     out.set("canceled_at", or_null(s.canceled_at)).set("collection_method", s.collection_method);
     out.set("created", s.created).set("currency", s.currency);

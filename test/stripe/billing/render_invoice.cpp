@@ -139,8 +139,26 @@ ApiError cannot_expand(std::string_view property) {
                            "expand");
 }
 
+Json render_currency_options(const Price& price) {
+    Json options = Json::object();
+    std::vector<std::string> currencies = price.other_currencies;
+    currencies.push_back(price.currency);
+    std::sort(currencies.begin(), currencies.end());
+    for (const std::string& currency : currencies) {
+        Json option = Json::object();
+        option.set("custom_unit_amount", nullptr).set("tax_behavior", "unspecified");
+        option.set("unit_amount_decimal", price.unit_decimal);
+        options.set(currency.c_str(), option);
+    }
+    return options;
+}
+
 // Fields that an answer has only when they are asked for.
 Json includable(const Account& account, const json_t* object, std::string_view field) {
+    if (text_at(object, "object") == "price" && field == "currency_options") {
+        const Price* price = account.prices.find(text_at(object, "id"));
+        return price == nullptr ? Json::null() : render_currency_options(*price);
+    }
     if (text_at(object, "object") != "invoice") {
         return {};
     }

@@ -35,7 +35,7 @@ const Price& read_price(Call& call, const std::string& name, const Subscription&
             "prices.",
             name);
     }
-    if (!subscription.currency.empty() && price.currency != subscription.currency) {
+    if (!subscription.currency.empty() && !price.supports(subscription.currency)) {
         throw invalid_request("The price specified supports currency of `" + price.currency +
                                   "`. This doesn't match the expected currency: `" +
                                   subscription.currency + "`.",
@@ -96,6 +96,17 @@ void check_plan(const ItemPlan& plan, const Subscription& subscription, const st
             "A subscription must have at least one active plan. To remove all "
             "plans, please cancel the subscription instead.",
             name);
+    }
+    for (const Item& item : plan.target) {
+        const Price& first = *plan.target.front().price;
+        if (subscription.billing_mode == "classic" &&
+            (item.price->interval != first.interval ||
+             item.price->interval_count != first.interval_count)) {
+            throw invalid_request(
+                "Currently, all prices on a subscription must have the same `recurring.interval` "
+                "and `recurring.interval_count`.",
+                name);
+        }
     }
 }
 

@@ -128,6 +128,7 @@ std::string create_subscription(Call& call) {
             "updating a subscription.",
             "payment_behavior");
     }
+    fresh.billing_mode = params.choice("billing_mode[type]", {"classic", "flexible"}, "flexible");
     ItemPlan plan = plan_items(call, fresh, "items");
     merge_metadata(fresh.metadata, params);
     fresh.created = call.world.now();
@@ -140,7 +141,7 @@ std::string create_subscription(Call& call) {
     const bool trial = fresh.trial_end > fresh.created;
     std::vector<InvoiceLine> lines;
     for (Item& item : plan.target) {
-        if (item.price->currency != fresh.currency) {
+        if (!item.price->supports(fresh.currency)) {
             throw invalid_request("All prices of a subscription must have the same currency.",
                                   "items");
         }

@@ -113,6 +113,13 @@ Price& price_of(World& world, Account& account, const json_t* given, const std::
     price.product = "prod_" + id;
     price.currency = currency;
     price.interval = text_at(given, "interval", "month");
+    price.interval_count = integer_at(given, "interval_count", 1);
+    price.active = !flag_at(given, "archived");
+    std::size_t index = 0;
+    json_t* other = nullptr;
+    json_array_foreach(json_object_get(given, "currencies"), index, other) {
+        price.other_currencies.emplace_back(json_string_value(other));
+    }
     price.unit_decimal = std::to_string(integer_at(given, "unit_amount", 1000));
     price.unit_pico = parse_decimal(price.unit_decimal).value_or(0);
     if (account.products.find(price.product) == nullptr) {
@@ -160,6 +167,7 @@ Json Control::seed_subscriptions(const Asked& asked) {
         fresh.anchor = world.now();
         fresh.status = text_at(raw, "status", "active");
         fresh.currency = text_at(raw, "currency", "usd");
+        fresh.billing_mode = text_at(raw, "billing_mode", "flexible");
         std::vector<Item> items;
         std::size_t index = 0;
         json_t* given = nullptr;

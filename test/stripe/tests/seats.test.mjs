@@ -384,3 +384,28 @@ test('the totals of the ledger follow it, filtered or not', async () => {
   await stripe.reset();
   assert.deepEqual(await totals('?summary=true'), [0, 0, 0, 0, undefined]);
 });
+
+test('a new item must have the currency of the subscription, and in classic mode its interval', async () => {
+  const seed = (id, item, more = {}) => stripe.control('POST', 'subscriptions',
+    { id, items: [{ id: `si_${id}`, unit_amount: 100, quantity: 1, ...item }], ...more });
+  await seed('sub_year', { price: 'price_year', interval: 'year' });
+  await seed('sub_two', { price: 'price_two', interval_count: 2 });
+  await seed('sub_eur', { price: 'price_eur' }, { currency: 'eur' });
+  await seed('sub_both', { price: 'price_both', currencies: ['eur'] });
+  await seed('sub_gone', { price: 'price_gone', archived: true });
+  await seed('sub_classic', { price: 'price_month' }, { billing_mode: 'classic' });
+  const add = async (to, price) => (await stripe.post(`/v1/subscriptions/${to}`, { items: [{ price }] })).status;
+  assert.equal(await add('sub_classic', 'price_year'), 400);
+  assert.equal(await add('sub_classic', 'price_two'), 400);
+  assert.equal(await add('sub_classic', 'price_eur'), 400);
+  assert.equal(await add('sub_classic', 'price_gone'), 400);
+  assert.equal(await add('sub_classic', 'price_both'), 200);
+  assert.equal(await add('sub_eur', 'price_both'), 200);
+  assert.equal(await add('sub_eur', 'price_month'), 400);
+  assert.equal(await add('sub_both', 'price_year'), 200); // flexible: intervals mix
+  const plain = (await stripe.get('/v1/prices/price_both')).json;
+  assert.equal(plain.currency_options, undefined);
+  assert.deepEqual([plain.recurring.interval, plain.recurring.interval_count, plain.active], ['month', 1, true]);
+  const whole = (await stripe.get('/v1/prices/price_both', { expand: ['currency_options'] })).json;
+  assert.deepEqual(Object.keys(whole.currency_options), ['eur', 'usd']);
+});
