@@ -51,6 +51,18 @@ bool is_metered(const json_t* item) {
            text_member(member(item, "plan"), usage) == "metered";
 }
 
+const json_t* price_of(const json_t* item) {
+    const json_t* const price = member(item, "price");
+    return price != nullptr && !json_is_null(price) ? price : member(item, "plan");
+}
+
+void add_price(std::vector<PriceFacts>& prices, const json_t* item) {
+    std::optional<PriceFacts> price = read_price(price_of(item));
+    if (price && std::ranges::find(prices, price->id, &PriceFacts::id) == prices.end()) {
+        prices.push_back(std::move(*price));
+    }
+}
+
 // An element without an id cannot be addressed, and one of another kind is none of ours.
 std::optional<ItemFacts> read_item(const json_t* element) {
     if (has_member(element, "object") && text_member(element, "object") != "subscription_item") {
@@ -121,6 +133,7 @@ Items read_items(const json_t* array) {
     for (std::size_t i = 0; i < looked_at; ++i) {
         if (std::optional<ItemFacts> item = read_item(json_array_get(array, i))) {
             result.items.push_back(std::move(*item));
+            add_price(result.prices, json_array_get(array, i));
         } else {
             result.complete = false;
         }

@@ -11,6 +11,8 @@
 
 struct json_t;  // jansson.h does not go together with the server's headers
 
+#include "core/price.hpp"
+
 #include "core/pure.hpp"
 
 namespace pg_seats::core {
@@ -50,7 +52,8 @@ struct ItemFacts {
 // What could be read of an array of items, and whether that was all of it.
 struct Items {
     std::vector<ItemFacts> items;
-    bool complete = false;  // an array, each element an item, not more than most_elements
+    std::vector<PriceFacts> prices;  // those that came along with items, each once
+    bool complete = false;           // an array, each element an item, not more than most_elements
 };
 [[nodiscard]] Items read_items(const json_t* array);
 

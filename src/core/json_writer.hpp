@@ -13,6 +13,23 @@
 
 namespace pg_seats::core {
 
+// A text between quotes; null if it is empty or no fact.
+inline void append_text(std::string& out, std::string_view value,
+                        std::size_t limit = longest_fact) {
+    if (value.empty() || !is_fact(value, limit)) {
+        out.append("null");
+        return;
+    }
+    out.push_back('"');
+    for (const char c : value) {
+        if (c == '"' || c == '\\') {
+            out.push_back('\\');
+        }
+        out.push_back(c);
+    }
+    out.push_back('"');
+}
+
 // Appends one object to a text: members in the order of the calls, then end(). Names are ours and
 // need no escapes.
 class ObjectWriter {
@@ -22,18 +39,7 @@ class ObjectWriter {
     // Empty is absent: null.
     void text(std::string_view name, std::string_view value, std::size_t limit = longest_fact) {
         begin(name);
-        if (value.empty() || !is_fact(value, limit)) {
-            out_.append("null");
-            return;
-        }
-        out_.push_back('"');
-        for (const char c : value) {
-            if (c == '"' || c == '\\') {
-                out_.push_back('\\');
-            }
-            out_.push_back(c);
-        }
-        out_.push_back('"');
+        append_text(out_, value, limit);
     }
 
     void number(std::string_view name, std::optional<std::int64_t> value) {

@@ -75,6 +75,7 @@ std::optional<SubscriptionFacts> read_subscription(const json_t* subscription) {
     const json_t* const data = member(list, "data");
     Items items = read_items(data);
     facts.items = std::move(items.items);
+    facts.prices = std::move(items.prices);
     facts.items_complete = items.complete && !bool_member(list, "has_more").value_or(false);
     facts.current_period_end = first_period_end(subscription, data);
 
@@ -102,6 +103,7 @@ std::string to_json(const SubscriptionFacts& facts) {
     writer.boolean("paused", facts.paused);
     writer.text("marker", facts.marker);
     append_items(writer.begin("items"), facts.items, true);
+    append_prices(writer.begin("prices"), facts.prices);
     writer.boolean("items_complete", facts.items_complete);
     if (facts.pending_update) {
         append_pending_update(writer.begin("pending_update"), *facts.pending_update);
@@ -126,7 +128,9 @@ std::optional<ItemPage> read_item_page(std::string_view body) {
     const std::size_t size = json_array_size(data);
     const std::size_t looked_at = std::min(size, most_elements);
     ItemPage page;
-    page.items = read_items(data).items;
+    Items items = read_items(data);
+    page.items = std::move(items.items);
+    page.prices = std::move(items.prices);
     page.unreadable = looked_at - page.items.size();
     page.has_more = bool_member(root.get(), "has_more").value_or(false) || looked_at < size;
     if (looked_at > 0) {

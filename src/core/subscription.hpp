@@ -31,6 +31,7 @@ struct SubscriptionFacts {
     std::string schedule;
     std::string marker;  // metadata.pg_seats
     std::vector<ItemFacts> items;
+    std::vector<PriceFacts> prices;  // of the items
     // False: there are more than are here (or one that could not be read). What is missing here is
     // then not gone: read the pages.
     bool items_complete = false;
@@ -47,6 +48,7 @@ struct SubscriptionFacts {
 // A page of GET /v1/subscription_items?subscription=…
 struct ItemPage {
     std::vector<ItemFacts> items;
+    std::vector<PriceFacts> prices;
     // More than most_elements are cut off, and has_more is then true.
     bool has_more = false;
     std::string last_id;         // for starting_after; if it is empty, there is no going on

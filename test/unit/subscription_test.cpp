@@ -31,7 +31,9 @@ constexpr const char* full = R"({"id":"sub_1","object":"subscription","status":"
     "metadata":{"pg_seats":"m-1","note":"free text"},"description":"free text",
     "items":{"object":"list","has_more":false,"data":[
         {"id":"si_1","object":"subscription_item","quantity":7,"current_period_end":1700003000,
-         "price":{"id":"price_1","recurring":{"usage_type":"licensed"}}},
+         "price":{"id":"price_1","object":"price","active":true,"currency":"usd","livemode":true,
+            "nickname":"free text",
+            "recurring":{"interval":"month","interval_count":1,"usage_type":"licensed"}}},
         {"id":"si_2","object":"subscription_item","current_period_end":1700002000,
          "price":{"id":"price_2","recurring":{"usage_type":"metered"}}}]},
     "pending_update":{"expires_at":1700009000,"metadata":{"pg_seats":"m-2"},
@@ -49,7 +51,11 @@ TEST(ReadSubscription, all_facts_and_no_others) {
               R"("ended_at":null,"trial_end":1700000002,"current_period_end":1700002000,)"
               R"("schedule":"sub_sched_1","paused":true,"marker":"m-1","items":[)"
               R"({"id":"si_1","price":"price_1","quantity":7,"metered":false},)"
-              R"({"id":"si_2","price":"price_2","quantity":null,"metered":true}],)"
+              R"({"id":"si_2","price":"price_2","quantity":null,"metered":true}],"prices":[)"
+              R"({"id":"price_1","interval":"month","interval_count":1,"currency":"usd",)"
+              R"("currencies":null,"active":true,"livemode":true,"metered":false},)"
+              R"({"id":"price_2","interval":null,"interval_count":null,"currency":null,)"
+              R"("currencies":null,"active":null,"livemode":null,"metered":true}],)"
               R"("items_complete":true,"pending_update":{"expires_at":1700009000,"marker":"m-2",)"
               R"("items":[{"id":"si_1","price":"price_1","quantity":9}]},)"
               R"("invoice":{"id":"in_1","status":"open",)"
@@ -58,12 +64,13 @@ TEST(ReadSubscription, all_facts_and_no_others) {
 }
 
 TEST(ReadSubscription, of_few_words) {
-    EXPECT_EQ(json_of(with(R"("x":1)")),
-              R"({"id":"sub_1","customer":null,"status":"active","livemode":null,)"
-              R"("collection_method":null,"currency":null,"cancel_at_period_end":false,)"
-              R"("cancel_at":null,"canceled_at":null,"ended_at":null,"trial_end":null,)"
-              R"("current_period_end":null,"schedule":null,"paused":false,"marker":null,)"
-              R"("items":[],"items_complete":false,"pending_update":null,"invoice":null})");
+    EXPECT_EQ(
+        json_of(with(R"("x":1)")),
+        R"({"id":"sub_1","customer":null,"status":"active","livemode":null,)"
+        R"("collection_method":null,"currency":null,"cancel_at_period_end":false,)"
+        R"("cancel_at":null,"canceled_at":null,"ended_at":null,"trial_end":null,)"
+        R"("current_period_end":null,"schedule":null,"paused":false,"marker":null,)"
+        R"("items":[],"prices":[],"items_complete":false,"pending_update":null,"invoice":null})");
 }
 
 TEST(ReadSubscription, anything_else_is_none) {

@@ -1,0 +1,38 @@
+// What pg_seats keeps of a price: what decides whether a subscription can have it. Stripe's items
+// bring their whole price along, as a plan in old shapes; and a price can be read by itself.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+struct json_t;  // jansson.h does not go together with the server's headers
+
+#include "core/pure.hpp"
+
+namespace pg_seats::core {
+
+// Absent texts are empty, and null in JSON.
+struct PriceFacts {
+    std::string id, currency;
+    std::string interval;  // day, week, month, year; none: it is bought once
+    std::optional<std::int64_t> interval_count;
+    // The others that it can be bought in (currency_options); only where the caller expanded them.
+    std::optional<std::vector<std::string>> currencies;
+    std::optional<bool> active, livemode;
+    bool metered = false;
+};
+
+// From a price, or a plan; nullopt where there is but an id, or nothing.
+[[nodiscard]] std::optional<PriceFacts> read_price(const json_t* price);
+
+// The answer of GET /v1/prices/{id}: nullopt unless it is a price.
+[[nodiscard]] std::optional<PriceFacts> read_price(std::string_view body);
+
+[[nodiscard]] std::string to_json(const PriceFacts& facts);
+void append_price(std::string& out, const PriceFacts& facts);
+void append_prices(std::string& out, const std::vector<PriceFacts>& prices);
+
+}  // namespace pg_seats::core
