@@ -159,7 +159,7 @@ LANGUAGE sql AS $$
     SELECT seats_internal.item_parameters(
         pg_temp.facts('sub', $1) -> 'items',
         jsonb_build_object('old', (SELECT sum(i.value::integer) FROM jsonb_each_text($1) AS i)),
-        jsonb_build_object('old', wanted), may_delete)
+        jsonb_build_object('old', wanted), '{}', may_delete)
 $$;
 SELECT pg_temp.parameters('{"price_month": 2, "price_year": 3}', 7);
 SELECT pg_temp.parameters('{"price_year": 3, "price_legacy": 4}', 9);
@@ -168,14 +168,14 @@ SELECT pg_temp.parameters('{"price_month": 2, "price_year": 3, "price_legacy": 4
 SELECT pg_temp.parameters('{"price_month": 2, "price_year": 3, "price_legacy": 4}', 0);
 SELECT pg_temp.parameters('{"price_month": 2, "price_year": 3, "price_legacy": 4}', 0, false);
 SELECT pg_temp.parameters('{"price_month": 0, "price_year": 0}', 0);
--- An item that stands at zero is raised, not added a second time; without any, the first price is added.
+-- An item that stands at zero is raised, not added a second time; without any, the chosen price is added.
 SELECT pg_temp.parameters('{"price_year": 0}', 3);
-SELECT seats_internal.item_parameters('[]', '{}', '{"old": 3}', true);
+SELECT seats_internal.item_parameters('[]', '{}', '{"old": 3}', '{"old": "price_month"}', true);
 -- A metered item, and one without a quantity, are not seats.
 SELECT seats_internal.item_parameters('[{"id": "si_1", "price": "price_month", "quantity": 5, "metered": true},
-    {"id": "si_2", "price": "price_month"}]', '{}', '{"old": 3}', true);
+    {"id": "si_2", "price": "price_month"}]', '{}', '{"old": 3}', '{"old": "price_month"}', true);
 -- Nothing changes, or only what no type knows.
-SELECT seats_internal.item_parameters('[]', '{"old": 3}', '{"old": 3, "unknown": 7}', true);
+SELECT seats_internal.item_parameters('[]', '{"old": 3}', '{"old": 3, "unknown": 7}', '{}', true);
 -- The last seat goes with its item, unless its type says otherwise.
 SELECT pg_temp.team('zero', '{"price_team": 2, "price_owner": 2}');
 SELECT change IS NOT NULL FROM seats.change_seats('zero', '{"team": {"set": 0}, "owner": {"set": 0}}');

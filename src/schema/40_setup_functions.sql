@@ -127,6 +127,15 @@ REVOKE ALL ON FUNCTION seats_internal.check_secret_name(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.check_secret_name(text) IS
     'an error unless it can be the name of a file in the secrets directory';
 
+-- Before this version Stripe takes no metadata with pending_if_incomplete: calls would have no marker.
+CREATE FUNCTION seats_internal.is_before_pending_metadata(d seats_internal.destination) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN (d).kind = 'stripe' AND coalesce(left((d).api_version, 10) < '2026-05-27', false);
+REVOKE ALL ON FUNCTION seats_internal.is_before_pending_metadata(seats_internal.destination) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.is_before_pending_metadata(seats_internal.destination) IS
+    'whether a destination''s API version takes no metadata with pending updates';
+
 CREATE FUNCTION seats_internal.check_destination(d seats_internal.destination) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
@@ -150,6 +159,11 @@ DECLARE
         WHEN d.kind = 'stripe' AND d.api_version IS NULL
              OR d.api_version !~ '^[A-Za-z0-9._-]{1,100}$'
             THEN 'The API version must look like 2026-05-27.dahlia.'
+        WHEN seats_internal.is_before_pending_metadata(d) AND EXISTS (
+                 SELECT FROM seats_internal.seat_type AS s
+                  WHERE s.increase_payment_behavior = 'pending_if_incomplete')
+            THEN 'There are seat types with pending_if_incomplete, which needs the API version '
+                 '2026-05-27.dahlia or newer.'
         WHEN NOT (d.requests_per_second > 0 AND d.requests_per_second <= 1000000)
             THEN 'requests_per_second must be above 0 and at most 1000000.'
         WHEN d.probe_path IS NULL
@@ -241,6 +255,10 @@ BEGIN
     END IF;
     after.account := coalesce(after.account, before.account);
     PERFORM seats_internal.check_redefinition(before, after);
+    -- (Another account's prices are others.)
+    DELETE FROM seats_internal.stripe_price AS p
+     WHERE p.destination = after.name
+       AND (before.account, before.livemode, before.base_url) IS DISTINCT FROM (after.account, after.livemode, after.base_url);
 
     INSERT INTO seats_internal.destination
         (name, kind, base_url, secret, account, livemode, api_version, requests_per_second,

@@ -56,25 +56,6 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.is_terminal(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.is_terminal(text) IS 'a subscription that never comes back';
 
--- Seats by type; a price that no type has is not ours to count.
-CREATE FUNCTION seats_internal.count_items(items jsonb) RETURNS jsonb
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN (SELECT coalesce(jsonb_object_agg(c.seat_type, c.quantity), '{}')
-              -- (Whatever Stripe says, it must fit.)
-              FROM (SELECT p.seat_type, least(sum(i.quantity), 1000000000)::integer AS quantity
-                      FROM jsonb_to_recordset(items)
-                           AS i (price text, quantity numeric, metered boolean)
-                      JOIN seats_internal.seat_price AS p ON p.price = i.price
-                     WHERE i.quantity IS NOT NULL AND i.metered IS NOT TRUE
-                     GROUP BY p.seat_type) AS c);
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.count_items(jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.count_items(jsonb) IS '{seat type: quantity} of a subscription''s items';
-
 -- Makes a team's confirmed quantities what Stripe has proved. `expected` is what we thought they
 -- would be: what differs from it was changed by somebody else. Gives what it found them: as before,
 -- as expected, or changed.
@@ -144,9 +125,19 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     -- What is over never comes back: a read that was on its way when the end was told is older.
-    new_status text := CASE WHEN seats_internal.is_terminal(team.status) THEN team.status
-                            ELSE facts ->> 'status' END;
+    new_status  text := CASE WHEN seats_internal.is_terminal(team.status) THEN team.status
+                             ELSE facts ->> 'status' END;
+    count       record;
+    new_problem text;
+    prices      bigint := hashtextextended((facts -> 'prices')::text, 0);
+    found_it    text;
 BEGIN
+    IF team.kind = 'team' THEN
+        count := seats_internal.count_team(team, facts -> 'items', expected);
+        IF NOT seats_internal.is_terminal(new_status) THEN
+            new_problem := seats_internal.count_problem(count.unlisted, count.impossible);
+        END IF;
+    END IF;
     UPDATE seats_internal.team AS t
        SET status               = new_status,
            customer             = coalesce(facts ->> 'customer', t.customer),
@@ -162,7 +153,10 @@ BEGIN
            items                = facts -> 'items',
            base_proven_at       = apply_facts.proven_at,
            base_run             = apply_facts.run,
-           problem              = NULL
+           problem              = NULL,
+           count_problem        = new_problem,
+           currency             = coalesce(facts ->> 'currency', t.currency),
+           prices_seen          = prices
      WHERE t.id = team.id;
     IF team.problem IS NOT NULL THEN
         PERFORM seats_internal.resolve_alert('subscription:' || team.id, 'the subscription was read');
@@ -183,13 +177,26 @@ BEGIN
     IF team.kind <> 'team' THEN
         RETURN 'as before';
     END IF;
-    RETURN seats_internal.confirm_quantities(
-        team, seats_internal.count_items(facts -> 'items'),
-        coalesce(expected, CASE WHEN team.items IS NULL THEN seats_internal.count_items(facts -> 'items')
+    IF new_problem IS NOT NULL OR team.count_problem IS NOT NULL THEN
+        PERFORM seats_internal.heed_count_problem(team, count.held, new_problem);
+    END IF;
+    found_it := seats_internal.confirm_quantities(
+        team, count.counted,
+        coalesce(expected, CASE WHEN team.items IS NULL THEN count.counted
                                 ELSE (SELECT coalesce(jsonb_object_agg(s.seat_type, s.confirmed), '{}')
                                         FROM seats_internal.seat_line AS s
                                        WHERE s.team_id = team.id) END),
         call_id);
+    -- What has waited for a price was taken back.
+    IF team.waits_for_price AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o
+                                             WHERE o.lane_id = team.lane_id AND o.kind = 'change') THEN
+        PERFORM seats_internal.wait_for_price(team, NULL, NULL, NULL);
+    END IF;
+    -- (Almost always the prices are those of the last time.)
+    IF prices IS DISTINCT FROM team.prices_seen OR team.items IS NULL THEN
+        PERFORM seats_internal.note_prices(team, facts -> 'items', facts -> 'prices', proven_at);
+    END IF;
+    RETURN found_it;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.apply_facts(

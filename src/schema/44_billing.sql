@@ -2,13 +2,14 @@
 -- for a subscription allow one more now.
 
 -- What a call asks for, as parameters of POST /v1/subscriptions/{id}. A type may have several prices
--- (monthly and yearly, an old one): what rises is the first listed price that the subscription has,
--- or the first of all; what falls is taken from the last listed one first. (Stripe takes no deletion
--- with a pending update.)
+-- (monthly and yearly, an old one): what rises is the first listed price that the subscription has, or
+-- the one that was chosen for a new item (`prices`, see choose_prices); what falls is taken from the last
+-- listed one first. (Stripe takes no deletion with a pending update.)
 CREATE FUNCTION seats_internal.item_parameters(
     items      jsonb,
     base       jsonb,
     target     jsonb,
+    prices     jsonb,
     may_delete boolean
 ) RETURNS jsonb
 LANGUAGE plpgsql STABLE
@@ -34,7 +35,8 @@ BEGIN
         FOR item IN
             SELECT i.id, least(i.quantity, 1000000000)::integer AS quantity
               FROM jsonb_to_recordset(items) AS i (id text, price text, quantity numeric, metered boolean)
-              JOIN seats_internal.seat_price AS p ON p.price = i.price
+             CROSS JOIN LATERAL (SELECT l.seat_type, l.position FROM seats_internal.seat_price AS l
+                                  WHERE l.price = i.price) AS p
              WHERE p.seat_type = line.seat_type AND i.quantity IS NOT NULL AND i.metered IS NOT TRUE
              ORDER BY CASE WHEN difference > 0 THEN p.position ELSE -p.position END, i.id
         LOOP
@@ -50,17 +52,16 @@ BEGIN
             difference := difference - (quantity - item.quantity);
         END LOOP;
         IF difference > 0 THEN
+            -- (Without a price Stripe would refuse it: nobody else chooses one.)
             parameters := parameters || jsonb_build_object(
-                'price', (SELECT p.price FROM seats_internal.seat_price AS p
-                           WHERE p.seat_type = line.seat_type ORDER BY p.position LIMIT 1),
-                'quantity', difference);
+                'price', prices ->> line.seat_type, 'quantity', difference);
         END IF;
     END LOOP;
     RETURN parameters;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.item_parameters(jsonb, jsonb, jsonb, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.item_parameters(jsonb, jsonb, jsonb, boolean) IS
+REVOKE ALL ON FUNCTION seats_internal.item_parameters(jsonb, jsonb, jsonb, jsonb, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.item_parameters(jsonb, jsonb, jsonb, jsonb, boolean) IS
     'the items[] of a subscription''s update that leads from base to target';
 
 -- An increase is paid for as one, whatever it was when it was asked for: the direction is that from

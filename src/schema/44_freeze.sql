@@ -160,6 +160,7 @@ DECLARE
     team    seats_internal.team;
     proven  jsonb;
     plan    record;
+    prices  jsonb;
     billing jsonb;
     problem text;
     until   timestamptz;
@@ -182,6 +183,10 @@ BEGIN
                      AND r.created_at > team.base_proven_at) THEN
         UPDATE seats_internal.outbox AS o SET base_wanted_at = clock_timestamp() WHERE o.id = head.id;
         RETURN 'read';
+    END IF;
+    -- What is proved must be counted by the prices that are listed now.
+    IF seats_internal.recount_now(team.id) THEN
+        RETURN 'settled';
     END IF;
     problem := seats_internal.forgotten_doubt(head, team);
     IF problem IS NOT NULL THEN
@@ -207,7 +212,11 @@ BEGIN
         RETURN seats_internal.refuse_plan(head, 'billed_by_different_rules',
                                           'what it adds is billed by other rules than what it takes away');
     END IF;
-    IF plan.rises IS NULL THEN
+    SELECT c.prices, c.reason INTO prices, problem
+      FROM seats_internal.prices_for_call(team, head, proven, plan.target, plan.rises) AS c;
+    IF problem IS NOT NULL THEN
+        RETURN 'waits';
+    ELSIF plan.rises IS NULL THEN
         PERFORM seats_internal.finish_changes(head.lane_id, head.id, plan.last_id, 'done',
                                               'nothing_to_change');
         PERFORM seats_internal.refold(team.id, team.lane_id);
@@ -225,7 +234,7 @@ BEGIN
     UPDATE seats_internal.outbox AS o
        SET body = seats_internal.encoded_form(
                jsonb_build_object('items', seats_internal.item_parameters(
-                   team.items, proven, plan.target,
+                   team.items, proven, plan.target, prices,
                    billing ->> 'payment_behavior' IS DISTINCT FROM 'pending_if_incomplete'))
                || billing),
            base = proven, target = plan.target,

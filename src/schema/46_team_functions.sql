@@ -196,9 +196,13 @@ BEGIN
         -- What the former subscription said does not hold for this one.
         UPDATE seats_internal.team AS t
            SET status = NULL, items = NULL, base_proven_at = NULL, base_run = NULL, problem = NULL,
-               swept_at = clock_timestamp()
+               count_problem = NULL, currency = NULL, swept_at = clock_timestamp()
          WHERE t.id = registered.id;
+        UPDATE seats_internal.seat_line AS s SET held = false, last_price = NULL
+         WHERE s.team_id = registered.id;
         PERFORM seats_internal.resolve_alert('subscription:' || registered.id,
+                                             'registered with another subscription');
+        PERFORM seats_internal.resolve_alert('uncounted:' || registered.id,
                                              'registered with another subscription');
         PERFORM seats_internal.resolve_alert('unpaid:' || registered.id,
                                              'registered with another subscription');
@@ -248,149 +252,3 @@ REVOKE ALL ON FUNCTION seats.register_team(text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.register_team(text, text, text, text) IS
     'links a team of the application''s with its subscription at Stripe, which is read at once: gives '
     'that read''s id, for wait_for_call. Until it is done the team''s seats cannot be changed';
-
--- Kinds of seats.
-
-CREATE FUNCTION seats_internal.check_seat_type(
-    seat_type     text,
-    prices        text[],
-    rules         seats_internal.seat_type,
-    allow_unpaid  boolean
-) RETURNS void
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    wrong text;
-    price text;
-BEGIN
-    PERFORM seats_internal.check_id('seat_type', seat_type);
-    wrong := CASE
-        WHEN coalesce(cardinality(prices), 0) = 0
-            THEN 'At least one price is needed: the first is bought, all are counted.'
-        WHEN coalesce(rules.largest_change, 0) < 1 OR rules.largest_total < 1
-            THEN 'largest_change and largest_total must be at least 1.'
-        WHEN coalesce(rules.increase_proration_behavior, '')
-             NOT IN ('always_invoice', 'create_prorations', 'none')
-            THEN 'increase_proration_behavior must be always_invoice, create_prorations or none.'
-        WHEN coalesce(rules.decrease_proration_behavior, '')
-             NOT IN ('always_invoice', 'create_prorations', 'none')
-            THEN 'decrease_proration_behavior must be always_invoice, create_prorations or none.'
-        WHEN rules.increase_payment_behavior IN ('allow_incomplete', 'default_incomplete')
-             AND allow_unpaid IS NOT TRUE
-            THEN 'This payment_behavior gives seats out before they are paid: say allow_unpaid => true '
-                 'if that is what you want.'
-        WHEN coalesce(rules.increase_payment_behavior, '') NOT IN
-             ('error_if_incomplete', 'pending_if_incomplete', 'allow_incomplete', 'default_incomplete')
-            THEN 'increase_payment_behavior must be error_if_incomplete or pending_if_incomplete.'
-        WHEN rules.delete_at_zero IS NULL
-            THEN 'delete_at_zero must be true or false.'
-        WHEN (SELECT count(DISTINCT p) <> count(*) FROM unnest(prices) AS p)
-            THEN 'A price is listed twice, or is null.'
-    END;
-    IF wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'invalid seat type' USING ERRCODE = 'PS521', DETAIL = wrong,
-            HINT = E'See \\df+ seats.define_seat_type.';
-    END IF;
-    FOREACH price IN ARRAY prices LOOP
-        PERFORM seats_internal.check_stripe_id('price', price);
-    END LOOP;
-    SELECT p.price INTO price FROM seats_internal.seat_price AS p
-     WHERE p.price = ANY (prices) AND p.seat_type <> check_seat_type.seat_type LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'price % belongs to another seat type', price
-            USING ERRCODE = 'PS522',
-                  HINT = 'A price has one seat type, or its seats would be counted twice.';
-    END IF;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.check_seat_type(
-    text, text[], seats_internal.seat_type, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.check_seat_type(
-    text, text[], seats_internal.seat_type, boolean) IS
-    'an error that says what is wrong with a seat type';
-
-CREATE FUNCTION seats_internal.define_seat_type(
-    caller                            text,
-    INOUT seat_type                   text,
-    INOUT prices                      text[],
-    INOUT largest_change              integer,
-    INOUT largest_total               integer,
-    INOUT increase_proration_behavior text,
-    INOUT increase_payment_behavior   text,
-    INOUT decrease_proration_behavior text,
-    allow_unpaid                      boolean,
-    INOUT delete_at_zero              boolean
-)
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    rules seats_internal.seat_type;
-    team  seats_internal.team;
-BEGIN
-    rules.name := seat_type;
-    rules.largest_change := largest_change;
-    rules.largest_total := largest_total;
-    rules.increase_proration_behavior := increase_proration_behavior;
-    rules.increase_payment_behavior := increase_payment_behavior;
-    rules.decrease_proration_behavior := decrease_proration_behavior;
-    rules.delete_at_zero := delete_at_zero;
-    rules.defined_at := clock_timestamp();
-    rules.defined_by := caller;
-    PERFORM seats_internal.check_seat_type(seat_type, prices, rules, allow_unpaid);
-    INSERT INTO seats_internal.seat_type AS s SELECT (rules).*
-    ON CONFLICT ON CONSTRAINT seat_type_pkey DO UPDATE
-       SET largest_change = excluded.largest_change, largest_total = excluded.largest_total,
-           increase_proration_behavior = excluded.increase_proration_behavior,
-           increase_payment_behavior = excluded.increase_payment_behavior,
-           decrease_proration_behavior = excluded.decrease_proration_behavior,
-           delete_at_zero = excluded.delete_at_zero, defined_at = excluded.defined_at,
-           defined_by = excluded.defined_by;
-    DELETE FROM seats_internal.seat_price AS p WHERE p.seat_type = define_seat_type.seat_type;
-    INSERT INTO seats_internal.seat_price (price, seat_type, position)
-    SELECT p.price, define_seat_type.seat_type, p.position
-      FROM unnest(prices) WITH ORDINALITY AS p (price, position);
-    -- Other prices count now: in teams that have been read already, too.
-    FOR team IN
-        SELECT t.* FROM seats_internal.team AS t
-         WHERE t.items IS NOT NULL AND t.kind = 'team' ORDER BY t.lane_id
-    LOOP
-        team := seats_internal.take_team(team.name);
-        PERFORM seats_internal.confirm_quantities(
-            team, seats_internal.count_items(team.items), seats_internal.count_items(team.items), NULL);
-        PERFORM seats_internal.refold(team.id, team.lane_id);
-    END LOOP;
-    PERFORM seats_internal.write_journal('seat_type.defined', caller, NULL, NULL, NULL,
-                                         to_jsonb(rules) || jsonb_build_object('prices', prices));
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.define_seat_type(
-    text, text, text[], integer, integer, text, text, text, boolean, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.define_seat_type(
-    text, text, text[], integer, integer, text, text, text, boolean, boolean) IS
-    'behind seats.define_seat_type';
-
-CREATE FUNCTION seats.define_seat_type(
-    INOUT seat_type                   text,
-    INOUT prices                      text[],
-    INOUT largest_change              integer DEFAULT 50,
-    INOUT largest_total               integer DEFAULT NULL,
-    INOUT increase_proration_behavior text    DEFAULT 'always_invoice',
-    INOUT increase_payment_behavior   text    DEFAULT 'error_if_incomplete',
-    INOUT decrease_proration_behavior text    DEFAULT 'create_prorations',
-    allow_unpaid                      boolean DEFAULT false,
-    INOUT delete_at_zero              boolean DEFAULT true
-)
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
-REVOKE ALL ON FUNCTION seats.define_seat_type(
-    text, text[], integer, integer, text, text, text, boolean, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION seats.define_seat_type(
-    text, text[], integer, integer, text, text, text, boolean, boolean) IS
-    'defines or redefines a kind of seats: its prices at Stripe (the first is bought, all are '
-    'counted; the first that a subscription has is what grows, the last is what shrinks first), the '
-    'largest change and total, and how changes are billed. increase_payment_behavior is '
-    'error_if_incomplete (no payment, no seats; reverts what needs 3-D Secure, too) or '
-    'pending_if_incomplete (the seats wait for the payment); the others give seats out unpaid and want '
-    'allow_unpaid. delete_at_zero: the item goes '
-    'with its last seat';

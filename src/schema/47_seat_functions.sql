@@ -48,6 +48,8 @@ DECLARE
     asked     integer;
     resulting integer;
     missing   integer;
+    confirmed integer;
+    held      boolean;
     used      integer;
     change    bigint;
     locked    bigint;
@@ -85,7 +87,8 @@ BEGIN
         IF rules.name IS NULL THEN
             PERFORM seats_internal.require_seat_type(line ->> 'seat_type');  -- raises
         END IF;
-        SELECT s.quantity, s.missing INTO previous, missing FROM seats_internal.seat_line AS s
+        SELECT s.quantity, s.missing, s.confirmed, s.held INTO previous, missing, confirmed, held
+          FROM seats_internal.seat_line AS s
          WHERE s.team_id = team.id AND s.seat_type = rules.name;
         previous := coalesce(previous, 0);
         missing := coalesce(missing, 0);
@@ -105,6 +108,11 @@ BEGIN
         ELSIF (line ->> 'expected')::integer <> previous THEN
             PERFORM seats_internal.raise_unexpected(team.name, rules.name,
                                                     (line ->> 'expected')::integer, previous);
+        END IF;
+        IF held OR resulting > previous AND (team.count_problem IS NOT NULL
+                                             OR rules.largest_unconfirmed IS NOT NULL
+                                             OR coalesce(confirmed, 0) = 0) THEN
+            PERFORM seats_internal.check_purchase(team, rules, resulting, coalesce(confirmed, 0));
         END IF;
         UPDATE seats_internal.seat_line AS s
            SET quantity = greatest(resulting, 0), missing = greatest(-resulting, 0)

@@ -183,6 +183,75 @@ COMMENT ON FUNCTION seats_internal.raise_wrong_line(
     seats_internal.team, seats_internal.seat_type, integer, integer, integer) IS
     'the error for a change of one seat type that the rules do not allow';
 
+CREATE FUNCTION seats_internal.raise_no_price(team seats_internal.team, why_not text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'no listed price fits the subscription of team %', team.name
+        USING ERRCODE = 'PS527',
+              DETAIL = format('%s.', upper(left(why_not, 1)) || substr(why_not, 2)),
+              HINT = 'An operator lists a price of its interval and currency with seats.define_seat_type; '
+                     'the view seats.prices shows what is known of each.';
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.raise_no_price(seats_internal.team, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.raise_no_price(seats_internal.team, text) IS
+    'the error for a first seat of a type that a subscription can have no listed price for';
+
+-- What a purchase needs beside that. (Of a line that is held nothing can be given back either.)
+CREATE FUNCTION seats_internal.check_purchase(
+    team      seats_internal.team,
+    rules     seats_internal.seat_type,
+    resulting integer,
+    confirmed integer
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    head    seats_internal.outbox;
+    why_not text;
+BEGIN
+    IF confirmed = 0 THEN
+        SELECT c.why_not INTO why_not
+          FROM seats_internal.choose_prices(team, '{}', jsonb_build_object(rules.name, resulting), interval '1 day') AS c;
+    END IF;
+    IF team.count_problem IS NOT NULL THEN
+        RAISE EXCEPTION 'the seats of team % cannot be changed: its subscription cannot be counted', team.name
+            USING ERRCODE = 'PS526',
+                  DETAIL = format('%s%s.', upper(left(team.count_problem, 1)), substr(team.count_problem, 2)),
+                  HINT = 'An operator lists a price that is one of seats with seats.define_seat_type, or says '
+                         'with seats.ignore_prices that it is none. A wrong quantity is put right at Stripe.';
+    ELSIF why_not IS NOT NULL THEN
+        PERFORM seats_internal.raise_no_price(team, why_not);
+    ELSIF resulting - confirmed > rules.largest_unconfirmed THEN
+        SELECT o.* INTO head FROM seats_internal.outbox AS o
+         WHERE o.lane_id = team.lane_id ORDER BY o.id LIMIT 1;
+        RAISE EXCEPTION 'team % would have % seats of type % that Stripe has not confirmed',
+                team.name, resulting - confirmed, rules.name
+            USING ERRCODE = 'PS528',
+                  DETAIL = format('At most %s are allowed; Stripe has confirmed %s.', rules.largest_unconfirmed, confirmed)
+                      || CASE
+                         WHEN head.id IS NULL THEN ''
+                         WHEN head.state = 'awaiting'
+                         THEN format(' There is room when change %s is paid for (until %s).', head.id,
+                                     coalesce(head.payment ->> 'expires_at', 'it expires'))
+                         WHEN head.due_at > clock_timestamp()
+                         THEN format(' There is room from %s on, when change %s is due (%s).', head.due_at,
+                                     head.id, coalesce(head.reason, head.state::text))
+                         ELSE format(' There is room when Stripe has answered to change %s.', head.id) END,
+                  HINT = 'Wait for the changes that are open (seats.changes shows due_at), or raise '
+                         'largest_unconfirmed with seats.define_seat_type.';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.check_purchase(
+    seats_internal.team, seats_internal.seat_type, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.check_purchase(
+    seats_internal.team, seats_internal.seat_type, integer, integer) IS
+    'an error unless the team''s seats can be counted, a price fits, and few enough wait for Stripe''s word';
+
 CREATE FUNCTION seats_internal.raise_unexpected(
     team      text,
     seat_type text,

@@ -128,6 +128,7 @@ DECLARE
     confirmed    jsonb;
     target       jsonb;
     billed       record;
+    choice       record;
 BEGIN
     SELECT t.* INTO found_team FROM seats_internal.team AS t
      WHERE t.kind = 'team' AND t.name = preview_change.team;
@@ -150,6 +151,16 @@ BEGIN
                   DETAIL = format('Stripe knows of %s, and would have %s.', confirmed, target),
                   HINT = 'Give changes that lead to other quantities than these, none below zero.';
     END IF;
+    -- (What was known of a price once is good enough for a preview.)
+    choice := seats_internal.choose_prices(found_team, confirmed, target, interval '100 years');
+    IF choice.why_not IS NOT NULL THEN
+        PERFORM seats_internal.raise_no_price(found_team, choice.why_not);
+    ELSIF choice.not_known IS NOT NULL THEN
+        RAISE EXCEPTION 'it is not known yet which price a new item would have'
+            USING ERRCODE = 'PS529',
+                  DETAIL = format('Nothing is known of %s.', array_to_string(choice.not_known, ', ')),
+                  HINT = 'Listed prices are read at once: ask again in a moment. The view seats.prices tells more.';
+    END IF;
     proration_date := floor(extract(epoch FROM clock_timestamp()))::bigint;
     INSERT INTO seats_internal.outbox
         (installation, destination, method, path, body, enqueued_by, team_id, context)
@@ -158,7 +169,7 @@ BEGIN
                 'customer', found_team.customer, 'subscription', found_team.subscription,
                 'subscription_details', jsonb_build_object(
                     'items', seats_internal.item_parameters(found_team.items, confirmed, target,
-                                                             true),
+                                                             choice.prices, true),
                     'proration_behavior', CASE WHEN billed.rules IS NOT NULL
                                                THEN split_part(billed.rules, ' ', 1) END,
                     'proration_date', proration_date)))),

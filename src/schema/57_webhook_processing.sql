@@ -11,7 +11,8 @@ RETURN ARRAY[
     'customer.subscription.deleted', 'customer.subscription.paused',
     'customer.subscription.resumed', 'customer.subscription.pending_update_applied',
     'customer.subscription.pending_update_expired', 'customer.subscription.trial_will_end',
-    'invoice.paid', 'invoice.payment_failed', 'invoice.payment_action_required'];
+    'invoice.paid', 'invoice.payment_failed', 'invoice.payment_action_required',
+    'price.updated', 'price.deleted'];
 REVOKE ALL ON FUNCTION seats_internal.known_event_types() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.known_event_types() IS
     'the types of events that something follows from; others are stored';
@@ -343,6 +344,9 @@ BEGIN
        AND NOT (thin AND type LIKE 'customer.subscription.%') THEN
         PERFORM seats_internal.tell_unknown_type(event);
         RETURN CASE WHEN thin THEN 'thin' ELSE 'ignored' END;
+    ELSIF type LIKE 'price.%' THEN
+        RETURN CASE WHEN seats_internal.renew_price(event.destination, event.facts ->> 'object_id')
+                    THEN 'processed' ELSE 'ignored' END;
     ELSIF event.subscription IS NULL THEN
         RETURN CASE WHEN thin THEN 'thin' ELSE 'ignored' END;
     END IF;

@@ -75,7 +75,7 @@ BEGIN ATOMIC
       FROM (SELECT l.seat_type, l.confirmed FROM seats_internal.seat_line AS l
              WHERE l.team_id = (team).id) AS s
       FULL JOIN (SELECT j.key AS seat_type, j.value AS quantity
-                   FROM jsonb_each_text(seats_internal.count_items(facts -> 'items')) AS j) AS c
+                   FROM jsonb_each_text((SELECT n.counted FROM seats_internal.count_team(team, facts -> 'items', NULL) AS n)) AS j) AS c
      USING (seat_type)
      WHERE (team).kind = 'team' AND coalesce(s.confirmed, 0)::text <> coalesce(c.quantity, '0');
 END;

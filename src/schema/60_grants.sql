@@ -53,6 +53,7 @@ BEGIN ATOMIC
         ('monitor',     'seats_internal', 'change_result'),
         ('monitor',     'seats_internal', 'next_step'),
         ('operator',    'seats', 'define_seat_type'),
+        ('operator',    'seats', 'ignore_prices'),
         ('operator',    'seats', 'reconcile'),
         ('operator',    'seats', 'replay_webhook'),
         ('operator',    'seats', 'list_events'),

@@ -162,7 +162,7 @@ BEGIN
         '{team(s) with such seats,open change(s),member(s) on such a seat,open invite(s)}',
         'See seats.teams, seats.changes, seats.members and seats.invites. Give the seats back '
         '(seats.set_seats), let the changes be settled.');
-    DELETE FROM seats_internal.seat_price AS p WHERE p.seat_type = drop_seat_type.seat_type;
+    PERFORM seats_internal.list_prices(drop_seat_type.seat_type, '{}');
     DELETE FROM seats_internal.seat_type AS s WHERE s.name = drop_seat_type.seat_type;
     PERFORM seats_internal.write_journal(
         'seat_type.dropped', caller, NULL, NULL, drop_seat_type.reason,
@@ -250,6 +250,7 @@ BEGIN
         '{open call(s),team(s),individual(s),webhook endpoint(s),grant(s) of calls}',
         'See seats.outbox, seats.teams, seats.individuals, seats.webhook_endpoints and seats.call_grants.');
     DELETE FROM seats_internal.event_cursor AS c WHERE c.destination = drop_destination.name;
+    DELETE FROM seats_internal.stripe_price AS p WHERE p.destination = drop_destination.name;
     -- Whoever defines another one of this name begins with lanes that go.
     UPDATE seats_internal.lane AS l
        SET version = l.version + 1, paused_at = NULL, paused_by = NULL, paused_reason = NULL

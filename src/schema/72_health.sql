@@ -146,6 +146,13 @@ SELECT 'unreadable_subscriptions', CASE WHEN count(*) > 0 THEN 'critical' ELSE '
             THEN 'See the column problem of seats.teams and seats.individuals, where it is not null.' END
   FROM seats_internal.team AS t WHERE t.problem IS NOT NULL
 UNION ALL
+SELECT 'uncounted_subscriptions', CASE WHEN count(*) > 0 THEN 'critical' ELSE 'ok' END,
+       format('%s subscription(s) with items that cannot be counted as seats', count(*)),
+       CASE WHEN count(*) > 0
+            THEN 'See the column problem of seats.teams. seats.define_seat_type lists a price that is '
+                 'one of seats, seats.ignore_prices(prices, reason) says that it is none.' END
+  FROM seats_internal.team AS t WHERE t.count_problem IS NOT NULL
+UNION ALL
 SELECT 'webhooks',
        CASE WHEN count(*) FILTER (WHERE e.tries >= 8) > 0 THEN 'critical'
             WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,

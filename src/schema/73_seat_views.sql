@@ -7,13 +7,35 @@ CREATE VIEW seats.seat_types AS
 SELECT s.name AS seat_type,
        ARRAY(SELECT p.price FROM seats_internal.seat_price AS p
               WHERE p.seat_type = s.name ORDER BY p.position) AS prices,
-       s.largest_change, s.largest_total, s.increase_proration_behavior,
+       s.largest_change, s.largest_total, s.largest_unconfirmed, s.increase_proration_behavior,
        s.increase_payment_behavior, s.decrease_proration_behavior, s.delete_at_zero, s.defined_at,
        s.defined_by
   FROM seats_internal.seat_type AS s;
 REVOKE ALL ON seats.seat_types FROM PUBLIC;
 COMMENT ON VIEW seats.seat_types IS 'kinds of seats: prices, limits, and how changes are billed';
-COMMENT ON COLUMN seats.seat_types.prices IS 'the first is bought, all are counted';
+COMMENT ON COLUMN seats.seat_types.largest_unconfirmed IS
+    'how many seats a team may have that Stripe has not confirmed; null: any number';
+COMMENT ON COLUMN seats.seat_types.prices IS 'all are counted, the first that fits a subscription is bought';
+
+CREATE VIEW seats.prices AS
+SELECT p.price, l.seat_type, l.position AS list_position, i.reason AS ignored_because, k.destination,
+       k.recurring_interval, k.interval_count, k.currency, k.currencies, k.active, k.metered,
+       k.known_at, k.problem
+  FROM (SELECT s.price FROM seats_internal.seat_price AS s
+        UNION SELECT g.price FROM seats_internal.ignored_price AS g
+        UNION SELECT n.price FROM seats_internal.stripe_price AS n) AS p
+  LEFT JOIN seats_internal.seat_price AS l ON l.price = p.price
+  LEFT JOIN seats_internal.ignored_price AS i ON i.price = p.price
+  LEFT JOIN seats_internal.stripe_price AS k ON k.price = p.price;
+REVOKE ALL ON seats.prices FROM PUBLIC;
+COMMENT ON VIEW seats.prices IS
+    'prices at Stripe: what they are for, and what is known of them, a row for each destination';
+COMMENT ON COLUMN seats.prices.seat_type IS 'whose seats its items are; null: of none';
+COMMENT ON COLUMN seats.prices.ignored_because IS 'why it is none of seats (see seats.ignore_prices)';
+COMMENT ON COLUMN seats.prices.currencies IS
+    'in which it can be had beside its own currency; null: that was not read yet';
+COMMENT ON COLUMN seats.prices.known_at IS 'as of when Stripe said so; null: it was not read yet';
+COMMENT ON COLUMN seats.prices.problem IS 'why it cannot be read, if so';
 
 CREATE VIEW seats.teams WITH (security_barrier) AS
 SELECT t.name AS team, t.subscription, t.status, s.seat_type, s.confirmed, s.quantity, s.awaiting,
@@ -21,7 +43,8 @@ SELECT t.name AS team, t.subscription, t.status, s.seat_type, s.confirmed, s.qua
        least(r.reserved, greatest(u.used + r.reserved - s.confirmed, 0)) AS billing_pending,
        s.quantity - s.confirmed AS unconfirmed,
        t.current_period_end, t.cancel_at_period_end, t.cancel_at, t.trial_end, t.paused, t.customer,
-       t.destination, t.collection_method, t.base_proven_at AS proven_at, t.problem, t.registered_at,
+       t.destination, t.collection_method, t.base_proven_at AS proven_at,
+       coalesce(t.problem, t.count_problem) AS problem, t.registered_at,
        t.registered_by
   FROM seats_internal.team AS t
   LEFT JOIN seats_internal.seat_line AS s ON s.team_id = t.id
@@ -49,7 +72,8 @@ COMMENT ON COLUMN seats.teams.free IS
     'neither used nor reserved; negative: more are in use than there are';
 COMMENT ON COLUMN seats.teams.unconfirmed IS 'quantity less confirmed: what Stripe was not told or has not answered yet';
 COMMENT ON COLUMN seats.teams.proven_at IS 'as of when confirmed is known';
-COMMENT ON COLUMN seats.teams.problem IS 'why the subscription cannot be read, if so';
+COMMENT ON COLUMN seats.teams.problem IS
+    'why the subscription cannot be read, or its items cannot be counted, if so';
 
 CREATE VIEW seats.members AS
 SELECT t.name AS team, m.user_id, m.seat_type, m.role, m.status, m.external_id, m.joined_at, m.ended_at
@@ -91,7 +115,7 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
        seats_internal.next_step(head.state::text, NULL, NULL, NULL) AS next_step,
        CASE o.state WHEN 'carried' THEN head.id ELSE o.id END AS call,
        (head.payment ->> 'expires_at')::timestamptz AS payment_expires_at,
-       head.payment ->> 'invoice_url' AS invoice_url
+       head.payment ->> 'invoice_url' AS invoice_url, head.due_at
   FROM seats_internal.outbox AS o
   -- (A team's open changes all stand in its lane, and by that they are found.)
   JOIN seats_internal.team AS t ON t.lane_id = o.lane_id
@@ -99,7 +123,7 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
        AS l (seat_type text, operation text, quantity integer, previous_quantity integer,
              new_quantity integer)
  CROSS JOIN LATERAL (SELECT CASE WHEN o.state = 'carried' THEN h.state ELSE o.state END AS state,
-                            h.id, h.reason,
+                            h.id, h.reason, h.due_at,
                             -- What the head waits for, those behind it do not.
                             CASE WHEN h.id = o.id OR o.state = 'carried' THEN h.last_error
                                  ELSE o.last_error END AS last_error,
@@ -120,7 +144,8 @@ SELECT h.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
        seats_internal.change_result(h.result) AS state, h.created_at, h.settled_at, h.actor, h.enqueued_by,
        h.reason, h.error, h.error_code, h.decline_code,
        seats_internal.next_step(h.result, h.reason, h.error_code, h.decline_code) AS next_step,
-       coalesce(h.carrier_id, h.id) AS call, NULL::timestamptz AS payment_expires_at, NULL AS invoice_url
+       coalesce(h.carrier_id, h.id) AS call, NULL::timestamptz AS payment_expires_at, NULL AS invoice_url,
+       NULL::timestamptz AS due_at
   FROM seats_internal.outbox_history AS h
   JOIN seats_internal.team AS t ON t.id = h.team_id
  CROSS JOIN LATERAL jsonb_to_recordset(h.lines)
@@ -152,5 +177,7 @@ COMMENT ON COLUMN seats.changes.next_step IS
     'it was not paid in time), new_subscription, release_schedule; null: nothing';
 COMMENT ON COLUMN seats.changes.call IS
     'the call that took it to Stripe, or will: seats.explain_call(call) tells more';
+COMMENT ON COLUMN seats.changes.due_at IS
+    'not before then Stripe is told, or asked again; null: as soon as the changes before it are settled';
 COMMENT ON COLUMN seats.changes.invoice_url IS
     'where the payment that it waits for can be made';

@@ -15,7 +15,7 @@ struct Destination;
 struct Call {
     std::int64_t id = 0;
     std::int64_t lane_id = 0;  // 0: none
-    std::string kind;          // call, change, read, void, delivery: see seats_internal.outbox
+    std::string kind;          // call, change, read, price, …: see seats_internal.outbox
     std::string uuid, installation, method, path, body, verifier, marker, api_version, enqueued_by;
     std::string last_lane_marker;  // of the call before it in its lane
     int generation = 1;
@@ -42,6 +42,7 @@ struct Call {
     [[nodiscard]] bool is_mutation() const { return method != "GET"; }
     [[nodiscard]] bool is_change() const { return kind == "change"; }
     [[nodiscard]] bool is_subscription_read() const { return kind == "read"; }
+    [[nodiscard]] bool is_price_read() const { return kind == "price"; }
     [[nodiscard]] bool is_delivery() const { return kind == "delivery"; }
     // The lane in which nothing else happens while it is on the wire.
     [[nodiscard]] std::int64_t busy_lane() const { return lane_id != 0 ? lane_id : beside_lane_id; }

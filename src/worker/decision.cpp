@@ -85,8 +85,16 @@ Decision hold(const Flight& flight, const core::Judgement& judgement) {
     return decision;
 }
 
+// Whoever may not read prices, or asks for one that is not there, may do anything else.
+bool is_about_this_call(int status) {
+    return status == 400 || status == 403 || status == 404;
+}
+
 Decision halted(Flight& flight, const core::Judgement& judgement) {
     Destination& destination = *flight.destination;
+    if (flight.call.is_price_read() && is_about_this_call(flight.response.status)) {
+        return price_is_missing(flight, judgement);
+    }
     if (judgement.halt_scope == core::HaltScope::destination &&
         stops_everybody(flight, judgement)) {
         halt(destination, judgement.reason, judgement.message, NeedsPerson::no);
@@ -123,6 +131,9 @@ Decision refused(Flight& flight, const core::Judgement& judgement) {
     if (flight.call.is_subscription_read()) {
         return subscription_is_missing(flight, judgement);
     }
+    if (flight.call.is_price_read()) {
+        return price_is_missing(flight, judgement);
+    }
     // (What a preview's date or a schedule forbids is forbidden to one team.)
     const bool is_its_own = flight.call.is_change() && (judgement.reason == "proration_date" ||
                                                         judgement.reason == "managed_by_schedule");
@@ -145,6 +156,9 @@ Decision done(Flight& flight) {
     }
     if (flight.call.is_subscription_read()) {
         return subscription_was_read(flight);
+    }
+    if (flight.call.is_price_read()) {
+        return price_was_read(flight);
     }
     Decision decision =
         finish(flight, "done", flight.response.headers.replayed ? "replayed" : std::string_view{});

@@ -23,6 +23,9 @@ using pg::Statement;
 constexpr Duration first_probe_pause{1'000};
 constexpr Duration longest_probe_pause{60'000};
 
+// Which prices are seats is configuration, too: teams may have to be counted anew.
+Statement recount_wanted_statement{"SELECT EXISTS (SELECT FROM seats_internal.recount)"};
+
 Statement installation_statement{"SELECT i.uuid::text FROM seats_internal.installation AS i"};
 
 Statement destinations_statement{
@@ -307,6 +310,7 @@ void refresh_configuration(Engine& engine) {
         for (std::size_t row = 0; row < rows.size(); ++row) {
             read_destination(engine, rows, row);
         }
+        engine.recounting = recount_wanted_statement.run().boolean(0, 1);
     });
     if (failure) {
         cannot_begin(engine, *failure, "cannot read its configuration");

@@ -107,6 +107,8 @@ struct Engine {
     TimePoint tell_at{};                 // when to look what receivers are to be told
     TimePoint told_at{};                 // when that was done last
     TimePoint turn_ring_at{};
+    bool recounting = false;  // teams are to be counted by other prices
+    TimePoint recount_at{};
     TimePoint forget_at{};
     TimePoint chores_at{};                   // invites that expire, and the sweep
     TimePoint chores_before{};               // when they were done last

@@ -26,6 +26,7 @@ Statement expire_statement{
 Statement sweep_statement{
     "SELECT s.queued, s.next_after::text"
     "  FROM seats_internal.sweep($1::timestamptz, $2, $3 * interval '1 second') AS s"};
+Statement recount_statement{"SELECT seats_internal.recount_teams()"};
 Statement forget_statement{"SELECT seats_internal.forget_events($1)"};
 Statement fenced_statement{
     "SELECT seats_internal.raise_alert('fenced', 'critical', 'fenced',"
@@ -90,6 +91,19 @@ void do_chores(Engine& engine) {
     });
     sweep(engine, since_last);
     engine.announce = true;
+}
+
+// Other prices are listed than those by which some teams were counted. What waited for that is
+// offered anew.
+void recount(Engine& engine) {
+    core::Duration pause{pause_after_failure};
+    (void)engine.transaction([&] {
+        const pg::Rows rows = recount_statement.run();
+        engine.recounting = !rows.is_null(0, 1);
+        pause = core::Duration{engine.recounting ? rows.integer(0, 1) : 0};
+    });
+    engine.recount_at = steady_now() + pause;
+    engine.look_for_arrivals = engine.announce = engine.wake_all_waiters = true;
 }
 
 }  // namespace
@@ -195,6 +209,10 @@ void keep_house(Engine& engine) {
         engine.turn_ring_at = now + std::chrono::minutes{10};
         (void)engine.transaction(
             [] { turn_statement.run({pg::integer(pg::settings.history_days)}); });
+    }
+    if (engine.recounting && now >= engine.recount_at && engine.may_send() &&
+        now >= engine.no_work_before) {
+        recount(engine);
     }
     if (now >= engine.forget_at && engine.may_send()) {
         engine.forget_at = now + std::chrono::minutes{10};

@@ -182,6 +182,9 @@ core::Duration until_next(LoopState& state) {
     if (engine.may_send() && state.recovered && engine.no_work_before <= now) {
         consider(std::chrono::ceil<core::Duration>(engine.webhooks_at - now));
         consider(std::chrono::ceil<core::Duration>(engine.forget_at - now));
+        if (engine.recounting) {
+            consider(std::chrono::ceil<core::Duration>(engine.recount_at - now));
+        }
         if (engine.events_expected && state.batch.empty()) {
             consider(std::chrono::ceil<core::Duration>(engine.events_at - now));
         }

@@ -37,6 +37,7 @@ Decision read_items_next(Flight& flight) {
     flight.pages = 0;
     flight.cursor.clear();
     flight.subscription->items.clear();
+    flight.subscription->prices.clear();
     return follow_up();
 }
 
@@ -211,6 +212,31 @@ Decision subscription_was_read(Flight& flight) {
     return subscription_is_missing(flight, unreadable);
 }
 
+// What is known of it decides whether a subscription can have it; see seats_internal.stripe_price.
+Decision price_was_read(const Flight& flight) {
+    const auto price = core::read_price(flight.response.body);
+    if (!price || !flight.call.path.ends_with("/" + price->id)) {
+        core::Judgement unreadable;
+        unreadable.message = "the answer is not this price";
+        return price_is_missing(flight, unreadable);
+    }
+    Decision decision = finish(flight, "done", {});
+    decision.answer.clear();
+    decision.facts = core::to_json(*price);
+    decision.facts_as_of = flight.sent_at;
+    return decision;
+}
+
+// Wrong id, another account's or mode's; or the key may not read prices. That stops nobody: what
+// would need the price waits, and says so.
+Decision price_is_missing(const Flight& flight, const core::Judgement& judgement) {
+    Decision decision = finish(flight, "refused", "not_found");
+    decision.verdict = "refused";
+    decision.error = judgement.message;
+    decision.facts_as_of = flight.sent_at;
+    return decision;
+}
+
 Decision subscription_is_missing(const Flight& flight, const core::Judgement& judgement) {
     Decision decision = finish(flight, "refused", "not_found");
     decision.verdict = "refused";
@@ -239,6 +265,8 @@ Decision items_were_read(Flight& flight) {
     }
     auto& items = flight.subscription->items;
     items.insert(items.end(), page->items.begin(), page->items.end());
+    auto& prices = flight.subscription->prices;
+    prices.insert(prices.end(), page->prices.begin(), page->prices.end());
     if (page->has_more && !page->last_id.empty() && page->unreadable == 0 &&
         ++flight.pages < most_item_pages) {
         flight.cursor = page->last_id;

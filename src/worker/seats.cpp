@@ -31,6 +31,8 @@ Statement read_statement{"SELECT seats_internal.settle_read($1, $2::jsonb, $3, $
 
 Statement read_failed_statement{"SELECT seats_internal.read_failed($1, $2)"};
 
+Statement price_statement{"SELECT seats_internal.settle_price($1, $2, $3::jsonb, $4, $5)"};
+
 Statement changed_statement{"SELECT seats_internal.subscription_was_changed($1)"};
 
 Statement told_statement{"SELECT seats_internal.verify_if_told($1)"};
@@ -135,9 +137,21 @@ void store_learned(Engine& engine, const Settlement& item) {
                             flight.call.is_subscription_read() ? pg::bigint(flight.call.id)
                                                                : pg::null_of(INT8OID)});
         engine.wake_all_waiters = true;  // of other reads, which it may have answered
-        engine.events_expected = true;   // of calls, which it may have proved
+        if (flight.call.is_subscription_read()) {
+            engine.look_for_arrivals = true;  // prices that it has wanted, changes that may go on
+        }
+        engine.events_expected = true;  // of calls, which it may have proved
     }
     engine.announce = true;
+}
+
+void store_price(Engine& engine, const Settlement& item) {
+    const auto& [flight, decision] = item;
+    price_statement.run({pg::text(flight.destination->name), pg::text(flight.call.path),
+                         decision.facts.empty() ? pg::null_of(TEXTOID) : pg::text(decision.facts),
+                         pg::timestamp(decision.facts_as_of), pg::text(decision.error)});
+    engine.announce = true;
+    engine.look_for_arrivals = true;  // of changes that have waited for it
 }
 
 }  // namespace
@@ -221,7 +235,8 @@ void heed_seat_plans(Engine& engine, const std::vector<Candidate>& candidates,
         }
     }
     if (!plans.over.empty()) {
-        engine.next_due = 0;  // those that wait have a due_at now
+        engine.next_due = 0;              // those that wait have a due_at now
+        engine.look_for_arrivals = true;  // of reads of prices that they wait for
     }
 }
 
@@ -271,6 +286,8 @@ void store_seats(Engine& engine, std::span<const Settlement* const> items,
         } else if (call.kind == "void" && item->decision.kind == Decision::Kind::finish) {
             void_statement.run({pg::bigint(call.id)});
             engine.look_for_arrivals = true;
+        } else if (call.is_price_read() && item->decision.kind == Decision::Kind::finish) {
+            store_price(engine, *item);
         }
     }
 }

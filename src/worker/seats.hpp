@@ -53,6 +53,8 @@ Decision payment_did_not_come(Flight& flight);
 
 Decision subscription_was_read(Flight& flight);
 Decision subscription_is_missing(const Flight& flight, const core::Judgement& judgement);
+Decision price_was_read(const Flight& flight);
+Decision price_is_missing(const Flight& flight, const core::Judgement& judgement);
 Decision base_was_read(Flight& flight);
 Decision items_were_read(Flight& flight);
 Decision base_is_missing(const Flight& flight, const core::Judgement& judgement);

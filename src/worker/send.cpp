@@ -29,7 +29,9 @@ constexpr std::array known_event_types{
     std::string_view("customer.subscription.trial_will_end"),
     std::string_view("invoice.paid"),
     std::string_view("invoice.payment_failed"),
-    std::string_view("invoice.payment_action_required")};
+    std::string_view("invoice.payment_action_required"),
+    std::string_view("price.updated"),
+    std::string_view("price.deleted")};
 
 std::string unix_time(TimestampTz moment, int seconds_before) {
     return std::to_string(moment / USECS_PER_SEC +
