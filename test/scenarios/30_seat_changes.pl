@@ -245,6 +245,7 @@ subtest 'why it was refused, and what can be done, in words for a program' => su
 
 subtest 'a type with several prices' => sub {
 	define_seat_type($server, 'desk', prices => [qw(price_new price_old price_older)]);
+	$server->sql(q{SELECT seats.ignore_prices('{price_other}', 'none of seats')});
 	my $team = new_team(
 		$server, $stripe, 'prices',
 		items => [
@@ -268,7 +269,7 @@ subtest 'a type with several prices' => sub {
 	await_change($server, remove_seats($server, $team, 4, type => 'desk'), 'confirmed');
 	is_deeply($items->(), { price_other => 1 }, 'at zero the item is deleted');
 	await_change($server, add_seats($server, $team, 1, type => 'desk'), 'confirmed');
-	is_deeply($items->(), { price_other => 1, price_new => 1 }, 'where there is none: the first price');
+	is_deeply($items->(), { price_other => 1, price_old => 1 }, 'where there is none: the price that it was');
 	assert_seats($server, $team, [ 1, 1, 0 ], undef, type => 'desk');
 };
 
@@ -284,6 +285,8 @@ subtest 'a type that keeps its item at zero' => sub {
 };
 
 subtest 'items beyond the first page' => sub {
+	$server->sql(q{SELECT seats.ignore_prices(array_agg('price_many_' || g), 'none of seats')
+		FROM generate_series(10, 21) AS g});
 	my $team = new_team(
 		$server, $stripe, 'many',
 		items => [
