@@ -50,7 +50,7 @@ Statement finish_statement{
     "    g.enqueued_by, g.reason, g.error, g.error_code, g.decline_code, g.request_id, g.context,"
     "    g.answer, g.kind, g.team_id,"
     "    g.actor, g.lines, g.base, g.target"
-    "  FROM gone AS g CROSS JOIN seats_internal.ring"};
+    "  FROM gone AS g CROSS JOIN seats_internal.ring RETURNING id"};
 
 Statement change_statement{
     "WITH answer AS MATERIALIZED ("
@@ -91,10 +91,6 @@ Statement attempts_statement{
     "          http_status, request_id, error, sent, replayed)"
     " CROSS JOIN seats_internal.ring"};
 
-// Of those that were to be finished: which stand in the outbox still, because somebody changed
-// them?
-Statement left_statement{"SELECT o.id FROM seats_internal.outbox AS o WHERE o.id = ANY ($1)"};
-
 // Both false: the row is gone.
 Statement lock_statement{
     "SELECT EXISTS (SELECT FROM seats_internal.outbox AS o WHERE o.id = $1),"
@@ -119,14 +115,25 @@ bool contains(const std::vector<std::int64_t>& ids, std::int64_t id) {
     return std::ranges::find(ids, id) != ids.end();
 }
 
+// Those of the ids that a statement has not given back: almost always none.
+std::vector<std::int64_t> without(std::vector<std::int64_t> ids, const pg::Rows& done) {
+    if (done.size() == ids.size()) {
+        return {};
+    }
+    for (std::size_t row = 0; row < done.size(); ++row) {
+        std::erase(ids, done.bigint(row, 1));
+    }
+    return ids;
+}
+
 std::int32_t microseconds(const Flight& flight) {
     return static_cast<std::int32_t>(
         std::min<std::int64_t>(flight.response.duration.count(), INT32_MAX));
 }
 
-// Gives the ids that are not finished after all: changed behind our back.
+// Gives the ids that are not finished after all: changed, or settled, behind our back.
 std::vector<std::int64_t> store_finished(std::span<const Settlement* const> items) {
-    std::vector<std::int64_t> id, left;
+    std::vector<std::int64_t> id;
     std::vector<std::int32_t> generation, http_status, duration;
     std::vector<std::string_view> state, result, reason, error, request_id, answer, error_code,
         decline_code;
@@ -148,20 +155,12 @@ std::vector<std::int64_t> store_finished(std::span<const Settlement* const> item
         answer.emplace_back(decision.answer);
         clean.push_back(decision.clean);
     }
-    const std::uint64_t finished =
-        finish_statement
-            .run({pg::bigints(id), pg::integers(generation), pg::texts(state), pg::texts(result),
-                  pg::integers(http_status), pg::integers(duration), pg::texts(reason),
-                  pg::texts(error), pg::texts(request_id), pg::byteas(answer), pg::booleans(clean),
-                  pg::texts(error_code), pg::texts(decline_code)})
-            .processed();
-    if (finished < id.size()) {
-        const pg::Rows rows = left_statement.run({pg::bigints(id)});
-        for (std::size_t row = 0; row < rows.size(); ++row) {
-            left.push_back(rows.bigint(row, 1));
-        }
-    }
-    return left;
+    const pg::Rows rows = finish_statement.run(
+        {pg::bigints(id), pg::integers(generation), pg::texts(state), pg::texts(result),
+         pg::integers(http_status), pg::integers(duration), pg::texts(reason), pg::texts(error),
+         pg::texts(request_id), pg::byteas(answer), pg::booleans(clean), pg::texts(error_code),
+         pg::texts(decline_code)});
+    return without(std::move(id), rows);
 }
 
 // Gives the ids of rows that are not changed after all: somebody was there before.
@@ -205,13 +204,7 @@ std::vector<std::int64_t> store_changed(Engine& engine, std::span<const Settleme
          pg::integers(attempts), pg::integers(next_generation), pg::integers(verifications),
          pg::timestamps(key_final_at), pg::texts(reason), pg::texts(error), pg::texts(request_id),
          pg::texts(error_code), pg::texts(decline_code)});
-    if (rows.size() == id.size()) {
-        return {};
-    }
-    for (std::size_t row = 0; row < rows.size(); ++row) {
-        std::erase(id, rows.bigint(row, 1));
-    }
-    return id;
+    return without(std::move(id), rows);
 }
 
 void store_attempts(std::span<const Settlement* const> items) {

@@ -140,6 +140,30 @@ subtest 'the head waits for its payment' => sub {
 	define_seat_type($server, 'team', increase_payment_behavior => 'error_if_incomplete');
 };
 
+# The worker has read that the payment did not come, and before he stores that the event of the end is processed.
+subtest 'the event of the end is faster than an answer' => sub {
+	define_seat_type($server, 'team', increase_payment_behavior => 'pending_if_incomplete');
+	make_team('faster', card => 'requires_action');
+	my $change = add_seats($server, 'faster', 2);
+	await_change($server, $change, 'awaiting_payment');
+	$stripe->void_invoice($stripe->subscription('sub_faster')->{latest_invoice});
+	debug_point_from_now_on($server, 'after_answer');
+	look_now($server, $change);
+	$server->wait_at_debug_point('after_answer');
+	$stripe->cancel_subscription('sub_faster');
+	define_endpoint($server, 'main');
+	like(receive($server, 'main', event_body('customer.subscription.deleted', $stripe->subscription('sub_faster'))),
+		qr/^200 processed/, 'the event is processed');
+	is(state_of_change($server, $change), 'reverted', 'the change is undone');
+	$server->release_debug_point;
+	reconcile($server, 'faster');
+	assert_ended('faster');
+	is($server->sql("SELECT string_agg(kind || ' ' || reason, ', ' ORDER BY number) FROM seats.journal
+			WHERE call = $change AND kind ~ '^change.(confirmed|reverted)'"),
+		'change.reverted subscription_ended', 'and is told of once');
+	define_seat_type($server, 'team', increase_payment_behavior => 'error_if_incomplete');
+};
+
 subtest 'what became of the head is unknown' => sub {
 	make_team('unknown');
 	# Nobody knows whether it arrived: no answer comes, however often it is asked for.
