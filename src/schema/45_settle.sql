@@ -104,15 +104,11 @@ CREATE FUNCTION seats_internal.tell_unpaid(
     team  seats_internal.team,
     call  bigint,
     facts jsonb
-) RETURNS boolean
+) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF facts ->> 'status' NOT IN ('past_due', 'unpaid', 'incomplete')
-       OR facts #>> '{invoice,status}' IS DISTINCT FROM 'open' THEN
-        RETURN false;
-    END IF;
     PERFORM seats_internal.raise_alert(
         'unpaid:' || team.id, 'warning', 'confirmed_unpaid',
         format('team %s has seats that are not paid for: its subscription is %s', team.name, facts ->> 'status'),
@@ -120,12 +116,11 @@ BEGIN
                                              'invoice_url', facts #>> '{invoice,url}')),
         'The seat type allows it (allow_unpaid). See seats.teams, status; the invoice is open: see that it is '
         'paid.', call);
-    RETURN true;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.tell_unpaid(seats_internal.team, bigint, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.tell_unpaid(seats_internal.team, bigint, jsonb) IS
-    'the alert that seats were given out unpaid; false: they are paid';
+    'the alert that seats were given out unpaid';
 
 -- A call was executed, whoever proves it: its answer, a replay, an event, or a read that somebody else has
 -- asked for. What it really changed is told by its event (56); Stripe may ask for a payment. (What was
@@ -153,7 +148,8 @@ BEGIN
         PERFORM seats_internal.heed_events_before(
             format('%s-%s-%s', call.installation, call.uuid, call.generation));
     END IF;
-    IF facts ->> 'status' IN ('past_due', 'unpaid', 'incomplete') THEN
+    IF facts ->> 'status' IN ('past_due', 'unpaid', 'incomplete')
+       AND facts #>> '{invoice,status}' = 'open' THEN
         PERFORM seats_internal.tell_unpaid(team, call.id, facts);
     END IF;
 END
