@@ -218,9 +218,7 @@ BEGIN
     END IF;
     is_split := head.settled_by IS NULL AND seats_internal.settle_split(
         head.lane_id, CASE head.result WHEN 'refused' THEN head.reason END);
-    IF head.result = 'done' THEN
-        expected := head.target;
-    END IF;
+    expected := CASE head.result WHEN 'done' THEN head.target END;
     -- A replay, or an event, proves this call; what is there now may tell of others that were lost.
     IF seats_internal.first_of_marker(facts ->> 'marker') <> head.uuid THEN
         heeded := seats_internal.heed_marker(team, facts, expected);
