@@ -5,6 +5,7 @@ CREATE SCHEMA chaos;
 -- stands here exactly if it was committed.
 CREATE TABLE chaos.told (
     tag    text   NOT NULL,
+    team   text   NOT NULL,
     change bigint,
     CONSTRAINT told_pkey PRIMARY KEY (tag)
 );
@@ -20,6 +21,7 @@ CREATE TABLE chaos.feed (
 -- What invited people have in their mail.
 CREATE TABLE chaos.token (
     token text NOT NULL,
+    team  text NOT NULL,
     CONSTRAINT token_pkey PRIMARY KEY (token)
 );
 

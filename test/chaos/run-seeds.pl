@@ -2,7 +2,8 @@
 # Called by scripts/check:
 #   run-seeds.pl RESULT-FILE DIRECTORY-OF-POSTGRESQL'S-TEST-MODULES SEED…     (17, or 1-500)
 # The result file gets one line: passed failed (promises).
-# From the environment: CHAOS_JOBS, CHAOS_LIMIT (seconds for each seed); CHAOS_SECONDS is for seed.pl.
+# From the environment: CHAOS_JOBS, CHAOS_LIMIT (seconds for each seed), CHAOS_UNTIL (a pattern: no more seeds are
+# begun once one has found something like that); CHAOS_SECONDS is for seed.pl.
 use strict;
 use warnings;
 use File::Basename qw(dirname);
@@ -65,6 +66,7 @@ sub report
 		return;
 	}
 	push @failed_seeds, $run->{seed};
+	@seeds = () if ($ENV{CHAOS_UNTIL} // '') ne '' && grep {/$ENV{CHAOS_UNTIL}/} @lines;
 	my $why = !defined $summary ? ($status >> 8 == 124 ? "stopped after $limit s" : 'it ended early') : $summary;
 	print "  FAILED  seed $run->{seed}, $seconds: $why\n";
 	my @telling = defined $summary ? grep { /^(not ok |#  )/ } @lines : @lines[ -($#lines < 40 ? @lines : 40) .. -1 ];

@@ -29,6 +29,7 @@ my %at_first = (team => 10, owner => 3, later => 4);
 my @teams = map {"t$_"} 1 .. 5;
 my $retry_delay = $dice->one_of(qw(20ms 200ms 1s));
 my $base_lifetime = $dice->one_of(qw(0 300ms 60s));
+my ($reconcile, $reconcile_interval) = ($dice->one_of(qw(off report repair)), $dice->one_of(qw(2s 7d)));
 # Webhooks come late, twice, disordered, or not at all; sometimes as they should.
 my %webhooks = (
 	delay_ms => $dice->one_of(0, 0, 100), jitter_ms => $dice->one_of(0, 200), duplicate => $dice->one_of(0, 0.3),
@@ -47,14 +48,24 @@ pg_seats.request_timeout = '2s'
 pg_seats.event_check_after = '1s'
 pg_seats.safety_poll = '500ms'
 pg_seats.history_days = 8
+pg_seats.reconcile = $reconcile
+pg_seats.reconcile_interval = '$reconcile_interval'
+pg_seats.webhook_silence = '5s'
 max_prepared_transactions = 20
 max_connections = 60
 END
 $server->define_destination('stripe', requests_per_second => 500);
-define_seat_type($server, 'team', decrease_proration_behavior => 'none');
-define_seat_type($server, 'owner', decrease_proration_behavior => 'none', delete_at_zero => 'false');
-define_seat_type($server, 'later', decrease_proration_behavior => 'none', delete_at_zero => 'false',
-	increase_payment_behavior => 'pending_if_incomplete');
+my %rules = (
+	team => { decrease_proration_behavior => 'none' },
+	owner => { decrease_proration_behavior => 'none', delete_at_zero => 'false' },
+	later => { decrease_proration_behavior => 'none', delete_at_zero => 'false',
+		increase_payment_behavior => 'pending_if_incomplete' });
+define_seat_type($server, $_, %{ $rules{$_} }) foreach sort keys %rules;
+my %definition = map {
+	my $type = $_;
+	my $list = join '', map {", $_ => '$rules{$type}{$_}'"} sort keys %{ $rules{$type} };
+	$type => "SELECT seats.define_seat_type('$type', '{price_$type}'$list)"
+} keys %rules;
 new_teams($server, $stripe, \@teams, seats => \%at_first);
 $server->safe_psql($server->database, PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/look.sql"));
 my $relay = start_relay($server);
@@ -62,10 +73,11 @@ define_endpoint($server, 'main');
 
 my $storm = PgSeats::Chaos::Storm->new(
 	seed => $seed, server => $server, stripe => $stripe, relay => $relay, webhooks => \%webhooks, teams => \@teams,
-	at_first => \%at_first, seconds => $seconds, patience => $ENV{CHAOS_PATIENCE} // 60,
+	at_first => \%at_first, definition => \%definition, seconds => $seconds, patience => $ENV{CHAOS_PATIENCE} // 60,
 	story => $PostgreSQL::Test::Utils::log_path . "/seed${seed}_story.log");
 $storm->set_webhooks;
-$storm->tell("seed $seed: $seconds s, a retry after $retry_delay, a base is good for $base_lifetime, webhooks: "
+$storm->tell("seed $seed: $seconds s, a retry after $retry_delay, a base is good for $base_lifetime, sweep: $reconcile every "
+	. "$reconcile_interval, webhooks: "
 	. join ' ', map { "$_ " . (ref $webhooks{$_} ? 'some' : $webhooks{$_}) } sort keys %webhooks);
 
 # ---- the storm, the calm, and the promises

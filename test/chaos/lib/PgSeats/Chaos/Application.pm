@@ -14,8 +14,8 @@ my %expected = map { $_ => 1 } qw(
   57P01 57P02 57P03 08006);
 
 my %deeds = (
-	add => 26, remove => 22, set => 8, mixed => 8, cancel => 10, invite => 6, accept => 5, leave => 6, sit => 6,
-	call => 6, read_journal => 4, wait => 4);
+	add => 24, remove => 20, set => 8, mixed => 8, again => 4, previewed => 3, preview => 2, cancel => 10,
+	invite => 6, accept => 5, leave => 6, sit => 6, call => 6, read_journal => 4, wait => 4);
 
 my %manners = (
 	plain => 50, several => 12, savepoint => 10, rollback => 8, prepared => 6, snapshot => 8, killed => 6);
@@ -37,7 +37,11 @@ sub start
 
 # ---- deeds: one statement each, which tells chaos.told what it has made
 
-sub told { my ($tag, $from) = @_; return "INSERT INTO chaos.told SELECT '$tag', t.change FROM $from AS t" }
+sub told
+{
+	my ($tag, $team, $from) = @_;
+	return "INSERT INTO chaos.told SELECT '$tag', '$team', t.change FROM $from AS t";
+}
 
 sub statement
 {
@@ -46,7 +50,7 @@ sub statement
 	my $owner = owner_of($team);
 	my $type = $dice->weighted({ team => 6, owner => 2, later => 2 });
 	my $user = 'user ' . $dice->between(1, 12);
-	my $simple = sub { told($tag, "seats.$_[0]_seats('$team', '$type', $_[1], '$owner')") };
+	my $simple = sub { told($tag, $team, "seats.$_[0]_seats('$team', '$type', $_[1], '$owner')") };
 	return $simple->('add', $dice->between(1, 5)) if $deed eq 'add';
 	return $simple->('remove', $dice->between(1, 5)) if $deed eq 'remove';
 	return $simple->('set', $dice->between(0, 14)) if $deed eq 'set';
@@ -54,11 +58,25 @@ sub statement
 	{
 		my $changes = sprintf '{"team": {"%s": %d}, "owner": {"%s": %d}}',
 		  map { $dice->one_of(qw(add remove)), $dice->between(1, 4) } 1, 2;
-		return told($tag, "seats.change_seats('$team', '$changes', '$owner')");
+		return told($tag, $team, "seats.change_seats('$team', '$changes', '$owner')");
 	}
-	# The change is any of the newest ones that the application knows of.
-	my $newest = 'SELECT t.change FROM chaos.told AS t WHERE t.change IS NOT NULL ORDER BY t.change DESC OFFSET '
-	  . $dice->between(0, 6) . ' LIMIT 1';
+	if ($deed eq 'again')
+	{
+		# The same request comes several times, and is one.
+		my $request = $dice->between(1, 4);
+		return told($tag, $team, "seats.add_seats('$team', 'owner', $request, '$owner', request_key => 'request $request')");
+	}
+	if ($deed eq 'previewed')
+	{
+		my $changes = sprintf '{"team": {"add": %d}}', $dice->between(1, 3);
+		return told($tag, $team, "seats.change_seats('$team', '$changes', '$owner', "
+			. 'proration_date => floor(extract(epoch FROM now()))::bigint)');
+	}
+	return "SELECT seats.preview_change('$team', '{\"$type\": {\"add\": 2}}')" if $deed eq 'preview';
+	# Any of the newest changes that the application knows of. (Everything in a transaction is about one team, or
+	# it could not complain of deadlocks.)
+	my $newest = "SELECT t.change FROM chaos.told AS t WHERE t.team = '$team' AND t.change IS NOT NULL"
+	  . ' ORDER BY t.change DESC OFFSET ' . $dice->between(0, 3) . ' LIMIT 1';
 	return "SELECT seats.cancel_change(($newest))" if $deed eq 'cancel';
 	return "SELECT coalesce(max(n.change), 0) AS waited_for FROM ($newest) AS n \\gset\n"
 	  . "CALL seats.wait_for_change(:waited_for, '300 ms')" if $deed eq 'wait';
@@ -67,11 +85,12 @@ sub statement
 		my $buy = $dice->happens(0.6) ? 'true' : 'false';
 		my $address = "$tag\@example.com";
 		return "WITH i AS (SELECT * FROM seats.invite('$team', '$address', '$type', actor => '$owner', buy => $buy)),"
-		  . " token AS (INSERT INTO chaos.token SELECT i.token FROM i WHERE i.token IS NOT NULL) " . told($tag, 'i');
+		  . " token AS (INSERT INTO chaos.token SELECT i.token, '$team' FROM i WHERE i.token IS NOT NULL) " . told($tag, $team, 'i');
 	}
 	if ($deed eq 'accept')
 	{
-		my $token = 'SELECT t.token FROM chaos.token AS t ORDER BY t.token OFFSET ' . $dice->between(0, 3) . ' LIMIT 1';
+		my $token = "SELECT t.token FROM chaos.token AS t WHERE t.team = '$team' ORDER BY t.token OFFSET "
+		  . $dice->between(0, 2) . ' LIMIT 1';
 		return "SELECT FROM seats.accept_invite(($token), '$user of $tag')";
 	}
 	return "SELECT seats.add_member('$team', '$user', '$type')" if $deed eq 'sit';
@@ -87,8 +106,8 @@ sub generic_call
 	my ($self, $team, $tag) = @_;
 	my $dice = $self->{dice};
 	my $made = $dice->one_of('none', 'list', 'object', 'object');
-	my $lane = $dice->happens(0.5) ? ", lane => 'lane " . $dice->between(1, 3) . "'" : '';
-	return told($tag, "(SELECT seats.enqueue_call('stripe', 'POST', "
+	my $lane = $dice->happens(0.5) ? ", lane => 'lane of $team'" : '';
+	return told($tag, $team, "(SELECT seats.enqueue_call('stripe', 'POST', "
 		. ( $made eq 'object'
 			? "'/v1/customers/cus_$team', '{\"description\": \"$tag\"}', verifier => 'object'"
 			: "'/v1/customers', '{\"name\": \"$tag\"}'" . ($made eq 'list' ? ", verifier => 'list'" : ''))

@@ -5,6 +5,7 @@ package PgSeats::Chaos::Calm;
 use strict;
 use warnings;
 use PgSeats::Chaos::House;
+use PgSeats::Chaos::Mishaps;
 use PgSeats::Seats qw(customer_of);
 use PgSeats::Simulator;
 use PgSeats::Waiting;
@@ -20,6 +21,7 @@ sub come
 	$stripe->clear_faults;
 	$stripe->release(action => 'proceed');
 	$stripe->control('POST', '/keys', { key => $PgSeats::Simulator::api_key, state => 'active' });
+	PgSeats::Chaos::Mishaps::right_key($storm);
 	$stripe->set_card(customer_of($_), 'ok') foreach $storm->teams;
 	# From now on every event comes.
 	delete $storm->{webhooks}{lose};

@@ -22,12 +22,12 @@ sub gather
 SELECT h.id, h.uuid, h.generation, h.kind, t.name AS team, h.result, h.reason, h.error, h.carrier_id AS carrier,
        h.lines, h.base, h.target, h.settled_by
   FROM seats_internal.outbox_history AS h LEFT JOIN seats_internal.team AS t ON t.id = h.team_id
- WHERE h.method = 'POST' AND h.kind IN ('call', 'change', 'void')
+ WHERE h.method = 'POST' AND h.kind IN ('call', 'change', 'void') AND h.path <> '/v1/invoices/create_preview'
  UNION ALL
 SELECT o.id, o.uuid, o.generation, o.kind, t.name, 'open', concat_ws(' ', o.state, o.reason), o.last_error, NULL,
        o.lines, o.base, o.target, NULL
   FROM seats_internal.outbox AS o LEFT JOIN seats_internal.team AS t ON t.id = o.team_id
- WHERE o.method = 'POST' AND o.kind IN ('call', 'change', 'void')
+ WHERE o.method = 'POST' AND o.kind IN ('call', 'change', 'void') AND o.path <> '/v1/invoices/create_preview'
  ORDER BY id
 END
 	$self->{told} = $rows->('SELECT t.tag, t.change FROM chaos.told AS t');
@@ -48,7 +48,8 @@ sub read_ledger
 {
 	my ($self, $stripe) = @_;
 	my @ledger = ();
-	foreach my $row (@{ $stripe->worker_ledger(limit => 100_000) })
+	# (A preview changes nothing, however often it is made.)
+	foreach my $row (grep { $_->{path} ne '/v1/invoices/create_preview' } @{ $stripe->worker_ledger(limit => 100_000) })
 	{
 		my ($uuid, $generation) = ($row->{key} // '') =~ /^.{37}(.{36})-(\d+)$/;
 		$row->{uuid} = $uuid // '';

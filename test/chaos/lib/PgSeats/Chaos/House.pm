@@ -10,7 +10,7 @@ use PgSeats::Waiting;
 
 my %events = (
 	kill_worker => 2, end_worker => 2, kill_backend => 2, immediate_stop => 1, stand_still => 4, stop_the_clock => 3,
-	turn_ring => 5, pause => 2);
+	turn_ring => 5, pause => 2, define => 2, retry => 3, acknowledge => 2, reconcile => 2);
 
 my @debug_points = qw(before_freeze_commit after_freeze after_answer before_settle_commit after_settle);
 
@@ -143,7 +143,7 @@ sub take_back
 	my ($storm, $team) = @_;
 	# In two transactions, so that the worker may be first.
 	ask($storm, 'taker', <<"END", "an operator has taken back a change of $team");
-INSERT INTO chaos.told SELECT 'taken @{[ $storm->next_number('taken') ]}', t.change
+INSERT INTO chaos.told SELECT 'taken @{[ $storm->next_number('taken') ]}', '$team', t.change
   FROM seats.add_seats('$team', 'team', 2, '@{[ owner_of($team) ]}') AS t;
 SELECT seats.cancel_call(max(o.id), 'a mistake')
   FROM seats_internal.outbox AS o JOIN seats_internal.team AS t ON t.id = o.team_id
@@ -160,6 +160,39 @@ sub pause
 	$storm->in($dice->seconds(0.3, 1.5), sub {
 		ask($storm, 'resumer', "SELECT seats.resume('stripe', 'off they go'$lane)", "resumed$lane");
 	});
+	return;
+}
+
+# A kind of seats is defined anew, as it was.
+sub define
+{
+	my ($storm, $dice) = @_;
+	ask($storm, 'definer', $storm->{definition}{ $dice->one_of(qw(team owner later)) }, 'a seat type is defined anew');
+	return;
+}
+
+# Operators do what may always be done.
+sub retry
+{
+	my ($storm, $dice) = @_;
+	ask($storm, 'retrier', q{SELECT seats.retry(max(o.id), 'now, please') FROM seats_internal.outbox AS o
+	    WHERE o.state IN ('waiting', 'verifying', 'awaiting') HAVING count(*) > 0}, 'an operator has something tried now');
+	return;
+}
+
+sub acknowledge
+{
+	my ($storm, $dice) = @_;
+	ask($storm, 'acknowledger', q{SELECT seats.acknowledge(max(a.id), 'seen') FROM seats_internal.alert AS a
+	    WHERE a.resolved_at IS NULL AND a.acknowledged_at IS NULL HAVING count(*) > 0}, 'an operator has seen an alert');
+	return;
+}
+
+sub reconcile
+{
+	my ($storm, $dice) = @_;
+	my $team = $dice->one_of($storm->teams);
+	ask($storm, 'reconciler', "SELECT seats.reconcile('$team', 'a look')", "an operator has $team read");
 	return;
 }
 

@@ -8,8 +8,9 @@ use JSON::PP ();
 use PgSeats::Seats qw(subscription_of customer_of item_of);
 
 my %mishaps = (
-	lose_answer       => 16, fail_for_good => 8, edit => 6, edit_before_call => 8, card => 8, pay => 8,
-	outage            => 2, revoke_key => 1, hold_webhooks => 2, webhook_again => 2, strange_request => 1);
+	lose_answer => 16, lose_read => 5, fail_for_good => 8, edit => 6, edit_before_call => 8, card => 8, pay => 8,
+	outage => 2, revoke_key => 1, wrong_key => 1, hold_webhooks => 2, webhook_again => 2, strange_request => 1,
+	strange_requests => 1, end => 0.5);
 
 # What Stripe, or the network, may do with a request; the options are those of test/stripe/README.md.
 my @lossy = (
@@ -70,6 +71,17 @@ sub lose_answer
 	return;
 }
 
+# What reads meet: of a subscription, of its items, of events.
+sub lose_read
+{
+	my ($storm, $dice, $team) = @_;
+	my ($fault, %options) = @{ $dice->one_of(grep { $_->[0] !~ /^execute/ } @lossy) };
+	my $path = $dice->one_of(path_of($team), path_of($team), '/v1/events*', '/v1/account');
+	strike($storm, { method => 'GET', path => $path }, $fault, %options, times => $dice->between(1, 3));
+	$storm->tell("the next GET of $path: $fault " . join ' ', %options);
+	return;
+}
+
 # Stripe fails, and says so for ever: the key is spent, and the change was not made. Meanwhile there are fewer
 # seats than the change wants to take away.
 sub fail_for_good
@@ -117,7 +129,43 @@ sub strange_request
 	return;
 }
 
+# Of every team at once: the destination halts, until a person has looked.
+sub strange_requests
+{
+	my ($storm, $dice) = @_;
+	strange_request($storm, $dice, $_) foreach $storm->teams;
+	return;
+}
+
+# Somebody puts another file where the key is, and the right one again.
+sub wrong_key
+{
+	my ($storm, $dice) = @_;
+	$storm->server->write_secret('stripe_key', $dice->one_of('sk_test_another', 'no key at all', ''));
+	$storm->tell('another key is in the file');
+	$storm->in($dice->seconds(0.3, 1.5), sub { right_key($storm) });
+	return;
+}
+
+sub right_key
+{
+	my ($storm) = @_;
+	$storm->server->write_secret('stripe_key', $PgSeats::Simulator::api_key);
+	$storm->tell('the right key is in the file');
+	return;
+}
+
 # ---- others
+
+# The last team's subscription ends; nothing more can be bought for it.
+sub end
+{
+	my ($storm, $dice) = @_;
+	my $team = ($storm->teams)[-1];
+	$storm->stripe->cancel_subscription(subscription_of($team));
+	$storm->tell("the subscription of $team is cancelled at Stripe");
+	return;
+}
 
 sub edit
 {
