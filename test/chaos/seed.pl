@@ -55,10 +55,11 @@ max_prepared_transactions = 20
 max_connections = 60
 END
 $server->define_destination('stripe', requests_per_second => 500);
+my $decrease = $dice->one_of(qw(none none create_prorations));
 my %rules = (
-	team => { decrease_proration_behavior => 'none' },
-	owner => { decrease_proration_behavior => 'none', delete_at_zero => 'false' },
-	later => { decrease_proration_behavior => 'none', delete_at_zero => 'false',
+	team => { decrease_proration_behavior => $decrease },
+	owner => { decrease_proration_behavior => $decrease, delete_at_zero => 'false' },
+	later => { decrease_proration_behavior => $decrease, delete_at_zero => 'false',
 		increase_payment_behavior => 'pending_if_incomplete' });
 define_seat_type($server, $_, %{ $rules{$_} }) foreach sort keys %rules;
 my %definition = map {
@@ -73,10 +74,11 @@ define_endpoint($server, 'main');
 
 my $storm = PgSeats::Chaos::Storm->new(
 	seed => $seed, server => $server, stripe => $stripe, relay => $relay, webhooks => \%webhooks, teams => \@teams,
-	at_first => \%at_first, definition => \%definition, seconds => $seconds, patience => $ENV{CHAOS_PATIENCE} // 60,
+	at_first => \%at_first, definition => \%definition, has_credits => $decrease ne 'none',
+	seconds => $seconds, patience => $ENV{CHAOS_PATIENCE} // 60,
 	story => $PostgreSQL::Test::Utils::log_path . "/seed${seed}_story.log");
 $storm->set_webhooks;
-$storm->tell("seed $seed: $seconds s, a retry after $retry_delay, a base is good for $base_lifetime, sweep: $reconcile every "
+$storm->tell("seed $seed: $seconds s, a retry after $retry_delay, a base is good for $base_lifetime, decreases: $decrease, sweep: $reconcile every "
 	. "$reconcile_interval, webhooks: "
 	. join ' ', map { "$_ " . (ref $webhooks{$_} ? 'some' : $webhooks{$_}) } sort keys %webhooks);
 

@@ -323,6 +323,8 @@ sub decision_on
 		return 'executed' if $outcomes{done};
 		# It waits for its payment, and Stripe says so again when it is asked again.
 		return 'same_key' if $outcomes{pending};
+		# (What Stripe does not want at all is not asked for again and again.)
+		return 'refuse' if $storm->next_number("review $uuid") > 2;
 		return $storm->dice("review $uuid")->one_of(qw(not_executed refuse));
 	};
 	return $decision;

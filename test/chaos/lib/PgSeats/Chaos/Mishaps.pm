@@ -5,10 +5,13 @@ package PgSeats::Chaos::Mishaps;
 use strict;
 use warnings;
 use JSON::PP ();
-use PgSeats::Seats qw(subscription_of customer_of item_of);
+use PgSeats::Chaos::Application;
+use PgSeats::Chaos::House;
+use PgSeats::Seats qw(subscription_of customer_of item_of owner_of);
 
 my %mishaps = (
-	lose_answer => 16, lose_read => 5, fail_for_good => 8, edit => 6, edit_before_call => 8, card => 8, pay => 8,
+	lose_answer => 16, lose_read => 5, fail_for_good => 8, edit => 6, edit_before_call => 8,
+	edit_before_late_call => 4, card => 8, pay => 8,
 	outage => 2, revoke_key => 1, wrong_key => 1, hold_webhooks => 2, webhook_again => 2, strange_request => 1,
 	strange_requests => 1, end => 0.5);
 
@@ -82,43 +85,72 @@ sub lose_read
 	return;
 }
 
-# Stripe fails, and says so for ever: the key is spent, and the change was not made. Meanwhile there are fewer
-# seats than the change wants to take away.
+# Stripe fails, and says so for ever: the key is spent, and the removal was not made. Meanwhile there are fewer
+# seats than it wants to take away.
 sub fail_for_good
 {
 	my ($storm, $dice, $team) = @_;
 	my $fault = strike($storm, { method => 'POST', path => path_of($team) }, 'error_500', store => JSON::PP::true);
 	$storm->tell("the next POST for $team fails, and its key keeps the failure");
-	my $edit = $dice->between(0, 3);
-	my $pause = $dice->seconds(0, 0.5);
-	$storm->until(
+	my ($edit, $pause) = ($dice->between(0, 3), $dice->seconds(0, 0.5));
+	order($storm, $team, 'remove', $dice->between(3, 5));
+	await_then($storm,
 		sub { $storm->stripe->control('GET', "/faults/$fault")->{applied} > 0 },
-		0.1, 3,
 		sub { $storm->in($pause, sub { edit_seats($storm, $team, 'team', $edit) }) if $_[0] });
 	return;
 }
 
-# Somebody edits a subscription after it was read and before our call comes; often the answer of that is lost.
+# Somebody edits a subscription after it was read and before our call comes, whose answer is often lost.
 sub edit_before_call
 {
 	my ($storm, $dice, $team) = @_;
-	my $quantity = $dice->between(0, 12);
-	my $type = $dice->one_of(qw(team team owner));
-	my $lost = $dice->happens(0.6);
-	my $read = strike($storm, { method => 'GET', path => path_of($team), query => 'expand*' }, 'hang_after');
-	strike($storm, { method => 'POST', path => path_of($team) }, 'execute_and_drop') if $lost;
+	my ($quantity, $is_lost) = ($dice->between(0, 12), $dice->happens(0.7));
 	my %held = (method => 'GET', path => path_of($team));
-	$storm->tell("somebody waits for the next read of $team" . ($lost ? '; the answer to its next POST is lost' : ''));
-	$storm->until(
+	my $read = strike($storm, { %held, query => 'expand*' }, 'hang_after');
+	strike($storm, { method => 'POST', path => path_of($team) }, 'execute_and_drop') if $is_lost;
+	$storm->tell("somebody waits for the next read of $team" . ($is_lost ? '; the answer to its next POST is lost' : ''));
+	order($storm, $team, 'add', $dice->between(1, 3));
+	await_then($storm,
 		sub { @{ $storm->stripe->requests(%held, state => 'hanging') } > 0 },
-		0.05, 2,
 		sub {
-			edit_seats($storm, $team, $type, $quantity) if $_[0];
+			edit_seats($storm, $team, 'team', $quantity) if $_[0];
 			$storm->stripe->control('DELETE', "/faults/$read");
 			$storm->stripe->release(%held);
 		});
 	return;
 }
+
+# Our call is held up somewhere, its connection breaks, somebody edits, and only then Stripe executes it.
+sub edit_before_late_call
+{
+	my ($storm, $dice, $team) = @_;
+	my $quantity = $dice->between(0, 12);
+	my %held = (method => 'POST', path => path_of($team));
+	my $fault = strike($storm, {%held}, 'execute_later', until => 'release');
+	$storm->tell("the next POST for $team is executed late");
+	order($storm, $team, 'add', $dice->between(1, 3));
+	await_then($storm,
+		sub { $storm->stripe->control('GET', "/faults/$fault")->{applied} > 0 },
+		sub {
+			edit_seats($storm, $team, 'team', $quantity) if $_[0];
+			$storm->stripe->control('DELETE', "/faults/$fault");
+			$storm->stripe->release(%held);
+		});
+	return;
+}
+
+# A customer of the team orders something just now, or the mishap might meet nobody.
+sub order
+{
+	my ($storm, $team, $verb, $quantity) = @_;
+	my $tag = 'mishap-' . $storm->next_number('order');
+	PgSeats::Chaos::House::ask($storm, 'customer of ' . $team,
+		PgSeats::Chaos::Application::told($tag, $team, "seats.${verb}_seats('$team', 'team', $quantity, '@{[ owner_of($team) ]}')"),
+		"a customer of $team: $verb $quantity ($tag)");
+	return;
+}
+
+sub await_then { my ($storm, $condition, $then) = @_; return $storm->until($condition, 0.05, 2, $then) }
 
 # Nobody can have sent this but a mistake of ours.
 sub strange_request

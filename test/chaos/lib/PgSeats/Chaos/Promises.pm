@@ -126,10 +126,13 @@ sub judge_call
 		$storm->find('P4', "$name asked for $to seats of type $type on a base of $from")
 		  if $to != ($wanted->{$type} // 0) || $to < 0;
 		next if $to == $from;
+		# (Where both have added an item of the type, neither has overwritten the other.)
+		my $both = $stood != $from && $stands == $stood + $to - $from;
 		$storm->find('P4', "$name asked for $to seats of type $type, and Stripe had $stood and has $stands")
-		  if $to != $stands;
+		  if $to != $stands && !$both;
 		next if $stood == $from;
-		$overwritten->{ $call->{id} }{$type} = { found => $stood, written => $stands, computed_on => $from };
+		$overwritten->{ $call->{id} }{$type} =
+		  { found => $stood, written => $stands, computed_on => $from, both => $both };
 	}
 	return;
 }
@@ -153,6 +156,7 @@ sub judge_alarms
 			my ($is, $said) = ($overwritten->{$call}{$type}, $told{$call}{$type});
 			if ($is && !$said)
 			{
+				next if $is->{both};
 				$storm->find('P4', "$name has overwritten somebody's $is->{found} seats of type $type with "
 					  . "$is->{written} (it had read $is->{computed_on}), and nobody was told");
 			}
@@ -234,7 +238,8 @@ sub unlocked
 # Stripe's refusals, and what makes a change impossible. Anything else would be our own mistake, for which
 # nobody pays with his seats.
 my %refusals = map { $_ => 1 } qw(payment_failed card_declined payment_did_not_come);
-my %others = map { $_ => 1 } qw(no_longer_valid base_moved subscription_ended refused_by_operator object_is_terminal);
+my %others = map { $_ => 1 } qw(
+  no_longer_valid base_moved billed_by_different_rules subscription_ended refused_by_operator object_is_terminal);
 
 sub proven
 {
@@ -275,11 +280,12 @@ sub fenced
 	return;
 }
 
-# A seat costs 10.00 a month and the month has just begun; what is given back is not credited. So an executed
-# call is charged for what it has raised. (One that has overwritten an edit was billed as what it was to be.)
+# A seat costs 10.00 a month and the month has just begun. Where what is given back is not credited, an executed
+# call is charged for what it has raised: in the seeds that have it so. (One that has overwritten an edit was billed as what it was to be.)
 sub money
 {
 	my ($storm, $e) = @_;
+	return if $storm->{has_credits};
 	foreach my $row (grep { $_->{call} && $_->{call}{kind} eq 'change' && $_->{outcome} eq 'done' } @{ $e->{ledger} })
 	{
 		next if $e->{overwritten}{ $row->{call}{id} };
