@@ -15,7 +15,7 @@ my ($result_file, $postgres_modules, @seeds) = @ARGV;
 my $jobs = $ENV{CHAOS_JOBS} // 2;
 my $limit = $ENV{CHAOS_LIMIT} // 120 + 4 * ($ENV{CHAOS_SECONDS} // 20);
 my ($passed, $failed, @failed_seeds) = (0, 0);
-my %running = ();    # pid => { seed, file, began }
+my (%running, %times);    # pid => { seed, name, began }; how often a seed was begun
 
 $| = 1;
 while (@seeds || %running)
@@ -34,25 +34,24 @@ exit($failed ? 1 : 0);
 sub start
 {
 	my ($seed) = @_;
-	my $file = "seed$seed.tap";
+	my $name = "seed$seed" . ($times{$seed}++ ? "-$times{$seed}" : '');
 	my $pid = fork;
 	die "fork: $!\n" unless defined $pid;
 	if (!$pid)
 	{
-		open STDOUT, '>', $file;
+		open STDOUT, '>', "$name.tap";
 		open STDERR, '>&', \*STDOUT;
-		exec 'timeout', '--kill-after=15', $limit, $^X, "-I$postgres_modules", dirname(__FILE__) . '/seed.pl', $seed
+		exec 'timeout', '--kill-after=15', $limit, $^X, "-I$postgres_modules", dirname(__FILE__) . '/seed.pl', $seed, $name
 		  or POSIX::_exit(127);
 	}
-	$running{$pid} = { seed => $seed, file => $file, began => time };
+	$running{$pid} = { seed => $seed, name => $name, began => time };
 	return;
 }
 
 sub report
 {
 	my ($run, $status) = @_;
-	open my $handle, '<', $run->{file} or die "$run->{file}: $!\n";
-	my @lines = <$handle>;
+	my @lines = lines_of("$run->{name}.tap");
 	my $ok = grep {/^ok /} @lines;
 	my $broken = grep {/^not ok /} @lines;
 	my ($summary) = map { /^# seed \d+: (.*)/ ? $1 : () } @lines;
@@ -69,7 +68,17 @@ sub report
 	@seeds = () if ($ENV{CHAOS_UNTIL} // '') ne '' && grep {/$ENV{CHAOS_UNTIL}/} @lines;
 	my $why = !defined $summary ? ($status >> 8 == 124 ? "stopped after $limit s" : 'it ended early') : $summary;
 	print "  FAILED  seed $run->{seed}, $seconds: $why\n";
-	my @telling = defined $summary ? grep { /^(not ok |#  )/ } @lines : @lines[ -($#lines < 40 ? @lines : 40) .. -1 ];
+	# What it dies of is told in its log.
+	my @telling = grep { /^(not ok |#  (?!(?:  )?(?:Failed test| at )))/ } @lines;
+	@telling = lines_of("$ENV{TESTLOGDIR}/regress_log_$run->{name}") unless defined $summary;
+	splice @telling, 0, -25 unless defined $summary;
 	print map {"          $_"} @telling;
 	return;
+}
+
+sub lines_of
+{
+	my ($file) = @_;
+	open my $handle, '<', $file or return ("$file: $!\n");
+	return <$handle>;
 }

@@ -1,9 +1,13 @@
 # One seed: a server, a simulator, a storm over both, and what has become of the promises. README.md tells more.
 #
-#   seed.pl SEED        CHAOS_SECONDS: how long the storm lasts (20)
+#   seed.pl SEED [NAME]     CHAOS_SECONDS: how long the storm lasts (20). NAME: of its files, seedSEED
 use strict;
 use warnings;
 use FindBin;
+
+# PostgreSQL's test modules name files and directories by the program, and several of it run at once.
+BEGIN { $0 = ($ARGV[1] // 'seed' . ($ARGV[0] // '')) . '.pl' }
+
 use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../scenarios/lib";
 use PgSeats::Scenario;
 use PgSeats::Chaos::Application;
@@ -19,7 +23,7 @@ use PgSeats::Crowds;
 use PgSeats::Seats;
 use PgSeats::Webhooks;
 
-my $seed = $ARGV[0] // die "seed.pl needs a seed\n";
+my ($seed, $name) = ($ARGV[0] // die("seed.pl needs a seed\n"), $0 =~ s/\.pl$//r);
 my $seconds = $ENV{CHAOS_SECONDS} // 20;
 my $dice = PgSeats::Chaos::Dice->new($seed, 'world');
 
@@ -35,10 +39,10 @@ my %webhooks = (
 	delay_ms => $dice->one_of(0, 0, 100), jitter_ms => $dice->one_of(0, 200), duplicate => $dice->one_of(0, 0.3),
 	lose => $dice->one_of(0, 0, 0.3, 1), retry_ms => [ 100, 300, 500, 1000, 1000, 1000, 1000 ]);
 
-my $stripe = PgSeats::Simulator->new(name => "seed${seed}_stripe", arguments => [ '--seed', $seed ])->start;
+my $stripe = PgSeats::Simulator->new(name => 'stripe', arguments => [ '--seed', $seed ])->start;
 # Stripe's limits for one subscription have scenarios of their own.
 $stripe->control('POST', '/limits', { subscriptions => JSON::PP::false });
-my $server = new_server("seed$seed", simulator => $stripe, configuration => <<"END");
+my $server = new_server('main', simulator => $stripe, configuration => <<"END");
 pg_seats.retry_delay = '$retry_delay'
 pg_seats.retry_delay_limit = '1s'
 pg_seats.base_lifetime = '$base_lifetime'
@@ -76,7 +80,7 @@ my $storm = PgSeats::Chaos::Storm->new(
 	seed => $seed, server => $server, stripe => $stripe, relay => $relay, webhooks => \%webhooks, teams => \@teams,
 	at_first => \%at_first, definition => \%definition, has_credits => $decrease ne 'none',
 	seconds => $seconds, patience => $ENV{CHAOS_PATIENCE} // 60,
-	story => $PostgreSQL::Test::Utils::log_path . "/seed${seed}_story.log");
+	story => $PostgreSQL::Test::Utils::log_path . "/${name}_story.log");
 $storm->set_webhooks;
 $storm->tell("seed $seed: $seconds s, a retry after $retry_delay, a base is good for $base_lifetime, decreases: $decrease, sweep: $reconcile every "
 	. "$reconcile_interval, webhooks: "
@@ -117,7 +121,7 @@ sub tell_findings
 	my ($change) = $findings[0] =~ /change (\d+)/;
 	my ($tag) = map { $_->{tag} } grep { $change && $_->{change} && $_->{change} == $change } @{ $evidence->{told} };
 	my $where = $tag ? qr/\b\Q$tag\E\b/ : qr/!! .*\Q$findings[0]\E/;
-	diag "  what happened around it (the whole story: seed${seed}_story.log):";
+	diag "  what happened around it (the whole story: ${name}_story.log):";
 	diag "    $_" foreach $storm->lines_around(
 		$where, qr/\b$team\b|worker|server|Stripe does|Stripe answers|the ring|webhooks/, $tag ? (5, 9) : (12, 0));
 	return;

@@ -144,6 +144,8 @@ sub next_step
 	my @deeds = map { $dice->weighted(\%deeds) } 1 .. ($manner =~ /^(several|savepoint)$/ ? $dice->between(2, 3) : 1);
 	# Waiting wants a transaction of its own, and a prepared one can have read no journal.
 	@deeds = map { $_ =~ /^(wait|read_journal)$/ ? 'add' : $_ } @deeds if $manner ne 'plain';
+	# A team's lane before any other: applications keep an order, or deadlocks are their own doing.
+	@deeds = sort { ($a eq 'call') <=> ($b eq 'call') } @deeds;
 	my @made = map { my $tag = $self->next_tag; [ $tag, $self->statement($_, $team, $tag), $_ ] } @deeds;
 	$self->{todo} = [ $self->transaction($manner, @made) ];
 	$self->{manner} = $manner;

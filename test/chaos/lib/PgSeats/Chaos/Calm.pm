@@ -67,8 +67,8 @@ sub resume
 	my $server = $storm->server;
 	my @lanes = split /\n/, $server->sql('SELECT l.name FROM seats_internal.lane AS l WHERE l.paused_at IS NOT NULL');
 	$server->sql("SELECT seats.resume('stripe', 'the storm is over', '$_')") foreach @lanes;
-	$server->sql(q{SELECT seats.resume('stripe', 'the storm is over') FROM seats.destinations
-	    WHERE name = 'stripe' AND (paused_at IS NOT NULL OR halted_at IS NOT NULL)});
+	$server->sql(q{SELECT seats.resume('stripe', 'the storm is over') FROM seats_internal.destination AS d
+	    WHERE d.name = 'stripe' AND (d.paused_at IS NOT NULL OR d.halted_at IS NOT NULL)});
 	return;
 }
 
@@ -78,6 +78,8 @@ sub drain
 	my ($storm, $what) = @_;
 	my $server = $storm->server;
 	my $limit = $storm->{patience};
+	# (What has hung once would hang again.)
+	$limit = 5 if $storm->findings('P2');
 	my ($end, $left) = (time + $limit, '');
 	while (1)
 	{

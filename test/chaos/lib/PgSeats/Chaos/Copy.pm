@@ -17,7 +17,7 @@ sub make
 	my $dump = $server->basedir . '/dump.sql';
 	my %connection = (host => $server->host, port => $server->port);
 	run('pg_dump', '-h', $connection{host}, '-p', $connection{port}, '-d', $server->database, '-f', $dump);
-	my $stripe = PgSeats::Simulator->new(name => "seed$storm->{seed}_copy")->start;
+	my $stripe = PgSeats::Simulator->new(name => 'copy')->start;
 	$server->safe_psql('postgres', 'CREATE DATABASE copy');
 	run('psql', '-XqAt', '-h', $connection{host}, '-p', $connection{port}, '-d', 'copy', '-v', 'ON_ERROR_STOP=1', '-f', $dump);
 	$server->safe_psql('copy', "UPDATE seats_internal.destination SET base_url = '@{[ $stripe->url ]}'");

@@ -283,7 +283,7 @@ SELECT concat_ws('|', 'review', r.id, r.uuid, r.first_sent_at IS NOT NULL, r.rea
  WHERE r.state = 'review';
 SELECT concat_ws('|', 'limit', o.id) FROM seats_internal.outbox AS o
  WHERE o.state = 'pending' AND o.reason = 'stripes_limit_for_a_subscription' AND o.due_at > clock_timestamp();
-SELECT concat_ws('|', 'halted', d.name, d.halted_reason) FROM seats.destinations AS d
+SELECT concat_ws('|', 'halted', d.name, d.halted_reason) FROM seats_internal.destination AS d
  WHERE d.halted_needs_person;
 END
 }
