@@ -7,7 +7,7 @@
 \set ECHO all
 BEGIN;
 SELECT pg_temp.begin_seats();
-SELECT seats.define_seat_type('team', '{price_team}');
+SELECT seats.define_seat_type('team', '{price_team}') \g /dev/null
 CREATE FUNCTION pg_temp.team(name text, items jsonb) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM seats.register_team(name, 'sub_' || name);
@@ -157,4 +157,11 @@ UPDATE seats_internal.outbox SET state = 'awaiting', due_at = clock_timestamp() 
  WHERE id = :a;
 SELECT pg_temp.hear('customer.subscription.pending_update_applied', 'heard', :a) AS of_what_awaits;
 SELECT due_at IS NULL AS is_due, eligible_xid = pg_current_xact_id() AS is_found FROM seats_internal.outbox WHERE id = :a;
+
+-- A function that rules a kind of plan out says no to compilation, too: the costs that this puts on a plan have
+-- it compiled, for seconds, in each session that calls it.
+SELECT p.oid::regprocedure FROM pg_proc AS p
+ WHERE p.pronamespace IN ('seats'::regnamespace, 'seats_internal'::regnamespace)
+   AND EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c LIKE 'enable\_%=off')
+   AND 'jit=off' <> ALL (p.proconfig);
 ROLLBACK;

@@ -117,6 +117,7 @@ CREATE FUNCTION seats_internal.finish_change_set(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_nestloop = off  -- what was deleted and what was kept are joined: thousands, when a team ends
+SET jit = off  -- what is switched off above counts as very dear, and would be compiled for seconds
 AS $$
 DECLARE
     -- What was said about a call was said to its carrier; what a change has of its own is older.
