@@ -59,6 +59,57 @@ SELECT o.method, o.path, o.body, l.name, l.version, l.destination
  WHERE o.id IN (:a, :b, :c, :d, :e, :f) ORDER BY o.id;
 SELECT :a < :b AND :b < :c;
 
+-- Lanes that begin with a slash belong to the objects with these paths: nobody else's calls stand in
+-- them, whoever may call what.
+SELECT pg_temp.attempt($$'regress_stripe', 'POST', '/v1/invoices', lane => '/v1/subscriptions/sub_1'$$);
+SELECT pg_temp.attempt($$'regress_stripe', 'POST', '/v1/subscriptions/sub_2',
+                         lane => '/v1/subscriptions/sub_1'$$);
+SELECT pg_temp.attempt($$'regress_stripe', 'GET', '/v1/balance', lane => '/anything'$$);
+
+-- What changes a registered subscription, or an item of it, goes into its team's lane, and nowhere else.
+WITH made AS (
+    INSERT INTO seats_internal.lane (destination, name)
+    VALUES ('regress_stripe', '/v1/subscriptions/sub_team') RETURNING id)
+INSERT INTO seats_internal.team (name, destination, subscription, lane_id, items, registered_by)
+SELECT 'regress team', 'regress_stripe', 'sub_team', made.id,
+       '[{"id": "si_other", "price": "p"}, {"id": "si_team", "price": "q"}]', 'regress' FROM made;
+CREATE FUNCTION pg_temp.lane_of(method text, path text, parameters jsonb DEFAULT '{}', lane text DEFAULT NULL)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    call bigint := seats.enqueue_call('regress_stripe', method, path, parameters, lane);
+BEGIN
+    RETURN (SELECT l.name FROM seats_internal.outbox AS o
+              LEFT JOIN seats_internal.lane AS l ON l.id = o.lane_id WHERE o.id = call);
+END
+$$;
+SELECT pg_temp.lane_of('POST', '/v1/customers/cus_1/sources', lane => '/v1/customers/cus_1');
+SELECT pg_temp.lane_of('POST', '/v1/subscriptions/sub_team'),
+       pg_temp.lane_of('DELETE', '/v1/subscriptions/sub_team'),
+       pg_temp.lane_of('POST', '/v1/subscriptions/sub_team', lane => '/v1/subscriptions/sub_team'),
+       pg_temp.lane_of('POST', '/v1/subscription_items/si_team', '{"quantity": 3}'),
+       pg_temp.lane_of('DELETE', '/v1/subscription_items/si_team'),
+       pg_temp.lane_of('POST', '/v1/subscription_items', '{"price": "p", "subscription": "sub_team"}');
+SELECT pg_temp.lane_of('POST', '/v1/subscription_items/si_nobody', lane => 'mine'),
+       pg_temp.lane_of('POST', '/v1/subscription_items', '{"subscription": "sub_nobody"}', 'mine'),
+       pg_temp.lane_of('POST', '/v1/subscription_items', '{"not_subscription": "sub_team"}', 'mine'),
+       pg_temp.lane_of('GET', '/v1/subscription_items/si_team', lane => 'mine');
+SELECT pg_temp.attempt($$'regress_stripe', 'POST', '/v1/subscription_items/si_team', lane => 'mine'$$);
+SELECT pg_temp.attempt($$'regress_stripe', 'POST', '/v1/subscription_items', '{"subscription": "sub_team"}',
+                         'mine'$$);
+
+-- Metadata that is no object takes our marker away: not where there may be one.
+SELECT parameters, pg_temp.attempt(format($$'regress_stripe', 'POST', '/v1/subscriptions/sub_team', %L$$, parameters))
+  FROM unnest('{"{\"metadata\": \"\"}","{\"a\": 1, \"metadata\": null}","{\"metadata\": \"x\"}","{\"metadata\": 0}","{\"metadata\": false}"}'::text[]) AS parameters;
+SELECT pg_temp.attempt($$'regress_stripe', 'POST', '/v1/customers/cus_1', '{"metadata": null}'$$);
+SELECT pg_temp.attempt($$'regress_stripe', 'POST', '/v1/customers', '{"metadata": null}', verifier => 'list'$$);
+SELECT pg_temp.attempt(arguments) LIKE 'ok%'
+  FROM unnest(ARRAY[
+      $$'regress_stripe', 'POST', '/v1/customers', '{"metadata": null}'$$,
+      $$'regress_stripe', 'POST', '/v1/customers/cus_1', '{"metadata": {}}'$$,
+      $$'regress_stripe', 'POST', '/v1/customers/cus_1', '{"metadata": {"key": ""}}'$$,
+      $$'regress_stripe', 'POST', '/v1/customers/cus_1', '{"my_metadata": null}'$$,
+      $$'regress_stripe', 'GET', '/v1/customers/cus_1', '{"metadata": null}'$$]) AS arguments;
+
 -- NULL parameters are none.
 SELECT pg_temp.attempt($$'regress_stripe', 'POST', '/v1/customers', NULL, NULL, NULL, NULL$$);
 

@@ -105,7 +105,9 @@ bool is_blank(std::string_view text) {
     return text.find_first_not_of(" \t\n\v\f\r") == std::string_view::npos;
 }
 
-void check_lane(std::string_view lane) {
+// Lanes that begin with a slash belong to the objects with these paths, and what stands in them
+// waits for one another: nobody else's calls are put there.
+void check_lane(std::string_view lane, std::string_view path) {
     if (is_blank(lane)) {
         broken(CallRule::lane, "the lane's name is blank", {},
                "Use NULL for a call without an order.");
@@ -113,6 +115,52 @@ void check_lane(std::string_view lane) {
     if (lane.size() > longest_lane) {
         broken(CallRule::lane, "the lane's name is longer than 255 bytes",
                "It has " + std::to_string(lane.size()) + " bytes.");
+    }
+    if (lane.starts_with('/') && lane != object_path(path)) {
+        broken(CallRule::lane, "the lane belongs to another object than the call",
+               "A lane whose name begins with \"/\" is that of the object with this path.",
+               "Leave the argument lane out, or choose a name that does not begin with \"/\".");
+    }
+}
+
+// The value of a parameter of the first level in an encoded body, or nullopt.
+std::optional<std::string_view> form_value(std::string_view body, std::string_view name) {
+    while (!body.empty()) {
+        const std::string_view pair = body.substr(0, body.find('&'));
+        if (pair.starts_with(name) && pair.substr(name.size()).starts_with('=')) {
+            return pair.substr(name.size() + 1);
+        }
+        body.remove_prefix(std::min(pair.size() + 1, body.size()));
+    }
+    return std::nullopt;
+}
+
+// Metadata that is no object takes away all keys that the object has, the marker too.
+void check_metadata(const WantedCall& wanted, std::string_view body) {
+    if (wanted.method == "POST" && form_value(body, "metadata") &&
+        (wanted.verifier || !object_path(wanted.path).empty())) {
+        broken(CallRule::parameters, "metadata must be an object",
+               "As text or null it removes all keys, and with them the marker by which a read "
+               "proves that a call was executed.",
+               "Unset single keys: {\"metadata\": {\"key\": \"\"}}.");
+    }
+}
+
+// What of a subscription the call changes, whatever lane its caller wants.
+void find_subscription(const WantedCall& wanted, CheckedCall& checked) {
+    constexpr std::string_view subscriptions = "/v1/subscriptions/";
+    constexpr std::string_view items = "/v1/subscription_items";
+    if (wanted.method == "GET") {
+        return;
+    }
+    if (wanted.path.starts_with(subscriptions)) {
+        checked.subscription = object_path(wanted.path);
+    } else if (wanted.path == items) {
+        if (const auto id = form_value(checked.body, "subscription")) {
+            checked.subscription = std::string(subscriptions) + std::string(*id);
+        }
+    } else if (wanted.path.starts_with(items) && !object_path(wanted.path).empty()) {
+        checked.item = object_path(wanted.path).substr(items.size() + 1);
     }
 }
 
@@ -160,8 +208,10 @@ CheckedCall check_call(const WantedCall& wanted) {
     check_call_path(wanted.path);
     CheckedCall checked;
     checked.body = encoded(wanted.parameters);
+    check_metadata(wanted, checked.body);
+    find_subscription(wanted, checked);
     if (wanted.lane) {
-        check_lane(*wanted.lane);
+        check_lane(*wanted.lane, wanted.path);
         checked.lane = *wanted.lane;
     }
     if (wanted.verifier) {
@@ -170,7 +220,7 @@ CheckedCall check_call(const WantedCall& wanted) {
         // that of another before it was seen.
         if (*wanted.verifier == "object" && !wanted.lane) {
             checked.lane = object_path(wanted.path);
-            check_lane(checked.lane);
+            check_lane(checked.lane, wanted.path);
         }
     }
     return checked;

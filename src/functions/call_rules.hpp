@@ -29,7 +29,9 @@ struct WantedCall {
 // As it goes into the outbox.
 struct CheckedCall {
     std::string body;
-    std::string lane;  // empty: none
+    std::string lane;          // empty: none
+    std::string subscription;  // the path of the subscription that it changes, or empty
+    std::string item;          // the id of the subscription's item that it changes, or empty
 };
 
 // Throws BrokenRule.

@@ -31,8 +31,9 @@ struct Order {
     FunctionCallInfo call;
     std::string_view path;
     std::string_view body;
-    std::string_view lane;          // empty: none
-    std::string_view subscription;  // the path of the subscription that it changes, or empty
+    std::string_view lane;  // empty: none
+    // What of a subscription it changes: the subscription's path, or the item's id; empty: nothing.
+    std::string_view subscription, item;
 };
 
 // Below: functions that may raise and hold no C++ objects.
@@ -136,30 +137,46 @@ std::int64_t lane_of(const Order& order, std::string_view lane) {
 }
 
 // A subscription's own calls must not pass its team's changes by, nor they them.
-KeptPlan team_of_subscription{
-    "SELECT t.id FROM seats_internal.lane AS l JOIN seats_internal.team AS t ON t.lane_id "
+KeptPlan lane_of_subscription{
+    "SELECT l.name FROM seats_internal.lane AS l JOIN seats_internal.team AS t ON t.lane_id "
     "OPERATOR(pg_catalog.=) l.id"
     " WHERE l.destination OPERATOR(pg_catalog.=) $1 AND l.name OPERATOR(pg_catalog.=) $2",
     nullptr};
 
+// Looks at all teams: an index of their items would move a team's row with every change of seats,
+// and calls to single items are rare.
+KeptPlan lane_of_item{
+    "SELECT l.name FROM seats_internal.team AS t JOIN seats_internal.lane AS l ON l.id "
+    "OPERATOR(pg_catalog.=) t.lane_id"
+    " WHERE t.destination OPERATOR(pg_catalog.=) $1 AND t.items OPERATOR(pg_catalog.@>)"
+    "     pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('id', $2)) LIMIT 1",
+    nullptr};
+
 // The lane that a path belongs to, whatever the caller says: that of a registered subscription.
 std::string_view own_lane(const Order& order) {
-    if (order.subscription.empty()) {
+    const bool is_item = order.subscription.empty();
+    if (is_item && order.item.empty()) {
         return order.lane;
     }
     const Oid types[] = {TEXTOID, TEXTOID};
-    const Datum values[] = {order.call->args[destination].value, text_datum(order.subscription)};
-    run_kept(team_of_subscription, 2, types, values);
+    const Datum values[] = {order.call->args[destination].value,
+                            text_datum(is_item ? order.item : order.subscription)};
+    run_kept(is_item ? lane_of_item : lane_of_subscription, 2, types, values);
     if (SPI_processed == 0) {
         return order.lane;
     }
-    if (!order.lane.empty() && order.lane != order.subscription) {
+    bool is_null = false;
+    const text* name =
+        DatumGetTextPP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+    const std::string_view own{VARDATA_ANY(name),
+                               static_cast<std::size_t>(VARSIZE_ANY_EXHDR(name))};
+    if (!order.lane.empty() && order.lane != own) {
         ereport(ERROR,
                 (errcode(sqlstate::invalid_lane),
                  errmsg("the subscription belongs to a team, and its calls to the team's lane"),
                  errhint("Leave the argument lane out.")));
     }
-    return order.subscription;
+    return own;
 }
 
 std::int64_t row_of(const Order& order, Oid caller, const pg_uuid_t* installation) {
@@ -275,9 +292,7 @@ PG_SEATS_FUNCTION(pg_seats_enqueue_call) {
         pg::guard(jsonb_size, fcinfo, static_cast<int>(context)) > largest_body) {
         throw pg::SqlError(sqlstate::too_large, "the context is larger than 1 MB");
     }
-    const bool changes_subscription =
-        wanted.method != "GET" && wanted.path.starts_with("/v1/subscriptions/");
-    const Order order{fcinfo, wanted.path, checked.body, checked.lane,
-                      changes_subscription ? object_path(wanted.path) : std::string_view{}};
+    const Order order{fcinfo,       wanted.path,          checked.body,
+                      checked.lane, checked.subscription, checked.item};
     return Int64GetDatum(pg::guard(enqueue, &order));
 }

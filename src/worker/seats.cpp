@@ -276,7 +276,7 @@ void store_seats(Engine& engine, std::span<const Settlement* const> items,
         const bool is_settled_change =
             call.is_change() && item->decision.kind == Decision::Kind::finish;
         if (call.kind == "call" && item->decision.result == "done" && call.lane_id != 0 &&
-            call.is_mutation() && call.path.starts_with("/v1/subscriptions/")) {
+            call.is_mutation() && call.path.starts_with("/v1/subscription")) {  // and its items
             changed_statement.run({pg::bigints({call.lane_id})});
             engine.look_for_arrivals = true;
         }
