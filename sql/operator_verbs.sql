@@ -81,7 +81,8 @@ SELECT id, state, generation, tries, doubt, reason, due_at, first_sent_at IS NOT
 
 -- Every verb wants a reason, and names the state and the verb that fits if it does not fit itself.
 SELECT pg_temp.try(format('SELECT seats.%s(1000001, %s $$ $$)', verb, more))
-  FROM (VALUES (1, 'retry', ''), (2, 'cancel_call', ''), (3, 'resolve_review', '$$refuse$$,'))
+  FROM (VALUES (1, 'retry', ''), (2, 'cancel_call', ''), (3, 'resolve_review', '$$refuse$$,'),
+               (4, 'review_call', ''))
        AS v (n, verb, more) ORDER BY n;
 SELECT id, state, pg_temp.try(format('SELECT seats.cancel_call(%s, $$why$$)', id))
   FROM seats_internal.outbox WHERE id IN (1000001, 1000004, 1000005, 1000010, 1000011) ORDER BY id;
@@ -103,6 +104,24 @@ SELECT result, reason, settled_by, attempts, clean FROM seats_internal.outbox_hi
  WHERE id = 1000003;
 SELECT id, arrives FROM pg_temp.row_now WHERE id IN (1000001, 1000002) ORDER BY id;
 SELECT pg_temp.try('SELECT seats.cancel_call(1000003, $$again$$)');
+
+-- What waits for its next try, held by a halt, say: taken back if it was provably not executed, else
+-- put into review.
+SAVEPOINT held;
+SELECT id, state, doubt, pg_temp.try(format('SELECT seats.review_call(%s, $$why$$)', id))
+  FROM seats_internal.outbox WHERE id IN (1000001, 1000002, 1000005, 1000009, 1000011) ORDER BY id;
+UPDATE seats_internal.outbox SET doubt = false WHERE id = 1000004;
+SELECT pg_temp.try('SELECT seats.review_call(1000004, $$why$$)');
+SELECT seats.cancel_call(1000004, 'its customer is gone');
+SELECT result, reason FROM seats_internal.outbox_history WHERE id = 1000004;
+SELECT seats.review_call(1000010, 'nobody knows');
+SELECT * FROM pg_temp.row_now WHERE id = 1000010;
+SELECT decisions FROM seats.reviews WHERE call = 1000010;
+SELECT severity, kind, summary, hint FROM seats_internal.alert
+ WHERE fingerprint = 'review:1000010' AND resolved_at IS NULL;
+SELECT seats.resolve_review(1000010, 'refuse', 'not seen in the Dashboard');
+SELECT count(*) FROM seats_internal.alert WHERE fingerprint = 'review:1000010' AND resolved_at IS NULL;
+ROLLBACK TO held;
 
 -- resolve_review: which decisions a call allows.
 SELECT call, decisions, waiting_behind FROM seats.reviews ORDER BY call;

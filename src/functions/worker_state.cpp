@@ -153,6 +153,7 @@ void return_destination_state(FunctionCallInfo fcinfo) {
         add(&row, Float8GetDatum(destination.requests_per_second));
         add(&row, Int32GetDatum(destination.in_flight));
         add(&row, Int32GetDatum(destination.held));
+        add_text(&row, destination.trouble);
         put_row(reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo), &row);
     }
     pfree(seen);

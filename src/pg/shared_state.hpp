@@ -47,6 +47,7 @@ struct DestinationStatus {
     double requests_per_second;
     std::int32_t in_flight;
     std::int32_t held;  // ready, but the destination does not take them now
+    char trouble[160];  // why its key was not proven, or why sending is interrupted
 };
 
 struct WorkerCounters {

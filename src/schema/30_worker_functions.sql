@@ -39,7 +39,8 @@ CREATE FUNCTION seats_internal.destination_state(
     OUT proven              boolean,
     OUT requests_per_second double precision,
     OUT in_flight           integer,
-    OUT held                integer
+    OUT held                integer,
+    OUT trouble             text
 ) RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 16
 SET search_path = pg_catalog, pg_temp

@@ -82,14 +82,19 @@ SET search_path = pg_catalog, pg_temp
 RETURN CASE
     WHEN state = 'pending' AND NOT doubt
         THEN 'It was not sent: seats.cancel_call takes it back, seats.retry offers it now.'
+    WHEN state = 'waiting' AND NOT doubt
+        THEN 'It was not executed, and is sent again: seats.retry does that now, seats.cancel_call takes '
+             'it back.'
     WHEN state IN ('pending', 'waiting')
-        THEN 'It is sent again under the same key: seats.retry does that now.'
+        THEN 'It is sent again under the same key: seats.retry does that now, seats.review_call lets a '
+             'person decide.'
     WHEN state = 'carried'
         THEN 'It goes along with the first call of its lane, and is settled with it.'
     WHEN state = 'sending'
         THEN 'It is on the wire: its answer, or the end of its worker, decides.'
     WHEN state = 'verifying'
-        THEN 'A read is to prove whether it was executed: seats.retry reads now.'
+        THEN 'A read is to prove whether it was executed: seats.retry reads now, seats.review_call lets '
+             'a person decide.'
     WHEN state = 'awaiting'
         THEN 'It was executed and waits for its payment: seats.retry looks now.'
     WHEN state = 'review'

@@ -193,7 +193,49 @@ COMMENT ON FUNCTION seats.resolve_review(bigint, text, text) IS
     'decides a call in review: executed (proof: done), not_executed (proof: send under a new '
     'key), same_key (send again while Stripe knows the key), refuse (give up: refused)';
 
--- cancel_call
+-- What waits for its next try is taken back with cancel_call if it was provably not executed, and else
+-- decided by a person, after review_call. So nothing that a halt holds has to wait for its end.
+
+CREATE FUNCTION seats_internal.review_call(caller text, call bigint, reason text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    locked seats_internal.outbox;
+BEGIN
+    PERFORM seats_internal.require_reason(review_call.reason);
+    locked := seats_internal.lock_call(call);
+    PERFORM seats_internal.require_state(locked, 'review_call', '{pending,waiting,verifying}');
+    IF NOT locked.doubt THEN
+        RAISE EXCEPTION 'call % was not executed', call
+            USING ERRCODE = 'PS402',
+                  HINT = seats_internal.verb_for(locked.state, locked.doubt);
+    END IF;
+    PERFORM seats_internal.require_own(locked);
+    UPDATE seats_internal.outbox AS o
+       SET state = 'review', state_since = clock_timestamp(), due_at = NULL,
+           reason = 'review_wanted_by_operator'
+     WHERE o.id = locked.id;
+    PERFORM seats_internal.raise_alert(
+        'review:' || locked.id, 'critical', 'review',
+        format('%s %s (call %s) needs a person: %I wants it decided', locked.method, locked.path,
+               locked.id, caller),
+        hint => format('SELECT seats.explain_call(%s) tells more; seats.resolve_review settles it.',
+                       locked.id),
+        call_id => locked.id, destination => locked.destination);
+    PERFORM seats_internal.finish_verb(caller, locked, 'operator.review', review_call.reason,
+                                       jsonb_build_object('state', locked.state));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.review_call(text, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.review_call(text, bigint, text) IS 'behind seats.review_call';
+
+CREATE FUNCTION seats.review_call(call bigint, reason text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.review_call(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.review_call(bigint, text) IS
+    'puts a call that may have been executed, and is not on the wire, into review: it is not sent or '
+    'verified again, and resolve_review decides it';
 
 CREATE FUNCTION seats_internal.cancel_call(
     caller     text,
@@ -209,12 +251,16 @@ DECLARE
 BEGIN
     PERFORM seats_internal.require_reason(cancel_call.reason);
     locked := seats_internal.lock_call(call);
-    PERFORM seats_internal.require_state(locked, 'cancel_call', '{pending}');
+    PERFORM seats_internal.require_state(locked, 'cancel_call', '{pending,waiting}');
     IF locked.doubt THEN
         RAISE EXCEPTION 'call % may have been executed', call
             USING ERRCODE = 'PS402',
                   HINT = seats_internal.verb_for(locked.state, locked.doubt);
     END IF;
+    -- Whatever it carries is planned anew.
+    UPDATE seats_internal.outbox AS o SET state = 'pending'
+     WHERE o.id = locked.id AND o.kind = 'change' AND o.state = 'waiting';
+    PERFORM seats_internal.dissolve_calls(ARRAY[locked.id], '{}');
     PERFORM seats_internal.settle_by_hand(caller, call, 'cancelled', 'cancelled_by_operator');
     PERFORM seats_internal.finish_verb(caller, locked, 'operator.cancel', cancel_call.reason, '{}');
     state := seats_internal.state_of(call);
@@ -227,4 +273,4 @@ CREATE FUNCTION seats.cancel_call(INOUT call bigint, reason text, OUT state text
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.cancel_call(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.cancel_call(bigint, text) IS
-    'takes a call back that was never sent: settled as cancelled';
+    'takes a call back that was never sent, or provably not executed: settled as cancelled';

@@ -127,6 +127,39 @@ COMMENT ON FUNCTION seats.pause(text, text, text) IS
     'sends nothing more to a destination, or of one of its lanes, until resume; what is on the '
     'wire is settled';
 
+-- Calls that went to review one by one, before it showed that the mistake is in all of them, wait
+-- like the others. Seat changes are planned anew then, so that what was put right meanwhile counts.
+CREATE FUNCTION seats_internal.take_back_from_review(calls bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Who holds a team keeps up its change alone: that one is sent once more as it is.
+    lanes bigint[] := seats_internal.take_lanes(
+        ARRAY(SELECT o.lane_id FROM seats_internal.outbox AS o
+               WHERE o.id = ANY (calls) AND o.state = 'review' AND o.lane_id IS NOT NULL), NULL);
+    thawed bigint[];
+BEGIN
+    UPDATE seats_internal.outbox AS o
+       SET state = 'waiting', state_since = clock_timestamp(), due_at = NULL,
+           eligible_xid = pg_current_xact_id(),
+           tries = greatest(o.tries - 1, 0), attempts = greatest(o.attempts - 1, 0)
+     WHERE o.id = ANY (calls) AND o.state = 'review';
+    WITH free AS (
+        UPDATE seats_internal.outbox AS o
+           SET state = 'pending', first_sent_at = NULL, api_version = NULL
+         WHERE o.id = ANY (calls) AND o.state = 'waiting' AND NOT o.doubt
+           AND (o.lane_id IS NULL OR o.lane_id = ANY (lanes))
+           AND (o.kind = 'change' OR o.tries = 0)
+        RETURNING o.id)
+    SELECT array_agg(free.id) INTO thawed FROM free;
+    PERFORM seats_internal.dissolve_calls(coalesce(thawed, '{}'), '{}');
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_back_from_review(bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_back_from_review(bigint[]) IS
+    'ends reviews whose cause turned out to be the same everywhere; called by the worker';
+
 CREATE FUNCTION seats_internal.resume_lane(caller text, destination text, reason text, lane text)
 RETURNS void
 LANGUAGE plpgsql

@@ -60,6 +60,7 @@ BEGIN ATOMIC
         ('operator',    'seats', 'retry'),
         ('operator',    'seats', 'resolve_review'),
         ('operator',    'seats', 'cancel_call'),
+        ('operator',    'seats', 'review_call'),
         ('operator',    'seats', 'pause'),
         ('operator',    'seats', 'resume'),
         ('operator',    'seats', 'acknowledge'),

@@ -70,7 +70,7 @@ SELECT d.name,
             ELSE 'open' END AS state,
        d.kind, d.base_url, d.secret AS secret_file, d.account, d.livemode, d.api_version,
        d.probe_path, d.requests_per_second AS requests_per_second_limit, s.requests_per_second,
-       s.breaker, s.proven, s.in_flight, s.held, d.paused_at, d.paused_by, d.paused_reason,
+       s.breaker, s.proven, nullif(s.trouble, '') AS trouble, s.in_flight, s.held, d.paused_at, d.paused_by, d.paused_reason,
        d.halted_at, d.halted_reason, d.halted_message, d.halted_needs_person, d.created_at,
        d.created_by
   FROM seats_internal.destination AS d
@@ -89,6 +89,8 @@ COMMENT ON COLUMN seats.destinations.requests_per_second IS 'as slowed down by 4
 COMMENT ON COLUMN seats.destinations.breaker IS
     'closed (sends), open (interrupted) or half_open (a read tries it)';
 COMMENT ON COLUMN seats.destinations.proven IS 'the key was probed: right account, right mode';
+COMMENT ON COLUMN seats.destinations.trouble IS
+    'why its key was not proven yet, or why it does not answer: the words of the last failure';
 COMMENT ON COLUMN seats.destinations.held IS 'calls that are ready, but not taken now';
 COMMENT ON COLUMN seats.destinations.halted_needs_person IS
     'it does not resume when a read succeeds: seats.resume is needed';

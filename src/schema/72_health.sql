@@ -83,9 +83,12 @@ SELECT 'installation',
             WHEN w.state = 'fenced' THEN 'this database may not send: ' || w.trouble
             ELSE 'installation ' || i.uuid END,
        CASE WHEN i.uuid IS NULL THEN 'A superuser calls seats.create_installation().'
-            WHEN w.state = 'fenced'
+            WHEN w.state = 'fenced' AND (w.trouble LIKE 'it is a copy:%'
+                                         OR w.trouble LIKE '%/installation.%does not exist%')
             THEN 'If this is a copy, or was moved or restored: seats.adopt_database(reason, '
-                 'replaces_original).' END
+                 'replaces_original).'
+            WHEN w.state = 'fenced'
+            THEN 'Put right what the message says; the worker sees it within a second.' END
   FROM worker AS w LEFT JOIN seats_internal.installation AS i ON true
 UNION ALL
 SELECT 'destination ' || d.name,
@@ -93,8 +96,9 @@ SELECT 'destination ' || d.name,
        CASE d.state
             WHEN 'halted' THEN format('halted (%s): %s', d.halted_reason, d.halted_message)
             WHEN 'paused' THEN format('paused by %s: %s', d.paused_by, d.paused_reason)
-            WHEN 'interrupted' THEN 'it does not answer; a read tries it from time to time'
-            WHEN 'unproven' THEN 'its key was not proven yet'
+            WHEN 'interrupted' THEN concat('it does not answer (', d.trouble,
+                                           '); a read tries it from time to time')
+            WHEN 'unproven' THEN concat_ws(': ', 'its key was not proven yet', d.trouble)
             WHEN 'not taken up' THEN 'the worker does not know it yet, or there is none'
             ELSE d.state END,
        CASE WHEN d.state = 'halted' AND NOT d.halted_needs_person
@@ -103,6 +107,9 @@ SELECT 'destination ' || d.name,
             THEN 'seats.resume(destination, reason), when the cause is gone.'
             WHEN d.state = 'interrupted'
             THEN 'Calls wait, and go on by themselves when it answers.'
+            WHEN d.state = 'unproven' AND d.trouble IS NOT NULL
+            THEN 'Is base_url right, is it reachable from this server, and is its certificate one that '
+                 'the server trusts (pg_seats.ca_file)? It is tried again by itself.'
             WHEN d.state = 'unproven'
             THEN 'Is there a file with the key in pg_seats.secrets_directory, readable by the '
                  'server only?' END

@@ -17,6 +17,8 @@ using core::Verdict;
 
 // After so many tries in doubt a read is the better way to learn what happened.
 constexpr int tries_before_verifying = 4;
+// So long waits a call whose answer speaks of the whole destination; a probe tells meanwhile.
+constexpr Duration pause_for_probe{500};
 
 // May have been executed: the same key a few times, then proof by a read.
 Decision in_doubt(Engine& engine, const Flight& flight, const core::Judgement& judgement) {
@@ -27,16 +29,18 @@ Decision in_doubt(Engine& engine, const Flight& flight, const core::Judgement& j
     if (judgement.key_is_final) {
         // Stripe will never say anything else under this key. Seen twice, some time apart, because
         // the first request may still have been running behind the first replay.
+        const std::chrono::seconds gap{pg::settings.final_answer_gap_s};
         if (call.key_final_at == 0) {
             decision.key_final_at = pg::now();
-            decision.due_in = std::chrono::seconds{pg::settings.final_answer_gap_s};
-            return decision;
-        }
-        if (older_than(call.key_final_at, pg::settings.final_answer_gap_s)) {
+            decision.due_in = gap;
+        } else if (older_than(call.key_final_at, pg::settings.final_answer_gap_s)) {
             decision.state = "verifying";
             decision.due_in = Duration{0};
-            return decision;
+        } else {  // somebody was impatient
+            const std::chrono::microseconds passed{pg::now() - call.key_final_at};
+            decision.due_in = std::chrono::ceil<Duration>(gap - passed);
         }
+        return decision;
     }
     const bool verify = call.tries >= tries_before_verifying ||
                         older_than(call.first_sent_at, pg::settings.verify_after_silence_s) ||
@@ -78,10 +82,16 @@ Decision hold(const Flight& flight, const core::Judgement& judgement) {
     decision.doubt = judgement.doubt_after;
     decision.tries = flight.call.tries - 1;
     decision.attempts = flight.call.attempts - 1;
-    // However long the halt lasts: the key's life begins with the first try that may have done
-    // something.
-    decision.forget_first_sent = !decision.doubt && decision.tries <= 0;
+    if (!decision.doubt && decision.tries <= 0) {
+        // As if it had not been claimed: the key's life begins with the first try that may have
+        // done something, and who wants it back need not wait for the end of the halt.
+        decision.state = "pending";
+        decision.forget_first_sent = true;
+    }
     plan_anew_if_harmless(flight, decision);
+    if (!flight.destination->halted) {
+        decision.due_in = pause_for_probe;
+    }
     return decision;
 }
 
@@ -95,15 +105,13 @@ Decision halted(Flight& flight, const core::Judgement& judgement) {
     if (flight.call.is_price_read() && is_about_this_call(flight.response.status)) {
         return price_is_missing(flight, judgement);
     }
-    if (judgement.halt_scope == core::HaltScope::destination &&
-        stops_everybody(flight, judgement)) {
-        halt(destination, judgement.reason, judgement.message, NeedsPerson::no);
-        return hold(flight, judgement);
-    }
     if (judgement.halt_scope == core::HaltScope::destination) {
-        Decision decision = to_review(
-            flight, judgement.reason,
-            "Stripe turns this call away and answers others: " + destination.halt_message);
+        if (may_be_about_everybody(flight, judgement)) {
+            return hold(flight, judgement);
+        }
+        Decision decision =
+            to_review(flight, judgement.reason,
+                      "Stripe turns this call away and answers others: " + judgement.message);
         decision.doubt = judgement.doubt_after;
         return decision;
     }
@@ -116,7 +124,7 @@ Decision halted(Flight& flight, const core::Judgement& judgement) {
         decision.kind = Decision::Kind::follow_up;
         return decision;
     }
-    if (is_everywhere(destination, flight.call, judgement.fingerprint, true, judgement.message)) {
+    if (is_our_mistake(destination, flight.call, judgement)) {
         return hold(flight, judgement);
     }
     Decision decision =
@@ -133,14 +141,6 @@ Decision refused(Flight& flight, const core::Judgement& judgement) {
     }
     if (flight.call.is_price_read()) {
         return price_is_missing(flight, judgement);
-    }
-    // (What a preview's date or a schedule forbids is forbidden to one team.)
-    const bool is_its_own = flight.call.is_change() && (judgement.reason == "proration_date" ||
-                                                        judgement.reason == "managed_by_schedule");
-    if (!judgement.is_card_refusal && !is_its_own &&
-        is_everywhere(*flight.destination, flight.call, judgement.fingerprint, false,
-                      judgement.message)) {
-        return hold(flight, judgement);
     }
     if (can_be_split(flight.call, judgement)) {
         return split(flight, judgement);

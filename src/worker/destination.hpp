@@ -5,7 +5,6 @@
 #include <deque>
 #include <map>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "core/pace.hpp"
 #include "worker/call.hpp"
@@ -28,9 +27,11 @@ struct Destination {
     bool halted = false;
     bool halted_needs_person = false;
     bool halt_is_stored = true;  // the table knows
-    std::string halt_reason, halt_message, halt_fingerprint;
-    std::unordered_set<std::int64_t> stopped_by;  // calls for whose answer it was halted
-    std::vector<std::int64_t> take_back;          // in review for what turned out to be everywhere
+    std::string halt_reason, halt_message;
+    std::string halt_reason_told;         // what the journal says
+    std::string mistake;                  // the refusal for whose sake a person is needed
+    TimePoint resumed_at{};               // when a person said that it is put right
+    std::vector<std::int64_t> take_back;  // in review for what turned out to be everywhere
 
     // The key, and whether a read with it has shown the account and mode that we expect.
     pg::Secret key;
@@ -52,10 +53,18 @@ struct Destination {
     bool clock_is_stored = true;  // the table knows
 
     bool probe_out = false;
+    int probes_failed = 0;            // in a row: it could not be reached
+    std::string trouble;              // why it was not proven, or does not answer
+    bool trouble_is_told = true;      // by an alert, or that it is over
+    bool probe_is_wanted = false;     // an answer speaks of the whole destination: is it so?
+    std::uint64_t probes_passed = 0;  // with this key
+    // Calls that got such an answer, and how many probes had passed by then.
+    std::unordered_map<std::int64_t, std::uint64_t> questioned;
     TimePoint probe_at{};
     core::Duration probe_pause{0};
 
     int in_flight = 0;
+    int chosen = 0;  // for the claim that is being made: as good as on the wire
     bool listing_events = false;
     int lists_refused = 0;      // in a row
     int events_per_page = 100;  // fewer where so many are more than an answer may hold
@@ -69,12 +78,11 @@ struct Destination {
     // Where reading the table has to begin to find what did not fit; nullopt: nothing was missed.
     std::optional<std::int64_t> missed_above;
 
-    // The same refusal in several lanes within a minute is our mistake, not theirs.
+    // The same refusal of our own requests in several lanes within a minute is our mistake.
     struct Refusal {
         std::string fingerprint;
         std::int64_t lane_or_call;
         std::int64_t call_id;
-        bool in_review;
         TimePoint at;
     };
     std::deque<Refusal> refusals;

@@ -22,6 +22,7 @@ using pg::Statement;
 
 constexpr Duration first_probe_pause{1'000};
 constexpr Duration longest_probe_pause{60'000};
+constexpr int failed_probes_that_alert = 3;
 
 // Which prices are seats is configuration, too: teams may have to be counted anew.
 Statement recount_wanted_statement{"SELECT EXISTS (SELECT FROM seats_internal.recount)"};
@@ -31,14 +32,14 @@ Statement installation_statement{"SELECT i.uuid::text FROM seats_internal.instal
 Statement destinations_statement{
     "SELECT d.name, d.kind, d.base_url, d.secret, d.account, d.livemode, d.api_version,"
     "       d.requests_per_second, d.probe_path, d.paused_at IS NOT NULL, d.halted_at IS NOT NULL,"
-    "       d.halted_needs_person, d.halted_reason, r.format"
+    "       d.halted_needs_person, d.halted_reason, r.format, d.halted_message"
     "  FROM seats_internal.destination AS d"
     "  LEFT JOIN seats_internal.receiver AS r ON r.name = d.name"};
 
 Statement halt_statement{
     "UPDATE seats_internal.destination"
-    "   SET halted_at = pg_catalog.clock_timestamp(), halted_reason = $2, halted_message = $3,"
-    "       halted_needs_person = $4"
+    "   SET halted_at = coalesce(halted_at, pg_catalog.clock_timestamp()), halted_reason = $2,"
+    "       halted_message = $3, halted_needs_person = $4"
     " WHERE name = $1"};
 
 Statement resume_statement{
@@ -50,11 +51,7 @@ Statement resume_statement{
 Statement pin_statement{
     "UPDATE seats_internal.destination SET account = $2 WHERE name = $1 AND account IS NULL"};
 
-Statement take_back_statement{
-    "UPDATE seats_internal.outbox AS o"
-    "   SET state = 'waiting', due_at = NULL, eligible_xid = pg_catalog.pg_current_xact_id(),"
-    "       tries = greatest(o.tries - 1, 0), attempts = greatest(o.attempts - 1, 0)"
-    " WHERE o.id = ANY ($1) AND o.state = 'review'"};
+Statement take_back_statement{"SELECT seats_internal.take_back_from_review($1)"};
 
 Statement resolve_form_alerts_statement{
     "SELECT seats_internal.resolve_alert(a.fingerprint, 'the destination is halted for it')"
@@ -90,7 +87,8 @@ void load_receiver_secret(Destination& destination, pg::SecretReading reading) {
 void load_key(Engine& engine, Destination& destination) {
     destination.proven = false;
     ++destination.key_number;
-    destination.stopped_by.clear();
+    destination.questioned.clear();
+    destination.probes_passed = 0;
     destination.key = pg::Secret{};
     destination.key_problem.clear();
     destination.probe_at = steady_now();
@@ -158,13 +156,13 @@ void read_destination(Engine& engine, const pg::Rows& rows, std::size_t row) {
         const bool was_halted = destination.halted;
         destination.halted = rows.boolean(row, 11);
         destination.halted_needs_person = rows.boolean(row, 12);
-        destination.halt_reason = rows.string(row, 13);
+        destination.halt_reason = destination.halt_reason_told = rows.string(row, 13);
+        destination.halt_message = rows.string(row, 15);
         // A person said so: prove the key anew (it may be missing still), and forget what led to
         // it.
         released = was_halted && !destination.halted;
         if (released) {
-            destination.refusals.clear();
-            destination.halt_fingerprint.clear();
+            resumed_by_person(destination);
         }
     }
     if (is_new) {
@@ -218,8 +216,45 @@ void resume(Destination& destination) {
     destination.halted = false;
     destination.halt_is_stored = false;
     destination.halt_reason.clear();
+    destination.halt_message.clear();
+    destination.halt_reason_told.clear();
     destination.probe_pause = first_probe_pause;
     pg::log_line("destination " + destination.name + " is well again: sending goes on");
+}
+
+// Neither our key nor our configuration, it seems: it cannot be reached, or has trouble itself.
+void cannot_be_reached(Destination& destination, const Flight& flight,
+                       const core::Judgement& judgement) {
+    destination.trouble = core::safe_text(
+        judgement.message.empty() ? "HTTP status " + std::to_string(flight.response.status)
+                                  : judgement.message,
+        150);
+    if (destination.proven || destination.halted) {
+        return;  // then the breaker tells, or the halt
+    }
+    if (++destination.probes_failed == 1) {
+        pg::log_warning("destination " + destination.name + " cannot be used yet: GET " +
+                            destination.base_url + destination.probe_path + ": " +
+                            destination.trouble,
+                        "Calls wait. It is tried again by itself; see seats.destinations.");
+    } else if (destination.probes_failed == failed_probes_that_alert) {
+        destination.trouble_is_told = false;
+    }
+}
+
+void write_trouble(const Destination& destination) {
+    const std::string fingerprint = "unreachable:" + destination.name;
+    if (destination.proven) {
+        resolve_alert_statement.run({pg::text(fingerprint), pg::text("a probe succeeded")});
+        return;
+    }
+    alert_statement.run(
+        {pg::text(fingerprint), pg::text("warning"), pg::text("destination_unreachable"),
+         pg::text("destination " + destination.name +
+                  " cannot be used: its key could not be proven: " + destination.trouble),
+         pg::text("Is base_url right, is it reachable from this server, and is its certificate one "
+                  "that the server trusts (pg_seats.ca_file)? It is tried again by itself."),
+         pg::text(destination.name)});
 }
 
 void probe_failed(Destination& destination, TimePoint now) {
@@ -253,6 +288,9 @@ void write_changes(Engine& engine, const Destination& destination) {
     if (!destination.clock_is_stored) {
         write_clock(destination);
     }
+    if (!destination.trouble_is_told) {
+        write_trouble(destination);
+    }
     if (!destination.key_problem_is_told && !destination.key_problem.empty()) {
         alert_statement.run(
             {pg::text("receiver:" + destination.name), pg::text("warning"),
@@ -280,7 +318,7 @@ void write_changes(Engine& engine, const Destination& destination) {
                         pg::boolean(destination.halted_needs_person)});
     if (!destination.take_back.empty()) {
         resolve_form_alerts_statement.run(
-            {name, pg::text(destination.halt_fingerprint), pg::bigints(destination.take_back)});
+            {name, pg::text(destination.mistake), pg::bigints(destination.take_back)});
         take_back_statement.run({pg::bigints(destination.take_back)});
         engine.look_for_arrivals = true;
     }
@@ -292,8 +330,10 @@ void write_changes(Engine& engine, const Destination& destination) {
                         "reason)."
                       : "It resumes by itself when a read succeeds; put the cause right."),
          name});
-    journal_statement.run(
-        {pg::text("destination.halted"), pg::text(destination.halt_reason), name});
+    if (destination.halt_reason != destination.halt_reason_told) {
+        journal_statement.run(
+            {pg::text("destination.halted"), pg::text(destination.halt_reason), name});
+    }
 }
 
 }  // namespace
@@ -327,7 +367,9 @@ void watch_files(Engine& engine) {
         return;
     }
     engine.files_watched_at = now;
-    if (pg::installation_file_stamp(MyDatabaseId) != engine.installation_stamp) {
+    // (What was not read yet is no reason to call the database a copy.)
+    if (!engine.configuration_is_stale &&
+        pg::installation_file_stamp(MyDatabaseId) != engine.installation_stamp) {
         check_fence(engine);
     }
     for (auto& [name, destination] : engine.destinations) {
@@ -359,9 +401,10 @@ std::vector<Flight> due_probes(Engine& engine) {
         const bool wants =
             ((!destination.proven || (destination.halted && !destination.halted_needs_person)) &&
              now >= destination.probe_at) ||
-            destination.breaker.wants_probe(now);
+            destination.probe_is_wanted || destination.breaker.wants_probe(now);
         if (wants) {
             destination.probe_out = true;
+            destination.probe_is_wanted = false;
             Flight flight;
             flight.purpose = Purpose::probe;
             flight.destination = &destination;
@@ -402,10 +445,14 @@ void probe_answered(const Flight& flight) {
         if (judgement.verdict == core::Verdict::halted ||
             judgement.verdict == core::Verdict::refused) {
             halt(destination, judgement.reason, judgement.message, NeedsPerson::no);
+            destination.questioned.clear();  // it was not about those calls
+        } else {
+            cannot_be_reached(destination, flight, judgement);
         }
         probe_failed(destination, now);
         return;
     }
+    ++destination.probes_passed;
     const auto account = core::read_account(flight.response.body);
     if (account && !destination.account.empty() && account->id != destination.account) {
         halt(destination, "account_mismatch",
@@ -418,7 +465,12 @@ void probe_answered(const Flight& flight) {
     if (account && destination.account.empty()) {
         destination.account = destination.account_to_pin = account->id;
     }
+    if (!destination.proven) {
+        destination.trouble_is_told = false;  // an alert may be open, also from another life
+    }
     destination.proven = true;
+    destination.probes_failed = 0;
+    destination.trouble.clear();
     if (destination.halted && !destination.halted_needs_person) {
         resume(destination);
     }
@@ -428,7 +480,8 @@ bool store_destination_changes(Engine& engine) {
     std::vector<Destination*> changed;
     for (auto& [name, destination] : engine.destinations) {
         if (!destination.halt_is_stored || !destination.clock_is_stored ||
-            !destination.key_problem_is_told || !destination.account_to_pin.empty()) {
+            !destination.key_problem_is_told || !destination.trouble_is_told ||
+            !destination.account_to_pin.empty()) {
             changed.push_back(&destination);
         }
     }
@@ -445,7 +498,8 @@ bool store_destination_changes(Engine& engine) {
     } else {
         for (Destination* destination : changed) {
             destination->halt_is_stored = destination->clock_is_stored = true;
-            destination->key_problem_is_told = true;
+            destination->halt_reason_told = destination->halt_reason;
+            destination->key_problem_is_told = destination->trouble_is_told = true;
             destination->account_to_pin.clear();
             destination->take_back.clear();
         }
@@ -461,6 +515,9 @@ std::optional<Duration> until_probe(const Engine& engine, TimePoint now) {
             continue;
         }
         std::optional<Duration> mine = destination.breaker.until_probe(now);
+        if (destination.probe_is_wanted && destination.key_problem.empty()) {
+            mine = Duration{1};
+        }
         if (!destination.proven || destination.halted) {
             // Also the pause between two looks at the key file.
             const Duration left =

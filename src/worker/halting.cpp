@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t lanes_that_make_it_ours = 5;
 constexpr core::Duration refusal_window{60'000};
-constexpr std::size_t most_remembered_stops = 10'000;
+constexpr std::size_t most_questions = 10'000;
 constexpr std::chrono::seconds most_clock_offset{60};
 // One alone may have lain about while we stood still.
 constexpr int answers_that_prove = 3;
@@ -28,49 +28,86 @@ std::string_view in_words(std::string_view reason) {
     return reason;
 }
 
+// What applications enqueue says what they (and their users) want, so nothing of it stops others.
+// What is in our own requests comes from us, but for the ids that a team was registered with.
+bool only_we_can_have_caused(const Call& call, const core::Judgement& judgement) {
+    if (call.kind == "call" || call.is_delivery()) {
+        return false;
+    }
+    if (judgement.halt_scope == core::HaltScope::destination) {
+        return judgement.reason != "mode_mismatch" && judgement.reason != "account_mismatch";
+    }
+    return judgement.reason == "unknown_parameter" || judgement.reason == "unrecognized_path";
+}
+
 }  // namespace
 
 void halt(Destination& destination, std::string_view reason, std::string_view message,
           NeedsPerson needs_person) {
+    std::string words = core::safe_text(message.empty() ? in_words(reason) : message, 300);
+    if (reason == "unauthorized" || reason == "forbidden" || reason == "mode_mismatch") {
+        words += " (the key is in file " + destination.secret_name + ")";
+    }
     if (destination.halted) {
-        return;
+        const bool is_known =
+            destination.halt_reason == reason && destination.halt_message == words;
+        // Only a person ends a halt that needs one: he is to read what he has to put right.
+        if (is_known || (destination.halted_needs_person && needs_person == NeedsPerson::no)) {
+            return;
+        }
+    } else {
+        destination.probe_at = steady_now() + destination.probe_pause;
     }
     destination.halted = true;
     destination.halted_needs_person = needs_person == NeedsPerson::yes;
     destination.halt_reason = reason;
-    destination.halt_message = core::safe_text(message.empty() ? in_words(reason) : message, 300);
+    destination.halt_message = words;
     destination.halt_is_stored = false;
-    destination.probe_at = steady_now() + destination.probe_pause;
     pg::log_warning("destination " + destination.name + " is halted (" + destination.halt_reason +
                         "): " + destination.halt_message,
                     "Nothing is refused or undone meanwhile; calls wait. See seats.destinations.");
 }
 
-bool stops_everybody(const Flight& flight, const core::Judgement& judgement) {
+bool may_be_about_everybody(const Flight& flight, const core::Judgement& judgement) {
     Destination& destination = *flight.destination;
     if (destination.halted) {
         return true;  // answers that were under way
     }
-    if (destination.stopped_by.size() >= most_remembered_stops) {
-        destination.stopped_by.clear();
+    if (destination.questioned.size() >= most_questions) {
+        destination.questioned.clear();
     }
-    return destination.stopped_by.insert(flight.call.id).second ||
-           is_everywhere(destination, flight.call, judgement.fingerprint, true, judgement.message);
+    const auto [question, is_new] =
+        destination.questioned.try_emplace(flight.call.id, destination.probes_passed);
+    if (is_new && flight.response.status >= 200 && flight.response.status < 300) {
+        // It was executed, in a mode that a probe does not show: not one more.
+        halt(destination, judgement.reason, judgement.message, NeedsPerson::no);
+        return true;
+    }
+    if (is_new || question->second == destination.probes_passed) {
+        destination.probe_is_wanted = true;
+        return true;
+    }
+    return is_our_mistake(destination, flight.call, judgement);
 }
 
-bool is_everywhere(Destination& destination, const Call& call, std::string_view fingerprint,
-                   bool goes_to_review, std::string_view message) {
-    if (destination.halted && destination.halt_fingerprint == fingerprint) {
-        return true;  // answers that were under way when it was halted
+bool is_our_mistake(Destination& destination, const Call& call, const core::Judgement& judgement) {
+    if (!only_we_can_have_caused(call, judgement)) {
+        return false;
     }
     const TimePoint now = steady_now();
+    const std::string& fingerprint = judgement.fingerprint;
+    if (destination.mistake == fingerprint &&
+        (destination.halted || now < destination.resumed_at + refusal_window)) {
+        // An answer that was under way when it was halted, or nothing was put right since.
+        halt(destination, "same_refusal_in_many_lanes", judgement.message, NeedsPerson::yes);
+        return true;
+    }
     while (!destination.refusals.empty() &&
            destination.refusals.front().at < now - refusal_window) {
         destination.refusals.pop_front();
     }
-    destination.refusals.push_back({std::string(fingerprint),
-                                    call.lane_id != 0 ? call.lane_id : -call.id, call.id,
-                                    goes_to_review, now});
+    destination.refusals.push_back(
+        {fingerprint, call.busy_lane() != 0 ? call.busy_lane() : -call.id, call.id, now});
     std::set<std::int64_t> lanes;
     for (const auto& refusal : destination.refusals) {
         if (refusal.fingerprint == fingerprint) {
@@ -81,15 +118,20 @@ bool is_everywhere(Destination& destination, const Call& call, std::string_view 
         return false;
     }
     for (const auto& refusal : destination.refusals) {
-        if (refusal.fingerprint == fingerprint && refusal.in_review && refusal.call_id != call.id) {
+        if (refusal.fingerprint == fingerprint && refusal.call_id != call.id) {
             destination.take_back.push_back(refusal.call_id);
         }
     }
     destination.refusals.clear();
-    destination.halt_fingerprint = fingerprint;
-    halt(destination, "same_refusal_in_many_lanes", message, NeedsPerson::yes);
+    destination.mistake = fingerprint;
+    halt(destination, "same_refusal_in_many_lanes", judgement.message, NeedsPerson::yes);
     destination.halt_is_stored = false;  // also if it was halted already: some calls are taken back
     return true;
+}
+
+void resumed_by_person(Destination& destination) {
+    destination.refusals.clear();
+    destination.resumed_at = steady_now();
 }
 
 void note_clock(const Flight& flight) {
@@ -124,6 +166,7 @@ void note_health(Engine& engine, const Flight& flight, const core::Judgement& ju
     if (!judgement.counts_for_breaker) {
         destination.breaker.succeeded();
     } else if (destination.breaker.failed(now)) {
+        destination.trouble = core::safe_text(judgement.message, 150);
         pg::log_warning("destination " + destination.name +
                         " does not answer: sending is interrupted, a read tries it from time to "
                         "time. Last: " +

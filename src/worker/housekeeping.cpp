@@ -254,6 +254,8 @@ void show_state(Engine& engine) {
         status.in_flight = destination.in_flight;
         status.held =
             destination.takes_calls() ? 0 : static_cast<std::int32_t>(destination.ready());
+        const bool is_well = destination.proven && destination.breaker.lets_pass();
+        strlcpy(status.trouble, is_well ? "" : destination.trouble.c_str(), sizeof status.trouble);
     }
     slot.destination_count = shown;
     LWLockRelease(shared.lock);

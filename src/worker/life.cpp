@@ -8,6 +8,8 @@
 #include "worker/wait.hpp"
 
 extern "C" {
+#include "catalog/pg_authid_d.h"
+#include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -89,6 +91,7 @@ void set(const char* name, const char* value) {
 void settle_settings() {
     set("application_name", "pg_seats worker");
     set("search_path", "pg_catalog, pg_temp");
+    set("role", "none");
     set("session_replication_role", "origin");
     set("row_security", "off");
     set("default_transaction_isolation", "read committed");
@@ -98,11 +101,18 @@ void settle_settings() {
     set("lock_timeout", "0");
     set("idle_in_transaction_session_timeout", "0");
     set("idle_session_timeout", "0");
+    set("standard_conforming_strings", "on");
+    set("bytea_output", "hex");
+    set("DateStyle", "ISO");
+    set("IntervalStyle", "postgres");
 #if PG_VERSION_NUM >= 170000
     set("transaction_timeout", "0");
+    set("restrict_nonsystem_relation_kind", "");
 #endif
     // Each claim has one index that fits it. Stale statistics of a table that fills and empties all
     // day would choose others, or read all of it (a bitmap over 60,000 dead entries was seen).
+    set("enable_indexscan", "on");
+    set("enable_hashjoin", "on");
     set("enable_bitmapscan", "off");
     set("enable_seqscan", "off");
     // A batch is joined by hash: a nested loop over a table whose statistics say that it is empty
@@ -122,9 +132,18 @@ void settle_durability() {
         synchronous_commit > SYNCHRONOUS_COMMIT_REMOTE_FLUSH ? "remote_apply" : "on");
 }
 
+// A database's owner may set session_authorization for it, which cannot be overridden before there
+// is a connection.
+void settle_identity() {
+    if (GetUserId() != BOOTSTRAP_SUPERUSERID) {
+        SetSessionAuthorization(BOOTSTRAP_SUPERUSERID, true);
+    }
+}
+
 void connect(Oid database) {
     settle_settings();
     BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+    settle_identity();
     settle_durability();
     pgstat_report_activity(STATE_IDLE, nullptr);
 }

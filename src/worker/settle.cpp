@@ -68,6 +68,7 @@ Statement change_statement{
     "                          ELSE pg_catalog.clock_timestamp() END,"
     "       due_at = a.due_at, doubt = a.doubt,"
     "       first_sent_at = CASE WHEN a.forget_first_sent THEN NULL ELSE o.first_sent_at END,"
+    "       api_version = CASE WHEN a.forget_first_sent THEN NULL ELSE o.api_version END,"
     "       tries = a.tries, attempts = a.attempts, generation = a.next_generation,"
     "       verifications = a.verifications, key_final_at = a.key_final_at,"
     "       reason = a.reason, last_error = a.error, error_code = a.error_code,"

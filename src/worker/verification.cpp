@@ -232,17 +232,11 @@ Decision missing_was_read(Flight& flight, bool found) {
             return plan_anew(flight, first);
         }
     }
-    Decision decision;
-    if (is_everywhere(*flight.destination, flight.call, first.fingerprint, true, first.message)) {
-        decision = keep(flight, "waiting");
-        decision.tries = flight.call.tries - 1;
-        decision.attempts = flight.call.attempts - 1;
-    } else {
-        decision = to_review(flight, first.reason,
-                             found ? "Stripe says that the object of a change is not there, and "
-                                     "shows it to a read"
-                                   : "Stripe knows no such object: wrong id, or wrong account?");
-    }
+    Decision decision =
+        to_review(flight, first.reason,
+                  found ? "Stripe says that the object of a change is not there, "
+                          "and shows it to a read"
+                        : "Stripe knows no such object: wrong id, or wrong account?");
     decision.doubt = first.doubt_after;
     decision.reason = first.reason;
     decision.verdict = "halted";
@@ -267,10 +261,8 @@ Decision decide_read(Engine& engine, Flight& flight) {
                          judgement.halt_scope != core::HaltScope::destination;
     if (!found && !missing) {
         if (judgement.halt_scope == core::HaltScope::destination &&
-            stops_everybody(flight, judgement)) {
-            halt(*flight.destination, judgement.reason, judgement.message, NeedsPerson::no);
-        } else if (judgement.halt_scope == core::HaltScope::destination &&
-                   flight.purpose != Purpose::read_base && flight.purpose != Purpose::read_items) {
+            !may_be_about_everybody(flight, judgement) && flight.purpose != Purpose::read_base &&
+            flight.purpose != Purpose::read_items) {
             return inconclusive(engine, flight);  // a key, say, that may not read events
         }
         return read_failed(engine, flight, judgement);

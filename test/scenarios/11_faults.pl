@@ -206,6 +206,26 @@ strikes('500, not executed, stored; verifier list: once more under a new key',
 	finally => sub {
 		is($server->sql("SELECT generation FROM seats.calls WHERE call = $_[0]"), 2, 'generation 2');
 	});
+subtest 'a stored 500 that is seen again too early proves nothing yet' => sub {
+	# The first request may still have been running behind the first replay.
+	set_configuration($server, 'pg_seats.final_answer_gap' => '1h');
+	my ($call) = struck_call($server, $stripe, [ { fault => 'error_500', store => \1 } ], verifier => 'list');
+	my $due = q{SELECT state, generation, verifications, due_at - key_final_at BETWEEN interval '59 minutes 50 seconds' AND interval '1 hour 10 seconds'
+	  FROM seats_internal.outbox WHERE id = } . $call;
+	foreach my $replays (1 .. 4)
+	{
+		wait_until(sub { @{ [ grep {/replayed_error/} @{ attempts_of($server, $call) } ] } == $replays }, "replay $replays");
+		$server->wait_for_sql($due, 'waiting|1|0|t');
+		pass("replay $replays: it waits for the rest of the gap, without a read");
+		$server->sql("SELECT seats.retry($call, 'impatient')") if $replays < 4;
+	}
+	set_configuration($server, 'pg_seats.final_answer_gap' => '0');
+	$server->sql("SELECT seats.retry($call, 'patience')");
+	await_state($server, $call, 'done');
+	is($server->sql("SELECT generation FROM seats.calls WHERE id = $call"), 2, 'and then the proof counts');
+	assert_once_under_any_key($server, $stripe, $call);
+	set_configuration($server, 'pg_seats.final_answer_gap' => '1s');
+};
 strikes('500, not executed, stored; no verifier: a person must decide',
 	faults => [ { fault => 'error_500', store => \1 } ],
 	result => 'review',

@@ -1,0 +1,169 @@
+# What one role enqueues is its own business: whatever Stripe answers to it, nobody else's calls stop.
+# A destination is halted where only we can have caused it; what the halt holds can be taken back or
+# decided by an operator, and resuming does not repeat what caused it.
+use strict;
+use warnings;
+use PgSeats::Scenario;
+use PgSeats::Calls;
+use PgSeats::Faults;
+use PgSeats::Seats;
+
+my $stripe = new_simulator();
+my $server = new_server('main', simulator => $stripe, configuration => <<'CONF');
+pg_seats.retry_delay = '20ms'
+pg_seats.retry_delay_limit = '200ms'
+CONF
+$server->define_destination('stripe', requests_per_second => 500);
+$server->wait_for_worker;
+set_up_types($server);
+my @teams = map { new_team($server, $stripe, $_, seats => { team => 5 }) } qw(a b c d e f);
+
+my $halts = q{SELECT count(*) FROM seats.journal WHERE kind = 'destination.halted'};
+my $round = 0;
+
+# All of them are decided one by one, by a person, and nothing was ever halted.
+sub assert_own_business
+{
+	my ($reason, @calls) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	await_state($server, $_, 'review', 'refused', 'waiting') foreach @calls;
+	my $list = join ',', @calls;
+	$server->wait_for_sql("SELECT string_agg(DISTINCT state || ' ' || reason, ', ') FROM seats.calls WHERE id IN ($list)",
+		$reason);
+	pass("each is its own row's business: $reason");
+	is($server->sql($halts), '0', 'and nothing was halted');
+	await_state($server, $server->enqueue('/v1/customers', { name => 'goes on ' . ++$round }), 'done');
+	$server->sql("SELECT seats.resolve_review(call, 'refuse', 'a typing mistake') FROM seats.reviews");
+	return is(open_alerts($server), '', 'the alerts are gone with the last of them');
+}
+
+subtest 'objects that do not exist, in many lanes and in none' => sub {
+	my @calls = map { $server->enqueue("/v1/customers/cus_nobody_$_", { name => 'x' }, lane => "own $_") } 1 .. 6;
+	push @calls, map { $server->enqueue("/v1/customers/cus_nowhere_$_", { name => 'x' }) } 1 .. 6;
+	assert_own_business('review not_found', @calls);
+};
+
+subtest 'a mistyped parameter' => sub {
+	my @calls = map { $server->enqueue('/v1/customers', { nonsense => 'x' }, lane => "own $_") } 1 .. 7;
+	assert_own_business('review unknown_parameter', @calls);
+};
+
+subtest 'what Stripe refuses, sign-ups with a mistyped address, say' => sub {
+	$stripe->fault({
+		match => { method => 'POST', body => '*mistyped*' },
+		fault => 'answer',
+		status => 400,
+		body => { error => { type => 'invalid_request_error', code => 'email_invalid', param => 'email', message => 'Invalid email' } },
+		times => -1 });
+	my @calls = map { $server->enqueue('/v1/customers', { email => "mistyped $_" }) } 1 .. 8;
+	assert_own_business('refused invalid_request', @calls);
+	$stripe->clear_faults;
+};
+
+subtest 'a path that the key may not use, objects of the other mode and of other accounts' => sub {
+	my %answers = (
+		forbidden => { status => 403, type => 'invalid_request_error', message => 'The provided key does not have the permission' },
+		mode_mismatch => { status => 404, type => 'invalid_request_error', message => 'No such customer: a similar object exists in live mode' },
+		account_mismatch => { status => 404, type => 'invalid_request_error', message => 'No such customer, but it exists on one of your connected accounts' });
+	foreach my $reason (sort keys %answers)
+	{
+		my %error = %{ $answers{$reason} };
+		my $status = delete $error{status};
+		$stripe->fault({ match => { method => 'POST', body => "*$reason*" },
+			fault => 'answer', status => $status, body => { error => \%error }, times => -1 });
+		my @calls = map { $server->enqueue('/v1/customers', { name => "$reason $_" }, lane => "own $_") } 1 .. 6;
+		assert_own_business("review $reason", @calls);
+	}
+	$stripe->clear_faults;
+};
+
+# ---- what only we can have caused
+
+sub refuse_our_changes
+{
+	my ($param) = @_;
+	return $stripe->fault({ match => { method => 'POST', path => '/v1/subscriptions/*' },
+		fault => 'unknown_parameter', param => $param, times => -1 });
+}
+
+subtest 'different mistakes in five lanes are not the same mistake' => sub {
+	my @changes;
+	foreach my $team (@teams[ 0 .. 4 ])
+	{
+		$stripe->fault({ match => { method => 'POST', path => "/v1/subscriptions/" . subscription_of($team) },
+			fault => 'unknown_parameter', param => "mistake_$team", times => -1 });
+		push @changes, add_seats($server, $team, 1);
+	}
+	await_change($server, $_, 'in_review') foreach @changes;
+	is($server->sql($halts), '0', 'nothing is halted');
+	$stripe->clear_faults;
+	$server->sql("SELECT seats.resolve_review(call, 'same_key', 'put right') FROM seats.reviews");
+	await_change($server, $_, 'confirmed') foreach @changes;
+};
+
+my @changes;
+subtest 'the same mistake of ours in five lanes: halted, and what is held can be taken back' => sub {
+	refuse_our_changes('nonsense');
+	@changes = map { add_seats($server, $_, 1) } @teams;
+	$server->wait_for_sql('SELECT state, halted_reason, halted_needs_person FROM seats.destinations',
+		'halted|same_refusal_in_many_lanes|t');
+	$server->wait_for_sql(q{SELECT count(*) FILTER (WHERE state = 'pending'), sum(attempts), bool_or(doubt) FROM seats.outbox},
+		'6|0|f');
+	is($server->sql('SELECT count(*) FROM seats.reviews'), '0', 'those in review are taken back');
+	is(open_alerts($server), 'destination_halted', 'one alert');
+	# Reads succeed, and prove nothing about the form of requests.
+	my $last = $stripe->requests->[-1]{number};
+	await_another_loop($server);
+	is($server->sql('SELECT state FROM seats.destinations'), 'halted', 'it does not resume by itself');
+	is(scalar(grep { $_->{method} eq 'POST' } @{ $stripe->requests(after => $last) }),
+		0, 'and nothing more is sent');
+	like(cancel_change($server, shift @changes), qr/^cancelled/, 'a change is taken back');
+	my $change = shift @changes;
+	$server->sql("SELECT seats.cancel_call($change, 'not wanted any more')");
+	is(state_of_change($server, $change), 'cancelled', 'another one by an operator');
+};
+
+subtest 'resumed, and still wrong: halted at once, and nothing goes to review' => sub {
+	my $reviews = q{SELECT count(*) FROM seats.journal WHERE kind = 'call.review'};
+	my $before = $server->sql($reviews);
+	foreach (1 .. 3)
+	{
+		my $halted = $server->sql($halts);
+		$server->sql(q{SELECT seats.resume('stripe', 'let us see')});
+		$server->wait_for_sql("SELECT count(*) > $halted FROM seats.journal WHERE kind = 'destination.halted'", 't');
+		$server->wait_for_sql(q{SELECT count(*) FILTER (WHERE state = 'pending'), sum(attempts) FROM seats.outbox}, '4|0');
+	}
+	is($server->sql(q{SELECT count(*) FROM seats.alerts WHERE kind = 'review' AND state = 'open'}), '0', 'no review');
+	is($server->sql($reviews), $before, 'and none was put there and taken back');
+	is(open_alerts($server), 'destination_halted', 'one alert');
+};
+
+subtest 'a call in doubt that the halt holds is decided by a person' => sub {
+	$stripe->clear_faults;
+	$server->sql(q{SELECT seats.resume('stripe', 'deployed')});
+	await_change($server, $_, 'confirmed') foreach @changes;
+	assert_in_step($server, $stripe, $_) foreach @teams;
+	is(open_alerts($server), '', 'and the alert is gone');
+
+	$stripe->fault({ match => { method => 'POST', body => '*doubtful*' }, fault => 'hang_after' });
+	my $call = $server->enqueue('/v1/customers', { name => 'doubtful' }, lane => 'doubtful');
+	$stripe->await_held(method => 'POST');
+	$server->sql(q{SELECT seats.pause('stripe', 'a look')});
+	$stripe->release(action => 'drop');
+	await_state($server, $call, 'waiting');
+	like(($server->try_sql("SELECT seats.cancel_call($call, 'away with it')"))[2], qr/may have been executed/,
+		'what may have been executed is not cancelled');
+	$server->sql("SELECT seats.review_call($call, 'its customer is gone')");
+	is(state_of($server, $call), 'review', 'but put into review');
+	is(open_alerts($server), 'review', 'with an alert');
+	$server->sql("SELECT seats.resolve_review($call, 'executed', 'seen in the Dashboard')");
+	is(state_of($server, $call), 'done', 'and decided');
+	is(open_alerts($server), '', 'the alert is gone');
+	$server->sql(q{SELECT seats.resume('stripe', 'seen')});
+};
+
+$server->assert_log_clean;
+assert_ledger($server, $stripe);
+$server->stop;
+$stripe->stop;
+done_testing();
