@@ -211,6 +211,16 @@ std::size_t Client::in_flight() const noexcept {
     return state_->active.size() + state_->queue.size();
 }
 
+void Client::limit_connections(std::size_t per_host) noexcept {
+    per_host = std::max<std::size_t>(per_host, 1);
+    if (per_host == std::exchange(state_->most_connections, per_host)) {
+        return;
+    }
+    for (const auto& multi : state_->multis) {
+        multi->limit_connections(per_host);
+    }
+}
+
 // curl cannot be told to close its idle connections, so the multi is replaced. One with transfers
 // on the wire stays until they have ended. The cache of names goes with it.
 void Client::forget_connections() {

@@ -89,6 +89,10 @@ class Client {
 
     [[nodiscard]] std::size_t in_flight() const noexcept;
 
+    // From now on: as many as there may be requests on the wire, or the rest would wait inside
+    // curl.
+    void limit_connections(std::size_t per_host) noexcept;
+
     // Closes idle connections (after a change of CA file, key or address).
     void forget_connections();
 

@@ -9,12 +9,16 @@ Multi::Multi(SocketSet& sockets, std::size_t most_connections_per_host)
     if (handle_ == nullptr) {
         throw std::bad_alloc();
     }
-    const auto most = static_cast<long>(most_connections_per_host);
     curl_multi_setopt(handle_, CURLMOPT_SOCKETFUNCTION, &Multi::on_socket);
     curl_multi_setopt(handle_, CURLMOPT_SOCKETDATA, this);
     curl_multi_setopt(handle_, CURLMOPT_TIMERFUNCTION, &Multi::on_timer);
     curl_multi_setopt(handle_, CURLMOPT_TIMERDATA, this);
     curl_multi_setopt(handle_, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_MULTIPLEX));
+    limit_connections(most_connections_per_host);
+}
+
+void Multi::limit_connections(std::size_t per_host) noexcept {
+    const auto most = static_cast<long>(per_host);
     curl_multi_setopt(handle_, CURLMOPT_MAX_HOST_CONNECTIONS, most);
     curl_multi_setopt(handle_, CURLMOPT_MAXCONNECTS, 2 * most);  // kept for several hosts
 }

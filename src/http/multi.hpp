@@ -22,6 +22,7 @@ class Multi {
     using TimePoint = std::chrono::steady_clock::time_point;
 
     Multi(SocketSet& sockets, std::size_t most_connections_per_host);
+    void limit_connections(std::size_t per_host) noexcept;
     Multi(const Multi&) = delete;
     Multi& operator=(const Multi&) = delete;
     ~Multi();

@@ -80,6 +80,7 @@ struct Engine {
     TimePoint files_watched_at{};
 
     // Ready list.
+    std::size_t turn = 0;  // which destination is asked first at the next claim
     std::unordered_map<std::int64_t, LaneMemory> lanes;
     std::deque<SecondLook> second_looks;
     std::deque<Candidate> suspects;  // rows that may have ended a worker: one at a time, alone

@@ -27,7 +27,8 @@ extern "C" {
 namespace pg_seats::worker {
 namespace {
 
-constexpr std::size_t most_connections = 256;
+// Beside the calls: probes and lists of events.
+constexpr int more_connections = 16;
 
 // Answers whose rows are locked by others: how often to look, and how many before nothing new is
 // claimed.
@@ -37,6 +38,10 @@ constexpr std::size_t most_held = 1'000;
 // Somebody may hold what we want to change, and go to lunch. Whoever waits here makes all others
 // wait.
 constexpr const char* longest_wait_for_locks = "200ms";
+
+std::size_t most_connections() {
+    return static_cast<std::size_t>(pg::settings.max_in_flight + more_connections);
+}
 
 void limit_waits_for_locks(const char* longest) {
     SetConfigOption("lock_timeout", longest, PGC_SUSET, PGC_S_OVERRIDE);
@@ -234,6 +239,7 @@ void work_once(LoopState& state) {
             return;
         }
     }
+    engine.client.limit_connections(most_connections());
     engine.client.work();
     take_answers(state);
     if (!state.held.empty() && now >= state.held_at) {
@@ -332,7 +338,7 @@ LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
 
 }  // namespace
 
-Engine::Engine(pg::WorkerSlot& worker_slot) : slot(worker_slot), client(most_connections) {}
+Engine::Engine(pg::WorkerSlot& worker_slot) : slot(worker_slot), client(most_connections()) {}
 
 std::size_t Engine::calls_on_the_wire() const {
     return static_cast<std::size_t>(std::ranges::count_if(flights, [](const auto& entry) {

@@ -237,6 +237,29 @@ void free_lane(Engine& engine, Destination& destination, std::int64_t lane_id) {
     }
 }
 
+// How much more of what may be on the wire a destination may take. Half of the whole is kept free
+// in equal parts for those that take calls, so that nobody who hangs holds up the others, and
+// nobody who is alone goes without the rest.
+int room_for(const Engine& engine, const Destination& destination) {
+    const auto takers = static_cast<int>(std::ranges::count_if(
+        engine.destinations, [](const auto& entry) { return entry.second.takes_calls(); }));
+    const int part = pg::settings.max_in_flight / (2 * std::max(takers, 1));
+    int room = pg::settings.max_in_flight -
+               static_cast<int>(engine.flights.size() + engine.answered.size());
+    for (const auto& [name, other] : engine.destinations) {
+        room -= other.chosen;
+        if (&other != &destination && other.takes_calls()) {
+            room -= std::max(part - other.in_flight - other.chosen, 0);
+        }
+    }
+    return room;
+}
+
+bool may_choose(Engine& engine, const Destination& destination) {
+    return destination.ready() > 0 && destination.takes_calls() &&
+           room_for(engine, destination) > 0;
+}
+
 struct Chosen {
     std::vector<Candidate> candidates;  // rows, and reads beside a lane
     std::vector<std::int64_t> lanes, above;
@@ -280,6 +303,35 @@ bool choose_one(Engine& engine, Destination& destination, Chosen& chosen) {
     lane.busy = true;
     chosen.candidates.push_back({read, 0, &destination, false, lane_id});
     return true;
+}
+
+// One of each destination after the other, and each time another one begins.
+void choose_in_turns(Engine& engine, int limit, TimePoint now, Chosen& chosen) {
+    std::vector<Destination*> turns;
+    for (auto& [name, destination] : engine.destinations) {
+        destination.chosen = 0;
+        turns.push_back(&destination);
+    }
+    std::ranges::rotate(
+        turns, turns.begin() +
+                   static_cast<std::ptrdiff_t>(turns.empty() ? 0 : engine.turn++ % turns.size()));
+    while (limit > 0 && !turns.empty()) {
+        std::erase_if(turns, [&](Destination* destination) {
+            if (limit == 0 || !may_choose(engine, *destination) || !destination->bucket.take(now)) {
+                return true;
+            }
+            if (choose_one(engine, *destination, chosen)) {
+                ++destination->chosen;
+                --limit;
+            } else {
+                destination->bucket.give_back();
+            }
+            return false;
+        });
+    }
+    for (auto& [name, destination] : engine.destinations) {
+        destination.chosen = 0;
+    }
 }
 
 }  // namespace
@@ -387,17 +439,7 @@ void find_ready(Engine& engine) {
 std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
     const TimePoint now = steady_now();
     Chosen chosen;
-    for (auto& [name, destination] : engine.destinations) {
-        int share = limit - static_cast<int>(chosen.candidates.size() + chosen.lanes.size());
-        while (share > 0 && destination.ready() > 0 && destination.takes_calls() &&
-               destination.bucket.take(now)) {
-            if (choose_one(engine, destination, chosen)) {
-                --share;
-            } else {
-                destination.bucket.give_back();
-            }
-        }
-    }
+    choose_in_turns(engine, limit, now, chosen);
     if (chosen.lanes.empty()) {
         return std::move(chosen.candidates);
     }
@@ -468,7 +510,7 @@ bool has_ready(Engine& engine, TimePoint now) {
     return std::ranges::any_of(engine.destinations, [&engine, now](auto& entry) {
         Destination& destination = entry.second;
         return engine.reading_backlog || wants_backlog(engine, destination) ||
-               (destination.takes_calls() && destination.ready() > 0 &&
+               (may_choose(engine, destination) &&
                 destination.bucket.until_token(now) <= core::Duration{0});
     });
 }
@@ -494,7 +536,7 @@ std::optional<core::Duration> until_ready(Engine& engine, TimePoint now) {
         if (engine.reading_backlog || wants_backlog(engine, destination)) {
             consider(core::Duration{0});
         }
-        if (destination.takes_calls() && destination.ready() > 0) {
+        if (may_choose(engine, destination)) {
             consider(destination.bucket.until_token(now));
         }
     }
