@@ -1,4 +1,4 @@
--- The operators' verbs on calls: retry, resolve_review, cancel_call.
+-- The operators' verbs on calls: retry, resolve_review, review_call, cancel_call.
 
 CREATE FUNCTION seats_internal.retry(caller text, INOUT call bigint, reason text, OUT state text)
 LANGUAGE plpgsql
@@ -196,7 +196,12 @@ COMMENT ON FUNCTION seats.resolve_review(bigint, text, text) IS
 -- What waits for its next try is taken back with cancel_call if it was provably not executed, and else
 -- decided by a person, after review_call. So nothing that a halt holds has to wait for its end.
 
-CREATE FUNCTION seats_internal.review_call(caller text, call bigint, reason text) RETURNS void
+CREATE FUNCTION seats_internal.review_call(
+    caller     text,
+    INOUT call bigint,
+    reason     text,
+    OUT state  text
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -225,12 +230,13 @@ BEGIN
         call_id => locked.id, destination => locked.destination);
     PERFORM seats_internal.finish_verb(caller, locked, 'operator.review', review_call.reason,
                                        jsonb_build_object('state', locked.state));
+    state := seats_internal.state_of(call);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.review_call(text, bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.review_call(text, bigint, text) IS 'behind seats.review_call';
 
-CREATE FUNCTION seats.review_call(call bigint, reason text) RETURNS void
+CREATE FUNCTION seats.review_call(INOUT call bigint, reason text, OUT state text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.review_call(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.review_call(bigint, text) IS

@@ -222,7 +222,7 @@ subtest 'a stored 500 that is seen again too early proves nothing yet' => sub {
 	set_configuration($server, 'pg_seats.final_answer_gap' => '0');
 	$server->sql("SELECT seats.retry($call, 'patience')");
 	await_state($server, $call, 'done');
-	is($server->sql("SELECT generation FROM seats.calls WHERE id = $call"), 2, 'and then the proof counts');
+	is($server->sql("SELECT generation FROM seats.calls WHERE call = $call"), 2, 'and then the proof counts');
 	assert_once_under_any_key($server, $stripe, $call);
 	set_configuration($server, 'pg_seats.final_answer_gap' => '1s');
 };

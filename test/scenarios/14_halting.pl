@@ -99,7 +99,7 @@ END
 	pass('no try, no attempt, no doubt, and its key has not begun to age');
 	assert_goes_on($call);
 	is(scalar(grep { $_->{method} eq 'POST' } @{ $stripe->requests(after => $last) }), 7, 'it was sent seven times');
-	is($server->sql("SELECT attempts FROM seats.calls WHERE id = $call"), '1', 'and the last one counts');
+	is($server->sql("SELECT attempts FROM seats.calls WHERE call = $call"), '1', 'and the last one counts');
 	$stripe->clear_faults;
 };
 

@@ -28,7 +28,7 @@ sub assert_own_business
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	await_state($server, $_, 'review', 'refused', 'waiting') foreach @calls;
 	my $list = join ',', @calls;
-	$server->wait_for_sql("SELECT string_agg(DISTINCT state || ' ' || reason, ', ') FROM seats.calls WHERE id IN ($list)",
+	$server->wait_for_sql("SELECT string_agg(DISTINCT state || ' ' || reason, ', ') FROM seats.calls WHERE call IN ($list)",
 		$reason);
 	pass("each is its own row's business: $reason");
 	is($server->sql($halts), '0', 'and nothing was halted');

@@ -60,7 +60,7 @@ foreach my $setting ('role', 'session_authorization')
 		my $state = "$myself SELECT state, trouble FROM seats.worker_status WHERE pid <> $pid";
 		wait_until(sub { $server->sql($state) eq 'running|' }, 'another worker to run', timeout => 60);
 		my $call = $server->sql("$myself SELECT seats.enqueue_call('stripe', 'POST', '/v1/customers')");
-		wait_until(sub { $server->sql("$myself SELECT state FROM seats.calls WHERE id = $call") eq 'done' }, 'its call to be done');
+		wait_until(sub { $server->sql("$myself SELECT state FROM seats.calls WHERE call = $call") eq 'done' }, 'its call to be done');
 		pass('the worker is who it is');
 		$server->sql("$myself ALTER DATABASE postgres RESET $setting");
 	};
