@@ -1,6 +1,7 @@
 #include "worker/destinations.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "core/answer.hpp"
 #include "core/identity.hpp"
@@ -171,6 +172,18 @@ void read_destination(Engine& engine, const pg::Rows& rows, std::size_t row) {
     if (changed || released) {
         load_key(engine, destination);
     }
+}
+
+// Dropped. What is on the wire points at it, so it stays in its place, without its secret; it takes
+// no call, no probe and no share. Defined again it is read like a new one.
+void forget(Destination& destination) {
+    destination.key = pg::Secret{};
+    destination.base_url.clear();
+    destination.secret_name.clear();
+    destination.key_problem.clear();
+    destination.trouble.clear();
+    destination.proven = false;
+    destination.paused = true;
 }
 
 void set_fence(Engine& engine, std::string reason) {
@@ -347,8 +360,15 @@ void refresh_configuration(Engine& engine) {
             forget_what_was_seen(engine);
         }
         const pg::Rows rows = destinations_statement.run();
+        std::set<std::string, std::less<>> defined;
         for (std::size_t row = 0; row < rows.size(); ++row) {
             read_destination(engine, rows, row);
+            defined.insert(rows.string(row, 1));
+        }
+        for (auto& [name, destination] : engine.destinations) {
+            if (!defined.contains(name) && !destination.base_url.empty()) {
+                forget(destination);
+            }
         }
         engine.recounting = recount_wanted_statement.run().boolean(0, 1);
     });

@@ -145,10 +145,13 @@ subtest 'a call in doubt that the halt holds is decided by a person' => sub {
 	assert_in_step($server, $stripe, $_) foreach @teams;
 	is(open_alerts($server), '', 'and the alert is gone');
 
+	# (On a kept connection curl would send it again by itself.)
+	fresh_connections($stripe);
 	$stripe->fault({ match => { method => 'POST', body => '*doubtful*' }, fault => 'hang_after' });
 	my $call = $server->enqueue('/v1/customers', { name => 'doubtful' }, lane => 'doubtful');
 	$stripe->await_held(method => 'POST');
 	$server->sql(q{SELECT seats.pause('stripe', 'a look')});
+	await_another_loop($server);
 	$stripe->release(action => 'drop');
 	await_state($server, $call, 'waiting');
 	like(($server->try_sql("SELECT seats.cancel_call($call, 'away with it')"))[2], qr/may have been executed/,
