@@ -1,6 +1,7 @@
 // The client against a server that behaves.
 #include <gtest/gtest.h>
 
+#include <condition_variable>
 #include <mutex>
 #include <set>
 
@@ -107,6 +108,32 @@ TEST(Client, hundred_in_parallel_under_the_cap) {
     EXPECT_EQ(ids.size(), 100U);
     EXPECT_EQ(client.in_flight(), 0U);
     EXPECT_LE(server.connections(), 10);
+}
+
+TEST(Client, the_cap_can_be_raised) {
+    std::mutex mutex;
+    std::condition_variable all_are_there;
+    int there = 0;
+    const LoopbackServer server([&](Connection& connection) {
+        if (connection.read_request().empty()) {
+            return;
+        }
+        std::unique_lock lock(mutex);
+        ++there;
+        all_are_there.notify_all();
+        if (all_are_there.wait_for(lock, std::chrono::seconds{20}, [&] { return there == 3; })) {
+            connection.answer("together");
+        }
+    });
+    Client client(1);
+    client.limit_connections(3);
+    for (std::uint64_t i = 0; i < 3; ++i) {
+        client.submit(get(server.url(), i));
+    }
+    for (const auto& response : run(client, 3)) {
+        EXPECT_EQ(response.body, "together");
+    }
+    EXPECT_EQ(server.connections(), 3);
 }
 
 TEST(Client, a_slow_answer_holds_up_no_other) {
