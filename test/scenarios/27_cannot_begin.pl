@@ -24,9 +24,9 @@ foreach my $case (
 		my $name = 'far' . ++$cases;
 		$server->define_destination($name, base_url => "'$url'", account => 'NULL');
 		my $call = $server->enqueue('/v1/customers', { name => $what }, destination => $name);
-		wait_until(sub { $server->sql("SELECT trouble FROM seats.destinations WHERE destination = '$name'") =~ $pattern },
+		wait_until(sub { $server->sql("SELECT trouble FROM seats.destinations WHERE name = '$name'") =~ $pattern },
 			'seats.destinations to say why', timeout => 60);
-		is($server->sql("SELECT state FROM seats.destinations WHERE destination = '$name'"), 'unproven', 'it is unproven');
+		is($server->sql("SELECT state FROM seats.destinations WHERE name = '$name'"), 'unproven', 'it is unproven');
 		my $health = $server->sql("SELECT status, message, hint FROM seats.health WHERE check_name = 'destination $name'");
 		like($health, qr/^warning\|its key was not proven yet: .*$pattern/, 'health says why');
 		like($health, qr/base_url.*certificate/, 'and what to look at');
@@ -39,7 +39,7 @@ foreach my $case (
 		$server->define_destination($name);
 		await_state($server, $call, 'done');
 		$server->wait_for_sql("SELECT count(*) FROM seats.alerts WHERE destination = '$name' AND state = 'open'", '0');
-		$server->wait_for_sql("SELECT state, trouble FROM seats.destinations WHERE destination = '$name'", 'open|');
+		$server->wait_for_sql("SELECT state, trouble FROM seats.destinations WHERE name = '$name'", 'open|');
 		pass('put right, it goes on, and says nothing more');
 	};
 }

@@ -29,7 +29,7 @@ subtest 'one that hangs leaves room for the others' => sub {
 		await_state($server, $_, 'done') foreach @calls;
 	}
 	is($hanging->(), 6, 'the others go on meanwhile, and it keeps to its share');
-	is($server->sql(q{SELECT in_flight FROM seats.destinations WHERE destination = 'a_hangs'}), '6', 'as one can see');
+	is($server->sql(q{SELECT in_flight FROM seats.destinations WHERE name = 'a_hangs'}), '6', 'as one can see');
 	# It waits without looking for work all the time.
 	await_another_loop($server);
 	my $claims = $server->sql('SELECT claims FROM seats.worker_status');
