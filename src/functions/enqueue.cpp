@@ -71,7 +71,7 @@ std::int64_t returned_id() {
 KeptPlan take_lane{
     "INSERT INTO seats_internal.lane AS l (destination, name) VALUES ($1, $2)"
     " ON CONFLICT ON CONSTRAINT lane_is_unique_by_destination"
-    " DO UPDATE SET version = l.version OPERATOR(pg_catalog.+) 1"
+    " DO UPDATE SET version = l.version OPERATOR(pg_catalog.+) 1, used_on = CURRENT_DATE"
     " RETURNING l.id",
     nullptr};
 

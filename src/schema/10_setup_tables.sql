@@ -44,6 +44,7 @@ CREATE TABLE seats_internal.lane (
     destination   text    NOT NULL,
     name          text    NOT NULL,
     version       bigint  NOT NULL DEFAULT 1,
+    used_on       date    NOT NULL DEFAULT CURRENT_DATE,
     paused_at     timestamptz,
     paused_by     text,
     paused_reason text,
@@ -52,6 +53,9 @@ CREATE TABLE seats_internal.lane (
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE seats_internal.lane IS
     'an ordering key: its row is updated by whoever enqueues, so that ids of a lane are in commit order';
+COMMENT ON COLUMN seats_internal.lane.used_on IS
+    'when something was last enqueued, or found to be open; a day, so that the index seldom changes';
+CREATE INDEX lane_by_use ON seats_internal.lane (used_on);
 
 CREATE TABLE seats_internal.lane_marker (
     lane_id bigint NOT NULL,

@@ -73,8 +73,9 @@ CREATE TABLE seats_internal.outbox (
     autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0,
     autovacuum_analyze_scale_factor = 0,
-    autovacuum_analyze_threshold = 50000,
-    vacuum_truncate = off
+    autovacuum_analyze_threshold = 50000
+    -- (vacuum_truncate stays on: what an outage has left is given back, or whoever looks at health reads
+    -- it for ever. It gives way to anybody who wants the table.)
 );
 COMMENT ON TABLE seats_internal.outbox IS 'what is owed to Stripe and not yet settled';
 COMMENT ON COLUMN seats_internal.outbox.eligible_xid IS 'the transaction that made the row eligible';
@@ -273,6 +274,7 @@ CREATE INDEX alert_open_by_number ON seats_internal.alert (severity, number)
     WHERE resolved_at IS NULL AND number IS NOT NULL;
 CREATE INDEX alert_resolved_by_number ON seats_internal.alert (number)
     WHERE resolved_at IS NOT NULL AND number IS NOT NULL;
+CREATE INDEX alert_resolved_by_age ON seats_internal.alert (resolved_at) WHERE resolved_at IS NOT NULL;
 COMMENT ON TABLE seats_internal.alert IS 'what a person must know; one open row per fingerprint';
 COMMENT ON COLUMN seats_internal.alert.number IS
     'given anew after the commit of what may be news for receivers, so that each looks at it once; '

@@ -191,6 +191,7 @@ CREATE TABLE seats_internal.member (
 );
 CREATE UNIQUE INDEX member_active_by_team ON seats_internal.member (team_id, user_id)
     WHERE status = 'active';
+CREATE INDEX member_ended_by_age ON seats_internal.member (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX member_by_user ON seats_internal.member (user_id);
 COMMENT ON TABLE seats_internal.member IS 'who belongs to a team, and on what kind of seat';
 COMMENT ON COLUMN seats_internal.member.seat_type IS 'null: belongs to the team without using a seat';

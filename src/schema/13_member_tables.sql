@@ -32,6 +32,7 @@ CREATE INDEX invite_open_by_team ON seats_internal.invite (team_id, seat_type, i
 CREATE INDEX invite_by_team ON seats_internal.invite (team_id, id);
 CREATE INDEX invite_open_by_expiry ON seats_internal.invite (expires_at)
     WHERE status = 'open' AND expires_at IS NOT NULL;
+CREATE INDEX invite_ended_by_age ON seats_internal.invite (ended_at) WHERE ended_at IS NOT NULL;
 CREATE UNIQUE INDEX invite_by_token ON seats_internal.invite (token_hash);
 COMMENT ON TABLE seats_internal.invite IS 'who was invited to a team, and what became of it';
 COMMENT ON COLUMN seats_internal.invite.seat_type IS 'null: an invite into the team, to no seat';

@@ -94,8 +94,6 @@ BEGIN
         EXECUTE format('TRUNCATE TABLE seats_internal.%I', parent || '_' || next_slot);
     END LOOP;
     UPDATE seats_internal.ring SET slot = next_slot, since = clock_timestamp();
-    DELETE FROM seats_internal.request_key
-     WHERE created_at < clock_timestamp() - turn_ring.history_days * interval '1 day';
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
     RETURN false;

@@ -382,6 +382,40 @@ REVOKE ALL ON FUNCTION seats_internal.review_open_calls(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.review_open_calls(uuid) IS
     'every open call goes to review, under the new identity of an adopted copy';
 
+-- Logical replication brings rows and leaves sequences where they are.
+CREATE FUNCTION seats_internal.raise_sequences() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    numbered record;
+    last     bigint;
+BEGIN
+    FOR numbered IN
+        SELECT c.relname, a.attname,
+               pg_get_serial_sequence(format('seats_internal.%I', c.relname), a.attname) AS sequence
+          FROM pg_class AS c
+          JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attidentity <> ''
+         WHERE c.relnamespace = 'seats_internal'::regnamespace AND c.relkind IN ('r', 'p')
+           AND NOT c.relispartition
+    LOOP
+        EXECUTE format('SELECT max(t.%I) FROM seats_internal.%I AS t', numbered.attname, numbered.relname)
+           INTO last;
+        IF last > coalesce(pg_sequence_last_value(numbered.sequence::regclass), 0) THEN
+            PERFORM setval(numbered.sequence::regclass, last);
+        END IF;
+    END LOOP;
+    -- Settled calls have left the outbox, and keep their ids.
+    SELECT max(h.id) INTO last FROM seats_internal.outbox_history AS h;
+    IF last > coalesce(pg_sequence_last_value('seats_internal.outbox_id_seq'), 0) THEN
+        PERFORM setval('seats_internal.outbox_id_seq', last);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.raise_sequences() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.raise_sequences() IS
+    'no id is given twice in a database whose rows came without its sequences';
+
 CREATE FUNCTION seats_internal.adopt_database(
     caller            text,
     reason            text,
@@ -408,6 +442,7 @@ BEGIN
                          'this is a copy (a test system, say).';
     END IF;
 
+    PERFORM seats_internal.raise_sequences();
     installation := CASE WHEN replaces_original THEN former ELSE gen_random_uuid() END;
     UPDATE seats_internal.installation AS i
        SET uuid = adopt_database.installation, timeline = seats_internal.current_timeline();

@@ -33,7 +33,7 @@ DECLARE
 BEGIN
     LOOP
         UPDATE seats_internal.lane AS l
-           SET version = l.version + 1
+           SET version = l.version + 1, used_on = CURRENT_DATE
           FROM seats_internal.team AS t
          WHERE t.name = team AND t.kind = 'team' AND l.id = t.lane_id
         RETURNING l.id INTO locked;

@@ -105,7 +105,8 @@ SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     INSERT INTO seats_internal.lane AS l (destination, name)
     VALUES (destination, '/v1/subscriptions/' || subscription)
-    ON CONFLICT ON CONSTRAINT lane_is_unique_by_destination DO UPDATE SET version = l.version + 1
+    ON CONFLICT ON CONSTRAINT lane_is_unique_by_destination
+        DO UPDATE SET version = l.version + 1, used_on = CURRENT_DATE
     RETURNING l.id;
 END;
 REVOKE ALL ON FUNCTION seats_internal.take_subscription_lane(text, text) FROM PUBLIC;

@@ -164,5 +164,4 @@ END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.forget_events(integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.forget_events(integer) IS
-    'deletes events that are older than the history, some at a time: true if there are more; called by '
-    'the worker';
+    'deletes events that are older than the history, some at a time: true if there are more';

@@ -27,12 +27,15 @@ Statement sweep_statement{
     "SELECT s.queued, s.next_after::text"
     "  FROM seats_internal.sweep($1::timestamptz, $2, $3 * interval '1 second') AS s"};
 Statement recount_statement{"SELECT seats_internal.recount_teams()"};
-Statement forget_statement{"SELECT seats_internal.forget_events($1)"};
+Statement forget_statement{"SELECT seats_internal.forget($1)"};
+// (Where alerts come by logical replication, one of our own would collide with one that comes.)
 Statement fenced_statement{
     "SELECT seats_internal.raise_alert('fenced', 'critical', 'fenced',"
     "    'nothing is sent from this database: ' || $1,"
     "    hint => 'seats.create_installation() sets a new database up; seats.adopt_database(reason, "
-    "replaces_original) gives a copy the right to send.')"};
+    "replaces_original) gives a copy the right to send.')"
+    " WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_subscription_rel AS s"
+    "    WHERE s.srrelid = 'seats_internal.alert'::pg_catalog.regclass)"};
 Statement unfenced_statement{
     "SELECT seats_internal.resolve_alert('fenced', 'the database may send')"};
 
@@ -50,7 +53,7 @@ void broadcast_to_all() {
 constexpr int sweeps_per_second = 5;
 constexpr int most_sweeps = 300;
 
-// Of events that are too old: what comes must not outrun what goes.
+// Of what is too old: what comes must not outrun what goes.
 constexpr core::Duration pause_between_batches{1'000};
 
 bool anything_is_ready(const Engine& engine) {

@@ -1,0 +1,97 @@
+-- What is over is forgotten once it is older than the history. Each step takes some at a time and says
+-- whether there are more; what somebody has locked is left for the next time. (The history itself goes
+-- by its ring: see 25.)
+
+-- What is found is deleted by its place: a join would read the whole table.
+CREATE FUNCTION seats_internal.forget_ended(too_old timestamptz, most integer) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    deleted integer;
+    is_more boolean;
+BEGIN
+    DELETE FROM seats_internal.alert AS a
+     WHERE a.ctid = ANY (ARRAY(
+        SELECT o.ctid FROM seats_internal.alert AS o
+         WHERE o.resolved_at < too_old ORDER BY o.resolved_at LIMIT most FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    is_more := deleted >= most;
+    DELETE FROM seats_internal.member AS m
+     WHERE m.ctid = ANY (ARRAY(
+        SELECT o.ctid FROM seats_internal.member AS o
+         WHERE o.ended_at < too_old ORDER BY o.ended_at LIMIT most FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    is_more := is_more OR deleted >= most;
+    DELETE FROM seats_internal.invite AS i
+     WHERE i.ctid = ANY (ARRAY(
+        SELECT o.ctid FROM seats_internal.invite AS o
+         WHERE o.ended_at < too_old ORDER BY o.ended_at LIMIT most FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    is_more := is_more OR deleted >= most;
+    DELETE FROM seats_internal.request_key AS k
+     WHERE k.ctid = ANY (ARRAY(
+        SELECT o.ctid FROM seats_internal.request_key AS o
+         WHERE o.created_at < too_old ORDER BY o.created_at LIMIT most FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN is_more OR deleted >= most;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.forget_ended(timestamptz, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.forget_ended(timestamptz, integer) IS
+    'deletes alerts that are resolved, members who have left, invites that are settled and request keys '
+    'of before then, some of each: true if there may be more';
+
+-- A lane is somebody's as long as it has rows, a team, a receiver or a pause. Of other lanes the name
+-- is wanted while the history tells of their calls, and that is why those with rows count as used.
+CREATE FUNCTION seats_internal.forget_lanes(too_old date, most integer) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- (Read once, by the index of the reads, which are few.)
+    read_beside CONSTANT bigint[] := ARRAY(SELECT r.beside_lane_id FROM seats_internal.outbox AS r
+                                            WHERE r.kind = 'read' AND r.team_id IS NOT NULL);
+    unused bigint[];
+    lane   bigint;
+BEGIN
+    SELECT coalesce(array_agg(l.id), '{}') INTO unused
+      FROM (SELECT o.id FROM seats_internal.lane AS o
+             WHERE o.used_on < too_old ORDER BY o.used_on LIMIT most FOR UPDATE SKIP LOCKED) AS l;
+    -- Further statements, and new snapshots: whoever enqueues holds the lane until he commits.
+    FOREACH lane IN ARRAY unused LOOP
+        IF EXISTS (SELECT FROM seats_internal.outbox AS o WHERE o.lane_id = lane)
+           OR lane = ANY (read_beside)
+           OR EXISTS (SELECT FROM seats_internal.team AS t WHERE t.lane_id = lane)
+           OR EXISTS (SELECT FROM seats_internal.receiver AS r WHERE r.lane_id = lane)
+           OR EXISTS (SELECT FROM seats_internal.lane AS l WHERE l.id = lane AND l.paused_at IS NOT NULL) THEN
+            UPDATE seats_internal.lane AS l SET used_on = CURRENT_DATE WHERE l.id = lane;
+        ELSE
+            DELETE FROM seats_internal.lane_marker AS m WHERE m.lane_id = lane;
+            DELETE FROM seats_internal.lane AS l WHERE l.id = lane;
+        END IF;
+    END LOOP;
+    RETURN cardinality(unused) >= most;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.forget_lanes(date, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.forget_lanes(date, integer) IS
+    'deletes lanes that nobody has used since then, some of them: true if there may be more';
+
+-- (A partition of the history may be kept for a seventh longer than asked for.)
+CREATE FUNCTION seats_internal.forget(history_days integer) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    is_more boolean;
+BEGIN
+    is_more := seats_internal.forget_events(history_days);
+    is_more := seats_internal.forget_ended(
+        clock_timestamp() - history_days * interval '1 day', 1000) OR is_more;
+    RETURN seats_internal.forget_lanes(CURRENT_DATE - history_days * 8 / 7 - 1, 200) OR is_more;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.forget(integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.forget(integer) IS
+    'forgets what is older than the history, some at a time: true if there may be more; called by the worker';
