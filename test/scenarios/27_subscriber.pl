@@ -9,7 +9,7 @@ use PgSeats::Faults;
 use PgSeats::Seats;
 
 my $stripe = new_simulator();
-my $server = new_server('main', simulator => $stripe, configuration => "wal_level = logical\n");
+my $server = new_server('main', simulator => $stripe, configuration => "wal_level = logical\nmax_wal_senders = 10\nmax_replication_slots = 10\n");
 $server->wait_for_worker;
 define_seat_type($server, 'team');
 new_team($server, $stripe, 'acme', seats => { team => 5 });
