@@ -134,7 +134,8 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.require_seat_type(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.require_seat_type(text) IS 'the seat type of that name, or an error';
 
--- What is wrong with a line of a change; the caller has seen that something is.
+-- What is wrong with a line of a change; the caller has seen that something is. (An application may word it anew:
+-- CONSTRAINT names the limit, and DETAIL ends with name=value; docs/drivers.md.)
 CREATE FUNCTION seats_internal.raise_wrong_line(
     team      seats_internal.team,
     rules     seats_internal.seat_type,
@@ -150,27 +151,32 @@ DECLARE
 BEGIN
     IF abs(resulting - previous) > rules.largest_change THEN
         RAISE EXCEPTION 'a change of % seats of type % is too large', abs(resulting - previous), rules.name
-            USING ERRCODE = 'PS506',
-                  DETAIL = format('At most %s at once are allowed.', rules.largest_change),
+            USING ERRCODE = 'PS506', CONSTRAINT = 'largest_change',
+                  DETAIL = format('At most %s at once are allowed (seat_type=%s largest_change=%s requested=%s).',
+                                  rules.largest_change, rules.name, rules.largest_change, abs(resulting - previous)),
                   HINT = 'Is it a mistake? Make several smaller changes, or raise largest_change with '
                          'seats.define_seat_type.';
     ELSIF resulting > previous AND resulting > rules.largest_total THEN
         RAISE EXCEPTION 'team % would have % seats of type %', team.name, resulting, rules.name
-            USING ERRCODE = 'PS507',
-                  DETAIL = format('At most %s are allowed; it has %s.', rules.largest_total, previous),
+            USING ERRCODE = 'PS507', CONSTRAINT = 'largest_total',
+                  DETAIL = format('At most %s are allowed; it has %s (seat_type=%s largest_total=%s quantity=%s).',
+                                  rules.largest_total, previous, rules.name, rules.largest_total, previous),
                   HINT = 'Raise largest_total with seats.define_seat_type.';
     ELSIF resulting < 0 THEN
         RAISE EXCEPTION 'team % has only % seats of type %', team.name, previous, rules.name
-            USING ERRCODE = 'PS508',
-                  DETAIL = format('%s are to be removed, and %s are in use.', previous - resulting, used),
+            USING ERRCODE = 'PS508', CONSTRAINT = 'seats_in_use',
+                  DETAIL = format('%s are to be removed, and %s are in use (seat_type=%s quantity=%s in_use=%s requested=%s).',
+                                  previous - resulting, used, rules.name, previous, used, previous - resulting),
                   HINT = 'Remove fewer.';
     END IF;
     RAISE EXCEPTION 'team % would have % seats of type %, and % are in use',
         team.name, resulting, rules.name, used
-        USING ERRCODE = 'PS508',
+        USING ERRCODE = 'PS508', CONSTRAINT = 'seats_in_use',
               DETAIL = format('It has %s.', previous)
                        || CASE WHEN reserved > 0 THEN format(' %s are reserved by open invites.', reserved)
-                               ELSE '' END,
+                               ELSE '' END
+                       || format(' (seat_type=%s quantity=%s in_use=%s reserved=%s resulting=%s)',
+                                 rules.name, previous, used, reserved, resulting),
               HINT = CASE WHEN reserved > 0
                      THEN 'Remove members (seats.remove_member) or revoke invites '
                           '(seats.revoke_invite) first.'
@@ -230,7 +236,7 @@ BEGIN
          WHERE o.lane_id = team.lane_id ORDER BY o.id LIMIT 1;
         RAISE EXCEPTION 'team % would have % seats of type % that Stripe has not confirmed',
                 team.name, resulting - confirmed, rules.name
-            USING ERRCODE = 'PS528',
+            USING ERRCODE = 'PS528', CONSTRAINT = 'largest_unconfirmed',
                   DETAIL = format('At most %s are allowed; Stripe has confirmed %s.', rules.largest_unconfirmed, confirmed)
                       || CASE
                          WHEN head.id IS NULL THEN ''
@@ -240,7 +246,12 @@ BEGIN
                          WHEN head.due_at > clock_timestamp()
                          THEN format(' There is room from %s on, when change %s is due (%s).', head.due_at,
                                      head.id, coalesce(head.reason, head.state::text))
-                         ELSE format(' There is room when Stripe has answered to change %s.', head.id) END,
+                         ELSE format(' There is room when Stripe has answered to change %s.', head.id) END
+                      || format(' (seat_type=%s largest_unconfirmed=%s confirmed=%s requested=%s%s)',
+                                rules.name, rules.largest_unconfirmed, confirmed, resulting - confirmed,
+                                CASE WHEN head.due_at > clock_timestamp() AND head.state <> 'awaiting'
+                                     THEN to_char(head.due_at AT TIME ZONE 'UTC',
+                                                  '" room_at="YYYY-MM-DD"T"HH24:MI:SS"+00:00"') END),
                   HINT = 'Wait for the changes that are open (seats.changes shows due_at), or raise '
                          'largest_unconfirmed with seats.define_seat_type.';
     END IF;
@@ -263,8 +274,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RAISE EXCEPTION 'team % has % seats of type %, not %', team, actual, seat_type, expected
-        USING ERRCODE = 'PS510',
-              DETAIL = 'Somebody has changed them since the caller looked.',
+        USING ERRCODE = 'PS510', CONSTRAINT = 'expected_quantity',
+              DETAIL = format('Somebody has changed them since the caller looked (seat_type=%s quantity=%s expected=%s).',
+                              seat_type, actual, expected),
               HINT = 'Show the new quantity, and ask again.';
 END
 $$;

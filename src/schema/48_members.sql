@@ -16,10 +16,12 @@ BEGIN
     IF coalesce(quantity, 0) <= used THEN
         reserved := seats_internal.seats_reserved(team.id, seat_type);
         RAISE EXCEPTION 'team % has no free seat of type %', team.name, seat_type
-            USING ERRCODE = 'PS518',
-                  DETAIL = format('It has %s, and %s are in use%s.', coalesce(quantity, 0), used,
+            USING ERRCODE = 'PS518', CONSTRAINT = 'free_seats',
+                  DETAIL = format('It has %s, and %s are in use%s (seat_type=%s quantity=%s in_use=%s reserved=%s).',
+                                  coalesce(quantity, 0), used,
                                   CASE WHEN reserved > 0 THEN format(
-                                      ', %s of them reserved by open invites', reserved) ELSE '' END),
+                                      ', %s of them reserved by open invites', reserved) ELSE '' END,
+                                  seat_type, coalesce(quantity, 0), used, reserved),
                   HINT = 'Buy one first (seats.add_seats).';
     END IF;
 END
