@@ -36,7 +36,7 @@ BEGIN
             SELECT i.id, least(i.quantity, 1000000000)::integer AS quantity
               FROM jsonb_to_recordset(items) AS i (id text, price text, quantity numeric, metered boolean)
              CROSS JOIN LATERAL (SELECT l.seat_type, l.position FROM seats_internal.seat_price AS l
-                                  WHERE l.price = i.price) AS p
+                                  WHERE l.price = i.price OFFSET 0) AS p
              WHERE p.seat_type = line.seat_type AND i.quantity IS NOT NULL AND i.metered IS NOT TRUE
              ORDER BY CASE WHEN difference > 0 THEN p.position ELSE -p.position END, i.id
         LOOP

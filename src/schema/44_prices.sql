@@ -99,7 +99,7 @@ BEGIN
       FROM (SELECT DISTINCT ON (p.seat_type) p.seat_type, i.price
               FROM jsonb_to_recordset(items) AS i (price text, metered boolean)
              CROSS JOIN LATERAL (SELECT q.seat_type, q.position FROM seats_internal.seat_price AS q
-                                  WHERE q.price = i.price) AS p
+                                  WHERE q.price = i.price OFFSET 0) AS p  -- each is looked up
              WHERE i.metered IS NOT TRUE
              ORDER BY p.seat_type, p.position) AS l
      WHERE s.team_id = team.id AND s.seat_type = l.seat_type AND s.last_price IS DISTINCT FROM l.price;
