@@ -24,6 +24,80 @@ check_health_page() {
   compare_with_docs "checks of health" docs/on-call.md "$coded" "$documented"
 }
 
+# Every function and view of the schema seats stands in the reference and in the README, and what any page
+# calls seats.… is one of them, or a kind of journal entry.
+check_sql_pages() {
+  local functions views page named
+  functions=$(cat "$root"/src/schema/*.sql |
+    grep -oE '^CREATE (FUNCTION|PROCEDURE) seats\.[a-z_]+' | sed 's/.*\.//' | sort -u)
+  views=$(cat "$root"/src/schema/*.sql | grep -oE '^CREATE VIEW seats\.[a-z_]+' | sed 's/.*\.//' | sort)
+  page=$(sed '/^## Views/,$d' "$root/docs/sql-reference.md")
+  compare_with_docs functions docs/sql-reference.md "$functions" "$({
+    grep '^### ' <<<"$page" | sed 's/^### //; s/, /\n/g' | grep -xE '[a-z_]+'
+    grep -oE '`(CALL )?[a-z_]+\(' <<<"$page" | sed 's/`//; s/CALL //; s/($//'
+  } | sort -u)"
+  compare_with_docs functions README.md "$functions" "$(first_cells '## Functions' README.md | sort)"
+  compare_with_docs views docs/sql-reference.md "$views" "$(sed '/^States of a change/,$d' "$root/docs/sql-reference.md" |
+    first_cells '## Views' | sort)"
+  compare_with_docs views README.md "$views" "$(first_cells '## Views' README.md | sort)"
+  named=$(grep -ohE '\bseats\.[a-z_]+' "$root/README.md" "$root"/docs/*.md | sed 's/.*\.//' | sort -u)
+  compare_with_docs "names after seats." "README.md and docs" "$(grep -xFf <({
+    echo "$functions"
+    echo "$views"
+    first_cells '## Kinds' docs/journal.md | sed -n 's/^seats\.//p'
+  }) <<<"$named")" "$named"
+}
+
+# The names in the first cells of the tables below a heading: first_cells HEADING [PAGE]
+first_cells() {
+  if [[ -n ${2:-} ]]; then
+    first_cells "$1" <"$root/$2"
+    return
+  fi
+  awk -F'|' -v "heading=$1" '
+    /^#+ / { level = index($0, " "); if (inside && level <= index(heading, " ")) exit }
+    $0 ~ "^" heading { inside = 1 }
+    inside && /^\|/ { print $2 }' |
+    grep -oE '`(CALL )?[a-z_.]+`' | sed 's/`//g; s/CALL //'
+}
+
+check_settings_page() {
+  compare_with_docs settings docs/operations.md \
+    "$(grep -oE '"pg_seats\.[a-z_]+"' "$root/src/pg/settings.cpp" | tr -d '"' | sort)" \
+    "$(first_cells '## Settings' docs/operations.md | sort)"
+}
+
+# An alert's kind comes after its severity, in SQL and in C++. (Severities themselves come in lists.)
+check_alert_pages() {
+  local coded
+  coded=$(perl -0777 -ne '
+    my $word = qr/["\x27]([a-z_]+)["\x27]/;
+    while (/["\x27](?:info|warning|critical|fatal)["\x27]\)?,\s*(?:pg::text\()?([^,"\x27]*$word(?:\s*:[^,"\x27]*$word)*)/g) {
+      my $kinds = $1;
+      print "$1\n" while $kinds =~ /$word/g;
+    }' "$root"/src/schema/*.sql "$root"/src/worker/*.cpp |
+    grep -vxE 'warning|critical|fatal' | sort -u)
+  compare_with_docs "kinds of alerts" docs/operations.md "$coded" "$(first_cells '## Alerts' docs/operations.md | sort)"
+  coded=$(grep -rhoE "'alert\.[a-z_]+'" "$root/src/schema" | tr -d "'" | grep -vx alert.acknowledged | sort -u)
+  compare_with_docs "what receivers are told" docs/alerts.md "$coded" \
+    "$(first_cells '## What is told' docs/alerts.md | grep '^alert\.' | sort)"
+}
+
+# Kinds of journal entries: words with a dot in between, but for what else is written like that (tables,
+# settings, types of Stripe's events, what receivers are told).
+check_journal_page() {
+  local coded
+  coded=$({
+    grep -rhoE "['\"][a-z_]+\.[a-z_]+['\"]" "$root"/src/schema "$root"/src/worker "$root"/src/functions |
+      tr -d "'\"" | grep -vE '^(a|pg_seats|seats_internal)\.|^price\.(deleted|updated)$|^seats\.journal$|\.h$' |
+      grep -vE '^alert\.(opened|severity_raised|re.*|summary)$'
+    # Of teams and of individuals alike: kind || '.registered'.
+    grep -rhoE "kind \|\| '\.[a-z_]+'" "$root/src/schema" |
+      sed -E "s/.*'(\.[a-z_]+)'/team\1\nindividual\1/"
+  } | sort -u)
+  compare_with_docs "kinds of entries" docs/journal.md "$coded" "$(first_cells '## Kinds' docs/journal.md | sort)"
+}
+
 # Every SQLSTATE of class PS.
 check_error_codes() {
   local coded documented
@@ -39,6 +113,10 @@ stage_format() {
   local files
   check_error_codes
   check_health_page
+  check_sql_pages
+  check_settings_page
+  check_alert_pages
+  check_journal_page
   if ! command -v clang-format >/dev/null; then
     skipped=1
     note="clang-format is not installed"
