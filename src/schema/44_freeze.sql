@@ -78,6 +78,47 @@ REVOKE ALL ON FUNCTION seats_internal.refuse_plan(seats_internal.outbox, text, t
 COMMENT ON FUNCTION seats_internal.refuse_plan(seats_internal.outbox, text, text) IS
     'reverts a change that cannot be sent as things are, or puts it before a person';
 
+-- What nearly every crowd is made of, counted in one statement: changes that all add to one seat type, or all
+-- take from it, as the head does. They have one direction and one billing rule. Nothing if the head is none.
+CREATE FUNCTION seats_internal.plan_plain_run(
+    head          seats_internal.outbox,
+    base          jsonb,
+    room          integer,
+    OUT last_id   bigint,
+    OUT last_uuid uuid,
+    OUT target    jsonb,
+    OUT size      integer
+)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH lane AS (
+        SELECT o.id, o.uuid, (o.lines -> 0 ->> 'quantity')::integer AS quantity,
+               o.kind = 'change' AND o.state = 'pending' AND NOT o.doubt AND o.proration_date IS NULL
+               AND (o.splits_left IS NULL) = (head.splits_left IS NULL)
+               AND jsonb_array_length(o.lines) = 1 AND o.lines -> 0 ->> 'operation' = 'add'
+               AND o.lines -> 0 ->> 'seat_type' = head.lines -> 0 ->> 'seat_type'
+               AND sign((o.lines -> 0 ->> 'quantity')::integer) = sign((head.lines -> 0 ->> 'quantity')::integer)
+                   AS is_plain
+          FROM seats_internal.outbox AS o
+         WHERE o.lane_id = head.lane_id AND o.id >= head.id
+         ORDER BY o.id LIMIT room),
+    run AS (
+        SELECT l.id, l.uuid, bool_and(coalesce(l.is_plain, false)) OVER earlier AS is_plain,
+               coalesce((base ->> (head.lines -> 0 ->> 'seat_type'))::bigint, 0)
+               + sum(l.quantity) OVER earlier AS total,
+               (row_number() OVER earlier)::integer AS size
+          FROM lane AS l WINDOW earlier AS (ORDER BY l.id))
+    -- (What would lead below zero is looked at by itself.)
+    SELECT r.id, r.uuid, base || jsonb_build_object(head.lines -> 0 ->> 'seat_type', r.total), r.size
+      FROM run AS r
+     WHERE r.is_plain AND r.total BETWEEN 0 AND 2147483647
+     ORDER BY r.id DESC LIMIT 1;
+END;
+REVOKE ALL ON FUNCTION seats_internal.plan_plain_run(seats_internal.outbox, jsonb, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.plan_plain_run(seats_internal.outbox, jsonb, integer) IS
+    'the run of changes from the head on that add to, or take from, the same seat type, and what they lead to';
+
 -- The longest run of changes, from the head on, that can go in one call: same direction, same
 -- billing rules. A previewed change goes alone. Of changes that were refused together, as many as
 -- their last answer left to be tried (see count_split).
@@ -95,9 +136,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    -- Of a crowd that has gathered: the team is locked meanwhile.
-    most_carried CONSTANT integer := 500;
+    most_carried CONSTANT integer := 10000;
+    -- Of those that are looked at one by one: the team is locked meanwhile.
+    most_mixed CONSTANT integer := 500;
     room    integer := most_carried;
+    plain   record;
     change  record;
     after   jsonb;
     billed  record;
@@ -107,10 +150,23 @@ BEGIN
     IF head.splits_left IS NOT NULL THEN
         room := head.split_size;
     END IF;
+    IF room > 1 THEN
+        SELECT p.* INTO plain FROM seats_internal.plan_plain_run(head, base, room) AS p;
+        IF plain.last_id IS NOT NULL THEN
+            last_id := plain.last_id;
+            last_uuid := plain.last_uuid;
+            target := plain.target;
+            room := room - plain.size;
+            SELECT b.* INTO billed FROM seats_internal.billed_type(base, target) AS b;
+            rules := billed.rules;
+            rises := billed.rises;
+        END IF;
+    END IF;
+    room := least(room, most_mixed);
     FOR change IN
         SELECT o.id, o.uuid, o.kind, o.state, o.doubt, o.lines, o.proration_date, o.splits_left
           FROM seats_internal.outbox AS o
-         WHERE o.lane_id = head.lane_id AND o.id >= head.id
+         WHERE o.lane_id = head.lane_id AND o.id >= head.id AND o.id > coalesce(last_id, 0)
          ORDER BY o.id
     LOOP
         -- (A change in doubt is in nobody's company: its key belongs to it alone.)

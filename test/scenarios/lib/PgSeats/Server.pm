@@ -53,6 +53,15 @@ sub database { return $_[0]->{_pg_seats_database} // 'postgres' }
 sub simulator { return $_[0]->{_pg_seats_simulator} }
 sub use_simulator { my ($self, $simulator) = @_; $self->{_pg_seats_simulator} = $simulator; return; }
 
+# A session that stays. Its time counts for each query anew: the whole session may take longer, on a busy machine.
+sub background_psql
+{
+	my ($self, @rest) = @_;
+	my $session = $self->SUPER::background_psql(@rest);
+	$session->set_query_timer_restart;
+	return $session;
+}
+
 # Runs SQL in the scenario's database; dies if it fails. Returns what psql -At prints.
 sub sql
 {
