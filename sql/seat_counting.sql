@@ -213,5 +213,15 @@ SELECT new_quantity FROM seats.remove_seats('trusted', 'team', 4);
 SELECT new_quantity FROM seats.add_seats('trusted', 'team', 4);
 SELECT largest_unconfirmed FROM seats.seat_types WHERE seat_type = 'team';
 
+-- A purchase that was asked for before waits, too, whatever type it is of: what stands there unlisted may be that.
+SELECT pg_temp.team('bought', '{"price_month": 5, "price_owner": 1}');
+SELECT change AS bought FROM seats.add_seats('bought', 'owner', 1) \gset
+SELECT pg_temp.read('bought', '{"price_new": 5, "price_owner": 1}');
+SELECT pg_temp.standing('bought');
+SELECT pg_temp.freeze(:bought);
+SELECT state, reason FROM seats.changes WHERE change = :bought;
+SELECT seats.cancel_change(:bought) \g /dev/null
+SELECT pg_temp.read('bought', '{"price_month": 5, "price_owner": 1}');
+
 SELECT status, message FROM seats.health WHERE check_name = 'seats';
 ROLLBACK;

@@ -41,6 +41,13 @@ SELECT pg_temp.leave(:b, 'pending', true);
 SELECT pg_temp.read('doubted', '{"price_team": 1}');
 SELECT pg_temp.changes('doubted');
 
+-- No more than is missing is taken back, also where the newest removal makes up for exactly that.
+SELECT pg_temp.team('exactly', '{"price_team": 5}');
+SELECT change AS a FROM seats.remove_seats('exactly', 'team', 2) \gset
+SELECT change AS b FROM seats.remove_seats('exactly', 'team', 3) \gset
+SELECT pg_temp.read('exactly', '{"price_team": 2}');
+SELECT pg_temp.changes('exactly');
+
 -- Nor does the end of the subscription revert it; what was never sent is reverted.
 SELECT pg_temp.team('over', '{"price_team": 5}');
 SELECT change AS a FROM seats.add_seats('over', 'team', 2) \gset
@@ -48,6 +55,47 @@ SELECT change AS b FROM seats.add_seats('over', 'team', 1) \gset
 SELECT pg_temp.leave(:a, 'pending', true);
 SELECT pg_temp.read('over', '{"price_team": 5}', '{"status": "canceled"}');
 SELECT pg_temp.changes('over');
+
+-- So it is with a call in doubt and what it carries; and what a person was told about those that are reverted
+-- is over with them.
+SELECT pg_temp.team('over_call', '{"price_team": 5}');
+SELECT change AS a FROM seats.add_seats('over_call', 'team', 2) \gset
+SELECT change AS b FROM seats.add_seats('over_call', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.leave(:a, 'pending', true);
+SELECT change AS c FROM seats.add_seats('over_call', 'team', 1) \gset
+UPDATE seats_internal.outbox SET row_errors = 1 WHERE id = :c;
+SELECT seats_internal.raise_alert('settling:' || :c, 'critical', 'settling_failed', 'it cannot be stored', call_id => :c);
+SELECT pg_temp.read('over_call', '{"price_team": 5}', '{"status": "canceled"}');
+SELECT pg_temp.changes('over_call');
+SELECT resolution FROM seats_internal.alert WHERE call_id = :c;
+
+-- A call that falls apart keeps the doubt of what it carried: after a failover, whoever stands behind it may
+-- have been sent under its next key.
+SELECT pg_temp.team('apart', '{"price_team": 5}');
+SELECT change AS a FROM seats.add_seats('apart', 'team', 2) \gset
+SELECT change AS b FROM seats.add_seats('apart', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+UPDATE seats_internal.outbox SET doubt = true WHERE id = :b;
+SELECT seats_internal.dissolve_calls(ARRAY[:a], '{}');
+SELECT state, body = '' AS is_free, doubt, first_sent_at IS NOT NULL AS has_age FROM seats_internal.outbox
+ WHERE id IN (:a, :b) ORDER BY id;
+
+-- Nor does anybody take it along: its key belongs to it alone.
+SELECT pg_temp.team('along', '{"price_team": 5}');
+SELECT change AS a FROM seats.add_seats('along', 'team', 2) \gset
+SELECT change AS b FROM seats.add_seats('along', 'team', 1) \gset
+SELECT pg_temp.leave(:b, 'pending', true);
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.changes('along');
+
+-- What is frozen is not what waits for its payment.
+SELECT pg_temp.team('frozen', '{"price_team": 5}');
+SELECT change AS a FROM seats.add_seats('frozen', 'team', 2) \gset
+SELECT pg_temp.freeze(:a);
+SELECT change AS b FROM seats.add_seats('frozen', 'team', 1) \gset
+SELECT seats.cancel_change(:b) \g /dev/null
+SELECT pg_temp.seats('frozen');
 
 -- Executed, and Stripe asks for a payment that has not come: told of in each of the three states that mean
 -- it, while the invoice is open.
@@ -68,6 +116,23 @@ SELECT s.status, s.invoice, pg_temp.settled_as('paid_' || s.status || '_' || s.i
   FROM (VALUES ('past_due', 'open'), ('unpaid', 'open'), ('incomplete', 'open'), ('active', 'open'),
                ('past_due', 'paid')) AS s (status, invoice);
 
+-- And it is over as soon as the subscription is in none of them.
+SELECT pg_temp.read('paid_' || status || '_open', '{"price_team": 6}') FROM unnest('{past_due,unpaid,incomplete}'::text[]) AS status;
+SELECT t.name, a.resolution FROM seats_internal.alert AS a JOIN seats_internal.team AS t ON a.fingerprint = 'unpaid:' || t.id
+ ORDER BY a.id;
+-- What was paid later was applied later, and by no event of the call: none is waited for.
+SELECT pg_temp.team('later', '{"price_team": 5}');
+SELECT change AS a FROM seats.add_seats('later', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.settle(:a, 'done', pg_temp.facts('sub_later', '{"price_team": 6}'));
+UPDATE seats_internal.outbox_history SET clean = false WHERE id = :a;
+DELETE FROM seats_internal.expected_event;
+INSERT INTO seats_internal.attempt (ring, call_id, generation, number, purpose, verdict, sent, replayed)
+SELECT r.slot, :a, 1, 1, 'send', 'awaiting', true, false FROM seats_internal.ring AS r;
+SELECT seats_internal.heed_execution(t, h, '{}') FROM seats_internal.team AS t
+  JOIN seats_internal.outbox_history AS h ON h.team_id = t.id WHERE h.id = :a;
+SELECT count(*) FROM seats_internal.expected_event;
+
 -- The answer shows somebody else's marker and what was there before our call: it was executed, and
 -- overwritten. The sum is made anew, not taken for what the call asked for.
 SELECT pg_temp.team('foreign', '{"price_team": 5}');
@@ -76,6 +141,52 @@ SELECT pg_temp.freeze(:a);
 SELECT pg_temp.settle(:a, 'done', pg_temp.facts('sub_foreign', '{"price_team": 5}',
     '{"marker": "00000000-0000-4000-8000-000000000001-00000000-0000-4000-8000-000000000001-1"}'));
 SELECT pg_temp.seats('foreign');
+
+-- The read before a call finds another quantity than was known: the sum is made anew from that.
+SELECT pg_temp.team('found', '{"price_team": 5}');
+SELECT change AS a FROM seats.add_seats('found', 'team', 2) \gset
+SELECT seats_internal.settle_read(t.id, pg_temp.facts(t.subscription, '{"price_team": 9}'), clock_timestamp(), pg_temp.run())
+  FROM seats_internal.team AS t WHERE t.name = 'found';
+SELECT pg_temp.seats('found');
+-- A base from the future, before the clock was set back, would be fresh for long.
+UPDATE seats_internal.team SET base_proven_at = clock_timestamp() + interval '1 hour' WHERE name = 'found';
+SELECT pg_temp.freeze(:a);
+
+-- Refused because the subscription is gone, says the answer: what is there now is read.
+SELECT pg_temp.team('gone', '{"price_team": 5}');
+SELECT change AS a FROM seats.add_seats('gone', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.settle(:a, 'refused', NULL, 'object_is_terminal');
+SELECT o.kind, o.context FROM seats_internal.outbox AS o JOIN seats_internal.team AS t ON t.id = o.team_id
+ WHERE t.name = 'gone';
+
+-- Changes that were refused together: what a person says of one of their calls is no answer of Stripe's, and
+-- uses up none of the calls that are left.
+SELECT pg_temp.team('divided', '{"price_team": 5}');
+SELECT change AS a FROM seats.add_seats('divided', 'team', 1) \gset
+SELECT change AS b FROM seats.add_seats('divided', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT seats_internal.dissolve_calls(ARRAY[:a], ARRAY[:a]);
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.leave(:a, 'review', true);
+SELECT splits_left FROM seats_internal.outbox WHERE id = :b;
+SELECT seats.resolve_review(:a, 'executed', 'seen in the Dashboard') \g /dev/null
+SELECT splits_left FROM seats_internal.outbox WHERE id = :b;
+
+-- Taken back by a void of its invoice, which has failed: nobody takes it back any more, and it is looked at.
+SELECT pg_temp.team('void', '{"price_team": 5}');
+SELECT change AS a FROM seats.add_seats('void', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+UPDATE seats_internal.outbox SET state = 'awaiting', cancelled_by = 'somebody', eligible_xid = '3',
+       due_at = clock_timestamp() + interval '1 hour' WHERE id = :a;
+INSERT INTO seats_internal.outbox_history
+    (ring, id, created_at, settled_at, uuid, result, generation, attempts, clean, destination, method, path, body,
+     enqueued_by, kind, context)
+SELECT r.slot, 8000000, now(), now(), gen_random_uuid(), 'refused', 1, 1, true, 'stripe', 'POST', '/', '', 'x', 'void',
+       jsonb_build_object('change', :a) FROM seats_internal.ring AS r;
+SELECT seats_internal.settle_void(8000000);
+SELECT cancelled_by, due_at <= clock_timestamp() AS is_due, eligible_xid = pg_current_xact_id() AS is_found
+  FROM seats_internal.outbox WHERE id = :a;
 
 -- Registered with another subscription: what was proven of the former one is no base for a call.
 SELECT pg_temp.team('anew', '{"price_team": 5}');
@@ -103,6 +214,14 @@ END
 $$;
 SELECT state, pg_temp.overtaken(state) FROM unnest('{pending,waiting,verifying,awaiting}'::text[]) AS state;
 
+-- What stands before a person stays there, though Stripe holds a pending update of it.
+SELECT pg_temp.team('held', '{"price_team": 5}');
+SELECT change AS a FROM seats.add_seats('held', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.leave(:a, 'review', true);
+SELECT pg_temp.read('held', '{"price_team": 5}', jsonb_build_object('pending_update', pg_temp.marker(:a) || '{"items": []}'));
+SELECT pg_temp.changes('held');
+
 -- An event shows at most ten items: nine are all, ten may not be, and what is not shown is not compared.
 SELECT id AS team FROM seats_internal.team WHERE name = 'foreign' \gset
 CREATE FUNCTION pg_temp.told_of(items integer, team bigint) RETURNS text LANGUAGE plpgsql AS $$
@@ -118,6 +237,14 @@ BEGIN
 END
 $$;
 SELECT items, pg_temp.told_of(items, :team) FROM unnest('{9,10}'::integer[]) AS items;
+
+-- What a call did not touch it has not overwritten, whatever stood there.
+INSERT INTO seats_internal.expected_event (idempotency_key, destination, team_id, call_id, base, target, sent_at)
+VALUES ('key of two', 'stripe', :team, 1000100, '{"team": 5, "owner": 1}', '{"team": 7, "owner": 1}', now());
+SELECT seats_internal.heed_own_event(jsonb_build_object(
+    'type', 'customer.subscription.updated', 'idempotency_key', 'key of two',
+    'previous_items', pg_temp.facts('', '{"price_team": 5, "price_owner": 4}') -> 'items'));
+SELECT count(*) FROM seats_internal.alert WHERE call_id = 1000100;
 
 -- Events of our own calls. What was refused here and tells of an execution all the same is read; what is
 -- confirmed tells nothing new.
@@ -157,6 +284,42 @@ UPDATE seats_internal.outbox SET state = 'awaiting', due_at = clock_timestamp() 
  WHERE id = :a;
 SELECT pg_temp.hear('customer.subscription.pending_update_applied', 'heard', :a) AS of_what_awaits;
 SELECT due_at IS NULL AS is_due, eligible_xid = pg_current_xact_id() AS is_found FROM seats_internal.outbox WHERE id = :a;
+
+-- Executed under a key that was given up for another one: perhaps twice. A person is told.
+SELECT pg_temp.team('twice', '{"price_team": 5}');
+SELECT change AS a FROM seats.add_seats('twice', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.key(:a) AS key \gset
+UPDATE seats_internal.outbox SET generation = 2 WHERE id = :a;
+SELECT seats_internal.heed_event_of_call(t, jsonb_build_object('type', 'customer.subscription.updated',
+                                                              'idempotency_key', :'key'))
+  FROM seats_internal.team AS t WHERE t.name = 'twice';
+SELECT kind FROM seats_internal.alert WHERE call_id = :a;
+-- Turned away unexecuted, and to be tried again later: an event has it verified only where it is in doubt.
+UPDATE seats_internal.outbox SET due_at = clock_timestamp() + interval '1 hour' WHERE id = :a;
+SELECT pg_temp.leave(:a, 'waiting', false);
+SELECT seats_internal.verify_now(:a);
+SELECT state, due_at IS NULL AS is_due FROM seats_internal.outbox WHERE id = :a;
+SELECT pg_temp.leave(:a, 'waiting', true);
+SELECT seats_internal.verify_now(:a);
+SELECT state, due_at IS NULL AS is_due FROM seats_internal.outbox WHERE id = :a;
+
+-- The event of an end: of a subscription that the team no longer has it ends nothing; of its own it is told once.
+SELECT pg_temp.team('ended', '{"price_team": 5}');
+CREATE FUNCTION pg_temp.end_by_event(subscription text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM seats_internal.end_by_event(t, jsonb_build_object('id', end_by_event.subscription, 'status', 'canceled'))
+       FROM seats_internal.team AS t WHERE t.name = 'ended';
+    RETURN (SELECT t.status FROM seats_internal.team AS t WHERE t.name = 'ended') || ': '
+           || (SELECT count(*) FROM seats_internal.journal AS j
+                WHERE j.detail ->> 'team' = 'ended' AND j.kind IN ('subscription.status', 'team.cancelled'));
+END
+$$;
+SELECT pg_temp.news() \g /dev/null
+SELECT count(*) FROM seats_internal.journal WHERE detail ->> 'team' = 'ended' AND kind IN ('subscription.status', 'team.cancelled');
+SELECT pg_temp.end_by_event('sub_former');
+SELECT pg_temp.end_by_event('sub_ended');
+SELECT pg_temp.end_by_event('sub_ended');
 
 -- A function that rules a kind of plan out says no to compilation, too: the costs that this puts on a plan have
 -- it compiled, for seconds, in each session that calls it.

@@ -213,12 +213,12 @@ LANGUAGE sql AS $$
 $$;
 CREATE FUNCTION pg_temp.tried(lane bigint, calls integer, ago interval, purpose text DEFAULT 'send',
                               sent boolean DEFAULT true, verdict text DEFAULT 'unknown',
-                              one_key boolean DEFAULT false) RETURNS void LANGUAGE sql AS $$
+                              one_key boolean DEFAULT false, reason text DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
     INSERT INTO seats_internal.attempt
-        (ring, call_id, lane_id, generation, number, purpose, answered_at, verdict, sent, replayed)
+        (ring, call_id, lane_id, generation, number, purpose, answered_at, verdict, sent, replayed, reason)
     SELECT r.slot, (SELECT coalesce(max(a.call_id), 1000) FROM seats_internal.attempt AS a)
                    + CASE WHEN one_key THEN 1 ELSE g END,
-           lane, 1, g, purpose, clock_timestamp() - ago, verdict, sent, false
+           lane, 1, g, purpose, clock_timestamp() - ago, verdict, sent, false, reason
       FROM generate_series(1, calls) AS g, seats_internal.ring AS r
 $$;
 -- How long the next one has to wait, roughly: this test may take a moment.
@@ -231,7 +231,9 @@ SELECT pg_temp.must_wait(:busy, :lane, true), pg_temp.must_wait(:busy, :lane, fa
 -- Ten in a minute, tried or done. What never left, only looked, was turned away, or was no invoice, does
 -- not count; a key counts once.
 SELECT pg_temp.tried(:lane, 5, '20 s', 'verify'), pg_temp.tried(:lane, 5, '20 s', sent => false),
-       pg_temp.tried(:lane, 5, '20 s', verdict => 'again'), pg_temp.sent(:busy, :lane, 5, '20 s', 'none');
+       pg_temp.tried(:lane, 5, '20 s', verdict => 'again'), pg_temp.tried(:lane, 5, '20 s', verdict => 'halted'),
+       pg_temp.tried(:lane, 5, '20 s', reason => 'key_in_use'),
+       pg_temp.tried(:lane, 5, '20 s', reason => 'idempotency_mismatch'), pg_temp.sent(:busy, :lane, 5, '20 s', 'none');
 SELECT pg_temp.sent(:busy, :lane, 6, '40 s'), pg_temp.tried(:lane, 3, '20 s');
 SELECT pg_temp.must_wait(:busy, :lane, true), pg_temp.must_wait(:busy, :lane, false);
 SELECT pg_temp.tried(:lane, 5, '10 s', one_key => true);

@@ -67,13 +67,14 @@ SELECT price, seat_type, list_position, recurring_interval, interval_count, curr
 SELECT pg_temp.chosen('monthly', 'team');
 SELECT change AS first FROM seats.add_seats('monthly', 'team', 2) \gset
 SELECT pg_temp.freeze(:first);
+UPDATE seats_internal.outbox SET eligible_xid = '3' WHERE id = :first;
 SELECT state, reason, due_at > clock_timestamp() FROM seats.changes WHERE change = :first;
 SELECT pg_temp.try($$SELECT seats.preview_change('yearly', '{"team": {"add": 1}}')$$);
 -- Its read has it looked at once more.
 SELECT pg_temp.price_is('year_usd', '1 year');
 SELECT pg_temp.freeze(:first);
 SELECT pg_temp.price_is('month_usd');
-SELECT due_at FROM seats.changes WHERE change = :first;
+SELECT o.due_at, o.eligible_xid = pg_current_xact_id() AS is_found FROM seats_internal.outbox AS o WHERE o.id = :first;
 SELECT pg_temp.freeze(:first);
 SELECT pg_temp.asked(:first);
 SELECT waits_for_price FROM seats_internal.team WHERE name = 'monthly';
@@ -167,6 +168,11 @@ SELECT pg_temp.price_is('month_usd');
 SELECT pg_temp.reads();
 SELECT pg_temp.chosen('archived', 'team');
 SELECT pg_temp.event('evt_3', 'price_of_others');
+-- What was said earlier does not count for more, however late it comes: a page that was long on its way.
+SELECT seats_internal.note_prices(t, '[]', jsonb_build_array(pg_temp.price('month_usd', active => false)),
+                                  clock_timestamp() - interval '1 minute')
+  FROM seats_internal.team AS t WHERE t.name = 'archived';
+SELECT active FROM seats.prices WHERE price = 'month_usd';
 -- What can change is trusted for a day.
 UPDATE seats_internal.stripe_price SET known_at = known_at - interval '25 hours' WHERE price = 'month_usd';
 SELECT pg_temp.chosen('archived', 'team'), pg_temp.chosen('mixed', 'team');
