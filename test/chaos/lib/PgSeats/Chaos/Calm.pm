@@ -36,6 +36,8 @@ sub come
 	$storm->end_sessions(10);
 	finish_prepared($storm);
 	resume($storm);
+	# (Now that nobody is in its way.)
+	$server->sql(PgSeats::Chaos::Mishaps::with_raised_price($storm));
 	$server->wait_for_worker(timeout => 60);
 
 	drain($storm, 'what is open');

@@ -151,7 +151,7 @@ sub at_stripe
 	foreach my $item (@{ $self->{storm}->stripe->subscription_items(subscription_of($team)) })
 	{
 		my $price = ref $item->{price} ? $item->{price}{id} : $item->{price};
-		$seats{ $price =~ s/^price_//r } += $item->{quantity};
+		$seats{ $price =~ /^price_([a-z]+)/ ? $1 : $price } += $item->{quantity};
 	}
 	return \%seats;
 }

@@ -13,7 +13,7 @@ my %mishaps = (
 	lose_answer => 16, lose_read => 5, fail_for_good => 8, edit => 6, edit_before_call => 8,
 	edit_before_late_call => 4, card => 8, pay => 8,
 	outage => 2, revoke_key => 1, wrong_key => 1, hold_webhooks => 2, webhook_again => 2, strange_request => 1,
-	strange_requests => 1, end => 0.5);
+	strange_requests => 1, change_price => 4, end => 0.5);
 
 # What Stripe, or the network, may do with a request; the options are those of test/stripe/README.md.
 my @lossy = (
@@ -188,6 +188,52 @@ sub right_key
 }
 
 # ---- others
+
+# A price rise: the team's item has a price now that no kind of seats lists. After a while it is put back, or
+# somebody lists it.
+sub change_price
+{
+	my ($storm, $dice, $team) = @_;
+	move_price($storm, $team, 'price_team', 'price_team_raised') or return;
+	my $is_listed = $dice->happens(0.5);
+	$storm->in($dice->seconds(0.5, 3), sub {
+		return list_raised_price($storm) if $is_listed;
+		eval { move_price($storm, $team, 'price_team_raised', 'price_team') };
+	});
+	return;
+}
+
+# The same seats at another price. Gives whether there were any.
+sub move_price
+{
+	my ($storm, $team, $from, $to) = @_;
+	my $quantity = 0;
+	foreach my $item (@{ $storm->stripe->subscription_items(subscription_of($team)) })
+	{
+		$quantity += $item->{quantity} if $item->{price}{id} eq $from;
+	}
+	return 0 if !$quantity;
+	$storm->stripe->edit_subscription(subscription_of($team), remove => [$from],
+		add => [ { id => item_of($team, 'team') . '_' . $storm->next_number('item'), price => $to,
+				unit_amount => 1000, interval => 'month', quantity => $quantity } ]);
+	$storm->{edited}{$team}{team}++;
+	$storm->tell("the $quantity seats of $team have the price $to now");
+	return 1;
+}
+
+sub list_raised_price
+{
+	my ($storm) = @_;
+	PgSeats::Chaos::House::ask($storm, 'definer', with_raised_price($storm), 'the raised price is listed');
+	return;
+}
+
+sub with_raised_price
+{
+	my ($storm) = @_;
+	$storm->{definition}{team} =~ s/\{price_team\}/{price_team, price_team_raised}/;
+	return $storm->{definition}{team};
+}
 
 # The last team's subscription ends; nothing more can be bought for it.
 sub end
