@@ -43,6 +43,8 @@ sub happen
 	my $dice = $storm->dice("mishap $number");
 	my $mishap = $dice->weighted(\%mishaps);
 	my $team = $dice->one_of($storm->teams);
+	# These ask Stripe for something themselves, and it is we who end an outage.
+	return if $storm->{outage} && $mishap =~ /^(pay|webhook_again|change_price)$/;
 	# What Stripe's simulator refuses (an invoice that is paid already, a subscription that is over) has not
 	# happened.
 	eval { __PACKAGE__->can($mishap)->($storm, $dice, $team); 1 }
@@ -198,7 +200,7 @@ sub change_price
 	my $is_listed = $dice->happens(0.5);
 	$storm->in($dice->seconds(0.5, 3), sub {
 		return list_raised_price($storm) if $is_listed;
-		eval { move_price($storm, $team, 'price_team_raised', 'price_team') };
+		move_price($storm, $team, 'price_team_raised', 'price_team') unless $storm->{outage};
 	});
 	return;
 }
@@ -217,6 +219,7 @@ sub move_price
 		add => [ { id => item_of($team, 'team') . '_' . $storm->next_number('item'), price => $to,
 				unit_amount => 1000, interval => 'month', quantity => $quantity } ]);
 	$storm->{edited}{$team}{team}++;
+	$storm->{recounted}{$team} = 1;
 	$storm->tell("the $quantity seats of $team have the price $to now");
 	return 1;
 }
@@ -311,8 +314,13 @@ sub outage
 	my ($storm, $dice, $team) = @_;
 	my $mode = $dice->one_of(qw(refuse hang));
 	$storm->stripe->outage($mode);
+	$storm->{outage} = 1;
 	$storm->tell("Stripe does not answer: $mode");
-	$storm->in($dice->seconds(0.3, 2), sub { $storm->stripe->outage(undef); $storm->tell('Stripe answers again') });
+	$storm->in($dice->seconds(0.3, 2), sub {
+		$storm->stripe->outage(undef);
+		delete $storm->{outage};
+		$storm->tell('Stripe answers again');
+	});
 	return;
 }
 

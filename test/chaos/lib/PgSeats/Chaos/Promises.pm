@@ -174,7 +174,8 @@ sub judge_alarms
 }
 
 # What was there at first, what our calls made of it, and what the journal says others did: in the end it
-# comes to what is confirmed. (Not where an edit was overwritten: that may have been told of before.)
+# comes to what is confirmed. (Not where an edit was overwritten: that may have been told of before. Nor where
+# seats were counted anew because their price was listed: that is no change.)
 sub judge_sums
 {
 	my ($storm, $e, $overwritten) = @_;
@@ -203,7 +204,7 @@ sub judge_sums
 	foreach my $line (grep { $_->{status} ne 'canceled' } @{ $e->{lines} })
 	{
 		my ($team, $type) = @$line{qw(team seat_type)};
-		next if $unclear{$team}{$type};
+		next if $unclear{$team}{$type} || $type eq 'team' && $storm->{recounted}{$team};
 		my $comes_to = $storm->{at_first}{$type} + ($sum{$team}{$type} // 0);
 		$storm->find('P4', "$team has $line->{confirmed} seats of type $type, but began with $storm->{at_first}{$type}, and "
 			  . "our calls and the outside changes in the journal make that $comes_to")
