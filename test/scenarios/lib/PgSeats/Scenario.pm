@@ -31,6 +31,8 @@ use PgSeats::Server;
 use PgSeats::Simulator;
 use PgSeats::Waiting;
 
+my @servers = ();
+
 our @EXPORT = (
 	qw(new_server new_simulator wait_until assert_each_executed_once assert_executed),
 	@Test::More::EXPORT);
@@ -43,7 +45,32 @@ sub new_server
 {
 	my ($name, %options) = @_;
 	my $configuration = delete $options{configuration} // '';
-	return PgSeats::Server->new($name)->set_up($configuration, %options);
+	my $server = PgSeats::Server->new($name);
+	push @servers, $server;
+	return $server->set_up($configuration, %options);
+}
+
+# Whatever has failed, a wait above all, is understood by how things stood: that comes last in the log. (The
+# servers are stopped after this: their END was compiled earlier.)
+END
+{
+	my $status = $?;
+	show_how_things_stand($_) foreach $status || !Test::More->builder->is_passing ? @servers : ();
+	$? = $status;
+}
+
+sub show_how_things_stand
+{
+	my ($server) = @_;
+	my ($stdout, $stderr) = ('', '');
+	eval { $server->psql($server->database, <<'END', stdout => \$stdout, stderr => \$stderr, timeout => 20, on_error_stop => 0); };
+SELECT 'worker', state, trouble, debug_point, in_flight, ready FROM seats.worker_status;
+SELECT 'health', check_name, status, message FROM seats.health WHERE status <> 'ok';
+SELECT 'alert', severity, kind, summary FROM seats.alerts WHERE state = 'open' ORDER BY alert LIMIT 10;
+SELECT 'outbox', call, state, method, path, lane, reason, due_at, attempts, error FROM seats.outbox ORDER BY call LIMIT 20;
+END
+	note 'how things stand in server ', $server->name, ":\n$stdout$stderr";
+	return;
 }
 
 # new_simulator(): a running Stripe simulator on ports of its own.
