@@ -110,10 +110,11 @@ SELECT c.oid::regclass FROM pg_class AS c
  WHERE c.relnamespace = 'seats_internal'::regnamespace AND c.relkind IN ('r', 'p')
    AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conrelid = c.oid AND k.contype = 'p');
 
--- Every table that has rows, and every sequence, is dumped.
+-- Every table that has rows, and every sequence, is dumped; but not that somebody has adopted this very database.
 SELECT c.oid::regclass FROM pg_class AS c
  WHERE c.relnamespace = 'seats_internal'::regnamespace AND c.relkind IN ('r', 'S')
-   AND NOT EXISTS (SELECT FROM pg_extension AS e
+   AND (c.relname <> 'adoption')
+       IS DISTINCT FROM EXISTS (SELECT FROM pg_extension AS e
                     WHERE e.extname = 'pg_seats' AND c.oid = ANY (e.extconfig));
 
 -- No function reads a backslash otherwise where somebody has switched standard_conforming_strings off.

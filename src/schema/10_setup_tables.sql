@@ -12,6 +12,17 @@ CREATE TABLE seats_internal.installation (
 COMMENT ON TABLE seats_internal.installation IS
     'the identity under which this database sends; a file in the secrets directory must say the same';
 
+-- In no dump (90_dump.sql), so a database that was loaded from one has no such row, also where the file
+-- of its own past is still there. Nobody but the two functions that a person calls writes it.
+CREATE TABLE seats_internal.adoption (
+    singleton   boolean     NOT NULL DEFAULT true,
+    uuid        uuid        NOT NULL,
+    CONSTRAINT adoption_pkey PRIMARY KEY (singleton),
+    CONSTRAINT adoption_is_one_row CHECK (singleton)
+);
+COMMENT ON TABLE seats_internal.adoption IS
+    'the installation as which a person has set up or adopted this very database; neither dumped nor replicated';
+
 CREATE TABLE seats_internal.destination (
     name                text        NOT NULL,
     kind                text        NOT NULL DEFAULT 'stripe',

@@ -69,6 +69,23 @@ COMMENT ON FUNCTION seats_internal.require_reason(text) IS 'an error if the reas
 
 -- The installation.
 
+-- Two halves: the file tells a copy of the data directory from its original, the row a database that was
+-- loaded from a dump from one that was not.
+CREATE FUNCTION seats_internal.give_right_to_send(installation uuid) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO seats_internal.adoption (uuid) VALUES (give_right_to_send.installation)
+        ON CONFLICT (singleton) DO UPDATE SET uuid = excluded.uuid;
+    -- Written at the commit, because a file cannot be rolled back.
+    PERFORM seats_internal.write_installation_file(give_right_to_send.installation);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.give_right_to_send(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.give_right_to_send(uuid) IS
+    'makes this very database the one that may send for an installation; at a person''s word only';
+
 CREATE FUNCTION seats_internal.create_installation(caller text) RETURNS uuid
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -91,8 +108,7 @@ BEGIN
     END IF;
     PERFORM seats_internal.write_journal('installation.created', caller, NULL, NULL, NULL,
                                          jsonb_build_object('installation', new_uuid));
-    -- Written at the commit, because a file cannot be rolled back.
-    PERFORM seats_internal.write_installation_file(new_uuid);
+    PERFORM seats_internal.give_right_to_send(new_uuid);
     RETURN new_uuid;
 END
 $$;
@@ -452,7 +468,7 @@ BEGIN
         'installation.adopted', caller, NULL, NULL, adopt_database.reason,
         jsonb_build_object('replaces_original', replaces_original, 'former', former,
                            'installation', installation, 'calls', calls));
-    PERFORM seats_internal.write_installation_file(installation);
+    PERFORM seats_internal.give_right_to_send(installation);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.adopt_database(text, text, boolean) FROM PUBLIC;

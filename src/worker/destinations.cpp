@@ -28,7 +28,9 @@ constexpr int failed_probes_that_alert = 3;
 // Which prices are seats is configuration, too: teams may have to be counted anew.
 Statement recount_wanted_statement{"SELECT EXISTS (SELECT FROM seats_internal.recount)"};
 
-Statement installation_statement{"SELECT i.uuid::text FROM seats_internal.installation AS i"};
+Statement installation_statement{
+    "SELECT i.uuid::text, EXISTS (SELECT FROM seats_internal.adoption AS a WHERE a.uuid = i.uuid)"
+    "  FROM seats_internal.installation AS i"};
 
 Statement destinations_statement{
     "SELECT d.name, d.kind, d.base_url, d.secret, d.account, d.livemode, d.api_version,"
@@ -220,6 +222,8 @@ void check_fence(Engine& engine) {
         set_fence(engine, file.refusal.reason);
     } else if (file.uuid != engine.installation) {
         set_fence(engine, "it is a copy: the secrets directory names another installation");
+    } else if (!engine.adopted) {
+        set_fence(engine, "it was restored from a dump, and nobody has adopted it since");
     } else {
         set_fence(engine, {});
     }
@@ -355,6 +359,7 @@ void refresh_configuration(Engine& engine) {
     const auto failure = engine.transaction([&] {
         const pg::Rows installation = installation_statement.run();
         std::string uuid = installation.empty() ? std::string{} : installation.string(0, 1);
+        engine.adopted = !installation.empty() && installation.boolean(0, 2);
         if (uuid != engine.installation) {
             engine.installation = std::move(uuid);
             forget_what_was_seen(engine);
@@ -505,7 +510,8 @@ bool store_destination_changes(Engine& engine) {
             changed.push_back(&destination);
         }
     }
-    if (changed.empty() || steady_now() < engine.changes_before) {
+    // (A halt that may not be stored yet, because a copy has no key, say, is stored then.)
+    if (changed.empty() || !engine.may_write() || steady_now() < engine.changes_before) {
         return false;
     }
     const auto failure = engine.transaction([&] {

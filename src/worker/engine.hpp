@@ -75,6 +75,7 @@ struct Engine {
 
     Destinations destinations;
     std::string installation;  // as the table says; empty: create_installation() was not called
+    bool adopted = false;      // a person has made this very database the installation's
     std::string fence = "its configuration was not read yet";  // why not to send; empty: we may
     pg::SecretStamp installation_stamp;
     TimePoint files_watched_at{};
@@ -141,6 +142,10 @@ struct Engine {
     }
 
     [[nodiscard]] bool may_send() const { return fence.empty(); }
+    // Weaker than may_send(), and asked by what is told also without that. A database that nobody
+    // has adopted may be being loaded from a dump, or be a subscriber's: a row of ours would take
+    // the place of one that is still to come.
+    [[nodiscard]] bool may_write() const { return adopted; }
     // Without probes, which are nobody's call.
     [[nodiscard]] std::size_t calls_on_the_wire() const;
     double random_share() { return std::uniform_real_distribution<double>(0, 1)(random); }

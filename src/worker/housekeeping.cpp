@@ -117,11 +117,11 @@ void announce(Engine& engine) {
          pg::wake_news) != 0) {
         engine.announce = true;
     }
-    if (!engine.announce || steady_now() < engine.housework_before) {
+    if (!engine.announce || !engine.may_write() || steady_now() < engine.housework_before) {
         return;
     }
     bool numbered = false;
-    if (engine.may_send()) {  // a copy's journal is left as it is: it may be being restored
+    if (engine.may_send()) {  // a copy's journal is left as it is
         std::string seen;
         const auto failure = engine.transaction([&] {
             const pg::Rows rows = number_statement.run({pg::text(engine.journal_seen)});
@@ -189,8 +189,7 @@ void tell_receivers(Engine& engine) {
 void keep_house(Engine& engine) {
     const TimePoint now = steady_now();
     // Not yet set up is no alert: it is the next step of setting up, and health says so.
-    if (engine.fence != engine.fence_told && !engine.installation.empty() &&
-        now >= engine.housework_before) {
+    if (engine.fence != engine.fence_told && engine.may_write() && now >= engine.housework_before) {
         const auto failure = engine.transaction([&] {
             if (engine.fence.empty()) {
                 unfenced_statement.run();

@@ -229,7 +229,7 @@ void work_once(LoopState& state) {
         refresh_configuration(engine);
     }
     watch_files(engine);
-    // A copy is left as it is until it is adopted; it may be a restore that is still going on.
+    // The calls of a copy are left as they are until it is adopted.
     if (!state.recovered && engine.may_send()) {
         if (now < engine.no_work_before) {
             return;

@@ -9,7 +9,7 @@ use PgSeats::Server;
 use PgSeats::Waiting;
 use Test::More;
 
-our @EXPORT = qw(copy_of_server disconnect_standby restore_to_point assert_fenced silence_of);
+our @EXPORT = qw(copy_of_server disconnect_standby restore_to_point assert_fenced contents_of silence_of);
 
 # copy_of_server($server, 'standby', backup => 'name', …): a server from a base backup, not started.
 # streaming => 1, restoring => 1 (without it: whatever the backup holds), standby => 0 (recovery that
@@ -71,28 +71,46 @@ END
 	return $restored;
 }
 
-# The database says in every place that it may not send, and why.
+# The database says in every place that it may not send, and why. alert => 0: it was loaded from a dump
+# that may still be coming in, so that nothing may be written, the alert included.
 sub assert_fenced
 {
-	my ($server, $database, $why, $name) = @_;
+	my ($server, $database, $why, $name, %options) = @_;
+	my $alert = $options{alert} // 1;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $sql = sub { $server->safe_psql($database, $_[0]) };
 	wait_until(
 		sub { $sql->(q{SELECT state FROM seats_internal.worker_state()}) eq 'fenced' },
 		"the worker of $database in " . $server->name . ' to be fenced');
-	wait_until(
-		sub { $sql->(q{SELECT count(*) FROM seats.alerts WHERE kind = 'fenced' AND state = 'open'}) eq '1' },
-		'an alert about the fence');
+	my $alerts = q{FROM seats.alerts WHERE kind = 'fenced' AND state = 'open'};
+	wait_until(sub { $sql->("SELECT count(*) $alerts") eq '1' }, 'an alert about the fence') if $alert;
 	my ($status, $message) = split /\|/,
 	  $sql->(q{SELECT status, message FROM seats.health WHERE check_name = 'installation'});
 	is($status, 'critical', "$name: health is critical");
 	like($message, $why, '… and says why');
-	like($sql->(q{SELECT summary FROM seats.alerts WHERE kind = 'fenced' AND state = 'open'}),
-		$why, '… so does the alert');
+	my $summary = $sql->("SELECT summary $alerts");
+	$alert ? like($summary, $why, '… so does the alert') : is($summary, '', '… no table does');
 	my $pid = $sql->('SELECT pid FROM seats_internal.worker_state()');
 	my @lines = grep {/\[$pid\].*nothing is sent from this database/} split /\n/, $server->log_text;
 	ok(@lines && $lines[0] =~ $why, '… and the log');
 	return;
+}
+
+# What each table and sequence of a database holds, and what pg_restore would bring.
+sub contents_of
+{
+	my ($server, $database) = @_;
+	my %contents = ();
+	foreach my $name (split /\n/, $server->safe_psql($database, <<'END'))
+SELECT relname FROM pg_class
+ WHERE oid = ANY ((SELECT extconfig FROM pg_extension WHERE extname = 'pg_seats')::oid[])
+END
+	{
+		$contents{$name} = $server->safe_psql($database,
+			"SELECT coalesce(string_agg(row, E'\\n' ORDER BY row), '')
+			   FROM (SELECT (to_jsonb(t) - 'log_cnt')::text FROM (SELECT * FROM seats_internal.$name) AS t) AS r (row)");
+	}
+	return \%contents;
 }
 
 # silence_of($stripe, sub { … }): the requests that arrived during the sub, the scenario's own left
