@@ -41,7 +41,8 @@ CREATE TRIGGER ring_of_a_dump_replaces_ours
 -- Also where the row comes by logical replication, which fires no other triggers.
 ALTER TABLE seats_internal.ring ENABLE ALWAYS TRIGGER ring_of_a_dump_replaces_ours;
 
--- Nor does it come by logical replication.
+-- That the publisher was adopted does not come along by logical replication, either: a subscriber's worker would
+-- write among the rows that come, and stop the replication.
 CREATE FUNCTION seats_internal.refuse_foreign_adoption() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

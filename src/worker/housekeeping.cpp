@@ -28,14 +28,11 @@ Statement sweep_statement{
     "  FROM seats_internal.sweep($1::timestamptz, $2, $3 * interval '1 second') AS s"};
 Statement recount_statement{"SELECT seats_internal.recount_teams()"};
 Statement forget_statement{"SELECT seats_internal.forget($1)"};
-// (Where alerts come by logical replication, one of our own would collide with one that comes.)
 Statement fenced_statement{
     "SELECT seats_internal.raise_alert('fenced', 'critical', 'fenced',"
     "    'nothing is sent from this database: ' || $1,"
     "    hint => 'seats.create_installation() sets a new database up; seats.adopt_database(reason, "
-    "replaces_original) gives a copy the right to send.')"
-    " WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_subscription_rel AS s"
-    "    WHERE s.srrelid = 'seats_internal.alert'::pg_catalog.regclass)"};
+    "replaces_original) gives a copy the right to send.')"};
 Statement unfenced_statement{
     "SELECT seats_internal.resolve_alert('fenced', 'the database may send')"};
 

@@ -13,7 +13,7 @@ my $configuration = "pg_seats.safety_poll = '100ms'\npg_seats.retry_delay = '50m
 
 my $stripe = new_simulator();
 my $original = new_server('original', simulator => $stripe, database => 'shop',
-	allows_streaming => 'logical', configuration => $configuration);
+	configuration => $configuration);
 my $uuid = $original->sql('SELECT uuid FROM seats_internal.installation');
 
 # What a dump brings: history, calls that are open, a journal, alerts. The worker stands still, so that
@@ -162,34 +162,6 @@ subtest 'over the same database' => sub {
 		'proven_by_event', 'what the dump calls open is proven to be executed');
 	is(@{ posts_of($stripe, $key) }, 1, '… and not sent again');
 	is(scalar @{ $stripe->worker_ledger }, $executed, 'nothing was executed');
-};
-
-# A subscriber to all tables: it has the original's row of the installation, and goes on getting rows for
-# as long as it lives. What its worker wrote between them would stop the replication.
-subtest 'a logical subscriber to everything' => sub {
-	my $subscriber = new_server('subscriber', extension => 0, configuration => $configuration);
-	$subscriber->sql('CREATE EXTENSION pg_seats');
-	$original->sql('CREATE PUBLICATION p FOR TABLES IN SCHEMA seats_internal');
-	my $connection = PgSeats::Server::quote($original->connstr('shop'));
-	$subscriber->sql("CREATE SUBSCRIPTION s CONNECTION $connection PUBLICATION p");
-	$subscriber->wait_for_sql(
-		q{SELECT count(*) FROM pg_subscription_rel WHERE srsubstate <> 'r'}, '0');
-	$subscriber->wait_for_sql('SELECT state FROM seats.worker_status', 'fenced');
-	await_another_loop($subscriber);
-	raise_alerts($original, 10 .. 12);
-	$original->wait_for_catchup('s');
-	await_another_loop($subscriber);
-	# Numbering and telling go on at the original, and come after it.
-	$original->wait_for_sql(
-		q{SELECT count(*) FROM seats_internal.alert WHERE NOT announced}, '0');
-	$original->wait_for_catchup('s');
-	is_deeply({ map { $_ => contents_of($subscriber, 'postgres')->{$_} } qw(alert journal_0 installation) },
-		{ map { $_ => contents_of($original, 'shop')->{$_} } qw(alert journal_0 installation) },
-		'it holds what its publisher does');
-	is($subscriber->sql('SELECT count(*) FROM pg_stat_subscription_stats WHERE apply_error_count + sync_error_count > 0'),
-		'0', 'and nothing was in the way');
-	$subscriber->sql('DROP SUBSCRIPTION s');
-	$subscriber->stop;
 };
 
 $_->assert_log_clean foreach $original, $elsewhere;
