@@ -27,6 +27,23 @@ SELECT change AS limited FROM seats.add_seats('limited', 'team', 1, 'olga') \gse
 SELECT change AS behind FROM seats.add_seats('limited', 'team', 2, 'olga') \gset
 SELECT change AS unpaid FROM seats.add_seats('unpaid', 'team', 3, 'olga') \gset
 SELECT pg_temp.blocked();
+
+-- A change that was not tried says what it waits for, where somebody has to do with that: a pause, a halt.
+CREATE FUNCTION pg_temp.reasons() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(concat_ws(' ', team, state, coalesce(regexp_replace(reason, '[0-9]+', 'N'), 'is next')), ', ' ORDER BY change)
+      FROM seats.changes
+$$;
+SELECT pg_temp.reasons();
+SELECT destination, name AS lane FROM seats_internal.lane WHERE name ~ 'sub_limited$' \gset
+SELECT paused FROM seats.pause(:'destination', 'ticket 17', :'lane');
+SELECT pg_temp.reasons();
+SELECT paused FROM seats.resume(:'destination', 'ticket 17', :'lane');
+UPDATE seats_internal.destination SET halted_at = now(), halted_reason = 'unauthorized' WHERE name = :'destination';
+SELECT pg_temp.reasons();
+SELECT paused FROM seats.pause(:'destination', 'ticket 17');
+SELECT pg_temp.reasons();
+SELECT paused FROM seats.resume(:'destination', 'ticket 17');
+
 UPDATE seats_internal.outbox AS o
    SET created_at = now() - interval '3 hours', state_since = now() - interval '3 hours',
        due_at = CASE WHEN o.id = :limited THEN now() + interval '20 hours' END,

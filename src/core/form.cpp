@@ -185,7 +185,9 @@ class Segments {
 void check_segments(std::string_view path, const char* what) {
     constexpr std::size_t longest = 500;
     if (!path.starts_with('/')) {
-        throw InvalidInput{std::string(what) + " must begin with a slash", {}};
+        throw InvalidInput{
+            std::string(what) + " must begin with a slash",
+            "It is what follows the server's name, as in /v1/subscriptions/sub_123."};
     }
     if (path.size() > longest) {
         throw InvalidInput{std::string(what) + " is longer than 500 bytes", {}};

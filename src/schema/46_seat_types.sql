@@ -12,6 +12,7 @@ AS $$
 DECLARE
     wrong text;
     price text;
+    other text;
 BEGIN
     PERFORM seats_internal.check_id('seat_type', seat_type);
     wrong := CASE
@@ -49,12 +50,14 @@ BEGIN
     FOREACH price IN ARRAY prices LOOP
         PERFORM seats_internal.check_stripe_id('price', price);
     END LOOP;
-    SELECT p.price INTO price FROM seats_internal.seat_price AS p
-     WHERE p.price = ANY (prices) AND p.seat_type <> check_seat_type.seat_type LIMIT 1;
+    SELECT p.price, p.seat_type INTO price, other FROM seats_internal.seat_price AS p
+     WHERE p.price = ANY (prices) AND p.seat_type <> check_seat_type.seat_type
+     ORDER BY p.price LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'price % belongs to another seat type', price
-            USING ERRCODE = 'PS522',
-                  HINT = 'A price has one seat type, or its seats would be counted twice.';
+            USING ERRCODE = 'PS522', DETAIL = format('It is listed by %L.', other),
+                  HINT = 'A price has one seat type, or its seats would be counted twice: define the other one '
+                         'without it first.';
     END IF;
 END
 $$;

@@ -98,7 +98,9 @@ SELECT 'destination ' || d.name,
             WHEN 'paused' THEN format('paused by %s: %s', d.paused_by, d.paused_reason)
             WHEN 'interrupted' THEN concat('it does not answer (', d.trouble,
                                            '); a read tries it from time to time')
-            WHEN 'unproven' THEN concat_ws(': ', 'its key was not proven yet', d.trouble)
+            WHEN 'unproven' THEN CASE WHEN d.kind = 'stripe'
+                                      THEN concat_ws(': ', 'its key was not proven yet', d.trouble)
+                                      ELSE 'its secret cannot be used: nothing is sent to it' END
             WHEN 'not taken up' THEN 'the worker does not know it yet, or there is none'
             ELSE d.state END,
        CASE WHEN d.state = 'halted' AND NOT d.halted_needs_person
@@ -107,12 +109,13 @@ SELECT 'destination ' || d.name,
             THEN 'seats.resume(destination, reason), when the cause is gone.'
             WHEN d.state = 'interrupted'
             THEN 'Calls wait, and go on by themselves when it answers.'
-            WHEN d.state = 'unproven' AND d.trouble IS NOT NULL
+            WHEN d.state = 'unproven' AND d.kind = 'stripe' AND d.trouble IS NOT NULL
             THEN 'Is base_url right, is it reachable from this server, and is its certificate one that '
                  'the server trusts (pg_seats.ca_file)? It is tried again by itself.'
             WHEN d.state = 'unproven'
-            THEN 'Is there a file with the key in pg_seats.secrets_directory, readable by the '
-                 'server only?' END
+            THEN format('Is there a file %s in pg_seats.secrets_directory, readable by the server only, and with '
+                        'what belongs there?%s', d.secret_file,
+                        CASE WHEN d.kind <> 'stripe' THEN ' The alert receiver_fails says more.' END) END
   FROM seats.destinations AS d
 UNION ALL
 SELECT 'reviews', CASE WHEN o.reviews > 0 THEN 'critical' ELSE 'ok' END,

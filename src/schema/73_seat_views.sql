@@ -110,7 +110,10 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
        seats_internal.change_state(head.state::text) AS state, o.created_at,
        NULL::timestamptz AS settled_at, o.actor, o.enqueued_by,
        CASE WHEN o.state = 'pending' AND head.id <> o.id THEN 'behind call ' || head.id
-            ELSE coalesce(head.reason, head.state::text) END AS reason,
+            WHEN head.state NOT IN ('pending', 'waiting') THEN coalesce(head.reason, head.state::text)
+            WHEN coalesce(w.paused_at, d.paused_at) IS NOT NULL THEN 'paused'
+            WHEN d.halted_at IS NOT NULL THEN coalesce(head.reason, 'destination_halted')
+            ELSE coalesce(head.reason, nullif(head.state::text, 'pending')) END AS reason,
        head.last_error AS error, head.error_code AS code, head.decline_code,
        seats_internal.next_step(head.state::text, NULL, NULL, NULL) AS next_step,
        CASE o.state WHEN 'carried' THEN head.id ELSE o.id END AS call,
@@ -119,6 +122,8 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
   FROM seats_internal.outbox AS o
   -- (A team's open changes all stand in its lane, and by that they are found.)
   JOIN seats_internal.team AS t ON t.lane_id = o.lane_id
+  LEFT JOIN seats_internal.lane AS w ON w.id = o.lane_id
+  LEFT JOIN seats_internal.destination AS d ON d.name = o.destination
  CROSS JOIN LATERAL jsonb_to_recordset(o.lines)
        AS l (seat_type text, operation text, quantity integer, previous_quantity integer,
              new_quantity integer)
@@ -167,7 +172,8 @@ COMMENT ON COLUMN seats.changes.state IS
     'pending (Stripe has not been told, or not answered), awaiting_payment, in_review (a person must '
     'decide), confirmed, reverted (undone), cancelled';
 COMMENT ON COLUMN seats.changes.reason IS
-    'why it is still pending, or why it ended as it did';
+    'why it is still pending (null: it is next, as soon as its destination takes calls), or why it ended '
+    'as it did';
 COMMENT ON COLUMN seats.changes.error IS 'Stripe''s or the transport''s words';
 COMMENT ON COLUMN seats.changes.code IS 'Stripe''s code of that error, if it has one';
 COMMENT ON COLUMN seats.changes.decline_code IS 'why a card was declined, in Stripe''s word, if the bank has said so';

@@ -330,6 +330,8 @@ subtest 'a secret that is missing or wrong' => sub {
 	raise('later', 'critical', 'later');
 	$server->wait_for_sql(q{SELECT state FROM seats.alerts WHERE kind = 'receiver_fails' ORDER BY alert DESC LIMIT 1}, 'open');
 	pass('an alert tells the others');
+	like($server->sql(q{SELECT message, hint FROM seats.health WHERE check_name = 'destination hook'}),
+		qr/^its secret cannot be used.*Is there a file hook_secret in/, 'health names the file');
 	like($server->log_text, qr/receiver hook is told nothing for now: what file hook_secret holds is no secret/, 'the log says so');
 	is(told_of('later'), '', 'nothing is sent');
 	$server->write_secret('hook_secret', $secrets{hook_secret});
