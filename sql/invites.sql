@@ -197,6 +197,12 @@ SELECT pg_temp.invites();
 SELECT pg_temp.news();
 ROLLBACK TO settled;
 
+-- So does one that somebody gives up without leaving.
+SAVEPOINT given_up;
+SELECT changed FROM seats.change_member('acme', 'anna', seat_type => '');
+SELECT pg_temp.invites();
+ROLLBACK TO given_up;
+
 -- Taken back by its buyer: as refused.
 SAVEPOINT cancelled;
 SELECT state FROM seats.cancel_change(:h_change, 'olga');

@@ -173,6 +173,19 @@ SELECT splits_left FROM seats_internal.outbox WHERE id = :b;
 SELECT seats.resolve_review(:a, 'executed', 'seen in the Dashboard') \g /dev/null
 SELECT splits_left FROM seats_internal.outbox WHERE id = :b;
 
+-- Nor is what is left of them joined by others, whatever room there is.
+SELECT pg_temp.team('joined', '{"price_team": 5}');
+SELECT change AS a FROM seats.add_seats('joined', 'team', 1) \gset
+SELECT change AS b FROM seats.add_seats('joined', 'team', 1) \gset
+SELECT change AS c FROM seats.add_seats('joined', 'team', 1) \gset
+SELECT change AS d FROM seats.add_seats('joined', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT seats_internal.dissolve_calls(ARRAY[:a], ARRAY[:a]);
+SELECT state FROM unnest(ARRAY[:b, :c, :d]) AS id, seats.cancel_change(id) AS c;
+SELECT change AS e FROM seats.add_seats('joined', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT base, target, last_id IS NULL AS is_alone FROM seats_internal.outbox WHERE id = :a;
+
 -- Taken back by a void of its invoice, which has failed: nobody takes it back any more, and it is looked at.
 SELECT pg_temp.team('void', '{"price_team": 5}');
 SELECT change AS a FROM seats.add_seats('void', 'team', 1) \gset

@@ -70,6 +70,26 @@ SELECT seats.replay_webhook('main', 'evt_at_once', 'to see that this shows it');
 SELECT pg_relation_size('seats_internal.webhook_event_unprocessed') / current_setting('block_size')::integer AS pages;
 DELETE FROM seats_internal.webhook_event;
 
+-- Processed once, whoever comes for it.
+SELECT pg_temp.take('main', 'evt_once', 'invoice.paid', 'sub_acme');
+SELECT seats_internal.process_event('main', 'evt_once');
+DELETE FROM seats_internal.webhook_event;
+-- What cannot be processed is tried on; the eighth time a person is told, until it is processed after all.
+INSERT INTO seats_internal.webhook_event (endpoint, event_id, destination, type, livemode, subscription, facts)
+SELECT 'main', 'evt_failing', d.name, 'invoice.paid', d.livemode, 'sub_acme', '{"account": "acct_1"}'
+  FROM seats_internal.destination AS d;
+UPDATE seats_internal.webhook_event SET tries = 6;
+SELECT seats_internal.process_event('main', 'evt_failing');
+SELECT pg_temp.alarm();
+SELECT seats_internal.process_event('main', 'evt_failing');
+SELECT pg_temp.alarm();
+UPDATE seats_internal.destination SET account = 'acct_1';
+SELECT seats_internal.process_event('main', 'evt_failing');
+SELECT pg_temp.alarm();
+UPDATE seats_internal.destination SET account = NULL;
+DELETE FROM seats_internal.alert;
+DELETE FROM seats_internal.webhook_event;
+
 -- The wrong mode: counted once an hour, and over when good events come and none of it for a day.
 SELECT pg_temp.take('main', 'evt_live', 'invoice.paid', 'sub_acme', true), pg_temp.take('main', 'evt_live_2', 'invoice.paid', 'sub_acme', true);
 SELECT pg_temp.alarm();
