@@ -101,6 +101,22 @@ subtest 'different mistakes in five lanes are not the same mistake' => sub {
 	await_change($server, $_, 'confirmed') foreach @changes;
 };
 
+subtest 'one lane that makes the same mistake again and again is one lane' => sub {
+	$stripe->fault({ match => { method => 'POST', path => "/v1/subscriptions/" . subscription_of($teams[0]) },
+		fault => 'unknown_parameter', param => 'stubborn', times => 5 });
+	my $change = add_seats($server, $teams[0], 1);
+	foreach my $time (1 .. 5)
+	{
+		$server->wait_for_sql("SELECT count(*) FROM seats.attempts WHERE call = $change AND reason = 'unknown_parameter'", $time);
+		await_change($server, $change, 'in_review', 'pending');
+		is($server->sql($halts), '0', "time $time: nothing is halted") or last;
+		$server->sql("SELECT seats.resolve_review($change, 'same_key', 'once more')");
+	}
+	$stripe->clear_faults;
+	$server->sql(q{SELECT seats.resume('stripe', 'of the test')}) if $server->sql($halts) ne '0';
+	await_change($server, $change, 'confirmed');
+};
+
 my @changes;
 subtest 'the same mistake of ours in five lanes: halted, and what is held can be taken back' => sub {
 	refuse_our_changes('nonsense');
