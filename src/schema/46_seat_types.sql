@@ -136,7 +136,8 @@ BEGIN
            defined_by = excluded.defined_by;
     PERFORM seats_internal.list_prices(seat_type, prices);
     PERFORM seats_internal.write_journal('seat_type.defined', caller, NULL, NULL, NULL,
-                                         to_jsonb(rules) || jsonb_build_object('prices', prices));
+        to_jsonb(rules) - '{name,defined_at,defined_by}'::text[]
+        || jsonb_build_object('seat_type', seat_type, 'prices', prices));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.define_seat_type(
