@@ -194,6 +194,45 @@ SELECT pg_temp.settle(:a, 'done', pg_temp.facts('sub_replayed', '{"price_team": 
 SELECT pg_temp.seats('replayed');
 SELECT pg_temp.news();
 
+-- Somebody changes a line that our call does not touch, and a read takes that over before the call's outcome is
+-- known: it is told of by the read, and not again by whatever proves the call (a replay, our marker, a person).
+SELECT pg_temp.team('untouched', '{"price_team": 5, "price_owner": 3}');
+SELECT change AS a FROM seats.add_seats('untouched', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.in_doubt(:a);
+SELECT pg_temp.marker(:a, :a) AS marker \gset
+SELECT pg_temp.read('untouched', '{"price_team": 5, "price_owner": 13}');
+SELECT pg_temp.news();
+SELECT pg_temp.settle(:a, 'done', pg_temp.facts('sub_untouched', '{"price_team": 6, "price_owner": 13}', :'marker'));
+SELECT pg_temp.news();
+SELECT change AS a FROM seats.add_seats('untouched', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.in_doubt(:a);
+SELECT pg_temp.marker(:a, :a) AS marker \gset
+SELECT pg_temp.read('untouched', '{"price_team": 6, "price_owner": 9}');
+SELECT pg_temp.news();
+SELECT pg_temp.read('untouched', '{"price_team": 7, "price_owner": 9}', :'marker');
+SELECT pg_temp.news();
+SELECT change AS a FROM seats.add_seats('untouched', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.in_doubt(:a, 'review');
+SELECT pg_temp.marker(:a, :a) AS marker \gset
+SELECT pg_temp.read('untouched', '{"price_team": 7, "price_owner": 4}');
+SELECT pg_temp.news();
+SELECT seats.resolve_review(:a, 'executed', 'to be seen in the Dashboard') \g /dev/null
+SELECT pg_temp.seats('untouched');
+SELECT pg_temp.read('untouched', '{"price_team": 8, "price_owner": 4}', :'marker');
+SELECT pg_temp.news();
+-- A line that it does touch is what it asked for, whatever was read before; what is otherwise is told of.
+SELECT change AS a FROM seats.add_seats('untouched', 'team', 1) \gset
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.in_doubt(:a);
+SELECT pg_temp.marker(:a, :a) AS marker \gset
+SELECT pg_temp.read('untouched', '{"price_team": 20, "price_owner": 4}');
+SELECT pg_temp.settle(:a, 'done', pg_temp.facts('sub_untouched', '{"price_team": 9, "price_owner": 5}', :'marker'));
+SELECT pg_temp.news();
+SELECT pg_temp.seats('untouched');
+
 -- Proven not to be executed by a read that shows something new: that is what the next try is computed on.
 SELECT pg_temp.team('newer', '{"price_team": 5}');
 SELECT change AS a FROM seats.add_seats('newer', 'team', 2) \gset

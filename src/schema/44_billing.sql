@@ -112,6 +112,23 @@ REVOKE ALL ON FUNCTION seats_internal.apply_lines(jsonb, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.apply_lines(jsonb, jsonb) IS
     '{seat type: quantity} after a change';
 
+-- What a call does not touch stays what it is, and not what it was when the call was computed: somebody may
+-- have changed it since.
+CREATE FUNCTION seats_internal.apply_call(totals jsonb, base jsonb, target jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+    SELECT totals || coalesce(jsonb_object_agg(t.key, t.value), '{}')
+      FROM jsonb_each(target) AS t
+     WHERE t.value <> coalesce(base -> t.key, '0'));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.apply_call(jsonb, jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.apply_call(jsonb, jsonb, jsonb) IS
+    '{seat type: quantity} after a call that was computed on base and asked for target';
+
 -- The type whose rules bill the way from one set of totals to another: of what rises, or else falls.
 CREATE FUNCTION seats_internal.billed_type(
     before        jsonb,

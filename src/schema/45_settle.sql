@@ -218,7 +218,11 @@ BEGIN
     END IF;
     is_split := head.settled_by IS NULL AND seats_internal.settle_split(
         head.lane_id, CASE head.result WHEN 'refused' THEN head.reason END);
-    expected := CASE head.result WHEN 'done' THEN head.target END;
+    IF head.result = 'done' AND head.target IS NOT NULL THEN
+        SELECT seats_internal.apply_call(coalesce(jsonb_object_agg(s.seat_type, s.confirmed), '{}'),
+                                         head.base, head.target) INTO expected
+          FROM seats_internal.seat_line AS s WHERE s.team_id = team.id;
+    END IF;
     -- A replay, or an event, proves this call; what is there now may tell of others that were lost.
     IF seats_internal.first_of_marker(facts ->> 'marker') <> head.uuid THEN
         heeded := seats_internal.heed_marker(team, facts, expected);
@@ -233,7 +237,7 @@ BEGIN
     ELSIF head.result = 'done' THEN
         -- Until the read below tells: what the call asked for, or what the change is about.
         UPDATE seats_internal.seat_line AS s
-           SET confirmed = coalesce((head.target ->> s.seat_type)::integer, (
+           SET confirmed = coalesce((expected ->> s.seat_type)::integer, (
                    SELECT seats_internal.fold_step(s.confirmed, s.confirmed, l.operation, l.quantity)
                      FROM jsonb_to_recordset(head.lines)
                           AS l (seat_type text, operation text, quantity integer)

@@ -124,7 +124,7 @@ BEGIN
         IF change.base IS NOT NULL
            AND facts ->> 'marker' = format('%s-%s-%s', change.uuid, change.last_uuid, change.generation) THEN
             is_known := true;
-            expected := expected || change.target;
+            expected := seats_internal.apply_call(expected, change.base, change.target);
         ELSIF NOT is_known THEN
             expected := seats_internal.apply_lines(expected, change.lines);
         END IF;
