@@ -188,25 +188,48 @@ COMMENT ON FUNCTION
     seats_internal.finish_verb(text, seats_internal.outbox, text, text, jsonb) IS
     'the end of every verb on a call: journal, alerts, and the lane is offered anew';
 
--- Some alerts speak of several calls (a copy that was adopted, one mistake in many requests): they
--- are resolved with the last of them.
+-- Some alerts speak of several calls (a copy that was adopted, one mistake in many requests): they are
+-- resolved with the last of them. Whoever puts a call into review raises its alert in the same transaction.
+-- So the alerts are locked first: a statement that begins then sees every review that they speak of, and who
+-- comes later waits, and opens another alert.
+CREATE FUNCTION seats_internal.resolve_shared_alerts(destination text, resolution text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    locked bigint[];
+BEGIN
+    SELECT array_agg(l.id) INTO locked
+      FROM (SELECT a.id FROM seats_internal.alert AS a
+             WHERE a.resolved_at IS NULL
+               AND (a.fingerprint = 'adopted_copy'
+                    OR starts_with(a.fingerprint, 'form:' || resolve_shared_alerts.destination || ':'))
+             ORDER BY a.id FOR NO KEY UPDATE) AS l;
+    PERFORM seats_internal.resolve_alert(a.fingerprint, resolve_shared_alerts.resolution)
+       FROM seats_internal.alert AS a
+      WHERE a.id = ANY (locked)
+        AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o
+                         WHERE o.state = 'review'
+                           AND (o.reason = 'adopted_copy'
+                                OR a.fingerprint <> 'adopted_copy'
+                                   AND o.destination = resolve_shared_alerts.destination));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.resolve_shared_alerts(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.resolve_shared_alerts(text, text) IS
+    'closes the alerts about several reviews, if none of these is open any more';
+
 CREATE FUNCTION seats_internal.resolve_review_alerts(caller text, call seats_internal.outbox)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    resolution text := format('decided by %I', caller);
 BEGIN
-    UPDATE seats_internal.alert
-       SET resolved_at = clock_timestamp(), resolution = format('decided by %I', caller)
-     WHERE alert.resolved_at IS NULL
-       AND (alert.fingerprint IN ('review:' || call.id, 'settling:' || call.id)
-            OR (alert.fingerprint = 'adopted_copy'
-                OR starts_with(alert.fingerprint, 'form:' || call.destination || ':'))
-               AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o
-                                WHERE o.state = 'review' AND o.id <> call.id
-                                  AND (o.reason = 'adopted_copy'
-                                       OR alert.fingerprint <> 'adopted_copy'
-                                          AND o.destination = call.destination)));
+    PERFORM seats_internal.resolve_alert('review:' || call.id, resolution);
+    PERFORM seats_internal.resolve_alert('settling:' || call.id, resolution);
+    PERFORM seats_internal.resolve_shared_alerts(call.destination, resolution);
 END
 $$;
 REVOKE ALL ON FUNCTION

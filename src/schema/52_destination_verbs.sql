@@ -129,7 +129,7 @@ COMMENT ON FUNCTION seats.pause(text, text, text) IS
 
 -- Calls that went to review one by one, before it showed that the mistake is in all of them, wait
 -- like the others. Seat changes are planned anew then, so that what was put right meanwhile counts.
-CREATE FUNCTION seats_internal.take_back_from_review(calls bigint[]) RETURNS void
+CREATE FUNCTION seats_internal.take_back_from_review(destination text, calls bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -154,10 +154,14 @@ BEGIN
         RETURNING o.id)
     SELECT array_agg(free.id) INTO thawed FROM free;
     PERFORM seats_internal.dissolve_calls(coalesce(thawed, '{}'), '{}');
+    PERFORM seats_internal.resolve_alert('review:' || c.id, 'the destination is halted for it')
+       FROM unnest(calls) AS c (id);
+    -- (There may be others, of longer ago.)
+    PERFORM seats_internal.resolve_shared_alerts(destination, 'the destination is halted for it');
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.take_back_from_review(bigint[]) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.take_back_from_review(bigint[]) IS
+REVOKE ALL ON FUNCTION seats_internal.take_back_from_review(text, bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_back_from_review(text, bigint[]) IS
     'ends reviews whose cause turned out to be the same everywhere; called by the worker';
 
 CREATE FUNCTION seats_internal.resume_lane(caller text, destination text, reason text, lane text)

@@ -54,14 +54,7 @@ Statement resume_statement{
 Statement pin_statement{
     "UPDATE seats_internal.destination SET account = $2 WHERE name = $1 AND account IS NULL"};
 
-Statement take_back_statement{"SELECT seats_internal.take_back_from_review($1)"};
-
-Statement resolve_form_alerts_statement{
-    "SELECT seats_internal.resolve_alert(a.fingerprint, 'the destination is halted for it')"
-    "  FROM seats_internal.alert AS a"
-    " WHERE a.resolved_at IS NULL AND a.fingerprint = ANY ("
-    "    ARRAY(SELECT 'review:' || c.id FROM unnest($3::bigint[]) AS c (id))"
-    "    || ARRAY['form:' || $1 || ':' || $2])"};
+Statement take_back_statement{"SELECT seats_internal.take_back_from_review($1, $2)"};
 
 Statement alert_statement{
     "SELECT seats_internal.raise_alert($1, $2, $3, $4, hint => $5, destination => $6)"
@@ -334,9 +327,7 @@ void write_changes(Engine& engine, const Destination& destination) {
     halt_statement.run({name, pg::text(destination.halt_reason), pg::text(destination.halt_message),
                         pg::boolean(destination.halted_needs_person)});
     if (!destination.take_back.empty()) {
-        resolve_form_alerts_statement.run(
-            {name, pg::text(destination.mistake), pg::bigints(destination.take_back)});
-        take_back_statement.run({pg::bigints(destination.take_back)});
+        take_back_statement.run({name, pg::bigints(destination.take_back)});
         engine.look_for_arrivals = true;
     }
     alert_statement.run(
