@@ -98,7 +98,9 @@ Decision read_failed(Engine& engine, const Flight& flight, const core::Judgement
     // Not flight.call.state itself: a decision outlives the flight's place in memory.
     const std::string& before = flight.call.state;
     Decision decision = keep(flight, before == "awaiting" ? "awaiting" : "verifying");
-    if (flight.purpose == Purpose::read_base || flight.purpose == Purpose::read_items) {
+    // (Further pages of its items serve what the read itself was for.)
+    if (flight.purpose == Purpose::read_base ||
+        (flight.purpose == Purpose::read_items && flight.items_for != Purpose::read_object)) {
         return read_of_base_failed(engine, flight, judgement);
     }
     if (before == "sending") {  // the read after a plain 404

@@ -25,7 +25,7 @@ my $day = 24 * 3600;
 sub awaiting_team
 {
 	my ($team, %options) = @_;
-	new_team($server, $stripe, $team, card => $options{card} // 'declined');
+	new_team($server, $stripe, $team, card => 'declined', %options);
 	my $change = add_seats($server, $team, 3);
 	await_change($server, $change, 'awaiting_payment');
 	return $change;
@@ -108,6 +108,30 @@ subtest 'it waits, and one can see for what' => sub {
 	assert_in_step($server, $stripe, 'waits', { team => 8 });
 	assert_no_dead_wait($change, $invoice);
 	is(journal_kinds($server, 'waits', 'change'), 'change.awaiting_payment change.confirmed', 'the feed');
+};
+
+subtest 'it waits, whatever becomes of a look' => sub {
+	$server->sql(q{SELECT seats.ignore_prices(array_agg('price_many_' || g), 'none of seats')
+		FROM generate_series(10, 21) AS g});
+	my $change = awaiting_team('looks',
+		items => [
+			(map { { id => "si_looks_$_", price => "price_many_$_", quantity => 1 } } 10 .. 21),
+			{ id => item_of('looks', 'team'), price => 'price_team', quantity => 5 } ]);
+	my $looks = sub {
+		return $server->sql("SELECT count(*) FROM seats_internal.attempt WHERE call_id = $change
+			AND purpose = 'read items' AND reason = 'server_error'");
+	};
+	# Not all of its items fit into one answer, and the rest of them does not come.
+	$stripe->fault({ match => { method => 'GET', path => '/v1/subscription_items' }, fault => 'error_500', count => 1 });
+	look_now($server, $change);
+	wait_until(sub { $looks->() > 0 }, 'a look that fails half-way');
+	await_change($server, $change, 'awaiting_payment');
+	is(@{ seat_posts($stripe, 'looks') }, 1, 'it has waited all the time: its call has not fallen apart');
+	my $invoice = pay('looks', $change);
+	look_now($server, $change);
+	await_change($server, $change, 'confirmed');
+	assert_in_step($server, $stripe, 'looks', { team => 8 });
+	assert_no_dead_wait($change, $invoice);
 };
 
 subtest 'it expires' => sub {
