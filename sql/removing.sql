@@ -107,6 +107,31 @@ SELECT j.kind, j.reason, j.detail FROM seats_internal.journal AS j
  WHERE written_xid = pg_current_xact_id() AND kind ~ '(unregistered|dropped)$' ORDER BY j.id;
 ROLLBACK;
 
+-- Nobody is told any longer of a team that is gone; and of the last seat of a kind that is gone before its event
+-- has come it is not said that somebody else had changed it.
+BEGIN;
+SELECT pg_temp.begin_seats();
+SELECT seats.define_seat_type('team', '{price_team}') \g /dev/null
+SELECT seats.define_seat_type('guest', '{price_guest}') \g /dev/null
+SELECT seats.register_team('acme', 'sub_1') \g /dev/null
+SELECT pg_temp.read('acme', '{"price_team": 3, "price_guest": 1}');
+SELECT change AS last FROM seats.remove_seats('acme', 'guest', 1) \gset
+SELECT pg_temp.freeze(:last);
+SELECT pg_temp.settle(:last, 'done', pg_temp.facts('sub_1', '{"price_team": 3}'));
+SELECT seats.drop_seat_type('guest', 'not sold any more');
+SELECT seats_internal.tell_overwritten(e, seats_internal.count_items(
+           pg_temp.facts('', '{"price_team": 3, "price_guest": 1}') -> 'items'))
+  FROM seats_internal.expected_event AS e WHERE e.call_id = :last;
+SELECT pg_temp.alerts();
+SELECT pg_temp.read('acme', '{"price_team": 3, "price_new": 1}');
+UPDATE seats_internal.team SET waits_for_price = true WHERE name = 'acme';
+SELECT seats_internal.raise_alert('no_price:' || id, 'critical', 'no_price_fits', 'none fits')
+  FROM seats_internal.team WHERE name = 'acme' \g /dev/null
+SELECT a FROM pg_temp.alerts() AS a;
+SELECT seats.unregister_team('acme', 'they are no customers of ours any more');
+SELECT a FROM pg_temp.alerts() AS a;
+ROLLBACK;
+
 -- DROP EXTENSION says what is lost, while it can still be rolled back.
 BEGIN;
 SELECT pg_temp.begin_seats();

@@ -201,6 +201,7 @@ SELECT change AS late FROM seats.add_seats('late', 'team', 1) \gset
 SELECT pg_temp.price_is('month_new', active => false);
 SELECT pg_temp.freeze(:late);
 SELECT seats.cancel_change(:late);
+SELECT count(*) FROM pg_temp.alerts() AS a WHERE a LIKE '%no_price_fits%';
 SELECT pg_temp.read_prices('late', '{"addon": "1 month"}');
 SELECT count(*) FROM pg_temp.alerts() AS a WHERE a LIKE '%no_price_fits%';
 

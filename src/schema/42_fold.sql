@@ -397,6 +397,9 @@ BEGIN
     IF NOT EXISTS (SELECT FROM seats_internal.outbox AS o
                     WHERE o.lane_id = refold.lane_id AND o.kind = 'change') THEN
         PERFORM seats_internal.take_over_confirmed(refold.team_id, refold.lane_id);
+        -- (What has waited for a price was taken back.)
+        PERFORM seats_internal.wait_for_price(t, NULL, NULL, NULL)
+           FROM seats_internal.team AS t WHERE t.id = refold.team_id AND t.waits_for_price;
         PERFORM seats_internal.settle_invites(refold.team_id, refold.lane_id);
         RETURN;
     END IF;

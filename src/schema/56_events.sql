@@ -26,7 +26,9 @@ BEGIN
       FROM jsonb_each_text(expected.target) AS t
      WHERE coalesce((before ->> t.key)::integer, 0) <> coalesce((expected.base ->> t.key)::integer, 0)
        -- What our call did not touch, it did not overwrite.
-       AND t.value::integer <> coalesce((expected.base ->> t.key)::integer, 0);
+       AND t.value::integer <> coalesce((expected.base ->> t.key)::integer, 0)
+       -- (A type that was dropped since cannot be counted any more.)
+       AND EXISTS (SELECT FROM seats_internal.seat_type AS s WHERE s.name = t.key);
     IF overwritten IS NULL THEN
         RETURN;
     END IF;

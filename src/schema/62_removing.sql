@@ -54,7 +54,7 @@ BEGIN
        FROM seats_internal.alert AS a
       WHERE a.resolved_at IS NULL
         AND split_part(a.fingerprint, ':', 1) IN ('subscription', 'unpaid', 'drift', 'over_allocated',
-                                                  'invites_failed')
+                                                  'invites_failed', 'uncounted', 'no_price', 'unknown_marker')
         AND split_part(a.fingerprint, ':', 2) = gone.id::text;
     PERFORM seats_internal.write_journal(
         gone.kind || '.unregistered', caller, NULL, gone.lane_id, reason,
