@@ -205,8 +205,9 @@ REVOKE ALL ON FUNCTION seats_internal.raise_no_price(seats_internal.team, text) 
 COMMENT ON FUNCTION seats_internal.raise_no_price(seats_internal.team, text) IS
     'the error for a first seat of a type that a subscription can have no listed price for';
 
--- What a purchase needs beside that. (Of a line that is held nothing can be given back either.)
-CREATE FUNCTION seats_internal.check_purchase(
+-- Seats that the team has and that Stripe has not confirmed: whoever adds some, or takes back that some are
+-- given back, must not have more of them than the type allows.
+CREATE FUNCTION seats_internal.check_unconfirmed(
     team      seats_internal.team,
     rules     seats_internal.seat_type,
     resulting integer,
@@ -216,22 +217,9 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    head    seats_internal.outbox;
-    why_not text;
+    head seats_internal.outbox;
 BEGIN
-    IF confirmed = 0 THEN
-        SELECT c.why_not INTO why_not
-          FROM seats_internal.choose_prices(team, '{}', jsonb_build_object(rules.name, resulting), interval '1 day') AS c;
-    END IF;
-    IF team.count_problem IS NOT NULL THEN
-        RAISE EXCEPTION 'the seats of team % cannot be changed: its subscription cannot be counted', team.name
-            USING ERRCODE = 'PS526',
-                  DETAIL = format('%s%s.', upper(left(team.count_problem, 1)), substr(team.count_problem, 2)),
-                  HINT = 'An operator lists a price that is one of seats with seats.define_seat_type, or says '
-                         'with seats.ignore_prices that it is none. A wrong quantity is put right at Stripe.';
-    ELSIF why_not IS NOT NULL THEN
-        PERFORM seats_internal.raise_no_price(team, why_not);
-    ELSIF resulting - confirmed > rules.largest_unconfirmed THEN
+    IF resulting - confirmed > rules.largest_unconfirmed THEN
         SELECT o.* INTO head FROM seats_internal.outbox AS o
          WHERE o.lane_id = team.lane_id ORDER BY o.id LIMIT 1;
         RAISE EXCEPTION 'team % would have % seats of type % that Stripe has not confirmed',
@@ -255,6 +243,41 @@ BEGIN
                   HINT = 'Wait for the changes that are open (seats.changes shows due_at), or raise '
                          'largest_unconfirmed with seats.define_seat_type.';
     END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.check_unconfirmed(
+    seats_internal.team, seats_internal.seat_type, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.check_unconfirmed(
+    seats_internal.team, seats_internal.seat_type, integer, integer) IS
+    'an error if more seats would wait for Stripe''s word than the type allows';
+
+-- What a purchase needs beside that. (Of a line that is held nothing can be given back either.)
+CREATE FUNCTION seats_internal.check_purchase(
+    team      seats_internal.team,
+    rules     seats_internal.seat_type,
+    resulting integer,
+    confirmed integer
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    why_not text;
+BEGIN
+    IF confirmed = 0 THEN
+        SELECT c.why_not INTO why_not
+          FROM seats_internal.choose_prices(team, '{}', jsonb_build_object(rules.name, resulting), interval '1 day') AS c;
+    END IF;
+    IF team.count_problem IS NOT NULL THEN
+        RAISE EXCEPTION 'the seats of team % cannot be changed: its subscription cannot be counted', team.name
+            USING ERRCODE = 'PS526',
+                  DETAIL = format('%s%s.', upper(left(team.count_problem, 1)), substr(team.count_problem, 2)),
+                  HINT = 'An operator lists a price that is one of seats with seats.define_seat_type, or says '
+                         'with seats.ignore_prices that it is none. A wrong quantity is put right at Stripe.';
+    ELSIF why_not IS NOT NULL THEN
+        PERFORM seats_internal.raise_no_price(team, why_not);
+    END IF;
+    PERFORM seats_internal.check_unconfirmed(team, rules, resulting, confirmed);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.check_purchase(

@@ -84,6 +84,11 @@ BEGIN
         PERFORM seats_internal.dissolve_call(change, false);
         PERFORM seats_internal.finish_change(change, 'cancelled', 'cancelled', caller, NULL, caller, actor);
         PERFORM seats_internal.refold(team.id, team.lane_id);
+        PERFORM seats_internal.check_unconfirmed(team, r, s.quantity, s.confirmed)
+           FROM jsonb_to_recordset(locked.lines) AS l (seat_type text, previous_quantity integer, new_quantity integer)
+           JOIN seats_internal.seat_type AS r ON r.name = l.seat_type AND r.largest_unconfirmed IS NOT NULL
+           JOIN seats_internal.seat_line AS s ON s.team_id = team.id AND s.seat_type = l.seat_type
+          WHERE l.new_quantity < l.previous_quantity;
         PERFORM seats_internal.reoffer_lane(team.lane_id);
         state := 'cancelled';
     ELSE
