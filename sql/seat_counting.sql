@@ -187,6 +187,43 @@ SELECT pg_temp.freeze(:early);
 SELECT base, target FROM seats_internal.outbox WHERE id = :early;
 SELECT pg_temp.recount();
 
+-- A price is listed while a call is on its way, and once more before its event has come: what it has found and
+-- asked for is counted otherwise, too, and nobody else has changed anything.
+CREATE FUNCTION pg_temp.executed(call bigint) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT pg_temp.facts('sub_relisted', '{"price_month": 6, "price_first": 3, "price_second": 2}')
+           || jsonb_build_object('marker', concat_ws('-', o.uuid, o.uuid, o.generation))
+      FROM seats_internal.outbox AS o WHERE o.id = call
+$$;
+SELECT seats.ignore_prices('{price_first,price_second}', 'not sold as seats') \g /dev/null
+SELECT pg_temp.team('relisted', '{"price_month": 5, "price_first": 3, "price_second": 2}');
+SELECT change AS relisted FROM seats.add_seats('relisted', 'team', 1) \gset
+SELECT pg_temp.freeze(:relisted);
+SELECT pg_temp.executed(:relisted) AS executed \gset
+SELECT pg_temp.news() \g /dev/null
+SAVEPOINT listed;
+SELECT seats.define_seat_type('team', '{price_month,price_legacy,price_year,price_first}') \g /dev/null
+-- (The worker settles the answer before it has come to the team with counting anew.)
+SELECT cardinality(seats_internal.take_lanes(ARRAY[t.lane_id], NULL)) FROM seats_internal.team AS t WHERE t.name = 'relisted';
+SELECT pg_temp.standing('relisted');
+SELECT base, target FROM seats_internal.outbox WHERE id = :relisted;
+SELECT pg_temp.settle(:relisted, 'done', :'executed');
+SELECT seats.define_seat_type('team', '{price_month,price_legacy,price_year,price_first,price_second}') \g /dev/null
+SELECT pg_temp.recount();
+SELECT pg_temp.standing('relisted');
+SELECT a FROM pg_temp.news() AS a WHERE a NOT LIKE 'seat_type.defined%';
+SELECT base, target FROM seats_internal.expected_event WHERE call_id = :relisted;
+SELECT seats_internal.tell_overwritten(e, seats_internal.count_items(
+           pg_temp.facts('', '{"price_month": 5, "price_first": 3, "price_second": 2}') -> 'items'))
+  FROM seats_internal.expected_event AS e WHERE e.call_id = :relisted;
+SELECT count(*) FROM seats_internal.alert WHERE kind = 'outside_change_overwritten';
+-- A person says that it was executed: nothing of what was counted meanwhile is lost.
+ROLLBACK TO listed;
+SELECT seats.define_seat_type('team', '{price_month,price_legacy,price_year,price_first}') \g /dev/null
+SELECT pg_temp.recount();
+UPDATE seats_internal.outbox SET state = 'review', doubt = true, first_sent_at = now() WHERE id = :relisted;
+SELECT state FROM seats.resolve_review(:relisted, 'executed', 'seen in the Dashboard');
+SELECT pg_temp.standing('relisted');
+
 -- However many prices there are, those of the items are looked up.
 INSERT INTO seats_internal.seat_price (price, seat_type, position)
 SELECT 'price_' || g, 'extra', g FROM generate_series(10, 5000) AS g;
@@ -211,6 +248,12 @@ SELECT quantity, state, reason LIKE 'stripes%' AS limited, due_at > clock_timest
 -- What is given back may always be. Confirmed, there is room again.
 SELECT new_quantity FROM seats.remove_seats('trusted', 'team', 4);
 SELECT new_quantity FROM seats.add_seats('trusted', 'team', 4);
+-- (Whoever takes it back that they are given back has them again, and they are none that Stripe has confirmed.)
+SELECT change AS given_back FROM seats.remove_seats('trusted', 'team', 3) \gset
+SELECT seats.cancel_change(:given_back);
+SELECT change AS given_back FROM seats.remove_seats('trusted', 'team', 3) \gset
+SELECT new_quantity FROM seats.add_seats('trusted', 'team', 2);
+SELECT pg_temp.try(format('SELECT seats.cancel_change(%s)', :given_back));
 SELECT largest_unconfirmed FROM seats.seat_types WHERE seat_type = 'team';
 
 -- A purchase that was asked for before waits, too, whatever type it is of: what stands there unlisted may be that.

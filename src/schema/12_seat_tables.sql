@@ -226,6 +226,7 @@ CREATE TABLE seats_internal.expected_event (
     look_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT expected_event_pkey PRIMARY KEY (idempotency_key)
 );
+CREATE INDEX expected_event_by_team ON seats_internal.expected_event (team_id);
 CREATE INDEX expected_event_by_age ON seats_internal.expected_event (look_at);
 -- The few that are judged, or given up, once a list was read.
 CREATE INDEX expected_event_changed_nothing ON seats_internal.expected_event (destination)

@@ -30,7 +30,8 @@ COMMENT ON FUNCTION
     seats_internal.finish_changes(bigint, bigint, bigint, text, text, text, bigint) IS
     'settles a run of changes of a lane alike';
 
--- Locks the lanes that nobody holds, in order, and gives them.
+-- Locks the lanes that nobody holds, in order, and gives them. What is about to be settled must be counted
+-- by the prices that are listed now, and what was before, too: else the difference would be somebody's doing.
 CREATE FUNCTION seats_internal.take_lanes(lanes bigint[], patient_for bigint) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -47,12 +48,16 @@ BEGIN
             taken := taken || patient_for;
         END IF;
     END IF;
+    IF EXISTS (SELECT FROM seats_internal.recount) THEN
+        PERFORM seats_internal.recount_now(t.id) FROM seats_internal.team AS t
+          WHERE t.lane_id = ANY (taken) AND t.kind = 'team' AND t.items IS NOT NULL;
+    END IF;
     RETURN taken;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.take_lanes(bigint[], bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.take_lanes(bigint[], bigint) IS
-    'locks those of the lanes that nobody else holds; waits a moment for one of them';
+    'locks those of the lanes that nobody else holds (waits a moment for one of them), and counts their teams anew if need be';
 
 -- The changes that were refused together and have no further call of their own: they share the last
 -- refusal.

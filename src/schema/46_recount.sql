@@ -1,5 +1,35 @@
 -- Counting teams anew when other prices are listed, and prices that are none of seats.
 
+-- Calls that are on their way, and those whose event has not come yet, were computed on what the team was
+-- counted as before. What they have found and asked for is counted otherwise, too.
+CREATE FUNCTION seats_internal.shift_calls(team seats_internal.team, counted jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    shift jsonb;
+BEGIN
+    SELECT jsonb_agg(jsonb_build_object('seat_type', d.seat_type, 'operation', 'add', 'quantity', d.quantity))
+      INTO shift
+      FROM (SELECT seat_type, coalesce((counted ->> seat_type)::integer, 0) - coalesce(s.confirmed, 0) AS quantity
+              FROM (SELECT l.* FROM seats_internal.seat_line AS l WHERE l.team_id = team.id) AS s
+              FULL JOIN jsonb_object_keys(counted) AS c (seat_type) USING (seat_type)) AS d
+     WHERE d.quantity <> 0;
+    IF shift IS NULL THEN
+        RETURN;
+    END IF;
+    UPDATE seats_internal.outbox AS o
+       SET base = seats_internal.apply_lines(o.base, shift), target = seats_internal.apply_lines(o.target, shift)
+     WHERE o.lane_id = team.lane_id AND o.kind = 'change' AND o.base IS NOT NULL;
+    UPDATE seats_internal.expected_event AS e
+       SET base = seats_internal.apply_lines(e.base, shift), target = seats_internal.apply_lines(e.target, shift)
+     WHERE e.team_id = team.id;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.shift_calls(seats_internal.team, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.shift_calls(seats_internal.team, jsonb) IS
+    'has the open calls of a team, and those whose event is waited for, follow another way of counting it';
+
 -- One team, whose lane is locked: false if it counts as before. Nobody has changed anything at Stripe.
 CREATE FUNCTION seats_internal.recount_team(team_id bigint, former jsonb) RETURNS boolean
 LANGUAGE plpgsql
@@ -25,6 +55,7 @@ BEGIN
     UPDATE seats_internal.lane AS l SET version = l.version + 1 WHERE l.id = team.lane_id;
     UPDATE seats_internal.team AS t SET count_problem = new_problem WHERE t.id = team.id;
     PERFORM seats_internal.heed_count_problem(team, count.held, new_problem);
+    PERFORM seats_internal.shift_calls(team, count.counted);
     PERFORM seats_internal.confirm_quantities(team, count.counted, count.counted, NULL);
     PERFORM seats_internal.note_prices(team, team.items, '[]', NULL);
     PERFORM seats_internal.refold(team.id, team.lane_id);

@@ -62,7 +62,7 @@ BEGIN
     -- A second statement, and a new snapshot: the first one may have waited.
     SELECT t.* INTO team FROM seats_internal.team AS t
      WHERE t.name = team_name AND t.kind = 'team';
-    IF team.id IS NULL OR team.lane_id <> locked THEN
+    IF team.id IS NULL OR team.lane_id IS DISTINCT FROM locked THEN
         team := seats_internal.take_team(team_name);  -- raises, or the team was registered anew meanwhile
     END IF;
     IF request_key IS NOT NULL THEN
