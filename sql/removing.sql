@@ -47,9 +47,21 @@ SELECT state FROM seats.cancel_change(:change, 'olga');
 INSERT INTO seats_internal.journal_consumer (name, acknowledged, owner) VALUES ('chat', 0, 'regress');
 SELECT pg_temp.try($$SELECT seats.erase_person('ann', 'she asks us to')$$);
 DELETE FROM seats_internal.journal_consumer;
+-- (What receivers were told: with his address as it was written, or in the words of an alert; another one's.)
+INSERT INTO seats_internal.outbox_history
+    (ring, id, created_at, settled_at, uuid, result, generation, attempts, clean, destination, method, path, body,
+     enqueued_by, kind)
+SELECT r.slot, 9000000 + t.number, now(), now(), gen_random_uuid(), 'done', 1, 1, true, 'slack', 'POST', '/', t.body, 'x', 'delivery'
+  FROM seats_internal.ring AS r,
+       (VALUES (1, '{"type": "invite.created", "data": {"detail": {"address": "Bob@Example.com"}}}'),
+               (2, seats_internal.render_slack(ROW('alert.opened', '', 'critical', 'change 7 of team acme, which ann wants, needs a person',
+                                                   '', '{}', '{}'))),
+               (3, seats_internal.render_slack(ROW('invite.created', '', 'info', 'for bob@example.com', '', '{}', '{}'))),
+               (4, '{"text": "of joann and hannah"}')) AS t (number, body);
 SELECT members, invites, journal_entries, instead ~ '^erased-[0-9a-f-]{36}$' AS tells_nothing
   FROM seats.erase_person('ann', 'she asks us to');
 SELECT members, invites FROM seats.erase_person('bob', 'he asks us to');
+SELECT id, body FROM seats_internal.outbox_history WHERE id > 9000000 ORDER BY id;
 CREATE FUNCTION pg_temp.hidden(words text) RETURNS text LANGUAGE sql AS
     $$ SELECT regexp_replace($1, 'erased-[0-9a-f-]{36}', '<erased>', 'g') $$;
 SELECT pg_temp.hidden(concat_ws(' ', user_id, seat_type, role, status, external_id)) FROM seats.members ORDER BY joined_at, ended_at, user_id;

@@ -19,15 +19,30 @@ REVOKE ALL ON FUNCTION seats_internal.erased_detail(jsonb, text, text[], text) F
 COMMENT ON FUNCTION seats_internal.erased_detail(jsonb, text, text[], text) IS
     'a detail of the journal without this person; the same, if it does not tell of him';
 
+-- Whether a message to a receiver names this person: in JSON, perhaps in the middle of a sentence, and as Slack
+-- is told it (see render_slack). Not as a part of another word: ids may be short.
+CREATE FUNCTION seats_internal.names_person(body text, person text, addresses text[]) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN EXISTS (
+    SELECT FROM unnest(addresses || person) AS n (word)
+     CROSS JOIN LATERAL (VALUES (word), (replace(replace(replace(replace(
+         word, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '@', '@' || chr(8203)))) AS r (rendered)
+     CROSS JOIN LATERAL (SELECT to_json(lower(rendered))::text AS quoted) AS j
+     WHERE lower(body) ~ ('(^|[^[:alnum:]])'
+                          || regexp_replace(substr(quoted, 2, length(quoted) - 2), E'([^[:alnum:]])', E'\\\\\\1', 'g')
+                          || '($|[^[:alnum:]])'));
+REVOKE ALL ON FUNCTION seats_internal.names_person(text, text, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.names_person(text, text, text[]) IS
+    'whether the body of a delivery names a person, or one of the addresses';
+
 -- What would still be needed.
 CREATE FUNCTION seats_internal.require_done_with(person text, addresses text[]) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- As it stands in a JSON body.
-    needles text[] := ARRAY(SELECT to_json(n)::text FROM unnest(addresses || person) AS n WHERE n IS NOT NULL);
-    newest  bigint;
+    newest bigint;
 BEGIN
     SELECT CASE WHEN bool_or(j.number IS NULL) THEN 9223372036854775807 ELSE max(j.number) END INTO newest
       FROM seats_internal.journal AS j
@@ -43,8 +58,7 @@ BEGIN
                 WHERE t.kind = 'individual' AND t.name = person),
               (SELECT count(*) FROM seats_internal.outbox AS o WHERE o.actor = person),
               (SELECT count(*) FROM seats_internal.outbox AS o
-                WHERE o.kind = 'delivery' AND EXISTS (
-                    SELECT FROM unnest(needles) AS n WHERE strpos(o.body, n) > 0)),
+                WHERE o.kind = 'delivery' AND seats_internal.names_person(o.body, person, addresses)),
               (SELECT count(*) FROM seats_internal.journal_consumer AS c WHERE c.acknowledged < newest)],
         '{active membership(s),open invite(s),individual(s) with a subscription,open change(s) asked for,'
         'delivery(ies) to receivers,consumer(s) of the journal that have not read what it tells}',
@@ -61,15 +75,12 @@ CREATE FUNCTION seats_internal.erase_in_history(person text, addresses text[], i
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    needles text[] := ARRAY(SELECT to_json(n)::text FROM unnest(addresses || person) AS n WHERE n IS NOT NULL);
 BEGIN
     UPDATE seats_internal.outbox_history AS h SET actor = instead WHERE h.actor = person;
-    -- What receivers were told of the journal.
+    -- What receivers were told of the journal, and of alerts.
     UPDATE seats_internal.outbox_history AS h
        SET body = '', answer = NULL
-     WHERE h.kind = 'delivery'
-       AND EXISTS (SELECT FROM unnest(needles) AS n WHERE strpos(h.body, n) > 0);
+     WHERE h.kind = 'delivery' AND seats_internal.names_person(h.body, person, addresses);
     -- (Not deleted: the same request once more is still no new one.)
     UPDATE seats_internal.request_key AS k
        SET arguments = seats_internal.erased_detail(k.arguments, person, addresses, instead)
