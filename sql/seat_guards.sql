@@ -201,6 +201,15 @@ SELECT seats_internal.settle_void(8000000);
 SELECT cancelled_by, due_at <= clock_timestamp() AS is_due, eligible_xid = pg_current_xact_id() AS is_found
   FROM seats_internal.outbox WHERE id = :a;
 
+-- The same when an operator has taken the void back, or refused it: the change can be taken back once more.
+UPDATE seats_internal.outbox SET payment = '{"invoice": "in_1"}', due_at = clock_timestamp() + interval '1 hour' WHERE id = :a;
+SELECT state FROM seats.cancel_change(:a);
+SELECT id AS void FROM seats_internal.outbox WHERE kind = 'void' \gset
+SELECT state FROM seats.cancel_call(:void, 'not now');
+SELECT cancelled_by, due_at <= clock_timestamp() AS is_due FROM seats_internal.outbox WHERE id = :a;
+SELECT state FROM seats.cancel_change(:a);
+SELECT count(*) FROM seats_internal.outbox WHERE kind = 'void';
+
 -- Registered with another subscription: what was proven of the former one is no base for a call.
 SELECT pg_temp.team('anew', '{"price_team": 5}');
 SELECT base_proven_at IS NOT NULL AS proven, base_run IS NOT NULL AS in_this_run, items IS NOT NULL AS has_items

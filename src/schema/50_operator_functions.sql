@@ -260,9 +260,11 @@ BEGIN
            settle_by_hand.reason, gone.last_error, gone.error_code, gone.decline_code, gone.request_id,
            caller, gone.context, gone.kind, gone.team_id, gone.actor, gone.lines, gone.base, gone.target
       FROM gone CROSS JOIN seats_internal.ring;
-    IF (SELECT h.kind FROM seats_internal.settled_call(call) AS h) = 'change' THEN
-        PERFORM seats_internal.settle_change(call, NULL, NULL, NULL);
-    END IF;
+    CASE (SELECT h.kind FROM seats_internal.settled_call(call) AS h)
+        WHEN 'change' THEN PERFORM seats_internal.settle_change(call, NULL, NULL, NULL);
+        WHEN 'void' THEN PERFORM seats_internal.settle_void(call);
+        ELSE NULL;
+    END CASE;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.settle_by_hand(text, bigint, text, text) FROM PUBLIC;
