@@ -38,6 +38,7 @@ struct Wait {
     LookFor what;
     std::int64_t call;
     MadeChange made;
+    bool only_looks;  // no time to wait: it takes no place among those who do
     SteadyClock::time_point deadline;
     CallState state;
 };
@@ -73,7 +74,7 @@ void take_place() {
         ereport(ERROR,
                 (errcode(sqlstate::too_many_waiters), errmsg("too many sessions wait for calls"),
                  errdetail("pg_seats.max_waiters allows %d at once.", pg::settings.max_waiters),
-                 errhint("Ask again a little later with a timeout of 0, or raise the setting.")));
+                 errhint("Ask with a timeout of 0, which does not wait, or raise the setting.")));
     }
 }
 
@@ -111,6 +112,7 @@ void read_timeout(Wait* wait, int argument, long most) {
     const long wanted = PG_ARGISNULL(argument)
                             ? Min(static_cast<long>(pg::settings.default_wait_ms), most)
                             : timeout_ms(PG_GETARG_INTERVAL_P(argument), most);
+    wait->only_looks = wanted == 0;
     wait->deadline = SteadyClock::now() + std::chrono::milliseconds(wanted);
 }
 
@@ -237,7 +239,9 @@ void wait_until_settled(Wait* wait) {
 }
 
 void wait_in_place(Wait* wait) {
-    take_place();
+    if (!wait->only_looks) {
+        take_place();
+    }
     PG_TRY();
     {
         end_look(wait);

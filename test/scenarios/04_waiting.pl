@@ -59,7 +59,7 @@ sub places_taken
 		$server->sql("ALTER SYSTEM SET pg_seats.max_waiters = $limit");
 		$server->sql('SELECT pg_reload_conf()');
 		wait_until(sub { $server->sql('SHOW pg_seats.max_waiters') eq $limit }, 'the reload');
-		my ($status) = $server->try_sql("CALL seats.wait_for_call($call, '0')");
+		my ($status) = $server->try_sql("CALL seats.wait_for_call($call, '1 millisecond')");
 		$taken = $limit - 1;
 		last if $status == 0;
 	}
@@ -198,6 +198,7 @@ my ($status, undef, $error) = $server->try_sql("\\set VERBOSITY verbose\nCALL se
 isnt($status, 0, 'one too many is refused');
 like($error, qr/PS122: too many sessions wait for calls/, 'with an error of its own');
 like($error, qr/pg_seats\.max_waiters allows 4/, 'that names the setting');
+is($server->sql("CALL seats.wait_for_call($slow, '0')"), 'sending||', 'who only looks needs no place');
 
 my @pids = split /\n/, $server->sql(
 	q{SELECT pid FROM pg_stat_activity WHERE application_name = 'waiter' ORDER BY pid});
