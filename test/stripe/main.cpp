@@ -36,6 +36,7 @@ struct Options {
     std::int64_t max_seconds = 0;
     std::int64_t clock = 0;
     std::string version = "2026-05-27.dahlia";
+    bool require_version = false;
     std::size_t request_log = 20000;
     bool light = false;
 };
@@ -48,6 +49,7 @@ constexpr std::string_view kUsage =
     "  --control-port-file FILE written with that port\n"
     "  --api-key KEY=ACCOUNT    may be repeated (default sk_test_simulator=acct_simulator)\n"
     "  --default-version V      of requests without Stripe-Version (2026-05-27.dahlia)\n"
+    "  --require-version        refuse requests without Stripe-Version\n"
     "  --seed N                 of ids and of chance (1)\n"
     "  --clock UNIX             where the clock starts (now)\n"
     "  --request-log N          how many finished requests are kept (20000)\n"
@@ -70,6 +72,10 @@ Options read_options(const std::vector<std::string>& arguments) {
         std::string name = arguments[i];
         if (name == "--light") {
             options.light = true;
+            continue;
+        }
+        if (name == "--require-version") {
+            options.require_version = true;
             continue;
         }
         if (name == "--watch-stdin") {
@@ -198,6 +204,7 @@ void run(const Options& options) {
     World::Options world_options;
     world_options.seed = options.seed;
     world_options.default_version = options.version;
+    world_options.require_version = options.require_version;
     world_options.light = options.light;
     World world(world_options, clock, blobs);
     Webhooks webhooks(loop, world, options.seed);

@@ -99,6 +99,9 @@ void Gateway::identify(Exchange& exchange) {
         error.status = 403;
         throw error;
     }
+    if (version.empty() && parts_.world.options().require_version) {
+        throw invalid_request("This simulator wants every request to name its Stripe-Version.");
+    }
     if (!is_valid_version(exchange.version)) {
         throw invalid_request("Invalid Stripe API version: " + exchange.version);
     }

@@ -52,6 +52,7 @@ class World {
     struct Options {
         std::uint64_t seed = 1;
         std::string default_version = "2026-05-27.dahlia";
+        bool require_version = false;  // of every request, though Stripe would take its default
         bool light = false;
         std::size_t max_events = 100000;
     };

@@ -14,6 +14,7 @@ use PostgreSQL::Test::Utils;
 use PgSeats::Waiting;
 
 our $api_key = 'sk_test_simulator';
+our $api_version = '2026-05-27.dahlia';
 my $json = JSON::PP->new->utf8->canonical;
 my $count = 0;
 my @running = ();
@@ -51,6 +52,8 @@ sub start
 		$ENV{STRIPE_SIMULATOR},
 		'--port', $self->{port} // 0, '--port-file', $files[0],
 		'--control-port', $self->{control_port} // 0, '--control-port-file', $files[1],
+		# A request that leaves its shape to an account's default is a mistake, wherever it is made.
+		'--require-version',
 		@{ $self->{arguments} });
 
 	my $pid = fork;
@@ -231,7 +234,7 @@ sub set_card
 sub api
 {
 	my ($self, $method, $path, $form) = @_;
-	my %headers = (Authorization => "Bearer $api_key");
+	my %headers = (Authorization => "Bearer $api_key", 'Stripe-Version' => $api_version);
 	my $url = $self->url . $path;
 	my %request = (headers => \%headers);
 	my $encoded = $form ? $self->{http}->www_form_urlencode(flatten($form)) : '';
