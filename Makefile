@@ -51,6 +51,9 @@ endif
 $(EXTENSION_SCRIPT): $(SCHEMA) pg_seats.control
 	cat $(SCHEMA) > $@
 
+# What has the version compiled in is compiled again when it changes.
+$(patsubst %.cpp,%.o,$(shell grep -l PG_SEATS_VERSION $(SOURCES))): pg_seats.control
+
 test-modules: $(BORDER_MODULE)
 .PHONY: test-modules
 

@@ -194,11 +194,16 @@ bool is_over(const Wait* wait) {
     return wait->state.settled || wait->state.stands;
 }
 
-// Less where the site ends transactions after a time (17): each slice begins a new one.
-long next_slice(const Wait* wait) {
+long left_ms(const Wait* wait) {
     const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(wait->deadline - SteadyClock::now());
-    long slice = Min(static_cast<long>(left.count()) + 1, slice_ms);
+        std::chrono::ceil<std::chrono::milliseconds>(wait->deadline - SteadyClock::now());
+    return static_cast<long>(left.count());
+}
+
+// `left` is above zero: a negative time-out would be none. Less where the site ends transactions
+// after a time (17): each slice begins a new one.
+long slice_of(const Wait* wait, long left) {
+    long slice = Min(left, slice_ms);
     if (wait->in_procedure && pg::transaction_timeout_ms() > 0) {
         slice = Min(slice, pg::transaction_timeout_ms() / 2 + 1);
     }
@@ -228,10 +233,13 @@ void wait_until_settled(Wait* wait) {
         if (!wait->state.found) {
             raise_no_such_call(wait->call, wait->what);
         }
-        if (is_over(wait) || SteadyClock::now() >= wait->deadline) {
+        // One look at the clock for both: between two the deadline may pass.
+        const long left = left_ms(wait);
+        if (is_over(wait) || left <= 0) {
             break;
         }
-        const bool timed_out = ConditionVariableTimedSleep(settled, next_slice(wait), wait_event());
+        const bool timed_out =
+            ConditionVariableTimedSleep(settled, slice_of(wait, left), wait_event());
         pause_after(woken_in_vain);
         woken_in_vain = timed_out ? 0 : woken_in_vain + 1;
     }

@@ -1,5 +1,7 @@
 #include "http/transfer.hpp"
 
+#include <string.h>  // explicit_bzero
+
 #include <new>
 #include <string_view>
 #include <utility>
@@ -121,6 +123,14 @@ void Transfer::set_headers() {
     set(CURLOPT_HTTPHEADER, headers_.data());
 }
 
+// One of them is the API key, and a spare transfer may lie about for long. (Wiped, not freed: what
+// is freed keeps its bytes.)
+void Transfer::forget_headers() noexcept {
+    for (std::string& header : request_.headers) {
+        explicit_bzero(header.data(), header.size());
+    }
+}
+
 bool Transfer::refuse(std::string why) {
     refusal_ = std::move(why);
     return false;
@@ -173,6 +183,7 @@ bool Transfer::prepare(Request request, std::chrono::steady_clock::time_point su
 Response Transfer::finish(CURLcode result) {
     response_.duration = std::chrono::duration_cast<std::chrono::microseconds>(
         std::chrono::steady_clock::now() - submitted_);
+    forget_headers();
     if (!refusal_.empty()) {
         response_.error = std::move(refusal_);
         return std::move(response_);

@@ -53,6 +53,7 @@ class Transfer {
     void set_authority(const Request& request) noexcept;
     void set_method(Method method) noexcept;
     void set_headers();
+    void forget_headers() noexcept;
     [[nodiscard]] bool refuse(std::string why);
     [[nodiscard]] std::string failure(CURLcode result) const;
     [[nodiscard]] const char* phase() const noexcept;

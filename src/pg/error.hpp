@@ -59,6 +59,24 @@ void describe_current_exception(BorderError& error) noexcept;
 [[noreturn]] void raise(const BorderError& error);
 
 namespace detail {
+
+// Where the server jumps to when something raises, and whom it asks for the error's context.
+class Stacks {
+  public:
+    Stacks() noexcept : exceptions_(PG_exception_stack), callbacks_(error_context_stack) {}
+    Stacks(const Stacks&) = delete;
+    Stacks& operator=(const Stacks&) = delete;
+    ~Stacks() { restore(); }
+    void restore() const noexcept {
+        PG_exception_stack = exceptions_;
+        error_context_stack = callbacks_;
+    }
+
+  private:
+    sigjmp_buf* exceptions_;
+    ErrorContextCallback* callbacks_;
+};
+
 // Copies the server's error and clears it, or gives nullptr if even that raised (out of memory).
 ErrorData* take_server_error(MemoryContext context) noexcept;
 }  // namespace detail
@@ -70,26 +88,16 @@ Result guard(Result (*function)(Parameters...), Arguments... arguments) {
     static_assert((std::is_trivially_destructible_v<Parameters> && ...),
                   "a longjmp would skip the destructor of an argument");
     static_assert(std::is_void_v<Result> || std::is_trivially_destructible_v<Result>);
-    sigjmp_buf* const outer_stack = PG_exception_stack;
-    ErrorContextCallback* const outer_callbacks = error_context_stack;
     MemoryContext const context = CurrentMemoryContext;
     sigjmp_buf here;
+    // Whichever way this frame is left: `here` is gone with it. (A function that the server calls
+    // back may throw through all of this.)
+    const detail::Stacks stacks;
     if (sigsetjmp(here, 0) == 0) {
         PG_exception_stack = &here;
-        if constexpr (std::is_void_v<Result>) {
-            function(arguments...);
-            PG_exception_stack = outer_stack;
-            error_context_stack = outer_callbacks;
-            return;
-        } else {
-            Result result = function(arguments...);
-            PG_exception_stack = outer_stack;
-            error_context_stack = outer_callbacks;
-            return result;
-        }
+        return function(arguments...);
     }
-    PG_exception_stack = outer_stack;
-    error_context_stack = outer_callbacks;
+    stacks.restore();
     ErrorData* const data = detail::take_server_error(context);
     if (data == nullptr) {
         throw std::bad_alloc();

@@ -56,7 +56,9 @@ Secret::~Secret() {
 }
 
 void Secret::wipe() noexcept {
-    explicit_bzero(bytes_.data(), bytes_.size());
+    if (!bytes_.empty()) {  // or there is no place to wipe
+        explicit_bzero(bytes_.data(), bytes_.size());
+    }
 }
 
 bool is_secret_name(std::string_view name) noexcept {

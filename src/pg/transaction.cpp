@@ -1,5 +1,7 @@
 #include "pg/transaction.hpp"
 
+#include "pg/log.hpp"
+
 extern "C" {
 #include "pgstat.h"
 #include "utils/errcodes.h"
@@ -21,9 +23,12 @@ void commit() {
     SPI_finish();
     PopActiveSnapshot();
     CommitTransactionCommand();
-    // Without it autovacuum would never learn of what the worker writes and deletes.
-    pgstat_report_stat(false);
     MemoryContextSwitchTo(TopMemoryContext);
+}
+
+// Without it autovacuum would never learn of what the worker writes and deletes.
+void report_statistics() {
+    pgstat_report_stat(false);
 }
 
 void abort_current() {
@@ -39,6 +44,13 @@ void detail::begin_transaction() {
 
 void detail::commit_transaction() {
     guard(commit);
+    // What is committed is committed, whatever becomes of its statistics.
+    try {
+        guard(report_statistics);
+    } catch (const ServerError& error) {
+        LWLockReleaseAll();
+        log_warning(std::string("statistics could not be reported: ") + error.what());
+    }
 }
 
 Failure detail::abort_after_current_exception() noexcept {

@@ -172,6 +172,26 @@ PG_SEATS_FUNCTION(border_catch) {
     return text_datum(seen + ", " + std::to_string(guard(add_one, 41)));
 }
 
+// A function under the guard throws, instead of raising: what the server jumps to and calls for the
+// error's context is as before, and so the next error finds its way.
+PG_SEATS_FUNCTION(border_throw_under_guard) {
+    static_cast<void>(fcinfo);
+    const ErrorContextCallback* const callbacks = error_context_stack;
+    const sigjmp_buf* const stack = PG_exception_stack;
+    try {
+        guard(+[] { throw_kind("SqlError"); });
+    } catch (const SqlError&) {
+        if (callbacks != error_context_stack || stack != PG_exception_stack) {
+            // (Put right by hand: or the error about it would jump into a frame that is gone.)
+            PG_exception_stack = const_cast<sigjmp_buf*>(stack);
+            error_context_stack = const_cast<ErrorContextCallback*>(callbacks);
+            throw SqlError(ERRCODE_INTERNAL_ERROR, "the guard left something behind");
+        }
+    }
+    guard(raise_with_everything);
+    return Datum{0};
+}
+
 // C++ -> server -> C++ -> server …, so deep; thrown or raised at the bottom.
 PG_SEATS_FUNCTION(border_nested) {
     const int depth = PG_GETARG_INT32(0);

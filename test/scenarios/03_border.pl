@@ -18,6 +18,7 @@ my %signature = (
 	border_throw => '(text) RETURNS void',
 	border_server => '(text) RETURNS void',
 	border_catch => '() RETURNS text',
+	border_throw_under_guard => '() RETURNS integer',
 	border_nested => '(integer) RETURNS void',
 	border_in_pg_try => '() RETURNS text',
 	border_through_pg_try => '() RETURNS void',
@@ -84,6 +85,8 @@ like(outcome(q{SELECT border_server('memory')}),
 	qr/^XX000 \| invalid memory alloc request size \d+ \| alive: 0$/, 'a palloc that is refused');
 gives('SELECT border_catch()', 'no error, alive: 0');
 is($server->sql('SELECT border_catch()'), 'raised by the server, 42', 'errors that are caught in C++');
+
+gives('SELECT border_throw_under_guard()', $everything);
 
 # A cancel and a time-out go the same way, and the session lives.
 is($server->sql(<<'END'), '57014 | canceling statement due to statement timeout | alive: 0', 'a time-out');
