@@ -138,7 +138,7 @@ SELECT seats.register_team('acme', 'sub_acme') > 0;
 SELECT pg_temp.reads();
 -- What the former one's read says is nobody's business, also if it could not be read.
 SELECT pg_temp.read_says('acme', pg_temp.facts('acme', 9, 'canceled') || '{"id": "sub_former"}');
-SELECT seats_internal.read_failed(l.id, 'no such subscription')
+SELECT seats_internal.read_failed(l.id, 'no such subscription', true)
   FROM seats_internal.lane AS l WHERE l.name = '/v1/subscriptions/sub_former';
 SELECT status, problem FROM seats.teams;
 SELECT pg_temp.reads();

@@ -143,7 +143,7 @@ SELECT pg_temp.try($$SELECT seats.reconcile('nobody', 'why not')$$);
 SELECT pg_temp.news();
 
 -- A subscription that cannot be read.
-SELECT seats_internal.read_failed(t.lane_id, 'No such subscription') FROM seats_internal.team AS t
+SELECT seats_internal.read_failed(t.lane_id, 'No such subscription', true) FROM seats_internal.team AS t
  WHERE t.name = 'beta';
 SELECT problem FROM seats.teams WHERE team = 'beta';
 SELECT pg_temp.alerts();
@@ -153,12 +153,12 @@ SELECT pg_temp.read('beta', '{}');
 SELECT problem FROM seats.teams WHERE team = 'beta';
 SELECT pg_temp.alerts();
 -- Registered with the right one, it is no problem any more; what comes of the wrong one is not heeded.
-SELECT seats_internal.read_failed(t.lane_id, 'No such subscription') FROM seats_internal.team AS t
+SELECT seats_internal.read_failed(t.lane_id, 'No such subscription', true) FROM seats_internal.team AS t
  WHERE t.name = 'beta';
 SELECT lane_id AS former_lane FROM seats_internal.team WHERE name = 'beta' \gset
 SELECT seats.register_team('beta', 'sub_right') IS NOT NULL;
 SELECT pg_temp.alerts();
-SELECT seats_internal.read_failed(:former_lane, 'No such subscription');
+SELECT seats_internal.read_failed(:former_lane, 'No such subscription', true);
 SELECT problem, status FROM seats.teams WHERE team = 'beta';
 SELECT pg_temp.alerts();
 

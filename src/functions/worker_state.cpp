@@ -131,7 +131,8 @@ void return_worker_state(FunctionCallInfo fcinfo) {
     for (pg_atomic_uint64* counter :
          {&counters.claims, &counters.frozen, &counters.sent, &counters.reads, &counters.done,
           &counters.refused, &counters.again, &counters.unknown, &counters.halted,
-          &counters.reviews, &counters.settle_failures, &counters.wakes, &counters.row_errors}) {
+          &counters.reviews, &counters.settle_failures, &counters.wakes, &counters.row_errors,
+          &counters.loops, &counters.transactions}) {
         add(&row, Int64GetDatum(static_cast<int64>(pg_atomic_read_u64(counter))));
     }
     add_pid(&row, seen->launcher_pid);

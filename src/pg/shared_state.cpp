@@ -3,6 +3,9 @@
 #include "pg/error.hpp"
 
 extern "C" {
+#include "catalog/pg_control.h"
+#include "common/controldata_utils.h"
+#include "miscadmin.h"
 #include "storage/shmem.h"
 }
 
@@ -21,6 +24,17 @@ void request_memory() {
     RequestNamedLWLockTranche("pg_seats", 1);
 }
 
+// Shared memory survives no crash, be it of the machine or of one process: what it does not know is
+// told by the control file.
+bool is_after_crash() {
+    bool is_intact = false;
+    ControlFileData* const control = get_controlfile(DataDir, &is_intact);
+    const bool is_clean = is_intact && (control->state == DB_SHUTDOWNED ||
+                                        control->state == DB_SHUTDOWNED_IN_RECOVERY);
+    pfree(control);
+    return !is_clean;
+}
+
 void start_up() {
     if (previous_startup_hook != nullptr) {
         previous_startup_hook();
@@ -31,6 +45,7 @@ void start_up() {
     if (!found) {
         memset(state, 0, sizeof(SharedState));
         state->lock = &GetNamedLWLockTranche("pg_seats")->lock;
+        state->follows_crash = is_after_crash();
         pg_atomic_init_u32(&state->waiters, 0);
         ConditionVariableInit(&state->worker_changed);
         for (ConditionVariable& condition : state->settled) {
@@ -72,7 +87,8 @@ void clear_counters(WorkerCounters& counters) noexcept {
     for (pg_atomic_uint64* counter :
          {&counters.claims, &counters.frozen, &counters.sent, &counters.reads, &counters.done,
           &counters.refused, &counters.again, &counters.unknown, &counters.halted,
-          &counters.reviews, &counters.settle_failures, &counters.wakes, &counters.row_errors}) {
+          &counters.reviews, &counters.settle_failures, &counters.wakes, &counters.row_errors,
+          &counters.loops, &counters.transactions}) {
         pg_atomic_init_u64(counter, 0);
     }
 }

@@ -40,6 +40,13 @@ enum class WorkerEnd : std::uint8_t {
     stepped_aside,   // somebody wanted the database for himself
 };
 
+// Whether what was on the wire when a worker left may be what ended it.
+enum class WorkerDeparture : std::uint8_t {
+    unknown,   // none has left since the server's shared memory was made
+    asked,     // it was told to, or had nothing more to do
+    by_error,  // it ended itself
+};
+
 struct DestinationStatus {
     char name[NAMEDATALEN];
     std::uint8_t breaker;  // core::BreakerState
@@ -52,7 +59,7 @@ struct DestinationStatus {
 
 struct WorkerCounters {
     pg_atomic_uint64 claims, frozen, sent, reads, done, refused, again, unknown, halted, reviews,
-        settle_failures, wakes, row_errors;
+        settle_failures, wakes, row_errors, loops, transactions;
 };
 
 struct WorkerSlot {
@@ -75,6 +82,7 @@ struct WorkerSlot {
     // Launcher's bookkeeping.
     bool ended;     // the worker left, and the launcher has not seen it yet
     WorkerEnd end;  // why
+    WorkerDeparture departure;
     TimestampTz registered_at;
     std::int32_t failed_starts;
     TimestampTz start_at;   // not before
@@ -86,7 +94,8 @@ struct SharedState {
     LWLock* lock;  // guards everything below but the atomics and the condition variables
     pid_t launcher_pid;
     int launcher_proc_number;
-    bool probe_all;  // a request did not fit: look into every database
+    bool follows_crash;  // the server did not end in good order before it came up
+    bool probe_all;      // a request did not fit: look into every database
     std::int32_t probe_count;
     Oid probes[max_probe_requests];  // databases that the launcher should look into
     pg_atomic_uint32 waiters;        // sessions in a waiting procedure

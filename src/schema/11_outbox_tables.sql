@@ -87,8 +87,8 @@ COMMENT ON COLUMN seats_internal.outbox.installation IS 'stamp of the installati
 COMMENT ON COLUMN seats_internal.outbox.generation IS 'part of the key; rises only after proof that the last one did nothing';
 COMMENT ON COLUMN seats_internal.outbox.tries IS 'requests under this key that may have reached Stripe';
 COMMENT ON COLUMN seats_internal.outbox.attempts IS 'requests in all, counted before each is made';
-COMMENT ON COLUMN seats_internal.outbox.interrupted IS 'how often a worker ended while the row was on the wire';
-COMMENT ON COLUMN seats_internal.outbox.alone IS 'was on the wire alone, because it is suspected of ending workers';
+COMMENT ON COLUMN seats_internal.outbox.interrupted IS 'how often a worker crashed while the row was on the wire';
+COMMENT ON COLUMN seats_internal.outbox.alone IS 'is being sent, or its answer read, by itself, because it is suspected of ending workers';
 COMMENT ON COLUMN seats_internal.outbox.doubt IS 'a request under this key may have been executed';
 COMMENT ON COLUMN seats_internal.outbox.error_code IS
     'Stripe''s code of the error in last_error, if it was one of Stripe''s';

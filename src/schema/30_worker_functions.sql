@@ -24,6 +24,8 @@ CREATE FUNCTION seats_internal.worker_state(
     OUT settle_failures bigint,
     OUT wakes           bigint,
     OUT row_errors      bigint,
+    OUT loops           bigint,
+    OUT transactions    bigint,
     OUT launcher_pid    integer,
     OUT preloaded       boolean
 ) RETURNS SETOF record

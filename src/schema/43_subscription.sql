@@ -376,7 +376,7 @@ COMMENT ON FUNCTION seats_internal.settle_read(bigint, jsonb, timestamptz, uuid,
     'makes a team what a read of its subscription says';
 
 -- (A subscription that the team had before is nobody's problem any more.)
-CREATE FUNCTION seats_internal.read_failed(lane_id bigint, problem text) RETURNS void
+CREATE FUNCTION seats_internal.read_failed(lane_id bigint, problem text, lasts boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -387,7 +387,7 @@ BEGIN
        SET problem = read_failed.problem
      WHERE t.lane_id = read_failed.lane_id
     RETURNING t.* INTO team;
-    IF FOUND THEN
+    IF FOUND AND lasts THEN
         PERFORM seats_internal.raise_alert(
             'subscription:' || team.id, 'critical', 'subscription_unreadable',
             format('the subscription of %s %s cannot be read: %s', team.kind, team.name, problem),
@@ -397,6 +397,6 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.read_failed(bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.read_failed(bigint, text) IS
-    'the subscription of this lane is not there to be read';
+REVOKE ALL ON FUNCTION seats_internal.read_failed(bigint, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.read_failed(bigint, text, boolean) IS
+    'the subscription of this lane cannot be read; lasts: a person should know';

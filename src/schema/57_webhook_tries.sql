@@ -121,12 +121,14 @@ BEGIN
         PERFORM seats_internal.process_event(due.endpoint, due.event_id);
         tried := tried + 1;
     END LOOP;
-    -- One that somebody else has locked is not looked at again and again meanwhile.
-    SELECT greatest(extract(epoch FROM min(w.retry_at) - clock_timestamp()) * 1000,
+    -- One that somebody else has locked is not looked at again and again meanwhile. (Where there is none,
+    -- there is no row: greatest() would pass over a null and say that the next one is due at once.)
+    SELECT greatest(extract(epoch FROM w.retry_at - clock_timestamp()) * 1000,
                     CASE WHEN tried < most THEN 100 ELSE 10 END)::bigint
       INTO next_in_ms
       FROM seats_internal.webhook_event AS w
-     WHERE w.retry_at IS NOT NULL;
+     WHERE w.retry_at IS NOT NULL
+     ORDER BY w.retry_at LIMIT 1;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.retry_events(integer) FROM PUBLIC;

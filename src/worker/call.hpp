@@ -10,6 +10,10 @@ namespace pg_seats::worker {
 
 struct Destination;
 
+// A POST by Stripe's word, and it changes nothing.
+// (What statements say of it: claim, recovery.)
+constexpr std::string_view preview_path = "/v1/invoices/create_preview";
+
 // A row as it was frozen. The database stays the truth: whatever is written back is compared with
 // (id, generation, state) first.
 struct Call {
@@ -39,7 +43,8 @@ struct Call {
     std::optional<int> splits_left;   // its changes were refused together; so many calls are left
     bool cancelled = false;           // somebody wants it back; its invoice is being voided
 
-    [[nodiscard]] bool is_mutation() const { return method != "GET"; }
+    [[nodiscard]] bool is_preview() const { return path == preview_path; }
+    [[nodiscard]] bool is_mutation() const { return method != "GET" && !is_preview(); }
     [[nodiscard]] bool is_change() const { return kind == "change"; }
     [[nodiscard]] bool is_subscription_read() const { return kind == "read"; }
     [[nodiscard]] bool is_price_read() const { return kind == "price"; }
@@ -70,6 +75,7 @@ struct Flight {
     std::string key;                    // the idempotency key, also while verifying
     int key_number = 0;                 // of a probe: which key it is about
     int pages = 0;                      // of a list or of events, read so far
+    int page_size = 100;                // fewer where so many are more than an answer may hold
     std::string cursor;                 // where the next page starts
     std::int64_t since = 0;             // of a list of events: unix time
     std::optional<std::int64_t> until;  // … what is younger is left to the next list

@@ -18,9 +18,15 @@ namespace {
 using pg::Rows;
 using pg::Statement;
 
+#define DESTINATION_VERSION                                      \
+    "(SELECT d.api_version FROM seats_internal.destination AS d" \
+    "  WHERE d.name = o.destination)"
+
+// (What was not frozen has no version of its own yet, and is read all the same.)
 #define CALL_COLUMNS                                                                             \
     "o.id, o.lane_id, o.destination, o.uuid::text, o.installation::text, o.method, o.path, "     \
-    "o.body, o.verifier, o.marker, o.api_version, o.enqueued_by, o.generation, o.tries, "        \
+    "o.body, o.verifier, o.marker, coalesce(o.api_version, " DESTINATION_VERSION                 \
+    "), o.enqueued_by, o.generation, o.tries, "                                                  \
     "o.attempts, o.verifications, o.interrupted, o.row_errors, o.doubt, o.alone, o.created_at, " \
     "o.first_sent_at, o.last_sent_at, o.key_final_at, o.state::text, "                           \
     "(SELECT m.marker FROM seats_internal.lane_marker AS m WHERE m.lane_id = o.lane_id), "       \
@@ -29,22 +35,18 @@ using pg::Statement;
 // Seat changes are planned first (worker/seats.hpp): only then is there something to send.
 #define IS_PLANNED "(o.kind <> 'change' OR o.body <> '')"
 
-// A key is trusted for a time only: past it a call in doubt is not sent again but verified. (A read
-// can be repeated for ever, and a receiver knows a delivery by its id.)
-#define KEY_IS_TOO_OLD                                                               \
-    "(o.doubt AND o.method <> 'GET' AND o.kind <> 'delivery' AND o.first_sent_at < " \
-    "pg_catalog.clock_timestamp() - $3 * "                                           \
-    "interval '1 second')"
+// A key is trusted for a time only: past it a call in doubt is not sent again but verified. (What
+// changes nothing can be repeated for ever, and a receiver knows a delivery by its id.)
+#define KEY_IS_TOO_OLD                                                           \
+    "(o.doubt AND o.method <> 'GET' AND o.path <> '/v1/invoices/create_preview'" \
+    " AND o.kind <> 'delivery'"                                                  \
+    " AND o.first_sent_at < pg_catalog.clock_timestamp() - $3 * interval '1 second')"
 
 // Also taken anew for a verification: after a failover the row may not know that it was ever sent.
 #define MARKER                                                                    \
     "CASE WHEN o.verifier IS NOT NULL"                                            \
     "     THEN o.uuid::text || '-' || coalesce(o.last_uuid, o.uuid)::text || '-'" \
     "          || o.generation END"
-
-#define DESTINATION_VERSION                                      \
-    "(SELECT d.api_version FROM seats_internal.destination AS d" \
-    "  WHERE d.name = o.destination)"
 
 // `id = ANY ($1)` stands on both sides of the join: the plan is made while the table may be empty,
 // and must read the table by the primary key in every order that the planner may take.
@@ -100,6 +102,9 @@ Statement still_open_statement{
 
 Statement look_statement{"SELECT " CALL_COLUMNS
                          "  FROM seats_internal.outbox AS o WHERE o.id = ANY ($1)"};
+
+Statement mark_statement{
+    "UPDATE seats_internal.outbox AS o SET alone = true WHERE o.id = ANY ($1)"};
 
 Call read_call(const Rows& rows, std::size_t row) {
     Call call;
@@ -196,14 +201,12 @@ void sort_out_the_rest(Engine& engine, const std::vector<Candidate>& candidates,
     }
 }
 
-// Suspects go one at a time, and nothing else is on the wire then: if the worker ends again, we
-// know who it was.
+// Suspects are frozen and sent one at a time, and the row says so until its request is with curl
+// (and again when its answer is looked at): if the worker ends meanwhile, we know who it was. While
+// it is only waited for, it is nobody's concern.
 std::vector<Candidate> choose(Engine& engine, bool& alone) {
     alone = false;
     if (const auto ready = ready_suspect(engine); ready != engine.suspects.end()) {
-        if (engine.calls_on_the_wire() != 0 || !engine.answered.empty()) {
-            return {};
-        }
         alone = true;
         const Candidate candidate = *ready;
         engine.suspects.erase(ready);
@@ -223,8 +226,11 @@ std::vector<Candidate> choose(Engine& engine, bool& alone) {
 }
 
 // Subscriptions that must be read before the changes of their lanes can be planned.
-void read_bases(Engine& engine, const std::vector<std::int64_t>& ids,
+void read_bases(Engine& engine, const std::vector<std::int64_t>& ids, bool alone,
                 std::vector<Flight>& flights) {
+    if (alone) {
+        mark_statement.run({pg::bigints(ids)});
+    }
     const Rows rows = look_statement.run({pg::bigints(ids)});
     for (std::size_t row = 0; row < rows.size(); ++row) {
         Flight flight;
@@ -237,7 +243,7 @@ void read_bases(Engine& engine, const std::vector<std::int64_t>& ids,
 
 }  // namespace
 
-std::vector<Flight> claim(Engine& engine) {
+void claim(Engine& engine) {
     std::vector<Flight> flights;
     std::vector<Candidate> candidates;
     SeatPlans plans;
@@ -266,7 +272,7 @@ std::vector<Flight> claim(Engine& engine) {
             }
         }
         if (!plans.to_read.empty()) {
-            read_bases(engine, plans.to_read, flights);
+            read_bases(engine, plans.to_read, alone, flights);
         }
         stand_at("before_freeze_commit");
     });
@@ -276,13 +282,17 @@ std::vector<Flight> claim(Engine& engine) {
         // look at the table (the snapshot may have moved on in memory), candidates by a second
         // look.
         claim_failed(engine, *failure, candidates);
-        return {};
+        return;
+    }
+    count(engine.slot.counters.frozen, flights.size());
+    for (Flight& flight : flights) {
+        if (alone) {
+            engine.marked_alone.push_back(flight.call.id);
+        }
+        engine.to_send.push_back(std::move(flight));
     }
     trouble_is_over(engine);
     heed_seat_plans(engine, candidates, plans);
-    engine.alone_on_the_wire = alone && !flights.empty();
-    count(engine.slot.counters.frozen, flights.size());
-    return flights;
 }
 
 }  // namespace pg_seats::worker

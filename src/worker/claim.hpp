@@ -6,8 +6,8 @@
 
 namespace pg_seats::worker {
 
-// What was frozen (Purpose::send) or taken for verification, ready to be sent. Empty if there is
-// nothing, or if it failed (the rows are looked at again).
-std::vector<Flight> claim(Engine& engine);
+// Leaves what was frozen (Purpose::send) or taken for verification in engine.to_send. Nothing, if
+// there is nothing or it failed (the rows are looked at again).
+void claim(Engine& engine);
 
 }  // namespace pg_seats::worker

@@ -71,6 +71,9 @@ Decision try_again(Engine& engine, const Flight& flight, const core::Judgement& 
             decision.tries = 0;
         }
     }
+    if (call.is_preview()) {
+        ++decision.generation;  // its key may have a stored failure, and is there for nothing else
+    }
     plan_anew_if_harmless(flight, decision);
     return decision;
 }
@@ -100,15 +103,23 @@ bool is_about_this_call(int status) {
     return status == 400 || status == 403 || status == 404;
 }
 
-Decision halted(Flight& flight, const core::Judgement& judgement) {
+Decision halted(Engine& engine, Flight& flight, const core::Judgement& judgement) {
     Destination& destination = *flight.destination;
     if (flight.call.is_price_read() && is_about_this_call(flight.response.status)) {
         return price_is_missing(flight, judgement);
     }
-    if (judgement.halt_scope == core::HaltScope::destination) {
-        if (may_be_about_everybody(flight, judgement)) {
-            return hold(flight, judgement);
-        }
+    if (judgement.halt_scope == core::HaltScope::destination &&
+        may_be_about_everybody(flight, judgement)) {
+        return hold(flight, judgement);
+    }
+    if (flight.call.is_preview()) {
+        // It changes nothing: there is nothing that a person would have to decide.
+        Decision decision = finish(flight, "refused", judgement.reason);
+        decision.journal_kind = "call.refused";
+        return decision;
+    }
+    if (judgement.halt_scope == core::HaltScope::destination &&
+        !flight.call.is_subscription_read()) {
         Decision decision =
             to_review(flight, judgement.reason,
                       "Stripe turns this call away and answers others: " + judgement.message);
@@ -124,8 +135,12 @@ Decision halted(Flight& flight, const core::Judgement& judgement) {
         decision.kind = Decision::Kind::follow_up;
         return decision;
     }
-    if (is_our_mistake(destination, flight.call, judgement)) {
+    if (judgement.halt_scope != core::HaltScope::destination &&
+        is_our_mistake(destination, flight.call, judgement)) {
         return hold(flight, judgement);
+    }
+    if (flight.call.is_subscription_read()) {
+        return read_of_base_failed(engine, flight, judgement);
     }
     Decision decision =
         to_review(flight, judgement.reason,
@@ -150,12 +165,12 @@ Decision refused(Flight& flight, const core::Judgement& judgement) {
     return decision;
 }
 
-Decision done(Flight& flight) {
+Decision done(Engine& engine, Flight& flight) {
     if (flight.call.is_change()) {
         return change_was_done(flight);
     }
     if (flight.call.is_subscription_read()) {
-        return subscription_was_read(flight);
+        return subscription_was_read(engine, flight);
     }
     if (flight.call.is_price_read()) {
         return price_was_read(flight);
@@ -168,12 +183,12 @@ Decision done(Flight& flight) {
 
 // Executed, but Stripe waits for a payment. Only a call that names its object can be followed; for
 // any other the pending update is part of an answer that means what its caller makes of it.
-Decision awaiting(Flight& flight) {
+Decision awaiting(Engine& engine, Flight& flight) {
     if (flight.call.is_change()) {
         return change_awaits_payment(flight);
     }
     if (flight.call.verifier != "object") {
-        return done(flight);
+        return done(engine, flight);
     }
     Decision decision = keep(flight, "awaiting");
     decision.reason = "awaiting_payment";
@@ -249,11 +264,11 @@ Decision decide_sent(Engine& engine, Flight& flight) {
     Decision decision;
     switch (judgement.verdict) {
         case Verdict::done:
-            decision = done(flight);
+            decision = done(engine, flight);
             count(engine.slot.counters.done);
             break;
         case Verdict::awaiting:
-            decision = awaiting(flight);
+            decision = awaiting(engine, flight);
             break;
         case Verdict::refused:
             decision = refused(flight, judgement);
@@ -268,7 +283,7 @@ Decision decide_sent(Engine& engine, Flight& flight) {
             count(engine.slot.counters.unknown);
             break;
         case Verdict::halted:
-            decision = halted(flight, judgement);
+            decision = halted(engine, flight, judgement);
             count(engine.slot.counters.halted);
             break;
     }

@@ -41,6 +41,9 @@ struct Decision {
     std::string facts;
     TimestampTz facts_as_of = 0;
     bool split = false;
+    // Why the subscription cannot be read, and whether a person should know.
+    std::string read_problem;
+    bool problem_lasts = false;
     std::optional<Alert> alert;
     std::string_view journal_kind;  // empty: no entry
 };
@@ -57,7 +60,7 @@ Decision to_review(const Flight& flight, std::string_view reason, std::string_vi
 Decision finish(const Flight& flight, std::string_view result, std::string_view reason);
 Decision search_events_next(Flight& flight);
 Decision proven_done(const Flight& flight, std::string_view reason, std::string answer);
-Decision inconclusive(Engine& engine, const Flight& flight);
+Decision inconclusive(Engine& engine, const Flight& flight, std::string_view why = {});
 Decision awaiting_still(const Flight& flight);
 bool older_than(TimestampTz moment, int seconds);
 core::Duration backoff(Engine& engine, const Call& call, const core::Judgement& judgement);

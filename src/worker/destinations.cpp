@@ -175,6 +175,7 @@ void forget(Destination& destination) {
     destination.key = pg::Secret{};
     destination.base_url.clear();
     destination.secret_name.clear();
+    destination.format.clear();
     destination.key_problem.clear();
     destination.trouble.clear();
     destination.proven = false;
@@ -403,8 +404,7 @@ void watch_files(Engine& engine) {
     }
 }
 
-std::vector<Flight> due_probes(Engine& engine) {
-    std::vector<Flight> flights;
+void due_probes(Engine& engine) {
     const TimePoint now = steady_now();
     for (auto& [name, destination] : engine.destinations) {
         if (destination.probe_out || destination.paused || !destination.is_stripe() ||
@@ -428,10 +428,9 @@ std::vector<Flight> due_probes(Engine& engine) {
             flight.call.method = "GET";
             flight.call.path = destination.probe_path;
             flight.call.api_version = destination.api_version;
-            flights.push_back(std::move(flight));
+            engine.to_send.push_back(std::move(flight));
         }
     }
-    return flights;
 }
 
 void probe_answered(const Flight& flight) {

@@ -12,9 +12,9 @@ void refresh_configuration(Engine& engine);
 // Looks whether key files or the installation's file have changed, at most once a second.
 void watch_files(Engine& engine);
 
-// Reads that are due now: of destinations whose key is not proven, that are halted, or whose
-// breaker is half open. Never somebody's purchase.
-std::vector<Flight> due_probes(Engine& engine);
+// Leaves reads that are due now in engine.to_send: of destinations whose key is not proven, that
+// are halted, or whose breaker is half open. Never somebody's purchase.
+void due_probes(Engine& engine);
 
 // A probe's answer.
 void probe_answered(const Flight& flight);

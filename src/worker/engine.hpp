@@ -71,7 +71,10 @@ struct Engine {
     http::Client client;
     std::uint64_t next_request = 1;
     std::unordered_map<std::uint64_t, Flight> flights;  // by request
-    std::vector<Flight> answered;                       // not yet settled
+    // Whatever raises in between (a cancel, say), none is lost on its way from one to the other.
+    std::deque<Flight> to_send;
+    std::deque<Flight> answered;           // not yet decided
+    std::deque<Flight> answered_suspects;  // … and looked at one by one
 
     Destinations destinations;
     std::string installation;  // as the table says; empty: create_installation() was not called
@@ -84,8 +87,12 @@ struct Engine {
     std::size_t turn = 0;  // which destination is asked first at the next claim
     std::unordered_map<std::int64_t, LaneMemory> lanes;
     std::deque<SecondLook> second_looks;
-    std::deque<Candidate> suspects;  // rows that may have ended a worker: one at a time, alone
-    bool alone_on_the_wire = false;
+    std::deque<Candidate> suspects;  // rows that may have ended a worker: sent one by one
+    std::vector<std::int64_t>
+        marked_alone;  // the table says so, and has to be told that it is over
+    std::vector<std::string> marked_destinations;
+    TimePoint
+        wary_until{};  // a worker has ended, and no row was alone: it may be a probe or a list
     std::string last_snapshot;      // arrivals are what it did not see
     TimestampTz last_due_look = 0;  // due rows are those between then and now
     TimestampTz next_due = 0;       // 0: unknown, look
@@ -146,8 +153,6 @@ struct Engine {
     // has adopted may be being loaded from a dump, or be a subscriber's: a row of ours would take
     // the place of one that is still to come.
     [[nodiscard]] bool may_write() const { return adopted; }
-    // Without probes, which are nobody's call.
-    [[nodiscard]] std::size_t calls_on_the_wire() const;
     double random_share() { return std::uniform_real_distribution<double>(0, 1)(random); }
     Destination* find_destination(std::string_view name);
 };

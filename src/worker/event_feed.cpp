@@ -1,9 +1,11 @@
+#include <algorithm>
+#include <iterator>
+
 #include "core/answer.hpp"
 #include "core/event.hpp"
 
 #include "worker/event_feed.hpp"
 #include "worker/halting.hpp"
-#include "worker/send.hpp"
 
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
@@ -119,11 +121,11 @@ void look_for_missed_events(Engine& engine) {
     engine.events_at = TimePoint{};
 }
 
-std::vector<Flight> due_event_lists(Engine& engine) {
+void due_event_lists(Engine& engine) {
     std::vector<Flight> lists;
     const TimePoint now = steady_now();
     if (!engine.events_expected || now < engine.events_at) {
-        return lists;
+        return;
     }
     engine.events_at = now + pause_between_looks();
     const auto failure = engine.transaction([&] {
@@ -137,12 +139,12 @@ std::vector<Flight> due_event_lists(Engine& engine) {
         for (const Flight& list : lists) {
             list.destination->listing_events = false;
         }
-        lists.clear();
+        return;
     }
-    return lists;
+    std::ranges::move(lists, std::back_inserter(engine.to_send));
 }
 
-void events_answered(Engine& engine, Flight flight) {
+void events_answered(Engine& engine, Flight& flight) {
     Destination& destination = *flight.destination;
     destination.listing_events = false;
     const core::Judgement judgement = core::judge({.mutation = false,
@@ -198,7 +200,7 @@ void events_answered(Engine& engine, Flight flight) {
         flight.cursor = page->last_id;
         flight.response = {};
         destination.listing_events = true;
-        send(engine, std::move(flight));
+        engine.to_send.push_back(std::move(flight));
     }
 }
 

@@ -10,10 +10,10 @@ namespace pg_seats::worker {
 // Looks for both at the next opportunity.
 void look_for_missed_events(Engine& engine);
 
-// Lists to begin with now.
-std::vector<Flight> due_event_lists(Engine& engine);
+// Leaves lists to begin with now in engine.to_send.
+void due_event_lists(Engine& engine);
 
 // A page has come: it is stored, and the next one asked for.
-void events_answered(Engine& engine, Flight flight);
+void events_answered(Engine& engine, Flight& flight);
 
 }  // namespace pg_seats::worker

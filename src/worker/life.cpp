@@ -24,6 +24,8 @@ namespace {
 // worker that found another one in its slot must not clear the other's.
 pg::WorkerSlot* slot = nullptr;
 pg::WorkerEnd end = pg::WorkerEnd::unexpected;
+bool predecessor_crashed = false;
+volatile sig_atomic_t asked_to_end = 0;
 
 // The session lock's own kind of advisory lock: nobody's pg_advisory_lock() can meet it, whatever
 // its numbers. (The server itself uses 1 and 2, Citus and Timescale others.)
@@ -47,6 +49,9 @@ void leave(int /*code*/, Datum /*argument*/) {
     slot->debug_point[0] = '\0';
     slot->ended = true;
     slot->end = end;
+    slot->departure = asked_to_end != 0 || end != pg::WorkerEnd::unexpected
+                          ? pg::WorkerDeparture::asked
+                          : pg::WorkerDeparture::by_error;
     LWLockRelease(shared->lock);
     slot = nullptr;
     ConditionVariableBroadcast(&shared->worker_changed);
@@ -70,6 +75,9 @@ bool enter(Oid database) {
         slot->state = pg::WorkerState::starting;
         slot->started_at = GetCurrentTimestamp();
         slot->last_loop_at = 0;
+        predecessor_crashed =
+            slot->departure == pg::WorkerDeparture::by_error ||
+            (slot->departure == pg::WorkerDeparture::unknown && shared->follows_crash);
         // A wish of yesterday: whether it still stands is said by the slot's holders.
         pg_atomic_fetch_and_u32(&slot->wake, ~static_cast<uint32>(pg::wake_step_aside));
         held = slot->holders > 0;
@@ -79,6 +87,11 @@ bool enter(Oid database) {
         end = pg::WorkerEnd::stepped_aside;
     }
     return slot != nullptr && !held;
+}
+
+void heed_sigterm(SIGNAL_ARGS) {
+    asked_to_end = 1;
+    die(postgres_signal_arg);
 }
 
 void set(const char* name, const char* value) {
@@ -239,7 +252,7 @@ void main_body(Oid database) {
     on_shmem_exit(leave, Datum{0});
     // `die`, because it ends the process at the next interrupt check only and not within a critical
     // section, and because everything of the server that waits knows it.
-    pqsignal(SIGTERM, die);
+    pqsignal(SIGTERM, heed_sigterm);
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
     BackgroundWorkerUnblockSignals();
     if (!enter(database)) {
@@ -262,6 +275,14 @@ void main_body(Oid database) {
 
 pg::WorkerSlot* own_slot() noexcept {
     return slot;
+}
+
+bool last_worker_crashed() noexcept {
+    return predecessor_crashed;
+}
+
+void last_worker_is_dealt_with() noexcept {
+    predecessor_crashed = false;
 }
 
 bool must_step_aside() noexcept {

@@ -12,6 +12,11 @@ pg::WorkerSlot* own_slot() noexcept;
 // wake_step_aside only says that it is time to ask: its sender may have gone away already.
 bool must_step_aside() noexcept;
 
+// The worker before this one did not end in good order: what was on the wire may have ended it.
+// Until somebody has dealt with it.
+bool last_worker_crashed() noexcept;
+void last_worker_is_dealt_with() noexcept;
+
 // Shows what is wrong with this worker as a whole in its slot; empty: nothing is.
 void set_trouble(std::string_view text) noexcept;
 

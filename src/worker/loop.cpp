@@ -11,6 +11,7 @@
 #include "worker/recovery.hpp"
 #include "worker/send.hpp"
 #include "worker/settle.hpp"
+#include "worker/suspects.hpp"
 #include "worker/webhook_retry.hpp"
 
 #include "pg/log.hpp"
@@ -34,6 +35,7 @@ constexpr int more_connections = 16;
 // claimed.
 constexpr core::Duration held_pause{500};
 constexpr std::size_t most_held = 1'000;
+constexpr std::size_t most_held_bytes = std::size_t{64} << 20U;
 
 // Somebody may hold what we want to change, and go to lunch. Whoever waits here makes all others
 // wait.
@@ -115,7 +117,30 @@ void strike_own_secret(Flight& flight) {
     }
 }
 
-// An answer is decided once, here; storing the decision may take several tries.
+// Decides the first of `answers`, and what follows from it. It leaves the list when that is done:
+// whatever raises before (a cancel, say), it is decided again.
+void decide(LoopState& state, std::deque<Flight>& answers) {
+    Engine& engine = state.engine;
+    Flight& flight = answers.front();
+    strike_own_secret(flight);
+    if (flight.purpose == Purpose::probe) {
+        probe_answered(flight);
+    } else if (flight.purpose == Purpose::list_events) {
+        events_answered(engine, flight);
+    } else {
+        Decision decision = flight.purpose == Purpose::send ? decide_sent(engine, flight)
+                                                            : decide_read(engine, flight);
+        if (decision.kind == Decision::Kind::follow_up) {
+            engine.to_send.push_back(std::move(flight));
+        } else {
+            // What is kept of it is in the decision.
+            flight.response.body = {};
+            state.batch.push_back({std::move(flight), std::move(decision)});
+        }
+    }
+    answers.pop_front();
+}
+
 void take_answers(LoopState& state) {
     Engine& engine = state.engine;
     for (http::Response& response : engine.client.take_finished()) {
@@ -123,34 +148,45 @@ void take_answers(LoopState& state) {
         if (entry == engine.flights.end()) {
             continue;
         }
-        Flight flight = std::move(entry->second);
-        engine.flights.erase(entry);
+        Flight& flight = entry->second;
         --flight.destination->in_flight;
         flight.response = std::move(response);
-        strike_own_secret(flight);
-        if (flight.purpose == Purpose::probe) {
-            probe_answered(flight);
-            continue;
-        }
-        if (flight.purpose == Purpose::list_events) {
-            events_answered(engine, std::move(flight));
-            continue;
-        }
-        Decision decision = flight.purpose == Purpose::send ? decide_sent(engine, flight)
-                                                            : decide_read(engine, flight);
-        if (decision.kind == Decision::Kind::follow_up) {
-            send(engine, std::move(flight));
-        } else {
-            state.batch.push_back({std::move(flight), std::move(decision)});
-        }
+        (is_suspect(engine, flight) ? engine.answered_suspects : engine.answered)
+            .push_back(std::move(flight));
+        engine.flights.erase(entry);
     }
+    if (!engine.answered.empty()) {
+        stand_at("before_decision");
+    }
+    while (!engine.answered.empty()) {
+        decide(state, engine.answered);
+    }
+}
+
+// Whoever is suspected of ending workers is looked at by himself, and the table says so meanwhile.
+void take_answer_of_suspect(LoopState& state) {
+    Engine& engine = state.engine;
+    if (!mark_suspect(engine, engine.answered_suspects.front())) {
+        return;
+    }
+    stand_at("before_suspect");
+    decide(state, engine.answered_suspects);
+}
+
+// Answers that cannot be stored for now are not to fill the memory, whether they are many or large.
+bool holds_too_much(const LoopState& state) {
+    std::size_t bytes = 0;
+    for (const Settlement& item : state.held) {
+        bytes += item.decision.answer.size() + item.decision.facts.size();
+    }
+    return state.held.size() >= most_held || bytes >= most_held_bytes;
 }
 
 bool claim_is_due(Engine& engine) {
     if (!engine.may_send() || engine.installation.empty() || engine.configuration_is_stale) {
         return false;
     }
-    if (engine.alone_on_the_wire ||
+    if (!engine.answered_suspects.empty() ||
         static_cast<int>(engine.flights.size()) >= pg::settings.max_in_flight) {
         return false;
     }
@@ -174,7 +210,10 @@ core::Duration until_next(LoopState& state) {
         consider(std::chrono::ceil<core::Duration>(engine.no_work_before - now));
     } else if (!state.batch.empty() || engine.configuration_is_stale) {
         consider(core::Duration{100});
-    } else if (engine.may_send() && !engine.alone_on_the_wire && state.held.size() < most_held) {
+    } else if (!engine.answered.empty() || !engine.answered_suspects.empty() ||
+               !engine.to_send.empty()) {
+        consider(core::Duration{0});
+    } else if (engine.may_send() && !holds_too_much(state)) {
         if (static_cast<int>(engine.flights.size()) < pg::settings.max_in_flight) {
             consider(until_ready(engine, now));
         }
@@ -242,6 +281,9 @@ void work_once(LoopState& state) {
     engine.client.limit_connections(most_connections());
     engine.client.work();
     take_answers(state);
+    if (state.batch.empty() && !engine.answered_suspects.empty() && now >= engine.no_work_before) {
+        take_answer_of_suspect(state);
+    }
     if (!state.held.empty() && now >= state.held_at) {
         state.held_at = now + held_pause;
         settle_held(engine, state.held, state.batch);
@@ -254,8 +296,8 @@ void work_once(LoopState& state) {
             stand_at("after_settle");
         }
     }
-    if (engine.alone_on_the_wire && state.batch.empty() && engine.calls_on_the_wire() == 0) {
-        engine.alone_on_the_wire = false;
+    if (state.batch.empty()) {
+        unmark_suspects(engine);
     }
     store_destination_changes(engine);
     if (engine.leave) {
@@ -265,27 +307,24 @@ void work_once(LoopState& state) {
         tell_receivers(engine);  // leaves rows for the claim
     }
     // While answers cannot be stored, nothing new goes out.
-    if (state.batch.empty() && state.held.size() < most_held && now >= engine.no_work_before &&
+    if (state.batch.empty() && !holds_too_much(state) && now >= engine.no_work_before &&
         state.recovered && claim_is_due(engine)) {
-        std::vector<Flight> flights = claim(engine);
-        if (!flights.empty()) {
+        claim(engine);
+        if (!engine.to_send.empty()) {
             stand_at("after_freeze");
-        }
-        for (Flight& flight : flights) {
-            send(engine, std::move(flight));
         }
     }
     if (engine.may_send()) {
-        for (Flight& probe : due_probes(engine)) {
-            send(engine, std::move(probe));
-        }
+        due_probes(engine);
         if (state.recovered && state.batch.empty() && now >= engine.no_work_before) {
-            for (Flight& listing : due_event_lists(engine)) {
-                send(engine, std::move(listing));
-            }
+            due_event_lists(engine);
         }
     }
+    send_all(engine);
     engine.client.work();
+    if (state.batch.empty()) {
+        unmark_suspects(engine);
+    }
     wake_waiters(engine);  // of what was settled without a call
     if (state.recovered && now >= engine.no_work_before) {
         retry_webhooks(engine);
@@ -312,6 +351,7 @@ LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
     while (true) {
         try {
             pg::check_interrupts();
+            count(engine.slot.counters.loops);
             if (pg::reload_configuration_if_asked()) {
                 state.poll_at = TimePoint{};  // the intervals may be others
                 engine.events_at = TimePoint{};
@@ -340,19 +380,13 @@ LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
 
 Engine::Engine(pg::WorkerSlot& worker_slot) : slot(worker_slot), client(most_connections()) {}
 
-std::size_t Engine::calls_on_the_wire() const {
-    return static_cast<std::size_t>(std::ranges::count_if(flights, [](const auto& entry) {
-        return entry.second.purpose != Purpose::probe &&
-               entry.second.purpose != Purpose::list_events;
-    }));
-}
-
 Destination* Engine::find_destination(std::string_view name) {
     const auto entry = destinations.find(name);
     return entry == destinations.end() ? nullptr : &entry->second;
 }
 
 std::optional<pg::Failure> Engine::transaction(void (*body)(Engine&, void*), void* argument) {
+    count(slot.counters.transactions);
     return pg::in_transaction([&] {
         switch (check_extension(extension)) {
             case ExtensionState::present:

@@ -71,9 +71,6 @@ Statement lane_heads_statement{
     "         ORDER BY o.lane_id, o.id LIMIT 1) AS head"
     " WHERE head.is_ready"};
 
-// A row that was on the wire twice when a worker ended is sent alone from then on.
-constexpr int suspect_after = 2;
-
 // A row of READY_COLUMNS. Rows that are not yet due are found again by their due_at.
 void offer(Engine& engine, const Rows& rows, std::size_t row) {
     const std::int64_t id = rows.bigint(row, 1);
@@ -505,7 +502,7 @@ std::deque<Candidate>::iterator ready_suspect(Engine& engine) {
 
 bool has_ready(Engine& engine, TimePoint now) {
     if (ready_suspect(engine) != engine.suspects.end()) {
-        return engine.calls_on_the_wire() == 0;
+        return true;
     }
     return std::ranges::any_of(engine.destinations, [&engine, now](auto& entry) {
         Destination& destination = entry.second;
@@ -527,10 +524,7 @@ std::optional<core::Duration> until_ready(Engine& engine, TimePoint now) {
         consider(core::Duration{(engine.next_due - pg::now()) / 1000 + 1});
     }
     if (ready_suspect(engine) != engine.suspects.end()) {
-        if (engine.calls_on_the_wire() == 0) {
-            consider(core::Duration{0});
-        }
-        return until;  // everybody else waits for it
+        consider(core::Duration{0});
     }
     for (auto& [name, destination] : engine.destinations) {
         if (engine.reading_backlog || wants_backlog(engine, destination)) {

@@ -40,6 +40,9 @@ void expect_unseen(Engine& engine);
 // Another installation, another set of rows: the whole table is read anew.
 void forget_what_was_seen(Engine& engine);
 
+// A row that was on the wire twice when a worker ended is a suspect from then on.
+constexpr int suspect_after = 2;
+
 // The first suspect whose destination takes calls: it goes alone, before everybody else.
 std::deque<Candidate>::iterator ready_suspect(Engine& engine);
 

@@ -2,6 +2,8 @@
 
 #include "pg/log.hpp"
 #include "pg/sql.hpp"
+#include "worker/halting.hpp"
+#include "worker/life.hpp"
 #include "worker/row_errors.hpp"
 
 namespace pg_seats::worker {
@@ -9,31 +11,57 @@ namespace {
 
 using pg::Statement;
 
+// After a crash that nobody can be blamed for.
+constexpr std::chrono::minutes wary_for{10};
+
+// The one that was looked at alone when the worker crashed is what ended it. Nobody else is counted
+// then.
+Statement blamed_statement{
+    "SELECT o.id, o.kind = 'delivery' OR o.path = '/v1/invoices/create_preview'"
+    "  FROM seats_internal.outbox AS o WHERE o.alone AND o.interrupted >= 2"};
+
+// What changes nothing and is nobody's, is over; anything else is for a person.
+Statement review_statement{
+    "UPDATE seats_internal.outbox AS o"
+    "   SET doubt = o.doubt OR o.state = 'sending', interrupted = o.interrupted + 1, due_at = NULL,"
+    "       alone = false, state_since = pg_catalog.clock_timestamp(),"
+    "       reason = 'ends_the_worker', state = 'review'"
+    " WHERE o.id = $1"};
+
+Statement give_up_statement{
+    "SELECT seats_internal.settle_by_hand('pg_seats', $1, 'refused', 'ends_the_worker')"};
+
 // On the wire when their worker ended: whether Stripe executed them is unknown, at once and not
-// after a lease. A row that was alone on the wire, and not for the first time, is what ended it.
+// after a lease. `$1`: one more crash at which they were there; an orderly end is none.
 Statement interrupted_statement{
     "UPDATE seats_internal.outbox AS o"
-    "   SET doubt = true, interrupted = o.interrupted + 1, due_at = NULL, alone = false,"
-    "       state_since = pg_catalog.clock_timestamp(),"
-    "       reason = CASE WHEN o.alone AND o.interrupted >= 2 THEN 'ends_the_worker'"
-    "                     ELSE 'interrupted' END,"
-    "       state = CASE WHEN o.alone AND o.interrupted >= 2 THEN 'review' ELSE 'waiting' END"
-    "                    ::seats_internal.outbox_state"
-    " WHERE o.state = 'sending' RETURNING o.id, o.state = 'review'"};
+    "   SET doubt = true, interrupted = o.interrupted + $1, due_at = NULL, alone = false,"
+    "       state_since = pg_catalog.clock_timestamp(), reason = 'interrupted', state = 'waiting'"
+    " WHERE o.state = 'sending' RETURNING o.id"};
 
-// Deliveries are not sent alone: one that was on the wire so often when a worker ended is given up.
-Statement interrupted_delivery_statement{
-    "SELECT seats_internal.settle_by_hand('pg_seats', o.id, 'refused', 'ends_the_worker')"
-    "  FROM seats_internal.outbox AS o"
-    " WHERE o.state = 'sending' AND o.kind = 'delivery' AND o.interrupted >= 5"};
-
-// Verifications are counted before they are made, and given back where the read did not go through;
-// so many at once means that the answers end the worker.
-Statement endless_verification_statement{
+// Reads were on the wire, or about to be.
+Statement interrupted_reads_statement{
     "UPDATE seats_internal.outbox AS o"
-    "   SET state = 'review', reason = 'ends_the_worker', due_at = NULL,"
-    "       state_since = pg_catalog.clock_timestamp()"
-    " WHERE o.state = 'verifying' AND o.verifications >= 12 RETURNING o.id, true"};
+    "   SET interrupted = o.interrupted + $1, alone = false"
+    " WHERE o.id = ANY (ARRAY("
+    "     SELECT l.id FROM seats_internal.outbox AS l"
+    "      WHERE ($1 > 0 OR l.alone)"
+    "        AND (l.state IN ('verifying', 'awaiting') AND l.due_at IS NULL"
+    "             OR l.state = 'pending' AND l.kind = 'change' AND l.body = ''"
+    "                AND l.base_wanted_at IS NOT NULL)"
+    "        FOR UPDATE SKIP LOCKED))"};
+
+// Where it was never alone when a worker ended (in curl, say, or as a delivery, which is not sent
+// alone) it is blamed in the end all the same.
+Statement often_interrupted_statement{
+    "SELECT o.id, o.kind = 'delivery' OR o.path = '/v1/invoices/create_preview'"
+    "  FROM seats_internal.outbox AS o"
+    " WHERE o.interrupted >= CASE o.kind WHEN 'delivery' THEN 5 ELSE 10 END"
+    "   AND o.state <> 'review'"};
+
+// Of probes and lists of events, which are nobody's.
+Statement destinations_statement{
+    "UPDATE seats_internal.destination AS d SET crashes = 0 WHERE d.crashes >= 3 RETURNING d.name"};
 
 Statement alert_statement{
     "SELECT seats_internal.raise_alert('review:' || $1::text, 'critical', 'review',"
@@ -57,22 +85,40 @@ Statement journal_statement{
     "SELECT seats_internal.write_journal($1, 'pg_seats', NULL, NULL, $2,"
     "    pg_catalog.jsonb_build_object('calls', $3::bigint))"};
 
+// False if there is nobody to be blamed.
+bool blame(const pg::Rows& rows) {
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        const pg::Value id = pg::bigint(rows.bigint(row, 1));
+        if (rows.boolean(row, 2)) {
+            give_up_statement.run({id});
+        } else {
+            review_statement.run({id});
+            alert_statement.run({id});
+        }
+    }
+    return !rows.empty();
+}
+
 }  // namespace
 
 bool recover(Engine& engine) {
+    const bool crashed = last_worker_crashed();
     std::size_t interrupted = 0;
     std::uint64_t doubtful = 0;
     bool new_timeline = false;
+    bool is_blamed = false;
+    std::vector<std::string> blamed_destinations;
     const auto failure = engine.transaction([&] {
-        interrupted_delivery_statement.run();
-        for (Statement* statement : {&interrupted_statement, &endless_verification_statement}) {
-            const pg::Rows rows = statement->run();
-            interrupted += rows.size();
-            for (std::size_t row = 0; row < rows.size(); ++row) {
-                if (rows.boolean(row, 2)) {
-                    alert_statement.run({pg::bigint(rows.bigint(row, 1))});
-                }
-            }
+        is_blamed = crashed && blame(blamed_statement.run());
+        const std::int32_t counted = crashed && !is_blamed ? 1 : 0;
+        interrupted = interrupted_statement.run({pg::integer(counted)}).size();
+        interrupted_reads_statement.run({pg::integer(counted)});
+        if (counted != 0) {
+            is_blamed = blame(often_interrupted_statement.run());
+        }
+        const pg::Rows rows = destinations_statement.run();
+        for (std::size_t row = 0; row < rows.size(); ++row) {
+            blamed_destinations.push_back(rows.string(row, 1));
         }
         const auto timeline = static_cast<std::int32_t>(pg::guard(pg::current_timeline));
         const pg::Rows known = timeline_statement.run();
@@ -90,6 +136,17 @@ bool recover(Engine& engine) {
         return false;
     }
     trouble_is_over(engine);
+    last_worker_is_dealt_with();
+    if (crashed && !is_blamed) {
+        engine.wary_until = steady_now() + wary_for;
+    }
+    for (const std::string& name : blamed_destinations) {
+        if (Destination* const destination = engine.find_destination(name)) {
+            halt(*destination, "ends_the_worker",
+                 "the worker ended whenever it read the answer to a probe or a list of events",
+                 NeedsPerson::yes);
+        }
+    }
     if (interrupted > 0) {
         pg::log_line(
             std::to_string(interrupted) +

@@ -12,6 +12,9 @@ using core::Duration;
 
 constexpr int most_item_pages = 10;
 constexpr int most_plans = 5;
+// Of failed reads in a row: a person is told, and the pause between two grows no longer.
+constexpr int failed_reads_to_tell = 4;
+constexpr int most_failed_reads_counted = 10;
 
 Decision follow_up() {
     Decision decision;
@@ -35,6 +38,7 @@ Decision read_items_next(Flight& flight) {
     flight.items_for = flight.purpose;
     flight.purpose = Purpose::read_items;
     flight.pages = 0;
+    flight.page_size = 100;
     flight.cursor.clear();
     flight.subscription->items.clear();
     flight.subscription->prices.clear();
@@ -200,16 +204,8 @@ Decision payment_did_not_come(Flight& flight) {
     return decision;
 }
 
-Decision subscription_was_read(Flight& flight) {
-    if (take_subscription(flight)) {
-        return with_subscription(flight);
-    }
-    if (flight.subscription) {
-        return read_items_next(flight);
-    }
-    core::Judgement unreadable;
-    unreadable.message = "the answer is not a subscription";
-    return subscription_is_missing(flight, unreadable);
+Decision subscription_was_read(Engine& engine, Flight& flight) {
+    return base_was_read(engine, flight);
 }
 
 // What is known of it decides whether a subscription can have it; see seats_internal.stripe_price.
@@ -244,56 +240,76 @@ Decision subscription_is_missing(const Flight& flight, const core::Judgement& ju
     return decision;
 }
 
-Decision base_was_read(Flight& flight) {
+namespace {
+
+// An answer, and not what was asked for.
+Decision base_is_unreadable(Engine& engine, Flight& flight, std::string message) {
+    core::Judgement judgement;
+    judgement.verdict = core::Verdict::done;
+    judgement.reason = "unreadable";
+    judgement.message = std::move(message);
+    return base_is_missing(engine, flight, judgement);
+}
+
+}  // namespace
+
+Decision base_was_read(Engine& engine, Flight& flight) {
     if (take_subscription(flight)) {
         return with_subscription(flight);
     }
     if (flight.subscription) {
         return read_items_next(flight);
     }
-    core::Judgement unreadable;
-    unreadable.message = "the answer is not a subscription";
-    return base_is_missing(flight, unreadable);
+    return base_is_unreadable(engine, flight, "the answer is not the subscription");
 }
 
-Decision items_were_read(Flight& flight) {
+Decision items_were_read(Engine& engine, Flight& flight) {
     const auto page = core::read_item_page(flight.response.body);
     if (!page) {
-        core::Judgement unreadable;
-        unreadable.message = "the answer is not a list of a subscription's items";
-        return base_is_missing(flight, unreadable);
+        return base_is_unreadable(engine, flight,
+                                  "the answer is not a list of a subscription's items");
     }
     auto& items = flight.subscription->items;
     items.insert(items.end(), page->items.begin(), page->items.end());
     auto& prices = flight.subscription->prices;
     prices.insert(prices.end(), page->prices.begin(), page->prices.end());
     if (page->has_more && !page->last_id.empty() && page->unreadable == 0 &&
-        ++flight.pages < most_item_pages) {
+        ++flight.pages < most_item_pages * 100 / flight.page_size) {
         flight.cursor = page->last_id;
         return follow_up();
     }
     if (page->has_more || page->unreadable > 0) {
-        core::Judgement unreadable;
-        unreadable.message = "not all of its items can be read";
-        return base_is_missing(flight, unreadable);
+        return base_is_unreadable(engine, flight, "not all of its items can be read");
     }
     flight.subscription->items_complete = true;
     return with_subscription(flight);
 }
 
-Decision base_is_missing(const Flight& flight, const core::Judgement& judgement) {
-    if (flight.call.is_subscription_read()) {
+// It is not there, or something else is. Where nothing is in doubt, that is no question for a
+// person: it is read again, and told.
+Decision base_is_missing(Engine& engine, Flight& flight, const core::Judgement& judgement) {
+    const Call& call = flight.call;
+    if (call.is_subscription_read() && judgement.verdict == core::Verdict::refused) {
         return subscription_is_missing(flight, judgement);
     }
-    Decision decision = to_review(flight, "subscription_not_found",
-                                  "its subscription cannot be read: " + judgement.message);
-    decision.error = judgement.message;
-    decision.verdict = "halted";
-    return decision;
+    if (call.state == "awaiting" && flight.proven.empty()) {
+        return awaiting_still(flight);
+    }
+    if (call.state == "verifying" && flight.proven.empty()) {
+        return search_events_next(flight);
+    }
+    if (call.doubt && flight.proven.empty() && !call.is_subscription_read()) {
+        Decision decision = to_review(flight, "subscription_not_found",
+                                      "its subscription cannot be read: " + judgement.message);
+        decision.error = judgement.message;
+        decision.verdict = "halted";
+        return decision;
+    }
+    return read_of_base_failed(engine, flight, judgement);
 }
 
-// It says nothing, and nothing was sent: later again. A change that is proven is done all the same;
-// what is there now is read once more, by itself.
+// It says nothing, and nothing was sent: later again, and whoever looks at the team sees why. A
+// change that is proven is done all the same; what is there now is read once more, by itself.
 Decision read_of_base_failed(Engine& engine, const Flight& flight,
                              const core::Judgement& judgement) {
     if (flight.call.is_change() && !flight.proven.empty()) {
@@ -309,9 +325,17 @@ Decision read_of_base_failed(Engine& engine, const Flight& flight,
     decision.verdict = core::to_string(judgement.verdict);
     // How often it failed is told by how long it has been tried.
     Call tried = flight.call;
-    tried.tries = std::min(flight.call.verifications + 1, 10);
+    tried.tries = std::min(flight.call.verifications + 1, most_failed_reads_counted);
     decision.verifications = tried.tries;
     decision.due_in = backoff(engine, tried, judgement);
+    // (What only did not come through now is nobody's news, and an outage is told by its breaker.)
+    const bool is_passing =
+        judgement.verdict == core::Verdict::again && !flight.response.over_limit;
+    decision.problem_lasts = tried.tries >= failed_reads_to_tell;
+    if (!is_passing || decision.problem_lasts) {
+        decision.read_problem =
+            judgement.message.empty() ? std::string(judgement.reason) : judgement.message;
+    }
     return decision;
 }
 

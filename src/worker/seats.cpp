@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/answer.hpp"
+
 #include "worker/ready.hpp"
 
 #include "pg/settings.hpp"
@@ -29,7 +31,7 @@ Statement await_statement{"SELECT seats_internal.await_payment($1, $2::jsonb, $3
 
 Statement read_statement{"SELECT seats_internal.settle_read($1, $2::jsonb, $3, $4::uuid, $5)"};
 
-Statement read_failed_statement{"SELECT seats_internal.read_failed($1, $2)"};
+Statement read_failed_statement{"SELECT seats_internal.read_failed($1, $2, $3)"};
 
 Statement price_statement{"SELECT seats_internal.settle_price($1, $2, $3::jsonb, $4, $5)"};
 
@@ -117,12 +119,22 @@ void heed_early_events(Engine& engine, std::span<const Settlement* const> items)
     }
 }
 
+void store_read_problem(Engine& engine, const Settlement& item) {
+    const auto& [flight, decision] = item;
+    if (!decision.read_problem.empty()) {
+        read_failed_statement.run({pg::bigint(flight.call.busy_lane()),
+                                   pg::text(core::safe_text(decision.read_problem, 300)),
+                                   pg::boolean(decision.problem_lasts)});
+        engine.announce = true;
+    }
+}
+
 void store_learned(Engine& engine, const Settlement& item) {
     const auto& [flight, decision] = item;
     if (decision.facts.empty()) {
         if (flight.call.is_subscription_read() && decision.result == "refused") {
-            read_failed_statement.run(
-                {pg::bigint(flight.call.beside_lane_id), pg::text(decision.error)});
+            read_failed_statement.run({pg::bigint(flight.call.beside_lane_id),
+                                       pg::text(decision.error), pg::boolean(true)});
             engine.announce = true;
             engine.look_for_arrivals = true;  // it may be repeated
         }
@@ -280,6 +292,7 @@ void store_seats(Engine& engine, std::span<const Settlement* const> items,
             changed_statement.run({pg::bigints({call.lane_id})});
             engine.look_for_arrivals = true;
         }
+        store_read_problem(engine, *item);
         if ((call.is_change() && !is_settled_change && !dissolves(*item)) ||
             call.is_subscription_read()) {
             store_learned(engine, *item);

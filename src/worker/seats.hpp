@@ -51,13 +51,13 @@ Decision change_is_proven(Flight& flight, std::string_view reason);
 Decision change_went_with_others(Flight& flight);
 Decision payment_did_not_come(Flight& flight);
 
-Decision subscription_was_read(Flight& flight);
+Decision subscription_was_read(Engine& engine, Flight& flight);
 Decision subscription_is_missing(const Flight& flight, const core::Judgement& judgement);
 Decision price_was_read(const Flight& flight);
 Decision price_is_missing(const Flight& flight, const core::Judgement& judgement);
-Decision base_was_read(Flight& flight);
-Decision items_were_read(Flight& flight);
-Decision base_is_missing(const Flight& flight, const core::Judgement& judgement);
+Decision base_was_read(Engine& engine, Flight& flight);
+Decision items_were_read(Engine& engine, Flight& flight);
+Decision base_is_missing(Engine& engine, Flight& flight, const core::Judgement& judgement);
 Decision read_of_base_failed(Engine& engine, const Flight& flight,
                              const core::Judgement& judgement);
 

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view events_path = "/v1/events";
 constexpr std::string_view with_invoice = "expand[0]=latest_invoice";
+constexpr std::string_view subscriptions_path = "/v1/subscriptions/";
 constexpr std::string_view items_path = "/v1/subscription_items";
 
 // As in seats_internal.known_event_types(); Stripe takes 20 at once.
@@ -47,7 +48,12 @@ std::string read_path(const std::string& path) {
 }
 
 std::string list_query(const Flight& flight, int seconds_before) {
-    std::string query = "limit=100";
+    std::string query = "limit=" + std::to_string(flight.page_size);
+    // What a POST to a subscription does has an event of this type, whatever else has one.
+    if (flight.purpose == Purpose::search_events &&
+        flight.call.path.starts_with(subscriptions_path)) {
+        core::append_form_field(query, "type", "customer.subscription.updated");
+    }
     const TimestampTz since =
         flight.call.first_sent_at != 0 ? flight.call.first_sent_at : flight.call.created_at;
     // Our clock and Stripe's may differ; a margin costs a page at most.
@@ -59,7 +65,7 @@ std::string list_query(const Flight& flight, int seconds_before) {
 }
 
 std::string items_query(const Flight& flight) {
-    std::string query = "limit=100";
+    std::string query = "limit=" + std::to_string(flight.page_size);
     core::append_form_field(query, "subscription", flight.subscription->id);
     if (!flight.cursor.empty()) {
         core::append_form_field(query, "starting_after", flight.cursor);
@@ -149,7 +155,15 @@ std::string_view to_string(Purpose purpose) {
     return "probe";
 }
 
-void send(Engine& engine, Flight flight) {
+void send_all(Engine& engine) {
+    while (!engine.to_send.empty()) {
+        send(engine, std::move(engine.to_send.front()));
+        engine.to_send.pop_front();
+    }
+}
+
+// (The flight is moved from at the very end, when nothing can raise any more.)
+void send(Engine& engine, Flight&& flight) {
     Destination& destination = *flight.destination;
     flight.sent_at = pg::now();
     Target target = target_of(flight);
@@ -167,7 +181,11 @@ void send(Engine& engine, Flight flight) {
         dress_delivery(flight, request);
     }
     if (destination.is_stripe()) {
-        request.headers.push_back("Authorization: Bearer " + std::string(destination.key.reveal()));
+        // At once in its full size: what a string outgrows stays behind in memory.
+        constexpr std::string_view bearer = "Authorization: Bearer ";
+        std::string& header = request.headers.emplace_back();
+        header.reserve(bearer.size() + destination.key.reveal().size());
+        header.append(bearer).append(destination.key.reveal());
     }
     if (!flight.call.api_version.empty()) {
         request.headers.push_back("Stripe-Version: " + flight.call.api_version);
@@ -184,8 +202,9 @@ void send(Engine& engine, Flight flight) {
     request.connect_timeout = core::Duration{pg::settings.connect_timeout_ms};
     ++destination.in_flight;
     count(engine.slot.counters.sent);
-    engine.flights.emplace(request.id, std::move(flight));
+    const std::uint64_t id = request.id;
     engine.client.submit(std::move(request));
+    engine.flights.emplace(id, std::move(flight));
 }
 
 }  // namespace pg_seats::worker

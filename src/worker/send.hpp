@@ -6,6 +6,9 @@
 namespace pg_seats::worker {
 
 // Hands the request to curl. From here on its outcome is unknown until an answer says otherwise.
-void send(Engine& engine, Flight flight);
+void send(Engine& engine, Flight&& flight);
+
+// Those of engine.to_send.
+void send_all(Engine& engine);
 
 }  // namespace pg_seats::worker

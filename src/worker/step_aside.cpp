@@ -47,6 +47,7 @@ WorkerSlot* slot_to_hold(SharedState& shared, Oid database) {
         slot->holders = 0;
         pg_atomic_write_u32(&slot->wake, 0);
         pg::clear_counters(slot->counters);
+        slot->departure = pg::WorkerDeparture::unknown;
     }
     return slot;
 }

@@ -219,6 +219,7 @@ void find_slots(List* databases) {
             slot->held_by = 0;
             pg_atomic_write_u32(&slot->wake, 0);
             pg::clear_counters(slot->counters);
+            slot->departure = pg::WorkerDeparture::unknown;
         }
         if (slot == nullptr) {
             full = true;

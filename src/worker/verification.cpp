@@ -69,6 +69,7 @@ Decision proven_not_executed(const Flight& flight) {
 Decision search_events_next(Flight& flight) {
     flight.purpose = Purpose::search_events;
     flight.pages = 0;
+    flight.page_size = 100;
     flight.cursor.clear();
     Decision decision;
     decision.kind = Decision::Kind::follow_up;
@@ -76,33 +77,81 @@ Decision search_events_next(Flight& flight) {
 }
 
 // No proof either way. The same key is safe as long as Stripe remembers it; else a person decides.
-Decision inconclusive(Engine& engine, const Flight& flight) {
+Decision inconclusive(Engine& engine, const Flight& flight, std::string_view why) {
     const Call& call = flight.call;
     if (key_can_be_sent(call) && call.verifications < most_verifications) {
         Decision decision = keep(flight, "waiting");
         decision.reason = "not_proven_yet";
         decision.verdict = "unknown";
+        decision.error = why;
         decision.due_in = backoff(engine, call, {});
         return decision;
     }
-    Decision decision =
-        to_review(flight, "not_proven", "whether Stripe executed it could not be proven by a read");
+    Decision decision = to_review(flight, "not_proven",
+                                  "whether Stripe executed it could not be proven by a read" +
+                                      (why.empty() ? std::string() : ": " + std::string(why)));
+    decision.error = why;
     decision.verdict = "unknown";
     return decision;
 }
 
 namespace {
 
+constexpr std::string_view answer_is_too_large =
+    "its answer is larger than pg_seats.response_limit";
+
+// More than an answer may hold. A list is asked for in smaller parts; what is too large as it is
+// would be so the next time as well, so that read counts.
+Decision answer_was_too_large(Engine& engine, Flight& flight) {
+    const bool is_list = flight.purpose == Purpose::search_list ||
+                         flight.purpose == Purpose::search_events ||
+                         flight.purpose == Purpose::read_items;
+    if (is_list && flight.page_size > 1) {
+        flight.page_size /= 2;
+        Decision decision;
+        decision.kind = Decision::Kind::follow_up;
+        return decision;
+    }
+    if (flight.call.state == "awaiting") {
+        return awaiting_still(flight);
+    }
+    switch (flight.purpose) {
+        case Purpose::read_object:
+        case Purpose::search_list:
+            return search_events_next(flight);
+        case Purpose::read_missing: {
+            Decision decision = to_review(flight, flight.first_answer.reason,
+                                          "Stripe says that its object is not there, and whether "
+                                          "it is cannot be read: " +
+                                              std::string(answer_is_too_large));
+            decision.doubt = flight.first_answer.doubt_after;
+            decision.verdict = "halted";
+            return decision;
+        }
+        default:
+            return inconclusive(engine, flight, answer_is_too_large);
+    }
+}
+
+// Whether only a base is read, and nothing is in doubt by that.
+bool is_base_read(const Flight& flight) {
+    const Call& call = flight.call;
+    return (flight.purpose == Purpose::read_base || flight.purpose == Purpose::read_items) &&
+           (call.is_subscription_read() || !flight.proven.empty() || call.state == "pending");
+}
+
 // The read itself did not go through: it says nothing, and does not count.
-Decision read_failed(Engine& engine, const Flight& flight, const core::Judgement& judgement) {
+Decision read_failed(Engine& engine, Flight& flight, const core::Judgement& judgement) {
+    if (is_base_read(flight) && !(flight.response.over_limit && flight.page_size > 1 &&
+                                  flight.purpose == Purpose::read_items)) {
+        return read_of_base_failed(engine, flight, judgement);
+    }
+    if (flight.response.over_limit) {
+        return answer_was_too_large(engine, flight);
+    }
     // Not flight.call.state itself: a decision outlives the flight's place in memory.
     const std::string& before = flight.call.state;
     Decision decision = keep(flight, before == "awaiting" ? "awaiting" : "verifying");
-    // (Further pages of its items serve what the read itself was for.)
-    if (flight.purpose == Purpose::read_base ||
-        (flight.purpose == Purpose::read_items && flight.items_for != Purpose::read_object)) {
-        return read_of_base_failed(engine, flight, judgement);
-    }
     if (before == "sending") {  // the read after a plain 404
         decision.state = "waiting";
         decision.doubt = flight.first_answer.doubt_after;
@@ -284,10 +333,12 @@ Decision decide_read(Engine& engine, Flight& flight) {
             decision = found ? events_were_read(engine, flight) : inconclusive(engine, flight);
             break;
         case Purpose::read_base:
-            decision = found ? base_was_read(flight) : base_is_missing(flight, judgement);
+            decision =
+                found ? base_was_read(engine, flight) : base_is_missing(engine, flight, judgement);
             break;
         case Purpose::read_items:
-            decision = found ? items_were_read(flight) : base_is_missing(flight, judgement);
+            decision = found ? items_were_read(engine, flight)
+                             : base_is_missing(engine, flight, judgement);
             break;
         case Purpose::send:
         case Purpose::list_events:

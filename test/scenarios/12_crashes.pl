@@ -198,7 +198,7 @@ subtest 'a row that ends the worker is found, and the others flow' => sub {
 		}
 		else
 		{
-			$point = $point eq 'after_freeze' ? 'after_settle' : 'after_freeze';
+			$point = $point eq 'after_freeze' ? 'before_freeze_commit' : 'after_freeze';
 			$server->set_debug_point($point);
 		}
 	}

@@ -72,6 +72,8 @@ sub await_another_loop
 	my $now = $server->safe_psql($database, 'SELECT clock_timestamp()');
 	foreach (1, 2)
 	{
+		# (It has nothing to do, perhaps, and would sleep until its next poll.)
+		$server->safe_psql($database, 'SELECT pg_reload_conf()');
 		wait_until(
 			sub {
 				$server->safe_psql($database,
