@@ -103,7 +103,7 @@ subtest 'a read by itself that is refused is repeated' => sub {
 	fail_reads('by_itself', fault => 'unknown_parameter', param => 'expand');
 	my $read = $server->sql(q{SELECT seats.reconcile('by_itself', 'look now')});
 	wait_until(sub { alerts_about('by_itself') eq '1' }, 'an alert');
-	is(state_in_outbox($read), 'waiting', 'it waits for its next try');
+	like(state_in_outbox($read), qr/^(waiting|sending)$/, 'it is tried again');
 	$stripe->clear_faults;
 	await_state($server, $read, 'done');
 	is(problem_of('by_itself'), '', 'and the problem is gone');

@@ -1,0 +1,184 @@
+# The rules by which doubt is settled, each by itself: what would go wrong without it is made to happen,
+# and other layers (a replay, the marker, the same key) are kept from covering for it.
+use strict;
+use warnings;
+use PgSeats::Scenario;
+use PgSeats::Calls;
+use PgSeats::Faults;
+use PgSeats::Seats;
+
+my $stripe = new_simulator();
+my $server = new_server('main', simulator => $stripe, configuration => <<'END');
+pg_seats.retry_delay = '20ms'
+pg_seats.retry_delay_limit = '50ms'
+pg_seats.final_answer_gap = 0
+pg_seats.safety_poll = '600s'
+END
+$server->define_destination('stripe', requests_per_second => 500);
+$server->wait_for_worker;
+define_seat_type($server, 'team');
+
+my %plain_400 = (
+	fault => 'answer',
+	status => 400,
+	body => { error => { type => 'invalid_request_error', message => 'No.', param => 'name' } });
+
+sub not_found
+{
+	my ($what, $param) = @_;
+	return (fault => 'answer', status => 404, body => { error => {
+				type => 'invalid_request_error', code => 'resource_missing', message => "No such $what", param => $param } });
+}
+
+# 'review not_proven', 'done replayed', …
+sub outcome_of
+{
+	my ($call) = @_;
+	await_state($server, $call, 'done', 'refused', 'review');
+	return $server->sql("SELECT concat_ws(' ', state, reason) FROM seats.calls WHERE call = $call");
+}
+
+sub generation_of
+{
+	my ($call) = @_;
+	return $server->sql("SELECT generation FROM seats.calls WHERE call = $call");
+}
+
+sub settle_review
+{
+	my ($call, $decision) = @_;
+	$server->sql("SELECT seats.resolve_review($call, '$decision', 'seen in the Dashboard')");
+	return;
+}
+
+subtest 'what was on the wire when its worker was killed is in doubt: a refusal then refuses nothing' => sub {
+	my ($call, $name) = struck_call($server, $stripe, [ { fault => 'hang_after' }, {%plain_400} ]);
+	wait_until(sub { executed_with($stripe, key_of($server, $call)) == 1 }, 'it to be executed');
+	my $killed = $server->kill_worker('KILL');
+	$server->wait_for_worker(another_than => $killed);
+	is(outcome_of($call), 'done replayed', 'it was executed, and is done');
+	ok((grep {/refused_after_doubt 400/} @{ attempts_of($server, $call) }), 'the refusal was heard, and not believed');
+	$stripe->clear_faults;
+};
+
+subtest 'after a failover, what may have been sent at any time has no new key' => sub {
+	seed_subscription($stripe, 'sub_day', 1);
+	$server->sql(q{SELECT seats.pause('stripe', 'the failover comes first')});
+	my $call = change_quantity($server, 'sub_day', 4);
+	# Left more than a day ago; and the server is on another timeline than the one that is known.
+	$server->sql("UPDATE seats_internal.outbox SET created_at = now() - interval '25 hours' WHERE id = $call");
+	$server->sql('UPDATE seats_internal.installation SET timeline = timeline + 100');
+	my $worker = $server->worker_pid;
+	$server->sql("SELECT pg_terminate_backend($worker)");
+	$server->wait_for_worker(another_than => $worker);
+	$server->wait_for_sql("SELECT doubt FROM seats.outbox WHERE call = $call", 't');
+	$server->sql(q{SELECT seats.resume('stripe', 'it is over')});
+	is(outcome_of($call), 'review not_proven', 'a person decides');
+	is(generation_of($call), '1', 'its key may have been used a moment ago');
+	settle_review($call, 'not_executed');
+	is(outcome_of($call), 'done', 'then it goes');
+	is(quantity_of($stripe, 'sub_day'), 4, 'once');
+};
+
+subtest 'another marker than the last of the lane proves nothing' => sub {
+	seed_subscription($stripe, 'sub_foreign', 1);
+	$stripe->edit_subscription('sub_foreign', metadata => { pg_seats => 'somebody-elses-1' });
+	$stripe->fault({
+			match => { method => 'POST', path => '/v1/subscriptions/sub_foreign' },
+			fault => 'error_500', store => \1 });
+	my $call = change_quantity($server, 'sub_foreign', 4);
+	is(outcome_of($call), 'review not_proven', 'a person decides');
+	is(generation_of($call), '1', 'no new key, though the old one is final');
+	settle_review($call, 'not_executed');
+	is(outcome_of($call), 'done', 'then it goes');
+};
+
+subtest 'a call in doubt about an object that is over: its events are asked, not its end' => sub {
+	seed_subscription($stripe, 'sub_over', 1);
+	my %path = (path => '/v1/subscriptions/sub_over');
+	$stripe->fault({ match => { method => 'POST', %path }, fault => 'execute_and_drop' });
+	$stripe->fault({ match => { method => 'POST', %path }, not_found('subscription: sub_over', 'id') });
+	$stripe->fault({ match => { method => 'GET', %path }, fault => 'hang' });
+	my $call = change_quantity($server, 'sub_over', 4);
+	$stripe->await_held(method => 'GET', %path);
+	$stripe->cancel_subscription('sub_over');
+	$stripe->release(method => 'GET', %path);
+	is(outcome_of($call), 'done proven_by_event', 'it was executed before the end came');
+	$stripe->clear_faults;
+};
+
+subtest 'reads that fail are no verifications' => sub {
+	my ($call, $name) = struck_call($server, $stripe, [ ({ fault => 'error_500' }) x 4 ]);
+	# (Refused by a lock that is taken: neither an outage nor a limit.)
+	$stripe->fault({ match => { method => 'GET', path => '/v1/events' }, fault => 'lock_timeout', times => 8 });
+	is(outcome_of($call), 'done', 'it goes on under its key');
+	is(scalar(grep {/^search events: again/} @{ attempts_of($server, $call) }), 8, 'after eight reads in vain');
+	$stripe->clear_faults;
+};
+
+subtest 'a change in doubt is not planned anew, whatever is missing now' => sub {
+	new_team($server, $stripe, 'doubt');
+	my %match = (match => { method => 'POST', path => '/v1/subscriptions/sub_doubt' });
+	$stripe->fault({ %match, fault => 'execute_and_drop' });
+	$stripe->fault({ %match, not_found('subscription_item: si_doubt_team', 'items[0][id]') });
+	my $change = add_seats($server, 'doubt', 3);
+	is(outcome_of($change), 'review item_missing', 'a person decides');
+	is(generation_of($change), '1', 'under the same key');
+	settle_review($change, 'same_key');
+	await_change($server, $change, 'confirmed');
+	assert_in_step($server, $stripe, 'doubt', { team => 8 });
+	is(scalar(@{ $stripe->worker_ledger(object => 'sub_doubt') }), 1, 'and was executed once');
+};
+
+# An operator's verb, say, that was faster than the answer.
+sub changed_meanwhile
+{
+	my ($what, $state, %release) = @_;
+	my ($call, $name) = struck_call($server, $stripe, [ { fault => 'hang' } ]);
+	wait_until(sub { @{ $stripe->requests(state => 'hanging') } }, 'it to be on the wire');
+	$server->sql("UPDATE seats_internal.outbox SET state = '$state' WHERE id = $call");
+	$stripe->release(%release);
+	wait_until(sub { !@{ $stripe->requests(state => 'hanging') } }, 'the answer to be given');
+	await_another_loop($server);
+	is(state_of($server, $call), $state, "$what leaves alone what is in state $state by now");
+	$server->sql("UPDATE seats_internal.outbox SET state = 'review' WHERE id = $call");
+	$stripe->clear_faults;
+	settle_review($call, 'same_key');
+	is(outcome_of($call) =~ /^done/ ? 'done' : outcome_of($call), 'done', '… which goes on from there');
+	return;
+}
+
+subtest 'an answer compares the state' => sub {
+	changed_meanwhile('an answer that settles', 'review');
+	changed_meanwhile('an answer that settles', 'awaiting');
+	changed_meanwhile('an answer that does not settle', 'review', action => 'drop');
+};
+
+subtest 'a verification whose row somebody has locked holds up nobody' => sub {
+	# Stored failures, seen twice: both are verified next, once their destination takes calls.
+	my ($held) = struck_call($server, $stripe, [ { fault => 'execute_and_500' } ]);
+	outcome_of($held);
+	$server->sql(q{SELECT seats.pause('stripe', 'the lock comes first')});
+	$server->sql("UPDATE seats_internal.outbox SET state = 'verifying', due_at = NULL,
+	    eligible_xid = pg_current_xact_id() WHERE id = $held");
+	my $session = $server->background_psql('postgres');
+	$session->query_safe("BEGIN; SELECT FROM seats_internal.outbox WHERE id = $held FOR UPDATE");
+	my $offset = -s $server->logfile;
+	$server->sql(q{SELECT seats.resume('stripe', 'the lock is there')});
+	my ($other) = named_call($server);
+	is(await_state($server, $other, 'done'), 'done', 'another call goes');
+	await_another_loop($server);
+	is($server->sql('SELECT trouble FROM seats.worker_status'), '', 'and the worker is not in trouble');
+	unlike($server->log_text($offset), qr/cannot claim/, '… nor was it');
+	$session->query_safe('COMMIT');
+	$session->quit;
+	is(outcome_of($held), 'done proven_by_event', 'when it is free, it is verified');
+};
+
+is($server->sql('SELECT count(*) FROM seats.reviews'), '0', 'nothing is left for a person');
+assert_nothing_twice($stripe);
+assert_ledger($server, $stripe);
+$server->assert_log_clean;
+$server->stop;
+$stripe->stop;
+done_testing();
