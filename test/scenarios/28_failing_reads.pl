@@ -196,6 +196,15 @@ subtest 'previews that Stripe refuses are refused, and stop nobody' => sub {
 	$stripe->clear_faults;
 };
 
+subtest 'so is one for a subscription that has ended meanwhile' => sub {
+	new_team($server, $stripe, 'over');
+	# Nobody has told us yet.
+	$stripe->cancel_subscription(subscription_of('over'));
+	my $call = preview('over');
+	is(await_state($server, $call, 'refused', 'review'), 'refused', 'it is refused');
+	is($server->sql("SELECT reason FROM seats.outbox_history WHERE call = $call"), 'not_found', 'with the reason');
+};
+
 is($server->sql('SELECT count(*) FROM seats.reviews'), '0', 'nothing is left for a person');
 assert_ledger($server, $stripe);
 assert_folded($server);
