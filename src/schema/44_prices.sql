@@ -68,6 +68,22 @@ REVOKE ALL ON FUNCTION seats_internal.want_prices(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.want_prices(text) IS
     'has listed prices read of which nothing is known';
 
+-- Another key, or other rights of it, may read what could not be read.
+CREATE FUNCTION seats_internal.reread_prices(destination text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.queue_price_read(s.destination, s.price)
+       FROM seats_internal.stripe_price AS s
+      WHERE s.destination = reread_prices.destination AND s.problem IS NOT NULL
+      ORDER BY s.price LIMIT 100;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.reread_prices(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.reread_prices(text) IS
+    'has prices read again that could not be read; called by the worker when a key is proven';
+
 -- What the items of a subscription tell of their prices, and which price each line has: it is the line's
 -- own also when its last seat has gone, and comes back with the next one.
 CREATE FUNCTION seats_internal.note_prices(

@@ -59,6 +59,7 @@ Statement take_back_statement{"SELECT seats_internal.take_back_from_review($1, $
 Statement alert_statement{
     "SELECT seats_internal.raise_alert($1, $2, $3, $4, hint => $5, destination => $6)"
     " WHERE EXISTS (SELECT FROM seats_internal.destination AS d WHERE d.name = $6)"};
+Statement reread_prices_statement{"SELECT seats_internal.reread_prices($1)"};
 Statement resolve_alert_statement{"SELECT seats_internal.resolve_alert($1, $2)"};
 Statement journal_statement{
     "SELECT seats_internal.write_journal($1, 'pg_seats', NULL, NULL, $2,"
@@ -253,10 +254,12 @@ void cannot_be_reached(Destination& destination, const Flight& flight,
     }
 }
 
-void write_trouble(const Destination& destination) {
+void write_trouble(Engine& engine, const Destination& destination) {
     const std::string fingerprint = "unreachable:" + destination.name;
     if (destination.proven) {
         resolve_alert_statement.run({pg::text(fingerprint), pg::text("a probe succeeded")});
+        reread_prices_statement.run({pg::text(destination.name)});
+        engine.look_for_arrivals = true;
         return;
     }
     alert_statement.run(
@@ -300,7 +303,7 @@ void write_changes(Engine& engine, const Destination& destination) {
         write_clock(destination);
     }
     if (!destination.trouble_is_told) {
-        write_trouble(destination);
+        write_trouble(engine, destination);
     }
     if (!destination.key_problem_is_told && !destination.key_problem.empty()) {
         alert_statement.run(

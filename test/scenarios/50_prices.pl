@@ -175,6 +175,20 @@ subtest 'a listed price that is not there, or may not be read, stops nobody' => 
 	$stripe->clear_faults;
 };
 
+subtest 'a price that the key may not read is read when there is another key' => sub {
+	my $price = $stripe->create_price(currency => 'usd', unit_amount => 1000,
+		product => $stripe->create_product(name => 'seats')->{id}, recurring => { interval => 'month' })->{id};
+	$stripe->fault({ match => { method => 'GET', path => "/v1/prices/$price" }, fault => 'forbidden_403', times => -1 });
+	$server->sql("SELECT seats.define_seat_type('secret', '{$price}')");
+	$server->wait_for_sql("SELECT count(*) FROM seats.prices WHERE price = '$price' AND problem IS NOT NULL", '1');
+	$stripe->clear_faults;
+	$stripe->control('POST', '/keys', { key => 'sk_test_with_more_rights', account => 'acct_simulator' });
+	$server->write_secret('stripe_key', 'sk_test_with_more_rights');
+	$server->wait_for_sql("SELECT count(*) FROM seats.prices WHERE price = '$price' AND problem IS NULL AND known_at IS NOT NULL", '1');
+	await_change($server, add_seats($server, 'buyer', 1, type => 'secret'), 'confirmed');
+	is(bought_at('buyer'), $price, 'it is bought, without anybody doing more');
+};
+
 subtest 'the last seat goes with its item, and comes back at its own price' => sub {
 	define_seat_type($server, 'legacy', prices => [ 'price_legacy_new', 'price_legacy_old' ]);
 	my $team = new_team($server, $stripe, 'loyal',
