@@ -160,6 +160,11 @@ stage_unit() {
   fi
   local tests
   tests=$(junit_attribute tests "$results")
+  if ((tests == 0 && $#)); then
+    failed=1
+    note="no test is called $*"
+    return
+  fi
   failed=$(junit_attribute failures "$results")
   skipped=$(($(junit_attribute skipped "$results") + $(junit_attribute disabled "$results")))
   passed=$((tests - failed - skipped))
