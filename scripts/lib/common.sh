@@ -26,6 +26,11 @@ with_root_rights() {
   fi
 }
 
+# The SQL of README.md's "Try it yourself", with the results that it promises as comments.
+readme_walk() {
+  awk '/^## /{ inside = /^## Try it yourself/ } /^```/{ sql = /^```sql/; next } inside && sql' "$1"
+}
+
 package_is_installed() {
   local status
   status=$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) || return 1

@@ -381,25 +381,32 @@ stage_chaos() {
   fi
 }
 
-# What scripts/demo shows must stay true: the lines of demo-chapters/expected, in that order. It builds
-# by itself, which takes nothing where the other stages have built.
+# What scripts/demo shows must stay true: the lines of demo-chapters/expected, and those that README.md promises
+# whoever types its lines. It builds by itself, which takes nothing where the other stages have built.
 stage_demo() {
-  local log=$workspace/demo.log expected=$root/scripts/demo-chapters/expected
-  local status=0 missing
+  run_demo demo "$root/scripts/demo-chapters/expected"
+  readme_walk "$root/README.md" | sed -n 's/^-- //p' >"$workspace/readme.expected"
+  run_demo readme "$workspace/readme.expected" --readme
+}
+
+# run_demo NAME EXPECTED OPTION…: looks for the lines of EXPECTED, in that order.
+run_demo() {
+  local name=$1 expected=$2 log=$workspace/$1.log status=0 missing
+  shift 2
   run_limited "${DEMO_LIMIT:-900}" "$log" show_nothing \
-    env PG_CONFIG="$PG_CONFIG" TMPDIR="$workspace" "$root/scripts/demo" || status=$?
+    env PG_CONFIG="$PG_CONFIG" TMPDIR="$workspace" "$root/scripts/demo" "$@" || status=$?
   missing=$(awk '
     { gsub(/[ \t]+/, " "); sub(/^ /, ""); sub(/ $/, "") }
     NR == FNR { if (!/^(#.*)?$/) want[++wanted] = $0; next }
     found < wanted && $0 == want[found + 1] { found++ }
     END { if (found < wanted || !wanted) print want[found + 1] }' "$expected" "$log")
   if ((status == 0)) && [[ -z $missing ]]; then
-    passed=1
+    passed=$((passed + 1))
     return
   fi
-  failed=1
+  failed=$((failed + 1))
   if ((status == 0)); then
-    say "  FAILED  the demo does not show: $missing"
+    say "  FAILED  $name: scripts/demo $* does not show: $missing"
   fi
   say "  $(saved_path "$log"), its end:"
   tail -n 30 "$log" | sed 's/^/    /'
