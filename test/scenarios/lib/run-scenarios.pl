@@ -101,7 +101,7 @@ sub print_what_it_said
 	my @log = lines_of("$ENV{TESTLOGDIR}/regress_log_$name");
 
 	s/^\[[0-9:.]+\]\([0-9.]+s\) // foreach @log;
-	my @why = grep { /^\s*#\s+(?:Failed test|at |got:|expected:|died:|\')/ } @log;
+	my @why = grep { /^\s*#\s+(?:Failed test|at |got:|expected:|died:)|^\s*#\s{15,}\'/ } @log;
 	print_some('what failed', 40, @why ? @why : grep { /^not ok/ } @output);
 	print_some('last in its log', 40, @log ? @log : @output);
 	return;
