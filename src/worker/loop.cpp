@@ -217,6 +217,9 @@ core::Duration until_next(LoopState& state) {
         if (static_cast<int>(engine.flights.size()) < pg::settings.max_in_flight) {
             consider(until_ready(engine, now));
         }
+        if (claim_is_due(engine)) {  // what this loop has left in the outbox itself wakes nobody
+            consider(core::Duration{0});
+        }
     }
     consider(engine.client.until_due());
     if (!engine.is_shown) {  // or the views would tell of a moment long past

@@ -10,6 +10,7 @@ my $stripe = new_simulator();
 my $server = new_server('main', simulator => $stripe, configuration => <<'END');
 pg_seats.retry_delay = '20ms'
 pg_seats.retry_delay_limit = '200ms'
+pg_seats.event_check_after = '300ms'
 END
 $server->define_destination('stripe', requests_per_second => 500);
 $server->wait_for_worker;
@@ -88,6 +89,32 @@ subtest 'listing prices waits for no team' => sub {
 	no_recount_is_left();
 	is($server->sql("SELECT confirmed FROM seats.teams WHERE team = 'crowd1' AND seat_type = 'desk'"), 1,
 		'and counted then');
+};
+
+subtest 'prices are listed, and no longer, while seats are bought: nobody has changed anything at Stripe' => sub {
+	$server->sql(q{SELECT seats.ignore_prices('{price_side}', 'not sold as seats')});
+	my $team = new_team($server, $stripe, 'relisted',
+		items => [
+			{ id => item_of('relisted', 'team'), price => 'price_team', quantity => 5 },
+			{ id => 'si_relisted_side', price => 'price_side', quantity => 3 } ]);
+	foreach my $round (1 .. 8)
+	{
+		my $change = add_seats($server, $team, 1);
+		my @prices = ('price_team', 'price_risen', $round % 2 ? ('price_side') : ());
+		$server->sql("BEGIN;
+			SELECT seats.define_seat_type('team', '{@{[ join ',', @prices ]}}');
+			@{[ $round % 2 ? '' : q{SELECT seats.ignore_prices('{price_side}', 'not sold as seats');} ]}
+			COMMIT;");
+		await_change($server, $change, 'confirmed') if $round > 4;
+	}
+	$server->wait_for_sql("SELECT count(*) FROM seats.changes WHERE team = '$team' AND state <> 'confirmed'", '0');
+	no_recount_is_left();
+	$server->wait_for_sql('SELECT count(*) FROM seats_internal.expected_event', '0');
+	assert_seats($server, $team, [ 13, 13, 0 ], 'bought, all of them');
+	is($server->sql("SELECT count(*) FROM seats.journal WHERE kind LIKE 'seats.%outside%' AND detail ->> 'team' = '$team'"),
+		'0', 'nothing is said of others');
+	is(open_alerts($server), '', 'and nobody is told of anything');
+	assert_folded($server);
 };
 
 # ---- which price a new item gets
