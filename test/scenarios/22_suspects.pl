@@ -153,7 +153,7 @@ subtest 'who ends the worker when its answer is read is found, and nobody else i
 	my $suspect = suspect('guilty');
 	$server->wait_at_debug_point('before_suspect');
 	crash_then('');
-	await_state($server, $suspect, 'review');
+	is(await_state($server, $suspect, 'review', 'done'), 'review', 'it is in review');
 	is($server->sql("SELECT reason FROM seats.reviews WHERE call = $suspect"), 'ends_the_worker', 'with the reason');
 	is(interrupted($slow), '0', 'the one that was on the wire with it is no suspect');
 	$stripe->clear_faults;
