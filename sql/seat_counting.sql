@@ -45,6 +45,8 @@ SELECT status, count(*) FROM seats.invites WHERE team = 'moved' GROUP BY 1;
 -- Nothing is bought; and of what is held nothing is given back. (Of what is counted as ever, it is.)
 SELECT pg_temp.try($$SELECT seats.add_seats('moved', 'team', 1)$$);
 SELECT pg_temp.try($$SELECT seats.add_seats('moved', 'owner', 1)$$);
+-- Nor is it told what that would cost.
+SELECT pg_temp.try($$SELECT seats.preview_change('moved', '{"team": {"add": 1}}')$$);
 SELECT pg_temp.try($$SELECT seats.remove_seats('moved', 'team', 1)$$);
 SELECT pg_temp.try($$SELECT seats.remove_seats('moved', 'owner', 1)$$);
 -- What was asked for before that waits, visibly. (It is not undone, and nothing is guessed.)

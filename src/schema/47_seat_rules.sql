@@ -251,6 +251,22 @@ COMMENT ON FUNCTION seats_internal.check_unconfirmed(
     seats_internal.team, seats_internal.seat_type, integer, integer) IS
     'an error if more seats would wait for Stripe''s word than the type allows';
 
+CREATE FUNCTION seats_internal.raise_not_counted(team seats_internal.team) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'the seats of team % cannot be changed: its subscription cannot be counted', team.name
+        USING ERRCODE = 'PS526',
+              DETAIL = format('%s%s.', upper(left(team.count_problem, 1)), substr(team.count_problem, 2)),
+              HINT = 'An operator lists a price that is one of seats with seats.define_seat_type, or says '
+                     'with seats.ignore_prices that it is none. A wrong quantity is put right at Stripe.';
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.raise_not_counted(seats_internal.team) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.raise_not_counted(seats_internal.team) IS
+    'the error that a team''s subscription has what cannot be counted';
+
 -- What a purchase needs beside that. (Of a line that is held nothing can be given back either.)
 CREATE FUNCTION seats_internal.check_purchase(
     team      seats_internal.team,
@@ -269,11 +285,7 @@ BEGIN
           FROM seats_internal.choose_prices(team, '{}', jsonb_build_object(rules.name, resulting), interval '1 day') AS c;
     END IF;
     IF team.count_problem IS NOT NULL THEN
-        RAISE EXCEPTION 'the seats of team % cannot be changed: its subscription cannot be counted', team.name
-            USING ERRCODE = 'PS526',
-                  DETAIL = format('%s%s.', upper(left(team.count_problem, 1)), substr(team.count_problem, 2)),
-                  HINT = 'An operator lists a price that is one of seats with seats.define_seat_type, or says '
-                         'with seats.ignore_prices that it is none. A wrong quantity is put right at Stripe.';
+        PERFORM seats_internal.raise_not_counted(team);
     ELSIF why_not IS NOT NULL THEN
         PERFORM seats_internal.raise_no_price(team, why_not);
     END IF;

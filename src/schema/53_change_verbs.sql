@@ -130,6 +130,7 @@ AS $$
 DECLARE
     installation uuid := seats_internal.require_installation();
     found_team   seats_internal.team;
+    head         seats_internal.outbox;  -- as the change would be
     confirmed    jsonb;
     target       jsonb;
     billed       record;
@@ -145,8 +146,8 @@ BEGIN
            coalesce(jsonb_object_agg(s.seat_type, s.quantity), '{}')
       INTO confirmed, target
       FROM seats_internal.seat_line AS s WHERE s.team_id = found_team.id;
-    target := seats_internal.apply_lines(
-        target, (SELECT jsonb_agg(to_jsonb(c)) FROM seats_internal.read_changes(changes) AS c));
+    head.lines := (SELECT jsonb_agg(to_jsonb(c)) FROM seats_internal.read_changes(changes) AS c);
+    target := seats_internal.apply_lines(target, head.lines);
     SELECT b.* INTO billed FROM seats_internal.billed_type(confirmed, target) AS b;
     PERFORM seats_internal.require_seat_type(t.key) FROM jsonb_object_keys(target) AS t (key);
     IF billed.seat_type IS NULL
@@ -155,6 +156,9 @@ BEGIN
             USING ERRCODE = 'PS505',
                   DETAIL = format('Stripe knows of %s, and would have %s.', confirmed, target),
                   HINT = 'Give changes that lead to other quantities than these, none below zero.';
+    END IF;
+    IF seats_internal.what_hinders(found_team, head, confirmed, target, billed.rises) IS NOT NULL THEN
+        PERFORM seats_internal.raise_not_counted(found_team);
     END IF;
     -- (What was known of a price once is good enough for a preview.)
     choice := seats_internal.choose_prices(found_team, confirmed, target, interval '100 years');
