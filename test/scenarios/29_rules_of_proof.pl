@@ -65,8 +65,11 @@ subtest 'after a failover, what may have been sent at any time has no new key' =
 	seed_subscription($stripe, 'sub_day', 1);
 	$server->sql(q{SELECT seats.pause('stripe', 'the failover comes first')});
 	my $call = change_quantity($server, 'sub_day', 4);
-	# Left more than a day ago; and the server is on another timeline than the one that is known.
-	$server->sql("UPDATE seats_internal.outbox SET created_at = now() - interval '25 hours' WHERE id = $call");
+	# Left, and sent for all that the table knows, more than a day ago; and the server is on another
+	# timeline than the one that is known.
+	$server->sql("UPDATE seats_internal.outbox SET created_at = a.day_ago, first_sent_at = a.day_ago,
+	        last_sent_at = a.day_ago
+	    FROM (SELECT now() - interval '25 hours' AS day_ago) AS a WHERE id = $call");
 	$server->sql('UPDATE seats_internal.installation SET timeline = timeline + 100');
 	my $worker = $server->worker_pid;
 	$server->sql("SELECT pg_terminate_backend($worker)");
@@ -133,16 +136,15 @@ subtest 'a change in doubt is not planned anew, whatever is missing now' => sub 
 # An operator's verb, say, that was faster than the answer.
 sub changed_meanwhile
 {
-	my ($what, $state, %release) = @_;
-	my ($call, $name) = struck_call($server, $stripe, [ { fault => 'hang' } ]);
-	wait_until(sub { @{ $stripe->requests(state => 'hanging') } }, 'it to be on the wire');
+	my ($what, $state, @faults) = @_;
+	debug_point_from_now_on($server, 'before_decision');
+	my ($call, $name) = struck_call($server, $stripe, \@faults);
+	$server->wait_at_debug_point('before_decision');
 	$server->sql("UPDATE seats_internal.outbox SET state = '$state' WHERE id = $call");
-	$stripe->release(%release);
-	wait_until(sub { !@{ $stripe->requests(state => 'hanging') } }, 'the answer to be given');
+	$server->release_debug_point;
 	await_another_loop($server);
 	is(state_of($server, $call), $state, "$what leaves alone what is in state $state by now");
 	$server->sql("UPDATE seats_internal.outbox SET state = 'review' WHERE id = $call");
-	$stripe->clear_faults;
 	settle_review($call, 'same_key');
 	is(outcome_of($call) =~ /^done/ ? 'done' : outcome_of($call), 'done', '… which goes on from there');
 	return;
@@ -151,28 +153,29 @@ sub changed_meanwhile
 subtest 'an answer compares the state' => sub {
 	changed_meanwhile('an answer that settles', 'review');
 	changed_meanwhile('an answer that settles', 'awaiting');
-	changed_meanwhile('an answer that does not settle', 'review', action => 'drop');
+	changed_meanwhile('an answer that does not settle', 'review', { fault => 'error_500' });
 };
 
 subtest 'a verification whose row somebody has locked holds up nobody' => sub {
-	# Stored failures, seen twice: both are verified next, once their destination takes calls.
-	my ($held) = struck_call($server, $stripe, [ { fault => 'execute_and_500' } ]);
-	outcome_of($held);
 	$server->sql(q{SELECT seats.pause('stripe', 'the lock comes first')});
-	$server->sql("UPDATE seats_internal.outbox SET state = 'verifying', due_at = NULL,
-	    eligible_xid = pg_current_xact_id() WHERE id = $held");
+	my ($held) = named_call($server);
+	$server->sql("UPDATE seats_internal.outbox SET state = 'verifying', doubt = true, first_sent_at = now(),
+	    last_sent_at = now() WHERE id = $held");
 	my $session = $server->background_psql('postgres');
 	$session->query_safe("BEGIN; SELECT FROM seats_internal.outbox WHERE id = $held FOR UPDATE");
 	my $offset = -s $server->logfile;
 	$server->sql(q{SELECT seats.resume('stripe', 'the lock is there')});
-	my ($other) = named_call($server);
-	is(await_state($server, $other, 'done'), 'done', 'another call goes');
-	await_another_loop($server);
+	my $claims = $server->sql('SELECT claims FROM seats.worker_status');
+	wait_until(sub { $server->sql('SELECT claims FROM seats.worker_status') >= $claims + 3 },
+		'three looks at the one that is locked');
 	is($server->sql('SELECT trouble FROM seats.worker_status'), '', 'and the worker is not in trouble');
 	unlike($server->log_text($offset), qr/cannot claim/, '… nor was it');
+	my ($other) = named_call($server);
+	is(await_state($server, $other, 'done'), 'done', 'another call goes');
 	$session->query_safe('COMMIT');
 	$session->quit;
-	is(outcome_of($held), 'done proven_by_event', 'when it is free, it is verified');
+	is(outcome_of($held), 'done', 'when it is free, it is verified, and goes on');
+	is(scalar(grep {/^search events/} @{ attempts_of($server, $held) }), 1, '… by a look at the events');
 };
 
 is($server->sql('SELECT count(*) FROM seats.reviews'), '0', 'nothing is left for a person');
