@@ -134,11 +134,25 @@ makefile_is_safe() {
   return 1
 }
 
+# A new version in the control file must reach what has it compiled in, or library and extension do not fit.
+version_is_compiled_anew() {
+  local file plan
+  plan=$(make -C "$extension_tree" -n -W pg_seats.control PG_CONFIG="$PG_CONFIG" all 2>&1) || return
+  for file in $(cd "$extension_tree" && grep -l PG_SEATS_VERSION src/*/*.cpp); do
+    if [[ $plan != *" $file"* ]]; then
+      say "  refused: a new version in pg_seats.control would not compile $file anew"
+      echo "a new version would not compile $file" >>"$workspace/build.log"
+      return 1
+    fi
+  done
+}
+
 build_extension_step() {
   refresh_extension_tree &&
     makefile_is_safe &&
     run_limited 900 "$workspace/build.log" show_progress \
       make -C "$extension_tree" -j"$jobs" PG_CONFIG="$PG_CONFIG" all test-modules &&
+    version_is_compiled_anew &&
     copy_postgres
 }
 
