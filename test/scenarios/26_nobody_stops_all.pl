@@ -146,7 +146,8 @@ subtest 'resumed, and still wrong: halted at once, and nothing goes to review' =
 	{
 		my $halted = $server->sql($halts);
 		$server->sql(q{SELECT seats.resume('stripe', 'let us see')});
-		$server->wait_for_sql("SELECT count(*) > $halted FROM seats.journal WHERE kind = 'destination.halted'", 't');
+		ok(eval { $server->wait_for_sql("SELECT count(*) > $halted FROM seats.journal WHERE kind = 'destination.halted'", 't'); 1 },
+			'halted again') or diag($@);
 		$server->wait_for_sql(q{SELECT count(*) FILTER (WHERE state = 'pending'), sum(attempts) FROM seats.outbox}, '4|0');
 	}
 	is($server->sql(q{SELECT count(*) FROM seats.alerts WHERE kind = 'review' AND state = 'open'}), '0', 'no review');

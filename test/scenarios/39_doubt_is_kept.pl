@@ -155,7 +155,7 @@ subtest 'a change in doubt that is turned away keeps its call, whatever is known
 	my $second = add_seats($server, 'kept', 2);
 	my $turned_away = sub { return scalar grep {/lock_timeout/} @{ attempts_of($server, $first) } };
 	my $before = $turned_away->();
-	wait_until(sub { $turned_away->() > $before + 1 }, 'it to be turned away once more');
+	ok(eval { wait_until(sub { $turned_away->() > $before + 1 }, 'more answers') }, 'it is tried on') or diag($@);
 	is($server->sql("SELECT base ->> 'team', target ->> 'team' FROM seats_internal.outbox WHERE id = $first"), '5|6',
 		'it asks for what it has asked for');
 	$stripe->clear_faults;
@@ -236,7 +236,7 @@ subtest 'the answer to a change that stands before a person by now does nothing 
 	$server->sql("UPDATE seats_internal.outbox SET state = 'review' WHERE id = $change");
 	$stripe->release(method => 'POST');
 	wait_until(sub { !@{ $stripe->requests(state => 'hanging') } }, 'the answer to be given');
-	await_another_loop($server);
+	ok(eval { await_another_loop($server); 1 }, 'the worker goes on') or diag($@);
 	is(state_of_change($server, $change), 'in_review', 'it stands there still');
 	is($server->sql('SELECT trouble FROM seats.worker_status'), '', 'and the worker has no trouble with it');
 	assert_seats($server, 'decided', [ 5, 6, 0 ]);
