@@ -133,6 +133,15 @@ subtest 'the same mistake of ours in five lanes: halted, and what is held can be
 	is($server->sql('SELECT state FROM seats.destinations'), 'halted', 'it does not resume by itself');
 	is(scalar(grep { $_->{method} eq 'POST' } @{ $stripe->requests(after => $last) }),
 		0, 'and nothing more is sent');
+	# What a person has to put right stays in his sight, whatever goes wrong besides.
+	my $cause = $server->sql('SELECT halted_reason, halted_message FROM seats.destinations');
+	$server->write_secret('stripe_key', 'sk_test_wrong');
+	wait_until(sub { grep { $_->{status} == 401 } @{ $stripe->requests(after => $last) } }, 'the wrong key to be tried');
+	await_another_loop($server);
+	is($server->sql('SELECT halted_reason, halted_message FROM seats.destinations'), $cause,
+		'it says what a person must put right, and not that the key is wrong as well');
+	$server->write_secret('stripe_key', 'sk_test_simulator');
+	wait_until(sub { $stripe->requests->[-1]{status} == 200 }, 'the right key to be tried');
 	like(cancel_change($server, shift @changes), qr/^cancelled/, 'a change is taken back');
 	my $change = shift @changes;
 	$server->sql("SELECT seats.cancel_call($change, 'not wanted any more')");
