@@ -93,10 +93,11 @@ subtest 'halted again and again: the call that is held spends nothing' => sub {
 	my $last = $stripe->requests->[-1]{number};
 	my ($call) = enqueue_over_lanes(1);
 	$server->wait_for_sql(q{SELECT count(*) FROM seats.journal WHERE kind = 'destination.halted'}, '6', timeout => 60);
-	$server->wait_for_sql(<<"END", 'pending|0|0||f|1');
-SELECT state, tries, attempts, first_sent_at, doubt, generation FROM seats_internal.outbox WHERE id = $call
+	my $held = wait_until(sub { $server->sql(<<"END") }, 'the call to be held');
+SELECT state, tries, attempts, first_sent_at, doubt, generation
+  FROM seats_internal.outbox WHERE id = $call AND state IN ('pending', 'waiting')
 END
-	pass('no try, no attempt, no doubt, and its key has not begun to age');
+	is($held, 'pending|0|0||f|1', 'no try, no attempt, no doubt, and its key has not begun to age');
 	assert_goes_on($call);
 	is(scalar(grep { $_->{method} eq 'POST' } @{ $stripe->requests(after => $last) }), 7, 'it was sent seven times');
 	is($server->sql("SELECT attempts FROM seats.calls WHERE call = $call"), '1', 'and the last one counts');
