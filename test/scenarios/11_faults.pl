@@ -326,7 +326,7 @@ subtest 'Stripe refuses connections: the call thaws, no attempt is spent' => sub
 	$stripe->outage('refuse');
 	my ($call) = named_call($server);
 	await_breaker($server, 'open');
-	await_state($server, $call, 'pending');
+	await_state($server, $call, 'pending', 'waiting');
 	is($server->sql(<<"END"), 'pending|t|0|0|f', 'pending, as if it had never been claimed');
 SELECT state, first_sent_at IS NULL, attempts, tries, doubt FROM seats_internal.outbox WHERE id = $call
 END
