@@ -211,7 +211,9 @@ subtest 'a price that the key may not read is read when there is another key' =>
 	$stripe->clear_faults;
 	$stripe->control('POST', '/keys', { key => 'sk_test_with_more_rights', account => 'acct_simulator' });
 	$server->write_secret('stripe_key', 'sk_test_with_more_rights');
-	$server->wait_for_sql("SELECT count(*) FROM seats.prices WHERE price = '$price' AND problem IS NULL AND known_at IS NOT NULL", '1');
+	# (An idle worker looks at its files when it is woken, and with its safety poll.)
+	my $known = "SELECT count(*) FROM seats.prices WHERE price = '$price' AND problem IS NULL AND known_at IS NOT NULL";
+	wait_until(sub { await_another_loop($server); $server->sql($known) eq '1' }, 'the price to be read with the other key');
 	await_change($server, add_seats($server, 'buyer', 1, type => 'secret'), 'confirmed');
 	is(bought_at('buyer'), $price, 'it is bought, without anybody doing more');
 };
