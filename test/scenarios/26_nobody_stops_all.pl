@@ -26,8 +26,10 @@ sub assert_own_business
 {
 	my ($reason, @calls) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	await_state($server, $_, 'review', 'refused', 'waiting') foreach @calls;
 	my $list = join ',', @calls;
+	my $judged = "SELECT count(*) FROM seats.calls WHERE call IN ($list) AND state IN ('review', 'refused', 'waiting')";
+	wait_until(sub { $server->sql($judged) == @calls || $server->sql($halts) ne '0' }, "calls $list to be judged");
+	is($server->sql($halts), '0', "nothing is halted for $reason") or die;
 	$server->wait_for_sql("SELECT string_agg(DISTINCT state || ' ' || reason, ', ') FROM seats.calls WHERE call IN ($list)",
 		$reason);
 	pass("each is its own row's business: $reason");
@@ -94,8 +96,11 @@ subtest 'different mistakes in five lanes are not the same mistake' => sub {
 			fault => 'unknown_parameter', param => "mistake_$team", times => -1 });
 		push @changes, add_seats($server, $team, 1);
 	}
+	my $judged = 'SELECT count(DISTINCT call) FROM seats.attempts WHERE call IN (' . join(',', @changes) . ')';
+	wait_until(sub { $server->sql($judged) == 5 || $server->sql($halts) ne '0' }, 'all to be tried');
+	await_another_loop($server);
+	is($server->sql($halts), '0', 'nothing is halted') or die;
 	await_change($server, $_, 'in_review') foreach @changes;
-	is($server->sql($halts), '0', 'nothing is halted');
 	$stripe->clear_faults;
 	$server->sql("SELECT seats.resolve_review(call, 'same_key', 'put right') FROM seats.reviews");
 	await_change($server, $_, 'confirmed') foreach @changes;
@@ -123,8 +128,10 @@ subtest 'the same mistake of ours in five lanes: halted, and what is held can be
 	@changes = map { add_seats($server, $_, 1) } @teams;
 	$server->wait_for_sql('SELECT state, halted_reason, halted_needs_person FROM seats.destinations',
 		'halted|same_refusal_in_many_lanes|t');
-	$server->wait_for_sql(q{SELECT count(*) FILTER (WHERE state = 'pending'), sum(attempts), bool_or(doubt) FROM seats.outbox},
-		'6|0|f');
+	$server->wait_for_sql(q{SELECT count(*) FROM seats.outbox WHERE state IN ('pending', 'review')}, '6');
+	await_another_loop($server);
+	is($server->sql(q{SELECT count(*) FILTER (WHERE state = 'pending'), sum(attempts), bool_or(doubt) FROM seats.outbox}),
+		'6|0|f', 'all of them wait, and none has spent an attempt or is in doubt');
 	is($server->sql('SELECT count(*) FROM seats.reviews'), '0', 'those in review are taken back');
 	is(open_alerts($server), 'destination_halted', 'one alert');
 	# Reads succeed, and prove nothing about the form of requests.
