@@ -79,6 +79,25 @@ subtest 'a person who holds a row holds up no other' => sub {
 	$person->quit;
 };
 
+subtest 'a person who holds a row that was not sent yet holds up no other either' => sub {
+	$server->sql(q{SELECT seats.pause('stripe', 'the lock comes first')});
+	my ($held) = named_call($server);
+	my $person = session();
+	$person->query_safe("SELECT id FROM seats_internal.outbox WHERE id = $held FOR UPDATE");
+	my @others = map { (named_call($server))[0] } 1 .. 3;
+	my $offset = -s $server->logfile;
+	$server->sql(q{SELECT seats.resume('stripe', 'the lock is there')});
+	foreach my $other (@others)
+	{
+		ok(eval { await_state($server, $other, 'done') }, 'another call goes') or diag($@);
+	}
+	is(state_of($server, $held), 'pending', 'it waits for the person');
+	unlike($server->log_text($offset), qr/lock timeout/, '… and the worker does not');
+	$person->query_safe('COMMIT');
+	is(await_state($server, $held, 'done'), 'done', '… and goes then');
+	$person->quit;
+};
+
 assert_nothing_twice($stripe);
 $server->assert_log_clean;
 $server->stop;
