@@ -12,7 +12,8 @@ namespace stripe_simulator {
 
 namespace {
 
-constexpr std::size_t kMaxUnread = 256U * 1024U;
+// A whole request must fit: less, and a large one would wait for ever for its end to be read.
+constexpr std::size_t kMaxUnread = RequestParser::kMaxHead + RequestParser::kMaxBody;
 
 }  // namespace
 

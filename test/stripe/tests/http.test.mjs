@@ -121,3 +121,8 @@ test('it ends with its parent, its time, or SIGTERM', async () => {
   const bad = spawn(process.env.STRIPE_SIMULATOR, ['--nonsense', '1'], { stdio: 'ignore' });
   assert.equal((await ended(bad)).code, 1);
 });
+
+test('a request of almost a megabyte is read to its end', async () => {
+  await stripe.fault({ fault: 'answer', body: { object: 'large', text: 'x'.repeat(950 * 1024) } });
+  assert.equal((await stripe.get('/v1/account')).json.text.length, 950 * 1024);
+});
