@@ -115,7 +115,7 @@ subtest 'a look that never proves anything ends before a person' => sub {
 	$stripe->fault({ match => { method => 'GET', path => '/v1/events' }, times => -1, fault => 'answer', status => 200,
 			body => { object => 'list', has_more => \0, data => [] } });
 	my $looks = sub { return scalar grep {/^search events/} @{ attempts_of($server, $call) } };
-	wait_until(sub { $looks->() > 8 || state_of($server, $call) eq 'review' }, 'it to be looked at');
+	wait_until(sub { $looks->() > 8 || state_of($server, $call) eq 'review' }, 'it to be looked at', timeout => 60);
 	is(state_of($server, $call), 'review', 'it ends there');
 	is($looks->(), 6, 'after six looks');
 	$stripe->clear_faults;
@@ -191,6 +191,20 @@ subtest 'a key keeps the version that it was first used with' => sub {
 	$server->sql("UPDATE seats_internal.destination SET api_version = '$version' WHERE name = 'stripe'");
 	$stripe->release(method => 'POST');
 	is(outcome_of($call) =~ /^done/ ? 'done' : 'not done', 'done', 'it is done');
+};
+
+subtest 'a replayed answer proves its change, and not what is there by now' => sub {
+	my $team = new_team($server, $stripe, 'replayed', seats => { team => 5 });
+	fresh_connections($stripe);  # or curl sends it again by itself
+	fault_for($stripe, $team, fault => 'hang_after');
+	my $change = add_seats($server, $team, 3);
+	$stripe->await_held(method => 'POST');
+	$stripe->edit_subscription(subscription_of($team), quantities => { item_of($team, 'team') => 20 });
+	$stripe->release(method => 'POST', action => 'drop');
+	await_change($server, $change, 'confirmed');
+	is($server->sql("SELECT count(*) FROM seats.attempts WHERE call = $change AND reason = 'replayed'"), '1',
+		'its answer was a replay');
+	is(seats_of($server, $team), '20|20|0', 'the team has what is there, not what the answer tells');
 };
 
 subtest 'an answer that settles nothing moves no call that stands before a person by now' => sub {
