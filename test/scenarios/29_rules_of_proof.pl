@@ -30,14 +30,6 @@ sub not_found
 				type => 'invalid_request_error', code => 'resource_missing', message => "No such $what", param => $param } });
 }
 
-# 'review not_proven', 'done replayed', …
-sub outcome_of
-{
-	my ($call) = @_;
-	await_state($server, $call, 'done', 'refused', 'review');
-	return $server->sql("SELECT concat_ws(' ', state, reason) FROM seats.calls WHERE call = $call");
-}
-
 sub generation_of
 {
 	my ($call) = @_;
@@ -56,7 +48,7 @@ subtest 'what was on the wire when its worker was killed is in doubt: a refusal 
 	wait_until(sub { executed_with($stripe, key_of($server, $call)) == 1 }, 'it to be executed');
 	my $killed = $server->kill_worker('KILL');
 	$server->wait_for_worker(another_than => $killed);
-	is(outcome_of($call), 'done replayed', 'it was executed, and is done');
+	is(settled_as($server, $call), 'done replayed', 'it was executed, and is done');
 	ok((grep {/refused_after_doubt 400/} @{ attempts_of($server, $call) }), 'the refusal was heard, and not believed');
 	$stripe->clear_faults;
 };
@@ -76,10 +68,10 @@ subtest 'after a failover, what may have been sent at any time has no new key' =
 	$server->wait_for_worker(another_than => $worker);
 	$server->wait_for_sql("SELECT doubt FROM seats.outbox WHERE call = $call", 't');
 	$server->sql(q{SELECT seats.resume('stripe', 'it is over')});
-	is(outcome_of($call), 'review not_proven', 'a person decides');
+	is(settled_as($server, $call), 'review not_proven', 'a person decides');
 	is(generation_of($call), '1', 'its key may have been used a moment ago');
 	settle_review($call, 'not_executed');
-	is(outcome_of($call), 'done', 'then it goes');
+	is(settled_as($server, $call), 'done', 'then it goes');
 	is(quantity_of($stripe, 'sub_day'), 4, 'once');
 };
 
@@ -90,10 +82,10 @@ subtest 'another marker than the last of the lane proves nothing' => sub {
 			match => { method => 'POST', path => '/v1/subscriptions/sub_foreign' },
 			fault => 'error_500', store => \1 });
 	my $call = change_quantity($server, 'sub_foreign', 4);
-	is(outcome_of($call), 'review not_proven', 'a person decides');
+	is(settled_as($server, $call), 'review not_proven', 'a person decides');
 	is(generation_of($call), '1', 'no new key, though the old one is final');
 	settle_review($call, 'not_executed');
-	is(outcome_of($call), 'done', 'then it goes');
+	is(settled_as($server, $call), 'done', 'then it goes');
 };
 
 subtest 'a call in doubt about an object that is over: its events are asked, not its end' => sub {
@@ -106,7 +98,7 @@ subtest 'a call in doubt about an object that is over: its events are asked, not
 	$stripe->await_held(method => 'GET', %path);
 	$stripe->cancel_subscription('sub_over');
 	$stripe->release(method => 'GET', %path);
-	is(outcome_of($call), 'done proven_by_event', 'it was executed before the end came');
+	is(settled_as($server, $call), 'done proven_by_event', 'it was executed before the end came');
 	$stripe->clear_faults;
 };
 
@@ -114,7 +106,7 @@ subtest 'reads that fail are no verifications' => sub {
 	my ($call, $name) = struck_call($server, $stripe, [ ({ fault => 'error_500' }) x 4 ]);
 	# (Refused by a lock that is taken: neither an outage nor a limit.)
 	$stripe->fault({ match => { method => 'GET', path => '/v1/events' }, fault => 'lock_timeout', times => 8 });
-	is(outcome_of($call), 'done', 'it goes on under its key');
+	is(settled_as($server, $call), 'done', 'it goes on under its key');
 	is(scalar(grep {/^search events: again/} @{ attempts_of($server, $call) }), 8, 'after eight reads in vain');
 	$stripe->clear_faults;
 };
@@ -125,7 +117,7 @@ subtest 'a change in doubt is not planned anew, whatever is missing now' => sub 
 	$stripe->fault({ %match, fault => 'execute_and_drop' });
 	$stripe->fault({ %match, not_found('subscription_item: si_doubt_team', 'items[0][id]') });
 	my $change = add_seats($server, 'doubt', 3);
-	is(outcome_of($change), 'review item_missing', 'a person decides');
+	is(settled_as($server, $change), 'review item_missing', 'a person decides');
 	is(generation_of($change), '1', 'under the same key');
 	settle_review($change, 'same_key');
 	await_change($server, $change, 'confirmed');
@@ -146,7 +138,7 @@ sub changed_meanwhile
 	is(state_of($server, $call), $state, "$what leaves alone what is in state $state by now");
 	$server->sql("UPDATE seats_internal.outbox SET state = 'review' WHERE id = $call");
 	settle_review($call, 'same_key');
-	is(outcome_of($call) =~ /^done/ ? 'done' : outcome_of($call), 'done', '… which goes on from there');
+	is(settled_as($server, $call) =~ /^done/ ? 'done' : settled_as($server, $call), 'done', '… which goes on from there');
 	return;
 }
 
@@ -174,7 +166,7 @@ subtest 'a verification whose row somebody has locked holds up nobody' => sub {
 	is(await_state($server, $other, 'done'), 'done', 'another call goes');
 	$session->query_safe('COMMIT');
 	$session->quit;
-	is(outcome_of($held), 'done', 'when it is free, it is verified, and goes on');
+	is(settled_as($server, $held), 'done', 'when it is free, it is verified, and goes on');
 	is(scalar(grep {/^search events/} @{ attempts_of($server, $held) }), 1, '… by a look at the events');
 };
 

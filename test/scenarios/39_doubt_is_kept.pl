@@ -27,14 +27,6 @@ my %not_found = (
 	body => { error => {
 			type => 'invalid_request_error', code => 'resource_missing', message => 'No such customer', param => 'customer' } });
 
-# 'review not_proven', 'done replayed', …
-sub outcome_of
-{
-	my ($call) = @_;
-	await_state($server, $call, 'done', 'refused', 'review');
-	return $server->sql("SELECT concat_ws(' ', state, reason) FROM seats.calls WHERE call = $call");
-}
-
 sub generation_of { return $server->sql("SELECT generation FROM seats.calls WHERE call = $_[0]") }
 
 sub decide { $server->sql("SELECT seats.resolve_review($_[0], '$_[1]', 'seen in the Dashboard')"); return }
@@ -50,7 +42,7 @@ subtest 'a key that was not used up yet: nothing is proven by what stood there b
 		my $call = $verifier eq 'list'
 		  ? $server->enqueue('/v1/customers', { name => 'early' }, verifier => 'list')
 		  : change_quantity($server, $id, 4);
-		is(outcome_of($call), 'done', "$verifier: it is done in the end");
+		is(settled_as($server, $call), 'done', "$verifier: it is done in the end");
 		is(generation_of($call), '1', '… under its first key');
 		ok((grep {/^(?:read|search) /} @{ attempts_of($server, $call) }), '… after a look that proved nothing')
 		  or diag(explain(attempts_of($server, $call)));
@@ -73,11 +65,11 @@ subtest 'a final answer that was seen a moment ago: nothing is proven by what st
 		'seen again too early it proves nothing') or return;
 	$server->sql("UPDATE seats_internal.outbox SET state = 'verifying', due_at = NULL, eligible_xid = pg_current_xact_id()
 	     WHERE id = $call AND state = 'waiting'");
-	is(outcome_of($call), 'review not_proven', 'a person decides');
+	is(settled_as($server, $call), 'review not_proven', 'a person decides');
 	is(generation_of($call), '1', 'it has no new key');
 	set_configuration($server, 'pg_seats.final_answer_gap' => '0');
 	decide($call, 'not_executed');
-	is(outcome_of($call), 'done', 'then it goes');
+	is(settled_as($server, $call), 'done', 'then it goes');
 };
 
 subtest 'after a failover, what was sent a day ago may have been sent a moment ago' => sub {
@@ -93,10 +85,10 @@ subtest 'after a failover, what was sent a day ago may have been sent a moment a
 	$server->sql("SELECT pg_terminate_backend($worker)");
 	$server->wait_for_worker(another_than => $worker);
 	$server->sql(q{SELECT seats.resume('stripe', 'it is over')});
-	is(outcome_of($call), 'review not_proven', 'a person decides');
+	is(settled_as($server, $call), 'review not_proven', 'a person decides');
 	is(generation_of($call), '1', 'it has no new key');
 	decide($call, 'not_executed');
-	is(outcome_of($call), 'done', 'then it goes');
+	is(settled_as($server, $call), 'done', 'then it goes');
 	is(quantity_of($stripe, 'sub_again'), 4, 'once');
 };
 
@@ -106,7 +98,7 @@ subtest 'proven not to be executed: the next key begins without doubt' => sub {
 	ok(eval { wait_until(sub { generation_of($call) eq '2' }, 'another key') }, 'it has another key') or return;
 	isnt($server->sql("SELECT doubt FROM seats_internal.outbox WHERE id = $call"), 't', 'of which nothing is in doubt')
 	  or return;
-	is(outcome_of($call), 'refused invalid_request', 'what is refused then is refused');
+	is(settled_as($server, $call), 'refused invalid_request', 'what is refused then is refused');
 	$stripe->clear_faults;
 };
 
@@ -120,7 +112,7 @@ subtest 'a look that never proves anything ends before a person' => sub {
 	is($looks->(), 6, 'after six looks');
 	$stripe->clear_faults;
 	decide($call, 'same_key');
-	is(outcome_of($call), 'done replayed', 'who has it sent once more learns that it was executed');
+	is(settled_as($server, $call), 'done replayed', 'who has it sent once more learns that it was executed');
 };
 
 subtest 'a 404 about what curl has sent twice, and the read about that fails: a refusal refuses nothing' => sub {
@@ -136,7 +128,7 @@ subtest 'a 404 about what curl has sent twice, and the read about that fails: a 
 	$stripe->fault({ match => { method => 'POST', path => $path }, %plain_400 });
 	my $call = $server->enqueue($path, { description => 'twice' });
 	$server->sql(q{SELECT seats.resume('stripe', 'the faults are there')});
-	is(outcome_of($call), 'done replayed', 'it was executed, and is done')
+	is(settled_as($server, $call), 'done replayed', 'it was executed, and is done')
 	  or diag(explain(attempts_of($server, $call)));
 	$stripe->clear_faults;
 };
@@ -174,7 +166,7 @@ subtest 'a call in doubt whose repetition never left is older than that' => sub 
 	is($server->sql("SELECT doubt, first_sent_at = '$first_sent' FROM seats_internal.outbox WHERE id = $call"), 't|t',
 		'its key has lived since it was first sent');
 	$stripe->outage(undef);
-	is(outcome_of($call) =~ /^done/ ? 'done' : 'not done', 'done', 'and it goes on');
+	is(settled_as($server, $call) =~ /^done/ ? 'done' : 'not done', 'done', 'and it goes on');
 	$stripe->clear_faults;
 };
 
@@ -190,7 +182,7 @@ subtest 'a key keeps the version that it was first used with' => sub {
 	is($server->sql("SELECT api_version FROM seats_internal.outbox WHERE id = $call"), $version, 'the same');
 	$server->sql("UPDATE seats_internal.destination SET api_version = '$version' WHERE name = 'stripe'");
 	$stripe->release(method => 'POST');
-	is(outcome_of($call) =~ /^done/ ? 'done' : 'not done', 'done', 'it is done');
+	is(settled_as($server, $call) =~ /^done/ ? 'done' : 'not done', 'done', 'it is done');
 };
 
 subtest 'a replayed answer proves its change, and not what is there by now' => sub {
@@ -219,7 +211,7 @@ subtest 'an answer that settles nothing moves no call that stands before a perso
 	is($server->sql("SELECT doubt FROM seats_internal.outbox WHERE id = $call"), 'f', 'as it was');
 	$stripe->clear_faults;
 	decide($call, 'same_key');
-	is(outcome_of($call) =~ /^done/ ? 'done' : 'not done', 'done', 'decided, it goes on');
+	is(settled_as($server, $call) =~ /^done/ ? 'done' : 'not done', 'done', 'decided, it goes on');
 };
 
 subtest 'somebody has locked a row that is to be verified: it is left for later, and holds up nobody' => sub {
@@ -238,7 +230,7 @@ subtest 'somebody has locked a row that is to be verified: it is left for later,
 	is(state_of($server, $held), 'verifying', 'it waits for its time');
 	$session->query_safe('COMMIT');
 	$session->quit;
-	is(outcome_of($held), 'done proven_by_event', 'when it is free, it is verified');
+	is(settled_as($server, $held), 'done proven_by_event', 'when it is free, it is verified');
 	set_configuration($server, 'pg_seats.final_answer_gap' => '0');
 };
 

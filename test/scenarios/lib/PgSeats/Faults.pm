@@ -14,9 +14,18 @@ use Time::HiRes qw(time);
 our @EXPORT = qw(
   named_call fault_of struck_call attempts_of await_attempt uuid_of assert_once_under_any_key
   assert_nothing_twice assert_settled_once open_alerts breaker_of await_breaker fresh_connections
+  settled_as
   debug_point_from_now_on stop_worker kill_stopped_worker kill_at_debug_point await_all_settled set_configuration);
 
 my $names = 0;
+
+# 'review not_proven', 'done replayed', …: as what a call ends, or comes before a person, and why.
+sub settled_as
+{
+	my ($server, $call) = @_;
+	await_state($server, $call, 'done', 'refused', 'review');
+	return $server->sql("SELECT concat_ws(' ', state, reason) FROM seats.calls WHERE call = $call");
+}
 
 # A call that creates a customer with a name of its own: (id, name).
 sub named_call
