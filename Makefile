@@ -6,7 +6,7 @@ EXTENSION = pg_seats
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" pg_seats.control)
 
 MODULE_big = pg_seats
-SOURCES := $(wildcard src/core/*.cpp src/http/*.cpp src/pg/*.cpp src/worker/*.cpp src/functions/*.cpp)
+SOURCES := $(wildcard src/*/*.cpp)
 OBJS := $(SOURCES:.cpp=.o)
 
 # The install script is its topics in order; a number in front of each file's name gives it.

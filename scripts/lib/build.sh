@@ -82,8 +82,11 @@ copy_postgres() {
     fi
   done
   # One looks for the worker's statements in its sources.
-  mkdir -p "$workspace/tests/src/worker" || return
-  cp "$extension_tree"/src/worker/*.cpp "$workspace/tests/src/worker/" || return
+  local room
+  for room in engine kinds process; do
+    mkdir -p "$workspace/tests/src/$room" || return
+    find "$extension_tree/src/$room" -name '*.cpp' -exec cp -t "$workspace/tests/src/$room" {} + || return
+  done
   chmod -R a+rX "$workspace/tests" "$postgres_copy" || return
 
   postgres_bin=$postgres_copy$bindir

@@ -75,7 +75,7 @@ check_alert_pages() {
     while (/["\x27](?:info|warning|critical|fatal)["\x27]\)?,\s*(?:pg::text\()?([^,"\x27]*$word(?:\s*:[^,"\x27]*$word)*)/g) {
       my $kinds = $1;
       print "$1\n" while $kinds =~ /$word/g;
-    }' "$root"/src/schema/*.sql "$root"/src/worker/*.cpp |
+    }' "$root"/src/schema/*.sql "$root"/src/*/*.cpp |
     grep -vxE 'warning|critical|fatal' | sort -u)
   compare_with_docs "kinds of alerts" docs/operations.md "$coded" "$(first_cells '## Alerts' docs/operations.md | sort)"
   coded=$(grep -rhoE "'alert\.[a-z_]+'" "$root/src/schema" | tr -d "'" | grep -vx alert.acknowledged | sort -u)
@@ -88,7 +88,7 @@ check_alert_pages() {
 check_journal_page() {
   local coded
   coded=$({
-    grep -rhoE "['\"][a-z_]+\.[a-z_]+['\"]" "$root"/src/schema "$root"/src/worker "$root"/src/functions |
+    grep -rhoE "['\"][a-z_]+\.[a-z_]+['\"]" "$root/src" |
       tr -d "'\"" | grep -vE '^(a|pg_seats|seats_internal)\.|^price\.(deleted|updated)$|^seats\.journal$|\.h$' |
       grep -vE '^alert\.(opened|severity_raised|re.*|summary)$'
     # Of teams and of individuals alike: kind || '.registered'.

@@ -1,11 +1,11 @@
-#include "functions/call_rules.hpp"
+#include "core/call_rules.hpp"
 
 #include <algorithm>
 #include <array>
 
 #include "core/form.hpp"
 
-namespace pg_seats {
+namespace pg_seats::core {
 namespace {
 
 constexpr std::string_view version_prefix = "/v1/";
@@ -226,4 +226,4 @@ CheckedCall check_call(const WantedCall& wanted) {
     return checked;
 }
 
-}  // namespace pg_seats
+}  // namespace pg_seats::core

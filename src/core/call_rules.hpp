@@ -7,7 +7,7 @@
 
 #include "core/pure.hpp"
 
-namespace pg_seats {
+namespace pg_seats::core {
 
 constexpr std::size_t largest_body = 1024 * 1024;
 constexpr std::size_t longest_lane = 255;
@@ -45,4 +45,4 @@ struct CheckedCall {
 // True for a path that lists objects, and creates one by POST: /v1/customers, /v1/tax/settings.
 [[nodiscard]] bool is_collection_path(std::string_view path);
 
-}  // namespace pg_seats
+}  // namespace pg_seats::core

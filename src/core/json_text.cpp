@@ -1,11 +1,11 @@
-#include "functions/json_text.hpp"
+#include "core/json_text.hpp"
 
 #include "core/json.hpp"
 
-namespace pg_seats {
+namespace pg_seats::core {
 
 bool is_json(std::string_view text) {
     return core::parse_json(text) != nullptr;
 }
 
-}  // namespace pg_seats
+}  // namespace pg_seats::core

@@ -5,9 +5,9 @@
 
 #include "core/pure.hpp"
 
-namespace pg_seats {
+namespace pg_seats::core {
 
 // One whole JSON value in UTF-8.
 [[nodiscard]] bool is_json(std::string_view text);
 
-}  // namespace pg_seats
+}  // namespace pg_seats::core

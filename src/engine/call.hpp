@@ -6,7 +6,7 @@
 
 #include "pg/postgres.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 struct Destination;
 
@@ -95,4 +95,4 @@ struct Flight {
     http::Response response;  // once it is there
 };
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

@@ -1,18 +1,18 @@
-#include "worker/claim.hpp"
+#include "engine/claim.hpp"
 
 #include <algorithm>
 
 #include "core/identity.hpp"
-#include "worker/ready.hpp"
-#include "worker/seats.hpp"
+#include "engine/ready.hpp"
+#include "engine/seats.hpp"
 
+#include "engine/row_errors.hpp"
+#include "pg/debug_point.hpp"
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
 #include "pg/sql.hpp"
-#include "worker/debug_point.hpp"
-#include "worker/row_errors.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 using pg::Rows;
@@ -274,7 +274,7 @@ void claim(Engine& engine) {
         if (!plans.to_read.empty()) {
             read_bases(engine, plans.to_read, alone, flights);
         }
-        stand_at("before_freeze_commit");
+        pg::stand_at("before_freeze_commit");
     });
     count(engine.slot.counters.claims);
     if (failure) {
@@ -295,4 +295,4 @@ void claim(Engine& engine) {
     heed_seat_plans(engine, candidates, plans);
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

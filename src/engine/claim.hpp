@@ -2,12 +2,12 @@
 // before a byte leaves.
 #pragma once
 
-#include "worker/engine.hpp"
+#include "engine/memory.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 // Leaves what was frozen (Purpose::send) or taken for verification in engine.to_send. Nothing, if
 // there is nothing or it failed (the rows are looked at again).
 void claim(Engine& engine);
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

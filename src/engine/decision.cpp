@@ -1,15 +1,15 @@
-#include "worker/decision.hpp"
+#include "engine/decision.hpp"
 
 #include "core/answer.hpp"
 #include "core/identity.hpp"
-#include "worker/delivery.hpp"
-#include "worker/halting.hpp"
-#include "worker/seats.hpp"
+#include "engine/delivery.hpp"
+#include "engine/halting.hpp"
+#include "engine/seats.hpp"
 
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 using core::Duration;
@@ -296,4 +296,4 @@ Decision decide_sent(Engine& engine, Flight& flight) {
     return decision;
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

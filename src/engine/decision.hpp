@@ -2,9 +2,9 @@
 // database. settle.cpp stores what is decided here.
 #pragma once
 
-#include "worker/engine.hpp"
+#include "engine/memory.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 struct Alert {
     std::string fingerprint, severity, kind, summary, hint;
@@ -65,4 +65,4 @@ Decision awaiting_still(const Flight& flight);
 bool older_than(TimestampTz moment, int seconds);
 core::Duration backoff(Engine& engine, const Call& call, const core::Judgement& judgement);
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

@@ -1,4 +1,4 @@
-#include "worker/delivery.hpp"
+#include "engine/delivery.hpp"
 
 #include <algorithm>
 
@@ -9,7 +9,7 @@
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 constexpr core::Duration longest_delivery{30'000};
@@ -146,4 +146,4 @@ Decision decide_delivery(Engine& engine, const Flight& flight, const core::Judge
     return decision;
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

@@ -3,9 +3,9 @@
 // and end in time.
 #pragma once
 
-#include "worker/decision.hpp"
+#include "engine/decision.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 // Why this secret cannot be used for the receiver's format; empty: it can.
 std::string problem_of_secret(const Destination& destination, const pg::Secret& secret);
@@ -15,4 +15,4 @@ void dress_delivery(const Flight& flight, http::Request& request);
 
 Decision decide_delivery(Engine& engine, const Flight& flight, const core::Judgement& judgement);
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

@@ -7,11 +7,11 @@
 #include <unordered_map>
 
 #include "core/pace.hpp"
-#include "worker/call.hpp"
+#include "engine/call.hpp"
 
 #include "pg/secrets.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 using core::TimePoint;
 
@@ -99,4 +99,4 @@ struct Destination {
 // By name; a map, because the flights point at its elements.
 using Destinations = std::map<std::string, Destination, std::less<>>;
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

@@ -1,21 +1,21 @@
-#include "worker/destinations.hpp"
+#include "engine/destinations.hpp"
 
 #include <algorithm>
 #include <set>
 
 #include "core/answer.hpp"
 #include "core/identity.hpp"
-#include "worker/delivery.hpp"
-#include "worker/halting.hpp"
-#include "worker/ready.hpp"
+#include "engine/delivery.hpp"
+#include "engine/halting.hpp"
+#include "engine/ready.hpp"
 
+#include "engine/row_errors.hpp"
 #include "pg/installation_file.hpp"
 #include "pg/log.hpp"
+#include "pg/own_slot.hpp"
 #include "pg/sql.hpp"
-#include "worker/life.hpp"
-#include "worker/row_errors.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 using core::Duration;
@@ -190,7 +190,7 @@ void set_fence(Engine& engine, std::string reason) {
     engine.fence = std::move(reason);
     // A restore brings journal entries of another cluster's transactions, with any number.
     engine.journal_seen = nothing_seen;
-    set_trouble(engine.fence);
+    pg::set_trouble(engine.fence);
     const bool fenced = !engine.fence.empty();
     engine.slot.state = fenced ? pg::WorkerState::fenced : pg::WorkerState::running;
     if (!fenced) {
@@ -553,4 +553,4 @@ std::optional<Duration> until_probe(const Engine& engine, TimePoint now) {
     return until;
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

@@ -1,9 +1,9 @@
 // Destinations: read from the table, given their key, proven by a probe, halted and resumed.
 #pragma once
 
-#include "worker/engine.hpp"
+#include "engine/memory.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 // Reads installation and destinations anew when they may have changed, and says whether this
 // database may send (the fence).
@@ -25,4 +25,4 @@ bool store_destination_changes(Engine& engine);
 
 std::optional<core::Duration> until_probe(const Engine& engine, TimePoint now);
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

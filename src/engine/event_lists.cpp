@@ -4,14 +4,14 @@
 #include "core/answer.hpp"
 #include "core/event.hpp"
 
-#include "worker/event_feed.hpp"
-#include "worker/halting.hpp"
+#include "engine/event_lists.hpp"
+#include "engine/halting.hpp"
 
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
 #include "pg/sql.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 using pg::Statement;
@@ -204,4 +204,4 @@ void events_answered(Engine& engine, Flight& flight) {
     }
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

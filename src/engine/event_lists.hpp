@@ -3,9 +3,9 @@
 // webhooks are silent for too long, or when a person wants it.
 #pragma once
 
-#include "worker/engine.hpp"
+#include "engine/memory.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 // Looks for both at the next opportunity.
 void look_for_missed_events(Engine& engine);
@@ -16,4 +16,4 @@ void due_event_lists(Engine& engine);
 // A page has come: it is stored, and the next one asked for.
 void events_answered(Engine& engine, Flight& flight);
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

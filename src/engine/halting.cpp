@@ -1,4 +1,4 @@
-#include "worker/halting.hpp"
+#include "engine/halting.hpp"
 
 #include <algorithm>
 #include <set>
@@ -7,7 +7,7 @@
 
 #include "pg/log.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 constexpr std::size_t lanes_that_make_it_ours = 5;
@@ -175,4 +175,4 @@ void note_health(Engine& engine, const Flight& flight, const core::Judgement& ju
     }
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

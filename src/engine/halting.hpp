@@ -2,9 +2,9 @@
 // answers ask for.
 #pragma once
 
-#include "worker/engine.hpp"
+#include "engine/memory.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 enum class NeedsPerson : std::uint8_t { no, yes };
 
@@ -36,4 +36,4 @@ void note_clock(const Flight& flight);
 // Breaker, bucket and clock learn from every answer.
 void note_health(Engine& engine, const Flight& flight, const core::Judgement& judgement);
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

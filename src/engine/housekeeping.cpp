@@ -1,4 +1,4 @@
-#include "worker/housekeeping.hpp"
+#include "engine/housekeeping.hpp"
 
 #include <algorithm>
 
@@ -6,9 +6,9 @@
 #include "pg/settings.hpp"
 #include "pg/sql.hpp"
 
-#include "worker/destinations.hpp"
+#include "engine/destinations.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 using pg::Statement;
@@ -274,4 +274,4 @@ void wake_waiters(Engine& engine) {
     }
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

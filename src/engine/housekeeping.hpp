@@ -2,9 +2,9 @@
 // state shown.
 #pragma once
 
-#include "worker/engine.hpp"
+#include "engine/memory.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 // Numbers the journal and sends NOTIFY, if there may be something to tell.
 void announce(Engine& engine);
@@ -31,4 +31,4 @@ void wake_waiters(Engine& engine);
 // After a person's verb, which may have settled anything.
 void wake_all_waiters();
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

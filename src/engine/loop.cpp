@@ -2,30 +2,30 @@
 #include <stdexcept>
 
 #include "core/secrets.hpp"
-#include "worker/claim.hpp"
-#include "worker/decision.hpp"
-#include "worker/destinations.hpp"
-#include "worker/event_feed.hpp"
-#include "worker/housekeeping.hpp"
-#include "worker/ready.hpp"
-#include "worker/recovery.hpp"
-#include "worker/send.hpp"
-#include "worker/settle.hpp"
-#include "worker/suspects.hpp"
-#include "worker/webhook_retry.hpp"
+#include "engine/claim.hpp"
+#include "engine/decision.hpp"
+#include "engine/destinations.hpp"
+#include "engine/event_lists.hpp"
+#include "engine/housekeeping.hpp"
+#include "engine/ready.hpp"
+#include "engine/recovery.hpp"
+#include "engine/send.hpp"
+#include "engine/settle.hpp"
+#include "engine/suspects.hpp"
+#include "engine/webhook_retry.hpp"
 
+#include "engine/loop.hpp"
+#include "pg/debug_point.hpp"
+#include "pg/extension.hpp"
 #include "pg/log.hpp"
+#include "pg/own_slot.hpp"
 #include "pg/settings.hpp"
-#include "worker/debug_point.hpp"
-#include "worker/extension.hpp"
-#include "worker/life.hpp"
-#include "worker/loop.hpp"
 
 extern "C" {
 #include "postmaster/interrupt.h"
 }
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 // Beside the calls: probes and lists of events.
@@ -156,7 +156,7 @@ void take_answers(LoopState& state) {
         engine.flights.erase(entry);
     }
     if (!engine.answered.empty()) {
-        stand_at("before_decision");
+        pg::stand_at("before_decision");
     }
     while (!engine.answered.empty()) {
         decide(state, engine.answered);
@@ -169,7 +169,7 @@ void take_answer_of_suspect(LoopState& state) {
     if (!mark_suspect(engine, engine.answered_suspects.front())) {
         return;
     }
-    stand_at("before_suspect");
+    pg::stand_at("before_suspect");
     decide(state, engine.answered_suspects);
 }
 
@@ -292,11 +292,11 @@ void work_once(LoopState& state) {
         settle_held(engine, state.held, state.batch);
     }
     if (!state.batch.empty() && now >= engine.no_work_before) {
-        stand_at("after_answer");
+        pg::stand_at("after_answer");
         settle(engine, state.batch, state.held);
         wake_waiters(engine);
         if (state.batch.empty()) {
-            stand_at("after_settle");
+            pg::stand_at("after_settle");
         }
     }
     if (state.batch.empty()) {
@@ -314,7 +314,7 @@ void work_once(LoopState& state) {
         state.recovered && claim_is_due(engine)) {
         claim(engine);
         if (!engine.to_send.empty()) {
-            stand_at("after_freeze");
+            pg::stand_at("after_freeze");
         }
     }
     if (engine.may_send()) {
@@ -360,7 +360,7 @@ LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
                 engine.events_at = TimePoint{};
             }
             heed_wakes(engine);
-            if (must_step_aside()) {
+            if (pg::must_step_aside()) {
                 return LoopEnd::step_aside;
             }
             work_once(state);
@@ -391,13 +391,13 @@ Destination* Engine::find_destination(std::string_view name) {
 std::optional<pg::Failure> Engine::transaction(void (*body)(Engine&, void*), void* argument) {
     count(slot.counters.transactions);
     return pg::in_transaction([&] {
-        switch (check_extension(extension)) {
-            case ExtensionState::present:
+        switch (pg::check_extension(extension)) {
+            case pg::ExtensionState::present:
                 break;
-            case ExtensionState::gone:
+            case pg::ExtensionState::gone:
                 leave = LoopEnd::extension_gone;
                 throw std::runtime_error("the extension is gone");
-            case ExtensionState::version_mismatch:
+            case pg::ExtensionState::version_mismatch:
                 leave = LoopEnd::version_mismatch;
                 throw std::runtime_error("library and extension differ in version");
         }
@@ -407,7 +407,7 @@ std::optional<pg::Failure> Engine::transaction(void (*body)(Engine&, void*), voi
 
 LoopEnd run_loop(pg::WorkerSlot& slot) {
     LoopState state(slot);
-    state.engine.extension = own_extension();
+    state.engine.extension = pg::own_extension();
     state.engine.run = random_uuid(state.engine.random);
     WaitEventSet* const wait_set = pg::guard(make_wait_set, state.engine.client.descriptor());
     pg::guard(limit_waits_for_locks, longest_wait_for_locks);
@@ -417,4 +417,4 @@ LoopEnd run_loop(pg::WorkerSlot& slot) {
     return end;
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

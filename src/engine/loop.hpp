@@ -3,7 +3,7 @@
 
 #include "pg/shared_state.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 enum class LoopEnd : std::uint8_t { extension_gone, version_mismatch, step_aside };
 
@@ -11,4 +11,4 @@ enum class LoopEnd : std::uint8_t { extension_gone, version_mismatch, step_aside
 // within, like everywhere in the server.
 LoopEnd run_loop(pg::WorkerSlot& slot);
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

@@ -5,14 +5,14 @@
 #include <random>
 #include <unordered_map>
 
+#include "engine/destination.hpp"
 #include "http/client.hpp"
-#include "worker/destination.hpp"
 
+#include "engine/loop.hpp"
 #include "pg/shared_state.hpp"
 #include "pg/transaction.hpp"
-#include "worker/loop.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 // What is done beside the calls is tried again that much later if it fails.
 constexpr core::Duration pause_after_failure{1'000};
@@ -167,4 +167,4 @@ inline void count(pg_atomic_uint64& counter, std::uint64_t by = 1) {
     pg_atomic_fetch_add_u64(&counter, static_cast<int64>(by));
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

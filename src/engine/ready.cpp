@@ -1,4 +1,4 @@
-#include "worker/ready.hpp"
+#include "engine/ready.hpp"
 
 #include <algorithm>
 
@@ -6,7 +6,7 @@
 #include "pg/settings.hpp"
 #include "pg/sql.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 using pg::Rows;
@@ -537,4 +537,4 @@ std::optional<core::Duration> until_ready(Engine& engine, TimePoint now) {
     return until;
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

@@ -2,9 +2,9 @@
 // The database stays the truth: the freeze checks every row anew.
 #pragma once
 
-#include "worker/engine.hpp"
+#include "engine/memory.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 // Inside the claim's transaction: finds arrivals, due rows and, while a backlog is being read, its
 // next rows, and puts them on the ready lists.
@@ -52,4 +52,4 @@ bool has_ready(Engine& engine, TimePoint now);
 // When to look again without being woken.
 std::optional<core::Duration> until_ready(Engine& engine, TimePoint now);
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

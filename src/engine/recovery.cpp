@@ -1,12 +1,12 @@
-#include "worker/recovery.hpp"
+#include "engine/recovery.hpp"
 
+#include "engine/halting.hpp"
+#include "engine/row_errors.hpp"
 #include "pg/log.hpp"
+#include "pg/own_slot.hpp"
 #include "pg/sql.hpp"
-#include "worker/halting.hpp"
-#include "worker/life.hpp"
-#include "worker/row_errors.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 using pg::Statement;
@@ -102,7 +102,7 @@ bool blame(const pg::Rows& rows) {
 }  // namespace
 
 bool recover(Engine& engine) {
-    const bool crashed = last_worker_crashed();
+    const bool crashed = pg::last_worker_crashed();
     std::size_t interrupted = 0;
     std::uint64_t doubtful = 0;
     bool new_timeline = false;
@@ -136,7 +136,7 @@ bool recover(Engine& engine) {
         return false;
     }
     trouble_is_over(engine);
-    last_worker_is_dealt_with();
+    pg::set_last_worker_crashed(false);
     if (crashed && !is_blamed) {
         engine.wary_until = steady_now() + wary_for;
     }
@@ -161,4 +161,4 @@ bool recover(Engine& engine) {
     return true;
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

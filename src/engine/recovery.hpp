@@ -1,11 +1,11 @@
 // What the worker before us left: repaired once, after the session lock is ours.
 #pragma once
 
-#include "worker/engine.hpp"
+#include "engine/memory.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 // False if it failed; the loop tries it again.
 bool recover(Engine& engine);
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

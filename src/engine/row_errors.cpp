@@ -1,15 +1,15 @@
-#include "worker/row_errors.hpp"
+#include "engine/row_errors.hpp"
 
 #include <algorithm>
 
 #include "core/answer.hpp"
-#include "worker/ready.hpp"
+#include "engine/ready.hpp"
 
 #include "pg/log.hpp"
+#include "pg/own_slot.hpp"
 #include "pg/sql.hpp"
-#include "worker/life.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 using pg::Statement;
@@ -81,7 +81,7 @@ void pause(Engine& engine, const pg::Failure& failure, std::string_view what) {
         pg::log_warning(std::string(what) + ": " + in_words(failure),
                         "The worker keeps the answers that it has and tries again.");
     }
-    set_trouble(std::string(what) + ": " + in_words(failure));
+    pg::set_trouble(std::string(what) + ": " + in_words(failure));
 }
 
 }  // namespace
@@ -134,7 +134,7 @@ void trouble_is_over(Engine& engine) {
         return;
     }
     engine.troubles_in_a_row = 0;
-    set_trouble(engine.fence);
+    pg::set_trouble(engine.fence);
     pg::log_line("the database takes what the worker writes again");
 }
 
@@ -144,4 +144,4 @@ void settling_failed(Engine& engine, const pg::Failure& failure) {
     }
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

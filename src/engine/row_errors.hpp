@@ -1,9 +1,9 @@
 // When the database itself says no: who is charged with an error, and who is not.
 #pragma once
 
-#include "worker/settle.hpp"
+#include "engine/settle.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 // A claim's transaction failed. Resource errors and conflicts charge nobody; otherwise the rows are
 // claimed one by one until the one is found that raises.
@@ -24,4 +24,4 @@ void cannot_begin(Engine& engine, const pg::Failure& failure, std::string_view w
 // What was tried after a failure has gone through.
 void trouble_is_over(Engine& engine);
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

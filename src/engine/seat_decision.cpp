@@ -1,11 +1,11 @@
 // What an answer means for the seat changes that a call carries, and for what is known of their
 // subscription. Nothing here touches the database.
 #include "core/answer.hpp"
-#include "worker/seats.hpp"
+#include "engine/seats.hpp"
 
 #include "pg/settings.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 using core::Duration;
@@ -339,4 +339,4 @@ Decision read_of_base_failed(Engine& engine, const Flight& flight,
     return decision;
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

@@ -1,15 +1,15 @@
-#include "worker/seats.hpp"
+#include "engine/seats.hpp"
 
 #include <algorithm>
 
 #include "core/answer.hpp"
 
-#include "worker/ready.hpp"
+#include "engine/ready.hpp"
 
 #include "pg/settings.hpp"
 #include "pg/sql.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 using pg::Rows;
@@ -305,4 +305,4 @@ void store_seats(Engine& engine, std::span<const Settlement* const> items,
     }
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

@@ -3,10 +3,10 @@
 // seats themselves stand in SQL (schema/42 to 45); here is what depends on answers and time.
 #pragma once
 
-#include "worker/decision.hpp"
-#include "worker/settle.hpp"
+#include "engine/decision.hpp"
+#include "engine/settle.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 // ---- claim: seat changes become calls (seats_internal.freeze_changes)
 
@@ -72,4 +72,4 @@ std::vector<const Settlement*> lock_teams(Engine& engine, std::span<const Settle
 void store_seats(Engine& engine, std::span<const Settlement* const> items,
                  const std::vector<std::int64_t>& left);
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

@@ -1,16 +1,16 @@
 #include <array>
 
-#include "worker/send.hpp"
+#include "engine/send.hpp"
 
+#include "core/call_rules.hpp"
 #include "core/form.hpp"
 #include "core/identity.hpp"
-#include "functions/call_rules.hpp"
-#include "worker/delivery.hpp"
+#include "engine/delivery.hpp"
 
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 constexpr std::string_view events_path = "/v1/events";
@@ -43,7 +43,7 @@ std::string unix_time(TimestampTz moment, int seconds_before) {
 
 // Where the object is read that a path is about; the path itself if it names none.
 std::string read_path(const std::string& path) {
-    const std::string_view object = object_path(path);
+    const std::string_view object = core::object_path(path);
     return object.empty() ? path : std::string(object);
 }
 
@@ -207,4 +207,4 @@ void send(Engine& engine, Flight&& flight) {
     engine.flights.emplace(id, std::move(flight));
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

@@ -1,18 +1,18 @@
-#include "worker/settle.hpp"
+#include "engine/settle.hpp"
 
 #include <algorithm>
 #include <iterator>
 
 #include "core/answer.hpp"
-#include "worker/ready.hpp"
-#include "worker/seats.hpp"
+#include "engine/ready.hpp"
+#include "engine/seats.hpp"
 
+#include "engine/row_errors.hpp"
+#include "pg/debug_point.hpp"
 #include "pg/log.hpp"
 #include "pg/sql.hpp"
-#include "worker/debug_point.hpp"
-#include "worker/row_errors.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 using pg::Statement;
@@ -323,7 +323,7 @@ Stored store(Engine& engine, std::span<const Settlement* const> all) {
             store_rare(engine, *item);
         }
     }
-    stand_at("before_settle_commit");
+    pg::stand_at("before_settle_commit");
     return stored;
 }
 
@@ -465,4 +465,4 @@ void settle_held(Engine& engine, std::vector<Settlement>& held, std::vector<Sett
     }
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

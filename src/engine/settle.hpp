@@ -2,9 +2,9 @@
 // each call in a transaction of its own.
 #pragma once
 
-#include "worker/decision.hpp"
+#include "engine/decision.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 struct Settlement {
     Flight flight;
@@ -19,4 +19,4 @@ void settle(Engine& engine, std::vector<Settlement>& batch, std::vector<Settleme
 // Puts those back into the batch whose rows are free again.
 void settle_held(Engine& engine, std::vector<Settlement>& held, std::vector<Settlement>& batch);
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

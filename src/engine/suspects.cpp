@@ -1,10 +1,10 @@
-#include "worker/suspects.hpp"
+#include "engine/suspects.hpp"
 
-#include "worker/ready.hpp"
+#include "engine/ready.hpp"
 
 #include "pg/sql.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 using pg::Statement;
@@ -84,4 +84,4 @@ void unmark_suspects(Engine& engine) {
     engine.marked_destinations.clear();
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

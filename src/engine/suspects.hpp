@@ -2,9 +2,9 @@
 // if the worker ends again, we know whose answer it was.
 #pragma once
 
-#include "worker/engine.hpp"
+#include "engine/memory.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 // A row that was on the wire at more than one crash; a probe or a list of events, for a time after
 // a crash for which no row can be blamed.
@@ -16,4 +16,4 @@ namespace pg_seats::worker {
 // Its request is with curl, or its answer was read and stored: it was not what ended a worker.
 void unmark_suspects(Engine& engine);
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

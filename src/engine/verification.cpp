@@ -3,14 +3,14 @@
 // and the key cannot execute any more.
 #include "core/answer.hpp"
 #include "core/identity.hpp"
-#include "worker/decision.hpp"
-#include "worker/halting.hpp"
-#include "worker/seats.hpp"
+#include "engine/decision.hpp"
+#include "engine/halting.hpp"
+#include "engine/seats.hpp"
 
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 using core::Duration;
@@ -351,4 +351,4 @@ Decision decide_read(Engine& engine, Flight& flight) {
     return decision;
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

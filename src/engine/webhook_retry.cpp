@@ -1,9 +1,9 @@
-#include "worker/webhook_retry.hpp"
+#include "engine/webhook_retry.hpp"
 
 #include "pg/settings.hpp"
 #include "pg/sql.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 namespace {
 
 using pg::Statement;
@@ -37,4 +37,4 @@ void retry_webhooks(Engine& engine) {
     }
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

@@ -2,11 +2,11 @@
 // error), and those found in Stripe's list.
 #pragma once
 
-#include "worker/engine.hpp"
+#include "engine/memory.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::engine {
 
 // Processes some of those that are due.
 void retry_webhooks(Engine& engine);
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::engine

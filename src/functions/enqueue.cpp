@@ -3,7 +3,7 @@
 // Cheap, because it is on the application's path: what can be checked without the database is
 // checked first; setup tables are read as the server reads its catalogs; what remains for SPI is
 // two statements with kept plans, the lane and the row.
-#include "functions/call_rules.hpp"
+#include "core/call_rules.hpp"
 
 #include "functions/identity_switch.hpp"
 #include "functions/kept_plan.hpp"
@@ -226,19 +226,19 @@ std::int64_t enqueue(const Order* order) {
 
 // From here on C++.
 
-int sqlstate_of(CallRule rule) {
+int sqlstate_of(core::CallRule rule) {
     switch (rule) {
-        case CallRule::method:
+        case core::CallRule::method:
             return sqlstate::invalid_method;
-        case CallRule::path:
+        case core::CallRule::path:
             return sqlstate::invalid_call_path;
-        case CallRule::parameters:
+        case core::CallRule::parameters:
             return sqlstate::invalid_parameters;
-        case CallRule::size:
+        case core::CallRule::size:
             return sqlstate::too_large;
-        case CallRule::lane:
+        case core::CallRule::lane:
             return sqlstate::invalid_lane;
-        case CallRule::verifier:
+        case core::CallRule::verifier:
             return sqlstate::invalid_verifier;
     }
     return ERRCODE_INTERNAL_ERROR;
@@ -263,8 +263,8 @@ std::optional<std::string_view> optional_text(FunctionCallInfo fcinfo, Argument 
     return text_of(fcinfo, number);
 }
 
-WantedCall wanted_call(FunctionCallInfo fcinfo) {
-    WantedCall wanted;
+core::WantedCall wanted_call(FunctionCallInfo fcinfo) {
+    core::WantedCall wanted;
     (void)required(fcinfo, destination, "destination");
     wanted.method = required(fcinfo, method, "method");
     wanted.path = required(fcinfo, path, "path");
@@ -281,15 +281,15 @@ WantedCall wanted_call(FunctionCallInfo fcinfo) {
 }  // namespace
 
 PG_SEATS_FUNCTION(pg_seats_enqueue_call) {
-    const WantedCall wanted = wanted_call(fcinfo);
-    CheckedCall checked;
+    const core::WantedCall wanted = wanted_call(fcinfo);
+    core::CheckedCall checked;
     try {
-        checked = check_call(wanted);
-    } catch (const BrokenRule& broken) {
+        checked = core::check_call(wanted);
+    } catch (const core::BrokenRule& broken) {
         throw pg::SqlError(sqlstate_of(broken.rule), broken.message, broken.detail, broken.hint);
     }
     if (!PG_ARGISNULL(context) &&
-        pg::guard(jsonb_size, fcinfo, static_cast<int>(context)) > largest_body) {
+        pg::guard(jsonb_size, fcinfo, static_cast<int>(context)) > core::largest_body) {
         throw pg::SqlError(sqlstate::too_large, "the context is larger than 1 MB");
     }
     const Order order{fcinfo,       wanted.path,          checked.body,

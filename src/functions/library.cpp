@@ -2,8 +2,8 @@
 #include "pg/error.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared_state.hpp"
-#include "worker/hooks.hpp"
-#include "worker/launcher.hpp"
+#include "process/hooks.hpp"
+#include "process/launcher.hpp"
 
 extern "C" {
 #if PG_VERSION_NUM >= 180000
@@ -27,9 +27,9 @@ void initialise() {
         return;
     }
     pg::request_shared_state();
-    worker::register_launcher();
-    worker::watch_extension_events();
-    worker::watch_utility_commands();
+    process::register_launcher();
+    process::watch_extension_events();
+    process::watch_utility_commands();
 }
 
 }  // namespace

@@ -1,25 +1,25 @@
-#include "worker/debug_point.hpp"
+#include "pg/debug_point.hpp"
 
 #include "pg/settings.hpp"
 #include "pg/shared_state.hpp"
-#include "worker/wait.hpp"
+#include "pg/wait.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::pg {
 namespace {
 
 bool is_asked_for(const char* point) {
-    const char* const asked = pg::settings.debug_point;
+    const char* const asked = settings.debug_point;
     return asked != nullptr && *asked != '\0' && strcmp(asked, point) == 0;
 }
 
 // Only a process that has a slot shows where it stands.
 void show(const char* point) {
-    pg::SharedState* const shared = pg::shared_state();
+    SharedState* const shared = shared_state();
     if (shared == nullptr) {
         return;
     }
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-    pg::WorkerSlot* const slot = pg::find_worker(*shared, MyDatabaseId);
+    WorkerSlot* const slot = find_worker(*shared, MyDatabaseId);
     if (slot != nullptr && slot->pid == MyProcPid) {
         strlcpy(slot->debug_point, point, sizeof slot->debug_point);
     }
@@ -49,4 +49,4 @@ void stand_at(const char* point) {
     SetLatch(MyLatch);
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::pg

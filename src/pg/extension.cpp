@@ -1,7 +1,7 @@
-#include "worker/extension.hpp"
+#include "pg/extension.hpp"
 
 #include "pg/log.hpp"
-#include "worker/life.hpp"
+#include "pg/own_slot.hpp"
 
 extern "C" {
 #include "access/genam.h"
@@ -14,7 +14,7 @@ extern "C" {
 #include "utils/rel.h"
 }
 
-namespace pg_seats::worker {
+namespace pg_seats::pg {
 namespace {
 
 // Of the process: there is one worker, for one extension, in it.
@@ -63,9 +63,9 @@ void tell_mismatch(const char* version) {
                                             " and the extension in this database of version ") +
                                 version + ": nothing is sent";
     set_trouble(trouble);
-    pg::log_warning(trouble,
-                    "Run ALTER EXTENSION pg_seats UPDATE in this database, or install the library "
-                    "of the extension's version; the worker goes on by itself.");
+    log_warning(trouble,
+                "Run ALTER EXTENSION pg_seats UPDATE in this database, or install the library "
+                "of the extension's version; the worker goes on by itself.");
 }
 
 }  // namespace
@@ -75,7 +75,7 @@ Oid own_extension() noexcept {
 }
 
 Oid find_extension() {
-    extension = pg::guard(look_for_extension);
+    extension = guard(look_for_extension);
     return extension;
 }
 
@@ -84,7 +84,7 @@ ExtensionState check_extension(Oid expected) {
         return ExtensionState::gone;
     }
     ExtensionRow row;
-    pg::guard(lock_and_read, expected, &row);
+    guard(lock_and_read, expected, &row);
     if (!row.found) {
         return ExtensionState::gone;
     }
@@ -95,9 +95,9 @@ ExtensionState check_extension(Oid expected) {
     if (mismatch_logged) {
         mismatch_logged = false;
         set_trouble({});
-        pg::log_line("library and extension are of the same version again: the worker goes on");
+        log_line("library and extension are of the same version again: the worker goes on");
     }
     return ExtensionState::present;
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::pg

@@ -3,7 +3,7 @@
 
 #include "pg/postgres.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::pg {
 
 enum class ExtensionState : std::uint8_t { present, gone, version_mismatch };
 
@@ -22,4 +22,4 @@ inline ExtensionState check_extension() {
     return check_extension(own_extension());
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::pg

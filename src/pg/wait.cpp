@@ -1,4 +1,4 @@
-#include "worker/wait.hpp"
+#include "pg/wait.hpp"
 
 #include "pg/error.hpp"
 
@@ -6,13 +6,13 @@ extern "C" {
 #include "postmaster/interrupt.h"
 }
 
-namespace pg_seats::worker {
+namespace pg_seats::pg {
 namespace {
 
 void wait(long timeout_ms) {
     static uint32 wait_event = 0;
     if (wait_event == 0) {
-        wait_event = pg::new_wait_event("PgSeatsIdle");
+        wait_event = new_wait_event("PgSeatsIdle");
     }
     WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout_ms, wait_event);
     ResetLatch(MyLatch);
@@ -26,7 +26,7 @@ void wait(long timeout_ms) {
 }  // namespace
 
 void wait_on_latch(long timeout_ms) {
-    pg::guard(wait, timeout_ms);
+    guard(wait, timeout_ms);
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::pg

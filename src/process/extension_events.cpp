@@ -3,7 +3,7 @@
 #include "pg/error.hpp"
 #include "pg/shared_state.hpp"
 #include "pg/wake.hpp"
-#include "worker/hooks.hpp"
+#include "process/hooks.hpp"
 
 extern "C" {
 #include "access/genam.h"
@@ -16,7 +16,7 @@ extern "C" {
 #include "utils/rel.h"
 }
 
-namespace pg_seats::worker {
+namespace pg_seats::process {
 namespace {
 
 object_access_hook_type next_hook = nullptr;
@@ -79,4 +79,4 @@ void watch_extension_events() {
     object_access_hook = object_access;
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::process

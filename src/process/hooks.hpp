@@ -2,7 +2,7 @@
 // only.
 #pragma once
 
-namespace pg_seats::worker {
+namespace pg_seats::process {
 
 // CREATE, ALTER and DROP EXTENSION, CREATE DATABASE: the launcher and the worker are told at
 // commit.
@@ -11,4 +11,4 @@ void watch_extension_events();
 // DROP DATABASE and its like: the worker steps aside. COMMIT PREPARED: the worker is woken.
 void watch_utility_commands();
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::process

@@ -1,10 +1,10 @@
-#include "worker/launcher.hpp"
+#include "process/launcher.hpp"
 
 #include "pg/log.hpp"
 #include "pg/shared_state.hpp"
 #include "pg/transaction.hpp"
-#include "worker/supervision.hpp"
-#include "worker/wait.hpp"
+#include "pg/wait.hpp"
+#include "process/supervision.hpp"
 
 extern "C" {
 #include "pgstat.h"
@@ -13,7 +13,7 @@ extern "C" {
 #include "tcop/tcopprot.h"
 }
 
-namespace pg_seats::worker {
+namespace pg_seats::process {
 namespace {
 
 constexpr int restart_s = 1;
@@ -68,7 +68,7 @@ void one_round() {
         sleep_ms = pause_after_error_ms;
     }
     try {
-        wait_on_latch(sleep_ms);
+        pg::wait_on_latch(sleep_ms);
     } catch (const std::exception& error) {
         go_on_after(error.what());  // pg_cancel_backend() of the launcher, say
     }
@@ -107,10 +107,10 @@ void register_launcher() {
     RegisterBackgroundWorker(&worker);
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::process
 
 void pg_seats_launcher_main(Datum /*argument*/) {
-    pg_seats::pg::border(pg_seats::worker::main_body);
+    pg_seats::pg::border(pg_seats::process::main_body);
     // Zero would mean that the postmaster never starts it again.
     proc_exit(1);
 }

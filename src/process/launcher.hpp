@@ -4,11 +4,11 @@
 
 #include "pg/postgres.hpp"
 
-namespace pg_seats::worker {
+namespace pg_seats::process {
 
 // To be called in _PG_init of the postmaster only.
 void register_launcher();
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::process
 
 extern "C" PGDLLEXPORT void pg_seats_launcher_main(Datum argument);

@@ -1,11 +1,12 @@
-#include "worker/life.hpp"
+#include "process/life.hpp"
 
+#include "engine/loop.hpp"
+#include "pg/extension.hpp"
 #include "pg/log.hpp"
+#include "pg/own_slot.hpp"
 #include "pg/settings.hpp"
 #include "pg/transaction.hpp"
-#include "worker/extension.hpp"
-#include "worker/loop.hpp"
-#include "worker/wait.hpp"
+#include "pg/wait.hpp"
 
 extern "C" {
 #include "catalog/pg_authid_d.h"
@@ -17,14 +18,14 @@ extern "C" {
 #include "tcop/tcopprot.h"
 }
 
-namespace pg_seats::worker {
+namespace pg_seats::process {
 namespace {
 
 // What this process itself entered into shared memory; only that is taken out again at its end. A
 // worker that found another one in its slot must not clear the other's.
+// (Where it stands for all of the process is pg/own_slot.)
 pg::WorkerSlot* slot = nullptr;
 pg::WorkerEnd end = pg::WorkerEnd::unexpected;
-bool predecessor_crashed = false;
 volatile sig_atomic_t asked_to_end = 0;
 
 // The session lock's own kind of advisory lock: nobody's pg_advisory_lock() can meet it, whatever
@@ -54,6 +55,7 @@ void leave(int /*code*/, Datum /*argument*/) {
                           : pg::WorkerDeparture::by_error;
     LWLockRelease(shared->lock);
     slot = nullptr;
+    pg::set_own_slot(nullptr);
     ConditionVariableBroadcast(&shared->worker_changed);
     pg::wake_launcher();
 }
@@ -70,14 +72,15 @@ bool enter(Oid database) {
     bool held = false;
     if (found != nullptr && found->pid == 0) {
         slot = found;
+        pg::set_own_slot(found);
         slot->pid = MyProcPid;
         slot->proc_number = pg::my_proc_number();
         slot->state = pg::WorkerState::starting;
         slot->started_at = GetCurrentTimestamp();
         slot->last_loop_at = 0;
-        predecessor_crashed =
+        pg::set_last_worker_crashed(
             slot->departure == pg::WorkerDeparture::by_error ||
-            (slot->departure == pg::WorkerDeparture::unknown && shared->follows_crash);
+            (slot->departure == pg::WorkerDeparture::unknown && shared->follows_crash));
         // A wish of yesterday: whether it still stands is said by the slot's holders.
         pg_atomic_fetch_and_u32(&slot->wake, ~static_cast<uint32>(pg::wake_step_aside));
         held = slot->holders > 0;
@@ -188,8 +191,8 @@ bool take_session_lock() {
         if (!told) {
             pg::log_line("waiting until the worker before this one is gone");
         }
-        wait_on_latch(predecessor_poll_ms);
-        if (must_step_aside()) {
+        pg::wait_on_latch(predecessor_poll_ms);
+        if (pg::must_step_aside()) {
             return false;
         }
     }
@@ -207,41 +210,41 @@ void announce_running() {
 
 // Library and extension do not fit each other. Ending would only mean being started again, so the
 // worker stays, and looks when it is told of a change and at every safety poll.
-std::optional<LoopEnd> wait_until_version_fits() {
+std::optional<engine::LoopEnd> wait_until_version_fits() {
     for (;;) {
-        wait_on_latch(pg::settings.safety_poll_ms);
+        pg::wait_on_latch(pg::settings.safety_poll_ms);
         // The rows among the reasons are not lost: a loop begins with reading the whole table.
         pg_atomic_exchange_u32(&slot->wake, 0);
-        if (must_step_aside()) {
-            return LoopEnd::step_aside;
+        if (pg::must_step_aside()) {
+            return engine::LoopEnd::step_aside;
         }
-        ExtensionState state = ExtensionState::gone;
-        succeed_or_throw(pg::in_transaction([&] { state = check_extension(); }));
-        if (state == ExtensionState::gone) {
-            return LoopEnd::extension_gone;
+        pg::ExtensionState state = pg::ExtensionState::gone;
+        succeed_or_throw(pg::in_transaction([&] { state = pg::check_extension(); }));
+        if (state == pg::ExtensionState::gone) {
+            return engine::LoopEnd::extension_gone;
         }
-        if (state == ExtensionState::present) {
+        if (state == pg::ExtensionState::present) {
             return std::nullopt;
         }
     }
 }
 
-LoopEnd live() {
+engine::LoopEnd live() {
     Oid extension = InvalidOid;
-    succeed_or_throw(pg::in_transaction([&] { extension = find_extension(); }));
+    succeed_or_throw(pg::in_transaction([&] { extension = pg::find_extension(); }));
     if (!OidIsValid(extension)) {
-        return LoopEnd::extension_gone;
+        return engine::LoopEnd::extension_gone;
     }
-    if (must_step_aside() || !take_session_lock()) {
-        return LoopEnd::step_aside;
+    if (pg::must_step_aside() || !take_session_lock()) {
+        return engine::LoopEnd::step_aside;
     }
     announce_running();
     for (;;) {
-        const LoopEnd loop_end = run_loop(*slot);
-        if (loop_end != LoopEnd::version_mismatch) {
+        const engine::LoopEnd loop_end = engine::run_loop(*slot);
+        if (loop_end != engine::LoopEnd::version_mismatch) {
             return loop_end;
         }
-        if (const std::optional<LoopEnd> other = wait_until_version_fits()) {
+        if (const std::optional<engine::LoopEnd> other = wait_until_version_fits()) {
             return *other;
         }
     }
@@ -260,58 +263,23 @@ void main_body(Oid database) {
     }
     connect(database);
     switch (live()) {
-        case LoopEnd::extension_gone:
+        case engine::LoopEnd::extension_gone:
             end = pg::WorkerEnd::extension_gone;
             break;
-        case LoopEnd::step_aside:
+        case engine::LoopEnd::step_aside:
             end = pg::WorkerEnd::stepped_aside;
             break;
-        case LoopEnd::version_mismatch:
+        case engine::LoopEnd::version_mismatch:
             break;  // does not come out of live()
     }
 }
 
 }  // namespace
 
-pg::WorkerSlot* own_slot() noexcept {
-    return slot;
-}
-
-bool last_worker_crashed() noexcept {
-    return predecessor_crashed;
-}
-
-void last_worker_is_dealt_with() noexcept {
-    predecessor_crashed = false;
-}
-
-bool must_step_aside() noexcept {
-    pg::SharedState* const shared = pg::shared_state();
-    if (slot == nullptr || shared == nullptr) {
-        return false;
-    }
-    LWLockAcquire(shared->lock, LW_SHARED);
-    const bool held = slot->holders > 0;
-    LWLockRelease(shared->lock);
-    return held;
-}
-
-void set_trouble(std::string_view text) noexcept {
-    pg::SharedState* const shared = pg::shared_state();
-    if (slot == nullptr || shared == nullptr) {
-        return;
-    }
-    const std::size_t length = std::min(text.size(), sizeof slot->trouble - 1);
-    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-    memcpy(slot->trouble, text.data(), length);
-    slot->trouble[length] = '\0';
-    LWLockRelease(shared->lock);
-}
-
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::process
 
 void pg_seats_worker_main(Datum database) {
-    pg_seats::pg::border(pg_seats::worker::main_body, DatumGetObjectId(database));
+    pg_seats::pg::border(pg_seats::process::main_body, DatumGetObjectId(database));
     // Without an exit code the postmaster says nothing about it in the log: most of these ends are
     // a look into a database without the extension.
     proc_exit(0);

@@ -5,7 +5,7 @@
 #include "pg/error.hpp"
 #include "pg/shared_state.hpp"
 #include "pg/wake.hpp"
-#include "worker/hooks.hpp"
+#include "process/hooks.hpp"
 
 extern "C" {
 #include "access/htup_details.h"
@@ -20,7 +20,7 @@ extern "C" {
 #include "utils/syscache.h"
 }
 
-namespace pg_seats::worker {
+namespace pg_seats::process {
 namespace {
 
 using pg::SharedState;
@@ -341,4 +341,4 @@ void watch_utility_commands() {
     ProcessUtility_hook = process_utility;
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::process

@@ -1,6 +1,6 @@
 // The server's regime: no C++ objects with destructors in this file. Everything is called through
 // one guard, in a transaction of the launcher.
-#include "worker/supervision.hpp"
+#include "process/supervision.hpp"
 
 #include "pg/shared_state.hpp"
 
@@ -15,7 +15,7 @@ extern "C" {
 #include "utils/rel.h"
 }
 
-namespace pg_seats::worker {
+namespace pg_seats::process {
 namespace {
 
 using pg::SharedState;
@@ -376,4 +376,4 @@ void ask_for_all_databases() noexcept {
     look_everywhere = true;
 }
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::process

@@ -1,7 +1,7 @@
 // What the launcher knows about the workers, and what it does about them.
 #pragma once
 
-namespace pg_seats::worker {
+namespace pg_seats::process {
 
 // Notices ended workers and new requests, starts what is due, and gives the milliseconds until the
 // next thing is. May raise; for the launcher, in a transaction, through guard().
@@ -10,4 +10,4 @@ long look_after_workers();
 // The next look takes in every database; raises nothing.
 void ask_for_all_databases() noexcept;
 
-}  // namespace pg_seats::worker
+}  // namespace pg_seats::process

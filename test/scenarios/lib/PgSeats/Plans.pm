@@ -14,7 +14,7 @@ use File::Basename qw(basename dirname);
 
 our @EXPORT = qw(worker_statements worker_settings functions_in);
 
-my $sources = dirname(__FILE__) . '/../../../../src/worker';
+my $sources = dirname(__FILE__) . '/../../../../src';
 
 # Plans with what they really read, of the worker and of nobody else: other sessions switch it off
 # ($ENV{PGOPTIONS}).
@@ -90,7 +90,7 @@ sub scans
 sub worker_statements
 {
 	my %statements;
-	foreach my $file (glob "$sources/*.cpp")
+	foreach my $file (glob "$sources/{engine,kinds,process}/*.cpp")
 	{
 		my $code = slurp($file);
 		$code =~ s{^\s*//.*$}{}mg;
@@ -131,7 +131,7 @@ sub literal
 # SET statements for a session that is to plan as the worker does.
 sub worker_settings
 {
-	my $code = slurp("$sources/life.cpp");
+	my $code = slurp("$sources/process/life.cpp");
 	my @settings;
 	push @settings, "SET $1 = '$2';" while $code =~ /\bset\("((?:enable_|plan_|jit|max_parallel)\w*)", "(\w+)"\)/g;
 	die 'the worker has no settings' unless @settings;
