@@ -9,10 +9,10 @@ MODULE_big = pg_seats
 SOURCES := $(wildcard src/*/*.cpp)
 OBJS := $(SOURCES:.cpp=.o)
 
-# The install script is its topics in order; a number in front of each file's name gives it.
+# The install script is its files in the order that src/schema/order says.
 # (Not called INSTALL_SCRIPT: PGXS means the program `install` by that, and the rule below would
 # write our SQL over /usr/bin/install.)
-SCHEMA := $(sort $(wildcard src/schema/*.sql))
+SCHEMA := $(addprefix src/schema/,$(shell sed '/^\#/d' src/schema/order))
 EXTENSION_SCRIPT := pg_seats--$(EXTVERSION).sql
 DATA_built = $(EXTENSION_SCRIPT)
 
@@ -48,7 +48,7 @@ ifeq ($(shell expr $(MAJORVERSION) \< 15),1)
 $(error pg_seats needs PostgreSQL 15 or later, and $(PG_CONFIG) is of $(MAJORVERSION))
 endif
 
-$(EXTENSION_SCRIPT): $(SCHEMA) pg_seats.control
+$(EXTENSION_SCRIPT): $(SCHEMA) src/schema/order pg_seats.control
 	cat $(SCHEMA) > $@
 
 # What has the version compiled in is compiled again when it changes.

@@ -15,9 +15,14 @@ compare_with_docs() {
   diff <(echo "$coded") <(echo "$documented") | grep '^[<>]' | sed 's/^/    /' || true
 }
 
+# The install script.
+schema_text() {
+  (cd "$root/src/schema" && sed '/^#/d; /^$/d' order | xargs cat)
+}
+
 check_health_page() {
   local coded documented
-  coded=$(sed -n '/CREATE VIEW seats.health/,/^REVOKE/p' "$root"/src/schema/72_health.sql |
+  coded=$(sed -n '/CREATE VIEW seats.health/,/^REVOKE/p' "$root"/src/schema/health/views.sql |
     grep -oE "^SELECT '[a-z_ ]+'" | sed -E "s/^SELECT '([a-z_ ]*[a-z_]) *'/\1/" | sort)
   documented=$(sed -n '/^## Each check/,$p' "$root/docs/on-call.md" |
     grep -oE '^\| `[a-z_ ]+' | sed -E 's/^\| `//; s/ +$//' | sort)
@@ -28,9 +33,9 @@ check_health_page() {
 # calls seats.… is one of them, or a kind of journal entry.
 check_sql_pages() {
   local functions views page named
-  functions=$(cat "$root"/src/schema/*.sql |
+  functions=$(schema_text |
     grep -oE '^CREATE (FUNCTION|PROCEDURE) seats\.[a-z_]+' | sed 's/.*\.//' | sort -u)
-  views=$(cat "$root"/src/schema/*.sql | grep -oE '^CREATE VIEW seats\.[a-z_]+' | sed 's/.*\.//' | sort)
+  views=$(schema_text | grep -oE '^CREATE VIEW seats\.[a-z_]+' | sed 's/.*\.//' | sort)
   page=$(sed '/^## Views/,$d' "$root/docs/sql-reference.md")
   compare_with_docs functions docs/sql-reference.md "$functions" "$({
     grep '^### ' <<<"$page" | sed 's/^### //; s/, /\n/g' | grep -xE '[a-z_]+'
@@ -75,7 +80,7 @@ check_alert_pages() {
     while (/["\x27](?:info|warning|critical|fatal)["\x27]\)?,\s*(?:pg::text\()?([^,"\x27]*$word(?:\s*:[^,"\x27]*$word)*)/g) {
       my $kinds = $1;
       print "$1\n" while $kinds =~ /$word/g;
-    }' "$root"/src/schema/*.sql "$root"/src/*/*.cpp |
+    }' "$root"/src/schema/*/*.sql "$root"/src/*/*.cpp |
     grep -vxE 'warning|critical|fatal' | sort -u)
   compare_with_docs "kinds of alerts" docs/operations.md "$coded" "$(first_cells '## Alerts' docs/operations.md | sort)"
   coded=$(grep -rhoE "'alert\.[a-z_]+'" "$root/src/schema" | tr -d "'" | grep -vx alert.acknowledged | sort -u)

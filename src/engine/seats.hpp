@@ -1,6 +1,6 @@
 // What the worker does for seats: planning calls of seat changes at the claim, what an answer means
 // for the changes that a call carries, and storing what Stripe says of a subscription. The rules of
-// seats themselves stand in SQL (schema/42 to 45); here is what depends on answers and time.
+// seats themselves stand in SQL (src/schema/seats); here is what depends on answers and time.
 #pragma once
 
 #include "engine/decision.hpp"

@@ -1,5 +1,5 @@
 // seats.receive_webhook(): a webhook of Stripe's, checked over the bytes that came, stripped of
-// secrets, and given to SQL (schema/58_webhook_functions.sql), which stores and processes
+// secrets, and given to SQL (schema/stripe_events/endpoints.sql), which stores and processes
 // it.
 //
 // Runs as its caller, whom it asks for no privilege but EXECUTE; everything of ours is read and
