@@ -1,147 +1,4 @@
--- Setting up: the installation, its destinations, and taking over a copy. Public functions are
--- doors (src/functions/README.md); the rules stand in the function of the same name behind them.
-
--- What C++ knows.
-
-CREATE FUNCTION seats_internal.current_timeline() RETURNS integer
-LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'pg_seats_current_timeline';
-REVOKE ALL ON FUNCTION seats_internal.current_timeline() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.current_timeline() IS
-    'the timeline that this server writes on; an error on a standby';
-
-CREATE FUNCTION seats_internal.checked_base_url(url text) RETURNS text
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pg_seats_checked_base_url';
-REVOKE ALL ON FUNCTION seats_internal.checked_base_url(text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.checked_base_url(text) IS
-    'the URL as it is to be stored, or an error: https, or http to a loopback address';
-
-CREATE FUNCTION seats_internal.encoded_form(parameters jsonb) RETURNS text
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pg_seats_encoded_form';
-REVOKE ALL ON FUNCTION seats_internal.encoded_form(jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.encoded_form(jsonb) IS
-    'parameters as the body of a request to Stripe';
-
-CREATE FUNCTION seats_internal.checked_path(path text) RETURNS text
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pg_seats_checked_path';
-REVOKE ALL ON FUNCTION seats_internal.checked_path(text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.checked_path(text) IS 'the same path, or an error';
-
-CREATE FUNCTION seats_internal.checked_path_pattern(pattern text) RETURNS text
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pg_seats_checked_path_pattern';
-REVOKE ALL ON FUNCTION seats_internal.checked_path_pattern(text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.checked_path_pattern(text) IS 'the same pattern, or an error';
-
--- Checks that many verbs share.
-
-CREATE FUNCTION seats_internal.require_superuser(caller text, verb text) RETURNS void
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = caller AND rolsuper) THEN
-        RAISE EXCEPTION '% is for superusers', verb
-            USING ERRCODE = 'PS001',
-                  DETAIL = format('The current role is %I.', caller),
-                  HINT = 'It decides where money is moved or who may move it. Ask a database '
-                         'administrator to call it.';
-    END IF;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.require_superuser(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.require_superuser(text, text) IS
-    'an error unless the caller is a superuser';
-
-CREATE FUNCTION seats_internal.require_reason(reason text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF reason IS NULL OR reason !~ '[^[:space:]]' THEN
-        RAISE EXCEPTION 'a reason is needed'
-            USING ERRCODE = 'PS002',
-                  HINT = 'Say why, for whoever reads the journal later: a ticket, or what was seen '
-                         'in Stripe''s Dashboard.';
-    END IF;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.require_reason(text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.require_reason(text) IS 'an error if the reason is blank';
-
--- The installation.
-
--- Two halves: the file tells a copy of the data directory from its original, the row a database that was
--- loaded from a dump from one that was not.
-CREATE FUNCTION seats_internal.give_right_to_send(installation uuid) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    INSERT INTO seats_internal.adoption (uuid) VALUES (give_right_to_send.installation)
-        ON CONFLICT (singleton) DO UPDATE SET uuid = excluded.uuid;
-    -- Written at the commit, because a file cannot be rolled back.
-    PERFORM seats_internal.write_installation_file(give_right_to_send.installation);
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.give_right_to_send(uuid) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.give_right_to_send(uuid) IS
-    'makes this very database the one that may send for an installation; at a person''s word only';
-
-CREATE FUNCTION seats_internal.create_installation(caller text) RETURNS uuid
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    new_uuid uuid;
-BEGIN
-    PERFORM seats_internal.require_superuser(caller, 'create_installation');
-    INSERT INTO seats_internal.installation (uuid, timeline, created_by)
-    VALUES (gen_random_uuid(), seats_internal.current_timeline(), caller)
-    ON CONFLICT (singleton) DO NOTHING
-    RETURNING installation.uuid INTO new_uuid;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'this database has its installation already'
-            USING ERRCODE = 'PS003',
-                  DETAIL = (SELECT format('It was created by %I at %s.', i.created_by, i.created_at)
-                              FROM seats_internal.installation AS i),
-                  HINT = 'If this database is a copy, or was moved or restored, call '
-                         'seats.adopt_database(reason, replaces_original).';
-    END IF;
-    PERFORM seats_internal.write_journal('installation.created', caller, NULL, NULL, NULL,
-                                         jsonb_build_object('installation', new_uuid));
-    PERFORM seats_internal.give_right_to_send(new_uuid);
-    RETURN new_uuid;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.create_installation(text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.create_installation(text) IS 'behind seats.create_installation';
-
-CREATE FUNCTION seats.create_installation() RETURNS uuid
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
-REVOKE ALL ON FUNCTION seats.create_installation() FROM PUBLIC;
-COMMENT ON FUNCTION seats.create_installation() IS
-    'gives this database its identity and the right to send; once, by a superuser';
-
--- Destinations.
-
--- A name that can be a file's: the secrets directory also holds the right to send.
-CREATE FUNCTION seats_internal.check_secret_name(secret text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF secret !~ '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}$' OR secret ~ '^installation[.]'
-       OR secret ~ '^((sk|rk|pk)_(live|test)|whsec)_' THEN
-        RAISE EXCEPTION 'invalid name of a secret''s file'
-            USING ERRCODE = 'PS004',
-                  HINT = 'Give the name of a file in pg_seats.secrets_directory that holds the secret, '
-                         'not the secret itself and not a path: letters, digits, ".", "_" and "-", not '
-                         'starting with "." or "installation.".';
-    END IF;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.check_secret_name(text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.check_secret_name(text) IS
-    'an error unless it can be the name of a file in the secrets directory';
+-- Destinations: where calls go.
 
 -- Before this version Stripe takes no metadata with pending_if_incomplete: calls would have no marker.
 CREATE FUNCTION seats_internal.is_before_pending_metadata(d seats_internal.destination) RETURNS boolean
@@ -328,162 +185,95 @@ COMMENT ON FUNCTION seats.define_destination(
     'pg_seats.secrets_directory; requests_per_second is 80 in live mode and 20 otherwise, if not '
     'given; superusers only';
 
--- Taking over a copy. Whatever was open may have been sent by the original since, or is
--- being sent by it now, so nothing is sent again before proof or a person's decision.
-
-CREATE FUNCTION seats_internal.doubt_open_calls() RETURNS bigint
-LANGUAGE plpgsql
+CREATE FUNCTION seats_internal.only_destination(destination text) RETURNS text
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    doubted bigint;
+    name text;
 BEGIN
-    -- A seat change that was never planned has no body that could be sent again: the read before its
-    -- planning, and its key, tell whether the original has sent it. Reads leave nothing behind.
-    -- What receivers were told twice they know by its id.
-    UPDATE seats_internal.outbox
-       SET state         = CASE WHEN outbox.state = 'carried' THEN 'carried'
-                                WHEN outbox.kind IN ('read', 'delivery') OR outbox.kind = 'change' AND outbox.body = ''
-                                THEN 'pending'
-                                ELSE 'verifying' END::seats_internal.outbox_state,
-           state_since   = clock_timestamp(),
-           doubt         = outbox.kind NOT IN ('read', 'delivery'),
-           first_sent_at = coalesce(outbox.first_sent_at, outbox.created_at),
-           last_sent_at  = clock_timestamp(),
-           due_at        = NULL,
-           eligible_xid  = pg_current_xact_id(),
-           reason        = 'adopted'
-     WHERE outbox.state <> 'review';
-    GET DIAGNOSTICS doubted = ROW_COUNT;
-    RETURN doubted;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.doubt_open_calls() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.doubt_open_calls() IS
-    'every open call becomes unknown, and is verified before anything else happens to it';
-
-CREATE FUNCTION seats_internal.review_open_calls(new_installation uuid) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    reviewed bigint;
-BEGIN
-    -- The original tells its receivers by itself.
-    DELETE FROM seats_internal.outbox WHERE outbox.kind = 'delivery';
-    UPDATE seats_internal.outbox
-       SET state        = CASE WHEN outbox.state = 'carried' THEN 'carried'
-                               WHEN outbox.kind = 'read' THEN 'pending'
-                               ELSE 'review' END::seats_internal.outbox_state,
-           state_since  = clock_timestamp(),
-           doubt        = outbox.kind <> 'read',
-           due_at       = NULL,
-           eligible_xid = pg_current_xact_id(),
-           reason       = 'adopted_copy',
-           installation = new_installation;
-    GET DIAGNOSTICS reviewed = ROW_COUNT;
-    IF reviewed > 0 THEN
-        PERFORM seats_internal.raise_alert(
-            'adopted_copy', 'critical', 'review',
-            format('%s open call(s) came with the copy that was adopted and wait for a decision',
-                   reviewed),
-            jsonb_build_object('calls', reviewed),
-            'The original may carry them out. For each row of seats.reviews call '
-            'seats.resolve_review: refuse what is the original''s, not_executed only with proof.');
-    END IF;
-    RETURN reviewed;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.review_open_calls(uuid) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.review_open_calls(uuid) IS
-    'every open call goes to review, under the new identity of an adopted copy';
-
--- Logical replication brings rows and leaves sequences where they are.
-CREATE FUNCTION seats_internal.raise_sequences() RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    numbered record;
-    last     bigint;
-BEGIN
-    FOR numbered IN
-        SELECT c.relname, a.attname,
-               pg_get_serial_sequence(format('seats_internal.%I', c.relname), a.attname) AS sequence
-          FROM pg_class AS c
-          JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attidentity <> ''
-         WHERE c.relnamespace = 'seats_internal'::regnamespace AND c.relkind IN ('r', 'p')
-           AND NOT c.relispartition
-    LOOP
-        EXECUTE format('SELECT max(t.%I) FROM seats_internal.%I AS t', numbered.attname, numbered.relname)
-           INTO last;
-        IF last > coalesce(pg_sequence_last_value(numbered.sequence::regclass), 0) THEN
-            PERFORM setval(numbered.sequence::regclass, last);
-        END IF;
-    END LOOP;
-    -- Settled calls have left the outbox, and keep their ids.
-    SELECT max(h.id) INTO last FROM seats_internal.outbox_history AS h;
-    IF last > coalesce(pg_sequence_last_value('seats_internal.outbox_id_seq'), 0) THEN
-        PERFORM setval('seats_internal.outbox_id_seq', last);
-    END IF;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.raise_sequences() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.raise_sequences() IS
-    'no id is given twice in a database whose rows came without its sequences';
-
-CREATE FUNCTION seats_internal.adopt_database(
-    caller            text,
-    reason            text,
-    replaces_original boolean,
-    OUT installation  uuid,
-    OUT calls         bigint
-)
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    former uuid;
-BEGIN
-    PERFORM seats_internal.require_superuser(caller, 'adopt_database');
-    PERFORM seats_internal.require_reason(adopt_database.reason);
-    SELECT i.uuid INTO former FROM seats_internal.installation AS i FOR UPDATE;
+    SELECT d.name INTO name FROM seats_internal.destination AS d
+     WHERE d.kind = 'stripe' AND d.name = coalesce(destination, d.name)
+     ORDER BY d.name LIMIT 1;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'this database has no installation to adopt'
-            USING ERRCODE = 'PS109', HINT = 'Call seats.create_installation().';
-    ELSIF replaces_original IS NULL THEN
-        RAISE EXCEPTION 'say whether this database replaces its original'
-            USING ERRCODE = 'PS008',
-                  HINT = 'true: the original is gone and never sends again; false: it lives on, and '
-                         'this is a copy (a test system, say).';
+        RAISE EXCEPTION 'there is no destination of kind stripe%', coalesce(' named ' || quote_literal(destination), '')
+            USING ERRCODE = 'PS101',
+                  HINT = 'seats.define_destination() makes one; the view seats.destinations lists them.';
+    ELSIF destination IS NULL AND (SELECT count(*) FROM seats_internal.destination AS d
+                                    WHERE d.kind = 'stripe') > 1 THEN
+        RAISE EXCEPTION 'there are several destinations: say which one'
+            USING ERRCODE = 'PS101', HINT = 'Give the argument destination.';
     END IF;
-
-    PERFORM seats_internal.raise_sequences();
-    installation := CASE WHEN replaces_original THEN former ELSE gen_random_uuid() END;
-    UPDATE seats_internal.installation AS i
-       SET uuid = adopt_database.installation, timeline = seats_internal.current_timeline();
-    calls := CASE WHEN replaces_original THEN seats_internal.doubt_open_calls()
-                  ELSE seats_internal.review_open_calls(installation) END;
-    PERFORM seats_internal.write_journal(
-        'installation.adopted', caller, NULL, NULL, adopt_database.reason,
-        jsonb_build_object('replaces_original', replaces_original, 'former', former,
-                           'installation', installation, 'calls', calls));
-    PERFORM seats_internal.give_right_to_send(installation);
+    RETURN name;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.adopt_database(text, text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.adopt_database(text, text, boolean) IS
-    'behind seats.adopt_database';
+REVOKE ALL ON FUNCTION seats_internal.only_destination(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.only_destination(text) IS
+    'the destination of that name, or the only one; else an error';
 
-CREATE FUNCTION seats.adopt_database(
-    reason            text,
-    replaces_original boolean,
-    OUT installation  uuid,
-    OUT calls         bigint
-)
+CREATE FUNCTION seats_internal.require_destination(destination text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM seats_internal.destination AS d
+                    WHERE d.name = require_destination.destination) THEN
+        RAISE EXCEPTION 'there is no destination %', coalesce(quote_ident(destination), 'NULL')
+            USING ERRCODE = 'PS101',
+                  HINT = 'seats.destinations lists them; seats.define_destination defines one.';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.require_destination(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.require_destination(text) IS
+    'an error unless the destination is defined';
+
+CREATE FUNCTION seats_internal.drop_destination(caller text, INOUT name text, reason text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    place seats_internal.destination;
+BEGIN
+    PERFORM seats_internal.require_superuser(caller, 'drop_destination');
+    PERFORM seats_internal.require_reason(drop_destination.reason);
+    PERFORM seats_internal.require_destination(name);
+    DELETE FROM seats_internal.destination AS d WHERE d.name = drop_destination.name
+    RETURNING d.* INTO place;
+    IF place.kind = 'receiver' THEN
+        RAISE EXCEPTION 'destination % is a receiver of alerts', name
+            USING ERRCODE = 'PS548', HINT = 'seats.drop_receiver(name, reason) forgets it.';
+    END IF;
+    PERFORM seats_internal.require_unused(
+        format('destination %I cannot be dropped', name),
+        ARRAY[(SELECT count(*) FROM seats_internal.outbox AS o WHERE o.destination = drop_destination.name),
+              (SELECT count(*) FROM seats_internal.team AS t
+                WHERE t.destination = drop_destination.name AND t.kind = 'team'),
+              (SELECT count(*) FROM seats_internal.team AS t
+                WHERE t.destination = drop_destination.name AND t.kind = 'individual'),
+              (SELECT count(*) FROM seats_internal.webhook_endpoint AS e WHERE e.destination = drop_destination.name),
+              (SELECT count(*) FROM seats_internal.call_grant AS g WHERE g.destination = drop_destination.name)],
+        '{open call(s),team(s),individual(s),webhook endpoint(s),grant(s) of calls}',
+        'See seats.outbox, seats.teams, seats.individuals, seats.webhook_endpoints and seats.call_grants.');
+    DELETE FROM seats_internal.event_cursor AS c WHERE c.destination = drop_destination.name;
+    DELETE FROM seats_internal.stripe_price AS p WHERE p.destination = drop_destination.name;
+    -- Whoever defines another one of this name begins with lanes that go.
+    UPDATE seats_internal.lane AS l
+       SET version = l.version + 1, paused_at = NULL, paused_by = NULL, paused_reason = NULL
+     WHERE l.destination = drop_destination.name AND l.paused_at IS NOT NULL;
+    PERFORM seats_internal.resolve_alert(a.fingerprint, 'the destination was dropped')
+       FROM seats_internal.alert AS a WHERE a.destination = drop_destination.name AND a.resolved_at IS NULL;
+    PERFORM seats_internal.write_journal(
+        'destination.dropped', caller, NULL, NULL, drop_destination.reason,
+        jsonb_build_object('destination', name, 'account', place.account, 'livemode', place.livemode));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.drop_destination(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.drop_destination(text, text, text) IS 'behind seats.drop_destination';
+
+CREATE FUNCTION seats.drop_destination(INOUT name text, reason text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
-REVOKE ALL ON FUNCTION seats.adopt_database(text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION seats.adopt_database(text, boolean) IS
-    'lets a copied, moved or restored database send: under its old identity if it replaces the '
-    'original (open calls are verified), else under a new one (open calls go to review); '
-    'superusers only';
+REVOKE ALL ON FUNCTION seats.drop_destination(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.drop_destination(text, text) IS
+    'forgets where calls went; refused while open calls, teams, individuals, webhook endpoints or grants of '
+    'calls name it; superusers only';

@@ -1,5 +1,5 @@
--- What a person must know (alerts) and who did what (journal). The worker's loop and the verbs
--- below write both through these functions, and through nothing else.
+-- What a person must know. The loop of the worker and the verbs raise and resolve alerts through these
+-- functions, and through nothing else.
 
 -- Entries and alerts that a session leaves are numbered and told by the worker, as soon as they are
 -- committed.
@@ -137,89 +137,57 @@ CREATE TRIGGER alert_wants_a_new_number
               IS DISTINCT FROM (NEW.severity, NEW.occurrences, NEW.acknowledged_at, NEW.resolved_at))
     EXECUTE FUNCTION seats_internal.take_alert_number();
 
--- An entry counts when its transaction commits; the worker numbers it then. `role` is who acted, and comes
--- from the server; `actor` is an application's word for it. In one column, a user whose id is `stripe` would
--- pass for Stripe.
-CREATE FUNCTION seats_internal.write_journal(
-    kind    text,
-    role    text,
-    call_id bigint,
-    lane_id bigint,
-    reason  text,
-    detail  jsonb DEFAULT '{}',
-    actor   text  DEFAULT NULL
-) RETURNS void
+-- An alert that was acknowledged stays open until its cause is gone; health no longer counts it. What
+-- tells of something that has happened has no cause that could go: it ends with being acknowledged,
+-- so that the next one is told again.
+CREATE FUNCTION seats_internal.acknowledge(
+    caller      text,
+    INOUT alert bigint,
+    reason      text,
+    OUT state   text
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    locked       seats_internal.alert;
+    has_happened boolean;
 BEGIN
-    INSERT INTO seats_internal.journal (ring, kind, role, actor, call_id, lane_id, reason, detail)
-    SELECT ring.slot, write_journal.kind, write_journal.role, write_journal.actor, write_journal.call_id,
-           write_journal.lane_id, write_journal.reason, coalesce(write_journal.detail, '{}')
-      FROM seats_internal.ring;
-    PERFORM seats_internal.wake_for_news();
+    PERFORM seats_internal.require_reason(acknowledge.reason);
+    SELECT a.* INTO locked FROM seats_internal.alert AS a
+     WHERE a.id = acknowledge.alert FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no alert %', acknowledge.alert
+            USING ERRCODE = 'PS409', HINT = 'seats.alerts lists them.';
+    ELSIF coalesce(locked.resolved_at, locked.acknowledged_at) IS NOT NULL THEN
+        RAISE EXCEPTION 'alert % is % already', locked.id,
+            CASE WHEN locked.resolved_at IS NULL THEN 'acknowledged' ELSE 'resolved' END
+            USING ERRCODE = 'PS410',
+                  DETAIL = CASE WHEN locked.resolved_at IS NULL
+                      THEN format('By %s at %s.', locked.acknowledged_by, locked.acknowledged_at)
+                      ELSE format('At %s: %s.', locked.resolved_at, locked.resolution) END;
+    END IF;
+    has_happened := locked.kind IN
+        ('outside_change_overwritten', 'unknown_marker', 'confirmed_unpaid', 'invite_failed',
+         'superseded_call_executed', 'too_many_missed_events', 'webhook_wrong_mode',
+         'webhook_secret_unreadable');
+    UPDATE seats_internal.alert AS a
+       SET acknowledged_at = clock_timestamp(), acknowledged_by = caller,
+           resolved_at = CASE WHEN has_happened THEN clock_timestamp() END,
+           resolution = CASE WHEN has_happened THEN format('acknowledged by %I', caller) END
+     WHERE a.id = locked.id;
+    PERFORM seats_internal.write_journal(
+        'alert.acknowledged', caller, locked.call_id, NULL, acknowledge.reason,
+        jsonb_build_object('alert', locked.id, 'fingerprint', locked.fingerprint));
+    state := CASE WHEN has_happened THEN 'resolved' ELSE 'acknowledged' END;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.write_journal(text, text, bigint, bigint, text, jsonb, text)
-    FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.write_journal(text, text, bigint, bigint, text, jsonb, text) IS
-    'adds an entry to the journal, in the current partition of its ring';
+REVOKE ALL ON FUNCTION seats_internal.acknowledge(text, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.acknowledge(text, bigint, text) IS 'behind seats.acknowledge';
 
--- The journal is append-only: a row may be numbered, once, and nothing else may happen to it, but that a
--- person is erased from it.
--- TRUNCATE stays for retention. The condition stands in the trigger, so that numbering costs no
--- function call; a superuser who disables triggers is beyond our reach.
-CREATE FUNCTION seats_internal.refuse_journal_change() RETURNS trigger
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RAISE EXCEPTION 'the journal is append-only'
-        USING ERRCODE = 'PS301',
-              DETAIL = format('%s of journal entry %s was refused.', TG_OP, OLD.id),
-              HINT = 'Write a new entry that corrects the old one. Old entries leave with their '
-                     'partition, after pg_seats.history_days.';
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.refuse_journal_change() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.refuse_journal_change() IS
-    'trigger: nobody changes or deletes a journal entry';
-
-CREATE TRIGGER journal_entries_are_kept
-    BEFORE DELETE ON seats_internal.journal
-    FOR EACH ROW EXECUTE FUNCTION seats_internal.refuse_journal_change();
-
-CREATE TRIGGER journal_entries_are_only_numbered
-    BEFORE UPDATE ON seats_internal.journal
-    FOR EACH ROW
-    WHEN ((OLD.number IS NOT NULL OR NEW.number IS NULL
-          OR (OLD.ring, OLD.id, OLD.written_xid, OLD.at, OLD.kind, OLD.role, OLD.actor,
-              OLD.call_id, OLD.lane_id, OLD.reason, OLD.detail)
-             IS DISTINCT FROM
-             (NEW.ring, NEW.id, NEW.written_xid, NEW.at, NEW.kind, NEW.role, NEW.actor,
-              NEW.call_id, NEW.lane_id, NEW.reason, NEW.detail))
-          -- (erase_person, and nothing else, says that.)
-          AND current_setting('seats_internal.erases', true) IS DISTINCT FROM 'on')
-    EXECUTE FUNCTION seats_internal.refuse_journal_change();
-
--- The worker finds rows by the transaction that made them eligible, and remembers of a lane only
--- how far it has come. So whoever changes or removes a lane's first row shows it the lane anew. (The
--- lane is named by its bounds: with an equality the primary key would do for the order, and would be
--- read from its head.)
-CREATE FUNCTION seats_internal.reoffer_lane(lane_id bigint) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    UPDATE seats_internal.outbox
-       SET eligible_xid = pg_current_xact_id()
-     WHERE outbox.id = (SELECT head.id
-                          FROM seats_internal.outbox AS head
-                         WHERE head.lane_id BETWEEN reoffer_lane.lane_id AND reoffer_lane.lane_id
-                         ORDER BY head.lane_id, head.id
-                         LIMIT 1);
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.reoffer_lane(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.reoffer_lane(bigint) IS
-    'lets the worker see the first row of a lane as if it had just arrived';
+CREATE FUNCTION seats.acknowledge(INOUT alert bigint, reason text, OUT state text)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.acknowledge(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.acknowledge(bigint, text) IS
+    'somebody looks after an alert: health no longer counts it; it stays open until its cause is '
+    'gone, or is resolved at once if it tells of something that has happened';

@@ -4,37 +4,6 @@
 
 -- Alerts.
 
--- Alerts have numbers like the journal's entries, given after the commit, but a new one whenever something
--- has happened to them: so a receiver looks at each once, and what stays as it is costs nothing. What is open
--- and bad comes first; what somebody has locked is numbered the next time. True if there are more.
-CREATE FUNCTION seats_internal.number_alerts(most integer) RETURNS boolean
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    alerts bigint[];
-    base   bigint;
-BEGIN
-    SELECT coalesce(array_agg(n.id ORDER BY n.id), '{}') INTO alerts
-      FROM (SELECT a.id FROM seats_internal.alert AS a WHERE a.number IS NULL
-             ORDER BY (a.resolved_at IS NOT NULL), (a.severity NOT IN ('critical', 'fatal')), a.id
-             LIMIT most FOR NO KEY UPDATE SKIP LOCKED) AS n;
-    IF alerts = '{}' THEN
-        RETURN false;
-    END IF;
-    UPDATE seats_internal.ring SET last_alert_number = last_alert_number + cardinality(alerts)
-    RETURNING last_alert_number - cardinality(alerts) INTO base;
-    UPDATE seats_internal.alert AS a
-       SET number = base + n.position
-      FROM unnest(alerts) WITH ORDINALITY AS n (id, position)
-     WHERE a.id = n.id AND a.number IS NULL;
-    RETURN cardinality(alerts) = most;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.number_alerts(integer) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.number_alerts(integer) IS
-    'numbers alerts to which something has happened; true if there are more';
-
 -- What of these alerts is due to be told to a receiver, or will be if nothing changes. Once per fingerprint
 -- and period, except that a severity that rises is news at once; what is fatal and not acknowledged comes
 -- again. A receiver is not told by itself that it does not answer. (OFFSET 0: each alert is looked
@@ -445,3 +414,40 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.tell_receivers(interval, interval, integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.tell_receivers(interval, interval, integer) IS
     'puts into the outbox what receivers are to be told; gives in how many seconds to look again, null: not before there is news; called by the worker';
+
+-- No lock on the lane: nobody but the worker puts deliveries into it.
+CREATE FUNCTION seats_internal.enqueue_delivery(
+    r       seats_internal.receiver,
+    news    seats_internal.news,
+    context jsonb DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    id uuid        := gen_random_uuid();
+    at timestamptz := clock_timestamp();
+    i  seats_internal.installation;
+    delivery bigint;
+BEGIN
+    SELECT known.* INTO i FROM seats_internal.installation AS known;
+    news.title := seats_internal.one_line(news.title);
+    news.hint := seats_internal.one_line(news.hint);
+    news.labels := jsonb_build_object('database', current_database(), 'installation', i.uuid)
+                   || coalesce(news.labels, '{}');
+    INSERT INTO seats_internal.outbox
+        (lane_id, uuid, installation, destination, method, path, body, enqueued_by, kind, context)
+    VALUES (r.lane_id, id, i.uuid, r.name, 'POST', r.path,
+            CASE r.format WHEN 'standard_webhook' THEN seats_internal.render_standard_webhook(news, at)
+                          WHEN 'slack' THEN seats_internal.render_slack(news)
+                          ELSE seats_internal.render_sentry(news, id, at) END,
+            'pg_seats', 'delivery', enqueue_delivery.context)
+    RETURNING outbox.id INTO delivery;
+    RETURN delivery;
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.enqueue_delivery(seats_internal.receiver, seats_internal.news, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.enqueue_delivery(seats_internal.receiver, seats_internal.news, jsonb) IS
+    'puts one delivery into the outbox; gives its id';

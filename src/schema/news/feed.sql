@@ -3,22 +3,6 @@
 -- whoever reads in order of number skips nothing; what is read and not acknowledged comes again.
 -- docs/journal.md tells which kinds there are.
 
-CREATE TABLE seats_internal.journal_consumer (
-    name            text        NOT NULL,
-    acknowledged    bigint      NOT NULL,
-    owner           text        NOT NULL,
-    registered_at   timestamptz NOT NULL DEFAULT now(),
-    acknowledged_at timestamptz,
-    acknowledged_by text,
-    CONSTRAINT journal_consumer_pkey PRIMARY KEY (name)
-) WITH (fillfactor = 70);
-COMMENT ON TABLE seats_internal.journal_consumer IS
-    'who reads the journal as a feed, and up to where';
-COMMENT ON COLUMN seats_internal.journal_consumer.acknowledged IS
-    'the last entry that is done with; the next one is read first';
-COMMENT ON COLUMN seats_internal.journal_consumer.owner IS
-    'the role that read under this name first: it and its members go on';
-
 -- The least number that is still kept; the next one that will be given, if there is none.
 CREATE FUNCTION seats_internal.oldest_journal_number() RETURNS bigint
 LANGUAGE plpgsql STABLE
@@ -318,25 +302,3 @@ LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.drop_journal_consumer(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.drop_journal_consumer(text, text) IS
     'forgets a consumer of the journal that is no longer there; health stops asking after it';
-
--- (The ring's row is asked for by itself: joined, an empty statistic makes thousands of it, and the view
--- health so dear that it is compiled first.)
-CREATE VIEW seats.journal_consumers AS
-SELECT c.name AS consumer, c.owner, c.acknowledged,
-       greatest((SELECT r.last_journal_number FROM seats_internal.ring AS r) - c.acknowledged, 0) AS behind,
-       n.at AS oldest_unread_at,
-       coalesce(n.number, (SELECT r.last_journal_number + 1 FROM seats_internal.ring AS r))
-           > c.acknowledged + 1 AS has_lost_entries,
-       c.registered_at, c.acknowledged_at, c.acknowledged_by
-  FROM seats_internal.journal_consumer AS c
-  LEFT JOIN LATERAL (SELECT j.at, j.number FROM seats_internal.journal AS j
-                      WHERE j.number > c.acknowledged
-                      ORDER BY j.number LIMIT 1) AS n ON true;
-REVOKE ALL ON seats.journal_consumers FROM PUBLIC;
-COMMENT ON VIEW seats.journal_consumers IS 'who reads the journal as a feed, and how far each has come';
-COMMENT ON COLUMN seats.journal_consumers.owner IS 'the role that read under this name first';
-COMMENT ON COLUMN seats.journal_consumers.acknowledged IS 'the last entry that it is done with';
-COMMENT ON COLUMN seats.journal_consumers.behind IS 'how many entries come after that one';
-COMMENT ON COLUMN seats.journal_consumers.oldest_unread_at IS 'when the first of those was written';
-COMMENT ON COLUMN seats.journal_consumers.has_lost_entries IS
-    'retention has removed entries that it had not acknowledged';

@@ -1,4 +1,4 @@
--- What the worker does beside its calls: numbers for the journal, NOTIFY, retention.
+-- Numbers for the journal and for alerts, given after the commit, and NOTIFY. Called by the worker.
 
 -- Numbers are given after the commit of an entry, by the one worker, so whoever reads by number
 -- never skips an entry that commits late, and no long writer holds the others up. What `seen` saw
@@ -44,6 +44,37 @@ REVOKE ALL ON FUNCTION seats_internal.number_journal(pg_snapshot) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.number_journal(pg_snapshot) IS
     'numbers the journal''s committed entries; called by the worker';
 
+-- Alerts have numbers like the journal's entries, given after the commit, but a new one whenever something
+-- has happened to them: so a receiver looks at each once, and what stays as it is costs nothing. What is open
+-- and bad comes first; what somebody has locked is numbered the next time. True if there are more.
+CREATE FUNCTION seats_internal.number_alerts(most integer) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    alerts bigint[];
+    base   bigint;
+BEGIN
+    SELECT coalesce(array_agg(n.id ORDER BY n.id), '{}') INTO alerts
+      FROM (SELECT a.id FROM seats_internal.alert AS a WHERE a.number IS NULL
+             ORDER BY (a.resolved_at IS NOT NULL), (a.severity NOT IN ('critical', 'fatal')), a.id
+             LIMIT most FOR NO KEY UPDATE SKIP LOCKED) AS n;
+    IF alerts = '{}' THEN
+        RETURN false;
+    END IF;
+    UPDATE seats_internal.ring SET last_alert_number = last_alert_number + cardinality(alerts)
+    RETURNING last_alert_number - cardinality(alerts) INTO base;
+    UPDATE seats_internal.alert AS a
+       SET number = base + n.position
+      FROM unnest(alerts) WITH ORDINALITY AS n (id, position)
+     WHERE a.id = n.id AND a.number IS NULL;
+    RETURN cardinality(alerts) = most;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.number_alerts(integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.number_alerts(integer) IS
+    'numbers alerts to which something has happened; true if there are more';
+
 -- In a transaction of its own: a full notification queue raises at commit, and must take nothing
 -- else along. Whoever can connect may listen, so numbers are all that is told; who may see more looks it up.
 CREATE FUNCTION seats_internal.announce(journal_too boolean) RETURNS void
@@ -70,35 +101,3 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.announce(boolean) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.announce(boolean) IS
     'NOTIFY pg_seats_alert and pg_seats_journal; called by the worker';
-
--- Retention: when the current slot is older than a seventh of what is to be kept, the oldest slot is
--- emptied and becomes the current one. TRUNCATE wants the partition for itself; a reader delays it
--- to the next time.
-CREATE FUNCTION seats_internal.turn_ring(history_days integer) RETURNS boolean
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '200ms'
-AS $$
-DECLARE
-    next_slot smallint;
-    parent    text;
-BEGIN
-    SELECT (ring.slot + 1) % 8 INTO next_slot
-      FROM seats_internal.ring
-     WHERE ring.since < clock_timestamp() - turn_ring.history_days * interval '1 day' / 7
-       FOR UPDATE;
-    IF NOT FOUND THEN
-        RETURN false;
-    END IF;
-    FOREACH parent IN ARRAY ARRAY['outbox_history', 'attempt', 'journal'] LOOP
-        EXECUTE format('TRUNCATE TABLE seats_internal.%I', parent || '_' || next_slot);
-    END LOOP;
-    UPDATE seats_internal.ring SET slot = next_slot, since = clock_timestamp();
-    RETURN true;
-EXCEPTION WHEN lock_not_available THEN
-    RETURN false;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.turn_ring(integer) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.turn_ring(integer) IS
-    'empties the oldest partition of history, attempts and journal; called by the worker';

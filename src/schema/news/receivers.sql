@@ -1,61 +1,6 @@
 -- Receivers: where alerts and chosen entries of the journal are sent over HTTP. A receiver is a
 -- destination of kind 'receiver' and has a lane of its own, so its deliveries keep their order and
--- hold up nobody else's calls. What is sent, and when: 59_deliveries.sql. docs/alerts.md has examples.
-
-CREATE TABLE seats_internal.receiver (
-    name             text        NOT NULL,
-    format           text        NOT NULL,
-    path             text        NOT NULL,
-    minimum_severity text,
-    journal_kinds    text[]      NOT NULL DEFAULT '{}',
-    lane_id          bigint      NOT NULL,
-    journal_number   bigint      NOT NULL,
-    alert_numbers    bigint[]    NOT NULL DEFAULT '{0,0,0,0}',
-    resolved_number  bigint      NOT NULL,
-    minute_began_at  timestamptz NOT NULL DEFAULT '-infinity',
-    told_in_minute   integer     NOT NULL DEFAULT 0,
-    defined_at       timestamptz NOT NULL DEFAULT now(),
-    defined_by       text        NOT NULL,
-    CONSTRAINT receiver_pkey PRIMARY KEY (name),
-    CONSTRAINT receiver_format_is_known CHECK (format IN ('standard_webhook', 'slack', 'sentry')),
-    CONSTRAINT receiver_severity_is_known
-        CHECK (minimum_severity IN ('info', 'warning', 'critical', 'fatal'))
-) WITH (fillfactor = 70);
-COMMENT ON TABLE seats_internal.receiver IS
-    'who is told over HTTP; the URL and the name of the secret''s file stand in the destination of the same name';
-COMMENT ON COLUMN seats_internal.receiver.minimum_severity IS 'alerts from there on; null: no alerts';
-COMMENT ON COLUMN seats_internal.receiver.journal_kinds IS 'kinds of entries, or prefixes with .*';
-COMMENT ON COLUMN seats_internal.receiver.journal_number IS
-    'the journal is handed over up to this number';
-COMMENT ON COLUMN seats_internal.receiver.alert_numbers IS
-    'up to which number it has looked at open alerts, of each severity from info to fatal';
-COMMENT ON COLUMN seats_internal.receiver.resolved_number IS
-    'up to which number it has looked at resolved alerts';
-COMMENT ON COLUMN seats_internal.receiver.told_in_minute IS
-    'deliveries about alerts since minute_began_at: beyond a limit there is one summary';
-
-CREATE TABLE seats_internal.alert_told (
-    receiver         text        NOT NULL,
-    fingerprint      text        NOT NULL,
-    alert_id         bigint      NOT NULL,
-    severity         text        NOT NULL,
-    occurrences      bigint      NOT NULL,
-    told_at          timestamptz NOT NULL,
-    resolved_told_at timestamptz,
-    due_at           timestamptz,
-    delivery_id      bigint,
-    resolved_delivery_id bigint,
-    CONSTRAINT alert_told_pkey PRIMARY KEY (receiver, fingerprint)
-) WITH (fillfactor = 70);
-CREATE INDEX alert_told_by_due_at ON seats_internal.alert_told (receiver, severity, due_at)
-    WHERE due_at IS NOT NULL;
-CREATE INDEX alert_told_resolved ON seats_internal.alert_told (told_at)
-    WHERE resolved_told_at IS NOT NULL AND due_at IS NULL;
-COMMENT ON TABLE seats_internal.alert_told IS 'what each receiver was told of an alert, and when';
-COMMENT ON COLUMN seats_internal.alert_told.due_at IS
-    'when to look again at the alert of this fingerprint; null: not before something happens to it';
-COMMENT ON COLUMN seats_internal.alert_told.delivery_id IS 'the delivery that told it last';
-COMMENT ON COLUMN seats_internal.alert_told.resolved_delivery_id IS 'the delivery that told that it is resolved';
+-- hold up nobody else's calls. What is sent, and when: deliveries.sql. docs/alerts.md has examples.
 
 CREATE FUNCTION seats_internal.check_receiver(
     r      seats_internal.receiver,
@@ -272,19 +217,3 @@ LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.drop_receiver(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.drop_receiver(text, text) IS
     'forgets a receiver and what it was still to be told; superusers only';
-
-CREATE VIEW seats.receivers AS
-SELECT r.name, r.format, d.base_url || r.path AS url, d.secret AS secret_file, r.minimum_severity,
-       r.journal_kinds, o.waiting, o.oldest_waiting_at, o.last_error, r.journal_number, r.defined_at,
-       r.defined_by
-  FROM seats_internal.receiver AS r
-  JOIN seats_internal.destination AS d ON d.name = r.name
- CROSS JOIN LATERAL (
-    SELECT count(*) AS waiting, min(o.created_at) AS oldest_waiting_at,
-           (array_agg(o.last_error ORDER BY o.id))[1] AS last_error
-      FROM seats_internal.outbox AS o WHERE o.lane_id = r.lane_id) AS o;
-REVOKE ALL ON seats.receivers FROM PUBLIC;
-COMMENT ON VIEW seats.receivers IS 'who is told of alerts and of entries of the journal, over HTTP';
-COMMENT ON COLUMN seats.receivers.waiting IS 'deliveries that it has not taken yet';
-COMMENT ON COLUMN seats.receivers.last_error IS 'why the first of them was not taken when it was tried last';
-COMMENT ON COLUMN seats.receivers.journal_number IS 'the journal is handed over up to this number';

@@ -1,20 +1,7 @@
--- What receivers are told, in the format of each, and how it gets into the outbox.
+-- What receivers are told, in the format of each.
 --
 -- No body holds a secret, an answer of Stripe's or the body of a call. What others store for us (Slack,
 -- Sentry) gets no detail either: those may name customers and link to their invoices.
-
-CREATE TYPE seats_internal.news AS (
-    type        text,        -- alert.opened, …; of the journal: the entry's kind
-    fingerprint text,        -- what belongs together, for Sentry
-    severity    text,
-    title       text,        -- one line
-    hint        text,
-    labels      jsonb,       -- what may be told to anybody: numbers and names of our own
-    data        jsonb        -- what a receiver of ours is told
-);
-COMMENT ON TYPE seats_internal.news IS 'something that a receiver is told';
-
--- Rendering: one function for each format.
 
 CREATE FUNCTION seats_internal.iso_time(at timestamptz) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -84,40 +71,3 @@ REVOKE ALL ON FUNCTION
     seats_internal.render_sentry(seats_internal.news, uuid, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.render_sentry(seats_internal.news, uuid, timestamptz) IS
     'news as an envelope with one event, as Sentry takes it';
-
--- No lock on the lane: nobody but the worker puts deliveries into it.
-CREATE FUNCTION seats_internal.enqueue_delivery(
-    r       seats_internal.receiver,
-    news    seats_internal.news,
-    context jsonb DEFAULT NULL
-) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    id uuid        := gen_random_uuid();
-    at timestamptz := clock_timestamp();
-    i  seats_internal.installation;
-    delivery bigint;
-BEGIN
-    SELECT known.* INTO i FROM seats_internal.installation AS known;
-    news.title := seats_internal.one_line(news.title);
-    news.hint := seats_internal.one_line(news.hint);
-    news.labels := jsonb_build_object('database', current_database(), 'installation', i.uuid)
-                   || coalesce(news.labels, '{}');
-    INSERT INTO seats_internal.outbox
-        (lane_id, uuid, installation, destination, method, path, body, enqueued_by, kind, context)
-    VALUES (r.lane_id, id, i.uuid, r.name, 'POST', r.path,
-            CASE r.format WHEN 'standard_webhook' THEN seats_internal.render_standard_webhook(news, at)
-                          WHEN 'slack' THEN seats_internal.render_slack(news)
-                          ELSE seats_internal.render_sentry(news, id, at) END,
-            'pg_seats', 'delivery', enqueue_delivery.context)
-    RETURNING outbox.id INTO delivery;
-    RETURN delivery;
-END
-$$;
-REVOKE ALL ON FUNCTION
-    seats_internal.enqueue_delivery(seats_internal.receiver, seats_internal.news, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION
-    seats_internal.enqueue_delivery(seats_internal.receiver, seats_internal.news, jsonb) IS
-    'puts one delivery into the outbox; gives its id';

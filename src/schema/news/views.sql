@@ -1,4 +1,4 @@
--- What people look at: alerts, the journal, worker and destinations.
+-- What people look at: alerts, the journal, and who is told of them.
 
 CREATE VIEW seats.alerts AS
 SELECT a.id AS alert, CASE WHEN a.resolved_at IS NOT NULL THEN 'resolved'
@@ -31,75 +31,40 @@ COMMENT ON COLUMN seats.journal.actor IS
     'whom the application has named: who asked for the change or the invite, or took it back';
 COMMENT ON COLUMN seats.journal.reason IS 'a person''s reason, or the worker''s word for it';
 
-CREATE VIEW seats.worker_status AS
-SELECT (SELECT i.uuid FROM seats_internal.installation AS i) AS installation, w.state, w.trouble,
-       w.pid, w.started_at, w.last_loop_at, clock_timestamp() - w.last_loop_at AS last_loop_age,
-       w.in_flight, w.ready, w.reading_backlog, w.claims, w.frozen, w.sent, w.reads, w.done,
-       w.refused, w.again, w.unknown, w.halted, w.reviews, w.settle_failures, w.row_errors, w.wakes,
-       w.launcher_pid, w.preloaded, w.debug_point
-  FROM seats_internal.worker_state() AS w;
-REVOKE ALL ON seats.worker_status FROM PUBLIC;
-COMMENT ON VIEW seats.worker_status IS
-    'the worker of this database: one row; counters count since the server''s start';
-COMMENT ON COLUMN seats.worker_status.state IS
-    'running, fenced (runs, but may not send), starting, none, or not preloaded';
-COMMENT ON COLUMN seats.worker_status.trouble IS
-    'the last thing that went wrong with the loop itself';
-COMMENT ON COLUMN seats.worker_status.in_flight IS 'requests on the wire';
-COMMENT ON COLUMN seats.worker_status.ready IS 'calls it has in memory that are not on the wire';
-COMMENT ON COLUMN seats.worker_status.reading_backlog IS
-    'it reads calls from the table in order of id';
-COMMENT ON COLUMN seats.worker_status.claims IS 'transactions that took calls to be sent';
-COMMENT ON COLUMN seats.worker_status.frozen IS 'calls that were taken to be sent';
-COMMENT ON COLUMN seats.worker_status.reads IS 'requests that verified or probed';
-COMMENT ON COLUMN seats.worker_status.done IS
-    'answers by verdict: done, refused, again, unknown, halted';
-COMMENT ON COLUMN seats.worker_status.settle_failures IS
-    'batches of answers that could not be stored at once';
-COMMENT ON COLUMN seats.worker_status.row_errors IS 'database errors that were charged to a call';
-COMMENT ON COLUMN seats.worker_status.debug_point IS
-    'where it stands still for a test; otherwise empty';
+CREATE VIEW seats.receivers AS
+SELECT r.name, r.format, d.base_url || r.path AS url, d.secret AS secret_file, r.minimum_severity,
+       r.journal_kinds, o.waiting, o.oldest_waiting_at, o.last_error, r.journal_number, r.defined_at,
+       r.defined_by
+  FROM seats_internal.receiver AS r
+  JOIN seats_internal.destination AS d ON d.name = r.name
+ CROSS JOIN LATERAL (
+    SELECT count(*) AS waiting, min(o.created_at) AS oldest_waiting_at,
+           (array_agg(o.last_error ORDER BY o.id))[1] AS last_error
+      FROM seats_internal.outbox AS o WHERE o.lane_id = r.lane_id) AS o;
+REVOKE ALL ON seats.receivers FROM PUBLIC;
+COMMENT ON VIEW seats.receivers IS 'who is told of alerts and of entries of the journal, over HTTP';
+COMMENT ON COLUMN seats.receivers.waiting IS 'deliveries that it has not taken yet';
+COMMENT ON COLUMN seats.receivers.last_error IS 'why the first of them was not taken when it was tried last';
+COMMENT ON COLUMN seats.receivers.journal_number IS 'the journal is handed over up to this number';
 
-CREATE VIEW seats.destinations AS
-SELECT d.name,
-       CASE WHEN d.halted_at IS NOT NULL THEN 'halted'
-            WHEN d.paused_at IS NOT NULL THEN 'paused'
-            WHEN s.destination IS NULL THEN 'not taken up'
-            WHEN s.breaker <> 'closed' THEN 'interrupted'
-            WHEN NOT s.proven THEN 'unproven'
-            ELSE 'open' END AS state,
-       d.kind, d.base_url, d.secret AS secret_file, d.account, d.livemode, d.api_version,
-       d.probe_path, d.requests_per_second AS requests_per_second_limit, s.requests_per_second,
-       s.breaker, s.proven, nullif(s.trouble, '') AS trouble, s.in_flight, s.held, d.paused_at, d.paused_by, d.paused_reason,
-       d.halted_at, d.halted_reason, d.halted_message, d.halted_needs_person, d.created_at,
-       d.created_by
-  FROM seats_internal.destination AS d
-  LEFT JOIN seats_internal.destination_state() AS s ON s.destination = d.name;
-REVOKE ALL ON seats.destinations FROM PUBLIC;
-COMMENT ON VIEW seats.destinations IS 'where calls go, and whether they go there now';
-COMMENT ON COLUMN seats.destinations.state IS
-    'open, paused (by a person), halted (our own mistake or configuration), interrupted (it does '
-    'not answer), unproven (its key was not probed yet), not taken up (the worker does not know '
-    'it yet, or there is none)';
-COMMENT ON COLUMN seats.destinations.secret_file IS
-    'name of the file in pg_seats.secrets_directory that holds the API key';
-COMMENT ON COLUMN seats.destinations.account IS 'the account that the key must belong to';
-COMMENT ON COLUMN seats.destinations.requests_per_second_limit IS 'as defined';
-COMMENT ON COLUMN seats.destinations.requests_per_second IS 'as slowed down by 429s';
-COMMENT ON COLUMN seats.destinations.breaker IS
-    'closed (sends), open (interrupted) or half_open (a read tries it)';
-COMMENT ON COLUMN seats.destinations.proven IS 'the key was probed: right account, right mode';
-COMMENT ON COLUMN seats.destinations.trouble IS
-    'why its key was not proven yet, or why it does not answer: the words of the last failure';
-COMMENT ON COLUMN seats.destinations.held IS 'calls that are ready, but not taken now';
-COMMENT ON COLUMN seats.destinations.halted_needs_person IS
-    'it does not resume when a read succeeds: seats.resume is needed';
-
-CREATE VIEW seats.call_grants AS
-SELECT g.grantee AS role, g.destination, g.method, g.path AS path_pattern, g.granted_by, g.granted_at
-  FROM seats_internal.call_grant AS g;
-REVOKE ALL ON seats.call_grants FROM PUBLIC;
-COMMENT ON VIEW seats.call_grants IS
-    'who may enqueue which calls: what seats.grant_call gave and seats.revoke_call takes back';
-COMMENT ON COLUMN seats.call_grants.path_pattern IS
-    '* stands for one segment, a final ** for all that follow';
+-- (The ring's row is asked for by itself: joined, an empty statistic makes thousands of it, and the view
+-- health so dear that it is compiled first.)
+CREATE VIEW seats.journal_consumers AS
+SELECT c.name AS consumer, c.owner, c.acknowledged,
+       greatest((SELECT r.last_journal_number FROM seats_internal.ring AS r) - c.acknowledged, 0) AS behind,
+       n.at AS oldest_unread_at,
+       coalesce(n.number, (SELECT r.last_journal_number + 1 FROM seats_internal.ring AS r))
+           > c.acknowledged + 1 AS has_lost_entries,
+       c.registered_at, c.acknowledged_at, c.acknowledged_by
+  FROM seats_internal.journal_consumer AS c
+  LEFT JOIN LATERAL (SELECT j.at, j.number FROM seats_internal.journal AS j
+                      WHERE j.number > c.acknowledged
+                      ORDER BY j.number LIMIT 1) AS n ON true;
+REVOKE ALL ON seats.journal_consumers FROM PUBLIC;
+COMMENT ON VIEW seats.journal_consumers IS 'who reads the journal as a feed, and how far each has come';
+COMMENT ON COLUMN seats.journal_consumers.owner IS 'the role that read under this name first';
+COMMENT ON COLUMN seats.journal_consumers.acknowledged IS 'the last entry that it is done with';
+COMMENT ON COLUMN seats.journal_consumers.behind IS 'how many entries come after that one';
+COMMENT ON COLUMN seats.journal_consumers.oldest_unread_at IS 'when the first of those was written';
+COMMENT ON COLUMN seats.journal_consumers.has_lost_entries IS
+    'retention has removed entries that it had not acknowledged';

@@ -2,13 +2,6 @@
 -- name and rights are what counts; inside they act on our tables as the extension's owner. None has
 -- a SET clause: their statements name every schema, and a procedure with one could not commit.
 
-CREATE FUNCTION seats_internal.write_installation_file(uuid uuid) RETURNS void
-    LANGUAGE c VOLATILE PARALLEL UNSAFE
-    AS 'MODULE_PATHNAME', 'pg_seats_write_installation_file';
-REVOKE ALL ON FUNCTION seats_internal.write_installation_file(uuid) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.write_installation_file(uuid) IS
-    'writes the right to send into the secrets directory, at the commit; for create_installation and adopt_database';
-
 CREATE FUNCTION seats.enqueue_call(
     destination text,
     method      text,

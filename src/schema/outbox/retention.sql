@@ -1,6 +1,6 @@
 -- What is over is forgotten once it is older than the history. Each step takes some at a time and says
--- whether there are more; what somebody has locked is left for the next time. (The history itself goes
--- by its ring: see 25.)
+-- whether there are more; what somebody has locked is left for the next time. The history itself, attempts and
+-- journal go by their ring.
 
 -- What is found is deleted by its place: a join would read the whole table.
 CREATE FUNCTION seats_internal.forget_ended(too_old timestamptz, most integer) RETURNS boolean
@@ -95,3 +95,57 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.forget(integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.forget(integer) IS
     'forgets what is older than the history, some at a time: true if there may be more; called by the worker';
+
+-- Retention: when the current slot is older than a seventh of what is to be kept, the oldest slot is
+-- emptied and becomes the current one. TRUNCATE wants the partition for itself; a reader delays it
+-- to the next time.
+CREATE FUNCTION seats_internal.turn_ring(history_days integer) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    next_slot smallint;
+    parent    text;
+BEGIN
+    SELECT (ring.slot + 1) % 8 INTO next_slot
+      FROM seats_internal.ring
+     WHERE ring.since < clock_timestamp() - turn_ring.history_days * interval '1 day' / 7
+       FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    FOREACH parent IN ARRAY ARRAY['outbox_history', 'attempt', 'journal'] LOOP
+        EXECUTE format('TRUNCATE TABLE seats_internal.%I', parent || '_' || next_slot);
+    END LOOP;
+    UPDATE seats_internal.ring SET slot = next_slot, since = clock_timestamp();
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.turn_ring(integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.turn_ring(integer) IS
+    'empties the oldest partition of history, attempts and journal; called by the worker';
+
+-- The ring's row is made by this script, and a dump holds another one: a restore would collide with
+-- it, and without it would believe that slot 0 is the newest, and empty newer partitions too early.
+-- So a row that comes in takes the place of the one that is there.
+CREATE FUNCTION seats_internal.replace_ring() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM seats_internal.ring;
+    RETURN NEW;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.replace_ring() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.replace_ring() IS
+    'trigger: the ring''s row of a dump takes the place of the install script''s';
+
+CREATE TRIGGER ring_of_a_dump_replaces_ours
+    BEFORE INSERT ON seats_internal.ring
+    FOR EACH ROW EXECUTE FUNCTION seats_internal.replace_ring();
+-- Also where the row comes by logical replication, which fires no other triggers.
+ALTER TABLE seats_internal.ring ENABLE ALWAYS TRIGGER ring_of_a_dump_replaces_ours;

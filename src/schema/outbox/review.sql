@@ -1,34 +1,3 @@
--- The operators' verbs on calls: retry, resolve_review, review_call, cancel_call.
-
-CREATE FUNCTION seats_internal.retry(caller text, INOUT call bigint, reason text, OUT state text)
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    locked seats_internal.outbox;
-BEGIN
-    PERFORM seats_internal.require_reason(retry.reason);
-    locked := seats_internal.lock_call(call);
-    PERFORM seats_internal.require_state(locked, 'retry', '{pending,waiting,verifying,awaiting}');
-    PERFORM seats_internal.require_own(locked);
-    UPDATE seats_internal.outbox
-       SET due_at = NULL, eligible_xid = pg_current_xact_id()
-     WHERE outbox.id = locked.id;
-    PERFORM seats_internal.finish_verb(caller, locked, 'operator.retry', retry.reason,
-                                       jsonb_build_object('state', locked.state));
-    state := locked.state;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.retry(text, bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.retry(text, bigint, text) IS 'behind seats.retry';
-
-CREATE FUNCTION seats.retry(INOUT call bigint, reason text, OUT state text)
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
-REVOKE ALL ON FUNCTION seats.retry(bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats.retry(bigint, text) IS
-    'does now what is planned for later: sends again under the same key, or reads; changes '
-    'neither key nor order';
-
 -- Reviews. What may be decided depends on what can still be true:
 --   executed      a person has proof that Stripe did it: settled as done
 --   not_executed  a person has proof that Stripe did not: a new generation, with a key of its own
@@ -193,9 +162,6 @@ COMMENT ON FUNCTION seats.resolve_review(bigint, text, text) IS
     'decides a call in review: executed (proof: done), not_executed (proof: send under a new '
     'key), same_key (send again while Stripe knows the key), refuse (give up: refused)';
 
--- What waits for its next try is taken back with cancel_call if it was provably not executed, and else
--- decided by a person, after review_call. So nothing that a halt holds has to wait for its end.
-
 CREATE FUNCTION seats_internal.review_call(
     caller     text,
     INOUT call bigint,
@@ -243,40 +209,88 @@ COMMENT ON FUNCTION seats.review_call(bigint, text) IS
     'puts a call that may have been executed, and is not on the wire, into review: it is not sent or '
     'verified again, and resolve_review decides it';
 
-CREATE FUNCTION seats_internal.cancel_call(
-    caller     text,
-    INOUT call bigint,
-    reason     text,
-    OUT state  text
-)
+-- Calls that went to review one by one, before it showed that the mistake is in all of them, wait
+-- like the others. Seat changes are planned anew then, so that what was put right meanwhile counts.
+CREATE FUNCTION seats_internal.take_back_from_review(destination text, calls bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    locked seats_internal.outbox;
+    -- Who holds a team keeps up its change alone: that one is sent once more as it is.
+    lanes bigint[] := seats_internal.take_lanes(
+        ARRAY(SELECT o.lane_id FROM seats_internal.outbox AS o
+               WHERE o.id = ANY (calls) AND o.state = 'review' AND o.lane_id IS NOT NULL), NULL);
+    thawed bigint[];
 BEGIN
-    PERFORM seats_internal.require_reason(cancel_call.reason);
-    locked := seats_internal.lock_call(call);
-    PERFORM seats_internal.require_state(locked, 'cancel_call', '{pending,waiting}');
-    IF locked.doubt THEN
-        RAISE EXCEPTION 'call % may have been executed', call
-            USING ERRCODE = 'PS402',
-                  HINT = seats_internal.verb_for(locked.state, locked.doubt);
-    END IF;
-    -- Whatever it carries is planned anew.
-    UPDATE seats_internal.outbox AS o SET state = 'pending'
-     WHERE o.id = locked.id AND o.kind = 'change' AND o.state = 'waiting';
-    PERFORM seats_internal.dissolve_calls(ARRAY[locked.id], '{}');
-    PERFORM seats_internal.settle_by_hand(caller, call, 'cancelled', 'cancelled_by_operator');
-    PERFORM seats_internal.finish_verb(caller, locked, 'operator.cancel', cancel_call.reason, '{}');
-    state := seats_internal.state_of(call);
+    UPDATE seats_internal.outbox AS o
+       SET state = 'waiting', state_since = clock_timestamp(), due_at = NULL,
+           eligible_xid = pg_current_xact_id(),
+           tries = greatest(o.tries - 1, 0), attempts = greatest(o.attempts - 1, 0)
+     WHERE o.id = ANY (calls) AND o.state = 'review';
+    WITH free AS (
+        UPDATE seats_internal.outbox AS o
+           SET state = 'pending', first_sent_at = NULL, api_version = NULL
+         WHERE o.id = ANY (calls) AND o.state = 'waiting' AND NOT o.doubt
+           AND (o.lane_id IS NULL OR o.lane_id = ANY (lanes))
+           AND (o.kind = 'change' OR o.tries = 0)
+        RETURNING o.id)
+    SELECT array_agg(free.id) INTO thawed FROM free;
+    PERFORM seats_internal.dissolve_calls(coalesce(thawed, '{}'), '{}');
+    PERFORM seats_internal.resolve_alert('review:' || c.id, 'the destination is halted for it')
+       FROM unnest(calls) AS c (id);
+    -- (There may be others, of longer ago.)
+    PERFORM seats_internal.resolve_shared_alerts(destination, 'the destination is halted for it');
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.cancel_call(text, bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.cancel_call(text, bigint, text) IS 'behind seats.cancel_call';
+REVOKE ALL ON FUNCTION seats_internal.take_back_from_review(text, bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_back_from_review(text, bigint[]) IS
+    'ends reviews whose cause turned out to be the same everywhere; called by the worker';
 
-CREATE FUNCTION seats.cancel_call(INOUT call bigint, reason text, OUT state text)
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
-REVOKE ALL ON FUNCTION seats.cancel_call(bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats.cancel_call(bigint, text) IS
-    'takes a call back that was never sent, or provably not executed: settled as cancelled';
+-- Some alerts speak of several calls (a copy that was adopted, one mistake in many requests): they are
+-- resolved with the last of them. Whoever puts a call into review raises its alert in the same transaction.
+-- So the alerts are locked first: a statement that begins then sees every review that they speak of, and who
+-- comes later waits, and opens another alert.
+CREATE FUNCTION seats_internal.resolve_shared_alerts(destination text, resolution text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    locked bigint[];
+BEGIN
+    SELECT array_agg(l.id) INTO locked
+      FROM (SELECT a.id FROM seats_internal.alert AS a
+             WHERE a.resolved_at IS NULL
+               AND (a.fingerprint = 'adopted_copy'
+                    OR starts_with(a.fingerprint, 'form:' || resolve_shared_alerts.destination || ':'))
+             ORDER BY a.id FOR NO KEY UPDATE) AS l;
+    PERFORM seats_internal.resolve_alert(a.fingerprint, resolve_shared_alerts.resolution)
+       FROM seats_internal.alert AS a
+      WHERE a.id = ANY (locked)
+        AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o
+                         WHERE o.state = 'review'
+                           AND (o.reason = 'adopted_copy'
+                                OR a.fingerprint <> 'adopted_copy'
+                                   AND o.destination = resolve_shared_alerts.destination));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.resolve_shared_alerts(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.resolve_shared_alerts(text, text) IS
+    'closes the alerts about several reviews, if none of these is open any more';
+
+CREATE FUNCTION seats_internal.resolve_review_alerts(caller text, call seats_internal.outbox)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    resolution text := format('decided by %I', caller);
+BEGIN
+    PERFORM seats_internal.resolve_alert('review:' || call.id, resolution);
+    PERFORM seats_internal.resolve_alert('settling:' || call.id, resolution);
+    PERFORM seats_internal.resolve_shared_alerts(call.destination, resolution);
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.resolve_review_alerts(text, seats_internal.outbox) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.resolve_review_alerts(text, seats_internal.outbox) IS
+    'closes the alerts about a review that was decided';

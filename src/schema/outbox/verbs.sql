@@ -1,33 +1,6 @@
--- What the operators' verbs have in common. Each wants a reason, takes the lane and then the row,
+-- The operators' verbs on calls, and what they have in common. Each wants a reason, takes the lane and then the row,
 -- looks at the state only then, and writes the journal. So each has its effect at most once, and one
--- that comes too late says what has happened instead. The verbs themselves: 51 and 52.
-
--- The partitions' key is (ring, id): naming all rings lets each partition be asked by its key.
-CREATE FUNCTION seats_internal.settled_call(call bigint) RETURNS seats_internal.outbox_history
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    settled seats_internal.outbox_history;
-BEGIN
-    SELECT h.* INTO settled
-      FROM seats_internal.outbox_history AS h
-     WHERE h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]) AND h.id = call;
-    RETURN settled;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.settled_call(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.settled_call(bigint) IS 'a call in the history, or null';
-
-CREATE FUNCTION seats_internal.state_of(call bigint) RETURNS text
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT coalesce((SELECT o.state::text FROM seats_internal.outbox AS o WHERE o.id = call),
-                    (SELECT h.result FROM seats_internal.settled_call(call) AS h));
-END;
-REVOKE ALL ON FUNCTION seats_internal.state_of(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.state_of(bigint) IS 'as seats.calls says it: a state, or a result';
+-- that comes too late says what has happened instead. Those that decide something are in review.sql.
 
 CREATE FUNCTION seats_internal.raise_not_open(call bigint) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -51,29 +24,6 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.raise_not_open(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.raise_not_open(bigint) IS
     'the error for a call that is settled or does not exist';
-
--- Lane first, then the row: the order that everybody keeps.
-CREATE FUNCTION seats_internal.lock_call(call bigint) RETURNS seats_internal.outbox
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    locked seats_internal.outbox;
-BEGIN
-    UPDATE seats_internal.lane
-       SET version = lane.version + 1
-      FROM seats_internal.outbox AS o
-     WHERE o.id = call AND lane.id = o.lane_id;
-    SELECT o.* INTO locked FROM seats_internal.outbox AS o WHERE o.id = call FOR UPDATE;
-    IF NOT FOUND THEN
-        PERFORM seats_internal.raise_not_open(call);
-    END IF;
-    RETURN locked;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.lock_call(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.lock_call(bigint) IS
-    'locks the lane and the row of an open call, and gives the row as it is then';
 
 -- Which verb fits which state: the table of operators' verbs in one place.
 CREATE FUNCTION seats_internal.verb_for(state seats_internal.outbox_state, doubt boolean) RETURNS text
@@ -188,55 +138,6 @@ COMMENT ON FUNCTION
     seats_internal.finish_verb(text, seats_internal.outbox, text, text, jsonb) IS
     'the end of every verb on a call: journal, alerts, and the lane is offered anew';
 
--- Some alerts speak of several calls (a copy that was adopted, one mistake in many requests): they are
--- resolved with the last of them. Whoever puts a call into review raises its alert in the same transaction.
--- So the alerts are locked first: a statement that begins then sees every review that they speak of, and who
--- comes later waits, and opens another alert.
-CREATE FUNCTION seats_internal.resolve_shared_alerts(destination text, resolution text) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    locked bigint[];
-BEGIN
-    SELECT array_agg(l.id) INTO locked
-      FROM (SELECT a.id FROM seats_internal.alert AS a
-             WHERE a.resolved_at IS NULL
-               AND (a.fingerprint = 'adopted_copy'
-                    OR starts_with(a.fingerprint, 'form:' || resolve_shared_alerts.destination || ':'))
-             ORDER BY a.id FOR NO KEY UPDATE) AS l;
-    PERFORM seats_internal.resolve_alert(a.fingerprint, resolve_shared_alerts.resolution)
-       FROM seats_internal.alert AS a
-      WHERE a.id = ANY (locked)
-        AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o
-                         WHERE o.state = 'review'
-                           AND (o.reason = 'adopted_copy'
-                                OR a.fingerprint <> 'adopted_copy'
-                                   AND o.destination = resolve_shared_alerts.destination));
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.resolve_shared_alerts(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.resolve_shared_alerts(text, text) IS
-    'closes the alerts about several reviews, if none of these is open any more';
-
-CREATE FUNCTION seats_internal.resolve_review_alerts(caller text, call seats_internal.outbox)
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    resolution text := format('decided by %I', caller);
-BEGIN
-    PERFORM seats_internal.resolve_alert('review:' || call.id, resolution);
-    PERFORM seats_internal.resolve_alert('settling:' || call.id, resolution);
-    PERFORM seats_internal.resolve_shared_alerts(call.destination, resolution);
-END
-$$;
-REVOKE ALL ON FUNCTION
-    seats_internal.resolve_review_alerts(text, seats_internal.outbox) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.resolve_review_alerts(text, seats_internal.outbox) IS
-    'closes the alerts about a review that was decided';
-
 -- Moves a row to the history in one statement.
 CREATE FUNCTION seats_internal.settle_by_hand(
     caller text,
@@ -270,3 +171,72 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.settle_by_hand(text, bigint, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.settle_by_hand(text, bigint, text, text) IS
     'settles a call by a person''s word: done, refused or cancelled';
+
+CREATE FUNCTION seats_internal.retry(caller text, INOUT call bigint, reason text, OUT state text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    locked seats_internal.outbox;
+BEGIN
+    PERFORM seats_internal.require_reason(retry.reason);
+    locked := seats_internal.lock_call(call);
+    PERFORM seats_internal.require_state(locked, 'retry', '{pending,waiting,verifying,awaiting}');
+    PERFORM seats_internal.require_own(locked);
+    UPDATE seats_internal.outbox
+       SET due_at = NULL, eligible_xid = pg_current_xact_id()
+     WHERE outbox.id = locked.id;
+    PERFORM seats_internal.finish_verb(caller, locked, 'operator.retry', retry.reason,
+                                       jsonb_build_object('state', locked.state));
+    state := locked.state;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.retry(text, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.retry(text, bigint, text) IS 'behind seats.retry';
+
+CREATE FUNCTION seats.retry(INOUT call bigint, reason text, OUT state text)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.retry(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.retry(bigint, text) IS
+    'does now what is planned for later: sends again under the same key, or reads; changes '
+    'neither key nor order';
+
+-- What waits for its next try is taken back with cancel_call if it was provably not executed, and else
+-- decided by a person, after review_call. So nothing that a halt holds has to wait for its end.
+CREATE FUNCTION seats_internal.cancel_call(
+    caller     text,
+    INOUT call bigint,
+    reason     text,
+    OUT state  text
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    locked seats_internal.outbox;
+BEGIN
+    PERFORM seats_internal.require_reason(cancel_call.reason);
+    locked := seats_internal.lock_call(call);
+    PERFORM seats_internal.require_state(locked, 'cancel_call', '{pending,waiting}');
+    IF locked.doubt THEN
+        RAISE EXCEPTION 'call % may have been executed', call
+            USING ERRCODE = 'PS402',
+                  HINT = seats_internal.verb_for(locked.state, locked.doubt);
+    END IF;
+    -- Whatever it carries is planned anew.
+    UPDATE seats_internal.outbox AS o SET state = 'pending'
+     WHERE o.id = locked.id AND o.kind = 'change' AND o.state = 'waiting';
+    PERFORM seats_internal.dissolve_calls(ARRAY[locked.id], '{}');
+    PERFORM seats_internal.settle_by_hand(caller, call, 'cancelled', 'cancelled_by_operator');
+    PERFORM seats_internal.finish_verb(caller, locked, 'operator.cancel', cancel_call.reason, '{}');
+    state := seats_internal.state_of(call);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.cancel_call(text, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.cancel_call(text, bigint, text) IS 'behind seats.cancel_call';
+
+CREATE FUNCTION seats.cancel_call(INOUT call bigint, reason text, OUT state text)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.cancel_call(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.cancel_call(bigint, text) IS
+    'takes a call back that was never sent, or provably not executed: settled as cancelled';

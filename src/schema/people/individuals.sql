@@ -75,3 +75,39 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.end_individual(seats_internal.team, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.end_individual(seats_internal.team, text) IS
     'tells the journal that an individual''s subscription is over, if it was not before';
+
+CREATE FUNCTION seats_internal.unregister_individual(
+    caller           text,
+    INOUT user_id    text,
+    reason           text,
+    OUT subscription text
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    gone seats_internal.team;
+BEGIN
+    PERFORM seats_internal.require_reason(unregister_individual.reason);
+    UPDATE seats_internal.lane AS l SET version = l.version + 1
+      FROM seats_internal.team AS t
+     WHERE t.kind = 'individual' AND t.name = user_id AND l.id = t.lane_id;
+    SELECT t.* INTO gone FROM seats_internal.team AS t WHERE t.kind = 'individual' AND t.name = user_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no individual %', coalesce(quote_literal(user_id), 'NULL')
+            USING ERRCODE = 'PS501', HINT = 'The view seats.individuals lists them.';
+    END IF;
+    PERFORM seats_internal.unregister(caller, gone, unregister_individual.reason);
+    subscription := gone.subscription;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.unregister_individual(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.unregister_individual(text, text, text) IS
+    'behind seats.unregister_individual';
+
+CREATE FUNCTION seats.unregister_individual(INOUT user_id text, reason text, OUT subscription text)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.unregister_individual(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.unregister_individual(text, text) IS
+    'forgets a person with a subscription of their own; refused while calls are open. The subscription '
+    'goes on at Stripe: cancel it there';

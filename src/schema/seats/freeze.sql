@@ -308,36 +308,6 @@ REVOKE ALL ON FUNCTION seats_internal.freeze_change(bigint, uuid, interval) FROM
 COMMENT ON FUNCTION seats_internal.freeze_change(bigint, uuid, interval) IS
     'makes the call of a lane whose first row is a seat change, or says why not';
 
--- Who holds a team keeps up that team alone. `patient`: queue up for the lock, once and shortly, for
--- a team that somebody is always changing.
-CREATE FUNCTION seats_internal.take_lane(lane_id bigint, patient boolean) RETURNS boolean
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    former text := current_setting('lock_timeout');
-    taken  boolean;
-BEGIN
-    IF patient IS NOT TRUE THEN
-        PERFORM FROM seats_internal.lane AS l WHERE l.id = take_lane.lane_id
-            FOR NO KEY UPDATE SKIP LOCKED;
-        RETURN FOUND;
-    END IF;
-    BEGIN
-        PERFORM set_config('lock_timeout', '50ms', true);
-        PERFORM FROM seats_internal.lane AS l WHERE l.id = take_lane.lane_id FOR NO KEY UPDATE;
-        taken := FOUND;
-        PERFORM set_config('lock_timeout', former, true);
-    EXCEPTION WHEN lock_not_available THEN  -- which undoes the setting, too
-        taken := false;
-    END;
-    RETURN taken;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.take_lane(bigint, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.take_lane(bigint, boolean) IS
-    'locks a lane if nobody else holds it; patient: waits for it a moment';
-
 -- Those of `calls` that are seat changes and not yet frozen. Each lane is locked when it is its turn, and
 -- all until the commit; applications wait for that. So what is not planned in that time is left for later.
 CREATE FUNCTION seats_internal.freeze_changes(
@@ -377,22 +347,6 @@ REVOKE ALL ON FUNCTION
 COMMENT ON FUNCTION
     seats_internal.freeze_changes(bigint[], uuid, interval, bigint, interval) IS
     'makes calls of the seat changes among these rows, and says what came of each; called by the worker';
-
--- A call of changes that were refused together was answered: one call less is left for the rest, and
--- half as many of them go in it. (What is only sent again uses nothing up.)
-CREATE FUNCTION seats_internal.count_split(lane_id bigint, tried integer) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    UPDATE seats_internal.outbox AS o
-       SET splits_left = o.splits_left - 1, split_size = greatest(tried / 2, 1)
-     WHERE o.lane_id = count_split.lane_id AND o.kind = 'change' AND o.splits_left IS NOT NULL;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.count_split(bigint, integer) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.count_split(bigint, integer) IS
-    'counts an answer to changes of a lane that were refused together';
 
 -- A call that provably did nothing falls apart into its changes, which are planned anew, on a new
 -- base and with what has come since. Whoever calls this refolds: what could not be taken back while it

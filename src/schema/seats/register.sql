@@ -1,117 +1,4 @@
--- Teams and kinds of seats: what has to be there before seats can be bought.
-
-CREATE FUNCTION seats_internal.is_operator(caller text) RETURNS boolean
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN has_function_privilege(caller, 'seats.retry(bigint, text)'::regprocedure, 'EXECUTE');
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.is_operator(text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.is_operator(text) IS
-    'whether a role has been given what seats.grant_operator gives';
-
-CREATE FUNCTION seats_internal.check_id(what text, id text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF id IS NULL OR id !~ '[^[:space:]]' OR octet_length(id) > 255 THEN
-        RAISE EXCEPTION '% must have 1 to 255 bytes, and not only spaces', what
-            USING ERRCODE = 'PS520',
-                  DETAIL = CASE WHEN id IS NULL THEN 'It is NULL.'
-                           ELSE format('It has %s bytes.', octet_length(id)) END,
-                  HINT = 'Give the id that the application knows it by.';
-    ELSIF id <> seats_internal.one_line(id) THEN
-        RAISE EXCEPTION '% must not have line breaks or other control characters', what
-            USING ERRCODE = 'PS520',
-                  DETAIL = format('It is %s.', quote_literal(left(seats_internal.one_line(id), 60))),
-                  HINT = 'It is shown to people, in messages of several lines.';
-    END IF;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.check_id(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.check_id(text, text) IS 'an error unless it can be an id';
-
--- Ids of Stripe's go into paths and bodies.
-CREATE FUNCTION seats_internal.check_stripe_id(what text, id text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF id IS NULL OR id !~ '^[A-Za-z0-9_.:-]{1,255}$' OR id ~ '^[.]+$' THEN
-        RAISE EXCEPTION 'that cannot be the id of a %', what
-            USING ERRCODE = 'PS520',
-                  DETAIL = format('It is %s.', coalesce(quote_literal(left(id, 60)), 'NULL')),
-                  HINT = 'Copy it from Stripe''s Dashboard, or from an answer of its API.';
-    END IF;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.check_stripe_id(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.check_stripe_id(text, text) IS
-    'an error unless it can be an id of Stripe''s';
-
-CREATE FUNCTION seats_internal.only_destination(destination text) RETURNS text
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    name text;
-BEGIN
-    SELECT d.name INTO name FROM seats_internal.destination AS d
-     WHERE d.kind = 'stripe' AND d.name = coalesce(destination, d.name)
-     ORDER BY d.name LIMIT 1;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'there is no destination of kind stripe%', coalesce(' named ' || quote_literal(destination), '')
-            USING ERRCODE = 'PS101',
-                  HINT = 'seats.define_destination() makes one; the view seats.destinations lists them.';
-    ELSIF destination IS NULL AND (SELECT count(*) FROM seats_internal.destination AS d
-                                    WHERE d.kind = 'stripe') > 1 THEN
-        RAISE EXCEPTION 'there are several destinations: say which one'
-            USING ERRCODE = 'PS101', HINT = 'Give the argument destination.';
-    END IF;
-    RETURN name;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.only_destination(text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.only_destination(text) IS
-    'the destination of that name, or the only one; else an error';
-
-CREATE FUNCTION seats_internal.require_installation() RETURNS uuid
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    own uuid := (SELECT i.uuid FROM seats_internal.installation AS i);
-BEGIN
-    IF own IS NULL THEN
-        RAISE EXCEPTION 'this database has no installation of pg_seats yet'
-            USING ERRCODE = 'PS109',
-                  HINT = 'A superuser must run seats.create_installation() once.';
-    END IF;
-    RETURN own;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.require_installation() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.require_installation() IS
-    'the installation''s uuid, or an error if there is none';
-
--- The lane of a subscription is named like its path, as that of enqueue_call with verifier 'object'.
-CREATE FUNCTION seats_internal.take_subscription_lane(destination text, subscription text)
-RETURNS bigint
-LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    INSERT INTO seats_internal.lane AS l (destination, name)
-    VALUES (destination, '/v1/subscriptions/' || subscription)
-    ON CONFLICT ON CONSTRAINT lane_is_unique_by_destination
-        DO UPDATE SET version = l.version + 1, used_on = CURRENT_DATE
-    RETURNING l.id;
-END;
-REVOKE ALL ON FUNCTION seats_internal.take_subscription_lane(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.take_subscription_lane(text, text) IS
-    'locks the lane of a subscription, which is made if need be';
+-- Teams: linked with their subscription, and taken away again. Individuals are registered by the same function.
 
 CREATE FUNCTION seats_internal.check_free_to_register(
     kind         text,
@@ -253,3 +140,75 @@ REVOKE ALL ON FUNCTION seats.register_team(text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.register_team(text, text, text, text) IS
     'links a team of the application''s with its subscription at Stripe, which is read at once: gives '
     'that read''s id, for wait_for_call. Until it is done the team''s seats cannot be changed';
+
+CREATE FUNCTION seats_internal.unregister(caller text, gone seats_internal.team, reason text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- First, so that the sweep, which holds the team while it wants it read, is over.
+    DELETE FROM seats_internal.team AS t WHERE t.id = gone.id;
+    -- A read leaves nothing behind; one that is on the wire finds no team.
+    DELETE FROM seats_internal.outbox AS o
+     WHERE o.team_id = gone.id AND o.kind = 'read' AND o.state IN ('pending', 'waiting');
+    PERFORM seats_internal.require_unused(
+        format('%s %L cannot be unregistered', gone.kind, gone.name),
+        ARRAY[(SELECT count(*) FROM seats_internal.outbox AS o
+                WHERE (o.lane_id = gone.lane_id OR o.team_id = gone.id) AND o.kind <> 'read'),
+              (SELECT count(*) FROM seats_internal.member AS m
+                WHERE m.team_id = gone.id AND m.status = 'active'),
+              (SELECT count(*) FROM seats_internal.invite AS i
+                WHERE i.team_id = gone.id AND i.status = 'open')],
+        '{open call(s),member(s),open invite(s)}',
+        'Let the calls be settled (seats.blocked_lanes) or cancel them, remove the members (seats.members; '
+        'the application then reads in the journal what to take away), revoke the invites (seats.invites).');
+    DELETE FROM seats_internal.seat_line AS s WHERE s.team_id = gone.id;
+    DELETE FROM seats_internal.member AS m WHERE m.team_id = gone.id;
+    DELETE FROM seats_internal.invite AS i WHERE i.team_id = gone.id;
+    DELETE FROM seats_internal.request_key AS k WHERE k.team_id = gone.id;
+    DELETE FROM seats_internal.expected_event AS e WHERE e.team_id = gone.id;
+    DELETE FROM seats_internal.drift AS d WHERE d.team_id = gone.id;
+    PERFORM seats_internal.resolve_alert(a.fingerprint, gone.kind || ' unregistered')
+       FROM seats_internal.alert AS a
+      WHERE a.resolved_at IS NULL
+        AND split_part(a.fingerprint, ':', 1) IN ('subscription', 'unpaid', 'drift', 'over_allocated',
+                                                  'invites_failed', 'uncounted', 'no_price', 'unknown_marker')
+        AND split_part(a.fingerprint, ':', 2) = gone.id::text;
+    PERFORM seats_internal.write_journal(
+        gone.kind || '.unregistered', caller, NULL, gone.lane_id, reason,
+        jsonb_strip_nulls(jsonb_build_object(
+            gone.kind, gone.name, 'subscription', gone.subscription, 'customer', gone.customer,
+            'destination', gone.destination, 'status', gone.status)));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.unregister(text, seats_internal.team, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.unregister(text, seats_internal.team, text) IS
+    'forgets a team or an individual, whose lane is locked';
+
+CREATE FUNCTION seats_internal.unregister_team(
+    caller           text,
+    INOUT team       text,
+    reason           text,
+    OUT subscription text
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    gone seats_internal.team;
+BEGIN
+    PERFORM seats_internal.require_reason(unregister_team.reason);
+    gone := seats_internal.take_team(team);
+    PERFORM seats_internal.unregister(caller, gone, unregister_team.reason);
+    subscription := gone.subscription;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.unregister_team(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.unregister_team(text, text, text) IS 'behind seats.unregister_team';
+
+CREATE FUNCTION seats.unregister_team(INOUT team text, reason text, OUT subscription text)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.unregister_team(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.unregister_team(text, text) IS
+    'forgets a team, its former members and invites; refused while it has open calls, members or open '
+    'invites. Its subscription goes on at Stripe: cancel it there';

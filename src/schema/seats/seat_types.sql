@@ -172,3 +172,49 @@ COMMENT ON FUNCTION seats.define_seat_type(
     'allow_unpaid. delete_at_zero: the item goes '
     'with its last seat. largest_unconfirmed: how many seats a team may have that Stripe has not '
     'confirmed, so that a run of purchases while Stripe takes none does not give out a hundred unpaid';
+
+CREATE FUNCTION seats_internal.drop_seat_type(caller text, INOUT seat_type text, reason text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    prices text[];
+BEGIN
+    PERFORM seats_internal.require_reason(drop_seat_type.reason);
+    PERFORM seats_internal.require_seat_type(drop_seat_type.seat_type);
+    PERFORM FROM seats_internal.seat_type AS s WHERE s.name = drop_seat_type.seat_type FOR UPDATE;
+    -- Lines of zero seats go with it. (Who is just adding to one holds it: this waits, and then sees it. Who
+    -- makes a new one is held up by the foreign key until this is over, and fails.)
+    DELETE FROM seats_internal.seat_line AS s
+     WHERE s.seat_type = drop_seat_type.seat_type
+       AND (s.confirmed, s.quantity, s.awaiting, s.missing) = (0, 0, 0, 0);
+    PERFORM seats_internal.require_unused(
+        format('seat type %L cannot be dropped', drop_seat_type.seat_type),
+        ARRAY[(SELECT count(*) FROM seats_internal.seat_line AS s
+                WHERE s.seat_type = drop_seat_type.seat_type),
+              (SELECT count(*) FROM seats_internal.outbox AS o
+                WHERE o.kind = 'change' AND o.lines @> jsonb_build_array(jsonb_build_object(
+                    'seat_type', drop_seat_type.seat_type))),
+              (SELECT count(*) FROM seats_internal.member AS m
+                WHERE m.seat_type = drop_seat_type.seat_type AND m.status = 'active'),
+              (SELECT count(*) FROM seats_internal.invite AS i
+                WHERE i.seat_type = drop_seat_type.seat_type AND i.status = 'open')],
+        '{team(s) with such seats,open change(s),member(s) on such a seat,open invite(s)}',
+        'See seats.teams, seats.changes, seats.members and seats.invites. Give the seats back '
+        '(seats.set_seats), let the changes be settled.');
+    PERFORM seats_internal.list_prices(drop_seat_type.seat_type, '{}');
+    DELETE FROM seats_internal.seat_type AS s WHERE s.name = drop_seat_type.seat_type;
+    PERFORM seats_internal.write_journal(
+        'seat_type.dropped', caller, NULL, NULL, drop_seat_type.reason,
+        jsonb_build_object('seat_type', drop_seat_type.seat_type));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.drop_seat_type(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.drop_seat_type(text, text, text) IS 'behind seats.drop_seat_type';
+
+CREATE FUNCTION seats.drop_seat_type(INOUT seat_type text, reason text)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.drop_seat_type(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.drop_seat_type(text, text) IS
+    'forgets a kind of seats and its prices; refused while a team has such seats, or a change, a member or '
+    'an open invite is about one';

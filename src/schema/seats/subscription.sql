@@ -242,7 +242,7 @@ REVOKE ALL ON FUNCTION seats_internal.end_team(bigint, bigint, text) FROM PUBLIC
 COMMENT ON FUNCTION seats_internal.end_team(bigint, bigint, text) IS
     'reverts what can no longer come true, because the subscription is over, and ends memberships and invites';
 
--- ---- markers: what they prove is in 54
+-- ---- markers: what they prove is in markers.sql
 
 CREATE FUNCTION seats_internal.first_of_marker(marker text) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -1,4 +1,4 @@
--- What people look at: teams, seats, members, and what became of changes.
+-- What people look at: teams, seats, individuals, what became of changes, and drift.
 --
 -- A view that leaves rows out is a barrier: what somebody asks in his WHERE does not see them either. (The others
 -- are none, because a join cannot look into one by its index.)
@@ -74,34 +74,6 @@ COMMENT ON COLUMN seats.teams.unconfirmed IS 'quantity less confirmed: what Stri
 COMMENT ON COLUMN seats.teams.proven_at IS 'as of when confirmed is known';
 COMMENT ON COLUMN seats.teams.problem IS
     'why the subscription cannot be read, or its items cannot be counted, if so';
-
-CREATE VIEW seats.members AS
-SELECT t.name AS team, m.user_id, m.seat_type, m.role, m.status, m.external_id, m.joined_at, m.ended_at
-  FROM seats_internal.member AS m
-  JOIN seats_internal.team AS t ON t.id = m.team_id;
-REVOKE ALL ON seats.members FROM PUBLIC;
-COMMENT ON VIEW seats.members IS 'who belongs to which team, and who did';
-COMMENT ON COLUMN seats.members.status IS
-    'active, removed, or cancelled (with the team''s subscription)';
-COMMENT ON COLUMN seats.members.seat_type IS 'null: belongs to the team without using a seat';
-
--- The words of the application: what is it to it that a change waits for its second try?
-CREATE FUNCTION seats_internal.change_state(state text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-RETURN CASE state WHEN 'awaiting' THEN 'awaiting_payment' WHEN 'review' THEN 'in_review'
-                  ELSE 'pending' END;
-REVOKE ALL ON FUNCTION seats_internal.change_state(text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.change_state(text) IS
-    'a state of the outbox as an application sees it';
-
-CREATE FUNCTION seats_internal.change_result(result text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-RETURN CASE result WHEN 'done' THEN 'confirmed' WHEN 'refused' THEN 'reverted' ELSE result END;
-REVOKE ALL ON FUNCTION seats_internal.change_result(text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.change_result(text) IS
-    'a result of the history as an application sees it';
 
 -- Two barriers and not one: the server looks through one around a UNION ALL.
 CREATE VIEW seats_internal.open_changes WITH (security_barrier) AS
@@ -187,3 +159,32 @@ COMMENT ON COLUMN seats.changes.due_at IS
     'not before then Stripe is told, or asked again; null: as soon as the changes before it are settled';
 COMMENT ON COLUMN seats.changes.invoice_url IS
     'where the payment that it waits for can be made';
+
+CREATE VIEW seats.drift AS
+SELECT t.kind, t.name AS team, t.subscription, d.aspect, d.local, d.stripe, d.since, d.last_seen_at,
+       d.cause, t.destination
+  FROM seats_internal.drift AS d
+  JOIN seats_internal.team AS t ON t.id = d.team_id;
+REVOKE ALL ON seats.drift FROM PUBLIC;
+COMMENT ON VIEW seats.drift IS
+    'where the sweep has found something else at Stripe than here; seats.reconcile(team, reason) takes it over';
+COMMENT ON COLUMN seats.drift.team IS 'the team, or the individual''s user id';
+COMMENT ON COLUMN seats.drift.aspect IS 'status, or seats:<seat type>';
+COMMENT ON COLUMN seats.drift.since IS 'when it was first found';
+COMMENT ON COLUMN seats.drift.cause IS
+    'probably: changed_at_stripe (by somebody else, and no event has told), unknown_call (in our name, '
+    'but this database does not know it: lost by a failover or a restore), unsettled_change (one of '
+    'ours is under way: nothing is wrong yet)';
+
+CREATE VIEW seats.individuals WITH (security_barrier) AS
+SELECT t.name AS user_id, t.subscription, t.status, t.current_period_end, t.cancel_at_period_end,
+       t.cancel_at, t.trial_end, t.ended_at, t.paused, t.external_id, t.customer, t.destination,
+       t.collection_method, t.base_proven_at AS proven_at, t.problem, t.registered_at, t.registered_by
+  FROM seats_internal.team AS t
+ WHERE t.kind = 'individual';
+REVOKE ALL ON seats.individuals FROM PUBLIC;
+COMMENT ON VIEW seats.individuals IS 'people with a subscription of their own, as Stripe last said';
+COMMENT ON COLUMN seats.individuals.status IS
+    'the subscription''s status in Stripe''s words; null: it was not read yet';
+COMMENT ON COLUMN seats.individuals.proven_at IS 'as of when that is known';
+COMMENT ON COLUMN seats.individuals.problem IS 'why the subscription cannot be read, if so';

@@ -1,4 +1,4 @@
--- Waiting for changes. As with calls (35_call_functions.sql), these are C functions that run as their
+-- Waiting for changes. As with calls (outbox/enqueue.sql), these are C functions that run as their
 -- caller and have no SET clause, because a procedure with one could not commit.
 
 CREATE PROCEDURE seats.wait_for_change(

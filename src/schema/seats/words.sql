@@ -118,3 +118,21 @@ RETURN jsonb_strip_nulls(jsonb_build_object(
 REVOKE ALL ON FUNCTION seats_internal.error_detail(text, text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.error_detail(text, text, text, text, text) IS
     'why a change did not go through, as the journal tells of it';
+
+-- The words of the application: what is it to it that a change waits for its second try?
+CREATE FUNCTION seats_internal.change_state(state text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE state WHEN 'awaiting' THEN 'awaiting_payment' WHEN 'review' THEN 'in_review'
+                  ELSE 'pending' END;
+REVOKE ALL ON FUNCTION seats_internal.change_state(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.change_state(text) IS
+    'a state of the outbox as an application sees it';
+
+CREATE FUNCTION seats_internal.change_result(result text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE result WHEN 'done' THEN 'confirmed' WHEN 'refused' THEN 'reverted' ELSE result END;
+REVOKE ALL ON FUNCTION seats_internal.change_result(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.change_result(text) IS
+    'a result of the history as an application sees it';

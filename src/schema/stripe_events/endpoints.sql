@@ -242,3 +242,46 @@ REVOKE ALL ON FUNCTION seats.replay_webhook(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.replay_webhook(text, text, text) IS
     'processes a stored event once more, also one that was processed; gives the outcome. Journal '
     'entries that it made are made again';
+
+CREATE FUNCTION seats_internal.drop_webhook_endpoint(
+    caller          text,
+    INOUT name      text,
+    reason          text,
+    OUT destination text
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.require_superuser(caller, 'drop_webhook_endpoint');
+    PERFORM seats_internal.require_reason(drop_webhook_endpoint.reason);
+    DELETE FROM seats_internal.webhook_endpoint AS e WHERE e.name = drop_webhook_endpoint.name
+    RETURNING e.destination INTO destination;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no webhook endpoint %', coalesce(quote_literal(name), 'NULL')
+            USING ERRCODE = 'PS601', HINT = 'seats.webhook_endpoints lists them.';
+    END IF;
+    PERFORM seats_internal.require_unused(
+        format('webhook endpoint %L cannot be dropped', name),
+        ARRAY[(SELECT count(*) FROM seats_internal.webhook_event AS w
+                WHERE w.endpoint = name AND w.retry_at IS NOT NULL)],
+        '{event(s) that came and were not processed yet}',
+        'The column error of seats.webhook_events says why; the worker tries them again.');
+    PERFORM seats_internal.resolve_alert(a.fingerprint, 'the endpoint was dropped')
+       FROM seats_internal.alert AS a
+      WHERE a.fingerprint IN ('webhook_secret:' || name, 'webhook_mode:' || name) AND a.resolved_at IS NULL;
+    PERFORM seats_internal.write_journal(
+        'webhook_endpoint.dropped', caller, NULL, NULL, drop_webhook_endpoint.reason,
+        jsonb_build_object('endpoint', name, 'destination', destination));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.drop_webhook_endpoint(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.drop_webhook_endpoint(text, text, text) IS
+    'behind seats.drop_webhook_endpoint';
+
+CREATE FUNCTION seats.drop_webhook_endpoint(INOUT name text, reason text, OUT destination text)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.drop_webhook_endpoint(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.drop_webhook_endpoint(text, text) IS
+    'webhooks come in there no longer; refused while events of it are not processed. What came stays, as '
+    'long as the history; superusers only';

@@ -1,4 +1,4 @@
--- What Stripe sends: from where it comes in, and every event that came.
+-- What Stripe sends: from where it comes in, every event that came, and those of our own calls that are waited for.
 
 CREATE TABLE seats_internal.webhook_endpoint (
     name        text        NOT NULL,
@@ -70,3 +70,30 @@ COMMENT ON TABLE seats_internal.event_cursor IS
     'how far a destination''s list of events was read, and whether somebody wants it read now';
 COMMENT ON COLUMN seats_internal.event_cursor.since IS
     'Stripe''s time (unix) of the newest event of the last list that was read to its end';
+
+-- Stripe tells of every change, also of ours, and of what was there before it. So the event of a
+-- call of ours shows whether somebody else had changed the same thing between our read and our call.
+CREATE TABLE seats_internal.expected_event (
+    idempotency_key text        NOT NULL,
+    destination     text        NOT NULL,
+    team_id         bigint      NOT NULL,
+    call_id         bigint      NOT NULL,
+    base            jsonb       NOT NULL,
+    target          jsonb       NOT NULL,
+    sent_at         timestamptz NOT NULL,
+    nothing_changed boolean     NOT NULL DEFAULT false,
+    looks           integer     NOT NULL DEFAULT 0,
+    look_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT expected_event_pkey PRIMARY KEY (idempotency_key)
+);
+CREATE INDEX expected_event_by_team ON seats_internal.expected_event (team_id);
+CREATE INDEX expected_event_by_age ON seats_internal.expected_event (look_at);
+-- The few that are judged, or given up, once a list was read.
+CREATE INDEX expected_event_changed_nothing ON seats_internal.expected_event (destination)
+    WHERE nothing_changed;
+CREATE INDEX expected_event_looked_for ON seats_internal.expected_event (destination, sent_at)
+    WHERE looks > 3;
+COMMENT ON COLUMN seats_internal.expected_event.nothing_changed IS
+    'an event of the call was seen that tells of no changed items';
+COMMENT ON TABLE seats_internal.expected_event IS
+    'executed calls whose event at Stripe was not seen yet: it tells what they really changed';
