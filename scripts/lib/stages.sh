@@ -15,6 +15,31 @@ compare_with_docs() {
   diff <(echo "$coded") <(echo "$documented") | grep '^[<>]' | sed 's/^/    /' || true
 }
 
+# Every file of the schema is in its order, once, and each part holds only what belongs there: what is kept at an
+# upgrade comes first, what an upgrade makes anew can be replaced, and the end makes nothing.
+check_schema_order() {
+  local order=$root/src/schema/order misplaced
+  compare_with_docs "files of the schema" src/schema/order \
+    "$(cd "$root/src/schema" && find . -name '*.sql' | sed 's,^\./,,' | sort)" "$(sed '/^#/d; /^$/d' "$order" | sort)"
+  misplaced=$(cd "$root/src/schema" && awk '
+    /^# (tables|replaceable|always)$/ { part = $2 }
+    /^#/ || /^$/ { next }
+    {
+      while ((getline line < $0) > 0)
+        if (line ~ /^CREATE / &&
+            !(part == "tables" && line ~ /^CREATE (UNIQUE )?(SCHEMA|TABLE|TYPE|INDEX) / ||
+              part == "replaceable" && line ~ /^CREATE OR REPLACE /))
+          print "    " part ": " $0 ": " line
+    }' order)
+  if [[ -z $misplaced ]]; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    say "  not in the right part of src/schema/order, or not OR REPLACE:"
+    say "$misplaced"
+  fi
+}
+
 # The install script.
 schema_text() {
   (cd "$root/src/schema" && sed '/^#/d; /^$/d' order | xargs cat)
@@ -22,7 +47,7 @@ schema_text() {
 
 check_health_page() {
   local coded documented
-  coded=$(sed -n '/CREATE VIEW seats.health/,/^REVOKE/p' "$root"/src/schema/health/views.sql |
+  coded=$(sed -n '/CREATE OR REPLACE VIEW seats.health/,/^REVOKE/p' "$root"/src/schema/health/views.sql |
     grep -oE "^SELECT '[a-z_ ]+'" | sed -E "s/^SELECT '([a-z_ ]*[a-z_]) *'/\1/" | sort)
   documented=$(sed -n '/^## Each check/,$p' "$root/docs/on-call.md" |
     grep -oE '^\| `[a-z_ ]+' | sed -E 's/^\| `//; s/ +$//' | sort)
@@ -34,8 +59,8 @@ check_health_page() {
 check_sql_pages() {
   local functions views page named
   functions=$(schema_text |
-    grep -oE '^CREATE (FUNCTION|PROCEDURE) seats\.[a-z_]+' | sed 's/.*\.//' | sort -u)
-  views=$(schema_text | grep -oE '^CREATE VIEW seats\.[a-z_]+' | sed 's/.*\.//' | sort)
+    grep -oE '^CREATE OR REPLACE (FUNCTION|PROCEDURE) seats\.[a-z_]+' | sed 's/.*\.//' | sort -u)
+  views=$(schema_text | grep -oE '^CREATE OR REPLACE VIEW seats\.[a-z_]+' | sed 's/.*\.//' | sort)
   page=$(sed '/^## Views/,$d' "$root/docs/sql-reference.md")
   compare_with_docs functions docs/sql-reference.md "$functions" "$({
     grep '^### ' <<<"$page" | sed 's/^### //; s/, /\n/g' | grep -xE '[a-z_]+'
@@ -116,6 +141,7 @@ check_error_codes() {
 
 stage_format() {
   local files
+  check_schema_order
   check_error_codes
   check_health_page
   check_sql_pages

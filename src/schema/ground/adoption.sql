@@ -1,7 +1,7 @@
 -- Taking over a copy. Whatever was open may have been sent by the original since, or is
 -- being sent by it now, so nothing is sent again before proof or a person's decision.
 
-CREATE FUNCTION seats_internal.doubt_open_calls() RETURNS bigint
+CREATE OR REPLACE FUNCTION seats_internal.doubt_open_calls() RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -32,7 +32,7 @@ REVOKE ALL ON FUNCTION seats_internal.doubt_open_calls() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.doubt_open_calls() IS
     'every open call becomes unknown, and is verified before anything else happens to it';
 
-CREATE FUNCTION seats_internal.review_open_calls(new_installation uuid) RETURNS bigint
+CREATE OR REPLACE FUNCTION seats_internal.review_open_calls(new_installation uuid) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -69,7 +69,7 @@ COMMENT ON FUNCTION seats_internal.review_open_calls(uuid) IS
     'every open call goes to review, under the new identity of an adopted copy';
 
 -- Logical replication brings rows and leaves sequences where they are.
-CREATE FUNCTION seats_internal.raise_sequences() RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.raise_sequences() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -102,7 +102,7 @@ REVOKE ALL ON FUNCTION seats_internal.raise_sequences() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.raise_sequences() IS
     'no id is given twice in a database whose rows came without its sequences';
 
-CREATE FUNCTION seats_internal.adopt_database(
+CREATE OR REPLACE FUNCTION seats_internal.adopt_database(
     caller            text,
     reason            text,
     replaces_original boolean,
@@ -145,7 +145,7 @@ REVOKE ALL ON FUNCTION seats_internal.adopt_database(text, text, boolean) FROM P
 COMMENT ON FUNCTION seats_internal.adopt_database(text, text, boolean) IS
     'behind seats.adopt_database';
 
-CREATE FUNCTION seats.adopt_database(
+CREATE OR REPLACE FUNCTION seats.adopt_database(
     reason            text,
     replaces_original boolean,
     OUT installation  uuid,
@@ -160,7 +160,7 @@ COMMENT ON FUNCTION seats.adopt_database(text, boolean) IS
 
 -- That the publisher was adopted does not come along by logical replication, either: a subscriber's worker would
 -- write among the rows that come, and stop the replication.
-CREATE FUNCTION seats_internal.refuse_foreign_adoption() RETURNS trigger
+CREATE OR REPLACE FUNCTION seats_internal.refuse_foreign_adoption() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -172,7 +172,7 @@ REVOKE ALL ON FUNCTION seats_internal.refuse_foreign_adoption() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.refuse_foreign_adoption() IS
     'trigger: that the publisher was adopted says nothing about its subscriber';
 
-CREATE TRIGGER adoption_is_not_replicated
+CREATE OR REPLACE TRIGGER adoption_is_not_replicated
     BEFORE INSERT OR UPDATE OR DELETE ON seats_internal.adoption
     FOR EACH ROW EXECUTE FUNCTION seats_internal.refuse_foreign_adoption();
 ALTER TABLE seats_internal.adoption ENABLE REPLICA TRIGGER adoption_is_not_replicated;

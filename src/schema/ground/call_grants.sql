@@ -1,7 +1,7 @@
 -- Who may enqueue which calls. enqueue_call is the whole API key, so it is granted by destination,
 -- method and path: a pattern in which * stands for one segment and a final ** for all that follow.
 
-CREATE FUNCTION seats_internal.check_call_grant(
+CREATE OR REPLACE FUNCTION seats_internal.check_call_grant(
     role         text,
     destination  text,
     methods      text[],
@@ -30,7 +30,7 @@ COMMENT ON FUNCTION seats_internal.check_call_grant(text, text, text[], text) IS
 
 -- Grants name their role, so that a dump takes them along; EXECUTE on enqueue_call, an ordinary grant, says
 -- that it is this role. A dropped one has left its rows behind, and the next of that name must not get them.
-CREATE FUNCTION seats_internal.forget_dropped_grantee(role text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.forget_dropped_grantee(role text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -47,7 +47,7 @@ REVOKE ALL ON FUNCTION seats_internal.forget_dropped_grantee(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.forget_dropped_grantee(text) IS
     'deletes the grants of calls that an earlier role of this name has left behind';
 
-CREATE FUNCTION seats_internal.grant_call(
+CREATE OR REPLACE FUNCTION seats_internal.grant_call(
     caller             text,
     INOUT role         text,
     INOUT destination  text,
@@ -77,7 +77,7 @@ REVOKE ALL ON FUNCTION seats_internal.grant_call(text, text, text, text[], text)
 COMMENT ON FUNCTION seats_internal.grant_call(text, text, text, text[], text) IS
     'behind seats.grant_call';
 
-CREATE FUNCTION seats.grant_call(
+CREATE OR REPLACE FUNCTION seats.grant_call(
     INOUT role         text,
     INOUT destination  text,
     INOUT methods      text[],
@@ -89,7 +89,7 @@ COMMENT ON FUNCTION seats.grant_call(text, text, text[], text) IS
     'lets a role, and whoever has its rights, enqueue calls with these methods to paths of this '
     'pattern (/v1/subscriptions/*, /v1/**); superusers only';
 
-CREATE FUNCTION seats_internal.revoke_call(
+CREATE OR REPLACE FUNCTION seats_internal.revoke_call(
     caller             text,
     INOUT role         text,
     INOUT destination  text,
@@ -125,7 +125,7 @@ REVOKE ALL ON FUNCTION seats_internal.revoke_call(text, text, text, text[], text
 COMMENT ON FUNCTION seats_internal.revoke_call(text, text, text, text[], text) IS
     'behind seats.revoke_call';
 
-CREATE FUNCTION seats.revoke_call(
+CREATE OR REPLACE FUNCTION seats.revoke_call(
     INOUT role         text,
     INOUT destination  text,
     INOUT methods      text[],

@@ -1,29 +1,29 @@
 -- Checks that many verbs share. Public functions are doors (src/functions/README.md); the rules stand in the
 -- function of the same name behind them.
 
-CREATE FUNCTION seats_internal.checked_base_url(url text) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.checked_base_url(url text) RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pg_seats_checked_base_url';
 REVOKE ALL ON FUNCTION seats_internal.checked_base_url(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.checked_base_url(text) IS
     'the URL as it is to be stored, or an error: https, or http to a loopback address';
 
-CREATE FUNCTION seats_internal.checked_path(path text) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.checked_path(path text) RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pg_seats_checked_path';
 REVOKE ALL ON FUNCTION seats_internal.checked_path(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.checked_path(text) IS 'the same path, or an error';
 
-CREATE FUNCTION seats_internal.checked_path_pattern(pattern text) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.checked_path_pattern(pattern text) RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pg_seats_checked_path_pattern';
 REVOKE ALL ON FUNCTION seats_internal.checked_path_pattern(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.checked_path_pattern(text) IS 'the same pattern, or an error';
 
-CREATE FUNCTION seats_internal.encoded_form(parameters jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.encoded_form(parameters jsonb) RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pg_seats_encoded_form';
 REVOKE ALL ON FUNCTION seats_internal.encoded_form(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.encoded_form(jsonb) IS
     'parameters as the body of a request to Stripe';
 
-CREATE FUNCTION seats_internal.require_superuser(caller text, verb text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.require_superuser(caller text, verb text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -41,7 +41,7 @@ REVOKE ALL ON FUNCTION seats_internal.require_superuser(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.require_superuser(text, text) IS
     'an error unless the caller is a superuser';
 
-CREATE FUNCTION seats_internal.require_reason(reason text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.require_reason(reason text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -58,7 +58,7 @@ REVOKE ALL ON FUNCTION seats_internal.require_reason(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.require_reason(text) IS 'an error if the reason is blank';
 
 -- A name that can be a file's: the secrets directory also holds the right to send.
-CREATE FUNCTION seats_internal.check_secret_name(secret text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.check_secret_name(secret text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -77,7 +77,7 @@ REVOKE ALL ON FUNCTION seats_internal.check_secret_name(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.check_secret_name(text) IS
     'an error unless it can be the name of a file in the secrets directory';
 
-CREATE FUNCTION seats_internal.is_operator(caller text) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.is_operator(caller text) RETURNS boolean
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -89,7 +89,7 @@ REVOKE ALL ON FUNCTION seats_internal.is_operator(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.is_operator(text) IS
     'whether a role has been given what seats.grant_operator gives';
 
-CREATE FUNCTION seats_internal.check_id(what text, id text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.check_id(what text, id text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -112,7 +112,7 @@ REVOKE ALL ON FUNCTION seats_internal.check_id(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.check_id(text, text) IS 'an error unless it can be an id';
 
 -- Ids of Stripe's go into paths and bodies.
-CREATE FUNCTION seats_internal.check_stripe_id(what text, id text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.check_stripe_id(what text, id text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -130,7 +130,7 @@ COMMENT ON FUNCTION seats_internal.check_stripe_id(text, text) IS
     'an error unless it can be an id of Stripe''s';
 
 -- `cannot`: what is refused, as a sentence; `counts` and `words`: of what there is how much.
-CREATE FUNCTION seats_internal.require_unused(cannot text, counts bigint[], words text[], hint text)
+CREATE OR REPLACE FUNCTION seats_internal.require_unused(cannot text, counts bigint[], words text[], hint text)
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp

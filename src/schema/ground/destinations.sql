@@ -1,7 +1,7 @@
 -- Destinations: where calls go.
 
 -- Before this version Stripe takes no metadata with pending_if_incomplete: calls would have no marker.
-CREATE FUNCTION seats_internal.is_before_pending_metadata(d seats_internal.destination) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.is_before_pending_metadata(d seats_internal.destination) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN (d).kind = 'stripe' AND coalesce(left((d).api_version, 10) < '2026-05-27', false);
@@ -9,7 +9,7 @@ REVOKE ALL ON FUNCTION seats_internal.is_before_pending_metadata(seats_internal.
 COMMENT ON FUNCTION seats_internal.is_before_pending_metadata(seats_internal.destination) IS
     'whether a destination''s API version takes no metadata with pending updates';
 
-CREATE FUNCTION seats_internal.check_destination(d seats_internal.destination) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.check_destination(d seats_internal.destination) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -56,7 +56,7 @@ COMMENT ON FUNCTION seats_internal.check_destination(seats_internal.destination)
 
 -- A call in doubt may have been executed under the account and mode that it was sent to: pointed at
 -- others, its verification would look in the wrong place and find nothing.
-CREATE FUNCTION seats_internal.check_redefinition(
+CREATE OR REPLACE FUNCTION seats_internal.check_redefinition(
     before seats_internal.destination,
     after  seats_internal.destination
 ) RETURNS void
@@ -83,7 +83,7 @@ COMMENT ON FUNCTION
     seats_internal.check_redefinition(seats_internal.destination, seats_internal.destination) IS
     'an error if calls in doubt would be verified against another account or mode';
 
-CREATE FUNCTION seats_internal.define_destination(
+CREATE OR REPLACE FUNCTION seats_internal.define_destination(
     caller                    text,
     INOUT name                text,
     INOUT base_url            text,
@@ -165,7 +165,7 @@ COMMENT ON FUNCTION seats_internal.define_destination(
     text, text, text, text, text, text, boolean, text, double precision, text) IS
     'behind seats.define_destination';
 
-CREATE FUNCTION seats.define_destination(
+CREATE OR REPLACE FUNCTION seats.define_destination(
     INOUT name                text,
     INOUT base_url            text,
     INOUT secret              text,
@@ -185,7 +185,7 @@ COMMENT ON FUNCTION seats.define_destination(
     'pg_seats.secrets_directory; requests_per_second is 80 in live mode and 20 otherwise, if not '
     'given; superusers only';
 
-CREATE FUNCTION seats_internal.only_destination(destination text) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.only_destination(destination text) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -211,7 +211,7 @@ REVOKE ALL ON FUNCTION seats_internal.only_destination(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.only_destination(text) IS
     'the destination of that name, or the only one; else an error';
 
-CREATE FUNCTION seats_internal.require_destination(destination text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.require_destination(destination text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -228,7 +228,7 @@ REVOKE ALL ON FUNCTION seats_internal.require_destination(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.require_destination(text) IS
     'an error unless the destination is defined';
 
-CREATE FUNCTION seats_internal.drop_destination(caller text, INOUT name text, reason text)
+CREATE OR REPLACE FUNCTION seats_internal.drop_destination(caller text, INOUT name text, reason text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -271,7 +271,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.drop_destination(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.drop_destination(text, text, text) IS 'behind seats.drop_destination';
 
-CREATE FUNCTION seats.drop_destination(INOUT name text, reason text)
+CREATE OR REPLACE FUNCTION seats.drop_destination(INOUT name text, reason text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.drop_destination(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.drop_destination(text, text) IS

@@ -1,12 +1,12 @@
 -- The installation: under which identity this database sends, and its right to.
 
-CREATE FUNCTION seats_internal.current_timeline() RETURNS integer
+CREATE OR REPLACE FUNCTION seats_internal.current_timeline() RETURNS integer
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'pg_seats_current_timeline';
 REVOKE ALL ON FUNCTION seats_internal.current_timeline() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.current_timeline() IS
     'the timeline that this server writes on; an error on a standby';
 
-CREATE FUNCTION seats_internal.write_installation_file(uuid uuid) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.write_installation_file(uuid uuid) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'pg_seats_write_installation_file';
 REVOKE ALL ON FUNCTION seats_internal.write_installation_file(uuid) FROM PUBLIC;
@@ -15,7 +15,7 @@ COMMENT ON FUNCTION seats_internal.write_installation_file(uuid) IS
 
 -- Two halves: the file tells a copy of the data directory from its original, the row a database that was
 -- loaded from a dump from one that was not.
-CREATE FUNCTION seats_internal.give_right_to_send(installation uuid) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.give_right_to_send(installation uuid) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -30,7 +30,7 @@ REVOKE ALL ON FUNCTION seats_internal.give_right_to_send(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.give_right_to_send(uuid) IS
     'makes this very database the one that may send for an installation; at a person''s word only';
 
-CREATE FUNCTION seats_internal.create_installation(caller text) RETURNS uuid
+CREATE OR REPLACE FUNCTION seats_internal.create_installation(caller text) RETURNS uuid
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -59,13 +59,13 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.create_installation(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.create_installation(text) IS 'behind seats.create_installation';
 
-CREATE FUNCTION seats.create_installation() RETURNS uuid
+CREATE OR REPLACE FUNCTION seats.create_installation() RETURNS uuid
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.create_installation() FROM PUBLIC;
 COMMENT ON FUNCTION seats.create_installation() IS
     'gives this database its identity and the right to send; once, by a superuser';
 
-CREATE FUNCTION seats_internal.require_installation() RETURNS uuid
+CREATE OR REPLACE FUNCTION seats_internal.require_installation() RETURNS uuid
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$

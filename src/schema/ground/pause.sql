@@ -1,6 +1,6 @@
 -- The operators' verbs on destinations: pause and resume. Those of single lanes are in outbox/lanes.sql.
 
-CREATE FUNCTION seats_internal.raise_already_paused(what text, since timestamptz, by_whom text, why text)
+CREATE OR REPLACE FUNCTION seats_internal.raise_already_paused(what text, since timestamptz, by_whom text, why text)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
@@ -16,7 +16,7 @@ REVOKE ALL ON FUNCTION seats_internal.raise_already_paused(text, timestamptz, te
 COMMENT ON FUNCTION seats_internal.raise_already_paused(text, timestamptz, text, text) IS
     'the error for a second pause, which would hide the reason of the first';
 
-CREATE FUNCTION seats_internal.pause(
+CREATE OR REPLACE FUNCTION seats_internal.pause(
     caller            text,
     INOUT destination text,
     reason            text,
@@ -52,7 +52,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.pause(text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.pause(text, text, text, text) IS 'behind seats.pause';
 
-CREATE FUNCTION seats.pause(
+CREATE OR REPLACE FUNCTION seats.pause(
     INOUT destination text,
     reason            text,
     INOUT lane        text    DEFAULT NULL,
@@ -64,7 +64,7 @@ COMMENT ON FUNCTION seats.pause(text, text, text) IS
     'sends nothing more to a destination, or of one of its lanes, until resume; what is on the '
     'wire is settled';
 
-CREATE FUNCTION seats_internal.resume(
+CREATE OR REPLACE FUNCTION seats_internal.resume(
     caller            text,
     INOUT destination text,
     reason            text,
@@ -107,7 +107,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.resume(text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.resume(text, text, text, text) IS 'behind seats.resume';
 
-CREATE FUNCTION seats.resume(
+CREATE OR REPLACE FUNCTION seats.resume(
     INOUT destination text,
     reason            text,
     INOUT lane        text    DEFAULT NULL,

@@ -6,7 +6,7 @@
 --   monitor       sees every view, and may have calls explained
 --   operator      a monitor who also has the verbs
 
-CREATE FUNCTION seats_internal.routines_of(audience text) RETURNS SETOF oid
+CREATE OR REPLACE FUNCTION seats_internal.routines_of(audience text) RETURNS SETOF oid
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -79,7 +79,7 @@ REVOKE ALL ON FUNCTION seats_internal.routines_of(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.routines_of(text) IS
     'what each kind of user may call, beyond what the kinds below it may';
 
-CREATE FUNCTION seats_internal.require_role(role text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.require_role(role text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -94,7 +94,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.require_role(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.require_role(text) IS 'an error unless the role exists';
 
-CREATE FUNCTION seats_internal.grant_routines(audience text, role text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.grant_routines(audience text, role text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -111,7 +111,7 @@ REVOKE ALL ON FUNCTION seats_internal.grant_routines(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.grant_routines(text, text) IS 'EXECUTE for one kind of user';
 
 -- USAGE goes with the last privilege, so that a role of two kinds keeps what the other one needs.
-CREATE FUNCTION seats_internal.revoke_routines(audience text, role text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.revoke_routines(audience text, role text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -137,7 +137,7 @@ COMMENT ON FUNCTION seats_internal.revoke_routines(text, text) IS
     'takes EXECUTE from one kind of user, and USAGE if nothing is left';
 
 -- Applications show their users what they have; alerts, journal and the outbox are not theirs.
-CREATE FUNCTION seats_internal.grant_views(audience text, role text, give boolean) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.grant_views(audience text, role text, give boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -160,7 +160,7 @@ REVOKE ALL ON FUNCTION seats_internal.grant_views(text, text, boolean) FROM PUBL
 COMMENT ON FUNCTION seats_internal.grant_views(text, text, boolean) IS
     'SELECT on the views of schema seats that are for this kind of user';
 
-CREATE FUNCTION seats_internal.change_privileges(
+CREATE OR REPLACE FUNCTION seats_internal.change_privileges(
     caller   text,
     verb     text,
     audience text,
@@ -205,7 +205,7 @@ REVOKE ALL ON FUNCTION seats_internal.change_privileges(text, text, text, text, 
 COMMENT ON FUNCTION seats_internal.change_privileges(text, text, text, text, boolean) IS
     'grants or revokes what one kind of user needs; gives the role';
 
-CREATE FUNCTION seats_internal.grant_application(caller text, INOUT role text)
+CREATE OR REPLACE FUNCTION seats_internal.grant_application(caller text, INOUT role text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT seats_internal.change_privileges(caller, 'grant_application', 'application', role, true);
@@ -214,7 +214,7 @@ REVOKE ALL ON FUNCTION seats_internal.grant_application(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.grant_application(text, text) IS
     'behind seats.grant_application';
 
-CREATE FUNCTION seats_internal.revoke_application(caller text, INOUT role text)
+CREATE OR REPLACE FUNCTION seats_internal.revoke_application(caller text, INOUT role text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT seats_internal.change_privileges(caller, 'revoke_application', 'application', role, false);
@@ -223,7 +223,7 @@ REVOKE ALL ON FUNCTION seats_internal.revoke_application(text, text) FROM PUBLIC
 COMMENT ON FUNCTION seats_internal.revoke_application(text, text) IS
     'behind seats.revoke_application';
 
-CREATE FUNCTION seats_internal.grant_monitor(caller text, INOUT role text)
+CREATE OR REPLACE FUNCTION seats_internal.grant_monitor(caller text, INOUT role text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT seats_internal.change_privileges(caller, 'grant_monitor', 'monitor', role, true);
@@ -231,7 +231,7 @@ END;
 REVOKE ALL ON FUNCTION seats_internal.grant_monitor(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.grant_monitor(text, text) IS 'behind seats.grant_monitor';
 
-CREATE FUNCTION seats_internal.revoke_monitor(caller text, INOUT role text)
+CREATE OR REPLACE FUNCTION seats_internal.revoke_monitor(caller text, INOUT role text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT seats_internal.change_privileges(caller, 'revoke_monitor', 'monitor', role, false);
@@ -239,7 +239,7 @@ END;
 REVOKE ALL ON FUNCTION seats_internal.revoke_monitor(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.revoke_monitor(text, text) IS 'behind seats.revoke_monitor';
 
-CREATE FUNCTION seats_internal.grant_operator(caller text, INOUT role text)
+CREATE OR REPLACE FUNCTION seats_internal.grant_operator(caller text, INOUT role text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT seats_internal.change_privileges(caller, 'grant_operator', 'operator', role, true);
@@ -247,7 +247,7 @@ END;
 REVOKE ALL ON FUNCTION seats_internal.grant_operator(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.grant_operator(text, text) IS 'behind seats.grant_operator';
 
-CREATE FUNCTION seats_internal.revoke_operator(caller text, INOUT role text)
+CREATE OR REPLACE FUNCTION seats_internal.revoke_operator(caller text, INOUT role text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT seats_internal.change_privileges(caller, 'revoke_operator', 'operator', role, false);
@@ -255,7 +255,7 @@ END;
 REVOKE ALL ON FUNCTION seats_internal.revoke_operator(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.revoke_operator(text, text) IS 'behind seats.revoke_operator';
 
-CREATE FUNCTION seats.grant_application(INOUT role text)
+CREATE OR REPLACE FUNCTION seats.grant_application(INOUT role text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.grant_application(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.grant_application(text) IS
@@ -263,30 +263,30 @@ COMMENT ON FUNCTION seats.grant_application(text) IS
     'follow the journal, wait for its calls and read their answers; other calls of Stripe''s are granted '
     'by grant_call; superusers only';
 
-CREATE FUNCTION seats.revoke_application(INOUT role text)
+CREATE OR REPLACE FUNCTION seats.revoke_application(INOUT role text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.revoke_application(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.revoke_application(text) IS 'takes back what grant_application gave';
 
-CREATE FUNCTION seats.grant_monitor(INOUT role text)
+CREATE OR REPLACE FUNCTION seats.grant_monitor(INOUT role text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.grant_monitor(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.grant_monitor(text) IS
     'lets a role look at every view and have calls explained; superusers only';
 
-CREATE FUNCTION seats.revoke_monitor(INOUT role text)
+CREATE OR REPLACE FUNCTION seats.revoke_monitor(INOUT role text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.revoke_monitor(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.revoke_monitor(text) IS 'takes back what grant_monitor gave';
 
-CREATE FUNCTION seats.grant_operator(INOUT role text)
+CREATE OR REPLACE FUNCTION seats.grant_operator(INOUT role text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.grant_operator(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.grant_operator(text) IS
     'lets a role do all that a monitor may, use the verbs on calls, destinations, alerts and events, and '
     'define kinds of seats; superusers only';
 
-CREATE FUNCTION seats.revoke_operator(INOUT role text)
+CREATE OR REPLACE FUNCTION seats.revoke_operator(INOUT role text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.revoke_operator(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.revoke_operator(text) IS

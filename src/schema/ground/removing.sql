@@ -1,6 +1,6 @@
 -- Removing the extension itself. (What was set up is taken away where it is set up.)
 
-CREATE FUNCTION seats_internal.warn_of_drop() RETURNS event_trigger
+CREATE OR REPLACE FUNCTION seats_internal.warn_of_drop() RETURNS event_trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$

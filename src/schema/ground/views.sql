@@ -1,6 +1,6 @@
 -- What people look at: the worker, destinations, and who may enqueue which calls.
 
-CREATE VIEW seats.worker_status AS
+CREATE OR REPLACE VIEW seats.worker_status AS
 SELECT (SELECT i.uuid FROM seats_internal.installation AS i) AS installation, w.state, w.trouble,
        w.pid, w.started_at, w.last_loop_at, clock_timestamp() - w.last_loop_at AS last_loop_age,
        w.in_flight, w.ready, w.reading_backlog, w.claims, w.frozen, w.sent, w.reads, w.done,
@@ -29,7 +29,7 @@ COMMENT ON COLUMN seats.worker_status.row_errors IS 'database errors that were c
 COMMENT ON COLUMN seats.worker_status.debug_point IS
     'where it stands still for a test; otherwise empty';
 
-CREATE VIEW seats.destinations AS
+CREATE OR REPLACE VIEW seats.destinations AS
 SELECT d.name,
        CASE WHEN d.halted_at IS NOT NULL THEN 'halted'
             WHEN d.paused_at IS NOT NULL THEN 'paused'
@@ -64,7 +64,7 @@ COMMENT ON COLUMN seats.destinations.held IS 'calls that are ready, but not take
 COMMENT ON COLUMN seats.destinations.halted_needs_person IS
     'it does not resume when a read succeeds: seats.resume is needed';
 
-CREATE VIEW seats.call_grants AS
+CREATE OR REPLACE VIEW seats.call_grants AS
 SELECT g.grantee AS role, g.destination, g.method, g.path AS path_pattern, g.granted_by, g.granted_at
   FROM seats_internal.call_grant AS g;
 REVOKE ALL ON seats.call_grants FROM PUBLIC;

@@ -1,7 +1,7 @@
 -- What the worker of this database says about itself. Read from shared memory, never from a table:
 -- a row that changes with every call would be the hottest of all.
 
-CREATE FUNCTION seats_internal.worker_state(
+CREATE OR REPLACE FUNCTION seats_internal.worker_state(
     OUT pid             integer,
     OUT state           text,
     OUT started_at      timestamptz,
@@ -35,7 +35,7 @@ AS 'MODULE_PATHNAME', 'pg_seats_worker_state';
 COMMENT ON FUNCTION seats_internal.worker_state() IS
     'this database''s worker: one row always; state is none, starting, running, fenced or not preloaded, and the counters count since the server''s start';
 
-CREATE FUNCTION seats_internal.destination_state(
+CREATE OR REPLACE FUNCTION seats_internal.destination_state(
     OUT destination         text,
     OUT breaker             text,
     OUT proven              boolean,

@@ -1,7 +1,7 @@
 -- health: a row per check, with what to do. metrics: the same and more as numbers. Both read the
 -- outbox once.
 
-CREATE VIEW seats.health AS
+CREATE OR REPLACE VIEW seats.health AS
 WITH waiting_lane AS MATERIALIZED (
     -- Whose first call waits as designed: for its payment, or until Stripe's limit lets it go. (Not for
     -- ever: a payment that has not come within Stripe's 23 hours is looked at, and then settled.)
@@ -224,7 +224,7 @@ REVOKE ALL ON seats.health FROM PUBLIC;
 COMMENT ON VIEW seats.health IS 'a row per check: is all well, and if not, what to do';
 COMMENT ON COLUMN seats.health.status IS 'ok, warning or critical';
 
-CREATE VIEW seats.metrics AS
+CREATE OR REPLACE VIEW seats.metrics AS
 WITH worker AS MATERIALIZED (SELECT * FROM seats_internal.worker_state()),
 outbox AS MATERIALIZED (
     SELECT o.destination, o.state::text AS state, count(*) AS calls, min(o.created_at) AS oldest

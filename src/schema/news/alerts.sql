@@ -3,13 +3,13 @@
 
 -- Entries and alerts that a session leaves are numbered and told by the worker, as soon as they are
 -- committed.
-CREATE FUNCTION seats_internal.wake_for_news() RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.wake_for_news() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_wake_for_news';
 REVOKE ALL ON FUNCTION seats_internal.wake_for_news() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.wake_for_news() IS
     'wakes the worker at this transaction''s commit, to number the journal and to tell of alerts';
 
-CREATE FUNCTION seats_internal.severity_rank(severity text) RETURNS integer
+CREATE OR REPLACE FUNCTION seats_internal.severity_rank(severity text) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN array_position(ARRAY['info', 'warning', 'critical', 'fatal'], severity);
@@ -18,7 +18,7 @@ COMMENT ON FUNCTION seats_internal.severity_rank(text) IS 'info 1, warning 2, cr
 
 -- What users of an application have written stands in messages of several lines: nobody may add a line of
 -- his own, or turn the direction of writing. (The characters are those of safe_text() in C++.)
-CREATE FUNCTION seats_internal.one_line(words text) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.one_line(words text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 -- (No E'' with these: in a database of another encoding the script would not even be parsed, and nobody
@@ -27,7 +27,7 @@ RETURN regexp_replace(words, '[[:cntrl:]\u2028\u2029\u202a-\u202e\u2066-\u2069]'
 REVOKE ALL ON FUNCTION seats_internal.one_line(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.one_line(text) IS 'a text without line breaks and control characters';
 
-CREATE FUNCTION seats_internal.raise_alert(
+CREATE OR REPLACE FUNCTION seats_internal.raise_alert(
     fingerprint text,
     severity    text,
     kind        text,
@@ -97,7 +97,7 @@ COMMENT ON FUNCTION
     seats_internal.raise_alert(text, text, text, text, jsonb, text, bigint, text) IS
     'opens the alert of this fingerprint, or counts it once more; gives its id';
 
-CREATE FUNCTION seats_internal.resolve_alert(fingerprint text, resolution text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.resolve_alert(fingerprint text, resolution text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -116,7 +116,7 @@ COMMENT ON FUNCTION seats_internal.resolve_alert(text, text) IS
 
 -- What has happened to an alert is looked at by receivers when it has a new number; whoever changes one
 -- need not think of it.
-CREATE FUNCTION seats_internal.take_alert_number() RETURNS trigger
+CREATE OR REPLACE FUNCTION seats_internal.take_alert_number() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -129,7 +129,7 @@ REVOKE ALL ON FUNCTION seats_internal.take_alert_number() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.take_alert_number() IS
     'trigger: an alert that has changed wants a new number';
 
-CREATE TRIGGER alert_wants_a_new_number
+CREATE OR REPLACE TRIGGER alert_wants_a_new_number
     BEFORE UPDATE ON seats_internal.alert
     FOR EACH ROW
     WHEN (OLD.number IS NOT NULL
@@ -140,7 +140,7 @@ CREATE TRIGGER alert_wants_a_new_number
 -- An alert that was acknowledged stays open until its cause is gone; health no longer counts it. What
 -- tells of something that has happened has no cause that could go: it ends with being acknowledged,
 -- so that the next one is told again.
-CREATE FUNCTION seats_internal.acknowledge(
+CREATE OR REPLACE FUNCTION seats_internal.acknowledge(
     caller      text,
     INOUT alert bigint,
     reason      text,
@@ -185,7 +185,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.acknowledge(text, bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.acknowledge(text, bigint, text) IS 'behind seats.acknowledge';
 
-CREATE FUNCTION seats.acknowledge(INOUT alert bigint, reason text, OUT state text)
+CREATE OR REPLACE FUNCTION seats.acknowledge(INOUT alert bigint, reason text, OUT state text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.acknowledge(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.acknowledge(bigint, text) IS

@@ -9,7 +9,7 @@
 -- again. A receiver is not told by itself that it does not answer. (OFFSET 0: each alert is looked
 -- up, and what the receiver was told of it. A join, or id = ANY, that was planned while the tables were small
 -- reads all of them.)
-CREATE FUNCTION seats_internal.alert_news(
+CREATE OR REPLACE FUNCTION seats_internal.alert_news(
     r               seats_internal.receiver,
     period          interval,
     reminder        interval,
@@ -65,7 +65,7 @@ COMMENT ON FUNCTION
     seats_internal.alert_news(seats_internal.receiver, interval, interval, bigint[]) IS
     'what a receiver is to be told of these alerts, and from when on';
 
-CREATE FUNCTION seats_internal.news_of_alert(a seats_internal.alert, type text) RETURNS seats_internal.news
+CREATE OR REPLACE FUNCTION seats_internal.news_of_alert(a seats_internal.alert, type text) RETURNS seats_internal.news
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 RETURN ROW(
@@ -84,7 +84,7 @@ REVOKE ALL ON FUNCTION seats_internal.news_of_alert(seats_internal.alert, text) 
 COMMENT ON FUNCTION seats_internal.news_of_alert(seats_internal.alert, text) IS
     'an alert as it is told to receivers';
 
-CREATE FUNCTION seats_internal.note_told(
+CREATE OR REPLACE FUNCTION seats_internal.note_told(
     r        seats_internal.receiver,
     reminder interval,
     alerts   bigint[],
@@ -126,7 +126,7 @@ COMMENT ON FUNCTION seats_internal.note_told(seats_internal.receiver, interval, 
     'remembers that a receiver was told of these alerts, as they are now, by this delivery';
 
 -- What does not fit into the minute: one delivery for all of it.
-CREATE FUNCTION seats_internal.news_of_many(alerts bigint[], types text[]) RETURNS seats_internal.news
+CREATE OR REPLACE FUNCTION seats_internal.news_of_many(alerts bigint[], types text[]) RETURNS seats_internal.news
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -157,7 +157,7 @@ COMMENT ON FUNCTION seats_internal.news_of_many(bigint[], text[]) IS
 
 -- Which alerts a receiver has to look at: those to which something has happened, and those whose time has
 -- come, the worst first, at most `most` (plus as many that are resolved). Its positions move on.
-CREATE FUNCTION seats_internal.alerts_to_look_at(
+CREATE OR REPLACE FUNCTION seats_internal.alerts_to_look_at(
     INOUT r          seats_internal.receiver,
     at               timestamptz,
     most             integer,
@@ -218,7 +218,7 @@ COMMENT ON FUNCTION seats_internal.alerts_to_look_at(
     'alerts to which something has happened since a receiver looked last, or whose time has come';
 
 -- When the first alert is due that a receiver was told of.
-CREATE FUNCTION seats_internal.next_alert_at(r seats_internal.receiver) RETURNS timestamptz
+CREATE OR REPLACE FUNCTION seats_internal.next_alert_at(r seats_internal.receiver) RETURNS timestamptz
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -235,7 +235,7 @@ COMMENT ON FUNCTION seats_internal.next_alert_at(seats_internal.receiver) IS
 
 -- The worst first; beyond `most` in a minute one summary, and then nothing until the minute is over: not
 -- even a look. Gives when to look again, if time alone makes news.
-CREATE FUNCTION seats_internal.tell_alerts(
+CREATE OR REPLACE FUNCTION seats_internal.tell_alerts(
     r        seats_internal.receiver,
     period   interval,
     reminder interval,
@@ -305,7 +305,7 @@ COMMENT ON FUNCTION
 
 -- The journal.
 
-CREATE FUNCTION seats_internal.is_chosen(kind text, chosen text[]) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.is_chosen(kind text, chosen text[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN kind = ANY (chosen) OR '*' = ANY (chosen) OR split_part(kind, '.', 1) || '.*' = ANY (chosen);
@@ -314,7 +314,7 @@ COMMENT ON FUNCTION seats_internal.is_chosen(text, text[]) IS
     'is this kind of the journal among the chosen ones?';
 
 -- Every chosen entry, in order, at most `most` at once. True if there are more.
-CREATE FUNCTION seats_internal.tell_journal(r seats_internal.receiver, most integer) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.tell_journal(r seats_internal.receiver, most integer) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -368,7 +368,7 @@ COMMENT ON FUNCTION seats_internal.tell_journal(seats_internal.receiver, integer
 -- Called by the worker. A receiver with two hundred deliveries in its lane gets no more until it has taken
 -- some: what it is still to be told stands in the tables of alerts and journal, and is not forgotten there.
 -- One that somebody is just defining anew is left for the next time: that commit wakes the worker.
-CREATE FUNCTION seats_internal.tell_receivers(
+CREATE OR REPLACE FUNCTION seats_internal.tell_receivers(
     period      interval,
     reminder    interval,
     most        integer,
@@ -416,7 +416,7 @@ COMMENT ON FUNCTION seats_internal.tell_receivers(interval, interval, integer) I
     'puts into the outbox what receivers are to be told; gives in how many seconds to look again, null: not before there is news; called by the worker';
 
 -- No lock on the lane: nobody but the worker puts deliveries into it.
-CREATE FUNCTION seats_internal.enqueue_delivery(
+CREATE OR REPLACE FUNCTION seats_internal.enqueue_delivery(
     r       seats_internal.receiver,
     news    seats_internal.news,
     context jsonb DEFAULT NULL

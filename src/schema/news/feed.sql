@@ -4,7 +4,7 @@
 -- docs/journal.md tells which kinds there are.
 
 -- The least number that is still kept; the next one that will be given, if there is none.
-CREATE FUNCTION seats_internal.oldest_journal_number() RETURNS bigint
+CREATE OR REPLACE FUNCTION seats_internal.oldest_journal_number() RETURNS bigint
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -19,7 +19,7 @@ COMMENT ON FUNCTION seats_internal.oldest_journal_number() IS
 
 -- Two applications that happen to choose the same name must not swallow each other's entries. A role
 -- that is gone leaves its consumers to whoever comes next.
-CREATE FUNCTION seats_internal.require_consumer(caller text, consumer seats_internal.journal_consumer)
+CREATE OR REPLACE FUNCTION seats_internal.require_consumer(caller text, consumer seats_internal.journal_consumer)
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -42,7 +42,7 @@ COMMENT ON FUNCTION seats_internal.require_consumer(text, seats_internal.journal
 -- A second session of the same consumer waits until the first one's transaction ends: if that one
 -- acknowledges what it has read, nothing is worked on twice. The entries are read in a statement of
 -- their own, after the lock, or they would be those of before the wait.
-CREATE FUNCTION seats_internal.take_consumer(caller text, consumer text)
+CREATE OR REPLACE FUNCTION seats_internal.take_consumer(caller text, consumer text)
 RETURNS seats_internal.journal_consumer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -62,7 +62,7 @@ REVOKE ALL ON FUNCTION seats_internal.take_consumer(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.take_consumer(text, text) IS
     'locks a consumer of the journal and gives it; null if there is none of this name';
 
-CREATE FUNCTION seats_internal.register_consumer(caller text, consumer text)
+CREATE OR REPLACE FUNCTION seats_internal.register_consumer(caller text, consumer text)
 RETURNS seats_internal.journal_consumer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -86,7 +86,7 @@ COMMENT ON FUNCTION seats_internal.register_consumer(text, text) IS
     'makes a new consumer of the journal, locked; it begins with the oldest entry that is kept';
 
 -- An application that acts on what becomes of a team must not take a person of the same name for it.
-CREATE FUNCTION seats_internal.name_of_payer(lane_id bigint, kind text) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.name_of_payer(lane_id bigint, kind text) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -101,7 +101,7 @@ COMMENT ON FUNCTION seats_internal.name_of_payer(bigint, text) IS
 
 -- What becomes of teams, members, seats and calls. How the installation is set up, who was granted what
 -- and what operators did is for those who may see the view seats.journal.
-CREATE FUNCTION seats_internal.is_for_applications(kind text) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.is_for_applications(kind text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN split_part(kind, '.', 1) IN ('change', 'seats', 'subscription', 'invoice', 'team', 'individual',
@@ -110,7 +110,7 @@ REVOKE ALL ON FUNCTION seats_internal.is_for_applications(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.is_for_applications(text) IS
     'whether seats.read_journal gives entries of this kind to everybody who may call it';
 
-CREATE FUNCTION seats_internal.read_journal(
+CREATE OR REPLACE FUNCTION seats_internal.read_journal(
     caller     text,
     consumer   text,
     max_entries integer,
@@ -196,7 +196,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.read_journal(text, text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.read_journal(text, text, integer) IS 'behind seats.read_journal';
 
-CREATE FUNCTION seats.read_journal(
+CREATE OR REPLACE FUNCTION seats.read_journal(
     consumer   text,
     max_entries integer DEFAULT 100,
     OUT number bigint,
@@ -219,7 +219,7 @@ COMMENT ON FUNCTION seats.read_journal(text, integer) IS
     'transaction ends. Who may not see the view seats.journal gets the kinds that are for applications. LISTEN '
     'pg_seats_journal tells when to read.';
 
-CREATE FUNCTION seats_internal.acknowledge_journal(
+CREATE OR REPLACE FUNCTION seats_internal.acknowledge_journal(
     caller           text,
     INOUT consumer   text,
     number           bigint,
@@ -257,7 +257,7 @@ REVOKE ALL ON FUNCTION seats_internal.acknowledge_journal(text, text, bigint) FR
 COMMENT ON FUNCTION seats_internal.acknowledge_journal(text, text, bigint) IS
     'behind seats.acknowledge_journal';
 
-CREATE FUNCTION seats.acknowledge_journal(
+CREATE OR REPLACE FUNCTION seats.acknowledge_journal(
     INOUT consumer   text,
     number           bigint,
     OUT acknowledged bigint
@@ -267,7 +267,7 @@ REVOKE ALL ON FUNCTION seats.acknowledge_journal(text, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats.acknowledge_journal(text, bigint) IS
     'the consumer is done with the journal up to this number: read_journal goes on after it';
 
-CREATE FUNCTION seats_internal.drop_journal_consumer(
+CREATE OR REPLACE FUNCTION seats_internal.drop_journal_consumer(
     caller           text,
     INOUT consumer   text,
     reason           text,
@@ -293,7 +293,7 @@ REVOKE ALL ON FUNCTION seats_internal.drop_journal_consumer(text, text, text) FR
 COMMENT ON FUNCTION seats_internal.drop_journal_consumer(text, text, text) IS
     'behind seats.drop_journal_consumer';
 
-CREATE FUNCTION seats.drop_journal_consumer(
+CREATE OR REPLACE FUNCTION seats.drop_journal_consumer(
     INOUT consumer   text,
     reason           text,
     OUT acknowledged bigint

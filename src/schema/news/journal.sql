@@ -4,7 +4,7 @@
 -- An entry counts when its transaction commits; the worker numbers it then. `role` is who acted, and comes
 -- from the server; `actor` is an application's word for it. In one column, a user whose id is `stripe` would
 -- pass for Stripe.
-CREATE FUNCTION seats_internal.write_journal(
+CREATE OR REPLACE FUNCTION seats_internal.write_journal(
     kind    text,
     role    text,
     call_id bigint,
@@ -33,7 +33,7 @@ COMMENT ON FUNCTION seats_internal.write_journal(text, text, bigint, bigint, tex
 -- person is erased from it.
 -- TRUNCATE stays for retention. The condition stands in the trigger, so that numbering costs no
 -- function call; a superuser who disables triggers is beyond our reach.
-CREATE FUNCTION seats_internal.refuse_journal_change() RETURNS trigger
+CREATE OR REPLACE FUNCTION seats_internal.refuse_journal_change() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -49,11 +49,11 @@ REVOKE ALL ON FUNCTION seats_internal.refuse_journal_change() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.refuse_journal_change() IS
     'trigger: nobody changes or deletes a journal entry';
 
-CREATE TRIGGER journal_entries_are_kept
+CREATE OR REPLACE TRIGGER journal_entries_are_kept
     BEFORE DELETE ON seats_internal.journal
     FOR EACH ROW EXECUTE FUNCTION seats_internal.refuse_journal_change();
 
-CREATE TRIGGER journal_entries_are_only_numbered
+CREATE OR REPLACE TRIGGER journal_entries_are_only_numbered
     BEFORE UPDATE ON seats_internal.journal
     FOR EACH ROW
     WHEN ((OLD.number IS NOT NULL OR NEW.number IS NULL

@@ -5,7 +5,7 @@
 -- has its number already; of what it did not see, the transactions that were running are named one
 -- by one: from the oldest one on, one long writer would have everything since read again and again.
 -- Returns how many were numbered, and what was seen this time.
-CREATE FUNCTION seats_internal.number_journal(
+CREATE OR REPLACE FUNCTION seats_internal.number_journal(
     seen          pg_snapshot,
     OUT numbered  bigint,
     OUT seen_now  pg_snapshot
@@ -47,7 +47,7 @@ COMMENT ON FUNCTION seats_internal.number_journal(pg_snapshot) IS
 -- Alerts have numbers like the journal's entries, given after the commit, but a new one whenever something
 -- has happened to them: so a receiver looks at each once, and what stays as it is costs nothing. What is open
 -- and bad comes first; what somebody has locked is numbered the next time. True if there are more.
-CREATE FUNCTION seats_internal.number_alerts(most integer) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.number_alerts(most integer) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -77,7 +77,7 @@ COMMENT ON FUNCTION seats_internal.number_alerts(integer) IS
 
 -- In a transaction of its own: a full notification queue raises at commit, and must take nothing
 -- else along. Whoever can connect may listen, so numbers are all that is told; who may see more looks it up.
-CREATE FUNCTION seats_internal.announce(journal_too boolean) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.announce(journal_too boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$

@@ -2,7 +2,7 @@
 -- destination of kind 'receiver' and has a lane of its own, so its deliveries keep their order and
 -- hold up nobody else's calls. What is sent, and when: deliveries.sql. docs/alerts.md has examples.
 
-CREATE FUNCTION seats_internal.check_receiver(
+CREATE OR REPLACE FUNCTION seats_internal.check_receiver(
     r      seats_internal.receiver,
     url    text,
     secret text
@@ -55,7 +55,7 @@ COMMENT ON FUNCTION seats_internal.check_receiver(seats_internal.receiver, text,
 
 -- What waits was made for another URL, or in another format: it is to be made anew. (Also what is on the
 -- wire: if it is not taken, it must not come again. If it is, the new URL is told what the old one was.)
-CREATE FUNCTION seats_internal.take_back_deliveries(name text, lane bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.take_back_deliveries(name text, lane bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -82,7 +82,7 @@ REVOKE ALL ON FUNCTION seats_internal.take_back_deliveries(text, bigint) FROM PU
 COMMENT ON FUNCTION seats_internal.take_back_deliveries(text, bigint) IS
     'deletes what a receiver has not taken yet, so that it is made anew';
 
-CREATE FUNCTION seats_internal.define_receiver(
+CREATE OR REPLACE FUNCTION seats_internal.define_receiver(
     caller                    text,
     INOUT name                text,
     INOUT url                 text,
@@ -160,7 +160,7 @@ REVOKE ALL ON FUNCTION seats_internal.define_receiver(
 COMMENT ON FUNCTION seats_internal.define_receiver(
     text, text, text, text, text, text, text[], double precision) IS 'behind seats.define_receiver';
 
-CREATE FUNCTION seats.define_receiver(
+CREATE OR REPLACE FUNCTION seats.define_receiver(
     INOUT name                text,
     INOUT url                 text,
     INOUT format              text,
@@ -179,7 +179,7 @@ COMMENT ON FUNCTION seats.define_receiver(
     'with whsec_…), slack (secret: file with the webhook''s whole URL, or none) or sentry (secret: file with '
     'the DSN). secret is the name of a file in pg_seats.secrets_directory; superusers only';
 
-CREATE FUNCTION seats_internal.drop_receiver(
+CREATE OR REPLACE FUNCTION seats_internal.drop_receiver(
     caller         text,
     INOUT name     text,
     reason         text,
@@ -212,7 +212,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.drop_receiver(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.drop_receiver(text, text, text) IS 'behind seats.drop_receiver';
 
-CREATE FUNCTION seats.drop_receiver(INOUT name text, reason text, OUT deliveries bigint)
+CREATE OR REPLACE FUNCTION seats.drop_receiver(INOUT name text, reason text, OUT deliveries bigint)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.drop_receiver(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.drop_receiver(text, text) IS

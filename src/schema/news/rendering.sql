@@ -3,14 +3,14 @@
 -- No body holds a secret, an answer of Stripe's or the body of a call. What others store for us (Slack,
 -- Sentry) gets no detail either: those may name customers and link to their invoices.
 
-CREATE FUNCTION seats_internal.iso_time(at timestamptz) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.iso_time(at timestamptz) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 REVOKE ALL ON FUNCTION seats_internal.iso_time(timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.iso_time(timestamptz) IS 'a time as JSON likes it';
 
-CREATE FUNCTION seats_internal.render_standard_webhook(news seats_internal.news, at timestamptz)
+CREATE OR REPLACE FUNCTION seats_internal.render_standard_webhook(news seats_internal.news, at timestamptz)
 RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -24,7 +24,7 @@ COMMENT ON FUNCTION seats_internal.render_standard_webhook(seats_internal.news, 
 -- Slack reads <, > and & as the beginning of links and mentions; what is compatible with it (Mattermost,
 -- Rocket.Chat, Discord) calls everybody at a bare @channel. An invisible character behind each @ keeps
 -- whoever may choose a name from calling anybody.
-CREATE FUNCTION seats_internal.render_slack(news seats_internal.news) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.render_slack(news seats_internal.news) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 RETURN jsonb_build_object('text', replace(replace(replace(replace(concat_ws(E'\n',
@@ -42,7 +42,7 @@ COMMENT ON FUNCTION seats_internal.render_slack(seats_internal.news) IS
 
 -- An envelope: a line of its own, a line for the item, the item. Sentry groups by the fingerprint, and
 -- opens an issue again when one more event comes; so what is resolved comes under a fingerprint of its own.
-CREATE FUNCTION seats_internal.render_sentry(news seats_internal.news, event_id uuid, at timestamptz)
+CREATE OR REPLACE FUNCTION seats_internal.render_sentry(news seats_internal.news, event_id uuid, at timestamptz)
 RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp

@@ -1,6 +1,6 @@
 -- What people look at: alerts, the journal, and who is told of them.
 
-CREATE VIEW seats.alerts AS
+CREATE OR REPLACE VIEW seats.alerts AS
 SELECT a.id AS alert, CASE WHEN a.resolved_at IS NOT NULL THEN 'resolved'
                   WHEN a.acknowledged_at IS NOT NULL THEN 'acknowledged' ELSE 'open' END AS state,
        a.severity, a.kind, a.summary, a.hint, a.detail, a.call_id AS call, a.destination, a.first_seen_at,
@@ -15,7 +15,7 @@ COMMENT ON COLUMN seats.alerts.state IS
 COMMENT ON COLUMN seats.alerts.severity IS 'info, warning, critical or fatal; it only rises';
 COMMENT ON COLUMN seats.alerts.occurrences IS 'how often it was seen since it was opened';
 
-CREATE VIEW seats.journal AS
+CREATE OR REPLACE VIEW seats.journal AS
 SELECT j.number, j.at, j.kind, j.role, j.actor, j.call_id AS call, l.destination, l.name AS lane, j.reason,
        j.detail
   FROM seats_internal.journal AS j
@@ -31,7 +31,7 @@ COMMENT ON COLUMN seats.journal.actor IS
     'whom the application has named: who asked for the change or the invite, or took it back';
 COMMENT ON COLUMN seats.journal.reason IS 'a person''s reason, or the worker''s word for it';
 
-CREATE VIEW seats.receivers AS
+CREATE OR REPLACE VIEW seats.receivers AS
 SELECT r.name, r.format, d.base_url || r.path AS url, d.secret AS secret_file, r.minimum_severity,
        r.journal_kinds, o.waiting, o.oldest_waiting_at, o.last_error, r.journal_number, r.defined_at,
        r.defined_by
@@ -49,7 +49,7 @@ COMMENT ON COLUMN seats.receivers.journal_number IS 'the journal is handed over 
 
 -- (The ring's row is asked for by itself: joined, an empty statistic makes thousands of it, and the view
 -- health so dear that it is compiled first.)
-CREATE VIEW seats.journal_consumers AS
+CREATE OR REPLACE VIEW seats.journal_consumers AS
 SELECT c.name AS consumer, c.owner, c.acknowledged,
        greatest((SELECT r.last_journal_number FROM seats_internal.ring AS r) - c.acknowledged, 0) AS behind,
        n.at AS oldest_unread_at,

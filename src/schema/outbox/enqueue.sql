@@ -2,7 +2,7 @@
 -- name and rights are what counts; inside they act on our tables as the extension's owner. None has
 -- a SET clause: their statements name every schema, and a procedure with one could not commit.
 
-CREATE FUNCTION seats.enqueue_call(
+CREATE OR REPLACE FUNCTION seats.enqueue_call(
     destination text,
     method      text,
     path        text,
@@ -22,7 +22,7 @@ COMMENT ON FUNCTION seats.enqueue_call(text, text, text, jsonb, text, jsonb, tex
     'Stripe''s events are searched. Where nothing proves anything, a person is '
     'asked. Granted with grant_call().';
 
-CREATE PROCEDURE seats.wait_for_call(
+CREATE OR REPLACE PROCEDURE seats.wait_for_call(
     call              bigint,
     timeout           interval DEFAULT NULL,
     INOUT state       text     DEFAULT NULL,
@@ -37,7 +37,7 @@ COMMENT ON PROCEDURE seats.wait_for_call(bigint, interval, text, integer, text) 
     'awaiting) or the time is up; state says which. Holds no snapshot and no lock while it sleeps, so '
     'it may not be called inside a transaction.';
 
-CREATE FUNCTION seats.await_call(
+CREATE OR REPLACE FUNCTION seats.await_call(
     call            bigint,
     timeout         interval DEFAULT NULL,
     OUT state       text,
@@ -52,7 +52,7 @@ COMMENT ON FUNCTION seats.await_call(bigint, interval) IS
     'query while it waits, so vacuum removes nothing newer, and read locks on the outbox until the '
     'transaction ends.';
 
-CREATE FUNCTION seats.call_answer(call bigint) RETURNS json
+CREATE OR REPLACE FUNCTION seats.call_answer(call bigint) RETURNS json
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'pg_seats_call_answer';
 REVOKE ALL ON FUNCTION seats.call_answer(bigint) FROM PUBLIC;

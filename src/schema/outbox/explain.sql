@@ -1,7 +1,7 @@
 -- explain_call: in words for a person, what a call is, where it stands, what holds it back, what
 -- happens next, and what can be done about it.
 
-CREATE FUNCTION seats_internal.since(moment timestamptz) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.since(moment timestamptz) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 RETURN format('since %s (%s)', date_trunc('second', moment),
@@ -9,7 +9,7 @@ RETURN format('since %s (%s)', date_trunc('second', moment),
 REVOKE ALL ON FUNCTION seats_internal.since(timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.since(timestamptz) IS 'since when, and how long that is';
 
-CREATE FUNCTION seats_internal.explain_what(
+CREATE OR REPLACE FUNCTION seats_internal.explain_what(
     id          bigint,
     method      text,
     path        text,
@@ -34,7 +34,7 @@ COMMENT ON FUNCTION
     seats_internal.explain_what(bigint, text, text, text, bigint, text, timestamptz) IS
     'what a call is';
 
-CREATE FUNCTION seats_internal.explain_settled(h seats_internal.outbox_history) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.explain_settled(h seats_internal.outbox_history) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -61,7 +61,7 @@ COMMENT ON FUNCTION seats_internal.explain_settled(seats_internal.outbox_history
     'what became of a settled call';
 
 -- What holds everything of this database back.
-CREATE FUNCTION seats_internal.worker_obstacle() RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.worker_obstacle() RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -87,7 +87,7 @@ REVOKE ALL ON FUNCTION seats_internal.worker_obstacle() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.worker_obstacle() IS
     'why nothing at all is sent from this database, or null';
 
-CREATE FUNCTION seats_internal.destination_obstacles(name text) RETURNS SETOF text
+CREATE OR REPLACE FUNCTION seats_internal.destination_obstacles(name text) RETURNS SETOF text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -128,7 +128,7 @@ REVOKE ALL ON FUNCTION seats_internal.destination_obstacles(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.destination_obstacles(text) IS
     'why nothing is sent to a destination now';
 
-CREATE FUNCTION seats_internal.lane_obstacles(call seats_internal.outbox) RETURNS SETOF text
+CREATE OR REPLACE FUNCTION seats_internal.lane_obstacles(call seats_internal.outbox) RETURNS SETOF text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -160,7 +160,7 @@ REVOKE ALL ON FUNCTION seats_internal.lane_obstacles(seats_internal.outbox) FROM
 COMMENT ON FUNCTION seats_internal.lane_obstacles(seats_internal.outbox) IS
     'why a call is not the next of its lane, or its lane does not move';
 
-CREATE FUNCTION seats_internal.obstacles(call seats_internal.outbox) RETURNS SETOF text
+CREATE OR REPLACE FUNCTION seats_internal.obstacles(call seats_internal.outbox) RETURNS SETOF text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -182,7 +182,7 @@ REVOKE ALL ON FUNCTION seats_internal.obstacles(seats_internal.outbox) FROM PUBL
 COMMENT ON FUNCTION seats_internal.obstacles(seats_internal.outbox) IS
     'everything that holds an open call back now';
 
-CREATE FUNCTION seats_internal.explain_next(state seats_internal.outbox_state, due_at timestamptz)
+CREATE OR REPLACE FUNCTION seats_internal.explain_next(state seats_internal.outbox_state, due_at timestamptz)
 RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -204,7 +204,7 @@ REVOKE ALL ON FUNCTION seats_internal.explain_next(seats_internal.outbox_state, 
 COMMENT ON FUNCTION seats_internal.explain_next(seats_internal.outbox_state, timestamptz) IS
     'what happens to an open call without anybody doing anything';
 
-CREATE FUNCTION seats_internal.explain_sent(call seats_internal.outbox) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.explain_sent(call seats_internal.outbox) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 RETURN CASE
@@ -220,7 +220,7 @@ REVOKE ALL ON FUNCTION seats_internal.explain_sent(seats_internal.outbox) FROM P
 COMMENT ON FUNCTION seats_internal.explain_sent(seats_internal.outbox) IS
     'what of an open call may have reached Stripe';
 
-CREATE FUNCTION seats_internal.explain_open(call seats_internal.outbox) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.explain_open(call seats_internal.outbox) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -251,7 +251,7 @@ REVOKE ALL ON FUNCTION seats_internal.explain_open(seats_internal.outbox) FROM P
 COMMENT ON FUNCTION seats_internal.explain_open(seats_internal.outbox) IS
     'where an open call stands, what holds it back, and what a person can do';
 
-CREATE FUNCTION seats_internal.explain_call(caller text, call bigint) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.explain_call(caller text, call bigint) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -273,7 +273,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.explain_call(text, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.explain_call(text, bigint) IS 'behind seats.explain_call';
 
-CREATE FUNCTION seats.explain_call(call bigint) RETURNS text
+CREATE OR REPLACE FUNCTION seats.explain_call(call bigint) RETURNS text
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.explain_call(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats.explain_call(bigint) IS

@@ -1,7 +1,7 @@
 -- What is settled: finding it again.
 
 -- The partitions' key is (ring, id): naming all rings lets each partition be asked by its key.
-CREATE FUNCTION seats_internal.settled_call(call bigint) RETURNS seats_internal.outbox_history
+CREATE OR REPLACE FUNCTION seats_internal.settled_call(call bigint) RETURNS seats_internal.outbox_history
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -17,7 +17,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.settled_call(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.settled_call(bigint) IS 'a call in the history, or null';
 
-CREATE FUNCTION seats_internal.state_of(call bigint) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.state_of(call bigint) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC

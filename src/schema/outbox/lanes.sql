@@ -1,6 +1,6 @@
 -- Pauses of single lanes, for seats.pause and seats.resume.
 
-CREATE FUNCTION seats_internal.pause_lane(caller text, destination text, reason text, lane text)
+CREATE OR REPLACE FUNCTION seats_internal.pause_lane(caller text, destination text, reason text, lane text)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -23,7 +23,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.pause_lane(text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.pause_lane(text, text, text, text) IS 'seats.pause of a lane';
 
-CREATE FUNCTION seats_internal.resume_lane(caller text, destination text, reason text, lane text)
+CREATE OR REPLACE FUNCTION seats_internal.resume_lane(caller text, destination text, reason text, lane text)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

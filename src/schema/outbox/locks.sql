@@ -3,7 +3,7 @@
 
 -- A team's lock: its lane. The server's own deadlock check and lock_timeout apply; whoever has an
 -- old snapshot gets a serialisation failure instead of stale numbers.
-CREATE FUNCTION seats_internal.take_team(team text) RETURNS seats_internal.team
+CREATE OR REPLACE FUNCTION seats_internal.take_team(team text) RETURNS seats_internal.team
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -38,7 +38,7 @@ COMMENT ON FUNCTION seats_internal.take_team(text) IS
 
 -- The worker, and an event, only lock the lane, and who has an older snapshot would not notice. Called where
 -- there is less than he sees: he gets a serialisation failure instead of sitting somebody on a seat that is gone.
-CREATE FUNCTION seats_internal.fail_older_snapshots(lane_id bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.fail_older_snapshots(lane_id bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -51,7 +51,7 @@ COMMENT ON FUNCTION seats_internal.fail_older_snapshots(bigint) IS
     'raises the version of a lane that is locked already: transactions with an older snapshot cannot take it any more';
 
 -- The lane of a subscription is named like its path, as that of enqueue_call with verifier 'object'.
-CREATE FUNCTION seats_internal.take_subscription_lane(destination text, subscription text)
+CREATE OR REPLACE FUNCTION seats_internal.take_subscription_lane(destination text, subscription text)
 RETURNS bigint
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
@@ -67,7 +67,7 @@ COMMENT ON FUNCTION seats_internal.take_subscription_lane(text, text) IS
     'locks the lane of a subscription, which is made if need be';
 
 -- Locks the lane.
-CREATE FUNCTION seats_internal.require_lane(destination text, name text) RETURNS seats_internal.lane
+CREATE OR REPLACE FUNCTION seats_internal.require_lane(destination text, name text) RETURNS seats_internal.lane
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -91,7 +91,7 @@ COMMENT ON FUNCTION seats_internal.require_lane(text, text) IS
 
 -- Who holds a team keeps up that team alone. `patient`: queue up for the lock, once and shortly, for
 -- a team that somebody is always changing.
-CREATE FUNCTION seats_internal.take_lane(lane_id bigint, patient boolean) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.take_lane(lane_id bigint, patient boolean) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -121,7 +121,7 @@ COMMENT ON FUNCTION seats_internal.take_lane(bigint, boolean) IS
 
 -- Locks the lanes that nobody holds, in order, and gives them. What is about to be settled must be counted
 -- by the prices that are listed now, and what was before, too: else the difference would be somebody's doing.
-CREATE FUNCTION seats_internal.take_lanes(lanes bigint[], patient_for bigint) RETURNS bigint[]
+CREATE OR REPLACE FUNCTION seats_internal.take_lanes(lanes bigint[], patient_for bigint) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -149,7 +149,7 @@ COMMENT ON FUNCTION seats_internal.take_lanes(bigint[], bigint) IS
     'locks those of the lanes that nobody else holds (waits a moment for one of them), and counts their teams anew if need be';
 
 -- Lane first, then the row: the order that everybody keeps.
-CREATE FUNCTION seats_internal.lock_call(call bigint) RETURNS seats_internal.outbox
+CREATE OR REPLACE FUNCTION seats_internal.lock_call(call bigint) RETURNS seats_internal.outbox
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -175,7 +175,7 @@ COMMENT ON FUNCTION seats_internal.lock_call(bigint) IS
 -- how far it has come. So whoever changes or removes a lane's first row shows it the lane anew. (The
 -- lane is named by its bounds: with an equality the primary key would do for the order, and would be
 -- read from its head.)
-CREATE FUNCTION seats_internal.reoffer_lane(lane_id bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.reoffer_lane(lane_id bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$

@@ -3,7 +3,7 @@
 -- journal go by their ring.
 
 -- What is found is deleted by its place: a join would read the whole table.
-CREATE FUNCTION seats_internal.forget_ended(too_old timestamptz, most integer) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.forget_ended(too_old timestamptz, most integer) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -44,7 +44,7 @@ COMMENT ON FUNCTION seats_internal.forget_ended(timestamptz, integer) IS
 
 -- A lane is somebody's as long as it has rows, a team, a receiver or a pause. Of other lanes the name
 -- is wanted while the history tells of their calls, and that is why those with rows count as used.
-CREATE FUNCTION seats_internal.forget_lanes(too_old date, most integer) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.forget_lanes(too_old date, most integer) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -79,7 +79,7 @@ COMMENT ON FUNCTION seats_internal.forget_lanes(date, integer) IS
     'deletes lanes that nobody has used since then, some of them: true if there may be more';
 
 -- (A partition of the history may be kept for a seventh longer than asked for.)
-CREATE FUNCTION seats_internal.forget(history_days integer) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.forget(history_days integer) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -99,7 +99,7 @@ COMMENT ON FUNCTION seats_internal.forget(integer) IS
 -- Retention: when the current slot is older than a seventh of what is to be kept, the oldest slot is
 -- emptied and becomes the current one. TRUNCATE wants the partition for itself; a reader delays it
 -- to the next time.
-CREATE FUNCTION seats_internal.turn_ring(history_days integer) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.turn_ring(history_days integer) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '200ms'
@@ -131,7 +131,7 @@ COMMENT ON FUNCTION seats_internal.turn_ring(integer) IS
 -- The ring's row is made by this script, and a dump holds another one: a restore would collide with
 -- it, and without it would believe that slot 0 is the newest, and empty newer partitions too early.
 -- So a row that comes in takes the place of the one that is there.
-CREATE FUNCTION seats_internal.replace_ring() RETURNS trigger
+CREATE OR REPLACE FUNCTION seats_internal.replace_ring() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -144,7 +144,7 @@ REVOKE ALL ON FUNCTION seats_internal.replace_ring() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.replace_ring() IS
     'trigger: the ring''s row of a dump takes the place of the install script''s';
 
-CREATE TRIGGER ring_of_a_dump_replaces_ours
+CREATE OR REPLACE TRIGGER ring_of_a_dump_replaces_ours
     BEFORE INSERT ON seats_internal.ring
     FOR EACH ROW EXECUTE FUNCTION seats_internal.replace_ring();
 -- Also where the row comes by logical replication, which fires no other triggers.

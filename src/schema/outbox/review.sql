@@ -4,7 +4,7 @@
 --   same_key      unknown, but Stripe still knows the key: sent again, at worst a replay
 --   refuse        given up: settled as refused, which is the compensation
 
-CREATE FUNCTION seats_internal.key_lifetime() RETURNS interval
+CREATE OR REPLACE FUNCTION seats_internal.key_lifetime() RETURNS interval
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN coalesce(current_setting('pg_seats.key_lifetime', true), '20h')::interval;
@@ -13,7 +13,7 @@ COMMENT ON FUNCTION seats_internal.key_lifetime() IS
     'the setting pg_seats.key_lifetime, its default where the library is not loaded';
 
 -- Reads no table, so that a view can ask it for somebody who may not read any.
-CREATE FUNCTION seats_internal.allowed_decisions(
+CREATE OR REPLACE FUNCTION seats_internal.allowed_decisions(
     reason        text,
     first_sent_at timestamptz,
     is_foreign    boolean
@@ -32,7 +32,7 @@ REVOKE ALL ON FUNCTION seats_internal.allowed_decisions(text, timestamptz, boole
 COMMENT ON FUNCTION seats_internal.allowed_decisions(text, timestamptz, boolean) IS
     'the decisions that resolve_review takes for a call in review';
 
-CREATE FUNCTION seats_internal.require_decision(call seats_internal.outbox, decision text)
+CREATE OR REPLACE FUNCTION seats_internal.require_decision(call seats_internal.outbox, decision text)
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -65,7 +65,7 @@ COMMENT ON FUNCTION seats_internal.require_decision(seats_internal.outbox, text)
     'an error unless the decision is one that this call in review allows';
 
 -- A new generation: nothing of the last one counts, and the destination's API version is taken anew.
-CREATE FUNCTION seats_internal.begin_new_generation(call bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.begin_new_generation(call bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -94,7 +94,7 @@ REVOKE ALL ON FUNCTION seats_internal.begin_new_generation(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.begin_new_generation(bigint) IS
     'makes a call pending again, under a new key';
 
-CREATE FUNCTION seats_internal.send_same_key(call bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.send_same_key(call bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -112,7 +112,7 @@ REVOKE ALL ON FUNCTION seats_internal.send_same_key(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.send_same_key(bigint) IS
     'makes a call wait for its next try, same key';
 
-CREATE FUNCTION seats_internal.resolve_review(
+CREATE OR REPLACE FUNCTION seats_internal.resolve_review(
     caller     text,
     INOUT call bigint,
     decision   text,
@@ -155,14 +155,14 @@ REVOKE ALL ON FUNCTION seats_internal.resolve_review(text, bigint, text, text) F
 COMMENT ON FUNCTION seats_internal.resolve_review(text, bigint, text, text) IS
     'behind seats.resolve_review';
 
-CREATE FUNCTION seats.resolve_review(INOUT call bigint, decision text, reason text, OUT state text)
+CREATE OR REPLACE FUNCTION seats.resolve_review(INOUT call bigint, decision text, reason text, OUT state text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.resolve_review(bigint, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.resolve_review(bigint, text, text) IS
     'decides a call in review: executed (proof: done), not_executed (proof: send under a new '
     'key), same_key (send again while Stripe knows the key), refuse (give up: refused)';
 
-CREATE FUNCTION seats_internal.review_call(
+CREATE OR REPLACE FUNCTION seats_internal.review_call(
     caller     text,
     INOUT call bigint,
     reason     text,
@@ -202,7 +202,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.review_call(text, bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.review_call(text, bigint, text) IS 'behind seats.review_call';
 
-CREATE FUNCTION seats.review_call(INOUT call bigint, reason text, OUT state text)
+CREATE OR REPLACE FUNCTION seats.review_call(INOUT call bigint, reason text, OUT state text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.review_call(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.review_call(bigint, text) IS
@@ -211,7 +211,7 @@ COMMENT ON FUNCTION seats.review_call(bigint, text) IS
 
 -- Calls that went to review one by one, before it showed that the mistake is in all of them, wait
 -- like the others. Seat changes are planned anew then, so that what was put right meanwhile counts.
-CREATE FUNCTION seats_internal.take_back_from_review(destination text, calls bigint[]) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.take_back_from_review(destination text, calls bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -250,7 +250,7 @@ COMMENT ON FUNCTION seats_internal.take_back_from_review(text, bigint[]) IS
 -- resolved with the last of them. Whoever puts a call into review raises its alert in the same transaction.
 -- So the alerts are locked first: a statement that begins then sees every review that they speak of, and who
 -- comes later waits, and opens another alert.
-CREATE FUNCTION seats_internal.resolve_shared_alerts(destination text, resolution text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.resolve_shared_alerts(destination text, resolution text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -277,7 +277,7 @@ REVOKE ALL ON FUNCTION seats_internal.resolve_shared_alerts(text, text) FROM PUB
 COMMENT ON FUNCTION seats_internal.resolve_shared_alerts(text, text) IS
     'closes the alerts about several reviews, if none of these is open any more';
 
-CREATE FUNCTION seats_internal.resolve_review_alerts(caller text, call seats_internal.outbox)
+CREATE OR REPLACE FUNCTION seats_internal.resolve_review_alerts(caller text, call seats_internal.outbox)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

@@ -2,7 +2,7 @@
 -- looks at the state only then, and writes the journal. So each has its effect at most once, and one
 -- that comes too late says what has happened instead. Those that decide something are in review.sql.
 
-CREATE FUNCTION seats_internal.raise_not_open(call bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.raise_not_open(call bigint) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -26,7 +26,7 @@ COMMENT ON FUNCTION seats_internal.raise_not_open(bigint) IS
     'the error for a call that is settled or does not exist';
 
 -- Which verb fits which state: the table of operators' verbs in one place.
-CREATE FUNCTION seats_internal.verb_for(state seats_internal.outbox_state, doubt boolean) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.verb_for(state seats_internal.outbox_state, doubt boolean) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN CASE
@@ -54,7 +54,7 @@ REVOKE ALL ON FUNCTION seats_internal.verb_for(seats_internal.outbox_state, bool
 COMMENT ON FUNCTION seats_internal.verb_for(seats_internal.outbox_state, boolean) IS
     'what a person can do about a call in this state';
 
-CREATE FUNCTION seats_internal.require_state(
+CREATE OR REPLACE FUNCTION seats_internal.require_state(
     call   seats_internal.outbox,
     verb   text,
     states seats_internal.outbox_state[]
@@ -77,7 +77,7 @@ COMMENT ON FUNCTION seats_internal.require_state(
     'an error unless the call is in one of these states';
 
 -- A row with another installation's stamp is that one's to send.
-CREATE FUNCTION seats_internal.is_foreign(call seats_internal.outbox) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.is_foreign(call seats_internal.outbox) RETURNS boolean
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -90,7 +90,7 @@ REVOKE ALL ON FUNCTION seats_internal.is_foreign(seats_internal.outbox) FROM PUB
 COMMENT ON FUNCTION seats_internal.is_foreign(seats_internal.outbox) IS
     'true if another installation enqueued the call';
 
-CREATE FUNCTION seats_internal.require_own(call seats_internal.outbox) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.require_own(call seats_internal.outbox) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -111,7 +111,7 @@ COMMENT ON FUNCTION seats_internal.require_own(seats_internal.outbox) IS
 
 -- What every verb does after its change: the reason is kept, what was said about the call is
 -- settled, and the worker looks at the lane again.
-CREATE FUNCTION seats_internal.finish_verb(
+CREATE OR REPLACE FUNCTION seats_internal.finish_verb(
     caller text,
     call   seats_internal.outbox,
     kind   text,
@@ -139,7 +139,7 @@ COMMENT ON FUNCTION
     'the end of every verb on a call: journal, alerts, and the lane is offered anew';
 
 -- Moves a row to the history in one statement.
-CREATE FUNCTION seats_internal.settle_by_hand(
+CREATE OR REPLACE FUNCTION seats_internal.settle_by_hand(
     caller text,
     call   bigint,
     result text,
@@ -172,7 +172,7 @@ REVOKE ALL ON FUNCTION seats_internal.settle_by_hand(text, bigint, text, text) F
 COMMENT ON FUNCTION seats_internal.settle_by_hand(text, bigint, text, text) IS
     'settles a call by a person''s word: done, refused or cancelled';
 
-CREATE FUNCTION seats_internal.retry(caller text, INOUT call bigint, reason text, OUT state text)
+CREATE OR REPLACE FUNCTION seats_internal.retry(caller text, INOUT call bigint, reason text, OUT state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -194,7 +194,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.retry(text, bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.retry(text, bigint, text) IS 'behind seats.retry';
 
-CREATE FUNCTION seats.retry(INOUT call bigint, reason text, OUT state text)
+CREATE OR REPLACE FUNCTION seats.retry(INOUT call bigint, reason text, OUT state text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.retry(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.retry(bigint, text) IS
@@ -203,7 +203,7 @@ COMMENT ON FUNCTION seats.retry(bigint, text) IS
 
 -- What waits for its next try is taken back with cancel_call if it was provably not executed, and else
 -- decided by a person, after review_call. So nothing that a halt holds has to wait for its end.
-CREATE FUNCTION seats_internal.cancel_call(
+CREATE OR REPLACE FUNCTION seats_internal.cancel_call(
     caller     text,
     INOUT call bigint,
     reason     text,
@@ -235,7 +235,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.cancel_call(text, bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.cancel_call(text, bigint, text) IS 'behind seats.cancel_call';
 
-CREATE FUNCTION seats.cancel_call(INOUT call bigint, reason text, OUT state text)
+CREATE OR REPLACE FUNCTION seats.cancel_call(INOUT call bigint, reason text, OUT state text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.cancel_call(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.cancel_call(bigint, text) IS

@@ -4,7 +4,7 @@
 -- Names of partitions' rings stand in the conditions on the history: its key is (ring, id), and with
 -- the ring named a single call is found by the key.
 
-CREATE VIEW seats.outbox AS
+CREATE OR REPLACE VIEW seats.outbox AS
 SELECT o.id AS call, o.state::text AS state, o.state_since, o.destination, l.name AS lane, o.method, o.path,
        o.generation, o.attempts, o.doubt, o.created_at, o.enqueued_by, o.first_sent_at,
        o.last_sent_at, o.due_at, o.reason, o.last_error AS error, o.request_id,
@@ -31,7 +31,7 @@ COMMENT ON COLUMN seats.outbox.request_id IS
     'Stripe''s id of the last request, to search for in the Dashboard';
 COMMENT ON COLUMN seats.outbox.idempotency_key IS 'the key of the current generation';
 
-CREATE VIEW seats.outbox_history AS
+CREATE OR REPLACE VIEW seats.outbox_history AS
 SELECT h.id AS call, h.result, h.settled_at, h.settled_by, h.destination, l.name AS lane, h.method, h.path,
        h.generation, h.attempts, nullif(h.http_status, 0) AS http_status,
        h.duration_ms * interval '1 millisecond' AS duration, h.created_at, h.enqueued_by,
@@ -50,7 +50,7 @@ COMMENT ON COLUMN seats.outbox_history.duration IS 'of the request that settled 
 COMMENT ON COLUMN seats.outbox_history.first_sent_at IS 'first use of the last key';
 COMMENT ON COLUMN seats.outbox_history.request_id IS 'Stripe''s id of the request that settled it';
 
-CREATE VIEW seats.calls AS
+CREATE OR REPLACE VIEW seats.calls AS
 SELECT o.call, o.state, o.destination, o.lane, o.method, o.path, o.generation, o.attempts,
        o.created_at, o.enqueued_by, o.first_sent_at, NULL::timestamptz AS settled_at,
        NULL::integer AS http_status, o.request_id, o.reason, o.error, o.idempotency_key
@@ -68,7 +68,7 @@ COMMENT ON COLUMN seats.calls.state IS
 COMMENT ON COLUMN seats.calls.settled_at IS 'null: it is open';
 COMMENT ON COLUMN seats.calls.http_status IS 'of the answer that settled it';
 
-CREATE VIEW seats.attempts AS
+CREATE OR REPLACE VIEW seats.attempts AS
 SELECT a.call_id AS call, a.generation, a.number, a.purpose, a.answered_at,
        a.duration_ms * interval '1 millisecond' AS duration, a.verdict, a.reason,
        nullif(a.http_status, 0) AS http_status, a.request_id, a.error, a.sent, a.replayed
@@ -90,7 +90,7 @@ COMMENT ON COLUMN seats.attempts.verdict IS
 COMMENT ON COLUMN seats.attempts.sent IS 'a byte of it may have left';
 COMMENT ON COLUMN seats.attempts.replayed IS 'Stripe gave the answer of an earlier request again';
 
-CREATE VIEW seats.blocked_lanes AS
+CREATE OR REPLACE VIEW seats.blocked_lanes AS
 SELECT o.destination, l.name AS lane, o.id AS call, o.state::text AS state, o.state_since AS since,
        clock_timestamp() - o.state_since AS blocked_for,
        CASE WHEN l.paused_at IS NOT NULL THEN 'paused' ELSE o.reason END AS reason,
@@ -129,7 +129,7 @@ COMMENT ON COLUMN seats.blocked_lanes.until IS
 COMMENT ON COLUMN seats.blocked_lanes.waiting_behind IS 'how many calls wait behind it';
 COMMENT ON COLUMN seats.blocked_lanes.what_to_do IS 'what a person can do about it';
 
-CREATE VIEW seats.reviews AS
+CREATE OR REPLACE VIEW seats.reviews AS
 SELECT o.id AS call, o.destination, l.name AS lane, t.name AS team,
        seats_internal.seats_before_and_after(o.lines, o.base, o.target) AS seats, run.actor, run.changes,
        o.method, o.path, o.state_since AS since,

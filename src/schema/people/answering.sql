@@ -1,6 +1,6 @@
 -- What becomes of an invite: it is accepted, revoked, or expires.
 
-CREATE FUNCTION seats_internal.raise_invite_is_over(invite seats_internal.invite) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.raise_invite_is_over(invite seats_internal.invite) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -24,7 +24,7 @@ REVOKE ALL ON FUNCTION seats_internal.raise_invite_is_over(seats_internal.invite
 COMMENT ON FUNCTION seats_internal.raise_invite_is_over(seats_internal.invite) IS
     'the error for an invite that is no longer open';
 
-CREATE FUNCTION seats_internal.accept_invite(
+CREATE OR REPLACE FUNCTION seats_internal.accept_invite(
     caller        text,
     token         text,
     user_id       text,
@@ -85,7 +85,7 @@ REVOKE ALL ON FUNCTION seats_internal.accept_invite(text, text, text, text) FROM
 COMMENT ON FUNCTION seats_internal.accept_invite(text, text, text, text) IS
     'behind seats.accept_invite';
 
-CREATE FUNCTION seats.accept_invite(
+CREATE OR REPLACE FUNCTION seats.accept_invite(
     token         text,
     user_id       text,
     external_id   text DEFAULT NULL,
@@ -100,7 +100,7 @@ COMMENT ON FUNCTION seats.accept_invite(text, text, text) IS
     'makes whoever has the token a member of the team, on the seat that was kept; once, and while the '
     'invite is open. external_id comes back in the journal when the member leaves';
 
-CREATE FUNCTION seats_internal.revoke_invite(
+CREATE OR REPLACE FUNCTION seats_internal.revoke_invite(
     caller       text,
     INOUT invite bigint,
     actor        text,
@@ -142,7 +142,7 @@ REVOKE ALL ON FUNCTION seats_internal.revoke_invite(text, bigint, text, text) FR
 COMMENT ON FUNCTION seats_internal.revoke_invite(text, bigint, text, text) IS
     'behind seats.revoke_invite';
 
-CREATE FUNCTION seats.revoke_invite(
+CREATE OR REPLACE FUNCTION seats.revoke_invite(
     INOUT invite bigint,
     actor        text   DEFAULT NULL,
     reason       text   DEFAULT NULL,
@@ -159,7 +159,7 @@ COMMENT ON FUNCTION seats.revoke_invite(bigint, text, text) IS
 -- Those whose time is up, the longest due first. A team that somebody holds is left for the next
 -- time: accept_invite looks at the time by itself, so nothing hangs on it but the seat. `after`: what
 -- was due before that has been seen to; an index is not read from its head each time.
-CREATE FUNCTION seats_internal.expire_invites(after timestamptz, OUT next_after timestamptz)
+CREATE OR REPLACE FUNCTION seats_internal.expire_invites(after timestamptz, OUT next_after timestamptz)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -202,7 +202,7 @@ COMMENT ON FUNCTION seats_internal.expire_invites(timestamptz) IS
 
 -- Everybody is out: at once, whatever its changes wait for. `is_news`: the subscription was not over
 -- before.
-CREATE FUNCTION seats_internal.end_everybody(team_id bigint, is_news boolean) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.end_everybody(team_id bigint, is_news boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$

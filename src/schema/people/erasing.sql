@@ -2,7 +2,7 @@
 -- nothing. What else happened stays as it is.
 
 -- The words of the journal about a person. `addresses` are in lower case.
-CREATE FUNCTION seats_internal.erased_detail(detail jsonb, person text, addresses text[], instead text)
+CREATE OR REPLACE FUNCTION seats_internal.erased_detail(detail jsonb, person text, addresses text[], instead text)
 RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -21,7 +21,7 @@ COMMENT ON FUNCTION seats_internal.erased_detail(jsonb, text, text[], text) IS
 
 -- Whether a message to a receiver names this person: in JSON, perhaps in the middle of a sentence, and as Slack
 -- is told it (see render_slack). Not as a part of another word: ids may be short.
-CREATE FUNCTION seats_internal.names_person(body text, person text, addresses text[]) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.names_person(body text, person text, addresses text[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN EXISTS (
@@ -37,7 +37,7 @@ COMMENT ON FUNCTION seats_internal.names_person(text, text, text[]) IS
     'whether the body of a delivery names a person, or one of the addresses';
 
 -- What would still be needed.
-CREATE FUNCTION seats_internal.require_done_with(person text, addresses text[]) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.require_done_with(person text, addresses text[]) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -71,7 +71,7 @@ REVOKE ALL ON FUNCTION seats_internal.require_done_with(text, text[]) FROM PUBLI
 COMMENT ON FUNCTION seats_internal.require_done_with(text, text[]) IS
     'an error while something is open that needs to know this person';
 
-CREATE FUNCTION seats_internal.erase_in_history(person text, addresses text[], instead text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.erase_in_history(person text, addresses text[], instead text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -94,7 +94,7 @@ REVOKE ALL ON FUNCTION seats_internal.erase_in_history(text, text[], text) FROM 
 COMMENT ON FUNCTION seats_internal.erase_in_history(text, text[], text) IS
     'forgets a person in what was settled, in repeated requests and in alerts';
 
-CREATE FUNCTION seats_internal.erase_person(
+CREATE OR REPLACE FUNCTION seats_internal.erase_person(
     caller              text,
     user_id             text,
     reason              text,
@@ -151,7 +151,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.erase_person(text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.erase_person(text, text, text, text) IS 'behind seats.erase_person';
 
-CREATE FUNCTION seats.erase_person(
+CREATE OR REPLACE FUNCTION seats.erase_person(
     user_id             text,
     reason              text,
     address             text DEFAULT NULL,

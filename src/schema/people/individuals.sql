@@ -1,7 +1,7 @@
 -- Individuals: people with a subscription of their own. No seats, no members: what counts is the
 -- subscription's status.
 
-CREATE FUNCTION seats_internal.refuse_individual(name text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.refuse_individual(name text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -19,7 +19,7 @@ REVOKE ALL ON FUNCTION seats_internal.refuse_individual(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.refuse_individual(text) IS
     'an error if a name that is no team''s is an individual''s';
 
-CREATE FUNCTION seats_internal.register_individual(
+CREATE OR REPLACE FUNCTION seats_internal.register_individual(
     caller       text,
     user_id      text,
     subscription text,
@@ -42,7 +42,7 @@ COMMENT ON FUNCTION
     seats_internal.register_individual(text, text, text, text, text, text) IS
     'behind seats.register_individual';
 
-CREATE FUNCTION seats.register_individual(
+CREATE OR REPLACE FUNCTION seats.register_individual(
     user_id      text,
     subscription text,
     customer     text DEFAULT NULL,
@@ -56,7 +56,7 @@ COMMENT ON FUNCTION seats.register_individual(text, text, text, text, text) IS
     'for wait_for_call. The view seats.individuals shows what Stripe says of it; when it ends, the '
     'journal says individual.ended with the external id';
 
-CREATE FUNCTION seats_internal.end_individual(individual seats_internal.team, new_status text)
+CREATE OR REPLACE FUNCTION seats_internal.end_individual(individual seats_internal.team, new_status text)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -76,7 +76,7 @@ REVOKE ALL ON FUNCTION seats_internal.end_individual(seats_internal.team, text) 
 COMMENT ON FUNCTION seats_internal.end_individual(seats_internal.team, text) IS
     'tells the journal that an individual''s subscription is over, if it was not before';
 
-CREATE FUNCTION seats_internal.unregister_individual(
+CREATE OR REPLACE FUNCTION seats_internal.unregister_individual(
     caller           text,
     INOUT user_id    text,
     reason           text,
@@ -105,7 +105,7 @@ REVOKE ALL ON FUNCTION seats_internal.unregister_individual(text, text, text) FR
 COMMENT ON FUNCTION seats_internal.unregister_individual(text, text, text) IS
     'behind seats.unregister_individual';
 
-CREATE FUNCTION seats.unregister_individual(INOUT user_id text, reason text, OUT subscription text)
+CREATE OR REPLACE FUNCTION seats.unregister_individual(INOUT user_id text, reason text, OUT subscription text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.unregister_individual(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.unregister_individual(text, text) IS

@@ -3,7 +3,7 @@
 -- seat that is lost come one after the other.
 
 -- 256 bits from the server's strong random numbers: three uuids have 366 of them.
-CREATE FUNCTION seats_internal.new_token() RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.new_token() RETURNS text
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 RETURN rtrim(translate(encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
@@ -11,14 +11,14 @@ RETURN rtrim(translate(encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(g
 REVOKE ALL ON FUNCTION seats_internal.new_token() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.new_token() IS 'a token that nobody can guess, fit for a URL';
 
-CREATE FUNCTION seats_internal.hash_of_token(token text) RETURNS bytea
+CREATE OR REPLACE FUNCTION seats_internal.hash_of_token(token text) RETURNS bytea
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN sha256(convert_to(token, 'UTF8'));
 REVOKE ALL ON FUNCTION seats_internal.hash_of_token(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.hash_of_token(text) IS 'what is stored of a token';
 
-CREATE FUNCTION seats_internal.invite_detail(team seats_internal.team, invite seats_internal.invite)
+CREATE OR REPLACE FUNCTION seats_internal.invite_detail(team seats_internal.team, invite seats_internal.invite)
 RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -32,7 +32,7 @@ COMMENT ON FUNCTION seats_internal.invite_detail(seats_internal.team, seats_inte
     'an invite as the journal tells of it';
 
 -- The seat that it kept is free again.
-CREATE FUNCTION seats_internal.end_invite(
+CREATE OR REPLACE FUNCTION seats_internal.end_invite(
     team       seats_internal.team,
     invite     bigint,
     new_status text,
@@ -69,7 +69,7 @@ COMMENT ON FUNCTION
 
 -- What is confirmed goes to members first, and then to the oldest open invites. Whoever is told once
 -- that the seat is there is not told again.
-CREATE FUNCTION seats_internal.settle_invites(team_id bigint, lane_id bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.settle_invites(team_id bigint, lane_id bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -110,7 +110,7 @@ COMMENT ON FUNCTION seats_internal.settle_invites(bigint, bigint) IS
     'tells the journal of invites whose seat Stripe has proved';
 
 -- There are that many seats too few. Gives how many invites have lost theirs.
-CREATE FUNCTION seats_internal.fail_invites(
+CREATE OR REPLACE FUNCTION seats_internal.fail_invites(
     team_id   bigint,
     lane_id   bigint,
     seat_type text,
@@ -159,7 +159,7 @@ COMMENT ON FUNCTION
 
 -- ---- inviting
 
-CREATE FUNCTION seats_internal.check_invite(address text, role text, expires interval, actor text)
+CREATE OR REPLACE FUNCTION seats_internal.check_invite(address text, role text, expires interval, actor text)
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -183,7 +183,7 @@ COMMENT ON FUNCTION seats_internal.check_invite(text, text, interval, text) IS
     'an error unless these can be an invite''s';
 
 -- A free seat, or one that is bought for it; gives the change that buys it.
-CREATE FUNCTION seats_internal.reserve_seat(
+CREATE OR REPLACE FUNCTION seats_internal.reserve_seat(
     caller    text,
     team      seats_internal.team,
     seat_type text,
@@ -218,7 +218,7 @@ COMMENT ON FUNCTION seats_internal.reserve_seat(
     'makes sure of a free seat for an invite, if need be by buying one';
 
 -- The open invite of this person, if there is one. The team is locked.
-CREATE FUNCTION seats_internal.open_invite(
+CREATE OR REPLACE FUNCTION seats_internal.open_invite(
     team      seats_internal.team,
     address   text,
     seat_type text,
@@ -254,7 +254,7 @@ COMMENT ON FUNCTION
     seats_internal.open_invite(seats_internal.team, text, text, text) IS
     'somebody''s open invite to a team, or null; an error if it is for something else';
 
-CREATE FUNCTION seats_internal.is_billing_pending(invite seats_internal.invite) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.is_billing_pending(invite seats_internal.invite) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -272,7 +272,7 @@ REVOKE ALL ON FUNCTION seats_internal.is_billing_pending(seats_internal.invite) 
 COMMENT ON FUNCTION seats_internal.is_billing_pending(seats_internal.invite) IS
     'whether an invite''s seat is not proven by Stripe: members come first, then invites by age';
 
-CREATE FUNCTION seats_internal.invite(
+CREATE OR REPLACE FUNCTION seats_internal.invite(
     caller              text,
     team                text,
     address             text,
@@ -360,7 +360,7 @@ REVOKE ALL ON FUNCTION seats_internal.invite(
 COMMENT ON FUNCTION seats_internal.invite(
     text, text, text, text, text, text, boolean, interval, text, text) IS 'behind seats.invite';
 
-CREATE FUNCTION seats.invite(
+CREATE OR REPLACE FUNCTION seats.invite(
     team                text,
     address             text,
     seat_type           text,

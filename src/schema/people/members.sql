@@ -1,6 +1,6 @@
 -- Who belongs to a team. A member may sit on a seat; an owner may buy.
 
-CREATE FUNCTION seats_internal.require_free_seat(team seats_internal.team, seat_type text)
+CREATE OR REPLACE FUNCTION seats_internal.require_free_seat(team seats_internal.team, seat_type text)
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -30,7 +30,7 @@ REVOKE ALL ON FUNCTION seats_internal.require_free_seat(seats_internal.team, tex
 COMMENT ON FUNCTION seats_internal.require_free_seat(seats_internal.team, text) IS
     'an error unless the team, which is locked, has a free seat of the type';
 
-CREATE FUNCTION seats_internal.check_role(role text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.check_role(role text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -46,7 +46,7 @@ REVOKE ALL ON FUNCTION seats_internal.check_role(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.check_role(text) IS 'an error unless a member can have this role';
 
 -- Without an owner nobody of the team can buy any more, or make another one an owner.
-CREATE FUNCTION seats_internal.check_not_last_owner(
+CREATE OR REPLACE FUNCTION seats_internal.check_not_last_owner(
     team   seats_internal.team,
     member seats_internal.member,
     verb   text
@@ -72,7 +72,7 @@ COMMENT ON FUNCTION seats_internal.check_not_last_owner(
     seats_internal.team, seats_internal.member, text) IS
     'an error if the member is the only owner of the team, which is locked';
 
-CREATE FUNCTION seats_internal.require_member(team seats_internal.team, user_id text)
+CREATE OR REPLACE FUNCTION seats_internal.require_member(team seats_internal.team, user_id text)
 RETURNS seats_internal.member
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -94,7 +94,7 @@ COMMENT ON FUNCTION seats_internal.require_member(seats_internal.team, text) IS
     'an active member of the team, which is locked, or an error';
 
 -- A seat of this type is free again.
-CREATE FUNCTION seats_internal.seat_was_freed(team seats_internal.team, seat_type text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.seat_was_freed(team seats_internal.team, seat_type text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -112,7 +112,7 @@ REVOKE ALL ON FUNCTION seats_internal.seat_was_freed(seats_internal.team, text) 
 COMMENT ON FUNCTION seats_internal.seat_was_freed(seats_internal.team, text) IS
     'what follows when a member no longer sits on a seat of this type';
 
-CREATE FUNCTION seats_internal.add_member(
+CREATE OR REPLACE FUNCTION seats_internal.add_member(
     caller            text,
     INOUT team        text,
     INOUT user_id     text,
@@ -167,7 +167,7 @@ REVOKE ALL ON FUNCTION
 COMMENT ON FUNCTION seats_internal.add_member(text, text, text, text, text, text, boolean) IS
     'behind seats.add_member';
 
-CREATE FUNCTION seats.add_member(
+CREATE OR REPLACE FUNCTION seats.add_member(
     INOUT team        text,
     INOUT user_id     text,
     INOUT seat_type   text    DEFAULT NULL,
@@ -183,7 +183,7 @@ COMMENT ON FUNCTION seats.add_member(text, text, text, text, text, boolean) IS
     'owner may buy seats; external_id comes back in the journal when the member leaves. With if_absent '
     'somebody who is a member already stays as he is, and added says false';
 
-CREATE FUNCTION seats_internal.end_member(
+CREATE OR REPLACE FUNCTION seats_internal.end_member(
     member     seats_internal.member,
     team       seats_internal.team,
     new_status text,
@@ -210,7 +210,7 @@ COMMENT ON FUNCTION seats_internal.end_member(
     seats_internal.member, seats_internal.team, text, text, text) IS
     'ends a membership, and tells the journal what the application has to take away';
 
-CREATE FUNCTION seats_internal.remove_member(
+CREATE OR REPLACE FUNCTION seats_internal.remove_member(
     caller          text,
     INOUT team      text,
     INOUT user_id   text,
@@ -244,7 +244,7 @@ REVOKE ALL ON FUNCTION seats_internal.remove_member(text, text, text, text, bool
 COMMENT ON FUNCTION seats_internal.remove_member(text, text, text, text, boolean) IS
     'behind seats.remove_member';
 
-CREATE FUNCTION seats.remove_member(
+CREATE OR REPLACE FUNCTION seats.remove_member(
     INOUT team      text,
     INOUT user_id   text,
     reason          text    DEFAULT NULL,
@@ -260,7 +260,7 @@ COMMENT ON FUNCTION seats.remove_member(text, text, text, boolean) IS
     'ends a membership: the seat is free again (give it back with remove_seats), and the journal says '
     'member.removed with the external id. The last owner leaves only with last_owner => true';
 
-CREATE FUNCTION seats_internal.change_member(
+CREATE OR REPLACE FUNCTION seats_internal.change_member(
     caller            text,
     INOUT team        text,
     INOUT user_id     text,
@@ -315,7 +315,7 @@ COMMENT ON FUNCTION
     seats_internal.change_member(text, text, text, text, text, text, boolean) IS
     'behind seats.change_member';
 
-CREATE FUNCTION seats.change_member(
+CREATE OR REPLACE FUNCTION seats.change_member(
     INOUT team        text,
     INOUT user_id     text,
     INOUT role        text    DEFAULT NULL,

@@ -1,7 +1,7 @@
 -- What people look at: members and invites.
 
 -- (Counted once for a team, and not once for each of its invites.)
-CREATE VIEW seats.invites AS
+CREATE OR REPLACE VIEW seats.invites AS
 SELECT i.id AS invite, t.name AS team, i.address, i.seat_type, i.role, i.status,
        coalesce(i.status = 'open' AND i.seats_up_to_it > s.confirmed, false) AS billing_pending,
        i.inviter, i.external_id, i.created_at, i.expires_at, i.settled_at, i.ended_at, i.reason,
@@ -29,7 +29,7 @@ COMMENT ON COLUMN seats.invites.user_id IS 'who has accepted it';
 COMMENT ON COLUMN seats.invites.change IS 'the change that bought a seat for it, if none was free';
 COMMENT ON COLUMN seats.invites.reason IS 'why it ended as it did';
 
-CREATE VIEW seats.members AS
+CREATE OR REPLACE VIEW seats.members AS
 SELECT t.name AS team, m.user_id, m.seat_type, m.role, m.status, m.external_id, m.joined_at, m.ended_at
   FROM seats_internal.member AS m
   JOIN seats_internal.team AS t ON t.id = m.team_id;

@@ -5,7 +5,7 @@
 -- (monthly and yearly, an old one): what rises is the first listed price that the subscription has, or
 -- the one that was chosen for a new item (`prices`, see choose_prices); what falls is taken from the last
 -- listed one first. (Stripe takes no deletion with a pending update.)
-CREATE FUNCTION seats_internal.item_parameters(
+CREATE OR REPLACE FUNCTION seats_internal.item_parameters(
     items      jsonb,
     base       jsonb,
     target     jsonb,
@@ -66,7 +66,7 @@ COMMENT ON FUNCTION seats_internal.item_parameters(jsonb, jsonb, jsonb, jsonb, b
 
 -- An increase is paid for as one, whatever it was when it was asked for: the direction is that from
 -- base to target. Stripe may not be asked for pending updates where invoices are sent.
-CREATE FUNCTION seats_internal.billing_parameters(
+CREATE OR REPLACE FUNCTION seats_internal.billing_parameters(
     team           seats_internal.team,
     seat_type      text,
     rises          boolean,
@@ -95,7 +95,7 @@ COMMENT ON FUNCTION
     seats_internal.billing_parameters(seats_internal.team, text, boolean, bigint) IS
     'how a subscription''s update is billed';
 
-CREATE FUNCTION seats_internal.apply_lines(totals jsonb, lines jsonb) RETURNS jsonb
+CREATE OR REPLACE FUNCTION seats_internal.apply_lines(totals jsonb, lines jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -114,7 +114,7 @@ COMMENT ON FUNCTION seats_internal.apply_lines(jsonb, jsonb) IS
 
 -- What a call does not touch stays what it is, and not what it was when the call was computed: somebody may
 -- have changed it since.
-CREATE FUNCTION seats_internal.apply_call(totals jsonb, base jsonb, target jsonb) RETURNS jsonb
+CREATE OR REPLACE FUNCTION seats_internal.apply_call(totals jsonb, base jsonb, target jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -130,7 +130,7 @@ COMMENT ON FUNCTION seats_internal.apply_call(jsonb, jsonb, jsonb) IS
     '{seat type: quantity} after a call that was computed on base and asked for target';
 
 -- The type whose rules bill the way from one set of totals to another: of what rises, or else falls.
-CREATE FUNCTION seats_internal.billed_type(
+CREATE OR REPLACE FUNCTION seats_internal.billed_type(
     before        jsonb,
     after         jsonb,
     OUT rises     boolean,
@@ -160,7 +160,7 @@ COMMENT ON FUNCTION seats_internal.billed_type(jsonb, jsonb) IS
 
 -- One call is prorated in one way, that of what rises. Where what falls is not prorated and what rises is (or
 -- the other way round), it would credit what is not to be credited (or not what is).
-CREATE FUNCTION seats_internal.mixes_billing(before jsonb, after jsonb) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.mixes_billing(before jsonb, after jsonb) RETURNS boolean
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -184,7 +184,7 @@ COMMENT ON FUNCTION seats_internal.mixes_billing(jsonb, jsonb) IS
 -- subscription, and counts refused ones too. A key counts once, however often it was sent: Stripe
 -- executes it once. What Stripe turned away unexecuted does not count, and what was not invoiced at
 -- once is no invoice. Null: one more may be sent now.
-CREATE FUNCTION seats_internal.budget_wait(team_id bigint, lane_id bigint, makes_invoice boolean)
+CREATE OR REPLACE FUNCTION seats_internal.budget_wait(team_id bigint, lane_id bigint, makes_invoice boolean)
 RETURNS timestamptz
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

@@ -1,7 +1,7 @@
 -- What can be done about a change after it was made: take it back, ask what it would cost, look at
 -- Stripe again.
 
-CREATE FUNCTION seats_internal.raise_no_such_change(change bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.raise_no_such_change(change bigint) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -25,7 +25,7 @@ COMMENT ON FUNCTION seats_internal.raise_no_such_change(bigint) IS
 
 -- Voiding its invoice makes Stripe drop what waits for the payment. Whether it did is read, because
 -- the customer may pay at the same moment.
-CREATE FUNCTION seats_internal.void_invoice(change seats_internal.outbox, caller text)
+CREATE OR REPLACE FUNCTION seats_internal.void_invoice(change seats_internal.outbox, caller text)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -51,7 +51,7 @@ REVOKE ALL ON FUNCTION seats_internal.void_invoice(seats_internal.outbox, text) 
 COMMENT ON FUNCTION seats_internal.void_invoice(seats_internal.outbox, text) IS
     'takes back a change that waits for its payment, by voiding its invoice';
 
-CREATE FUNCTION seats_internal.cancel_change(
+CREATE OR REPLACE FUNCTION seats_internal.cancel_change(
     caller    text,
     change    bigint,
     actor     text,
@@ -108,7 +108,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.cancel_change(text, bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.cancel_change(text, bigint, text) IS 'behind seats.cancel_change';
 
-CREATE FUNCTION seats.cancel_change(change bigint, actor text DEFAULT NULL, OUT state text)
+CREATE OR REPLACE FUNCTION seats.cancel_change(change bigint, actor text DEFAULT NULL, OUT state text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
 REVOKE ALL ON FUNCTION seats.cancel_change(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.cancel_change(bigint, text) IS
@@ -117,7 +117,7 @@ COMMENT ON FUNCTION seats.cancel_change(bigint, text) IS
 
 -- What a change would cost now. The preview and the change share a proration_date, because Stripe
 -- prorates to the second.
-CREATE FUNCTION seats_internal.preview_change(
+CREATE OR REPLACE FUNCTION seats_internal.preview_change(
     caller             text,
     team               text,
     changes            jsonb,
@@ -189,7 +189,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.preview_change(text, text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.preview_change(text, text, jsonb) IS 'behind seats.preview_change';
 
-CREATE FUNCTION seats.preview_change(
+CREATE OR REPLACE FUNCTION seats.preview_change(
     team               text,
     changes            jsonb,
     OUT call           bigint,
@@ -201,7 +201,7 @@ COMMENT ON FUNCTION seats.preview_change(text, jsonb) IS
     'asks Stripe what a change would cost now; wait_for_call(call) and call_answer(call) give the '
     'invoice that it would make, change_seats with the proration_date makes the change at that price';
 
-CREATE FUNCTION seats_internal.reconcile(caller text, team text, reason text, kind text)
+CREATE OR REPLACE FUNCTION seats_internal.reconcile(caller text, team text, reason text, kind text)
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -233,7 +233,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.reconcile(text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.reconcile(text, text, text, text) IS 'behind seats.reconcile';
 
-CREATE FUNCTION seats.reconcile(team text, reason text, kind text DEFAULT NULL) RETURNS bigint
+CREATE OR REPLACE FUNCTION seats.reconcile(team text, reason text, kind text DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.reconcile(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.reconcile(text, text, text) IS

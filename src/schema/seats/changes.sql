@@ -3,7 +3,7 @@
 -- sees the new quantity at once. What Stripe says of it is the worker's business.
 
 -- A team's first seats of a type.
-CREATE FUNCTION seats_internal.open_line(team_id bigint, seat_type text, quantity integer) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.open_line(team_id bigint, seat_type text, quantity integer) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -24,7 +24,7 @@ COMMENT ON FUNCTION seats_internal.open_line(bigint, text, integer) IS
 -- Every change goes through here: wanted is [{seat_type, operation, quantity, expected}]. This is the
 -- application's path, so it is one function of few statements; what is wrong is told by others, which
 -- are called only then.
-CREATE FUNCTION seats_internal.make_change(
+CREATE OR REPLACE FUNCTION seats_internal.make_change(
     caller         text,
     function_name  text,
     team_name      text,
@@ -151,7 +151,7 @@ COMMENT ON FUNCTION
     seats_internal.make_change(text, text, text, jsonb, text, text, bigint) IS
     'changes a team''s seats and leaves the change in the outbox; gives {change, lines, repeated}';
 
-CREATE FUNCTION seats_internal.make_simple_change(
+CREATE OR REPLACE FUNCTION seats_internal.make_simple_change(
     caller        text,
     function_name text,
     team          text,
@@ -189,7 +189,7 @@ COMMENT ON FUNCTION seats_internal.make_simple_change(
     text, text, text, text, text, integer, text, text, integer) IS
     'make_change for one seat type';
 
-CREATE FUNCTION seats_internal.add_seats(
+CREATE OR REPLACE FUNCTION seats_internal.add_seats(
     caller                text,
     team                  text,
     seat_type             text,
@@ -220,7 +220,7 @@ REVOKE ALL ON FUNCTION
 COMMENT ON FUNCTION
     seats_internal.add_seats(text, text, text, integer, text, text, integer) IS 'behind seats.add_seats';
 
-CREATE FUNCTION seats.add_seats(
+CREATE OR REPLACE FUNCTION seats.add_seats(
     team                  text,
     seat_type             text,
     quantity              integer,
@@ -237,7 +237,7 @@ REVOKE ALL ON FUNCTION seats.add_seats(text, text, integer, text, text, integer)
 COMMENT ON FUNCTION seats.add_seats(text, text, integer, text, text, integer) IS
     'buys seats: the team has them when the transaction commits, and Stripe is told then. The change is confirmed, or undone, by what Stripe says; wait_for_change waits for that. actor is the member who buys. request_key makes a repeated click harmless (repeated then says true), expected_quantity a stale screen';
 
-CREATE FUNCTION seats_internal.remove_seats(
+CREATE OR REPLACE FUNCTION seats_internal.remove_seats(
     caller                text,
     team                  text,
     seat_type             text,
@@ -268,7 +268,7 @@ REVOKE ALL ON FUNCTION
 COMMENT ON FUNCTION
     seats_internal.remove_seats(text, text, text, integer, text, text, integer) IS 'behind seats.remove_seats';
 
-CREATE FUNCTION seats.remove_seats(
+CREATE OR REPLACE FUNCTION seats.remove_seats(
     team                  text,
     seat_type             text,
     quantity              integer,
@@ -285,7 +285,7 @@ REVOKE ALL ON FUNCTION seats.remove_seats(text, text, integer, text, text, integ
 COMMENT ON FUNCTION seats.remove_seats(text, text, integer, text, text, integer) IS
     'gives seats back, never below what is in use; otherwise like add_seats';
 
-CREATE FUNCTION seats_internal.set_seats(
+CREATE OR REPLACE FUNCTION seats_internal.set_seats(
     caller                text,
     team                  text,
     seat_type             text,
@@ -316,7 +316,7 @@ REVOKE ALL ON FUNCTION
 COMMENT ON FUNCTION
     seats_internal.set_seats(text, text, text, integer, text, text, integer) IS 'behind seats.set_seats';
 
-CREATE FUNCTION seats.set_seats(
+CREATE OR REPLACE FUNCTION seats.set_seats(
     team                  text,
     seat_type             text,
     quantity              integer,
@@ -333,7 +333,7 @@ REVOKE ALL ON FUNCTION seats.set_seats(text, text, integer, text, text, integer)
 COMMENT ON FUNCTION seats.set_seats(text, text, integer, text, text, integer) IS
     'makes the team have exactly so many seats, whatever it has; otherwise like add_seats';
 
-CREATE FUNCTION seats_internal.change_seats(
+CREATE OR REPLACE FUNCTION seats_internal.change_seats(
     caller         text,
     team           text,
     changes        jsonb,
@@ -381,7 +381,7 @@ COMMENT ON FUNCTION
     seats_internal.change_seats(text, text, jsonb, text, text, jsonb, bigint) IS
     'behind seats.change_seats';
 
-CREATE FUNCTION seats.change_seats(
+CREATE OR REPLACE FUNCTION seats.change_seats(
     team           text,
     changes        jsonb,
     actor          text   DEFAULT NULL,

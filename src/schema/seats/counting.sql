@@ -7,7 +7,7 @@
 -- nothing to declare); and of which types the
 -- quantities are missing, below zero, or more than we count (a thousand million). Metered items have no
 -- quantity. Each price is looked up by itself, however many there are.
-CREATE FUNCTION seats_internal.counted_items(
+CREATE OR REPLACE FUNCTION seats_internal.counted_items(
     items          jsonb,
     OUT counted    jsonb,
     OUT unlisted   text[],
@@ -42,7 +42,7 @@ REVOKE ALL ON FUNCTION seats_internal.counted_items(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.counted_items(jsonb) IS
     '{seat type: quantity} of a subscription''s items, and what of them cannot be counted';
 
-CREATE FUNCTION seats_internal.count_items(items jsonb) RETURNS jsonb
+CREATE OR REPLACE FUNCTION seats_internal.count_items(items jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -58,7 +58,7 @@ COMMENT ON FUNCTION seats_internal.count_items(jsonb) IS
 -- impossible quantities, and, while there is an unlisted price, those that have lost an item, as that may
 -- be what it is called now. A held line stays what it was, or becomes what our own call has just made it
 -- (`expected`). `former` says of prices that are no longer listed as what they were, {price: seat type}.
-CREATE FUNCTION seats_internal.count_team(
+CREATE OR REPLACE FUNCTION seats_internal.count_team(
     team           seats_internal.team,
     items          jsonb,
     expected       jsonb,
@@ -106,7 +106,7 @@ REVOKE ALL ON FUNCTION seats_internal.count_team(seats_internal.team, jsonb, jso
 COMMENT ON FUNCTION seats_internal.count_team(seats_internal.team, jsonb, jsonb, jsonb) IS
     '{seat type: quantity} of a team whose subscription has these items; lines that cannot be counted are held as they were';
 
-CREATE FUNCTION seats_internal.count_problem(unlisted text[], impossible text[]) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.count_problem(unlisted text[], impossible text[]) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN nullif(concat_ws('; ',
@@ -118,7 +118,7 @@ COMMENT ON FUNCTION seats_internal.count_problem(text[], text[]) IS
     'in words, what of a subscription''s items cannot be counted; null: nothing';
 
 -- The problem is there, another one, or over. (The caller stores it with the team.)
-CREATE FUNCTION seats_internal.heed_count_problem(
+CREATE OR REPLACE FUNCTION seats_internal.heed_count_problem(
     team        seats_internal.team,
     held        text[],
     new_problem text
@@ -154,7 +154,7 @@ COMMENT ON FUNCTION seats_internal.heed_count_problem(seats_internal.team, text[
     'marks the lines that are held, and tells a person why, or that it is over';
 
 -- Changes that wait for somebody to say what is what (see what_hinders) are planned again.
-CREATE FUNCTION seats_internal.offer_held_changes(lane_id bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.offer_held_changes(lane_id bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -172,7 +172,7 @@ COMMENT ON FUNCTION seats_internal.offer_held_changes(bigint) IS
     'has a change that waits for what is known of prices looked at now';
 
 -- Whether the head of a lane must wait because what Stripe has cannot be counted: null, or the reason.
-CREATE FUNCTION seats_internal.what_hinders(
+CREATE OR REPLACE FUNCTION seats_internal.what_hinders(
     team   seats_internal.team,
     head   seats_internal.outbox,
     base   jsonb,

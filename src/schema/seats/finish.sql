@@ -3,7 +3,7 @@
 -- Moves changes to the history, all with the same end, and tells the application's feed what became
 -- of them. Those other than the carrier went along with its call. Whatever a person was told about
 -- them is over. `actor` is who has taken them back; of any other end, the entry names who asked for them.
-CREATE FUNCTION seats_internal.finish_change_set(
+CREATE OR REPLACE FUNCTION seats_internal.finish_change_set(
     changes    bigint[],
     result     text,
     reason     text,
@@ -75,7 +75,7 @@ COMMENT ON FUNCTION
     seats_internal.finish_change_set(bigint[], text, text, text, bigint, text, text) IS
     'settles changes that need no answer of their own: moves them to the history, tells the journal';
 
-CREATE FUNCTION seats_internal.finish_change(
+CREATE OR REPLACE FUNCTION seats_internal.finish_change(
     change     bigint,
     result     text,
     reason     text,
@@ -93,7 +93,7 @@ END
 $$;
 
 -- What the feed says of a change.
-CREATE FUNCTION seats_internal.journal_kind(result text) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.journal_kind(result text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN CASE result WHEN 'done' THEN 'change.confirmed' WHEN 'refused' THEN 'change.reverted'
@@ -101,7 +101,7 @@ RETURN CASE result WHEN 'done' THEN 'change.confirmed' WHEN 'refused' THEN 'chan
 REVOKE ALL ON FUNCTION seats_internal.journal_kind(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.journal_kind(text) IS 'a result in the words of the journal';
 
-CREATE FUNCTION seats_internal.change_detail(change seats_internal.outbox) RETURNS jsonb
+CREATE OR REPLACE FUNCTION seats_internal.change_detail(change seats_internal.outbox) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -124,7 +124,7 @@ COMMENT ON FUNCTION
 
 -- A run of changes of a lane, from first to last. Of a call that went to Stripe the first one is the
 -- carrier.
-CREATE FUNCTION seats_internal.finish_changes(
+CREATE OR REPLACE FUNCTION seats_internal.finish_changes(
     lane_id    bigint,
     first_id   bigint,
     end_id     bigint,
@@ -153,7 +153,7 @@ COMMENT ON FUNCTION
 
 -- A call of changes that were refused together was answered: one call less is left for the rest, and
 -- half as many of them go in it. (What is only sent again uses nothing up.)
-CREATE FUNCTION seats_internal.count_split(lane_id bigint, tried integer) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.count_split(lane_id bigint, tried integer) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -169,7 +169,7 @@ COMMENT ON FUNCTION seats_internal.count_split(bigint, integer) IS
 
 -- The changes that were refused together and have no further call of their own: they share the last
 -- refusal.
-CREATE FUNCTION seats_internal.refuse_rest_of_split(lane_id bigint, last_refusal text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.refuse_rest_of_split(lane_id bigint, last_refusal text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -192,7 +192,7 @@ COMMENT ON FUNCTION seats_internal.refuse_rest_of_split(bigint, text) IS
     'reverts what is left of changes that were refused together, when no call is left for them';
 
 -- A call of the lane was answered, or proven. False: no changes of the lane were refused together.
-CREATE FUNCTION seats_internal.settle_split(lane_id bigint, last_refusal text) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.settle_split(lane_id bigint, last_refusal text) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$

@@ -2,7 +2,7 @@
 -- Nobody ever writes an old value back; a change that is refused leaves the fold, and that is all
 -- its compensation. So nobody else's change is lost, whatever comes in between.
 
-CREATE FUNCTION seats_internal.fold_step(
+CREATE OR REPLACE FUNCTION seats_internal.fold_step(
     total     integer,
     confirmed integer,
     operation text,
@@ -13,7 +13,7 @@ REVOKE ALL ON FUNCTION seats_internal.fold_step(integer, integer, text, integer)
 COMMENT ON FUNCTION seats_internal.fold_step(integer, integer, text, integer) IS
     'one change applied to a total, which begins with what is confirmed';
 
-CREATE AGGREGATE seats_internal.fold(confirmed integer, operation text, quantity integer) (
+CREATE OR REPLACE AGGREGATE seats_internal.fold(confirmed integer, operation text, quantity integer) (
     SFUNC = seats_internal.fold_step,
     STYPE = integer
 );
@@ -21,7 +21,7 @@ REVOKE ALL ON FUNCTION seats_internal.fold(integer, text, integer) FROM PUBLIC;
 COMMENT ON AGGREGATE seats_internal.fold(integer, text, integer) IS
     'changes in order, applied to what is confirmed';
 
-CREATE FUNCTION seats_internal.seats_reserved(team_id bigint, seat_type text) RETURNS integer
+CREATE OR REPLACE FUNCTION seats_internal.seats_reserved(team_id bigint, seat_type text) RETURNS integer
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -36,7 +36,7 @@ REVOKE ALL ON FUNCTION seats_internal.seats_reserved(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.seats_reserved(bigint, text) IS
     'seats of a type that the team''s open invites keep free for somebody';
 
-CREATE FUNCTION seats_internal.seats_in_use(team_id bigint, seat_type text) RETURNS integer
+CREATE OR REPLACE FUNCTION seats_internal.seats_in_use(team_id bigint, seat_type text) RETURNS integer
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -55,7 +55,7 @@ COMMENT ON FUNCTION seats_internal.seats_in_use(bigint, text) IS
 
 -- The fold of every line of a team, without the changes that are being settled. The lowest total on
 -- the way shows whether a removal would go below zero.
-CREATE FUNCTION seats_internal.folded(
+CREATE OR REPLACE FUNCTION seats_internal.folded(
     team_id       bigint,
     lane_id       bigint,
     OUT seat_type text,
@@ -104,7 +104,7 @@ COMMENT ON FUNCTION seats_internal.folded(bigint, bigint) IS
 
 -- The newest changes that lower the line and of which nothing was sent: as few as can make up for what
 -- is missing. (One that is taken back raises no total by more than it lowered it.)
-CREATE FUNCTION seats_internal.newest_unsent_removals(
+CREATE OR REPLACE FUNCTION seats_internal.newest_unsent_removals(
     team_id   bigint,
     lane_id   bigint,
     seat_type text,
@@ -144,7 +144,7 @@ COMMENT ON FUNCTION
     'the removals that are taken back first when there are not enough seats for all of them; null: there are none';
 
 -- What the application sees of a line from now on, and what that means for those who sit on it.
-CREATE FUNCTION seats_internal.set_quantity(
+CREATE OR REPLACE FUNCTION seats_internal.set_quantity(
     team_id   bigint,
     lane_id   bigint,
     seat_type text,
@@ -188,7 +188,7 @@ COMMENT ON FUNCTION
     seats_internal.set_quantity(bigint, bigint, text, integer, integer, integer) IS
     'stores what a line folds to, and tells invites and people what it means for them';
 
-CREATE FUNCTION seats_internal.take_over_confirmed(team_id bigint, lane_id bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.take_over_confirmed(team_id bigint, lane_id bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -213,7 +213,7 @@ COMMENT ON FUNCTION seats_internal.take_over_confirmed(bigint, bigint) IS
 -- locked. Where a total would fall below zero, or fewer seats would be left than are in use, unsent
 -- removals are taken back, the newest first: they were asked for when there were more. Then open
 -- invites lose their seats, the newest first. Members never do.
-CREATE FUNCTION seats_internal.refold(team_id bigint, lane_id bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.refold(team_id bigint, lane_id bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -269,7 +269,7 @@ COMMENT ON FUNCTION seats_internal.refold(bigint, bigint) IS
     'computes a team''s quantities anew, takes back removals that have become impossible, and tells invites what it means for them';
 
 -- Members are never removed because seats are: that is a person's decision.
-CREATE FUNCTION seats_internal.tell_over_allocation(
+CREATE OR REPLACE FUNCTION seats_internal.tell_over_allocation(
     team_id   bigint,
     seat_type text,
     quantity  integer,

@@ -4,7 +4,7 @@
 -- Whether a change of which we may have forgotten that it was sent (a failover, an adoption) may be
 -- sent under its own key: null, or why a person must decide. The same key makes that safe as long
 -- as Stripe remembers it: had it been used, the answer would be a replay or an idempotency error.
-CREATE FUNCTION seats_internal.forgotten_doubt(change seats_internal.outbox, team seats_internal.team)
+CREATE OR REPLACE FUNCTION seats_internal.forgotten_doubt(change seats_internal.outbox, team seats_internal.team)
 RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -22,7 +22,7 @@ REVOKE ALL ON FUNCTION
 COMMENT ON FUNCTION seats_internal.forgotten_doubt(seats_internal.outbox, seats_internal.team) IS
     'why a change in doubt cannot be sent under its key; null: it can';
 
-CREATE FUNCTION seats_internal.review_change(change bigint, reason text, what_happened text)
+CREATE OR REPLACE FUNCTION seats_internal.review_change(change bigint, reason text, what_happened text)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -44,7 +44,7 @@ REVOKE ALL ON FUNCTION seats_internal.review_change(bigint, text, text) FROM PUB
 COMMENT ON FUNCTION seats_internal.review_change(bigint, text, text) IS
     'puts a change that cannot be proven before a person';
 
-CREATE FUNCTION seats_internal.is_below_zero(totals jsonb) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.is_below_zero(totals jsonb) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -58,7 +58,7 @@ COMMENT ON FUNCTION seats_internal.is_below_zero(jsonb) IS
 
 -- The head of a lane cannot be sent as things are. Where it may have been sent before, and we have
 -- forgotten it, a person decides. Gives the outcome, as freeze_change does.
-CREATE FUNCTION seats_internal.refuse_plan(head seats_internal.outbox, reason text, what_is_wrong text)
+CREATE OR REPLACE FUNCTION seats_internal.refuse_plan(head seats_internal.outbox, reason text, what_is_wrong text)
 RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -80,7 +80,7 @@ COMMENT ON FUNCTION seats_internal.refuse_plan(seats_internal.outbox, text, text
 
 -- What nearly every crowd is made of, counted in one statement: changes that all add to one seat type, or all
 -- take from it, as the head does. They have one direction and one billing rule. Nothing if the head is none.
-CREATE FUNCTION seats_internal.plan_plain_run(
+CREATE OR REPLACE FUNCTION seats_internal.plan_plain_run(
     head          seats_internal.outbox,
     base          jsonb,
     room          integer,
@@ -122,7 +122,7 @@ COMMENT ON FUNCTION seats_internal.plan_plain_run(seats_internal.outbox, jsonb, 
 -- The longest run of changes, from the head on, that can go in one call: same direction, same
 -- billing rules. A previewed change goes alone. Of changes that were refused together, as many as
 -- their last answer left to be tried (see count_split).
-CREATE FUNCTION seats_internal.plan_call(
+CREATE OR REPLACE FUNCTION seats_internal.plan_call(
     head        seats_internal.outbox,
     base        jsonb,
     OUT last_id   bigint,
@@ -206,7 +206,7 @@ COMMENT ON FUNCTION seats_internal.plan_call(seats_internal.outbox, jsonb) IS
 --   settled  something was settled without a call; look at the lane again
 --   waits    until the row's due_at
 --   review   a person must decide
-CREATE FUNCTION seats_internal.freeze_change(change bigint, run uuid, fresh_for interval)
+CREATE OR REPLACE FUNCTION seats_internal.freeze_change(change bigint, run uuid, fresh_for interval)
 RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -310,7 +310,7 @@ COMMENT ON FUNCTION seats_internal.freeze_change(bigint, uuid, interval) IS
 
 -- Those of `calls` that are seat changes and not yet frozen. Each lane is locked when it is its turn, and
 -- all until the commit; applications wait for that. So what is not planned in that time is left for later.
-CREATE FUNCTION seats_internal.freeze_changes(
+CREATE OR REPLACE FUNCTION seats_internal.freeze_changes(
     calls       bigint[],
     run         uuid,
     fresh_for   interval,
@@ -351,7 +351,7 @@ COMMENT ON FUNCTION
 -- A call that provably did nothing falls apart into its changes, which are planned anew, on a new
 -- base and with what has come since. Whoever calls this refolds: what could not be taken back while it
 -- was on its way can be now. Gives the call as it was; null: there is none.
-CREATE FUNCTION seats_internal.dissolve_call(call bigint, is_refused boolean)
+CREATE OR REPLACE FUNCTION seats_internal.dissolve_call(call bigint, is_refused boolean)
 RETURNS seats_internal.outbox
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -395,7 +395,7 @@ COMMENT ON FUNCTION seats_internal.dissolve_call(bigint, boolean) IS
     'takes a call of seat changes apart again; refused: its changes are tried in smaller calls';
 
 -- `facts`: the subscription as the read has shown it that proved that nothing was executed.
-CREATE FUNCTION seats_internal.dissolve_calls(
+CREATE OR REPLACE FUNCTION seats_internal.dissolve_calls(
     calls     bigint[],
     refused   bigint[],
     facts     text[]        DEFAULT NULL,

@@ -5,7 +5,7 @@
 
 -- A frozen call that a marker contradicts is no call any more: the run of changes that Stripe has
 -- executed is another one than the run that we know. Its changes are pending again, in doubt.
-CREATE FUNCTION seats_internal.forget_frozen_run(head_id bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.forget_frozen_run(head_id bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -27,7 +27,7 @@ COMMENT ON FUNCTION seats_internal.forget_frozen_run(bigint) IS
 -- Stripe has executed the run from first_id to end_id. Makes what we know fit: frozen runs that cross
 -- its borders fall apart, and what stands before it was settled before it was sent, and we have
 -- forgotten how.
-CREATE FUNCTION seats_internal.make_room_for_run(lane_id bigint, first_id bigint, end_id bigint)
+CREATE OR REPLACE FUNCTION seats_internal.make_room_for_run(lane_id bigint, first_id bigint, end_id bigint)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -61,7 +61,7 @@ COMMENT ON FUNCTION seats_internal.make_room_for_run(bigint, bigint, bigint) IS
 
 -- The run's last change was lost here, so all that we know of and that stood behind its first one was
 -- carried, too. But what came after the loss stands there as well, and cannot be told from it.
-CREATE FUNCTION seats_internal.review_rest_of_run(lane_id bigint, first_id bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.review_rest_of_run(lane_id bigint, first_id bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -84,7 +84,7 @@ REVOKE ALL ON FUNCTION seats_internal.review_rest_of_run(bigint, bigint) FROM PU
 COMMENT ON FUNCTION seats_internal.review_rest_of_run(bigint, bigint) IS
     'changes that may have been carried by a call of which we do not know how far it went';
 
-CREATE FUNCTION seats_internal.remember_marker(lane_id bigint, marker text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.remember_marker(lane_id bigint, marker text) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -98,7 +98,7 @@ COMMENT ON FUNCTION seats_internal.remember_marker(bigint, text) IS
 
 -- Executed, says the marker; gives what is to be expected then, where `before` was before. What the call
 -- asked for, if it is known: what was read between its freeze and its execution, it has overwritten.
-CREATE FUNCTION seats_internal.finish_proven_run(
+CREATE OR REPLACE FUNCTION seats_internal.finish_proven_run(
     team     seats_internal.team,
     first_id bigint,
     end_id   bigint,
@@ -154,7 +154,7 @@ COMMENT ON FUNCTION seats_internal.finish_proven_run(
 -- The marker on the subscription names the changes that were executed last. If they are open here,
 -- our table has forgotten it, or the answer never came. `before` is what was there before, as far as we
 -- know; null: what is confirmed. Gives what is to be expected at Stripe; null: that is not known.
-CREATE FUNCTION seats_internal.heed_marker(
+CREATE OR REPLACE FUNCTION seats_internal.heed_marker(
     team         seats_internal.team,
     facts        jsonb,
     before       jsonb,
@@ -222,7 +222,7 @@ REVOKE ALL ON FUNCTION seats_internal.heed_marker(seats_internal.team, jsonb, js
 COMMENT ON FUNCTION seats_internal.heed_marker(seats_internal.team, jsonb, jsonb) IS
     'settles open changes that a subscription''s marker proves to be executed; is_news: there were some';
 
-CREATE FUNCTION seats_internal.tell_unknown_marker(
+CREATE OR REPLACE FUNCTION seats_internal.tell_unknown_marker(
     team    seats_internal.team,
     marker  text,
     known   text,
@@ -257,7 +257,7 @@ COMMENT ON FUNCTION seats_internal.tell_unknown_marker(
 
 -- The same for a change that waits for its payment at Stripe. How far its call goes is what the marker
 -- says, whatever we had frozen.
-CREATE FUNCTION seats_internal.heed_pending_update(team seats_internal.team, facts jsonb)
+CREATE OR REPLACE FUNCTION seats_internal.heed_pending_update(team seats_internal.team, facts jsonb)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

@@ -5,7 +5,7 @@
 
 -- What is known of a price is to be read, once, whoever asks however often. (A read that somebody has
 -- cancelled is forgotten after an hour.)
-CREATE FUNCTION seats_internal.queue_price_read(destination text, price text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.queue_price_read(destination text, price text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -29,7 +29,7 @@ COMMENT ON FUNCTION seats_internal.queue_price_read(text, text) IS
 
 -- An event tells that a price has changed. A read that is on the wire may have looked too early: settling
 -- it, another one follows.
-CREATE FUNCTION seats_internal.renew_price(destination text, price text) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.renew_price(destination text, price text) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -52,7 +52,7 @@ COMMENT ON FUNCTION seats_internal.renew_price(text, text) IS
 
 -- Listed prices that nothing is known of, some at a time: so that a purchase for which none fits is
 -- refused at once, and others need not wait.
-CREATE FUNCTION seats_internal.want_prices(destination text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.want_prices(destination text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -69,7 +69,7 @@ COMMENT ON FUNCTION seats_internal.want_prices(text) IS
     'has listed prices read of which nothing is known';
 
 -- Another key, or other rights of it, may read what could not be read.
-CREATE FUNCTION seats_internal.reread_prices(destination text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.reread_prices(destination text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -86,7 +86,7 @@ COMMENT ON FUNCTION seats_internal.reread_prices(text) IS
 
 -- What the items of a subscription tell of their prices, and which price each line has: it is the line's
 -- own also when its last seat has gone, and comes back with the next one.
-CREATE FUNCTION seats_internal.note_prices(
+CREATE OR REPLACE FUNCTION seats_internal.note_prices(
     team      seats_internal.team,
     items     jsonb,
     prices    jsonb,
@@ -129,7 +129,7 @@ COMMENT ON FUNCTION seats_internal.note_prices(seats_internal.team, jsonb, jsonb
     'keeps what a subscription''s items tell of their prices';
 
 -- Changes that wait for what is known of prices, or for other ones, are planned again.
-CREATE FUNCTION seats_internal.offer_to_waiting(destination text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.offer_to_waiting(destination text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -144,7 +144,7 @@ COMMENT ON FUNCTION seats_internal.offer_to_waiting(text) IS
     'has changes that wait for a price looked at now; null: of all destinations';
 
 -- A read of a price that was answered; without facts there is none to be read, and why.
-CREATE FUNCTION seats_internal.settle_price(
+CREATE OR REPLACE FUNCTION seats_internal.settle_price(
     destination text,
     path        text,
     facts       jsonb,
@@ -189,7 +189,7 @@ COMMENT ON FUNCTION seats_internal.settle_price(text, text, jsonb, timestamptz, 
 -- The intervals that a new item of the type may have: that of the price that the line had, if the
 -- subscription still has items of it; else those of its seats; else those of all its items. (A flexible
 -- subscription may have several.)
-CREATE FUNCTION seats_internal.intervals_for(team seats_internal.team, last_price text) RETURNS text[]
+CREATE OR REPLACE FUNCTION seats_internal.intervals_for(team seats_internal.team, last_price text) RETURNS text[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -218,7 +218,7 @@ COMMENT ON FUNCTION seats_internal.intervals_for(seats_internal.team, text) IS
 -- The price of a new item: the line's last one, else the first listed, of those that fit. As long as one
 -- that would come first is not known, none is chosen (`not_known`: these are to be read); where none
 -- fits, `why_not` says why of each. What can change at Stripe is trusted for `trusted_for`.
-CREATE FUNCTION seats_internal.choose_price(
+CREATE OR REPLACE FUNCTION seats_internal.choose_price(
     team          seats_internal.team,
     seat_type     text,
     trusted_for   interval,
@@ -289,7 +289,7 @@ COMMENT ON FUNCTION seats_internal.choose_price(seats_internal.team, text, inter
     'which of a seat type''s prices a new item of a team''s subscription gets; what must be read first; or why none fits';
 
 -- {seat type: price} of the items that are added on the way from base to target.
-CREATE FUNCTION seats_internal.choose_prices(
+CREATE OR REPLACE FUNCTION seats_internal.choose_prices(
     team          seats_internal.team,
     base          jsonb,
     target        jsonb,
@@ -329,7 +329,7 @@ COMMENT ON FUNCTION seats_internal.choose_prices(seats_internal.team, jsonb, jso
     'the prices of the items that a call adds; what must be read first; or why none fits';
 
 -- A new item has no price yet: why a change must wait for that; null: it has one.
-CREATE FUNCTION seats_internal.wait_for_price(
+CREATE OR REPLACE FUNCTION seats_internal.wait_for_price(
     team      seats_internal.team,
     change    bigint,
     not_known text[],
@@ -369,7 +369,7 @@ COMMENT ON FUNCTION seats_internal.wait_for_price(seats_internal.team, bigint, t
 -- A call that is about to be made: the prices of its new items, or the reason why the head of the lane
 -- must wait, visibly. It is offered anew when something has changed about that, and looked at now and then.
 -- (What fitted a day ago is read once more.)
-CREATE FUNCTION seats_internal.prices_for_call(
+CREATE OR REPLACE FUNCTION seats_internal.prices_for_call(
     team       seats_internal.team,
     head       seats_internal.outbox,
     base       jsonb,

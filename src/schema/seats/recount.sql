@@ -2,7 +2,7 @@
 
 -- Calls that are on their way, and those whose event has not come yet, were computed on what the team was
 -- counted as before. What they have found and asked for is counted otherwise, too.
-CREATE FUNCTION seats_internal.shift_calls(team seats_internal.team, counted jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.shift_calls(team seats_internal.team, counted jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -31,7 +31,7 @@ COMMENT ON FUNCTION seats_internal.shift_calls(seats_internal.team, jsonb) IS
     'has the open calls of a team, and those whose event is waited for, follow another way of counting it';
 
 -- One team, whose lane is locked: false if it counts as before. Nobody has changed anything at Stripe.
-CREATE FUNCTION seats_internal.recount_team(team_id bigint, former jsonb) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.recount_team(team_id bigint, former jsonb) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -67,7 +67,7 @@ COMMENT ON FUNCTION seats_internal.recount_team(bigint, jsonb) IS
     'counts a team''s items by the prices that are listed now; false: nothing is otherwise';
 
 -- The same before the worker has come to it, if it is to be.
-CREATE FUNCTION seats_internal.recount_now(team_id bigint) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.recount_now(team_id bigint) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -84,7 +84,7 @@ COMMENT ON FUNCTION seats_internal.recount_now(bigint) IS
 
 -- A few teams at a time, so that nobody waits for long; those that somebody has locked are tried again.
 -- Gives how many milliseconds later to go on; null: all is counted.
-CREATE FUNCTION seats_internal.recount_teams() RETURNS integer
+CREATE OR REPLACE FUNCTION seats_internal.recount_teams() RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -144,7 +144,7 @@ COMMENT ON FUNCTION seats_internal.recount_teams() IS
 
 -- ---- prices that are none of seats
 
-CREATE FUNCTION seats_internal.check_ignorable(prices text[]) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.check_ignorable(prices text[]) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -171,7 +171,7 @@ REVOKE ALL ON FUNCTION seats_internal.check_ignorable(text[]) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.check_ignorable(text[]) IS
     'an error unless these are prices that no seat type lists';
 
-CREATE FUNCTION seats_internal.ignore_prices(
+CREATE OR REPLACE FUNCTION seats_internal.ignore_prices(
     caller       text,
     INOUT prices text[],
     INOUT reason text,
@@ -202,7 +202,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.ignore_prices(text, text[], text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.ignore_prices(text, text[], text, boolean) IS 'behind seats.ignore_prices';
 
-CREATE FUNCTION seats.ignore_prices(
+CREATE OR REPLACE FUNCTION seats.ignore_prices(
     INOUT prices text[],
     INOUT reason text,
     INOUT ignore boolean DEFAULT true

@@ -1,6 +1,6 @@
 -- Teams: linked with their subscription, and taken away again. Individuals are registered by the same function.
 
-CREATE FUNCTION seats_internal.check_free_to_register(
+CREATE OR REPLACE FUNCTION seats_internal.check_free_to_register(
     kind         text,
     name         text,
     subscription text,
@@ -37,7 +37,7 @@ REVOKE ALL ON FUNCTION seats_internal.check_free_to_register(text, text, text, t
 COMMENT ON FUNCTION seats_internal.check_free_to_register(text, text, text, text) IS
     'an error if the subscription is somebody else''s, or the team is not done with its former one';
 
-CREATE FUNCTION seats_internal.register(
+CREATE OR REPLACE FUNCTION seats_internal.register(
     caller       text,
     kind         text,
     name         text,
@@ -110,7 +110,7 @@ COMMENT ON FUNCTION
     seats_internal.register(text, text, text, text, text, text, text) IS
     'links a team or an individual with a subscription, and has that read';
 
-CREATE FUNCTION seats_internal.register_team(
+CREATE OR REPLACE FUNCTION seats_internal.register_team(
     caller       text,
     team         text,
     subscription text,
@@ -129,7 +129,7 @@ REVOKE ALL ON FUNCTION seats_internal.register_team(text, text, text, text, text
 COMMENT ON FUNCTION seats_internal.register_team(text, text, text, text, text) IS
     'behind seats.register_team';
 
-CREATE FUNCTION seats.register_team(
+CREATE OR REPLACE FUNCTION seats.register_team(
     team         text,
     subscription text,
     customer     text DEFAULT NULL,
@@ -141,7 +141,7 @@ COMMENT ON FUNCTION seats.register_team(text, text, text, text) IS
     'links a team of the application''s with its subscription at Stripe, which is read at once: gives '
     'that read''s id, for wait_for_call. Until it is done the team''s seats cannot be changed';
 
-CREATE FUNCTION seats_internal.unregister(caller text, gone seats_internal.team, reason text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.unregister(caller text, gone seats_internal.team, reason text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -185,7 +185,7 @@ REVOKE ALL ON FUNCTION seats_internal.unregister(text, seats_internal.team, text
 COMMENT ON FUNCTION seats_internal.unregister(text, seats_internal.team, text) IS
     'forgets a team or an individual, whose lane is locked';
 
-CREATE FUNCTION seats_internal.unregister_team(
+CREATE OR REPLACE FUNCTION seats_internal.unregister_team(
     caller           text,
     INOUT team       text,
     reason           text,
@@ -206,7 +206,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.unregister_team(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.unregister_team(text, text, text) IS 'behind seats.unregister_team';
 
-CREATE FUNCTION seats.unregister_team(INOUT team text, reason text, OUT subscription text)
+CREATE OR REPLACE FUNCTION seats.unregister_team(INOUT team text, reason text, OUT subscription text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.unregister_team(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.unregister_team(text, text) IS

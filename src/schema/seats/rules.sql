@@ -2,7 +2,7 @@
 -- caller's transaction, with the team locked; each error says what happened and what to do.
 
 -- Buying is for owners: judged when it is asked for, and not again later.
-CREATE FUNCTION seats_internal.check_actor(team seats_internal.team, actor text, caller text)
+CREATE OR REPLACE FUNCTION seats_internal.check_actor(team seats_internal.team, actor text, caller text)
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -38,7 +38,7 @@ REVOKE ALL ON FUNCTION seats_internal.check_actor(seats_internal.team, text, tex
 COMMENT ON FUNCTION seats_internal.check_actor(seats_internal.team, text, text) IS
     'an error unless this member, or this role, may change the team''s seats';
 
-CREATE FUNCTION seats_internal.check_team_is_open(team seats_internal.team) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.check_team_is_open(team seats_internal.team) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -66,7 +66,7 @@ COMMENT ON FUNCTION seats_internal.check_team_is_open(seats_internal.team) IS
     'an error unless the team''s seats are known and can be changed';
 
 -- What change_seats takes, {"team": {"add": 3}, "owner": {"set": 1}}, as rows.
-CREATE FUNCTION seats_internal.read_changes(
+CREATE OR REPLACE FUNCTION seats_internal.read_changes(
     changes       jsonb,
     OUT seat_type text,
     OUT operation text,
@@ -115,7 +115,7 @@ REVOKE ALL ON FUNCTION seats_internal.read_changes(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.read_changes(jsonb) IS
     'changes as change_seats takes them, a row for each seat type';
 
-CREATE FUNCTION seats_internal.require_seat_type(seat_type text) RETURNS seats_internal.seat_type
+CREATE OR REPLACE FUNCTION seats_internal.require_seat_type(seat_type text) RETURNS seats_internal.seat_type
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -136,7 +136,7 @@ COMMENT ON FUNCTION seats_internal.require_seat_type(text) IS 'the seat type of 
 
 -- What is wrong with a line of a change; the caller has seen that something is. (An application may word it anew:
 -- CONSTRAINT names the limit, and DETAIL ends with name=value; docs/drivers.md.)
-CREATE FUNCTION seats_internal.raise_wrong_line(
+CREATE OR REPLACE FUNCTION seats_internal.raise_wrong_line(
     team      seats_internal.team,
     rules     seats_internal.seat_type,
     previous  integer,
@@ -189,7 +189,7 @@ COMMENT ON FUNCTION seats_internal.raise_wrong_line(
     seats_internal.team, seats_internal.seat_type, integer, integer, integer) IS
     'the error for a change of one seat type that the rules do not allow';
 
-CREATE FUNCTION seats_internal.raise_no_price(team seats_internal.team, why_not text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.raise_no_price(team seats_internal.team, why_not text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -207,7 +207,7 @@ COMMENT ON FUNCTION seats_internal.raise_no_price(seats_internal.team, text) IS
 
 -- Seats that the team has and that Stripe has not confirmed: whoever adds some, or takes back that some are
 -- given back, must not have more of them than the type allows.
-CREATE FUNCTION seats_internal.check_unconfirmed(
+CREATE OR REPLACE FUNCTION seats_internal.check_unconfirmed(
     team      seats_internal.team,
     rules     seats_internal.seat_type,
     resulting integer,
@@ -251,7 +251,7 @@ COMMENT ON FUNCTION seats_internal.check_unconfirmed(
     seats_internal.team, seats_internal.seat_type, integer, integer) IS
     'an error if more seats would wait for Stripe''s word than the type allows';
 
-CREATE FUNCTION seats_internal.raise_not_counted(team seats_internal.team) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.raise_not_counted(team seats_internal.team) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -268,7 +268,7 @@ COMMENT ON FUNCTION seats_internal.raise_not_counted(seats_internal.team) IS
     'the error that a team''s subscription has what cannot be counted';
 
 -- What a purchase needs beside that. (Of a line that is held nothing can be given back either.)
-CREATE FUNCTION seats_internal.check_purchase(
+CREATE OR REPLACE FUNCTION seats_internal.check_purchase(
     team      seats_internal.team,
     rules     seats_internal.seat_type,
     resulting integer,
@@ -298,7 +298,7 @@ COMMENT ON FUNCTION seats_internal.check_purchase(
     seats_internal.team, seats_internal.seat_type, integer, integer) IS
     'an error unless the team''s seats can be counted, a price fits, and few enough wait for Stripe''s word';
 
-CREATE FUNCTION seats_internal.raise_unexpected(
+CREATE OR REPLACE FUNCTION seats_internal.raise_unexpected(
     team      text,
     seat_type text,
     expected  integer,
@@ -321,7 +321,7 @@ COMMENT ON FUNCTION seats_internal.raise_unexpected(text, text, integer, integer
     'the error for a caller who saw another quantity than there is';
 
 -- A guard that nobody looks at would be worse than none.
-CREATE FUNCTION seats_internal.check_expected_quantities(expected jsonb, changes jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.check_expected_quantities(expected jsonb, changes jsonb) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -353,7 +353,7 @@ COMMENT ON FUNCTION seats_internal.check_expected_quantities(jsonb, jsonb) IS
     'an error unless they are quantities of the types that are changed';
 
 -- The answer to a request that came before, or null. The team is locked, so nobody answers it twice.
-CREATE FUNCTION seats_internal.known_request(
+CREATE OR REPLACE FUNCTION seats_internal.known_request(
     team          seats_internal.team,
     function_name text,
     request_key   text,
@@ -392,7 +392,7 @@ COMMENT ON FUNCTION
 
 -- A change that only removes is never billed as an increase, and one that only adds never as a decrease;
 -- what a type is set to may turn out to be either.
-CREATE FUNCTION seats_internal.check_one_rule(lines jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.check_one_rule(lines jsonb) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$

@@ -1,6 +1,6 @@
 -- Kinds of seats: which prices are counted as what, how many may be bought, and how that is billed.
 
-CREATE FUNCTION seats_internal.check_seat_type(
+CREATE OR REPLACE FUNCTION seats_internal.check_seat_type(
     seat_type     text,
     prices        text[],
     rules         seats_internal.seat_type,
@@ -69,7 +69,7 @@ COMMENT ON FUNCTION seats_internal.check_seat_type(
 
 -- The prices of a type, in order. Teams are not touched here: the worker counts those anew that have one
 -- which counts otherwise now.
-CREATE FUNCTION seats_internal.list_prices(seat_type text, prices text[]) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.list_prices(seat_type text, prices text[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -95,7 +95,7 @@ REVOKE ALL ON FUNCTION seats_internal.list_prices(text, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.list_prices(text, text[]) IS
     'makes these the prices of a seat type, and has the teams that they concern counted anew';
 
-CREATE FUNCTION seats_internal.define_seat_type(
+CREATE OR REPLACE FUNCTION seats_internal.define_seat_type(
     caller                            text,
     INOUT seat_type                   text,
     INOUT prices                      text[],
@@ -146,7 +146,7 @@ COMMENT ON FUNCTION seats_internal.define_seat_type(
     text, text, text[], integer, integer, text, text, text, boolean, boolean, integer) IS
     'behind seats.define_seat_type';
 
-CREATE FUNCTION seats.define_seat_type(
+CREATE OR REPLACE FUNCTION seats.define_seat_type(
     INOUT seat_type                   text,
     INOUT prices                      text[],
     INOUT largest_change              integer DEFAULT 50,
@@ -173,7 +173,7 @@ COMMENT ON FUNCTION seats.define_seat_type(
     'with its last seat. largest_unconfirmed: how many seats a team may have that Stripe has not '
     'confirmed, so that a run of purchases while Stripe takes none does not give out a hundred unpaid';
 
-CREATE FUNCTION seats_internal.drop_seat_type(caller text, INOUT seat_type text, reason text)
+CREATE OR REPLACE FUNCTION seats_internal.drop_seat_type(caller text, INOUT seat_type text, reason text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -212,7 +212,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.drop_seat_type(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.drop_seat_type(text, text, text) IS 'behind seats.drop_seat_type';
 
-CREATE FUNCTION seats.drop_seat_type(INOUT seat_type text, reason text)
+CREATE OR REPLACE FUNCTION seats.drop_seat_type(INOUT seat_type text, reason text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.drop_seat_type(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.drop_seat_type(text, text) IS

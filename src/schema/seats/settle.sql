@@ -2,7 +2,7 @@
 -- lane locked, in the transaction that moves the call to the history.
 
 -- Stripe did it, but asks for a payment that has not come (only where the seat type allows that).
-CREATE FUNCTION seats_internal.tell_unpaid(
+CREATE OR REPLACE FUNCTION seats_internal.tell_unpaid(
     team  seats_internal.team,
     call  bigint,
     facts jsonb
@@ -27,7 +27,7 @@ COMMENT ON FUNCTION seats_internal.tell_unpaid(seats_internal.team, bigint, json
 -- A call was executed, whoever proves it: its answer, a replay, an event, or a read that somebody else has
 -- asked for. What it really changed is told by its event (stripe_events/own_events.sql); Stripe may ask for a payment. (What was
 -- paid later was applied later, and not by an event of the call; what somebody changes meanwhile drops it.)
-CREATE FUNCTION seats_internal.heed_execution(
+CREATE OR REPLACE FUNCTION seats_internal.heed_execution(
     team  seats_internal.team,
     call  seats_internal.outbox_history,
     facts jsonb
@@ -63,7 +63,7 @@ COMMENT ON FUNCTION
     'what follows from the fact that a call was executed, beside the quantities: its event is to show what it really changed, and it may be unpaid';
 
 -- Those that a call carries stand directly behind its first change, which is in the history already.
-CREATE FUNCTION seats_internal.end_of_carried(head seats_internal.outbox_history) RETURNS bigint
+CREATE OR REPLACE FUNCTION seats_internal.end_of_carried(head seats_internal.outbox_history) RETURNS bigint
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -79,7 +79,7 @@ COMMENT ON FUNCTION seats_internal.end_of_carried(seats_internal.outbox_history)
 
 -- One call, which is in the history already. `facts` are null where there are none (a refusal, a
 -- person's word): then a read is to tell what is there now.
-CREATE FUNCTION seats_internal.settle_change(
+CREATE OR REPLACE FUNCTION seats_internal.settle_change(
     call      bigint,
     facts     jsonb,
     proven_at timestamptz,
@@ -177,7 +177,7 @@ REVOKE ALL ON FUNCTION seats_internal.settle_change(bigint, jsonb, timestamptz, 
 COMMENT ON FUNCTION seats_internal.settle_change(bigint, jsonb, timestamptz, uuid) IS
     'what the end of a call of seat changes does to its team';
 
-CREATE FUNCTION seats_internal.settle_changes(
+CREATE OR REPLACE FUNCTION seats_internal.settle_changes(
     calls     bigint[],
     facts     text[],
     proven_at timestamptz[],
@@ -198,7 +198,7 @@ COMMENT ON FUNCTION
     'settle_change for a batch; called by the worker';
 
 -- Stripe has taken the change and waits for its payment.
-CREATE FUNCTION seats_internal.await_payment(
+CREATE OR REPLACE FUNCTION seats_internal.await_payment(
     call      bigint,
     facts     jsonb,
     proven_at timestamptz,
@@ -242,7 +242,7 @@ COMMENT ON FUNCTION seats_internal.await_payment(bigint, jsonb, timestamptz, uui
     'a change waits for its payment: until when, and where it can be paid';
 
 -- A call of enqueue_call has changed a subscription that belongs to a team.
-CREATE FUNCTION seats_internal.subscription_was_changed(lanes bigint[]) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.subscription_was_changed(lanes bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -256,7 +256,7 @@ COMMENT ON FUNCTION seats_internal.subscription_was_changed(bigint[]) IS
     'reads the subscriptions of the teams of these lanes; called by the worker';
 
 -- The invoice was voided, or could not be: the subscription tells whether the change is gone.
-CREATE FUNCTION seats_internal.settle_void(call bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.settle_void(call bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$

@@ -4,7 +4,7 @@
 -- Something may have changed at Stripe: read the subscription, once, whoever asks however often. A
 -- read that is on the wire may have left too early, so another one follows it. Waits for nobody, so
 -- that a webhook can do it while the team is locked.
-CREATE FUNCTION seats_internal.queue_read(team seats_internal.team, caller text, reason text)
+CREATE OR REPLACE FUNCTION seats_internal.queue_read(team seats_internal.team, caller text, reason text)
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -45,7 +45,7 @@ REVOKE ALL ON FUNCTION seats_internal.queue_read(seats_internal.team, text, text
 COMMENT ON FUNCTION seats_internal.queue_read(seats_internal.team, text, text) IS
     'leaves a read of a team''s subscription in the outbox, unless one is waiting there';
 
-CREATE FUNCTION seats_internal.is_terminal(status text) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.is_terminal(status text) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -59,7 +59,7 @@ COMMENT ON FUNCTION seats_internal.is_terminal(text) IS 'a subscription that nev
 -- Makes a team's confirmed quantities what Stripe has proved. `expected` is what we thought they
 -- would be: what differs from it was changed by somebody else. Gives what it found them: as before,
 -- as expected, or changed.
-CREATE FUNCTION seats_internal.confirm_quantities(
+CREATE OR REPLACE FUNCTION seats_internal.confirm_quantities(
     team     seats_internal.team,
     counted  jsonb,
     expected jsonb,
@@ -112,7 +112,7 @@ COMMENT ON FUNCTION
 
 -- `proven_at`: the facts are at least as new as that. Without `expected`, everything that differs
 -- from what was confirmed is news.
-CREATE FUNCTION seats_internal.apply_facts(
+CREATE OR REPLACE FUNCTION seats_internal.apply_facts(
     team      seats_internal.team,
     facts     jsonb,
     proven_at timestamptz,
@@ -207,7 +207,7 @@ COMMENT ON FUNCTION seats_internal.apply_facts(
 
 -- The subscription is over: nothing of what is open can come true any more, and whoever was in the
 -- team is out of it. What was sent and is in doubt is left to its own proof; nobody waits for that.
-CREATE FUNCTION seats_internal.end_team(
+CREATE OR REPLACE FUNCTION seats_internal.end_team(
     team_id       bigint,
     lane_id       bigint,
     former_status text DEFAULT NULL
@@ -244,7 +244,7 @@ COMMENT ON FUNCTION seats_internal.end_team(bigint, bigint, text) IS
 
 -- ---- markers: what they prove is in markers.sql
 
-CREATE FUNCTION seats_internal.first_of_marker(marker text) RETURNS uuid
+CREATE OR REPLACE FUNCTION seats_internal.first_of_marker(marker text) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN CASE WHEN marker ~ '^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-){2}[0-9]+$'
@@ -253,7 +253,7 @@ REVOKE ALL ON FUNCTION seats_internal.first_of_marker(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.first_of_marker(text) IS
     'the first change that a marker speaks of, or null';
 
-CREATE FUNCTION seats_internal.last_of_marker(marker text) RETURNS uuid
+CREATE OR REPLACE FUNCTION seats_internal.last_of_marker(marker text) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN CASE WHEN marker ~ '^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-){2}[0-9]+$'
@@ -262,7 +262,7 @@ REVOKE ALL ON FUNCTION seats_internal.last_of_marker(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.last_of_marker(text) IS
     'the last change that a marker speaks of, or null';
 
-CREATE FUNCTION seats_internal.payment_of(facts jsonb) RETURNS jsonb
+CREATE OR REPLACE FUNCTION seats_internal.payment_of(facts jsonb) RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 RETURN jsonb_strip_nulls(jsonb_build_object(
@@ -275,7 +275,7 @@ COMMENT ON FUNCTION seats_internal.payment_of(jsonb) IS
 
 -- Reads that were left at the same time as the one that has gone through, and want to know nothing
 -- newer: it has answered them all.
-CREATE FUNCTION seats_internal.finish_reads(team_id bigint, proven_at timestamptz) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.finish_reads(team_id bigint, proven_at timestamptz) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -301,7 +301,7 @@ COMMENT ON FUNCTION seats_internal.finish_reads(bigint, timestamptz) IS
 
 -- A read of the subscription that went through. The lane is locked, and nothing of it is on the wire.
 -- `call` is the read itself, or the change for which the subscription was read.
-CREATE FUNCTION seats_internal.settle_read(
+CREATE OR REPLACE FUNCTION seats_internal.settle_read(
     team_id   bigint,
     facts     jsonb,
     proven_at timestamptz,
@@ -376,7 +376,7 @@ COMMENT ON FUNCTION seats_internal.settle_read(bigint, jsonb, timestamptz, uuid,
     'makes a team what a read of its subscription says';
 
 -- (A subscription that the team had before is nobody's problem any more.)
-CREATE FUNCTION seats_internal.read_failed(lane_id bigint, problem text, lasts boolean) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.read_failed(lane_id bigint, problem text, lasts boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$

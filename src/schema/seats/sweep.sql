@@ -5,7 +5,7 @@
 -- first; who was read anyway, because seats were bought, is passed by. A destination that takes no
 -- calls keeps up nobody else. `after` is what the last look gave: before that, nothing is due. (An
 -- index that is read from its head gets slow under an old snapshot.)
-CREATE FUNCTION seats_internal.sweep(
+CREATE OR REPLACE FUNCTION seats_internal.sweep(
     after          timestamptz,
     most           integer,
     round          interval,
@@ -58,7 +58,7 @@ COMMENT ON FUNCTION seats_internal.sweep(timestamptz, integer, interval) IS
     'has the subscriptions read whose last proof is the oldest; called by the worker';
 
 -- What a read says and we do not.
-CREATE FUNCTION seats_internal.differences(
+CREATE OR REPLACE FUNCTION seats_internal.differences(
     team       seats_internal.team,
     facts      jsonb,
     OUT aspect text,
@@ -83,7 +83,7 @@ REVOKE ALL ON FUNCTION seats_internal.differences(seats_internal.team, jsonb) FR
 COMMENT ON FUNCTION seats_internal.differences(seats_internal.team, jsonb) IS
     'where a subscription is not as we believe it to be';
 
-CREATE FUNCTION seats_internal.cause_of_drift(team seats_internal.team, facts jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.cause_of_drift(team seats_internal.team, facts jsonb) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -99,7 +99,7 @@ REVOKE ALL ON FUNCTION seats_internal.cause_of_drift(seats_internal.team, jsonb)
 COMMENT ON FUNCTION seats_internal.cause_of_drift(seats_internal.team, jsonb) IS
     'why a subscription is probably not as we believe it to be';
 
-CREATE FUNCTION seats_internal.tell_drift(
+CREATE OR REPLACE FUNCTION seats_internal.tell_drift(
     team        seats_internal.team,
     cause       text,
     differences jsonb,
@@ -136,7 +136,7 @@ COMMENT ON FUNCTION
 
 -- What a sweep's read says: true if it is to be taken over. Repaired is only what nothing is under
 -- way for: a lane with open changes reads the subscription itself before it sends.
-CREATE FUNCTION seats_internal.sweep_takes_over(team seats_internal.team, facts jsonb)
+CREATE OR REPLACE FUNCTION seats_internal.sweep_takes_over(team seats_internal.team, facts jsonb)
 RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -193,7 +193,7 @@ COMMENT ON FUNCTION seats_internal.sweep_takes_over(seats_internal.team, jsonb) 
     'stores and reports what a sweep has found, or says that it is to be taken over';
 
 -- Called when anything proves again what the subscription is.
-CREATE FUNCTION seats_internal.forget_drift(team_id bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.forget_drift(team_id bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$

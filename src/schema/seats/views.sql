@@ -3,7 +3,7 @@
 -- A view that leaves rows out is a barrier: what somebody asks in his WHERE does not see them either. (The others
 -- are none, because a join cannot look into one by its index.)
 
-CREATE VIEW seats.seat_types AS
+CREATE OR REPLACE VIEW seats.seat_types AS
 SELECT s.name AS seat_type,
        ARRAY(SELECT p.price FROM seats_internal.seat_price AS p
               WHERE p.seat_type = s.name ORDER BY p.position) AS prices,
@@ -17,7 +17,7 @@ COMMENT ON COLUMN seats.seat_types.largest_unconfirmed IS
     'how many seats a team may have that Stripe has not confirmed; null: any number';
 COMMENT ON COLUMN seats.seat_types.prices IS 'all are counted, the first that fits a subscription is bought';
 
-CREATE VIEW seats.prices AS
+CREATE OR REPLACE VIEW seats.prices AS
 SELECT p.price, l.seat_type, l.position AS list_position, i.reason AS ignored_because, k.destination,
        k.recurring_interval, k.interval_count, k.currency, k.currencies, k.active, k.metered,
        k.known_at, k.problem
@@ -37,7 +37,7 @@ COMMENT ON COLUMN seats.prices.currencies IS
 COMMENT ON COLUMN seats.prices.known_at IS 'as of when Stripe said so; null: it was not read yet';
 COMMENT ON COLUMN seats.prices.problem IS 'why it cannot be read, if so';
 
-CREATE VIEW seats.teams WITH (security_barrier) AS
+CREATE OR REPLACE VIEW seats.teams WITH (security_barrier) AS
 SELECT t.name AS team, t.subscription, t.status, s.seat_type, s.confirmed, s.quantity, s.awaiting,
        u.used, r.reserved, s.quantity - u.used - r.reserved AS free,
        least(r.reserved, greatest(u.used + r.reserved - s.confirmed, 0)) AS billing_pending,
@@ -76,7 +76,7 @@ COMMENT ON COLUMN seats.teams.problem IS
     'why the subscription cannot be read, or its items cannot be counted, if so';
 
 -- Two barriers and not one: the server looks through one around a UNION ALL.
-CREATE VIEW seats_internal.open_changes WITH (security_barrier) AS
+CREATE OR REPLACE VIEW seats_internal.open_changes WITH (security_barrier) AS
 SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.previous_quantity,
        l.new_quantity,
        seats_internal.change_state(head.state::text) AS state, o.created_at,
@@ -115,7 +115,7 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
  WHERE o.kind = 'change';
 COMMENT ON VIEW seats_internal.open_changes IS 'of seats.changes those that are open';
 
-CREATE VIEW seats_internal.settled_changes WITH (security_barrier) AS
+CREATE OR REPLACE VIEW seats_internal.settled_changes WITH (security_barrier) AS
 SELECT h.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.previous_quantity,
        l.new_quantity,
        seats_internal.change_result(h.result) AS state, h.created_at, h.settled_at, h.actor, h.enqueued_by,
@@ -131,7 +131,7 @@ SELECT h.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
  WHERE h.kind = 'change' AND h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]);
 COMMENT ON VIEW seats_internal.settled_changes IS 'of seats.changes those that are settled';
 
-CREATE VIEW seats.changes WITH (security_barrier) AS
+CREATE OR REPLACE VIEW seats.changes WITH (security_barrier) AS
 SELECT o.* FROM seats_internal.open_changes AS o
 UNION ALL
 SELECT s.* FROM seats_internal.settled_changes AS s;
@@ -160,7 +160,7 @@ COMMENT ON COLUMN seats.changes.due_at IS
 COMMENT ON COLUMN seats.changes.invoice_url IS
     'where the payment that it waits for can be made';
 
-CREATE VIEW seats.drift AS
+CREATE OR REPLACE VIEW seats.drift AS
 SELECT t.kind, t.name AS team, t.subscription, d.aspect, d.local, d.stripe, d.since, d.last_seen_at,
        d.cause, t.destination
   FROM seats_internal.drift AS d
@@ -176,7 +176,7 @@ COMMENT ON COLUMN seats.drift.cause IS
     'but this database does not know it: lost by a failover or a restore), unsettled_change (one of '
     'ours is under way: nothing is wrong yet)';
 
-CREATE VIEW seats.individuals WITH (security_barrier) AS
+CREATE OR REPLACE VIEW seats.individuals WITH (security_barrier) AS
 SELECT t.name AS user_id, t.subscription, t.status, t.current_period_end, t.cancel_at_period_end,
        t.cancel_at, t.trial_end, t.ended_at, t.paused, t.external_id, t.customer, t.destination,
        t.collection_method, t.base_proven_at AS proven_at, t.problem, t.registered_at, t.registered_by

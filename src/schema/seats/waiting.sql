@@ -1,7 +1,7 @@
 -- Waiting for changes. As with calls (outbox/enqueue.sql), these are C functions that run as their
 -- caller and have no SET clause, because a procedure with one could not commit.
 
-CREATE PROCEDURE seats.wait_for_change(
+CREATE OR REPLACE PROCEDURE seats.wait_for_change(
     change       bigint,
     timeout      interval DEFAULT NULL,
     INOUT state  text     DEFAULT NULL,
@@ -15,7 +15,7 @@ COMMENT ON PROCEDURE seats.wait_for_change(bigint, interval, text, text) IS
     '(awaiting_payment, in_review) or the time is up (pending). Holds no snapshot and no lock while it '
     'sleeps, so it may not be called inside a transaction.';
 
-CREATE FUNCTION seats.await_change(
+CREATE OR REPLACE FUNCTION seats.await_change(
     change     bigint,
     timeout    interval DEFAULT NULL,
     OUT state  text,
@@ -28,7 +28,7 @@ COMMENT ON FUNCTION seats.await_change(bigint, interval) IS
     'wait_for_change for drivers that cannot CALL, at most 30 seconds. It holds the snapshot of its '
     'query while it waits, so vacuum removes nothing newer.';
 
-CREATE PROCEDURE seats.change_seats_and_wait(
+CREATE OR REPLACE PROCEDURE seats.change_seats_and_wait(
     team           text,
     changes        jsonb,
     actor          text     DEFAULT NULL,

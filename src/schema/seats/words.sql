@@ -4,7 +4,7 @@
 -- Reads no table, so that a view can ask it for somebody who may not read any. Of a call that was
 -- planned it says what Stripe had and what the call asks for, with all that it carries; of any other
 -- what the application saw.
-CREATE FUNCTION seats_internal.seats_before_and_after(lines jsonb, base jsonb, target jsonb) RETURNS jsonb
+CREATE OR REPLACE FUNCTION seats_internal.seats_before_and_after(lines jsonb, base jsonb, target jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -23,7 +23,7 @@ COMMENT ON FUNCTION seats_internal.seats_before_and_after(jsonb, jsonb, jsonb) I
     'of a change of seats: {seat type: {previous_quantity, new_quantity}}';
 
 -- {team, seats, actor, changes}, or null if the call is no change of seats.
-CREATE FUNCTION seats_internal.facts_of_change(call bigint) RETURNS jsonb
+CREATE OR REPLACE FUNCTION seats_internal.facts_of_change(call bigint) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -60,7 +60,7 @@ REVOKE ALL ON FUNCTION seats_internal.facts_of_change(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.facts_of_change(bigint) IS
     'whose seats a call changes, how many before and after, and who has asked for it';
 
-CREATE FUNCTION seats_internal.change_in_words(facts jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.change_in_words(facts jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN format('team %s, %s, asked for by %s', facts ->> 'team',
@@ -76,7 +76,7 @@ COMMENT ON FUNCTION seats_internal.change_in_words(jsonb) IS 'facts_of_change as
 -- ---- what the application can do about a change that did not go through
 
 -- A word for it; null: nothing, or nothing that we know of. `result`: of the history, or awaiting.
-CREATE FUNCTION seats_internal.next_step(result text, reason text, error_code text, decline_code text)
+CREATE OR REPLACE FUNCTION seats_internal.next_step(result text, reason text, error_code text, decline_code text)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -103,7 +103,7 @@ REVOKE ALL ON FUNCTION seats_internal.next_step(text, text, text, text) FROM PUB
 COMMENT ON FUNCTION seats_internal.next_step(text, text, text, text) IS
     'what can be done about a change that was refused or waits for its payment, in a word';
 
-CREATE FUNCTION seats_internal.error_detail(
+CREATE OR REPLACE FUNCTION seats_internal.error_detail(
     result       text,
     reason       text,
     error        text,
@@ -120,7 +120,7 @@ COMMENT ON FUNCTION seats_internal.error_detail(text, text, text, text, text) IS
     'why a change did not go through, as the journal tells of it';
 
 -- The words of the application: what is it to it that a change waits for its second try?
-CREATE FUNCTION seats_internal.change_state(state text) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.change_state(state text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN CASE state WHEN 'awaiting' THEN 'awaiting_payment' WHEN 'review' THEN 'in_review'
@@ -129,7 +129,7 @@ REVOKE ALL ON FUNCTION seats_internal.change_state(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.change_state(text) IS
     'a state of the outbox as an application sees it';
 
-CREATE FUNCTION seats_internal.change_result(result text) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.change_result(result text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN CASE result WHEN 'done' THEN 'confirmed' WHEN 'refused' THEN 'reverted' ELSE result END;

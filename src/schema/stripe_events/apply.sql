@@ -3,7 +3,7 @@
 -- newer one. Nothing here waits for a team's lock.
 
 -- The types that tell something about a subscription. Thin events (v2) have a prefix.
-CREATE FUNCTION seats_internal.known_event_types() RETURNS text[]
+CREATE OR REPLACE FUNCTION seats_internal.known_event_types() RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN ARRAY[
@@ -18,7 +18,7 @@ COMMENT ON FUNCTION seats_internal.known_event_types() IS
     'the types of events that something follows from; others are stored';
 
 -- Whose subscription it is.
-CREATE FUNCTION seats_internal.team_of_subscription(destination text, subscription text)
+CREATE OR REPLACE FUNCTION seats_internal.team_of_subscription(destination text, subscription text)
 RETURNS seats_internal.team
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -33,7 +33,7 @@ COMMENT ON FUNCTION seats_internal.team_of_subscription(text, text) IS
 
 -- An event says that the call was executed; whether it did what it was to do, a read must tell. In
 -- doubt, it is read now instead of at the time that was planned.
-CREATE FUNCTION seats_internal.verify_now(call bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.verify_now(call bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -49,7 +49,7 @@ COMMENT ON FUNCTION seats_internal.verify_now(bigint) IS
     'has a call in doubt verified at once';
 
 -- The event has come before the worker knew that it does not know.
-CREATE FUNCTION seats_internal.verify_if_told(calls bigint[]) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.verify_if_told(calls bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -66,7 +66,7 @@ REVOKE ALL ON FUNCTION seats_internal.verify_if_told(bigint[]) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.verify_if_told(bigint[]) IS
     'has those of the calls verified now of which an event has told; called by the worker';
 
-CREATE FUNCTION seats_internal.tell_superseded(
+CREATE OR REPLACE FUNCTION seats_internal.tell_superseded(
     team       seats_internal.team,
     call       bigint,
     key        text,
@@ -94,7 +94,7 @@ COMMENT ON FUNCTION
 
 -- An event that our own call has caused. True: it tells nothing that the call's answer, or its
 -- verification, does not tell.
-CREATE FUNCTION seats_internal.heed_event_of_call(team seats_internal.team, facts jsonb)
+CREATE OR REPLACE FUNCTION seats_internal.heed_event_of_call(team seats_internal.team, facts jsonb)
 RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -140,7 +140,7 @@ REVOKE ALL ON FUNCTION seats_internal.heed_event_of_call(seats_internal.team, js
 COMMENT ON FUNCTION seats_internal.heed_event_of_call(seats_internal.team, jsonb) IS
     'what an event of our own call proves; true: nothing has to be read because of it';
 
-CREATE FUNCTION seats_internal.is_own_key(key text) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.is_own_key(key text) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -154,7 +154,7 @@ COMMENT ON FUNCTION seats_internal.is_own_key(text) IS
 
 -- What an application must act on, or wants to tell its users. Of the same fact there may be several
 -- events, and several endpoints may bring each.
-CREATE FUNCTION seats_internal.tell_event(
+CREATE OR REPLACE FUNCTION seats_internal.tell_event(
     event seats_internal.webhook_event,
     team  seats_internal.team,
     type  text
@@ -197,7 +197,7 @@ COMMENT ON FUNCTION seats_internal.tell_event(
     'journal entries of what an application must act on';
 
 -- What nobody has asked for: told once for each type, so that whoever sends too much learns of it.
-CREATE FUNCTION seats_internal.tell_unknown_type(event seats_internal.webhook_event) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.tell_unknown_type(event seats_internal.webhook_event) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -216,7 +216,7 @@ COMMENT ON FUNCTION seats_internal.tell_unknown_type(seats_internal.webhook_even
     'the journal entry of the first event of a type that nothing follows from';
 
 -- A payment that a change waits for may have come, or its time may be over: look now.
-CREATE FUNCTION seats_internal.look_at_awaiting(team seats_internal.team) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.look_at_awaiting(team seats_internal.team) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -235,7 +235,7 @@ COMMENT ON FUNCTION seats_internal.look_at_awaiting(seats_internal.team) IS
 -- A subscription that is over never comes back, so for that the event is as good as a read: members go
 -- at once, also while nothing can be read (a halted destination, say). A team that is locked is left
 -- to the worker's next try.
-CREATE FUNCTION seats_internal.end_by_event(team seats_internal.team, facts jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.end_by_event(team seats_internal.team, facts jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -270,7 +270,7 @@ REVOKE ALL ON FUNCTION seats_internal.end_by_event(seats_internal.team, jsonb) F
 COMMENT ON FUNCTION seats_internal.end_by_event(seats_internal.team, jsonb) IS
     'what follows at once from an event that tells of the end of a subscription';
 
-CREATE FUNCTION seats_internal.registration_lock(destination text, subscription text) RETURNS bigint
+CREATE OR REPLACE FUNCTION seats_internal.registration_lock(destination text, subscription text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN hashtextextended(destination || ' is registering ' || subscription, 0);
@@ -279,13 +279,13 @@ COMMENT ON FUNCTION seats_internal.registration_lock(text, text) IS
     'the lock between registering a subscription and taking its events for nobody''s';
 
 -- An advisory lock of our own kind: its key can be guessed, and nobody's pg_advisory_lock() meets it.
-CREATE FUNCTION seats_internal.try_lock(key bigint, is_shared boolean) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.try_lock(key bigint, is_shared boolean) RETURNS boolean
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'pg_seats_try_lock';
 REVOKE ALL ON FUNCTION seats_internal.try_lock(bigint, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.try_lock(bigint, boolean) IS
     'takes a lock until the transaction''s end; false: somebody else has it';
 
-CREATE FUNCTION seats_internal.wake_for_webhooks() RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.wake_for_webhooks() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_wake_for_webhooks';
 REVOKE ALL ON FUNCTION seats_internal.wake_for_webhooks() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.wake_for_webhooks() IS
@@ -294,7 +294,7 @@ COMMENT ON FUNCTION seats_internal.wake_for_webhooks() IS
 -- The subscription has a team now, or its first read has gone through. What came before (at a checkout invoices do, often) is processed after
 -- all: a read tells the status, but not that an invoice was paid or wants an action. Older than Stripe's own
 -- retries is past.
-CREATE FUNCTION seats_internal.heed_unmatched(destination text, subscription text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.heed_unmatched(destination text, subscription text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -318,7 +318,7 @@ COMMENT ON FUNCTION seats_internal.heed_unmatched(text, text) IS
 
 -- Gives the outcome: processed, ignored (a type, or an object, that nothing follows from), thin (the
 -- same of a thin event), unmatched (a subscription that no team has), other_account, wrong_mode.
-CREATE FUNCTION seats_internal.apply_event(event seats_internal.webhook_event) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.apply_event(event seats_internal.webhook_event) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$

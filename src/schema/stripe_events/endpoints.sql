@@ -1,6 +1,6 @@
 -- Where webhooks come in, and who may have one processed again.
 
-CREATE FUNCTION seats_internal.define_webhook_endpoint(
+CREATE OR REPLACE FUNCTION seats_internal.define_webhook_endpoint(
     caller            text,
     INOUT name        text,
     INOUT destination text,
@@ -48,7 +48,7 @@ REVOKE ALL ON FUNCTION
 COMMENT ON FUNCTION seats_internal.define_webhook_endpoint(text, text, text, text[]) IS
     'behind seats.define_webhook_endpoint';
 
-CREATE FUNCTION seats.define_webhook_endpoint(
+CREATE OR REPLACE FUNCTION seats.define_webhook_endpoint(
     INOUT name        text,
     INOUT destination text,
     INOUT secrets     text[]
@@ -61,7 +61,7 @@ COMMENT ON FUNCTION seats.define_webhook_endpoint(text, text, text[]) IS
     'pg_seats.secrets_directory, never secrets; several while one is rolled; superusers only';
 
 -- Told once an hour: all events of the endpoint would queue for the one alert.
-CREATE FUNCTION seats_internal.tell_wrong_mode(endpoint text, destination text, event_id text)
+CREATE OR REPLACE FUNCTION seats_internal.tell_wrong_mode(endpoint text, destination text, event_id text)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -88,7 +88,7 @@ COMMENT ON FUNCTION seats_internal.tell_wrong_mode(text, text, text) IS
     'the alert that test events come to a live endpoint, or the other way round';
 
 -- Told once: whoever sends us anything could otherwise have it written again and again.
-CREATE FUNCTION seats_internal.webhook_secret_missing(endpoint text, problem text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.webhook_secret_missing(endpoint text, problem text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
@@ -113,7 +113,7 @@ COMMENT ON FUNCTION seats_internal.webhook_secret_missing(text, text) IS
 
 -- A good event has come. All of the endpoint's secrets could be read, or not; and none of the wrong mode
 -- has come for a day, although Stripe sends those again. Nobody's lock is waited for.
-CREATE FUNCTION seats_internal.webhook_is_good(endpoint text, all_secrets boolean) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.webhook_is_good(endpoint text, all_secrets boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -137,7 +137,7 @@ COMMENT ON FUNCTION seats_internal.webhook_is_good(text, boolean) IS
     'resolves the alerts of an endpoint whose cause is gone; writes only where there is one';
 
 -- An event whose signature is good. Called by receive_webhook (C++).
-CREATE FUNCTION seats_internal.take_event(
+CREATE OR REPLACE FUNCTION seats_internal.take_event(
     endpoint        text,
     payload         bytea,
     facts           jsonb,
@@ -188,7 +188,7 @@ REVOKE ALL ON FUNCTION seats_internal.take_event(text, bytea, jsonb, boolean) FR
 COMMENT ON FUNCTION seats_internal.take_event(text, bytea, jsonb, boolean) IS
     'stores an event once and processes it; called by receive_webhook';
 
-CREATE FUNCTION seats.receive_webhook(
+CREATE OR REPLACE FUNCTION seats.receive_webhook(
     payload         bytea,
     signature       text,
     endpoint        text,
@@ -203,7 +203,7 @@ COMMENT ON FUNCTION seats.receive_webhook(bytea, text, text) IS
     'Answer the request with http_status when this is committed. Nothing that a stranger sends '
     'raises an error, and a locked team is not waited for';
 
-CREATE FUNCTION seats_internal.replay_webhook(
+CREATE OR REPLACE FUNCTION seats_internal.replay_webhook(
     caller   text,
     endpoint text,
     event_id text,
@@ -236,14 +236,14 @@ REVOKE ALL ON FUNCTION seats_internal.replay_webhook(text, text, text, text) FRO
 COMMENT ON FUNCTION seats_internal.replay_webhook(text, text, text, text) IS
     'behind seats.replay_webhook';
 
-CREATE FUNCTION seats.replay_webhook(endpoint text, event_id text, reason text) RETURNS text
+CREATE OR REPLACE FUNCTION seats.replay_webhook(endpoint text, event_id text, reason text) RETURNS text
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.replay_webhook(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.replay_webhook(text, text, text) IS
     'processes a stored event once more, also one that was processed; gives the outcome. Journal '
     'entries that it made are made again';
 
-CREATE FUNCTION seats_internal.drop_webhook_endpoint(
+CREATE OR REPLACE FUNCTION seats_internal.drop_webhook_endpoint(
     caller          text,
     INOUT name      text,
     reason          text,
@@ -279,7 +279,7 @@ REVOKE ALL ON FUNCTION seats_internal.drop_webhook_endpoint(text, text, text) FR
 COMMENT ON FUNCTION seats_internal.drop_webhook_endpoint(text, text, text) IS
     'behind seats.drop_webhook_endpoint';
 
-CREATE FUNCTION seats.drop_webhook_endpoint(INOUT name text, reason text, OUT destination text)
+CREATE OR REPLACE FUNCTION seats.drop_webhook_endpoint(INOUT name text, reason text, OUT destination text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.drop_webhook_endpoint(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.drop_webhook_endpoint(text, text) IS

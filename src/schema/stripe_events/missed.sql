@@ -3,7 +3,7 @@
 -- others, with the endpoint 'list:<destination>'.
 
 -- The worker's setting, as an interval; its default where the library is not loaded.
-CREATE FUNCTION seats_internal.webhook_silence() RETURNS interval
+CREATE OR REPLACE FUNCTION seats_internal.webhook_silence() RETURNS interval
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN coalesce(current_setting('pg_seats.webhook_silence', true), '1h')::interval;
@@ -12,7 +12,7 @@ COMMENT ON FUNCTION seats_internal.webhook_silence() IS
     'the setting pg_seats.webhook_silence; 0: silence means nothing';
 
 -- When the last webhook of a destination came; null if none is to come.
-CREATE FUNCTION seats_internal.last_webhook(destination text) RETURNS timestamptz
+CREATE OR REPLACE FUNCTION seats_internal.last_webhook(destination text) RETURNS timestamptz
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -30,7 +30,7 @@ COMMENT ON FUNCTION seats_internal.last_webhook(text) IS
 -- among others. So that it stays short there is one a day, silence or not.
 -- Five minutes more than needed: clocks differ, and an event may appear in the list later than a
 -- younger one. Where webhooks come, the list ends five minutes ago (`until`): theirs may be on the way.
-CREATE FUNCTION seats_internal.missed_events_to_list(
+CREATE OR REPLACE FUNCTION seats_internal.missed_events_to_list(
     OUT destination text,
     OUT since       bigint,
     OUT until       bigint
@@ -64,7 +64,7 @@ COMMENT ON FUNCTION seats_internal.missed_events_to_list() IS
     'by the worker';
 
 -- A page of the list. What is known already, over whichever endpoint it came, is left out.
-CREATE FUNCTION seats_internal.take_listed_events(destination text, events text[])
+CREATE OR REPLACE FUNCTION seats_internal.take_listed_events(destination text, events text[])
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -99,7 +99,7 @@ COMMENT ON FUNCTION seats_internal.take_listed_events(text, text[]) IS
 
 -- The list was read: to its end, or as much of it as is read at once. Only now is it known up to
 -- `newest`: the first page holds that one, and a later page may have failed.
-CREATE FUNCTION seats_internal.missed_events_were_listed(
+CREATE OR REPLACE FUNCTION seats_internal.missed_events_were_listed(
     destination text,
     missed      bigint,
     was_cut     boolean,
@@ -143,7 +143,7 @@ COMMENT ON FUNCTION seats_internal.missed_events_were_listed(text, bigint, boole
     'notes that a destination''s missed events were listed; called by the worker';
 
 -- The worker has been refused the list several times in a row.
-CREATE FUNCTION seats_internal.events_are_unreadable(destination text, problem text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.events_are_unreadable(destination text, problem text) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -159,7 +159,7 @@ REVOKE ALL ON FUNCTION seats_internal.events_are_unreadable(text, text) FROM PUB
 COMMENT ON FUNCTION seats_internal.events_are_unreadable(text, text) IS
     'the alert that the list of events is refused; called by the worker';
 
-CREATE FUNCTION seats_internal.list_events(caller text, INOUT destination text, reason text)
+CREATE OR REPLACE FUNCTION seats_internal.list_events(caller text, INOUT destination text, reason text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -176,7 +176,7 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.list_events(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.list_events(text, text, text) IS 'behind seats.list_events';
 
-CREATE FUNCTION seats.list_events(INOUT destination text, reason text)
+CREATE OR REPLACE FUNCTION seats.list_events(INOUT destination text, reason text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.list_events(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.list_events(text, text) IS

@@ -3,7 +3,7 @@
 
 -- Our call's event says that something else stood there than our quantities were computed on: the
 -- change that somebody had made in between is gone. Nobody but a person can say what is right now.
-CREATE FUNCTION seats_internal.tell_overwritten(
+CREATE OR REPLACE FUNCTION seats_internal.tell_overwritten(
     expected seats_internal.expected_event,
     before   jsonb
 ) RETURNS void
@@ -54,7 +54,7 @@ COMMENT ON FUNCTION
 
 -- An event of one of our own calls. Where only other things than items changed, the target stood
 -- there already.
-CREATE FUNCTION seats_internal.heed_own_event(facts jsonb) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.heed_own_event(facts jsonb) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -96,7 +96,7 @@ COMMENT ON FUNCTION seats_internal.heed_own_event(jsonb) IS
     'compares what a call of ours really changed with what it was computed on; false: not expected';
 
 -- Which events to look for, if they do not come by themselves: since when, by destination.
-CREATE FUNCTION seats_internal.events_to_look_for(
+CREATE OR REPLACE FUNCTION seats_internal.events_to_look_for(
     after           interval,
     OUT destination text,
     OUT since       bigint
@@ -116,7 +116,7 @@ COMMENT ON FUNCTION seats_internal.events_to_look_for(interval) IS
 
 -- The list was read to its end: what was not in it is looked for again, later and later, and given
 -- up after a day.
-CREATE FUNCTION seats_internal.events_were_listed(destination text, after interval) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.events_were_listed(destination text, after interval) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$

@@ -1,6 +1,6 @@
 -- When an event is processed, tried again, and forgotten.
 
-CREATE FUNCTION seats_internal.most_event_tries() RETURNS integer
+CREATE OR REPLACE FUNCTION seats_internal.most_event_tries() RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN 8;
@@ -8,7 +8,7 @@ REVOKE ALL ON FUNCTION seats_internal.most_event_tries() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.most_event_tries() IS
     'how often an event may fail before a person is told; it is tried on, every hour';
 
-CREATE FUNCTION seats_internal.event_failed(event seats_internal.webhook_event, error text)
+CREATE OR REPLACE FUNCTION seats_internal.event_failed(event seats_internal.webhook_event, error text)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -42,7 +42,7 @@ COMMENT ON FUNCTION seats_internal.event_failed(seats_internal.webhook_event, te
     'plans another try of an event, and tells a person when there were too many';
 
 -- One event, if nobody else has it in hand. What cannot be done now is left to the worker.
-CREATE FUNCTION seats_internal.process_event(endpoint text, event_id text) RETURNS text
+CREATE OR REPLACE FUNCTION seats_internal.process_event(endpoint text, event_id text) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
@@ -82,7 +82,7 @@ COMMENT ON FUNCTION seats_internal.process_event(text, text) IS
     'processes a stored event, unless somebody else does; gives the outcome';
 
 -- The call's answer has come after its event: what the event told is looked at now.
-CREATE FUNCTION seats_internal.heed_events_before(idempotency_key text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.heed_events_before(idempotency_key text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -103,7 +103,7 @@ COMMENT ON FUNCTION seats_internal.heed_events_before(text) IS
     'compares a call with its event, if that came before the call''s answer';
 
 -- The worker's step: some of the events that are due, and how long it is to the next one.
-CREATE FUNCTION seats_internal.retry_events(most integer, OUT tried integer, OUT next_in_ms bigint)
+CREATE OR REPLACE FUNCTION seats_internal.retry_events(most integer, OUT tried integer, OUT next_in_ms bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -136,7 +136,7 @@ COMMENT ON FUNCTION seats_internal.retry_events(integer) IS
     'processes events that could not be processed when they came; called by the worker';
 
 -- True: there are more. What is found is deleted by its place: a join would read the whole table.
-CREATE FUNCTION seats_internal.forget_events(history_days integer) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.forget_events(history_days integer) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$

@@ -1,6 +1,6 @@
 -- What people look at: webhook endpoints, and the events that came. No payload, no secret.
 
-CREATE VIEW seats.webhook_endpoints AS
+CREATE OR REPLACE VIEW seats.webhook_endpoints AS
 SELECT e.name AS endpoint, e.destination, d.livemode, d.account, e.secrets AS secret_files,
        (SELECT w.received_at FROM seats_internal.webhook_event AS w
          WHERE w.endpoint = e.name ORDER BY w.received_at DESC LIMIT 1) AS last_received_at,
@@ -15,7 +15,7 @@ COMMENT ON COLUMN seats.webhook_endpoints.secret_files IS
 COMMENT ON COLUMN seats.webhook_endpoints.listed_at IS
     'when missed events were looked for in Stripe''s list';
 
-CREATE VIEW seats.webhook_events AS
+CREATE OR REPLACE VIEW seats.webhook_events AS
 SELECT w.endpoint, w.event_id, w.type, w.outcome, t.name AS team, w.subscription, w.object_id,
        w.created, w.received_at, w.processed_at, w.tries, w.retry_at, w.error, w.idempotency_key,
        w.livemode, w.destination
