@@ -1,5 +1,7 @@
 #include "core/identity.hpp"
 
+#include <cstdio>
+
 namespace pg_seats::core {
 namespace {
 
@@ -29,6 +31,15 @@ bool of_same_change(std::string_view one, std::string_view other) {
 bool begins_with_change(std::string_view marker, std::string_view uuid) {
     return !uuid.empty() && marker.size() > uuid.size() && marker.starts_with(uuid) &&
            marker[uuid.size()] == '-';
+}
+
+std::string random_uuid(std::uint64_t high, std::uint64_t low) {
+    char text[37];
+    snprintf(text, sizeof text, "%08x-%04x-4%03x-8%03x-%012llx", static_cast<unsigned>(high >> 32),
+             static_cast<unsigned>((high >> 16) & 0xffff), static_cast<unsigned>(high & 0xfff),
+             static_cast<unsigned>(low >> 52),
+             static_cast<unsigned long long>(low & 0xffffffffffffULL));
+    return text;
 }
 
 KeyMode key_mode(std::string_view api_key) {

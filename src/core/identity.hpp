@@ -27,6 +27,9 @@ namespace pg_seats::core {
 // the table may have forgotten them.
 [[nodiscard]] bool begins_with_change(std::string_view marker, std::string_view uuid);
 
+// A uuid of version 4, of 128 random bits (six of them give way to version and variant).
+[[nodiscard]] std::string random_uuid(std::uint64_t high, std::uint64_t low);
+
 // True if the API key's mode is the one that the destination is pinned to (sk_live_, rk_live_ …).
 // A key of no known form fits only a destination without a mode.
 enum class KeyMode : std::uint8_t { live, test, other };

@@ -1,25 +1,15 @@
-#include "engine/housekeeping.hpp"
+#include "engine/chores.hpp"
 
 #include <algorithm>
 
-#include "pg/log.hpp"
 #include "pg/settings.hpp"
 #include "pg/sql.hpp"
-
-#include "engine/destinations.hpp"
 
 namespace pg_seats::engine {
 namespace {
 
 using pg::Statement;
 
-Statement number_statement{
-    "SELECT n.numbered, n.seen_now::text"
-    "  FROM seats_internal.number_journal($1::pg_snapshot) AS n"};
-Statement announce_statement{"SELECT seats_internal.announce($1)"};
-Statement tell_statement{
-    "SELECT t.enqueued, t.look_in FROM seats_internal.tell_receivers($1 * interval '1 second',"
-    "    $2 * interval '1 second', $3) AS t"};
 Statement turn_statement{"SELECT seats_internal.turn_ring($1)"};
 Statement expire_statement{
     "SELECT e.next_after::text FROM seats_internal.expire_invites($1::timestamptz) AS e"};
@@ -35,16 +25,6 @@ Statement fenced_statement{
     "replaces_original) gives a copy the right to send.')"};
 Statement unfenced_statement{
     "SELECT seats_internal.resolve_alert('fenced', 'the database may send')"};
-
-void broadcast(std::int64_t call) {
-    ConditionVariableBroadcast(&pg::settled_condition(*pg::shared_state(), call));
-}
-
-void broadcast_to_all() {
-    for (ConditionVariable& condition : pg::shared_state()->settled) {
-        ConditionVariableBroadcast(&condition);
-    }
-}
 
 // Five reads a second, whatever Stripe would allow: see docs/reconciliation.md.
 constexpr int sweeps_per_second = 5;
@@ -108,81 +88,6 @@ void recount(Engine& engine) {
 
 }  // namespace
 
-void announce(Engine& engine) {
-    // Of what this loop has committed itself, too: it need not be woken for that.
-    if ((pg_atomic_fetch_and_u32(&engine.slot.wake, ~std::uint32_t{pg::wake_news}) &
-         pg::wake_news) != 0) {
-        engine.announce = true;
-    }
-    if (!engine.announce || !engine.may_write() || steady_now() < engine.housework_before) {
-        return;
-    }
-    bool numbered = false;
-    if (engine.may_send()) {  // a copy's journal is left as it is
-        std::string seen;
-        const auto failure = engine.transaction([&] {
-            const pg::Rows rows = number_statement.run({pg::text(engine.journal_seen)});
-            numbered = rows.bigint(0, 1) > 0;
-            seen = rows.string(0, 2);
-        });
-        if (failure) {
-            engine.housework_before = steady_now() + pause_after_failure;
-            return;  // stays due
-        }
-        engine.journal_seen = seen;
-    }
-    const auto failure =
-        engine.transaction([&] { announce_statement.run({pg::boolean(numbered)}); });
-    if (failure) {
-        engine.housework_before = steady_now() + pause_after_failure;
-        return;
-    }
-    engine.announce = false;
-    engine.tell_at = {};
-}
-
-bool has_receivers(const Engine& engine) {
-    return std::ranges::any_of(engine.destinations,
-                               [](const auto& entry) { return !entry.second.format.empty(); });
-}
-
-void tell_receivers(Engine& engine) {
-    const TimePoint now = steady_now();
-    if (now < engine.tell_at || now < engine.told_at + pause_between_tellings ||
-        !engine.may_send() || !has_receivers(engine)) {
-        return;
-    }
-    bool enqueued = false;
-    std::optional<double> look_in;
-    const auto failure = engine.transaction([&] {
-        const pg::Rows rows = tell_statement.run({pg::integer(pg::settings.alert_period_s),
-                                                  pg::integer(pg::settings.alert_reminder_s),
-                                                  pg::integer(pg::settings.alerts_per_minute)});
-        enqueued = rows.boolean(0, 1);
-        if (!rows.is_null(0, 2)) {
-            look_in = rows.number(0, 2);
-        }
-    });
-    engine.told_at = now;
-    if (failure) {
-        engine.tell_at = now + pause_after_failure;
-        return;
-    }
-    engine.tell_at = TimePoint::max();
-    if (look_in) {
-        engine.tell_at =
-            now +
-            core::Duration{static_cast<std::int64_t>(std::min(*look_in, 86'400.0) * 1'000) + 1};
-    }
-    if (enqueued) {
-        engine.look_for_arrivals = true;
-        // It may be for a URL, or in a format, that was defined since the configuration was read:
-        // it must not go to the former one.
-        engine.configuration_is_stale = true;
-        refresh_configuration(engine);
-    }
-}
-
 void keep_house(Engine& engine) {
     const TimePoint now = steady_now();
     // Not yet set up is no alert: it is the next step of setting up, and health says so.
@@ -222,55 +127,6 @@ void keep_house(Engine& engine) {
         if (is_more) {
             engine.forget_at = now + pause_between_batches;
         }
-    }
-}
-
-void show_state(Engine& engine) {
-    const TimePoint now = steady_now();
-    engine.is_shown = now >= engine.shown_at + pause_between_shows;
-    if (!engine.is_shown) {
-        return;
-    }
-    engine.shown_at = now;
-    pg::SharedState& shared = *pg::shared_state();
-    pg::WorkerSlot& slot = engine.slot;
-    LWLockAcquire(shared.lock, LW_EXCLUSIVE);
-    slot.last_loop_at = pg::now();
-    slot.in_flight = static_cast<std::int32_t>(engine.flights.size());
-    slot.reading_backlog = engine.reading_backlog;
-    slot.ready = static_cast<std::int32_t>(engine.suspects.size());
-    int shown = 0;
-    for (const auto& [name, destination] : engine.destinations) {
-        slot.ready += static_cast<std::int32_t>(destination.ready());
-        if (shown == pg::max_destinations) {
-            continue;
-        }
-        pg::DestinationStatus& status = slot.destinations[shown++];
-        strlcpy(status.name, name.c_str(), sizeof status.name);
-        status.breaker = static_cast<std::uint8_t>(destination.breaker.state());
-        status.proven = destination.proven;
-        status.requests_per_second = destination.bucket.current_rate();
-        status.in_flight = destination.in_flight;
-        status.held =
-            destination.takes_calls() ? 0 : static_cast<std::int32_t>(destination.ready());
-        const bool is_well = destination.proven && destination.breaker.lets_pass();
-        strlcpy(status.trouble, is_well ? "" : destination.trouble.c_str(), sizeof status.trouble);
-    }
-    slot.destination_count = shown;
-    LWLockRelease(shared.lock);
-}
-
-void wake_all_waiters() {
-    pg::guard(broadcast_to_all);
-}
-
-void wake_waiters(Engine& engine) {
-    for (const std::int64_t call : engine.settled_calls) {
-        pg::guard(broadcast, call);
-    }
-    engine.settled_calls.clear();
-    if (std::exchange(engine.wake_all_waiters, false)) {
-        wake_all_waiters();
     }
 }
 

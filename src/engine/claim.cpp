@@ -6,7 +6,9 @@
 #include "engine/ready.hpp"
 #include "engine/seats.hpp"
 
+#include "engine/find.hpp"
 #include "engine/row_errors.hpp"
+#include "engine/trouble.hpp"
 #include "pg/debug_point.hpp"
 #include "pg/log.hpp"
 #include "pg/settings.hpp"

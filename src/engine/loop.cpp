@@ -1,16 +1,22 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "core/identity.hpp"
 #include "core/secrets.hpp"
+#include "engine/announce.hpp"
+#include "engine/chores.hpp"
 #include "engine/claim.hpp"
+#include "engine/configuration.hpp"
 #include "engine/decision.hpp"
-#include "engine/destinations.hpp"
 #include "engine/event_lists.hpp"
-#include "engine/housekeeping.hpp"
+#include "engine/find.hpp"
+#include "engine/halts.hpp"
+#include "engine/probes.hpp"
 #include "engine/ready.hpp"
 #include "engine/recovery.hpp"
 #include "engine/send.hpp"
 #include "engine/settle.hpp"
+#include "engine/show.hpp"
 #include "engine/suspects.hpp"
 #include "engine/webhook_retry.hpp"
 
@@ -337,18 +343,6 @@ void work_once(LoopState& state) {
     show_state(engine);
 }
 
-// Names this run of the worker: what an earlier one knew of subscriptions may be old.
-std::string random_uuid(std::mt19937_64& random) {
-    char text[37];
-    const std::uint64_t high = random();
-    const std::uint64_t low = random();
-    snprintf(text, sizeof text, "%08x-%04x-4%03x-8%03x-%012llx", static_cast<unsigned>(high >> 32),
-             static_cast<unsigned>((high >> 16) & 0xffff), static_cast<unsigned>(high & 0xfff),
-             static_cast<unsigned>(low >> 52),
-             static_cast<unsigned long long>(low & 0xffffffffffffULL));
-    return text;
-}
-
 LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
     Engine& engine = state.engine;
     while (true) {
@@ -408,7 +402,10 @@ std::optional<pg::Failure> Engine::transaction(void (*body)(Engine&, void*), voi
 LoopEnd run_loop(pg::WorkerSlot& slot) {
     LoopState state(slot);
     state.engine.extension = pg::own_extension();
-    state.engine.run = random_uuid(state.engine.random);
+    // Names this run of the worker: what an earlier one knew of subscriptions may be old.
+    std::mt19937_64& random = state.engine.random;
+    const std::uint64_t high = random();
+    state.engine.run = core::random_uuid(high, random());
     WaitEventSet* const wait_set = pg::guard(make_wait_set, state.engine.client.descriptor());
     pg::guard(limit_waits_for_locks, longest_wait_for_locks);
     const LoopEnd end = loop_until_end(state, wait_set);

@@ -1,14 +1,10 @@
-// What is ready to be claimed: found once, remembered in bounded memory, never searched for again.
-// The database stays the truth: the freeze checks every row anew.
+// What is ready to be claimed: remembered in bounded memory, and chosen from it in turns. The
+// database stays the truth: the freeze checks every row anew.
 #pragma once
 
 #include "engine/memory.hpp"
 
 namespace pg_seats::engine {
-
-// Inside the claim's transaction: finds arrivals, due rows and, while a backlog is being read, its
-// next rows, and puts them on the ready lists.
-void find_ready(Engine& engine);
 
 // The rows to try now, at most `limit`: pops them off the ready lists, looks up the first rows of
 // lanes, takes a token of its destination for each.
@@ -28,17 +24,6 @@ void offer_lane(Engine& engine, Destination& destination, std::int64_t lane_id, 
 // A lane's call was settled (or given up for now): its next row is looked up.
 void release_lane(Engine& engine, Destination& destination, std::int64_t lane_id,
                   std::optional<std::int64_t> settled_id);
-
-// A row got this due_at: the next look must come in time and reach back far enough, also if the
-// clock was set back since the last one.
-void will_be_due(Engine& engine, TimestampTz due);
-
-// Rows that came without a transaction of ours, by a restore or by replication, are above all that
-// was seen.
-void expect_unseen(Engine& engine);
-
-// Another installation, another set of rows: the whole table is read anew.
-void forget_what_was_seen(Engine& engine);
 
 // A row that was on the wire twice when a worker ended is a suspect from then on.
 constexpr int suspect_after = 2;

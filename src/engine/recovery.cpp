@@ -1,7 +1,7 @@
 #include "engine/recovery.hpp"
 
 #include "engine/halting.hpp"
-#include "engine/row_errors.hpp"
+#include "engine/trouble.hpp"
 #include "pg/log.hpp"
 #include "pg/own_slot.hpp"
 #include "pg/sql.hpp"

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include "core/answer.hpp"
+#include "engine/find.hpp"
 #include "engine/ready.hpp"
+#include "engine/trouble.hpp"
 
 #include "pg/log.hpp"
-#include "pg/own_slot.hpp"
 #include "pg/sql.hpp"
 
 namespace pg_seats::engine {
@@ -15,7 +15,6 @@ namespace {
 using pg::Statement;
 
 constexpr int errors_before_review = 3;
-constexpr core::Duration longest_pause{30'000};
 
 Statement charge_statement{
     "UPDATE seats_internal.outbox AS o"
@@ -33,10 +32,6 @@ Statement charge_statement{
 
 Statement alert_statement{
     "SELECT seats_internal.raise_alert($1, $2, $3, $4, hint => $5, call_id => $6)"};
-
-std::string in_words(const pg::Failure& failure) {
-    return core::safe_text(failure.message + " (SQLSTATE " + failure.sqlstate_text() + ")", 400);
-}
 
 // Returns false if even this raised.
 // `fatal`: Stripe has refused, and what the application was given cannot be taken back.
@@ -72,16 +67,6 @@ bool charge(Engine& engine, std::int64_t id, const pg::Failure& failure, bool af
     count(engine.slot.counters.row_errors);
     will_be_due(engine, pg::now());
     return !second;
-}
-
-void pause(Engine& engine, const pg::Failure& failure, std::string_view what) {
-    const auto doubled = core::Duration{500} * (1 << std::min(engine.troubles_in_a_row, 6));
-    engine.no_work_before = steady_now() + std::min(doubled, longest_pause);
-    if (engine.troubles_in_a_row++ == 0) {
-        pg::log_warning(std::string(what) + ": " + in_words(failure),
-                        "The worker keeps the answers that it has and tries again.");
-    }
-    pg::set_trouble(std::string(what) + ": " + in_words(failure));
 }
 
 }  // namespace
@@ -121,27 +106,6 @@ bool charge_row(Engine& engine, const Settlement& item, const pg::Failure& failu
     }
     release_lane(engine, *item.flight.destination, item.flight.call.busy_lane(), std::nullopt);
     return true;
-}
-
-void cannot_begin(Engine& engine, const pg::Failure& failure, std::string_view what) {
-    if (!engine.leave) {
-        pause(engine, failure, what);
-    }
-}
-
-void trouble_is_over(Engine& engine) {
-    if (engine.troubles_in_a_row == 0) {
-        return;
-    }
-    engine.troubles_in_a_row = 0;
-    pg::set_trouble(engine.fence);
-    pg::log_line("the database takes what the worker writes again");
-}
-
-void settling_failed(Engine& engine, const pg::Failure& failure) {
-    if (!engine.leave) {
-        pause(engine, failure, "cannot settle");
-    }
 }
 
 }  // namespace pg_seats::engine

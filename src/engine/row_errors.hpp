@@ -1,4 +1,4 @@
-// When the database itself says no: who is charged with an error, and who is not.
+// When the database says no to one row: who is charged with an error, and who is not.
 #pragma once
 
 #include "engine/settle.hpp"
@@ -13,15 +13,5 @@ void claim_failed(Engine& engine, const pg::Failure& failure,
 // One settlement raised in a transaction of its own. Stripe has answered, so this is a critical
 // alert; after a few tries the row goes to review. False if not even that could be stored.
 bool charge_row(Engine& engine, const Settlement& item, const pg::Failure& failure);
-
-// Settling is impossible for now (disk full, read-only, …): the answers are kept, nothing new is
-// claimed for a moment.
-void settling_failed(Engine& engine, const pg::Failure& failure);
-
-// What has to be done before anything else did not go through.
-void cannot_begin(Engine& engine, const pg::Failure& failure, std::string_view what);
-
-// What was tried after a failure has gone through.
-void trouble_is_over(Engine& engine);
 
 }  // namespace pg_seats::engine

@@ -17,6 +17,13 @@ TEST(Identity, marker) {
     EXPECT_EQ(core::marker(uuid_1, uuid_1, 1), std::string(uuid_1) + "-" + uuid_1 + "-1");
 }
 
+TEST(Identity, random_uuid) {
+    EXPECT_EQ(core::random_uuid(0, 0), "00000000-0000-4000-8000-000000000000");
+    EXPECT_EQ(core::random_uuid(~0ULL, ~0ULL), "ffffffff-ffff-4fff-8fff-ffffffffffff");
+    EXPECT_EQ(core::random_uuid(0x0123456789abcdef, 0xfedcba9876543210),
+              "01234567-89ab-4def-8fed-ba9876543210");
+}
+
 TEST(Identity, key_mode) {
     using core::KeyMode;
     EXPECT_EQ(core::key_mode("sk_live_x"), KeyMode::live);
