@@ -8,17 +8,13 @@
 #include "pg/hmac.hpp"
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
+#include "pg/time.hpp"
 
 namespace pg_seats::engine {
 namespace {
 
 constexpr core::Duration longest_delivery{30'000};
 constexpr std::size_t largest_answer = 65'536;  // nobody reads it
-
-std::int64_t unix_now() {
-    return pg::now() / USECS_PER_SEC +
-           static_cast<std::int64_t>(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
-}
 
 std::optional<std::string> sign(const pg::Secret& secret, std::string_view id,
                                 std::int64_t timestamp, std::string_view body) {
@@ -32,7 +28,7 @@ void refuse(http::Request& request) {
 
 void dress_standard_webhook(const Flight& flight, http::Request& request) {
     const std::string id = "msg_" + flight.call.uuid;  // the same at every try
-    const std::int64_t timestamp = unix_now();
+    const std::int64_t timestamp = pg::unix_seconds(pg::now());
     const auto signature = sign(flight.destination->key, id, timestamp, request.body);
     if (!signature) {
         refuse(request);

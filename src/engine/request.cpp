@@ -5,6 +5,8 @@
 #include "core/call_rules.hpp"
 #include "core/form.hpp"
 
+#include "pg/time.hpp"
+
 namespace pg_seats::engine {
 namespace {
 
@@ -29,13 +31,6 @@ constexpr std::array known_event_types{
     std::string_view("price.updated"),
     std::string_view("price.deleted")};
 
-std::string unix_time(TimestampTz moment, int seconds_before) {
-    return std::to_string(moment / USECS_PER_SEC +
-                          static_cast<TimestampTz>(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
-                              SECS_PER_DAY -
-                          seconds_before);
-}
-
 // Where the object is read that a path is about; the path itself if it names none.
 std::string read_path(const std::string& path) {
     const std::string_view object = core::object_path(path);
@@ -52,7 +47,8 @@ std::string list_query(const Flight& flight, int seconds_before) {
     const TimestampTz since =
         flight.call.first_sent_at != 0 ? flight.call.first_sent_at : flight.call.created_at;
     // Our clock and Stripe's may differ; a margin costs a page at most.
-    core::append_form_field(query, "created[gte]", unix_time(since, seconds_before));
+    core::append_form_field(query, "created[gte]",
+                            std::to_string(pg::unix_seconds(since) - seconds_before));
     if (!flight.cursor.empty()) {
         core::append_form_field(query, "starting_after", flight.cursor);
     }

@@ -9,14 +9,13 @@
 #include "functions/kept_plan.hpp"
 #include "functions/setup_rows.hpp"
 #include "functions/sqlstates.hpp"
+#include "pg/arguments.hpp"
 #include "pg/error.hpp"
 #include "pg/shared_state.hpp"
 #include "pg/wake.hpp"
 
 extern "C" {
-#include "access/detoast.h"
 #include "utils/acl.h"
-#include "utils/fmgrprotos.h"
 #include "utils/uuid.h"
 }
 
@@ -37,25 +36,6 @@ struct Order {
 };
 
 // Below: functions that may raise and hold no C++ objects.
-
-struct Bytes {
-    const char* data;
-    std::size_t size;
-};
-
-Bytes text_argument(FunctionCallInfo fcinfo, int number) {
-    const text* value = PG_GETARG_TEXT_PP(number);
-    return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
-}
-
-Bytes jsonb_argument(FunctionCallInfo fcinfo, int number) {
-    const char* value = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(number)));
-    return {value, strlen(value)};
-}
-
-Size jsonb_size(FunctionCallInfo fcinfo, int number) {
-    return toast_raw_datum_size(PG_GETARG_DATUM(number));
-}
 
 std::int64_t returned_id() {
     bool is_null = false;
@@ -245,8 +225,7 @@ int sqlstate_of(core::CallRule rule) {
 }
 
 std::string_view text_of(FunctionCallInfo fcinfo, Argument number) {
-    const Bytes bytes = pg::guard(text_argument, fcinfo, static_cast<int>(number));
-    return {bytes.data, bytes.size};
+    return pg::guard(pg::bytes_argument, fcinfo, static_cast<int>(number));
 }
 
 std::string_view required(FunctionCallInfo fcinfo, Argument number, const char* name) {
@@ -270,8 +249,7 @@ core::WantedCall wanted_call(FunctionCallInfo fcinfo) {
     wanted.path = required(fcinfo, path, "path");
     wanted.parameters = "{}";
     if (!PG_ARGISNULL(parameters)) {
-        const Bytes json = pg::guard(jsonb_argument, fcinfo, static_cast<int>(parameters));
-        wanted.parameters = {json.data, json.size};
+        wanted.parameters = pg::guard(pg::jsonb_argument, fcinfo, static_cast<int>(parameters));
     }
     wanted.lane = optional_text(fcinfo, lane);
     wanted.verifier = optional_text(fcinfo, verifier);
@@ -288,8 +266,8 @@ PG_SEATS_FUNCTION(pg_seats_enqueue_call) {
     } catch (const core::BrokenRule& broken) {
         throw pg::SqlError(sqlstate_of(broken.rule), broken.message, broken.detail, broken.hint);
     }
-    if (!PG_ARGISNULL(context) &&
-        pg::guard(jsonb_size, fcinfo, static_cast<int>(context)) > core::largest_body) {
+    if (!PG_ARGISNULL(context) && pg::guard(pg::raw_size_of_argument, fcinfo,
+                                            static_cast<int>(context)) > core::largest_body) {
         throw pg::SqlError(sqlstate::too_large, "the context is larger than 1 MB");
     }
     const Order order{fcinfo,       wanted.path,          checked.body,

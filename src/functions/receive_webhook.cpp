@@ -14,14 +14,15 @@
 #include "functions/identity_switch.hpp"
 #include "functions/kept_plan.hpp"
 #include "functions/sqlstates.hpp"
+#include "pg/arguments.hpp"
 #include "pg/error.hpp"
 #include "pg/hmac.hpp"
 #include "pg/secrets.hpp"
 #include "pg/shared_state.hpp"
+#include "pg/time.hpp"
 #include "pg/wake.hpp"
 
 extern "C" {
-#include "access/detoast.h"
 #include "utils/array.h"
 }
 
@@ -36,21 +37,6 @@ constexpr Size largest_payload = Size{1024} * 1024;
 constexpr Size longest_signature = 8192;
 
 // Below: functions that may raise and hold no C++ objects.
-
-struct Bytes {
-    const char* data;
-    std::size_t size;
-};
-
-Size size_of_argument(FunctionCallInfo fcinfo, int number) {
-    // The uncompressed size, without the header that it would have.
-    return toast_raw_datum_size(PG_GETARG_DATUM(number)) - VARHDRSZ;
-}
-
-Bytes bytes_argument(FunctionCallInfo fcinfo, int number) {
-    const struct varlena* value = PG_GETARG_VARLENA_PP(number);
-    return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
-}
 
 // Every schema is named, of operators too: these run as the extension's owner, under the caller's
 // search_path.
@@ -203,14 +189,12 @@ class SigningSecrets {
     std::string problem_;
 };
 
-std::int64_t unix_now() {
-    return GetCurrentTimestamp() / USECS_PER_SEC +
-           static_cast<std::int64_t>(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+std::string_view argument(FunctionCallInfo fcinfo, Argument number) {
+    return pg::guard(pg::bytes_argument, fcinfo, static_cast<int>(number));
 }
 
-std::string_view argument(FunctionCallInfo fcinfo, Argument number) {
-    const Bytes bytes = pg::guard(bytes_argument, fcinfo, static_cast<int>(number));
-    return {bytes.data, bytes.size};
+bool is_longer(FunctionCallInfo fcinfo, Argument number, Size limit) {
+    return pg::guard(pg::raw_size_of_argument, fcinfo, static_cast<int>(number)) - VARHDRSZ > limit;
 }
 
 Answer answered(std::int32_t http_status, std::string_view outcome) {
@@ -223,12 +207,12 @@ Answer answered(std::int32_t http_status, std::string_view outcome) {
 std::optional<Answer> refusal_of(FunctionCallInfo fcinfo, std::string_view payload,
                                  const SigningSecrets& secrets) {
     if (PG_ARGISNULL(signature_argument) ||
-        pg::guard(size_of_argument, fcinfo, static_cast<int>(signature_argument)) >
-            longest_signature) {
+        is_longer(fcinfo, signature_argument, longest_signature)) {
         return answered(400, "signature_malformed");
     }
-    const core::SignatureOutcome outcome = core::check_stripe_signature(
-        argument(fcinfo, signature_argument), payload, secrets.all(), unix_now(), pg::hmac_sha256);
+    const core::SignatureOutcome outcome =
+        core::check_stripe_signature(argument(fcinfo, signature_argument), payload, secrets.all(),
+                                     pg::unix_seconds(GetCurrentTimestamp()), pg::hmac_sha256);
     switch (outcome) {
         case core::SignatureOutcome::ok:
             return std::nullopt;
@@ -262,8 +246,7 @@ PG_SEATS_FUNCTION(pg_seats_receive_webhook) {
     std::optional<core::EventFacts> facts;
     Answer answer{};
     const bool too_large =
-        !PG_ARGISNULL(payload_argument) &&
-        pg::guard(size_of_argument, fcinfo, static_cast<int>(payload_argument)) > largest_payload;
+        !PG_ARGISNULL(payload_argument) && is_longer(fcinfo, payload_argument, largest_payload);
     if (too_large) {
         answer = answered(413, "too_large");
     } else {

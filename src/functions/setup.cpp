@@ -2,15 +2,16 @@
 // paths that stand between a table's text and a request.
 #include "core/form.hpp"
 
+#include "pg/arguments.hpp"
 #include "pg/error.hpp"
 
 extern "C" {
 #include "access/xlog.h"
-#include "utils/fmgrprotos.h"
 }
 
 namespace {
 
+using pg_seats::pg::bytes_argument;
 using pg_seats::pg::guard;
 using pg_seats::pg::SqlError;
 
@@ -20,29 +21,13 @@ constexpr int sqlstate_in_recovery = MAKE_SQLSTATE('P', 'S', '0', '0', '9');
 constexpr int sqlstate_invalid_parameters = MAKE_SQLSTATE('P', 'S', '1', '0', '5');
 constexpr int sqlstate_invalid_path = MAKE_SQLSTATE('P', 'S', '2', '0', '2');
 
-struct Bytes {
-    const char* data;
-    std::size_t size;
-};
-
 // Raising, without C++ objects: called through guard().
-Bytes text_argument(FunctionCallInfo fcinfo, int number) {
-    const text* value = PG_GETARG_TEXT_PP(number);
-    return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
-}
-
-Bytes jsonb_argument(FunctionCallInfo fcinfo, int number) {
-    const char* value = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(number)));
-    return {value, strlen(value)};
-}
-
 Datum text_result(const char* data, std::size_t size) {
     return PointerGetDatum(cstring_to_text_with_len(data, static_cast<int>(size)));
 }
 
 std::string first_argument(FunctionCallInfo fcinfo) {
-    const Bytes bytes = guard(text_argument, fcinfo, 0);
-    return {bytes.data, bytes.size};
+    return std::string(guard(bytes_argument, fcinfo, 0));
 }
 
 Datum returned(const std::string& value) {
@@ -86,9 +71,9 @@ PG_SEATS_FUNCTION(pg_seats_fold_step) {
     if (PG_ARGISNULL(2) || PG_ARGISNULL(3)) {
         throw SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, "a change has an operation and a quantity");
     }
-    const Bytes operation = guard(text_argument, fcinfo, 2);
+    const std::string_view operation = guard(bytes_argument, fcinfo, 2);
     const std::int64_t quantity = PG_GETARG_INT32(3);
-    if (std::string_view(operation.data, operation.size) == "set") {
+    if (operation == "set") {
         return Int32GetDatum(static_cast<std::int32_t>(quantity));
     }
     const int base = PG_ARGISNULL(0) ? 1 : 0;
@@ -101,11 +86,9 @@ PG_SEATS_FUNCTION(pg_seats_fold_step) {
 
 // seats_internal.encoded_form(jsonb) returns text: parameters as Stripe wants them
 PG_SEATS_FUNCTION(pg_seats_encoded_form) {
-    const Bytes json = guard(jsonb_argument, fcinfo, 0);
+    const std::string_view json = guard(pg_seats::pg::jsonb_argument, fcinfo, 0);
     std::string result;
-    checked(sqlstate_invalid_parameters, [&] {
-        result = pg_seats::core::encode_form({json.data, json.size});
-    });
+    checked(sqlstate_invalid_parameters, [&] { result = pg_seats::core::encode_form(json); });
     return returned(result);
 }
 
