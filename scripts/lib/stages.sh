@@ -139,9 +139,42 @@ check_error_codes() {
   compare_with_docs errors docs/errors.md "$coded" "$documented"
 }
 
+# No room includes what src/rooms does not allow it.
+check_rooms() {
+  local strangers
+  strangers=$(cd "$root/src" && awk '
+    FILENAME == "rooms" {
+      if (!/^(#|$)/) {
+        known[$1]
+        for (i = 2; i <= NF; i++) may[$1, $i]
+      }
+      next
+    }
+    FNR == 1 {
+      room = FILENAME
+      sub("/.*", "", room)
+      if (!(room in known)) print FILENAME ": its room is not in src/rooms"
+    }
+    /^ *#include "[^"]*\.hpp"/ {
+      split($0, part, "\"")
+      other = header = part[2]
+      sub("/.*", "", other)
+      if (other != room && !((room, other) in may) && !((room, header) in may) && !((FILENAME, header) in may))
+        print FILENAME ": " header
+    }' rooms */*.cpp */*.hpp)
+  if [[ -z $strangers ]]; then
+    passed=$((passed + 1))
+    return
+  fi
+  failed=$((failed + 1))
+  say "  src/rooms does not allow:"
+  sed 's/^/    /' <<<"$strangers"
+}
+
 stage_format() {
   local files
   check_schema_order
+  check_rooms
   check_error_codes
   check_health_page
   check_sql_pages
