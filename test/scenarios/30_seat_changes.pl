@@ -18,6 +18,14 @@ $server->wait_for_worker;
 $stripe->control('POST', '/limits', { subscriptions => JSON::PP::false });
 define_seat_type($server, $_) foreach qw(team owner);
 
+# What left the outbox, for a look at the end at what the history says of it.
+$server->sql(<<'END');
+CREATE TABLE public.gone (words jsonb);
+CREATE FUNCTION public.note_gone() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN INSERT INTO public.gone VALUES (to_jsonb(OLD)); RETURN NULL; END $$;
+CREATE TRIGGER note_gone AFTER DELETE ON seats_internal.outbox FOR EACH ROW EXECUTE FUNCTION public.note_gone();
+END
+
 # What the last call asked for, without the marker.
 sub asked_for
 {
@@ -363,6 +371,20 @@ subtest 'a click that comes twice' => sub {
 assert_folded($server);
 assert_ledger($server, $stripe);
 is(open_alerts($server), '', 'nothing of it is an alert');
+subtest 'the history says what the outbox said' => sub {
+	is($server->sql(<<'END'), 'change,price,read', 'of rows of these kinds') or return;
+SELECT string_agg(DISTINCT g.words ->> 'kind', ',' ORDER BY g.words ->> 'kind') FROM public.gone AS g
+END
+	# (Why, and in which words, is the answer's.)
+	is($server->sql(<<'END'), '', 'in every column that both name alike');
+SELECT string_agg(DISTINCT format('%s %s: %s', h.kind, k.key, k.value), '; ')
+  FROM public.gone AS g
+  JOIN seats_internal.outbox_history AS h ON h.id = (g.words ->> 'id')::bigint
+ CROSS JOIN LATERAL jsonb_each(to_jsonb(h)) AS k
+  JOIN LATERAL jsonb_each(g.words) AS o ON o.key = k.key
+ WHERE o.value IS DISTINCT FROM k.value AND k.key NOT IN ('reason', 'error_code', 'decline_code', 'request_id')
+END
+};
 $server->assert_log_clean;
 $server->stop;
 $stripe->stop;

@@ -11,19 +11,20 @@ BEGIN
     -- A seat change that was never planned has no body that could be sent again: the read before its
     -- planning, and its key, tell whether the original has sent it. Reads leave nothing behind.
     -- What receivers were told twice they know by its id.
-    UPDATE seats_internal.outbox
-       SET state         = CASE WHEN outbox.state = 'carried' THEN 'carried'
-                                WHEN outbox.kind IN ('read', 'delivery') OR outbox.kind = 'change' AND outbox.body = ''
+    UPDATE seats_internal.outbox AS o
+       SET state         = CASE WHEN o.state = 'carried' THEN 'carried'
+                                WHEN o.kind = ANY (seats_internal.never_in_doubt())
+                                     OR o.kind = ANY (seats_internal.planned_kinds()) AND o.body = ''
                                 THEN 'pending'
                                 ELSE 'verifying' END::seats_internal.outbox_state,
            state_since   = clock_timestamp(),
-           doubt         = outbox.kind NOT IN ('read', 'delivery'),
-           first_sent_at = coalesce(outbox.first_sent_at, outbox.created_at),
+           doubt         = o.kind <> ALL (seats_internal.never_in_doubt()),
+           first_sent_at = coalesce(o.first_sent_at, o.created_at),
            last_sent_at  = clock_timestamp(),
            due_at        = NULL,
            eligible_xid  = pg_current_xact_id(),
            reason        = 'adopted'
-     WHERE outbox.state <> 'review';
+     WHERE o.state <> 'review';
     GET DIAGNOSTICS doubted = ROW_COUNT;
     RETURN doubted;
 END
@@ -41,12 +42,12 @@ DECLARE
 BEGIN
     -- The original tells its receivers by itself.
     DELETE FROM seats_internal.outbox WHERE outbox.kind = 'delivery';
-    UPDATE seats_internal.outbox
-       SET state        = CASE WHEN outbox.state = 'carried' THEN 'carried'
-                               WHEN outbox.kind = 'read' THEN 'pending'
+    UPDATE seats_internal.outbox AS o
+       SET state        = CASE WHEN o.state = 'carried' THEN 'carried'
+                               WHEN o.kind = ANY (seats_internal.never_in_doubt()) THEN 'pending'
                                ELSE 'review' END::seats_internal.outbox_state,
            state_since  = clock_timestamp(),
-           doubt        = outbox.kind <> 'read',
+           doubt        = o.kind <> ALL (seats_internal.never_in_doubt()),
            due_at       = NULL,
            eligible_xid = pg_current_xact_id(),
            reason       = 'adopted_copy',

@@ -10,7 +10,8 @@ BEGIN
     -- (What is dropped is known only afterwards, when the tables are gone. Who may not look may not drop.)
     IF strpos(lower(current_query()), 'pg_seats') > 0
        AND has_schema_privilege('seats_internal', 'USAGE') THEN
-        SELECT count(*) INTO open_calls FROM seats_internal.outbox AS o WHERE o.kind NOT IN ('read', 'delivery');
+        SELECT count(*) INTO open_calls FROM seats_internal.outbox AS o
+         WHERE o.kind <> ALL (seats_internal.never_in_doubt());
         IF open_calls > 0 THEN
             RAISE WARNING 'pg_seats is dropped while % call(s) are open', open_calls
                 USING DETAIL = 'What was not sent never will be, and of what was sent nobody hears the answer. '

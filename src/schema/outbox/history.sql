@@ -1,4 +1,4 @@
--- What is settled: finding it again.
+-- What is settled: moving it there, and finding it again.
 
 -- The partitions' key is (ring, id): naming all rings lets each partition be asked by its key.
 CREATE OR REPLACE FUNCTION seats_internal.settled_call(call bigint) RETURNS seats_internal.outbox_history
@@ -26,3 +26,50 @@ BEGIN ATOMIC
 END;
 REVOKE ALL ON FUNCTION seats_internal.state_of(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.state_of(bigint) IS 'as seats.calls says it: a state, or a result';
+
+-- The one way out of the outbox, beside the worker's own statement for what was answered (src/engine). Gives
+-- the rows of the history. What was said of a call was said to its carrier; what a row has of its own is older.
+CREATE OR REPLACE FUNCTION seats_internal.move_to_history(
+    calls      bigint[],
+    result     text,
+    reason     text,
+    settled_by text    DEFAULT NULL,
+    carrier    bigint  DEFAULT NULL,
+    with_error boolean DEFAULT true
+) RETURNS SETOF seats_internal.outbox_history
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    carriers seats_internal.outbox_history;
+BEGIN
+    IF move_to_history.carrier IS NOT NULL THEN
+        carriers := seats_internal.settled_call(move_to_history.carrier);
+    END IF;
+    RETURN QUERY
+    WITH gone AS (
+        DELETE FROM seats_internal.outbox AS o WHERE o.id = ANY (calls) RETURNING o.*)
+    INSERT INTO seats_internal.outbox_history AS h
+        (ring, id, lane_id, created_at, first_sent_at, settled_at, uuid, installation, result, generation, attempts,
+         clean, destination, method, path, body, enqueued_by, reason, error, error_code, decline_code, request_id,
+         settled_by, context, kind, team_id, carrier_id, actor, lines, base, target)
+    SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at, clock_timestamp(), g.uuid, g.installation,
+           move_to_history.result, g.generation, g.attempts, false, g.destination, g.method, g.path, g.body,
+           g.enqueued_by, move_to_history.reason,
+           CASE WHEN w.has_own THEN g.last_error WHEN with_error THEN carriers.error END,
+           CASE WHEN w.has_own THEN g.error_code WHEN with_error THEN carriers.error_code END,
+           CASE WHEN w.has_own THEN g.decline_code WHEN with_error THEN carriers.decline_code END,
+           g.request_id, move_to_history.settled_by, g.context, g.kind, g.team_id,
+           nullif(move_to_history.carrier, g.id), g.actor, g.lines, g.base, g.target
+      FROM gone AS g CROSS JOIN seats_internal.ring
+     CROSS JOIN LATERAL (
+        SELECT with_error AND (carriers.id IS NULL OR g.id = move_to_history.carrier) AS has_own) AS w
+     ORDER BY g.id
+    RETURNING h.*;
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.move_to_history(bigint[], text, text, text, bigint, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.move_to_history(bigint[], text, text, text, bigint, boolean) IS
+    'ends rows without an answer of their own, all alike: they leave the outbox for the history';

@@ -100,7 +100,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     UPDATE seats_internal.outbox AS o
-       SET state = CASE WHEN o.first_sent_at IS NULL OR o.kind = 'change' AND o.body = ''
+       SET state = CASE WHEN o.first_sent_at IS NULL
+                             OR o.kind = ANY (seats_internal.planned_kinds()) AND o.body = ''
                         THEN 'pending' ELSE 'waiting' END
                    ::seats_internal.outbox_state,
            state_since = clock_timestamp(), row_errors = 0, interrupted = 0, alone = false,

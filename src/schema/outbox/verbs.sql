@@ -138,7 +138,6 @@ COMMENT ON FUNCTION
     seats_internal.finish_verb(text, seats_internal.outbox, text, text, jsonb) IS
     'the end of every verb on a call: journal, alerts, and the lane is offered anew';
 
--- Moves a row to the history in one statement.
 CREATE OR REPLACE FUNCTION seats_internal.settle_by_hand(
     caller text,
     call   bigint,
@@ -149,23 +148,8 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    WITH gone AS (DELETE FROM seats_internal.outbox AS o WHERE o.id = call RETURNING o.*)
-    INSERT INTO seats_internal.outbox_history
-        (ring, id, lane_id, created_at, first_sent_at, settled_at, uuid, installation, result,
-         generation, attempts, clean, destination, method, path, body, enqueued_by, reason, error,
-         error_code, decline_code, request_id, settled_by, context, kind, team_id, actor, lines, base,
-         target)
-    SELECT ring.slot, gone.id, gone.lane_id, gone.created_at, gone.first_sent_at, clock_timestamp(),
-           gone.uuid, gone.installation, settle_by_hand.result, gone.generation, gone.attempts,
-           false, gone.destination, gone.method, gone.path, gone.body, gone.enqueued_by,
-           settle_by_hand.reason, gone.last_error, gone.error_code, gone.decline_code, gone.request_id,
-           caller, gone.context, gone.kind, gone.team_id, gone.actor, gone.lines, gone.base, gone.target
-      FROM gone CROSS JOIN seats_internal.ring;
-    CASE (SELECT h.kind FROM seats_internal.settled_call(call) AS h)
-        WHEN 'change' THEN PERFORM seats_internal.settle_change(call, NULL, NULL, NULL);
-        WHEN 'void' THEN PERFORM seats_internal.settle_void(call);
-        ELSE NULL;
-    END CASE;
+    PERFORM seats_internal.row_was_settled(h)
+       FROM seats_internal.move_to_history(ARRAY[call], result, reason, settled_by => caller) AS h;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.settle_by_hand(text, bigint, text, text) FROM PUBLIC;

@@ -14,50 +14,20 @@ CREATE OR REPLACE FUNCTION seats_internal.finish_change_set(
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET enable_nestloop = off  -- what was deleted and what was kept are joined: thousands, when a team ends
-SET jit = off  -- what is switched off above counts as very dear, and would be compiled for seconds
 AS $$
 DECLARE
-    -- What was said about a call was said to its carrier; what a change has of its own is older.
-    carriers seats_internal.outbox_history;
-    told     boolean;
+    told boolean := EXISTS (SELECT FROM seats_internal.outbox AS o
+                             WHERE o.id = ANY (changes) AND (o.state = 'review' OR o.row_errors > 0));
 BEGIN
-    IF finish_change_set.carrier IS NOT NULL THEN
-        carriers := seats_internal.settled_call(finish_change_set.carrier);
-    END IF;
-    WITH gone AS (
-        DELETE FROM seats_internal.outbox AS o WHERE o.id = ANY (changes) RETURNING o.*),
-    kept AS (
-        INSERT INTO seats_internal.outbox_history
-            (ring, id, lane_id, created_at, first_sent_at, settled_at, uuid, installation, result,
-             generation, attempts, clean, destination, method, path, body, enqueued_by, reason,
-             error, error_code, decline_code, request_id, settled_by, context, kind, team_id, carrier_id,
-             actor, lines, base, target)
-        SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at, clock_timestamp(), g.uuid,
-               g.installation, finish_change_set.result, g.generation, g.attempts, false, g.destination,
-               g.method, g.path, g.body, g.enqueued_by, finish_change_set.reason,
-               CASE WHEN w.has_own THEN g.last_error WHEN w.has THEN carriers.error END,
-               CASE WHEN w.has_own THEN g.error_code WHEN w.has THEN carriers.error_code END,
-               CASE WHEN w.has_own THEN g.decline_code WHEN w.has THEN carriers.decline_code END,
-               g.request_id, finish_change_set.settled_by, g.context, g.kind, g.team_id,
-               nullif(finish_change_set.carrier, g.id), g.actor, g.lines, g.base, g.target
-          FROM gone AS g CROSS JOIN seats_internal.ring
-         CROSS JOIN LATERAL (
-            SELECT finish_change_set.result <> 'done' AS has,
-                   finish_change_set.result <> 'done'
-                   AND (carriers.id IS NULL OR g.id = finish_change_set.carrier) AS has_own) AS w
-         ORDER BY g.id
-        RETURNING *),
-    journal AS (
-        INSERT INTO seats_internal.journal (ring, kind, role, actor, call_id, lane_id, reason, detail)
-        SELECT k.ring, seats_internal.journal_kind(finish_change_set.result), finish_change_set.role,
-               CASE WHEN finish_change_set.result = 'cancelled' THEN finish_change_set.actor ELSE g.actor END,
-               g.id, g.lane_id, finish_change_set.reason,
-               seats_internal.change_detail(g) || seats_internal.error_detail(
-                   k.result, k.reason, k.error, k.error_code, k.decline_code)
-          FROM gone AS g JOIN kept AS k ON k.id = g.id
-         ORDER BY g.id)
-    SELECT bool_or(g.state = 'review' OR g.row_errors > 0) INTO told FROM gone AS g;
+    INSERT INTO seats_internal.journal (ring, kind, role, actor, call_id, lane_id, reason, detail)
+    SELECT k.ring, seats_internal.journal_kind(k.result), finish_change_set.role,
+           CASE WHEN k.result = 'cancelled' THEN finish_change_set.actor ELSE k.actor END,
+           k.id, k.lane_id, k.reason,
+           seats_internal.change_detail(k.id, k.team_id, k.lines) || seats_internal.error_detail(
+               k.result, k.reason, k.error, k.error_code, k.decline_code)
+      FROM seats_internal.move_to_history(changes, finish_change_set.result, finish_change_set.reason,
+                                          finish_change_set.settled_by, finish_change_set.carrier,
+                                          finish_change_set.result <> 'done') AS k;
     PERFORM seats_internal.wake_for_news();
     IF told THEN
         UPDATE seats_internal.alert AS a
@@ -91,6 +61,11 @@ BEGIN
     PERFORM seats_internal.finish_change_set(ARRAY[change], result, reason, role, carrier, settled_by, actor);
 END
 $$;
+REVOKE ALL ON FUNCTION
+    seats_internal.finish_change(bigint, text, text, text, bigint, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.finish_change(bigint, text, text, text, bigint, text, text) IS
+    'settles a change that needs no answer of its own: moves it to the history, tells the journal';
 
 -- What the feed says of a change.
 CREATE OR REPLACE FUNCTION seats_internal.journal_kind(result text) RETURNS text
@@ -101,26 +76,21 @@ RETURN CASE result WHEN 'done' THEN 'change.confirmed' WHEN 'refused' THEN 'chan
 REVOKE ALL ON FUNCTION seats_internal.journal_kind(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.journal_kind(text) IS 'a result in the words of the journal';
 
-CREATE OR REPLACE FUNCTION seats_internal.change_detail(change seats_internal.outbox) RETURNS jsonb
+CREATE OR REPLACE FUNCTION seats_internal.change_detail(change bigint, team_id bigint, lines jsonb)
+RETURNS jsonb
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN jsonb_strip_nulls(jsonb_build_object(
-        'change', change.id, 'team', (SELECT t.name FROM seats_internal.team AS t
-                                       WHERE t.id = change.team_id),
-        'lines', change.lines));
+        'change', change, 'team', (SELECT t.name FROM seats_internal.team AS t
+                                    WHERE t.id = change_detail.team_id),
+        'lines', lines));
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.change_detail(seats_internal.outbox) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.change_detail(seats_internal.outbox) IS
+REVOKE ALL ON FUNCTION seats_internal.change_detail(bigint, bigint, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.change_detail(bigint, bigint, jsonb) IS
     'a change as the journal tells of it';
-
-REVOKE ALL ON FUNCTION
-    seats_internal.finish_change(bigint, text, text, text, bigint, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION
-    seats_internal.finish_change(bigint, text, text, text, bigint, text, text) IS
-    'settles a change that needs no answer of its own: moves it to the history, tells the journal';
 
 -- A run of changes of a lane, from first to last. Of a call that went to Stripe the first one is the
 -- carrier.

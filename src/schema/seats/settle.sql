@@ -229,7 +229,7 @@ BEGIN
     IF is_new THEN
         INSERT INTO seats_internal.journal (ring, kind, role, actor, call_id, lane_id, reason, detail)
         SELECT ring.slot, 'change.awaiting_payment', 'pg_seats', o.actor, o.id, o.lane_id, 'awaiting_payment',
-               seats_internal.change_detail(o) || seats_internal.payment_of(facts)
+               seats_internal.change_detail(o.id, o.team_id, o.lines) || seats_internal.payment_of(facts)
                    || seats_internal.error_detail('awaiting', NULL, NULL, NULL, NULL)
           FROM seats_internal.outbox AS o CROSS JOIN seats_internal.ring
          WHERE o.lane_id = head.lane_id AND o.id BETWEEN head.id AND coalesce(head.last_id, head.id);

@@ -279,21 +279,12 @@ CREATE OR REPLACE FUNCTION seats_internal.finish_reads(team_id bigint, proven_at
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    WITH gone AS (
-        DELETE FROM seats_internal.outbox AS o
-         WHERE o.id = ANY (ARRAY(SELECT r.id FROM seats_internal.outbox AS r
-                                  WHERE r.team_id = finish_reads.team_id AND r.kind = 'read'
-                                    AND r.state IN ('pending', 'waiting')
-                                    AND r.created_at < finish_reads.proven_at
-                                  FOR UPDATE SKIP LOCKED))
-        RETURNING o.*)
-    INSERT INTO seats_internal.outbox_history
-        (ring, id, created_at, first_sent_at, settled_at, uuid, installation, result, generation,
-         attempts, clean, destination, method, path, body, enqueued_by, reason, context, kind, team_id)
-    SELECT ring.slot, g.id, g.created_at, g.first_sent_at, clock_timestamp(), g.uuid, g.installation,
-           'done', g.generation, g.attempts, false, g.destination, g.method, g.path, g.body,
-           g.enqueued_by, 'answered_by_another_read', g.context, g.kind, g.team_id
-      FROM gone AS g CROSS JOIN seats_internal.ring;
+    SELECT FROM seats_internal.move_to_history(
+        ARRAY(SELECT r.id FROM seats_internal.outbox AS r
+               WHERE r.team_id = finish_reads.team_id AND r.kind = 'read' AND r.state IN ('pending', 'waiting')
+                 AND r.created_at < finish_reads.proven_at
+               FOR UPDATE SKIP LOCKED),
+        'done', 'answered_by_another_read', with_error => false);
 END;
 REVOKE ALL ON FUNCTION seats_internal.finish_reads(bigint, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.finish_reads(bigint, timestamptz) IS

@@ -1,0 +1,56 @@
+-- The kinds of rows of the outbox: what a room that is not theirs has to know of them.
+
+-- can_be_in_doubt: it makes a difference whether it was executed, so that is proven before it is sent again. is_planned:
+-- it has no body before its call is planned.
+CREATE OR REPLACE FUNCTION seats_internal.kinds(
+    OUT kind            text,
+    OUT can_be_in_doubt boolean,
+    OUT is_planned      boolean
+) RETURNS SETOF record
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    VALUES ('call',     true,  false),
+           ('change',   true,  true),
+           ('read',     false, false),  -- of a subscription
+           ('price',    false, false),  -- a read of a price
+           ('void',     true,  false),  -- of the invoice that a change waits for
+           ('delivery', false, false);  -- to a receiver, who knows it by its id
+END;
+REVOKE ALL ON FUNCTION seats_internal.kinds() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.kinds() IS
+    'the kinds of rows of the outbox, and what rooms that are not theirs have to know of them';
+
+-- As arrays: asked once for a statement and not for each row. Of a kind that is not in the list, the careful answer.
+CREATE OR REPLACE FUNCTION seats_internal.never_in_doubt() RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN ARRAY(SELECT k.kind FROM seats_internal.kinds() AS k WHERE NOT k.can_be_in_doubt);
+REVOKE ALL ON FUNCTION seats_internal.never_in_doubt() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.never_in_doubt() IS
+    'kinds of rows that may be sent again at any time';
+
+CREATE OR REPLACE FUNCTION seats_internal.planned_kinds() RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN ARRAY(SELECT k.kind FROM seats_internal.kinds() AS k WHERE k.is_planned);
+REVOKE ALL ON FUNCTION seats_internal.planned_kinds() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.planned_kinds() IS
+    'kinds of rows that have no body before their call is planned';
+
+-- What follows from the end of a row that had no answer. (What follows from an answer is the worker's business.)
+CREATE OR REPLACE FUNCTION seats_internal.row_was_settled(call seats_internal.outbox_history) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    CASE call.kind
+        WHEN 'change' THEN PERFORM seats_internal.settle_change(call.id, NULL, NULL, NULL);
+        WHEN 'void' THEN PERFORM seats_internal.settle_void(call.id);
+        ELSE NULL;
+    END CASE;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.row_was_settled(seats_internal.outbox_history) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.row_was_settled(seats_internal.outbox_history) IS
+    'what the end of a row does, when a person or the worker says it and not an answer';
