@@ -114,14 +114,14 @@ std::string_view marker_of(const json_t* object) {
 
 // The first element of a list for which `wanted` gives an object to report.
 template <typename Wanted>
-std::optional<ListSearch> search_list(std::string_view body, const Wanted& wanted) {
-    const Json root = parse_json(body);
-    const json_t* const data = elements_of_list(root.get());
+std::optional<ListSearch> search_list(const ParsedBody& body, const Wanted& wanted) {
+    const json_t* const root = body.root();
+    const json_t* const data = elements_of_list(root);
     if (data == nullptr) {
         return std::nullopt;
     }
     ListSearch search;
-    search.has_more = bool_member(root.get(), "has_more").value_or(false);
+    search.has_more = bool_member(root, "has_more").value_or(false);
     const std::size_t size = json_array_size(data);
     for (std::size_t i = 0; i < size; ++i) {
         const json_t* const element = json_array_get(data, i);
@@ -139,49 +139,49 @@ std::optional<ListSearch> search_list(std::string_view body, const Wanted& wante
 
 }  // namespace
 
-std::optional<AccountFacts> read_account(std::string_view body) {
-    const Json root = parse_json(body);
-    const std::string_view id = text_member(root.get(), "id");
-    if (text_member(root.get(), "object") != "account" || !is_account_id(id)) {
+std::optional<AccountFacts> read_account(const ParsedBody& body) {
+    const json_t* const root = body.root();
+    const std::string_view id = text_member(root, "id");
+    if (text_member(root, "object") != "account" || !is_account_id(id)) {
         return std::nullopt;
     }
     return AccountFacts{std::string(id)};
 }
 
-std::optional<ObjectFacts> read_object(std::string_view body) {
-    const Json root = parse_json(body);
-    const std::string_view object = text_member(root.get(), "object");
+std::optional<ObjectFacts> read_object(const ParsedBody& body) {
+    const json_t* const root = body.root();
+    const std::string_view object = text_member(root, "object");
     if (object.empty()) {
         return std::nullopt;
     }
-    const json_t* const pending = member(root.get(), "pending_update");
+    const json_t* const pending = member(root, "pending_update");
     ObjectFacts facts;
-    facts.id = text_member(root.get(), "id");
+    facts.id = text_member(root, "id");
     facts.object = object;
-    facts.status = text_member(root.get(), "status");
-    facts.deleted = bool_member(root.get(), "deleted").value_or(false);
-    facts.livemode = bool_member(root.get(), "livemode");
-    facts.marker = marker_of(root.get());
+    facts.status = text_member(root, "status");
+    facts.deleted = bool_member(root, "deleted").value_or(false);
+    facts.livemode = bool_member(root, "livemode");
+    facts.marker = marker_of(root);
     facts.pending_marker = marker_of(pending);
-    facts.has_pending_update = has_member(root.get(), "pending_update");
+    facts.has_pending_update = has_member(root, "pending_update");
     return facts;
 }
 
-std::optional<ListSearch> find_marker_in_list(std::string_view body, std::string_view marker) {
+std::optional<ListSearch> find_marker_in_list(const ParsedBody& body, std::string_view marker) {
     return search_list(body, [marker](const json_t* element) -> const json_t* {
         return of_same_change(marker_of(element), marker) ? element : nullptr;
     });
 }
 
-std::optional<EventSearch> search_events(std::string_view body, std::string_view key,
+std::optional<EventSearch> search_events(const ParsedBody& body, std::string_view key,
                                          std::string_view marker) {
-    const Json root = parse_json(body);
-    const json_t* const data = elements_of_list(root.get());
+    const json_t* const root = body.root();
+    const json_t* const data = elements_of_list(root);
     if (data == nullptr) {
         return std::nullopt;
     }
     EventSearch search;
-    search.has_more = bool_member(root.get(), "has_more").value_or(false);
+    search.has_more = bool_member(root, "has_more").value_or(false);
     const json_t* proof = nullptr;
     for (std::size_t i = 0; i < json_array_size(data); ++i) {
         const json_t* const event = json_array_get(data, i);
@@ -207,15 +207,21 @@ std::optional<EventSearch> search_events(std::string_view body, std::string_view
     return search;
 }
 
-std::string strip_secrets(std::string body) {
+std::string strip_secrets(std::string body, const ParsedBody& parsed) {
     if (!is_suspect(body)) {
         return body;
     }
-    const Json root = parse_json(body);
-    if (root == nullptr) {
+    if (parsed.root() == nullptr) {
         return {};  // half an answer may hold half a secret
     }
-    return strip(root.get()) || !names_are_unique(body) ? written(root.get()) : body;
+    const Json copy(json_deep_copy(parsed.root()));
+    const bool changed = strip(copy.get());
+    return changed || !names_are_unique(body) ? written(copy.get()) : body;
+}
+
+std::string strip_secrets(std::string body) {
+    const ParsedBody parsed(is_suspect(body) ? std::string_view(body) : std::string_view());
+    return strip_secrets(std::move(body), parsed);
 }
 
 }  // namespace pg_seats::core

@@ -1,4 +1,4 @@
-// Reading Stripe's JSON, defensively: every function takes bytes that may be anything and says
+// Reading Stripe's JSON, defensively: every function takes JSON that may be anything and says
 // nullopt (or false) where it does not find what it looks for.
 #pragma once
 
@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/parsed_body.hpp"
+
 #include "core/pure.hpp"
 
 namespace pg_seats::core {
@@ -16,7 +18,7 @@ namespace pg_seats::core {
 struct AccountFacts {
     std::string id;
 };
-[[nodiscard]] std::optional<AccountFacts> read_account(std::string_view body);
+[[nodiscard]] std::optional<AccountFacts> read_account(const ParsedBody& body);
 
 // What a verification looks for in an object that was read.
 struct ObjectFacts {
@@ -27,7 +29,7 @@ struct ObjectFacts {
     std::string pending_marker;  // pending_update.metadata.pg_seats, or empty
     bool has_pending_update = false;
 };
-[[nodiscard]] std::optional<ObjectFacts> read_object(std::string_view body);
+[[nodiscard]] std::optional<ObjectFacts> read_object(const ParsedBody& body);
 
 // Searching a list ({"object":"list","data":[...],"has_more":...}).
 struct ListSearch {
@@ -37,7 +39,7 @@ struct ListSearch {
     std::string object_id;    // of what was found
     std::string object_json;  // the found element, secrets stripped
 };
-[[nodiscard]] std::optional<ListSearch> find_marker_in_list(std::string_view body,
+[[nodiscard]] std::optional<ListSearch> find_marker_in_list(const ParsedBody& body,
                                                             std::string_view marker);
 // What a page of events tells of the request with `key`. That there is an event proves that
 // something was done, not that it succeeded: a declined payment has events, too.
@@ -49,13 +51,14 @@ struct EventSearch {
     std::string last_id;
     std::string object_json;  // of the event with the marker, else of the first; secrets stripped
 };
-[[nodiscard]] std::optional<EventSearch> search_events(std::string_view body, std::string_view key,
+[[nodiscard]] std::optional<EventSearch> search_events(const ParsedBody& body, std::string_view key,
                                                        std::string_view marker);
 
 // The same JSON without any secret (see cut_secrets()), at any depth, in texts and in names; the
 // bytes are unchanged where there is none. What is not JSON is given back only if nothing in it
 // looks like one, else emptied.
 [[nodiscard]] std::string strip_secrets(std::string body);
+[[nodiscard]] std::string strip_secrets(std::string body, const ParsedBody& parsed);
 
 // Replaces anything that looks like a key or secret (sk_…, rk_…, whsec_…, …_secret_…, Bearer …) and
 // control characters in a text meant for people; at most `limit` bytes, cut at a UTF-8 border,

@@ -106,9 +106,8 @@ void append_if(ObjectWriter& writer, std::string_view name, const std::optional<
 
 }  // namespace
 
-std::optional<EventFacts> read_event(std::string_view body) {
-    const Json root = parse_json(body);
-    return read_event(root.get());
+std::optional<EventFacts> read_event(const ParsedBody& body) {
+    return read_event(body.root());
 }
 
 std::optional<EventFacts> read_event(const json_t* event) {
@@ -165,16 +164,16 @@ std::string to_json(const EventFacts& facts) {
     return out;
 }
 
-std::optional<EventPage> read_event_page(std::string_view body) {
-    const Json root = parse_json(body);
-    const json_t* const data = elements_of_list(root.get());
+std::optional<EventPage> read_event_page(const ParsedBody& body) {
+    const json_t* const root = body.root();
+    const json_t* const data = elements_of_list(root);
     if (data == nullptr) {
         return std::nullopt;
     }
     const std::size_t size = json_array_size(data);
     const std::size_t looked_at = std::min(size, most_elements);
     EventPage page;
-    page.has_more = bool_member(root.get(), "has_more").value_or(false) || looked_at < size;
+    page.has_more = bool_member(root, "has_more").value_or(false) || looked_at < size;
     for (std::size_t i = 0; i < looked_at; ++i) {
         if (std::optional<EventFacts> event = read_event(json_array_get(data, i))) {
             page.events.push_back(std::move(*event));

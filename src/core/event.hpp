@@ -11,6 +11,8 @@
 #include "core/facts.hpp"
 #include "core/subscription.hpp"
 
+#include "core/parsed_body.hpp"
+
 #include "core/pure.hpp"
 
 namespace pg_seats::core {
@@ -43,7 +45,7 @@ struct EventFacts {
 };
 
 // nullopt unless it is an event with an id and a type, whose account can be read if it names one.
-[[nodiscard]] std::optional<EventFacts> read_event(std::string_view body);
+[[nodiscard]] std::optional<EventFacts> read_event(const ParsedBody& body);
 [[nodiscard]] std::optional<EventFacts> read_event(const json_t* event);
 
 [[nodiscard]] std::string to_json(const EventFacts& facts);
@@ -58,6 +60,6 @@ struct EventPage {
     std::string first_id, last_id;
     std::size_t unreadable = 0;  // elements that are not in `events`
 };
-[[nodiscard]] std::optional<EventPage> read_event_page(std::string_view body);
+[[nodiscard]] std::optional<EventPage> read_event_page(const ParsedBody& body);
 
 }  // namespace pg_seats::core

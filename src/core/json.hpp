@@ -9,15 +9,11 @@
 #include <string>
 #include <string_view>
 
+#include "core/parsed_body.hpp"
+
 #include "core/pure.hpp"
 
 namespace pg_seats::core {
-
-struct JsonRelease {
-    void operator()(json_t* value) const noexcept { json_decref(value); }
-};
-// An owned reference. Borrowed ones are plain pointers to const, valid while the root lives.
-using Json = std::unique_ptr<json_t, JsonRelease>;
 
 // The whole text must be one JSON value in UTF-8, nothing after it; null otherwise (also where an
 // integer does not fit 64 bits). jansson itself limits the depth to 2048.

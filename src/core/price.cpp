@@ -52,9 +52,9 @@ std::optional<PriceFacts> read_price(const json_t* price) {
     return facts;
 }
 
-std::optional<PriceFacts> read_price(std::string_view body) {
-    const Json root = parse_json(body);
-    return text_member(root.get(), "object") == "price" ? read_price(root.get()) : std::nullopt;
+std::optional<PriceFacts> read_price(const ParsedBody& body) {
+    const json_t* const root = body.root();
+    return text_member(root, "object") == "price" ? read_price(root) : std::nullopt;
 }
 
 void append_price(std::string& out, const PriceFacts& facts) {

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-struct json_t;  // jansson.h does not go together with the server's headers
+#include "core/parsed_body.hpp"
 
 #include "core/pure.hpp"
 
@@ -29,7 +29,7 @@ struct PriceFacts {
 [[nodiscard]] std::optional<PriceFacts> read_price(const json_t* price);
 
 // The answer of GET /v1/prices/{id}: nullopt unless it is a price.
-[[nodiscard]] std::optional<PriceFacts> read_price(std::string_view body);
+[[nodiscard]] std::optional<PriceFacts> read_price(const ParsedBody& body);
 
 [[nodiscard]] std::string to_json(const PriceFacts& facts);
 void append_price(std::string& out, const PriceFacts& facts);

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "http/client.hpp"
+#include "core/exchange.hpp"
 
 namespace pg_seats::core {
 namespace {
@@ -106,8 +106,8 @@ bool strike(std::string& text, std::string_view secret) {
     return found;
 }
 
-void strike(http::Response& response, std::string_view secret) {
-    http::ResponseHeaders& headers = response.headers;
+void strike(Response& response, std::string_view secret) {
+    ResponseHeaders& headers = response.headers;
     for (std::string* const text :
          {&response.body, &response.error, &headers.request_id, &headers.idempotency_key,
           &headers.rate_limited_reason, &headers.content_type, &headers.location}) {

@@ -6,11 +6,9 @@
 
 #include "core/pure.hpp"
 
-namespace pg_seats::http {
-struct Response;
-}
-
 namespace pg_seats::core {
+
+struct Response;
 
 // What stands where a secret stood.
 inline constexpr std::string_view removed_secret = "[removed]";
@@ -26,6 +24,6 @@ bool strike(std::string& text, std::string_view secret);
 
 // The same for all of an answer that may be kept. A server knows the secret that it was asked
 // with, and some echo what they are sent.
-void strike(http::Response& response, std::string_view secret);
+void strike(Response& response, std::string_view secret);
 
 }  // namespace pg_seats::core

@@ -45,9 +45,8 @@ void append_pending_update(std::string& out, const PendingUpdateFacts& pending) 
 
 }  // namespace
 
-std::optional<SubscriptionFacts> read_subscription(std::string_view body) {
-    const Json root = parse_json(body);
-    return read_subscription(root.get());
+std::optional<SubscriptionFacts> read_subscription(const ParsedBody& body) {
+    return read_subscription(body.root());
 }
 
 std::optional<SubscriptionFacts> read_subscription(const json_t* subscription) {
@@ -119,9 +118,9 @@ std::string to_json(const SubscriptionFacts& facts) {
     return out;
 }
 
-std::optional<ItemPage> read_item_page(std::string_view body) {
-    const Json root = parse_json(body);
-    const json_t* const data = elements_of_list(root.get());
+std::optional<ItemPage> read_item_page(const ParsedBody& body) {
+    const json_t* const root = body.root();
+    const json_t* const data = elements_of_list(root);
     if (data == nullptr) {
         return std::nullopt;
     }
@@ -132,7 +131,7 @@ std::optional<ItemPage> read_item_page(std::string_view body) {
     page.items = std::move(items.items);
     page.prices = std::move(items.prices);
     page.unreadable = looked_at - page.items.size();
-    page.has_more = bool_member(root.get(), "has_more").value_or(false) || looked_at < size;
+    page.has_more = bool_member(root, "has_more").value_or(false) || looked_at < size;
     if (looked_at > 0) {
         page.last_id = fact_member(json_array_get(data, looked_at - 1), "id");
     }

@@ -10,6 +10,8 @@
 
 #include "core/facts.hpp"
 
+#include "core/parsed_body.hpp"
+
 #include "core/pure.hpp"
 
 namespace pg_seats::core {
@@ -40,7 +42,7 @@ struct SubscriptionFacts {
 };
 
 // nullopt unless it is a subscription with an id and a status.
-[[nodiscard]] std::optional<SubscriptionFacts> read_subscription(std::string_view body);
+[[nodiscard]] std::optional<SubscriptionFacts> read_subscription(const ParsedBody& body);
 [[nodiscard]] std::optional<SubscriptionFacts> read_subscription(const json_t* subscription);
 
 [[nodiscard]] std::string to_json(const SubscriptionFacts& facts);
@@ -54,6 +56,6 @@ struct ItemPage {
     std::string last_id;         // for starting_after; if it is empty, there is no going on
     std::size_t unreadable = 0;  // elements that are not in `items`
 };
-[[nodiscard]] std::optional<ItemPage> read_item_page(std::string_view body);
+[[nodiscard]] std::optional<ItemPage> read_item_page(const ParsedBody& body);
 
 }  // namespace pg_seats::core

@@ -7,9 +7,6 @@
 namespace pg_seats::core {
 namespace {
 
-using http::Response;
-using http::Transport;
-
 constexpr std::size_t message_limit = 500;
 constexpr std::size_t word_limit = 100;
 
@@ -27,13 +24,13 @@ bool is_refusal(int status) noexcept {
 struct Reading {
     const Question& question;
     const Response& response;
-    Json body;
+    const json_t* body = nullptr;
     std::optional<StripeError> error;
 
-    explicit Reading(const Question& asked) : question(asked), response(asked.response) {
+    explicit Reading(const Question& asked) : question(asked), response(asked.answer.response) {
         if (question.expect_stripe && response.transport == Transport::complete) {
-            body = parse_json(response.body);
-            error = read_error(body.get());
+            body = question.answer.body.root();
+            error = read_error(body);
         }
     }
 
@@ -60,7 +57,7 @@ Meaning Reading::transport_failure() const {
 
 // Any sign that Stripe, and nobody in between, has spoken.
 bool Reading::suggests_stripe() const noexcept {
-    const http::ResponseHeaders& headers = response.headers;
+    const ResponseHeaders& headers = response.headers;
     return !headers.request_id.empty() || !headers.idempotency_key.empty() || headers.replayed ||
            headers.should_retry.has_value() ||
            headers.content_type.find("json") != std::string::npos;
@@ -81,15 +78,15 @@ Meaning Reading::not_stripes() const {
 }
 
 Meaning Reading::success() const {
-    if (text_member(body.get(), "object").empty()) {
+    if (text_member(body, "object").empty()) {
         return not_stripes();
     }
-    const std::optional<bool> mode = bool_member(body.get(), "livemode");
+    const std::optional<bool> mode = bool_member(body, "livemode");
     if (question.livemode && mode && *mode != *question.livemode) {
         return {
             .verdict = Verdict::halted, .scope = HaltScope::destination, .reason = "mode_mismatch"};
     }
-    if (has_member(body.get(), "pending_update")) {
+    if (has_member(body, "pending_update")) {
         return {.verdict = Verdict::awaiting, .reason = "pending_update"};
     }
     return {.verdict = Verdict::done, .reason = "done"};
@@ -153,7 +150,7 @@ Meaning Reading::meaning() const {
 
 // After doubt only 2xx, a replayed answer or a 402 testify about what was sent before.
 void settle_doubt(const Question& question, Judgement& judgement) {
-    const Response& response = question.response;
+    const Response& response = question.answer.response;
     const bool doubt_before = question.doubt_before || response.resent;
     const bool complete = response.transport == Transport::complete && response.status != 0;
     const bool replayed_refusal = response.headers.replayed && is_refusal(response.status) &&
@@ -230,7 +227,7 @@ std::string fingerprint(int status, const Judgement& judgement) {
 }  // namespace
 
 Judgement judge(const Question& question) {
-    const Response& response = question.response;
+    const Response& response = question.answer.response;
     const Reading reading(question);
     const Meaning meaning = reading.meaning();
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-#include "http/client.hpp"
+#include "core/exchange.hpp"
 
 #include "core/pure.hpp"
 
@@ -37,7 +37,7 @@ struct Question {
     bool doubt_before = false;  // an earlier try under this key may have been executed
     bool expect_stripe = true;  // the answer must be Stripe's JSON; else any 2xx of a receiver does
     std::optional<bool> livemode{};  // what the destination is pinned to; nullopt: do not check
-    const http::Response& response;
+    const Answer& answer;
 };
 
 struct Judgement {

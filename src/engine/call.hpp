@@ -92,7 +92,7 @@ struct Flight {
     std::optional<core::SubscriptionFacts> subscription;
     TimestampTz subscription_as_of = 0;
     Purpose items_for = Purpose::send;
-    http::Response response;  // once it is there
+    core::Answer answer;  // once it is there
 };
 
 }  // namespace pg_seats::engine

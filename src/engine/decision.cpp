@@ -61,7 +61,7 @@ Decision try_again(Engine& engine, const Flight& flight, const core::Judgement& 
     decision.reason = judgement.reason;
     decision.doubt = judgement.doubt_after;
     decision.due_in = backoff(engine, call, judgement);
-    if (!flight.response.sent) {
+    if (!flight.answer.response.sent) {
         decision.tries = call.tries - 1;
         decision.attempts = call.attempts - 1;
         if (decision.tries <= 0 && !call.doubt) {
@@ -105,7 +105,7 @@ bool is_about_this_call(int status) {
 
 Decision halted(Engine& engine, Flight& flight, const core::Judgement& judgement) {
     Destination& destination = *flight.destination;
-    if (flight.call.is_price_read() && is_about_this_call(flight.response.status)) {
+    if (flight.call.is_price_read() && is_about_this_call(flight.answer.response.status)) {
         return price_is_missing(flight, judgement);
     }
     if (judgement.halt_scope == core::HaltScope::destination &&
@@ -128,8 +128,8 @@ Decision halted(Engine& engine, Flight& flight, const core::Judgement& judgement
     }
     if (judgement.needs_read) {
         flight.first_answer = judgement;
-        flight.first_status = flight.response.status;
-        flight.first_request_id = flight.response.headers.request_id;
+        flight.first_status = flight.answer.response.status;
+        flight.first_request_id = flight.answer.response.headers.request_id;
         flight.purpose = Purpose::read_missing;
         Decision decision;
         decision.kind = Decision::Kind::follow_up;
@@ -175,8 +175,8 @@ Decision done(Engine& engine, Flight& flight) {
     if (flight.call.is_price_read()) {
         return price_was_read(flight);
     }
-    Decision decision =
-        finish(flight, "done", flight.response.headers.replayed ? "replayed" : std::string_view{});
+    Decision decision = finish(
+        flight, "done", flight.answer.response.headers.replayed ? "replayed" : std::string_view{});
     decision.proves_marker = !flight.call.marker.empty();
     return decision;
 }
@@ -229,9 +229,9 @@ Decision finish(const Flight& flight, std::string_view result, std::string_view 
     decision.reason = reason;
     decision.generation = flight.call.generation;
     decision.attempts = flight.call.attempts;
-    decision.answer = core::strip_secrets(flight.response.body);
+    decision.answer = core::strip_secrets(flight.answer.response.body, flight.answer.body);
     decision.clean = flight.purpose == Purpose::send && flight.call.attempts == 1 &&
-                     !flight.response.headers.replayed;
+                     !flight.answer.response.headers.replayed;
     return decision;
 }
 
@@ -256,7 +256,7 @@ Decision decide_sent(Engine& engine, Flight& flight) {
                      .doubt_before = call.doubt && !call.is_delivery(),
                      .expect_stripe = flight.destination->is_stripe(),
                      .livemode = flight.destination->livemode,
-                     .response = flight.response});
+                     .answer = flight.answer});
     note_health(engine, flight, judgement);
     if (call.is_delivery()) {
         return decide_delivery(engine, flight, judgement);

@@ -114,8 +114,8 @@ void dress_delivery(const Flight& flight, http::Request& request) {
 // A receiver that has answered with a 2xx has it, also if the rest of its answer was lost. What it
 // refuses it would refuse again.
 Decision decide_delivery(Engine& engine, const Flight& flight, const core::Judgement& judgement) {
-    const int status = flight.response.status;
-    const std::string error = flight.response.error.empty() || status >= 300
+    const int status = flight.answer.response.status;
+    const std::string error = flight.answer.response.error.empty() || status >= 300
                                   ? "HTTP status " + std::to_string(status)
                                   : judgement.message;
     Decision decision;

@@ -152,16 +152,16 @@ void events_answered(Engine& engine, Flight& flight) {
                                                    .doubt_before = false,
                                                    .expect_stripe = true,
                                                    .livemode = destination.livemode,
-                                                   .response = flight.response});
+                                                   .answer = flight.answer});
     note_health(engine, flight, judgement);
     count(engine.slot.counters.reads);
     const auto page = judgement.verdict == core::Verdict::done
-                          ? core::read_event_page(flight.response.body)
+                          ? core::read_event_page(flight.answer.body)
                           : std::nullopt;
     if (!page) {
-        if (flight.response.over_limit && destination.events_per_page > 1) {
+        if (flight.answer.response.over_limit && destination.events_per_page > 1) {
             destination.events_per_page /= 2;  // the next look asks for fewer at a time
-        } else if (flight.response.over_limit) {
+        } else if (flight.answer.response.over_limit) {
             list_was_refused(engine, destination, judgement);
         } else if (judgement.verdict != core::Verdict::again &&
                    judgement.verdict != core::Verdict::unknown) {
@@ -198,7 +198,7 @@ void events_answered(Engine& engine, Flight& flight) {
     engine.announce = true;
     if (!failure && !is_last) {
         flight.cursor = page->last_id;
-        flight.response = {};
+        flight.answer = {};
         destination.listing_events = true;
         engine.to_send.push_back(std::move(flight));
     }

@@ -78,7 +78,7 @@ bool may_be_about_everybody(const Flight& flight, const core::Judgement& judgeme
     }
     const auto [question, is_new] =
         destination.questioned.try_emplace(flight.call.id, destination.probes_passed);
-    if (is_new && flight.response.status >= 200 && flight.response.status < 300) {
+    if (is_new && flight.answer.response.status >= 200 && flight.answer.response.status < 300) {
         // It was executed, in a mode that a probe does not show: not one more.
         halt(destination, judgement.reason, judgement.message, NeedsPerson::no);
         return true;
@@ -136,12 +136,12 @@ void resumed_by_person(Destination& destination) {
 
 void note_clock(const Flight& flight) {
     Destination& destination = *flight.destination;
-    if (!flight.response.headers.date || !destination.is_stripe()) {
+    if (!flight.answer.response.headers.date || !destination.is_stripe()) {
         return;
     }
     // It was made between sending and now: we may have stood still for long.
     const std::chrono::seconds offset = std::chrono::duration_cast<std::chrono::seconds>(
-        *flight.response.headers.date - std::chrono::system_clock::now());
+        *flight.answer.response.headers.date - std::chrono::system_clock::now());
     const std::chrono::seconds waited{(pg::now() - flight.sent_at) / USECS_PER_SEC};
     const bool is_off = offset > most_clock_offset || offset < -most_clock_offset - waited;
     destination.answers_off = is_off ? destination.answers_off + 1 : 0;

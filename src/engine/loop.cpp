@@ -117,9 +117,9 @@ void heed_wakes(Engine& engine) {
 void strike_own_secret(Flight& flight) {
     const std::string_view secret = flight.destination->key.reveal();
     const std::string_view origin = flight.destination->base_url;
-    core::strike(flight.response, secret);
+    core::strike(flight.answer.response, secret);
     if (!origin.empty() && secret.starts_with(origin)) {
-        core::strike(flight.response, secret.substr(origin.size()));
+        core::strike(flight.answer.response, secret.substr(origin.size()));
     }
 }
 
@@ -129,6 +129,7 @@ void decide(LoopState& state, std::deque<Flight>& answers) {
     Engine& engine = state.engine;
     Flight& flight = answers.front();
     strike_own_secret(flight);
+    flight.answer.parse(flight.destination->is_stripe());
     if (flight.purpose == Purpose::probe) {
         probe_answered(flight);
     } else if (flight.purpose == Purpose::list_events) {
@@ -140,7 +141,8 @@ void decide(LoopState& state, std::deque<Flight>& answers) {
             engine.to_send.push_back(std::move(flight));
         } else {
             // What is kept of it is in the decision.
-            flight.response.body = {};
+            flight.answer.response.body = {};
+            flight.answer.body = {};
             state.batch.push_back({std::move(flight), std::move(decision)});
         }
     }
@@ -156,7 +158,7 @@ void take_answers(LoopState& state) {
         }
         Flight& flight = entry->second;
         --flight.destination->in_flight;
-        flight.response = std::move(response);
+        flight.answer = {.response = std::move(response), .body = {}};
         (is_suspect(engine, flight) ? engine.answered_suspects : engine.answered)
             .push_back(std::move(flight));
         engine.flights.erase(entry);

@@ -20,7 +20,7 @@ constexpr int failed_probes_that_alert = 3;
 void cannot_be_reached(Destination& destination, const Flight& flight,
                        const core::Judgement& judgement) {
     destination.trouble = core::safe_text(
-        judgement.message.empty() ? "HTTP status " + std::to_string(flight.response.status)
+        judgement.message.empty() ? "HTTP status " + std::to_string(flight.answer.response.status)
                                   : judgement.message,
         150);
     if (destination.proven || destination.halted) {
@@ -83,7 +83,7 @@ void probe_answered(const Flight& flight) {
                                                    .doubt_before = false,
                                                    .expect_stripe = true,
                                                    .livemode = destination.livemode,
-                                                   .response = flight.response});
+                                                   .answer = flight.answer});
     if (flight.key_number != destination.key_number) {
         // It was about a key that is no longer used.
         destination.breaker.probe_ended(false, now);
@@ -108,7 +108,7 @@ void probe_answered(const Flight& flight) {
         return;
     }
     ++destination.probes_passed;
-    const auto account = core::read_account(flight.response.body);
+    const auto account = core::read_account(flight.answer.body);
     if (account && !destination.account.empty() && account->id != destination.account) {
         halt(destination, "account_mismatch",
              "the key in file " + destination.secret_name + " is of account " + account->id +

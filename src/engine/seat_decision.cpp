@@ -25,7 +25,7 @@ Decision follow_up() {
 // The subscription in the answer. True: all of it is known. False: not the subscription that was
 // asked for, or some items are on other pages.
 bool take_subscription(Flight& flight) {
-    flight.subscription = core::read_subscription(flight.response.body);
+    flight.subscription = core::read_subscription(flight.answer.body);
     if (flight.subscription && !flight.call.path.ends_with("/" + flight.subscription->id)) {
         flight.subscription.reset();
     }
@@ -100,7 +100,7 @@ Decision under_new_key(const Flight& flight, std::string_view reason) {
 }  // namespace
 
 std::string known_facts(const Flight& flight) {
-    const auto subscription = core::read_subscription(flight.response.body);
+    const auto subscription = core::read_subscription(flight.answer.body);
     return subscription && subscription->items_complete ? core::to_json(*subscription)
                                                         : std::string();
 }
@@ -149,8 +149,9 @@ Decision split(const Flight& flight, const core::Judgement& judgement) {
 
 Decision change_was_done(Flight& flight) {
     // A replayed answer proves the change, not what is there now.
-    if (flight.response.headers.replayed || !take_subscription(flight)) {
-        return read_base_next(flight, flight.response.headers.replayed ? "replayed" : "answered");
+    if (flight.answer.response.headers.replayed || !take_subscription(flight)) {
+        return read_base_next(flight,
+                              flight.answer.response.headers.replayed ? "replayed" : "answered");
     }
     Decision decision = finish(flight, "done", {});
     decision.proves_marker = true;
@@ -169,7 +170,7 @@ Decision change_awaits_payment(Flight& flight) {
     Decision decision = keep(flight, "awaiting");
     decision.reason = "awaiting_payment";
     decision.due_in = std::chrono::minutes{1};
-    if (flight.response.headers.replayed || !take_subscription(flight)) {
+    if (flight.answer.response.headers.replayed || !take_subscription(flight)) {
         decision.due_in = Duration{0};  // a read tells
     } else {
         add_facts(flight, decision);
@@ -210,7 +211,7 @@ Decision subscription_was_read(Engine& engine, Flight& flight) {
 
 // What is known of it decides whether a subscription can have it; see seats_internal.stripe_price.
 Decision price_was_read(const Flight& flight) {
-    const auto price = core::read_price(flight.response.body);
+    const auto price = core::read_price(flight.answer.body);
     if (!price || !flight.call.path.ends_with("/" + price->id)) {
         core::Judgement unreadable;
         unreadable.message = "the answer is not this price";
@@ -264,7 +265,7 @@ Decision base_was_read(Engine& engine, Flight& flight) {
 }
 
 Decision items_were_read(Engine& engine, Flight& flight) {
-    const auto page = core::read_item_page(flight.response.body);
+    const auto page = core::read_item_page(flight.answer.body);
     if (!page) {
         return base_is_unreadable(engine, flight,
                                   "the answer is not a list of a subscription's items");
@@ -330,7 +331,7 @@ Decision read_of_base_failed(Engine& engine, const Flight& flight,
     decision.due_in = backoff(engine, tried, judgement);
     // (What only did not come through now is nobody's news, and an outage is told by its breaker.)
     const bool is_passing =
-        judgement.verdict == core::Verdict::again && !flight.response.over_limit;
+        judgement.verdict == core::Verdict::again && !flight.answer.response.over_limit;
     decision.problem_lasts = tried.tries >= failed_reads_to_tell;
     if (!is_passing || decision.problem_lasts) {
         decision.read_problem =

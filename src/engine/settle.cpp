@@ -131,7 +131,7 @@ std::vector<std::int64_t> without(std::vector<std::int64_t> ids, const pg::Rows&
 
 std::int32_t microseconds(const Flight& flight) {
     return static_cast<std::int32_t>(
-        std::min<std::int64_t>(flight.response.duration.count(), INT32_MAX));
+        std::min<std::int64_t>(flight.answer.response.duration.count(), INT32_MAX));
 }
 
 // Gives the ids that are not finished after all: changed, or settled, behind our back.
@@ -147,14 +147,14 @@ std::vector<std::int64_t> store_finished(std::span<const Settlement* const> item
         generation.push_back(flight.call.generation);
         state.emplace_back(flight.call.state);
         result.push_back(decision.result);
-        http_status.push_back(flight.response.status);
+        http_status.push_back(flight.answer.response.status);
         duration.push_back(microseconds(flight));
         reason.emplace_back(decision.reason);
         const bool went_wrong = decision.result != "done";
         error.emplace_back(went_wrong ? decision.error : std::string_view{});
         error_code.emplace_back(went_wrong ? decision.error_code : std::string_view{});
         decline_code.emplace_back(went_wrong ? decision.decline_code : std::string_view{});
-        request_id.emplace_back(flight.response.headers.request_id);
+        request_id.emplace_back(flight.answer.response.headers.request_id);
         answer.emplace_back(decision.answer);
         clean.push_back(decision.clean);
     }
@@ -199,7 +199,7 @@ std::vector<std::int64_t> store_changed(Engine& engine, std::span<const Settleme
         error.emplace_back(decision.error);
         error_code.emplace_back(decision.error_code);
         decline_code.emplace_back(decision.decline_code);
-        request_id.emplace_back(flight.response.headers.request_id);
+        request_id.emplace_back(flight.answer.response.headers.request_id);
     }
     const pg::Rows rows = change_statement.run(
         {pg::bigints(id), pg::integers(generation), pg::texts(state), pg::texts(next_state),
@@ -225,11 +225,11 @@ void store_attempts(std::span<const Settlement* const> items) {
         duration.push_back(microseconds(flight));
         verdict.push_back(decision.verdict);
         reason.emplace_back(decision.reason);
-        http_status.push_back(flight.response.status);
-        request_id.emplace_back(flight.response.headers.request_id);
+        http_status.push_back(flight.answer.response.status);
+        request_id.emplace_back(flight.answer.response.headers.request_id);
         error.emplace_back(decision.error);
-        sent.push_back(flight.response.sent);
-        replayed.push_back(flight.response.headers.replayed);
+        sent.push_back(flight.answer.response.sent);
+        replayed.push_back(flight.answer.response.headers.replayed);
     }
     attempts_statement.run({pg::bigints(call_id), pg::bigints(lane_id), pg::integers(generation),
                             pg::integers(number), pg::texts(purpose), pg::integers(duration),

@@ -142,11 +142,11 @@ bool is_base_read(const Flight& flight) {
 
 // The read itself did not go through: it says nothing, and does not count.
 Decision read_failed(Engine& engine, Flight& flight, const core::Judgement& judgement) {
-    if (is_base_read(flight) && !(flight.response.over_limit && flight.page_size > 1 &&
+    if (is_base_read(flight) && !(flight.answer.response.over_limit && flight.page_size > 1 &&
                                   flight.purpose == Purpose::read_items)) {
         return read_of_base_failed(engine, flight, judgement);
     }
-    if (flight.response.over_limit) {
+    if (flight.answer.response.over_limit) {
         return answer_was_too_large(engine, flight);
     }
     // Not flight.call.state itself: a decision outlives the flight's place in memory.
@@ -181,7 +181,7 @@ namespace {
 
 Decision object_was_read(Flight& flight) {
     const Call& call = flight.call;
-    const auto facts = core::read_object(flight.response.body);
+    const auto facts = core::read_object(flight.answer.body);
     if (!facts || facts->object == "list") {
         return search_events_next(flight);
     }
@@ -218,7 +218,7 @@ Decision object_was_read(Flight& flight) {
 
 Decision list_was_read(Flight& flight) {
     const Call& call = flight.call;
-    const auto search = core::find_marker_in_list(flight.response.body, call.marker);
+    const auto search = core::find_marker_in_list(flight.answer.body, call.marker);
     if (search && search->found) {
         return proven_done(flight, "proven_by_list", search->object_json);
     }
@@ -235,7 +235,7 @@ Decision list_was_read(Flight& flight) {
 }
 
 Decision events_were_read(Engine& engine, Flight& flight) {
-    const auto search = core::search_events(flight.response.body, flight.key, flight.call.marker);
+    const auto search = core::search_events(flight.answer.body, flight.key, flight.call.marker);
     if (search && (flight.call.marker.empty() ? search->found && !search->tells_failure
                                               : search->has_marker)) {
         return flight.call.is_change()
@@ -260,7 +260,7 @@ Decision events_were_read(Engine& engine, Flight& flight) {
 Decision missing_was_read(Flight& flight, bool found) {
     const core::Judgement& first = flight.first_answer;
     if (found) {
-        const auto facts = core::read_object(flight.response.body);
+        const auto facts = core::read_object(flight.answer.body);
         if (facts && (facts->deleted || facts->status == "canceled" ||
                       facts->status == "incomplete_expired")) {
             if (first.doubt_after) {
@@ -303,12 +303,12 @@ Decision decide_read(Engine& engine, Flight& flight) {
                                                    .doubt_before = false,
                                                    .expect_stripe = flight.destination->is_stripe(),
                                                    .livemode = flight.destination->livemode,
-                                                   .response = flight.response});
+                                                   .answer = flight.answer});
     note_health(engine, flight, judgement);
     count(engine.slot.counters.reads);
     const bool found =
         judgement.verdict == core::Verdict::done || judgement.verdict == core::Verdict::awaiting;
-    const bool missing = flight.response.status == 404 && !found &&
+    const bool missing = flight.answer.response.status == 404 && !found &&
                          judgement.halt_scope != core::HaltScope::destination;
     if (!found && !missing) {
         if (judgement.halt_scope == core::HaltScope::destination &&

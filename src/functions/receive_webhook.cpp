@@ -259,7 +259,7 @@ PG_SEATS_FUNCTION(pg_seats_receive_webhook) {
         const std::optional<Answer> refusal = refusal_of(fcinfo, payload, secrets);
         if (refusal) {
             answer = *refusal;
-        } else if (!(facts = core::read_event(payload))) {
+        } else if (!(facts = core::read_event(core::ParsedBody(payload)))) {
             answer = answered(400, "not_an_event");
         } else {
             event_id = facts->id;

@@ -31,7 +31,8 @@ void check_event(const EventFacts& facts) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    const std::string_view body(reinterpret_cast<const char*>(data), size);
+    const std::string_view text(reinterpret_cast<const char*>(data), size);
+    const ParsedBody body(text);
     if (const auto facts = read_event(body)) {
         check_event(*facts);
     }

@@ -28,7 +28,8 @@ void check_search(const std::optional<ListSearch>& search) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    const std::string_view body(reinterpret_cast<const char*>(data), size);
+    const std::string_view text(reinterpret_cast<const char*>(data), size);
+    const ParsedBody body(text);
     check_search(find_marker_in_list(body, "m-1"));
     (void)search_events(body, "k-1", "m-1");
     if (const auto facts = read_object(body)) {

@@ -26,12 +26,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         return 0;
     }
     const unsigned flags = data[0];
-    const auto kind = static_cast<http::Transport>(data[1] % 3);
+    const auto kind = static_cast<core::Transport>(data[1] % 3);
     std::string_view rest(reinterpret_cast<const char*>(data) + 4, size - 4);
 
-    http::Response response;
+    core::Answer answer;
+    core::Response& response = answer.response;
     response.transport = kind;
-    response.sent = kind == http::Transport::complete || (flags & 1U) != 0;
+    response.sent = kind == core::Transport::complete || (flags & 1U) != 0;
     response.status = (data[2] * 256 + data[3]) % 700;
     response.over_limit = (flags & 32U) != 0;
     http::HeadReader head;
@@ -45,12 +46,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         rest.remove_prefix(line.size());
     }
     response.body = rest;
+    answer.parse((flags & 8U) != 0);
 
     const core::Question question{.mutation = (flags & 2U) != 0,
                                   .doubt_before = (flags & 4U) != 0,
                                   .expect_stripe = (flags & 8U) != 0,
                                   .livemode = (flags & 16U) != 0,
-                                  .response = response};
+                                  .answer = answer};
     const core::Judgement judgement = core::judge(question);
 
     check(!judgement.reason.empty());
@@ -60,7 +62,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check(judgement.verdict != core::Verdict::unknown || judgement.doubt_after);
     check(judgement.verdict != core::Verdict::refused || !judgement.doubt_after);
     if (question.mutation && question.doubt_before && !judgement.doubt_after) {
-        check(kind == http::Transport::complete);
+        check(kind == core::Transport::complete);
         check((response.status >= 200 && response.status <= 299) || response.status == 402 ||
               response.headers.replayed);
     }

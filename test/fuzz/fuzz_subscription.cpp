@@ -11,7 +11,8 @@ using namespace pg_seats::core;
 using namespace pg_seats::fuzz;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    const std::string_view body(reinterpret_cast<const char*>(data), size);
+    const std::string_view text(reinterpret_cast<const char*>(data), size);
+    const ParsedBody body(text);
     if (const auto facts = read_subscription(body)) {
         check_id(facts->id);
         check_id(facts->status);
@@ -39,11 +40,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     // Facts that did not come from the reader are as safe to write.
     SubscriptionFacts any;
-    any.id = body;
-    any.marker = body;
-    any.items.push_back({.id = std::string(body), .price = std::string(body)});
+    any.id = text;
+    any.marker = text;
+    any.items.push_back({.id = std::string(text), .price = std::string(text)});
     any.invoice = InvoiceFacts{};
-    any.invoice->url = body;
+    any.invoice->url = text;
     (void)checked_json(to_json(any));
     return 0;
 }

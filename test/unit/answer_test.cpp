@@ -6,7 +6,8 @@ namespace pg_seats::test {
 namespace {
 
 TEST(ReadAccount, finds_the_id_of_an_account_only) {
-    const auto account = core::read_account(R"({"id":"acct_1","object":"account","x":[1]})");
+    const auto account =
+        core::read_account(core::ParsedBody(R"({"id":"acct_1","object":"account","x":[1]})"));
     ASSERT_TRUE(account.has_value());
     EXPECT_EQ(account->id, "acct_1");
     for (const char* body :
@@ -15,14 +16,14 @@ TEST(ReadAccount, finds_the_id_of_an_account_only) {
           R"({"object":"account","id":"acct_1")",
           R"({"object":"account","id":"sk_test_0123456789"})",
           R"({"object":"account","id":"acct_"})", R"({"object":"account","id":"acct_1 2"})"}) {
-        EXPECT_FALSE(core::read_account(body).has_value()) << body;
+        EXPECT_FALSE(core::read_account(core::ParsedBody(body)).has_value()) << body;
     }
 }
 
 TEST(ReadObject, all_facts) {
-    const auto facts = core::read_object(R"({"id":"sub_1","object":"subscription",
+    const auto facts = core::read_object(core::ParsedBody(R"({"id":"sub_1","object":"subscription",
         "status":"active","livemode":true,"metadata":{"pg_seats":"m-1"},
-        "pending_update":{"expires_at":1,"metadata":{"pg_seats":"m-2"}}})");
+        "pending_update":{"expires_at":1,"metadata":{"pg_seats":"m-2"}}})"));
     ASSERT_TRUE(facts.has_value());
     EXPECT_EQ(facts->id, "sub_1");
     EXPECT_EQ(facts->object, "subscription");
@@ -35,17 +36,19 @@ TEST(ReadObject, all_facts) {
 }
 
 TEST(ReadObject, few_facts_and_wrong_types) {
-    const auto facts = core::read_object(R"({"object":"subscription","id":7,"status":null,
-        "livemode":"yes","metadata":[],"pending_update":null,"deleted":true})");
+    const auto facts =
+        core::read_object(core::ParsedBody(R"({"object":"subscription","id":7,"status":null,
+        "livemode":"yes","metadata":[],"pending_update":null,"deleted":true})"));
     ASSERT_TRUE(facts.has_value());
     EXPECT_EQ(facts->id, "");
     EXPECT_FALSE(facts->livemode.has_value());
     EXPECT_EQ(facts->marker, "");
     EXPECT_FALSE(facts->has_pending_update);
     EXPECT_TRUE(facts->deleted);
-    EXPECT_FALSE(core::read_object(R"({"error":{"type":"x"}})").has_value());
-    EXPECT_FALSE(core::read_object(R"({"object":"a"} trailing)").has_value());
-    EXPECT_FALSE(core::read_object(R"({"object":"a","n":99999999999999999999})").has_value());
+    EXPECT_FALSE(core::read_object(core::ParsedBody(R"({"error":{"type":"x"}})")).has_value());
+    EXPECT_FALSE(core::read_object(core::ParsedBody(R"({"object":"a"} trailing)")).has_value());
+    EXPECT_FALSE(core::read_object(core::ParsedBody(R"({"object":"a","n":99999999999999999999})"))
+                     .has_value());
 }
 
 constexpr const char* list = R"({"object":"list","has_more":true,"data":[
@@ -54,7 +57,7 @@ constexpr const char* list = R"({"object":"list","has_more":true,"data":[
     {"id":"pi_3"}]})";
 
 TEST(FindMarker, found) {
-    const auto search = core::find_marker_in_list(list, "mine");
+    const auto search = core::find_marker_in_list(core::ParsedBody(list), "mine");
     ASSERT_TRUE(search.has_value());
     EXPECT_TRUE(search->found);
     EXPECT_TRUE(search->has_more);
@@ -65,12 +68,13 @@ TEST(FindMarker, found) {
 
 TEST(FindMarker, not_found) {
     for (const char* marker : {"min", "mine2", ""}) {
-        const auto search = core::find_marker_in_list(list, marker);
+        const auto search = core::find_marker_in_list(core::ParsedBody(list), marker);
         ASSERT_TRUE(search.has_value());
         EXPECT_FALSE(search->found);
         EXPECT_EQ(search->last_id, "pi_3");
     }
-    const auto empty = core::find_marker_in_list(R"({"object":"list","data":[]})", "mine");
+    const auto empty =
+        core::find_marker_in_list(core::ParsedBody(R"({"object":"list","data":[]})"), "mine");
     ASSERT_TRUE(empty.has_value());
     EXPECT_FALSE(empty->has_more);
     EXPECT_EQ(empty->last_id, "");
@@ -80,7 +84,7 @@ TEST(FindMarker, no_list_is_no_answer) {
     for (const char* body :
          {"", "{}", R"({"object":"list"})", R"({"object":"list","data":{}})",
           R"({"object":"subscription","data":[]})", R"({"object":"list","data":[)"}) {
-        EXPECT_FALSE(core::find_marker_in_list(body, "mine").has_value()) << body;
+        EXPECT_FALSE(core::find_marker_in_list(core::ParsedBody(body), "mine").has_value()) << body;
     }
 }
 
@@ -93,7 +97,7 @@ constexpr const char* events = R"({"object":"list","has_more":true,"data":[
     {"id":"evt_4","type":"a","request":null,"data":{"object":{"id":"in_2"}}}]})";
 
 TEST(SearchEvents, the_object_with_the_marker_comes_first) {
-    const auto search = core::search_events(events, "k-1", "m-1");
+    const auto search = core::search_events(core::ParsedBody(events), "k-1", "m-1");
     ASSERT_TRUE(search.has_value());
     EXPECT_TRUE(search->found);
     EXPECT_TRUE(search->has_marker);
@@ -104,16 +108,16 @@ TEST(SearchEvents, the_object_with_the_marker_comes_first) {
 }
 
 TEST(SearchEvents, key_without_marker_and_neither) {
-    const auto by_key = core::search_events(events, "k-1", "other");
+    const auto by_key = core::search_events(core::ParsedBody(events), "k-1", "other");
     ASSERT_TRUE(by_key.has_value());
     EXPECT_TRUE(by_key->found);
     EXPECT_FALSE(by_key->has_marker);
     EXPECT_EQ(by_key->object_json, R"({"id":"in_1"})");
-    const auto neither = core::search_events(events, "", "");
+    const auto neither = core::search_events(core::ParsedBody(events), "", "");
     ASSERT_TRUE(neither.has_value());
     EXPECT_FALSE(neither->found || neither->has_marker || neither->tells_failure);
     EXPECT_EQ(neither->object_json, "");
-    EXPECT_FALSE(core::search_events("{}", "k-1", "m-1").has_value());
+    EXPECT_FALSE(core::search_events(core::ParsedBody("{}"), "k-1", "m-1").has_value());
 }
 
 TEST(StripClientSecrets, at_any_depth) {

@@ -6,7 +6,7 @@ namespace pg_seats::test {
 namespace {
 
 core::EventFacts facts_of(std::string_view body) {
-    const auto facts = core::read_event(body);
+    const auto facts = core::read_event(core::ParsedBody(body));
     EXPECT_TRUE(facts.has_value()) << body;
     return facts.value_or(core::EventFacts{});
 }
@@ -61,7 +61,7 @@ TEST(ReadEvent, anything_else_is_none) {
           R"({"object":"list","id":"evt_1","type":"a"})",
           R"({"object":"event","id":"evt_1","type":"a\u0000"})",
           R"({"object":"event","id":"evt_1","type":"a")"}) {
-        EXPECT_FALSE(core::read_event(body).has_value()) << body;
+        EXPECT_FALSE(core::read_event(core::ParsedBody(body)).has_value()) << body;
     }
     EXPECT_FALSE(core::read_event(static_cast<const json_t*>(nullptr)).has_value());
 }
@@ -97,8 +97,8 @@ TEST(ReadEvent, who_asked) {
 
 TEST(ReadEvent, whose_it_is_is_not_guessed) {
     const auto event = [](const char* more) {
-        return core::read_event(R"({"object":"event","id":"evt_1","type":"a")" + std::string(more) +
-                                "}");
+        return core::read_event(core::ParsedBody(R"({"object":"event","id":"evt_1","type":"a")" +
+                                                 std::string(more) + "}"));
     };
     EXPECT_EQ(event("")->account, "");
     EXPECT_EQ(event(R"(,"account":null)")->account, "");
@@ -176,12 +176,13 @@ TEST(ReadEvent, a_subscription_that_cannot_be_read_is_named) {
 }
 
 TEST(ReadEventPage, a_page) {
-    const auto page = core::read_event_page(R"({"object":"list","has_more":true,"data":[
+    const auto page =
+        core::read_event_page(core::ParsedBody(R"({"object":"list","has_more":true,"data":[
         {"object":"event","id":"evt_4"},
         {"object":"event","id":"evt_3","type":"a"},
         7,
         {"object":"event","id":"evt_2","type":"b"},
-        {"object":"event","id":"evt_1","type":null}]})");
+        {"object":"event","id":"evt_1","type":null}]})"));
     ASSERT_TRUE(page.has_value());
     ASSERT_EQ(page->events.size(), 2U);
     EXPECT_EQ(page->events[0].id, "evt_3");
@@ -193,13 +194,13 @@ TEST(ReadEventPage, a_page) {
 }
 
 TEST(ReadEventPage, empty_and_none) {
-    const auto page = core::read_event_page(R"({"object":"list","data":[]})");
+    const auto page = core::read_event_page(core::ParsedBody(R"({"object":"list","data":[]})"));
     ASSERT_TRUE(page.has_value());
     EXPECT_TRUE(page->events.empty() && page->first_id.empty() && page->last_id.empty());
     EXPECT_FALSE(page->has_more);
     for (const char* body : {"", "{}", R"({"object":"list"})", R"({"object":"event","data":[]})",
                              R"({"object":"list","data":[)"}) {
-        EXPECT_FALSE(core::read_event_page(body).has_value()) << body;
+        EXPECT_FALSE(core::read_event_page(core::ParsedBody(body)).has_value()) << body;
     }
 }
 
@@ -208,7 +209,8 @@ TEST(ReadEventPage, too_long_a_page_goes_on) {
     for (std::size_t i = 1; i < core::most_elements + 5; ++i) {
         data += R"(,{"object":"event","type":"a","id":"evt_)" + std::to_string(i) + R"("})";
     }
-    const auto page = core::read_event_page(R"({"object":"list","data":[)" + data + "]}");
+    const auto page =
+        core::read_event_page(core::ParsedBody(R"({"object":"list","data":[)" + data + "]}"));
     ASSERT_TRUE(page.has_value());
     EXPECT_TRUE(page->has_more);
     EXPECT_EQ(page->events.size(), core::most_elements - 1);

@@ -8,7 +8,7 @@ namespace pg_seats::test {
 namespace {
 
 std::string json_of(std::string_view body) {
-    const auto facts = core::read_price(body);
+    const auto facts = core::read_price(core::ParsedBody(body));
     return facts ? core::to_json(*facts) : "nothing";
 }
 
@@ -37,25 +37,29 @@ TEST(ReadPrice, anything_else_is_none) {
 }
 
 TEST(ReadPrice, strange_currencies_are_left_out) {
-    EXPECT_EQ(core::read_price(R"({"id":"p","object":"price","currency_options":[]})")->currencies,
-              std::nullopt);
-    EXPECT_EQ(core::read_price(R"({"id":"p","object":"price","currency_options":{}})")
-                  ->currencies->size(),
-              0U);
-    const auto facts = core::read_price(
-        R"({"id":"p","object":"price","currency_options":{"a\u0001":{},"eur":1}})");
+    EXPECT_EQ(
+        core::read_price(core::ParsedBody(R"({"id":"p","object":"price","currency_options":[]})"))
+            ->currencies,
+        std::nullopt);
+    EXPECT_EQ(
+        core::read_price(core::ParsedBody(R"({"id":"p","object":"price","currency_options":{}})"))
+            ->currencies->size(),
+        0U);
+    const auto facts = core::read_price(core::ParsedBody(
+        R"({"id":"p","object":"price","currency_options":{"a\u0001":{},"eur":1}})"));
     ASSERT_EQ(facts->currencies->size(), 1U);
     EXPECT_EQ(facts->currencies->front(), "eur");
 }
 
 TEST(ReadPrice, of_items_each_once_and_of_plans_in_old_shapes) {
-    const auto facts = core::read_subscription(R"({"object":"subscription","id":"sub_1",
+    const auto facts =
+        core::read_subscription(core::ParsedBody(R"({"object":"subscription","id":"sub_1",
         "status":"active","items":{"data":[
         {"id":"si_1","price":{"id":"price_1","object":"price","recurring":{"interval":"month"}}},
         {"id":"si_2","price":{"id":"price_1","object":"price","recurring":{"interval":"month"}}},
         {"id":"si_3","price":"price_3"},
         {"id":"si_4","plan":{"id":"gold","object":"plan","interval":"year","interval_count":1,
-            "usage_type":"licensed","currency":"eur","active":true}}]}})");
+            "usage_type":"licensed","currency":"eur","active":true}}]}})"));
     ASSERT_TRUE(facts.has_value());
     ASSERT_EQ(facts->prices.size(), 2U);
     EXPECT_EQ(facts->prices[0].id, "price_1");

@@ -8,7 +8,7 @@ namespace pg_seats::test {
 namespace {
 
 std::string json_of(std::string_view body) {
-    const auto facts = core::read_subscription(body);
+    const auto facts = core::read_subscription(core::ParsedBody(body));
     return facts ? core::to_json(*facts) : "nothing";
 }
 
@@ -19,7 +19,7 @@ std::string with(std::string_view members) {
 }
 
 core::SubscriptionFacts facts_with(std::string_view members) {
-    const auto facts = core::read_subscription(with(members));
+    const auto facts = core::read_subscription(core::ParsedBody(with(members)));
     return facts.value_or(core::SubscriptionFacts{});
 }
 
@@ -217,8 +217,9 @@ TEST(InvoiceUrl, https_or_this_machine) {
 }
 
 TEST(ReadItemPage, a_page) {
-    const auto page = core::read_item_page(R"({"object":"list","has_more":true,"data":[
-        {"id":"si_1","quantity":3,"price":{"id":"price_1"}},{"quantity":1},{"id":"si_3"}]})");
+    const auto page =
+        core::read_item_page(core::ParsedBody(R"({"object":"list","has_more":true,"data":[
+        {"id":"si_1","quantity":3,"price":{"id":"price_1"}},{"quantity":1},{"id":"si_3"}]})"));
     ASSERT_TRUE(page.has_value());
     ASSERT_EQ(page->items.size(), 2U);
     EXPECT_EQ(page->items[0].id, "si_1");
@@ -229,14 +230,15 @@ TEST(ReadItemPage, a_page) {
 }
 
 TEST(ReadItemPage, empty_and_none) {
-    const auto page = core::read_item_page(R"({"object":"list","data":[],"has_more":false})");
+    const auto page =
+        core::read_item_page(core::ParsedBody(R"({"object":"list","data":[],"has_more":false})"));
     ASSERT_TRUE(page.has_value());
     EXPECT_TRUE(page->items.empty());
     EXPECT_FALSE(page->has_more);
     EXPECT_EQ(page->last_id, "");
     for (const char* body :
          {"", "{}", R"({"object":"list"})", R"({"object":"list","data":{}})", R"({"data":[]})"}) {
-        EXPECT_FALSE(core::read_item_page(body).has_value()) << body;
+        EXPECT_FALSE(core::read_item_page(core::ParsedBody(body)).has_value()) << body;
     }
 }
 
@@ -245,7 +247,8 @@ TEST(ReadItemPage, too_long_a_page_goes_on) {
     for (int i = 1; i < 1500; ++i) {
         data += R"(,{"id":"si_)" + std::to_string(i) + R"("})";
     }
-    const auto page = core::read_item_page(R"({"object":"list","data":[)" + data + "]}");
+    const auto page =
+        core::read_item_page(core::ParsedBody(R"({"object":"list","data":[)" + data + "]}"));
     ASSERT_TRUE(page.has_value());
     EXPECT_EQ(page->items.size(), core::most_elements);
     EXPECT_TRUE(page->has_more);

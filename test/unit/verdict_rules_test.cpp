@@ -15,11 +15,18 @@ namespace {
 using core::HaltScope;
 using core::Judgement;
 using core::Question;
+using core::Response;
+using core::Transport;
 using core::Verdict;
-using http::Response;
-using http::Transport;
 
-std::vector<Response> all_answers() {
+core::Answer read(const Response& response, bool expect_stripe = true) {
+    core::Answer answer;
+    answer.response = response;
+    answer.parse(expect_stripe);
+    return answer;
+}
+
+std::vector<Response> all_responses() {
     constexpr std::array statuses{0,   200, 201, 204, 301, 400, 401, 402, 403, 404, 405, 408,
                                   409, 410, 418, 424, 429, 500, 502, 503, 504, 599, 600, 999};
     constexpr std::array bodies{
@@ -61,20 +68,21 @@ std::vector<Response> all_answers() {
 }
 
 void for_every_question(const std::function<void(const Question&, const Judgement&)>& check) {
-    for (const Response& response : all_answers()) {
+    for (const Response& response : all_responses()) {
         for (const int flags : {0, 1, 2, 3, 4, 5, 6, 7}) {
+            const core::Answer answer = read(response, (flags & 4) != 0);
             const Question question{.mutation = (flags & 1) != 0,
                                     .doubt_before = (flags & 2) != 0,
                                     .expect_stripe = (flags & 4) != 0,
                                     .livemode = false,
-                                    .response = response};
+                                    .answer = answer};
             check(question, core::judge(question));
         }
     }
 }
 
 std::string told(const Question& question) {
-    const Response& r = question.response;
+    const Response& r = question.answer.response;
     return "status " + std::to_string(r.status) + " body " + r.body + " transport " +
            std::to_string(static_cast<int>(r.transport)) + (r.sent ? " sent" : "") +
            (r.headers.replayed ? " replayed" : "") + (question.doubt_before ? " doubt" : "");
@@ -94,7 +102,7 @@ TEST(VerdictRules, reads_are_never_in_doubt) {
 TEST(VerdictRules, doubt_ends_only_by_proof) {
     for_every_question([](const Question& question, const Judgement& judgement) {
         if (question.mutation && question.doubt_before && !judgement.doubt_after) {
-            const Response& r = question.response;
+            const Response& r = question.answer.response;
             const bool success = r.status >= 200 && r.status <= 299;
             EXPECT_EQ(r.transport, Transport::complete) << told(question);
             EXPECT_TRUE(success || r.status == 402 || r.headers.replayed) << told(question);
@@ -106,8 +114,9 @@ TEST(VerdictRules, refusing_leaves_no_doubt) {
     for_every_question([](const Question& question, const Judgement& judgement) {
         if (judgement.verdict == Verdict::refused) {
             EXPECT_FALSE(judgement.doubt_after) << told(question);
-            EXPECT_EQ(question.response.transport, Transport::complete) << told(question);
-            EXPECT_TRUE(question.response.status >= 400 && question.response.status <= 499)
+            EXPECT_EQ(question.answer.response.transport, Transport::complete) << told(question);
+            EXPECT_TRUE(question.answer.response.status >= 400 &&
+                        question.answer.response.status <= 499)
                 << told(question);
         }
     });
@@ -126,7 +135,7 @@ TEST(VerdictRules, done_needs_an_object_of_stripes) {
         const bool done =
             judgement.verdict == Verdict::done || judgement.verdict == Verdict::awaiting;
         if (done && question.expect_stripe) {
-            EXPECT_TRUE(core::read_object(question.response.body).has_value()) << told(question);
+            EXPECT_TRUE(core::read_object(question.answer.body).has_value()) << told(question);
         }
     });
 }
@@ -142,7 +151,7 @@ TEST(VerdictRules, only_halts_have_a_scope_and_every_verdict_a_reason) {
 
 TEST(VerdictRules, what_was_not_sent_raises_no_doubt) {
     for_every_question([](const Question& question, const Judgement& judgement) {
-        if (!question.response.sent) {
+        if (!question.answer.response.sent) {
             EXPECT_EQ(judgement.verdict, Verdict::again) << told(question);
             EXPECT_EQ(judgement.doubt_after, question.mutation && question.doubt_before)
                 << told(question);
@@ -157,7 +166,7 @@ Judgement judge_error(int status, std::string_view error) {
     response.status = status;
     response.body = "{\"error\":" + std::string(error) + "}";
     response.headers.retry_after = std::chrono::seconds{3};
-    return core::judge(Question{.response = response});
+    return core::judge(Question{.answer = read(response)});
 }
 
 TEST(VerdictWords, fields_of_the_error) {
@@ -182,7 +191,7 @@ TEST(VerdictDeletion, what_is_gone_after_a_doubtful_try_was_deleted_by_it) {
         R"({"error":{"type":"invalid_request_error","code":"resource_missing","param":"id"}})";
     const auto verdict = [&response](bool deletion, bool doubt) {
         return core::judge(
-                   Question{.deletion = deletion, .doubt_before = doubt, .response = response})
+                   Question{.deletion = deletion, .doubt_before = doubt, .answer = read(response)})
             .verdict;
     };
     EXPECT_EQ(verdict(true, true), Verdict::done);
@@ -218,7 +227,7 @@ TEST(VerdictWords, no_number_hides_a_secret_in_the_fingerprint) {
 TEST(VerdictWords, transport_error_is_the_message) {
     Response response;
     response.error = "could not connect: Connection refused";
-    const auto judgement = core::judge(Question{.response = response});
+    const auto judgement = core::judge(Question{.answer = read(response)});
     EXPECT_EQ(judgement.message, "could not connect: Connection refused");
     EXPECT_EQ(judgement.fingerprint, "0///");
 }

@@ -10,8 +10,8 @@ namespace {
 
 using core::HaltScope;
 using core::Judgement;
+using core::Transport;
 using core::Verdict;
-using http::Transport;
 
 constexpr Verdict done = Verdict::done;
 constexpr Verdict awaiting = Verdict::awaiting;
@@ -61,8 +61,9 @@ void PrintTo(const Row& row, std::ostream* out) {
     *out << row.name;
 }
 
-http::Response response_of(const Came& came) {
-    http::Response response;
+core::Answer answer_of(const Came& came, bool expect_stripe) {
+    core::Answer answer;
+    core::Response& response = answer.response;
     response.transport = came.transport;
     response.sent = came.sent;
     response.over_limit = came.over_limit;
@@ -77,16 +78,17 @@ http::Response response_of(const Came& came) {
     response.headers.idempotency_key = came.echoed ? "key" : "";
     response.headers.request_id = came.request_id;
     response.headers.content_type = came.content_type;
-    return response;
+    answer.parse(expect_stripe);
+    return answer;
 }
 
 Judgement judged(const Row& row) {
-    const http::Response response = response_of(row.came);
+    const core::Answer answer = answer_of(row.came, row.expect_stripe);
     return core::judge(core::Question{.mutation = row.mutation,
                                       .doubt_before = row.doubt_before,
                                       .expect_stripe = row.expect_stripe,
                                       .livemode = row.livemode,
-                                      .response = response});
+                                      .answer = answer});
 }
 
 class Verdicts : public testing::TestWithParam<Row> {};
