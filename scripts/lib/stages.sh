@@ -97,35 +97,63 @@ check_settings_page() {
     "$(first_cells '## Settings' docs/operations.md | sort)"
 }
 
-# An alert's kind comes after its severity, in SQL and in C++. (Severities themselves come in lists.)
+# The rows of a list in the schema (VALUES), without quotes and commas: list_rows FILE
+list_rows() {
+  sed -nE "/VALUES \(|^ +\('/{s/^ *(VALUES )?\((.*)\)[,;].*/\2/; s/['(),]//g; s/ +/ /g; p}" "$root/src/schema/$1"
+}
+
+# The code without its lists of kinds.
+coded_kinds() {
+  find "$root/src" \( -name '*.sql' -o -name '*.cpp' \) ! -name '*_kinds.sql' ! -name types.sql -print0 | xargs -0 "$@"
+}
+
+# Kinds of alerts: the list, what is raised, and the page. In SQL and in C++ an alert's kind comes after its severity.
+# (Severities themselves come in lists.) What has happened is to be acknowledged, says the page.
 check_alert_pages() {
-  local coded
-  coded=$(perl -0777 -ne '
+  local listed coded
+  listed=$(list_rows news/alert_kinds.sql | sort)
+  coded=$(coded_kinds perl -0777 -ne '
     my $word = qr/["\x27]([a-z_]+)["\x27]/;
     while (/["\x27](?:info|warning|critical|fatal)["\x27]\)?,\s*(?:pg::text\()?([^,"\x27]*$word(?:\s*:[^,"\x27]*$word)*)/g) {
       my $kinds = $1;
       print "$1\n" while $kinds =~ /$word/g;
-    }' "$root"/src/schema/*/*.sql "$root"/src/*/*.cpp |
-    grep -vxE 'warning|critical|fatal' | sort -u)
-  compare_with_docs "kinds of alerts" docs/operations.md "$coded" "$(first_cells '## Alerts' docs/operations.md | sort)"
+    }' | grep -vxE 'warning|critical|fatal' | sort -u)
+  compare_with_docs "kinds of alerts" src/schema/news/alert_kinds.sql "$coded" "$(cut -d ' ' -f 1 <<<"$listed")"
+  compare_with_docs "kinds of alerts" docs/operations.md "$listed" \
+    "$(sed -n '/^## Alerts/,/^## A call/p' "$root/docs/operations.md" | awk -F ' *\\| *' '
+      $2 ~ /^`/ { gsub("`", "", $2); print $2, $3, ($5 ~ /acknowledge/ ? "true" : "false") }' | sort)"
   coded=$(grep -rhoE "'alert\.[a-z_]+'" "$root/src/schema" | tr -d "'" | grep -vx alert.acknowledged | sort -u)
   compare_with_docs "what receivers are told" docs/alerts.md "$coded" \
     "$(first_cells '## What is told' docs/alerts.md | grep '^alert\.' | sort)"
 }
 
-# Kinds of journal entries: words with a dot in between, but for what else is written like that (tables,
-# settings, types of Stripe's events, what receivers are told).
+# Kinds of journal entries: the list, what is written, and the page. They are words with a dot in between, but for what
+# else is written like that (tables, settings, what receivers are told); an event's is in the list of events.
 check_journal_page() {
-  local coded
+  local listed coded
+  listed=$(list_rows news/journal_kinds.sql | cut -d ' ' -f 1 | sort)
   coded=$({
-    grep -rhoE "['\"][a-z_]+\.[a-z_]+['\"]" "$root/src" |
+    coded_kinds grep -hoE "['\"][a-z_]+\.[a-z_]+['\"]" |
       tr -d "'\"" | grep -vE '^(a|pg_seats|seats_internal)\.|^price\.(deleted|updated)$|^seats\.journal$|\.h$' |
       grep -vE '^alert\.(opened|severity_raised|re.*|summary)$'
     # Of teams and of individuals alike: kind || '.registered'.
     grep -rhoE "kind \|\| '\.[a-z_]+'" "$root/src/schema" |
       sed -E "s/.*'(\.[a-z_]+)'/team\1\nindividual\1/"
+    list_rows stripe_events/types.sql | cut -d ' ' -f 4 | grep -vx NULL
   } | sort -u)
-  compare_with_docs "kinds of entries" docs/journal.md "$coded" "$(first_cells '## Kinds' docs/journal.md | sort)"
+  compare_with_docs "kinds of entries" src/schema/news/journal_kinds.sql "$coded" "$listed"
+  compare_with_docs "kinds of entries" docs/journal.md "$listed" "$(first_cells '## Kinds' docs/journal.md | sort)"
+}
+
+# Types of Stripe's events: the list, what the page has people send, and what the worker looks for.
+check_event_types() {
+  local listed
+  listed=$(list_rows stripe_events/types.sql | cut -d ' ' -f 1 | sort)
+  compare_with_docs "types of events" docs/webhooks.md "$listed" \
+    "$(sed -n '/^## Setting up/,/(Others do no harm/p' "$root/docs/webhooks.md" | grep -oE '`[a-z_.]+`' | tr -d '`' |
+      sed 's/^\./customer.subscription./' | sort)"
+  compare_with_docs "types of events" src/engine/request.cpp "$listed" \
+    "$(sed -n '/known_event_types{/,/};/p' "$root/src/engine/request.cpp" | grep -oE '"[a-z_.]+"' | tr -d '"' | sort)"
 }
 
 # Every SQLSTATE of class PS.
@@ -181,6 +209,7 @@ stage_format() {
   check_settings_page
   check_alert_pages
   check_journal_page
+  check_event_types
   if ! command -v clang-format >/dev/null; then
     skipped=1
     note="clang-format is not installed"

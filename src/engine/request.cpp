@@ -15,7 +15,7 @@ constexpr std::string_view with_invoice = "expand[0]=latest_invoice";
 constexpr std::string_view subscriptions_path = "/v1/subscriptions/";
 constexpr std::string_view items_path = "/v1/subscription_items";
 
-// As in seats_internal.known_event_types(); Stripe takes 20 at once.
+// As in seats_internal.webhook_types(), which the stage `format` compares; Stripe takes 20 at once.
 constexpr std::array known_event_types{
     std::string_view("customer.subscription.created"),
     std::string_view("customer.subscription.updated"),

@@ -167,10 +167,8 @@ BEGIN
                       THEN format('By %s at %s.', locked.acknowledged_by, locked.acknowledged_at)
                       ELSE format('At %s: %s.', locked.resolved_at, locked.resolution) END;
     END IF;
-    has_happened := locked.kind IN
-        ('outside_change_overwritten', 'unknown_marker', 'confirmed_unpaid', 'invite_failed',
-         'superseded_call_executed', 'too_many_missed_events', 'webhook_wrong_mode',
-         'webhook_secret_unreadable');
+    has_happened := EXISTS (SELECT FROM seats_internal.alert_kinds() AS k
+                             WHERE k.kind = locked.kind AND k.has_happened);
     UPDATE seats_internal.alert AS a
        SET acknowledged_at = clock_timestamp(), acknowledged_by = caller,
            resolved_at = CASE WHEN has_happened THEN clock_timestamp() END,

@@ -101,14 +101,13 @@ COMMENT ON FUNCTION seats_internal.name_of_payer(bigint, text) IS
 
 -- What becomes of teams, members, seats and calls. How the installation is set up, who was granted what
 -- and what operators did is for those who may see the view seats.journal.
-CREATE OR REPLACE FUNCTION seats_internal.is_for_applications(kind text) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.kinds_for_applications() RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-RETURN split_part(kind, '.', 1) IN ('change', 'seats', 'subscription', 'invoice', 'team', 'individual',
-                                    'member', 'invite', 'call', 'drift');
-REVOKE ALL ON FUNCTION seats_internal.is_for_applications(text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.is_for_applications(text) IS
-    'whether seats.read_journal gives entries of this kind to everybody who may call it';
+RETURN ARRAY(SELECT k.kind FROM seats_internal.journal_kinds() AS k WHERE k.for_applications);
+REVOKE ALL ON FUNCTION seats_internal.kinds_for_applications() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.kinds_for_applications() IS
+    'kinds of entries that seats.read_journal gives to everybody who may call it';
 
 CREATE OR REPLACE FUNCTION seats_internal.read_journal(
     caller     text,
@@ -173,7 +172,7 @@ BEGIN
             is_end := false;
             EXIT batches WHEN entry.number <> passed + 1;
             passed := entry.number;
-            CONTINUE WHEN NOT (sees_all OR seats_internal.is_for_applications(entry.kind));
+            CONTINUE WHEN NOT (sees_all OR entry.kind = ANY (seats_internal.kinds_for_applications()));
             number := entry.number;  at := entry.at;          kind := entry.kind;
             role := entry.role;      actor := entry.actor;    call := entry.call_id;
             reason := entry.reason;  detail := entry.detail;

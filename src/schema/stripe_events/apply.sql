@@ -2,21 +2,6 @@
 -- matter in which order events come, how often, how late, or which of two of the same second is the
 -- newer one. Nothing here waits for a team's lock.
 
--- The types that tell something about a subscription. Thin events (v2) have a prefix.
-CREATE OR REPLACE FUNCTION seats_internal.known_event_types() RETURNS text[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-RETURN ARRAY[
-    'customer.subscription.created', 'customer.subscription.updated',
-    'customer.subscription.deleted', 'customer.subscription.paused',
-    'customer.subscription.resumed', 'customer.subscription.pending_update_applied',
-    'customer.subscription.pending_update_expired', 'customer.subscription.trial_will_end',
-    'invoice.paid', 'invoice.payment_failed', 'invoice.payment_action_required',
-    'price.updated', 'price.deleted'];
-REVOKE ALL ON FUNCTION seats_internal.known_event_types() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.known_event_types() IS
-    'the types of events that something follows from; others are stored';
-
 -- Whose subscription it is.
 CREATE OR REPLACE FUNCTION seats_internal.team_of_subscription(destination text, subscription text)
 RETURNS seats_internal.team
@@ -157,18 +142,13 @@ COMMENT ON FUNCTION seats_internal.is_own_key(text) IS
 CREATE OR REPLACE FUNCTION seats_internal.tell_event(
     event seats_internal.webhook_event,
     team  seats_internal.team,
-    type  text
+    kind  text
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    kind text := CASE type WHEN 'customer.subscription.trial_will_end' THEN 'subscription.trial_will_end'
-                           ELSE type END;
 BEGIN
-    IF kind NOT IN ('subscription.trial_will_end', 'invoice.paid', 'invoice.payment_failed',
-                    'invoice.payment_action_required')
-       OR EXISTS (SELECT FROM seats_internal.webhook_event AS w
+    IF EXISTS (SELECT FROM seats_internal.webhook_event AS w
                    WHERE w.event_id = event.event_id AND w.destination = event.destination
                      AND w.endpoint <> event.endpoint AND w.outcome = 'processed')
        OR kind = 'invoice.paid'
@@ -325,7 +305,7 @@ AS $$
 DECLARE
     thin     boolean := coalesce((event.facts ->> 'thin')::boolean, false);
     ours     record;
-    type     text    := CASE WHEN thin THEN regexp_replace(event.type, '^v1[.]', '') ELSE event.type END;
+    known    record;  -- (Thin events, v2, have a prefix.)
     team     seats_internal.team;
     is_told  boolean := false;
 BEGIN
@@ -340,11 +320,13 @@ BEGIN
     ELSIF event.facts ->> 'account' <> ours.account THEN
         RETURN 'other_account';
     END IF;
-    IF type <> ALL (seats_internal.known_event_types())
-       AND NOT (thin AND type LIKE 'customer.subscription.%') THEN
+    SELECT t.* INTO known FROM seats_internal.webhook_types() AS t
+     WHERE t.type = CASE WHEN thin THEN regexp_replace(event.type, '^v1[.]', '') ELSE event.type END;
+    IF known.type IS NULL
+       AND NOT (thin AND event.type ~ '^(v1[.])?customer[.]subscription[.]') THEN
         PERFORM seats_internal.tell_unknown_type(event);
         RETURN CASE WHEN thin THEN 'thin' ELSE 'ignored' END;
-    ELSIF type LIKE 'price.%' THEN
+    ELSIF known.of_price THEN
         RETURN CASE WHEN seats_internal.renew_price(event.destination, event.facts ->> 'object_id')
                     THEN 'processed' ELSE 'ignored' END;
     ELSIF event.subscription IS NULL THEN
@@ -369,8 +351,7 @@ BEGIN
     IF seats_internal.is_own_key(event.idempotency_key) THEN
         is_told := seats_internal.heed_event_of_call(team, event.facts);
     END IF;
-    IF type IN ('customer.subscription.pending_update_applied',
-                'customer.subscription.pending_update_expired', 'invoice.paid') THEN
+    IF known.looks_at_awaiting THEN
         PERFORM seats_internal.look_at_awaiting(team);
     END IF;
     IF seats_internal.is_terminal(event.facts #>> '{subscription,status}') THEN
@@ -379,7 +360,9 @@ BEGIN
     IF NOT is_told THEN
         PERFORM seats_internal.queue_read(team, 'pg_seats', event.type);
     END IF;
-    PERFORM seats_internal.tell_event(event, team, type);
+    IF known.journal_kind IS NOT NULL THEN
+        PERFORM seats_internal.tell_event(event, team, known.journal_kind);
+    END IF;
     RETURN 'processed';
 END
 $$;

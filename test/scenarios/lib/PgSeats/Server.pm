@@ -91,6 +91,27 @@ sub wait_for_sql
 	return;
 }
 
+# An alert, or an entry of the journal, of a kind that no list names is found here, also one whose kind is put
+# together at run time. (Those of tests are called test.)
+sub stop
+{
+	my ($self, $mode, @rest) = @_;
+	if (defined $self->{_pid} && ($mode // '') ne 'immediate')
+	{
+		my ($status, $unlisted) = $self->try_sql(<<'END');
+SELECT string_agg(DISTINCT u.kind, ' ')
+  FROM (SELECT a.kind FROM seats_internal.alert AS a
+         WHERE a.kind <> ALL (ARRAY(SELECT k.kind FROM seats_internal.alert_kinds() AS k))
+        UNION ALL
+        SELECT j.kind FROM seats_internal.journal AS j
+         WHERE j.kind <> ALL (ARRAY(SELECT k.kind FROM seats_internal.journal_kinds() AS k))) AS u
+ WHERE u.kind !~ '^([a-z]+[.])?test$'
+END
+		Test::More::fail('of a kind that no list names: ' . $unlisted) if $status == 0 && $unlisted ne '';
+	}
+	return $self->SUPER::stop($mode, @rest);
+}
+
 sub secrets_directory { return $_[0]->basedir . '/secrets' }
 
 sub make_secrets_directory

@@ -1,0 +1,83 @@
+-- All kinds of entries of the journal. When each is written, and what its detail holds, is told in docs/journal.md, whose
+-- tables the stage `format` compares with this list; each scenario looks at its end whether one has come that is not
+-- here.
+--
+-- for_applications: seats.read_journal gives it to everybody who may call it; the others, to monitors and operators.
+CREATE OR REPLACE FUNCTION seats_internal.journal_kinds(
+    OUT kind             text,
+    OUT for_applications boolean
+) RETURNS SETOF record
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    VALUES ('change.confirmed',                 true),
+           ('change.reverted',                  true),
+           ('change.cancelled',                 true),
+           ('change.awaiting_payment',          true),
+           ('member.added',                     true),
+           ('member.changed',                   true),
+           ('member.removed',                   true),
+           ('subscription.status',              true),
+           ('seats.not_counted',                true),
+           ('seats.changed_outside',            true),
+           ('seats.outside_change_overwritten', true),
+           ('team.registered',                  true),
+           ('invite.created',                   true),
+           ('invite.repeated',                  true),
+           ('invite.settled',                   true),
+           ('invite.accepted',                  true),
+           ('invite.failed',                    true),
+           ('invite.revoked',                   true),
+           ('invite.expired',                   true),
+           ('team.cancelled',                   true),
+           ('individual.registered',            true),
+           ('individual.ended',                 true),
+           ('subscription.trial_will_end',      true),
+           ('invoice.paid',                     true),
+           ('invoice.payment_failed',           true),
+           ('invoice.payment_action_required',  true),
+           ('webhook.unknown_type',             false),
+           ('drift.found',                      true),
+           ('drift.repaired',                   true),
+           ('call.refused',                     true),
+           ('call.awaiting_payment',            true),
+           ('call.proven_done',                 true),
+           ('call.new_generation',              true),
+           ('call.review',                      true),
+           ('operator.retry',                   false),
+           ('operator.resolve_review',          false),
+           ('operator.cancel',                  false),
+           ('operator.review',                  false),
+           ('operator.reconcile',               false),
+           ('operator.replay_webhook',          false),
+           ('operator.list_events',             false),
+           ('webhook_endpoint.defined',         false),
+           ('alert.acknowledged',               false),
+           ('lane.paused',                      false),
+           ('lane.resumed',                     false),
+           ('destination.paused',               false),
+           ('destination.resumed',              false),
+           ('destination.halted',               false),
+           ('destination.defined',              false),
+           ('destination.redefined',            false),
+           ('receiver.defined',                 false),
+           ('receiver.redefined',               false),
+           ('receiver.dropped',                 false),
+           ('journal_consumer.dropped',         false),
+           ('seat_type.defined',                false),
+           ('price.ignored',                    false),
+           ('price.no_longer_ignored',          false),
+           ('seat_type.dropped',                false),
+           ('destination.dropped',              false),
+           ('webhook_endpoint.dropped',         false),
+           ('team.unregistered',                true),
+           ('individual.unregistered',          true),
+           ('person.erased',                    false),
+           ('privilege.granted',                false),
+           ('privilege.revoked',                false),
+           ('installation.created',             false),
+           ('installation.adopted',             false),
+           ('worker.new_timeline',              false);
+END;
+REVOKE ALL ON FUNCTION seats_internal.journal_kinds() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.journal_kinds() IS 'the kinds of entries of the journal';
