@@ -19,6 +19,7 @@ my %signature = (
 	border_server => '(text) RETURNS void',
 	border_catch => '() RETURNS text',
 	border_throw_under_guard => '() RETURNS integer',
+	border_commit => '(text) RETURNS void',
 	border_nested => '(integer) RETURNS void',
 	border_in_pg_try => '() RETURNS text',
 	border_through_pg_try => '() RETURNS void',
@@ -132,6 +133,16 @@ SELECT string_agg(DISTINCT substring(outcome(statement) FROM 'alive: .*'), ',')
        unnest(ARRAY[$$SELECT border_throw('SqlError')$$, $$SELECT border_server('everything')$$,
                     $$SELECT border_nested(4)$$, $$SELECT border_nested(-4)$$]) AS statement;
 END
+
+# What is committed is committed, though its statistics cannot be reported any more: the worker would do it
+# all again.
+$server->sql('CREATE TABLE written (what text)');
+$server->sql("SELECT border_commit('$module')");
+wait_until(sub { $server->sql('SELECT count(*) FROM written') eq '2' }, 'the process to say what it has done');
+is($server->sql('SELECT what FROM written'), "the row\nit is committed",
+	'an error after the commit is not told as a rollback');
+like($server->log_text, qr/statistics could not be reported: there is no memory for statistics/,
+	'… and stands in the log');
 
 $server->assert_log_clean;
 $server->stop;
