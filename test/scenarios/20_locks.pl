@@ -126,6 +126,20 @@ subtest 'answers that cannot be stored do not fill the memory' => sub {
 	$stripe->clear_faults;
 };
 
+subtest 'a row that somebody puts off when it was found already is not sent before its time' => sub {
+	$server->sql(q{SELECT seats.pause('stripe', 'it is found first')});
+	my ($later) = named_call($server);
+	await_another_loop($server);
+	$server->sql("UPDATE seats_internal.outbox SET due_at = now() + interval '1 hour' WHERE id = $later");
+	my ($other) = named_call($server);
+	$server->sql(q{SELECT seats.resume('stripe', 'it is put off')});
+	await_state($server, $other, 'done');
+	await_another_loop($server);
+	is(state_of($server, $later), 'pending', 'it waits');
+	$server->sql("SELECT seats.retry($later, 'now')");
+	is(await_state($server, $later, 'done'), 'done', '… until it is due');
+};
+
 assert_nothing_twice($stripe);
 $server->assert_log_clean;
 $server->stop;

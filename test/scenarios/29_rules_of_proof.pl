@@ -57,19 +57,25 @@ subtest 'after a failover, what may have been sent at any time has no new key' =
 	seed_subscription($stripe, 'sub_day', 1);
 	$server->sql(q{SELECT seats.pause('stripe', 'the failover comes first')});
 	my $call = change_quantity($server, 'sub_day', 4);
+	my ($never_sent) = named_call($server);
 	# Left, and sent for all that the table knows, more than a day ago; and the server is on another
 	# timeline than the one that is known.
 	$server->sql("UPDATE seats_internal.outbox SET created_at = a.day_ago, first_sent_at = a.day_ago,
 	        last_sent_at = a.day_ago
 	    FROM (SELECT now() - interval '25 hours' AS day_ago) AS a WHERE id = $call");
+	$server->sql("UPDATE seats_internal.outbox SET created_at = now() - interval '25 hours' WHERE id = $never_sent");
 	$server->sql('UPDATE seats_internal.installation SET timeline = timeline + 100');
 	my $worker = $server->worker_pid;
 	$server->sql("SELECT pg_terminate_backend($worker)");
 	$server->wait_for_worker(another_than => $worker);
-	$server->wait_for_sql("SELECT doubt FROM seats.outbox WHERE call = $call", 't');
+	$server->wait_for_sql('SELECT timeline < 100 FROM seats_internal.installation', 't');
+	is($server->sql("SELECT doubt FROM seats.outbox WHERE call = $_"), 't', "call $_ is in doubt")
+	  foreach $call, $never_sent;
 	$server->sql(q{SELECT seats.resume('stripe', 'it is over')});
 	is(settled_as($server, $call), 'review not_proven', 'a person decides');
 	is(generation_of($call), '1', 'its key may have been used a moment ago');
+	is(settled_as($server, $never_sent), 'review not_proven', 'so it is with one that the table knows as never sent');
+	settle_review($never_sent, 'refuse');
 	settle_review($call, 'not_executed');
 	is(settled_as($server, $call), 'done', 'then it goes');
 	is(quantity_of($stripe, 'sub_day'), 4, 'once');

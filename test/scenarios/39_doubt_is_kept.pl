@@ -250,6 +250,22 @@ subtest 'the answer to a change that stands before a person by now does nothing 
 	assert_in_step($server, $stripe, 'decided', { team => 6 });
 };
 
+subtest 'the answer to a change that was settled by a person does nothing more to its team' => sub {
+	my $team = new_team($server, $stripe, 'settled');
+	fault_for($stripe, $team, fault => 'hang_after');
+	my $change = add_seats($server, $team, 1);
+	$stripe->await_held(method => 'POST');
+	$server->sql("UPDATE seats_internal.outbox SET state = 'review' WHERE id = $change");
+	decide($change, 'executed');
+	assert_in_step($server, $stripe, $team, { team => 6 });
+	$stripe->release(method => 'POST');
+	wait_until(sub { !@{ $stripe->requests(state => 'hanging') } }, 'the answer to be given');
+	await_another_loop($server);
+	is(journal_kinds($server, $team, 'change'), 'change.confirmed', 'it is confirmed once');
+	is($server->sql('SELECT trouble FROM seats.worker_status'), '', 'and the worker has no trouble with it');
+	assert_seats($server, $team, [ 6, 6, 0 ]);
+};
+
 subtest 'an update that waits for its payment, of a call that nothing can follow, is an answer' => sub {
 	$stripe->control('POST', '/subscriptions', {
 			id => 'sub_plain', customer => 'cus_plain', card => 'declined',
