@@ -126,18 +126,23 @@ subtest 'answers that cannot be stored do not fill the memory' => sub {
 	$stripe->clear_faults;
 };
 
-subtest 'a row that somebody puts off when it was found already is not sent before its time' => sub {
-	$server->sql(q{SELECT seats.pause('stripe', 'it is found first')});
+subtest 'rows that are changed when they were found already: put off, and made another installation\'s' => sub {
+	$server->sql(q{SELECT seats.pause('stripe', 'they are found first')});
 	my ($later) = named_call($server);
+	my ($foreign) = named_call($server);
 	await_another_loop($server);
 	$server->sql("UPDATE seats_internal.outbox SET due_at = now() + interval '1 hour' WHERE id = $later");
+	$server->sql("UPDATE seats_internal.outbox SET installation = gen_random_uuid() WHERE id = $foreign");
 	my ($other) = named_call($server);
-	$server->sql(q{SELECT seats.resume('stripe', 'it is put off')});
+	$server->sql(q{SELECT seats.resume('stripe', 'they are changed')});
 	await_state($server, $other, 'done');
 	await_another_loop($server);
-	is(state_of($server, $later), 'pending', 'it waits');
-	$server->sql("SELECT seats.retry($later, 'now')");
-	is(await_state($server, $later, 'done'), 'done', '… until it is due');
+	is(state_of($server, $later), 'pending', 'one waits for its time');
+	is(state_of($server, $foreign), 'pending', '… the other one is not sent');
+	$server->sql("UPDATE seats_internal.outbox SET installation = i.uuid
+		FROM seats_internal.installation AS i WHERE outbox.id = $foreign");
+	$server->sql("SELECT seats.retry($_, 'now')") foreach $later, $foreign;
+	is(await_state($server, $_, 'done'), 'done', '… until that is over') foreach $later, $foreign;
 };
 
 assert_nothing_twice($stripe);
