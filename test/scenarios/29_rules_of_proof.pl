@@ -71,6 +71,8 @@ subtest 'after a failover, what may have been sent at any time has no new key' =
 	$server->wait_for_sql('SELECT timeline < 100 FROM seats_internal.installation', 't');
 	is($server->sql("SELECT doubt FROM seats.outbox WHERE call = $_"), 't', "call $_ is in doubt")
 	  foreach $call, $never_sent;
+	is($server->sql("SELECT first_sent_at = created_at FROM seats_internal.outbox WHERE id = $never_sent"), 't',
+		'… and its key may be as old as itself') or return;
 	$server->sql(q{SELECT seats.resume('stripe', 'it is over')});
 	is(settled_as($server, $call), 'review not_proven', 'a person decides');
 	is(generation_of($call), '1', 'its key may have been used a moment ago');
