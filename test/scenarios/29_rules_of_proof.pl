@@ -111,9 +111,9 @@ subtest 'a call in doubt about an object that is over: its events are asked, not
 };
 
 subtest 'reads that fail are no verifications' => sub {
-	my ($call, $name) = struck_call($server, $stripe, [ ({ fault => 'error_500' }) x 4 ]);
 	# (Refused by a lock that is taken: neither an outage nor a limit.)
 	$stripe->fault({ match => { method => 'GET', path => '/v1/events' }, fault => 'lock_timeout', times => 8 });
+	my ($call, $name) = struck_call($server, $stripe, [ ({ fault => 'error_500' }) x 4 ]);
 	is(settled_as($server, $call), 'done', 'it goes on under its key');
 	is(scalar(grep {/^search events: again/} @{ attempts_of($server, $call) }), 8, 'after eight reads in vain');
 	$stripe->clear_faults;
