@@ -4,6 +4,8 @@
 \pset tuples_only on
 BEGIN;
 SET LOCAL client_min_messages = warning;
+-- (Whoever wants a team whose lane is gone would wait for ever.)
+SET LOCAL statement_timeout = '30s';
 INSERT INTO seats_internal.alert (fingerprint, severity, kind, summary, resolved_at) VALUES
     ('regress:open', 'info', 'x', 'x', NULL),
     ('regress:lately', 'info', 'x', 'x', now() - interval '29 days'),
@@ -61,3 +63,12 @@ UPDATE seats_internal.team SET status = 'active' WHERE id = -1;
 SELECT (seats_internal.take_team('regress kept')).name;
 SELECT used_on = CURRENT_DATE AS counts_as_used FROM seats_internal.lane WHERE id = -15;
 ROLLBACK;
+
+-- What is gone from the outbox leaves no room behind that whoever looks at health would have to read.
+BEGIN;
+INSERT INTO seats_internal.outbox (id, destination, method, path, body, enqueued_by)
+SELECT -100 - n, 'regress', 'POST', '/v1/x', '', 'x' FROM generate_series(1, 2000) AS n;
+SELECT pg_relation_size('seats_internal.outbox') > 200000 AS is_large;
+ROLLBACK;
+VACUUM seats_internal.outbox;
+SELECT pg_relation_size('seats_internal.outbox') > 200000 AS is_large;
