@@ -27,13 +27,16 @@ INSERT INTO seats_internal.lane (id, destination, name, used_on, paused_at) VALU
     (-13, 'regress', 'paused', CURRENT_DATE - 40, now()),
     (-14, 'regress', 'with a call', CURRENT_DATE - 40, NULL),
     (-15, 'regress', 'of a team', CURRENT_DATE - 40, NULL),
-    (-16, 'regress', 'read beside', CURRENT_DATE - 40, NULL);
+    (-16, 'regress', 'read beside', CURRENT_DATE - 40, NULL),
+    (-17, 'regress', 'of a receiver', CURRENT_DATE - 40, NULL);
 INSERT INTO seats_internal.lane_marker (lane_id, marker) VALUES (-11, 'x'), (-12, 'x'), (-15, 'x');
 INSERT INTO seats_internal.outbox (id, lane_id, beside_lane_id, team_id, kind, destination, method, path, body, enqueued_by) VALUES
     (-21, -14, NULL, NULL, 'call', 'regress', 'POST', '/v1/x', '', 'x'),
     (-22, NULL, -16, -1, 'read', 'regress', 'GET', '/v1/x', '', 'x');
 INSERT INTO seats_internal.team (id, name, destination, subscription, lane_id, registered_by) VALUES
     (-1, 'regress kept', 'regress', 'sub_kept', -15, 'x');
+INSERT INTO seats_internal.receiver (name, format, path, lane_id, journal_number, resolved_number, defined_by)
+VALUES ('regress', 'slack', '/', -17, 0, 0, 'x');
 -- (By nothing but this: what other tests have left is younger.)
 SELECT seats_internal.forget(30) AS is_more;
 SELECT fingerprint FROM seats_internal.alert WHERE fingerprint LIKE 'regress:%' ORDER BY 1;
@@ -42,8 +45,8 @@ SELECT address FROM seats_internal.invite WHERE team_id = -1 ORDER BY 1;
 SELECT request_key FROM seats_internal.request_key WHERE team_id = -1 ORDER BY 1;
 SELECT l.name, l.used_on = CURRENT_DATE AS counts_as_used, m.marker
   FROM seats_internal.lane AS l LEFT JOIN seats_internal.lane_marker AS m ON m.lane_id = l.id
- WHERE l.destination = 'regress' AND l.id BETWEEN -16 AND -11 ORDER BY 1;
-SELECT lane_id FROM seats_internal.lane_marker WHERE lane_id BETWEEN -16 AND -11 ORDER BY 1;
+ WHERE l.destination = 'regress' AND l.id BETWEEN -17 AND -11 ORDER BY 1;
+SELECT lane_id FROM seats_internal.lane_marker WHERE lane_id BETWEEN -17 AND -11 ORDER BY 1;
 -- Some at a time.
 INSERT INTO seats_internal.request_key (team_id, function_name, request_key, arguments, result, created_at)
 SELECT -1, 'y', n, '{}', '{}', now() - interval '31 days' FROM generate_series(1, 1500) AS n;
