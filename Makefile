@@ -23,7 +23,10 @@ ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso
 
 # A module that only a test loads (test/scenarios/03_border.pl); it is not installed.
 BORDER_MODULE = test/border/border.so
-BORDER_OBJS = test/border/border.o src/pg/error.o
+BORDER_OBJS = test/border/border.o test/border/commit.o test/border/secret.o \
+    $(addprefix src/pg/,error.o log.o secrets.o secrets_directory.o settings.o transaction.o)
+# What these tests put in front of the server's and the C library's own.
+BORDER_WRAPS = pgstat_report_stat explicit_bzero __explicit_bzero_chk
 
 EXTRA_CLEAN = $(EXTENSION_SCRIPT) $(SOURCES:.cpp=.d) output_iso \
     $(BORDER_MODULE) $(BORDER_OBJS) $(BORDER_OBJS:.o=.d)
@@ -58,6 +61,6 @@ test-modules: $(BORDER_MODULE)
 .PHONY: test-modules
 
 $(BORDER_MODULE): $(BORDER_OBJS)
-	$(CXX) $(CXXFLAGS) $(LDFLAGS) -shared -o $@ $^
+	$(CXX) $(CXXFLAGS) $(LDFLAGS) -shared $(BORDER_WRAPS:%=-Wl,--wrap=%) -o $@ $^
 
 -include $(SOURCES:.cpp=.d) $(BORDER_OBJS:.o=.d)

@@ -58,6 +58,8 @@ SELECT r.slot, 9000000 + t.number, now(), now(), gen_random_uuid(), 'done', 1, 1
                                                    '', '{}', '{}'))),
                (3, seats_internal.render_slack(ROW('invite.created', '', 'info', 'for bob@example.com', '', '{}', '{}'))),
                (4, '{"text": "of joann and hannah"}')) AS t (number, body);
+INSERT INTO seats_internal.request_key (team_id, function_name, request_key, arguments, result)
+SELECT t.id, 'add_seats', 'key 2', '{"actor": "ann"}', '{}' FROM seats_internal.team AS t WHERE t.name = 'acme';
 SELECT members, invites, journal_entries, instead ~ '^erased-[0-9a-f-]{36}$' AS tells_nothing
   FROM seats.erase_person('ann', 'she asks us to');
 SELECT members, invites FROM seats.erase_person('bob', 'he asks us to');

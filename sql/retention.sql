@@ -4,6 +4,8 @@
 \pset tuples_only on
 BEGIN;
 SET LOCAL client_min_messages = warning;
+-- (Whoever wants a team whose lane is gone would wait for ever.)
+SET LOCAL statement_timeout = '30s';
 INSERT INTO seats_internal.alert (fingerprint, severity, kind, summary, resolved_at) VALUES
     ('regress:open', 'info', 'x', 'x', NULL),
     ('regress:lately', 'info', 'x', 'x', now() - interval '29 days'),
@@ -25,13 +27,16 @@ INSERT INTO seats_internal.lane (id, destination, name, used_on, paused_at) VALU
     (-13, 'regress', 'paused', CURRENT_DATE - 40, now()),
     (-14, 'regress', 'with a call', CURRENT_DATE - 40, NULL),
     (-15, 'regress', 'of a team', CURRENT_DATE - 40, NULL),
-    (-16, 'regress', 'read beside', CURRENT_DATE - 40, NULL);
+    (-16, 'regress', 'read beside', CURRENT_DATE - 40, NULL),
+    (-17, 'regress', 'of a receiver', CURRENT_DATE - 40, NULL);
 INSERT INTO seats_internal.lane_marker (lane_id, marker) VALUES (-11, 'x'), (-12, 'x'), (-15, 'x');
 INSERT INTO seats_internal.outbox (id, lane_id, beside_lane_id, team_id, kind, destination, method, path, body, enqueued_by) VALUES
     (-21, -14, NULL, NULL, 'call', 'regress', 'POST', '/v1/x', '', 'x'),
     (-22, NULL, -16, -1, 'read', 'regress', 'GET', '/v1/x', '', 'x');
 INSERT INTO seats_internal.team (id, name, destination, subscription, lane_id, registered_by) VALUES
     (-1, 'regress kept', 'regress', 'sub_kept', -15, 'x');
+INSERT INTO seats_internal.receiver (name, format, path, lane_id, journal_number, resolved_number, defined_by)
+VALUES ('regress', 'slack', '/', -17, 0, 0, 'x');
 -- (By nothing but this: what other tests have left is younger.)
 SELECT seats_internal.forget(30) AS is_more;
 SELECT fingerprint FROM seats_internal.alert WHERE fingerprint LIKE 'regress:%' ORDER BY 1;
@@ -40,8 +45,8 @@ SELECT address FROM seats_internal.invite WHERE team_id = -1 ORDER BY 1;
 SELECT request_key FROM seats_internal.request_key WHERE team_id = -1 ORDER BY 1;
 SELECT l.name, l.used_on = CURRENT_DATE AS counts_as_used, m.marker
   FROM seats_internal.lane AS l LEFT JOIN seats_internal.lane_marker AS m ON m.lane_id = l.id
- WHERE l.destination = 'regress' AND l.id BETWEEN -16 AND -11 ORDER BY 1;
-SELECT lane_id FROM seats_internal.lane_marker WHERE lane_id BETWEEN -16 AND -11 ORDER BY 1;
+ WHERE l.destination = 'regress' AND l.id BETWEEN -17 AND -11 ORDER BY 1;
+SELECT lane_id FROM seats_internal.lane_marker WHERE lane_id BETWEEN -17 AND -11 ORDER BY 1;
 -- Some at a time.
 INSERT INTO seats_internal.request_key (team_id, function_name, request_key, arguments, result, created_at)
 SELECT -1, 'y', n, '{}', '{}', now() - interval '31 days' FROM generate_series(1, 1500) AS n;
@@ -61,3 +66,12 @@ UPDATE seats_internal.team SET status = 'active' WHERE id = -1;
 SELECT (seats_internal.take_team('regress kept')).name;
 SELECT used_on = CURRENT_DATE AS counts_as_used FROM seats_internal.lane WHERE id = -15;
 ROLLBACK;
+
+-- What is gone from the outbox leaves no room behind that whoever looks at health would have to read.
+BEGIN;
+INSERT INTO seats_internal.outbox (id, destination, method, path, body, enqueued_by)
+SELECT -100 - n, 'regress', 'POST', '/v1/x', '', 'x' FROM generate_series(1, 2000) AS n;
+SELECT pg_relation_size('seats_internal.outbox') > 200000 AS is_large;
+ROLLBACK;
+VACUUM seats_internal.outbox;
+SELECT pg_relation_size('seats_internal.outbox') > 200000 AS is_large;

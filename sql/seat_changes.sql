@@ -77,6 +77,10 @@ SELECT pg_temp.try($$SELECT seats.change_seats('acme', '{"team": {"remove": 1}, 
 SELECT seats.define_seat_type('extra', '{price_extra}', increase_payment_behavior => 'pending_if_incomplete',
                               decrease_proration_behavior => 'none');
 SELECT pg_temp.try($$SELECT seats.change_seats('acme', '{"team": {"remove": 1}, "extra": {"remove": 1}}')$$);
+-- Nor the other way round.
+SELECT seats.define_seat_type('extra', '{price_extra}', decrease_proration_behavior => 'none');
+SELECT seats FROM seats.change_seats('acme', '{"team": {"add": 1}, "extra": {"add": 1}}');
+SELECT pg_temp.try($$SELECT seats.change_seats('acme', '{"team": {"add": 1}, "extra": {"remove": 1}}')$$);
 ROLLBACK TO removals;
 -- A team above its largest total may still give seats back.
 SELECT seats.define_seat_type('team', '{price_team}', 10, 3);

@@ -350,6 +350,20 @@ SELECT o.state, count(*) FROM seats_internal.outbox AS o
   JOIN seats_internal.team AS t ON t.lane_id = o.lane_id AND t.name = 'crowded'
  GROUP BY o.state ORDER BY o.state;
 
+-- Of what must be looked at one by one, because kinds of seats alternate, no more than a team can be locked for.
+SELECT pg_temp.team('motley', '{"price_team": 5, "price_owner": 1}');
+SELECT change AS a FROM seats.add_seats('motley', 'team', 1) \gset
+INSERT INTO seats_internal.outbox (id, lane_id, installation, destination, method, path, body, enqueued_by, kind, team_id, lines)
+SELECT 7010000 + n, o.lane_id, o.installation, o.destination, o.method, o.path, '', o.enqueued_by, o.kind, o.team_id,
+       jsonb_build_array(jsonb_build_object('seat_type', CASE n % 2 WHEN 0 THEN 'team' ELSE 'owner' END,
+                                            'operation', 'add', 'quantity', 1))
+  FROM seats_internal.outbox AS o CROSS JOIN generate_series(1, 600) AS n WHERE o.id = :a;
+SELECT seats_internal.refold(t.id, t.lane_id) FROM seats_internal.team AS t WHERE t.name = 'motley';
+SELECT pg_temp.freeze(:a);
+SELECT o.state, count(*) FROM seats_internal.outbox AS o
+  JOIN seats_internal.team AS t ON t.lane_id = o.lane_id AND t.name = 'motley'
+ GROUP BY o.state ORDER BY o.state;
+
 -- The end of a team settles whatever has gathered at once.
 SET LOCAL track_functions = 'all';
 SELECT seats_internal.end_team(t.id, t.lane_id) FROM seats_internal.team AS t WHERE t.name = 'crowded';

@@ -26,6 +26,7 @@ $$;
 SELECT change AS limited FROM seats.add_seats('limited', 'team', 1, 'olga') \gset
 SELECT change AS behind FROM seats.add_seats('limited', 'team', 2, 'olga') \gset
 SELECT change AS unpaid FROM seats.add_seats('unpaid', 'team', 3, 'olga') \gset
+SELECT change AS behind_unpaid FROM seats.add_seats('unpaid', 'team', 1, 'olga') \gset
 SELECT pg_temp.blocked();
 
 -- A change that was not tried says what it waits for, where somebody has to do with that: a pause, a halt.

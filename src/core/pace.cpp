@@ -23,6 +23,10 @@ double burst_of(double rate) {
 
 }  // namespace
 
+Duration until_next_look(TimePoint now, TimePoint deadline, Duration longest) {
+    return std::clamp(std::chrono::ceil<Duration>(deadline - now), Duration{0}, longest);
+}
+
 Duration Backoff::delay(int tries, double random,
                         std::optional<std::chrono::seconds> retry_after) const {
     Duration ceiling = first;

@@ -1,4 +1,4 @@
-// When to try, and how fast: backoff with full jitter, token bucket, circuit breaker.
+// When to try, and how fast: backoff with full jitter, token bucket, circuit breaker; when to look.
 // Time and randomness are handed in, so that tests need neither a clock nor luck.
 #pragma once
 
@@ -13,6 +13,10 @@ namespace pg_seats::core {
 using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
 using Duration = std::chrono::milliseconds;
+
+// How long to sleep before the next look by who waits until `deadline`: `longest` at most. Zero:
+// his time is over. Never less, as sleeping takes a negative time for one without end.
+[[nodiscard]] Duration until_next_look(TimePoint now, TimePoint deadline, Duration longest);
 
 struct Backoff {
     Duration first{500};

@@ -4,14 +4,14 @@
 // A waiting session must hold nothing back (promise P6). A function that waits pins xmin through
 // its query's snapshot, whatever it does; a procedure can commit, and then sleeps in a transaction
 // that has neither xid nor snapshot nor lock. Each look is a short transaction of its own.
+#include "core/pace.hpp"
+
 #include "functions/call_state.hpp"
 #include "functions/identity_switch.hpp"
 #include "functions/sqlstates.hpp"
 #include "pg/error.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared_state.hpp"
-
-#include <chrono>
 
 extern "C" {
 #include "nodes/parsenodes.h"
@@ -22,13 +22,11 @@ namespace {
 
 using namespace pg_seats;
 
-using SteadyClock = std::chrono::steady_clock;
-
 constexpr long longest_wait_ms = 24L * 60 * 60 * 1000;
 constexpr long longest_function_wait_ms = 30L * 1000;
 // A settled call wakes its waiters. This is for what does not: a worker that ended between its
 // commit and the broadcast, a person who settled it by hand, a standby.
-constexpr long slice_ms = 1000;
+constexpr long longest_slice_ms = 1000;
 constexpr int longest_pause_ms = 16;
 
 // Everything here is plain data: it is used by functions that raise.
@@ -39,7 +37,7 @@ struct Wait {
     std::int64_t call;
     MadeChange made;
     bool only_looks;  // no time to wait: it takes no place among those who do
-    SteadyClock::time_point deadline;
+    core::TimePoint deadline;
     CallState state;
 };
 
@@ -113,7 +111,7 @@ void read_timeout(Wait* wait, int argument, long most) {
                             ? Min(static_cast<long>(pg::settings.default_wait_ms), most)
                             : timeout_ms(PG_GETARG_INTERVAL_P(argument), most);
     wait->only_looks = wanted == 0;
-    wait->deadline = SteadyClock::now() + std::chrono::milliseconds(wanted);
+    wait->deadline = core::Clock::now() + core::Duration{wanted};
 }
 
 void read_arguments(Wait* wait, long most) {
@@ -194,20 +192,14 @@ bool is_over(const Wait* wait) {
     return wait->state.settled || wait->state.stands;
 }
 
-long left_ms(const Wait* wait) {
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(wait->deadline - SteadyClock::now());
-    return static_cast<long>(left.count());
-}
-
-// `left` is above zero: a negative time-out would be none. Less where the site ends transactions
-// after a time (17): each slice begins a new one.
-long slice_of(const Wait* wait, long left) {
-    long slice = Min(left, slice_ms);
+// Shorter where the site ends transactions after a time (17): each slice begins a new one.
+long next_slice_ms(const Wait* wait) {
+    long longest = longest_slice_ms;
     if (wait->in_procedure && pg::transaction_timeout_ms() > 0) {
-        slice = Min(slice, pg::transaction_timeout_ms() / 2 + 1);
+        longest = Min(longest, pg::transaction_timeout_ms() / 2 + 1);
     }
-    return slice;
+    return static_cast<long>(
+        core::until_next_look(core::Clock::now(), wait->deadline, core::Duration{longest}).count());
 }
 
 // Many calls share a condition variable. Who was woken for another's call looks, finds nothing, and
@@ -233,13 +225,11 @@ void wait_until_settled(Wait* wait) {
         if (!wait->state.found) {
             raise_no_such_call(wait->call, wait->what);
         }
-        // One look at the clock for both: between two the deadline may pass.
-        const long left = left_ms(wait);
-        if (is_over(wait) || left <= 0) {
+        const long slice_ms = next_slice_ms(wait);
+        if (is_over(wait) || slice_ms == 0) {
             break;
         }
-        const bool timed_out =
-            ConditionVariableTimedSleep(settled, slice_of(wait, left), wait_event());
+        const bool timed_out = ConditionVariableTimedSleep(settled, slice_ms, wait_event());
         pause_after(woken_in_vain);
         woken_in_vain = timed_out ? 0 : woken_in_vain + 1;
     }

@@ -1,7 +1,8 @@
 # The border between C++ exceptions and the server's longjmp (src/pg/error.hpp): errors come over it
-# both ways with all that they say, every destructor runs, and the session goes on.
+# both ways with all that they say, every destructor runs, and the session goes on. And two rules of src/pg that
+# show themselves nowhere else: what a failure after a commit means, and what is wiped of a secret.
 #
-# The module that throws and raises is test/border, built by `make test-modules`.
+# The module that does it is test/border, built by `make test-modules`.
 use strict;
 use warnings;
 use Cwd qw(abs_path);
@@ -19,6 +20,8 @@ my %signature = (
 	border_server => '(text) RETURNS void',
 	border_catch => '() RETURNS text',
 	border_throw_under_guard => '() RETURNS integer',
+	border_commit => '(text) RETURNS void',
+	border_wipes => '() RETURNS text',
 	border_nested => '(integer) RETURNS void',
 	border_in_pg_try => '() RETURNS text',
 	border_through_pg_try => '() RETURNS void',
@@ -132,6 +135,19 @@ SELECT string_agg(DISTINCT substring(outcome(statement) FROM 'alive: .*'), ',')
        unnest(ARRAY[$$SELECT border_throw('SqlError')$$, $$SELECT border_server('everything')$$,
                     $$SELECT border_nested(4)$$, $$SELECT border_nested(-4)$$]) AS statement;
 END
+
+# What is committed is committed, though its statistics cannot be reported any more: the worker would do it
+# all again.
+$server->sql('CREATE TABLE written (what text)');
+$server->sql("SELECT border_commit('$module')");
+wait_until(sub { $server->sql('SELECT count(*) FROM written') eq '2' }, 'the process to say what it has done');
+is($server->sql('SELECT what FROM written'), "the row\nit is committed",
+	'an error after the commit is not told as a rollback');
+like($server->log_text, qr/statistics could not be reported: there is no memory for statistics/,
+	'… and stands in the log');
+
+is($server->sql('SELECT border_wipes()'), 'second first ',
+	'a secret is wiped where it was last, and nothing where there is none');
 
 $server->assert_log_clean;
 $server->stop;

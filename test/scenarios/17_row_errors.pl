@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use PgSeats::Scenario;
 use PgSeats::Calls;
+use PgSeats::Faults;
 
 my $stripe = new_simulator();
 my $server = new_server('main', simulator => $stripe, configuration => <<'END');
@@ -124,14 +125,18 @@ sub sent_once
 	sent_once($held, 'its answer was kept');
 
 	# One that is to be sent again.
-	$stripe->fault({ match => { body => '*again*' }, fault => 'rate_limit_429', retry_after => 1 });
+	set_configuration($server, 'pg_seats.retry_delay_limit' => '2s');
+	$server->wait_for_sql('SHOW pg_seats.retry_delay_limit', '2s');
+	$stripe->fault({ match => { body => '*again*' }, fault => 'rate_limit_429', retry_after => 2 });
 	my $again = call('again');
 	await_state($server, $again, 'waiting');
 	$session->query_safe("BEGIN; SELECT seats.retry($again, 'now')");
+	$server->wait_for_sql("SELECT due_at < clock_timestamp() FROM seats_internal.outbox WHERE id = $again", 't');
 	others_flow('a row that is locked when it is to be sent holds up nobody');
 	$session->query_safe('COMMIT');
 	await_state($server, $again, 'done');
 	$session->quit;
+	set_configuration($server, 'pg_seats.retry_delay_limit' => '200ms');
 }
 
 # ---- rows that raise
@@ -210,6 +215,18 @@ sub alerts_of
 	$server->sql("SELECT seats.resolve_review($poison, 'same_key', 'the trigger is gone')");
 	await_state($server, $poison, 'done');
 	is(alerts_of($poison), '', 'and the alert is resolved');
+}
+
+{
+	hang('settle');
+	trouble('settle', 'unstorable', '22P04');
+	my ($late) = calls('unstorable settle, for a while');
+	await_hanging(1);
+	$stripe->release;
+	wait_until(sub { alerts_of($late) eq 'critical settling_failed' }, 'an alert');
+	no_trouble();
+	is(await_state($server, $late, 'done', 'review'), 'done', 'what can be stored a little later is');
+	is(alerts_of($late), '', 'and nobody is alarmed any longer');
 }
 
 # ---- deadlocks and serialisation failures are nobody's fault

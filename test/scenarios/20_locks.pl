@@ -98,6 +98,53 @@ subtest 'a person who holds a row that was not sent yet holds up no other either
 	$person->quit;
 };
 
+subtest 'answers that cannot be stored do not fill the memory' => sub {
+	# A thousand are held if they are small.
+	$stripe->fault({ match => { path => '/v1/customers', body => '*large*' }, fault => 'answer', times => -1,
+			execute => \1, status => 200,
+			body => { id => 'cus_large', object => 'customer', description => 'x' x 900_000 } });
+	$server->sql(q{SELECT seats.pause('stripe', 'all of them go in one claim')});
+	my @large = map { $server->enqueue('/v1/customers', { name => "large $_" }) } 1 .. 80;
+	debug_point_from_now_on($server, 'before_decision');
+	$server->sql(q{SELECT seats.resume('stripe', 'they are there')});
+	$server->wait_at_debug_point('before_decision');
+	my $person = session();
+	is($person->query_safe(q{SELECT count(*) FROM (SELECT id FROM seats_internal.outbox
+		WHERE state = 'sending' FOR UPDATE) AS sent}), 80, 'all of them are on the wire, and locked');
+	$server->release_debug_point;
+	await_another_loop($server);
+	$server->wait_for_sql('SELECT in_flight FROM seats.worker_status', '0');
+	my ($next) = named_call($server);
+	await_another_loop($server);
+	is(state_of($server, $next), 'pending', 'nothing new is sent while eighty answers of almost a megabyte are held');
+	$person->query_safe('COMMIT');
+	await_all_settled($server);
+	is($server->sql(sprintf q{SELECT count(*) FROM seats.calls WHERE call IN (%s) AND state = 'done'}, join ',', @large),
+		80, 'all are stored when the rows are free');
+	is(await_state($server, $next, 'done'), 'done', '… and what waited goes then');
+	$person->quit;
+	$stripe->clear_faults;
+};
+
+subtest 'rows that are changed when they were found already: put off, and made another installation\'s' => sub {
+	$server->sql(q{SELECT seats.pause('stripe', 'they are found first')});
+	my ($later) = named_call($server);
+	my ($foreign) = named_call($server);
+	await_another_loop($server);
+	$server->sql("UPDATE seats_internal.outbox SET due_at = now() + interval '1 hour' WHERE id = $later");
+	$server->sql("UPDATE seats_internal.outbox SET installation = gen_random_uuid() WHERE id = $foreign");
+	my ($other) = named_call($server);
+	$server->sql(q{SELECT seats.resume('stripe', 'they are changed')});
+	await_state($server, $other, 'done');
+	await_another_loop($server);
+	is(state_of($server, $later), 'pending', 'one waits for its time');
+	is(state_of($server, $foreign), 'pending', '… the other one is not sent');
+	$server->sql("UPDATE seats_internal.outbox SET installation = i.uuid
+		FROM seats_internal.installation AS i WHERE outbox.id = $foreign");
+	$server->sql("SELECT seats.retry($_, 'now')") foreach $later, $foreign;
+	is(await_state($server, $_, 'done'), 'done', '… until that is over') foreach $later, $foreign;
+};
+
 assert_nothing_twice($stripe);
 $server->assert_log_clean;
 $server->stop;

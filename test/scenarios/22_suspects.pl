@@ -188,14 +188,23 @@ subtest 'the read before a change counts as well' => sub {
 	assert_in_step($server, $stripe, 'acme', { team => 8 });
 };
 
+# That would be a destination's, were the worker to end now.
+sub crashes_of
+{
+	my ($destination) = @_;
+	return $server->sql("SELECT crashes FROM seats_internal.destination WHERE name = '$destination'");
+}
+
 subtest 'so does a probe, which is nobody\'s: its destination is halted' => sub {
 	$server->sql(q{SELECT seats.pause('other', 'it has probes of its own')});
 	debug_point_from_now_on($server, 'before_suspect');
 	my $worker = $server->kill_worker('KILL');
 	$server->wait_for_worker(another_than => $worker);
+	my $crash = 0;
 	foreach my $next ('before_suspect', 'before_suspect', '')
 	{
 		$server->wait_at_debug_point('before_suspect', timeout => 60);
+		is(crashes_of('stripe'), ++$crash, "crash $crash would be its");
 		crash_then($next);
 	}
 	$server->wait_for_sql(q{SELECT halted_reason FROM seats_internal.destination WHERE name = 'stripe'},
@@ -205,6 +214,23 @@ subtest 'so does a probe, which is nobody\'s: its destination is halted' => sub 
 	$server->sql(q{SELECT seats.resume('stripe', 'the bug is fixed')});
 	my ($next) = named_call($server);
 	is(await_state($server, $next, 'done'), 'done', 'and goes on when a person says so');
+};
+
+subtest 'and so does a list of events, as long as the last crash is not explained' => sub {
+	debug_point_from_now_on($server, 'before_suspect');
+	$server->sql(q{SELECT seats.list_events('stripe', 'they are to be read alone')});
+	my $stands = q{SELECT debug_point = 'before_suspect' FROM seats.worker_status};
+	wait_until(
+		sub {
+			$server->sql($stands) eq 't'
+			  || $server->sql('SELECT count(*) FROM seats_internal.event_cursor WHERE requested_at IS NULL') eq '1';
+		},
+		'the list to be read, or about to be');
+	is($server->sql($stands), 't', 'it is about to be read by itself');
+	is(crashes_of('stripe'), '1', '… and would be blamed');
+	$server->release_debug_point;
+	$server->wait_for_sql(q{SELECT count(*) FROM seats_internal.event_cursor WHERE requested_at IS NULL}, '1');
+	$server->wait_for_sql(q{SELECT crashes FROM seats_internal.destination WHERE name = 'stripe'}, '0');
 };
 
 subtest 'a cancel loses nothing that is under way' => sub {

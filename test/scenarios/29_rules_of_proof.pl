@@ -57,19 +57,27 @@ subtest 'after a failover, what may have been sent at any time has no new key' =
 	seed_subscription($stripe, 'sub_day', 1);
 	$server->sql(q{SELECT seats.pause('stripe', 'the failover comes first')});
 	my $call = change_quantity($server, 'sub_day', 4);
+	my ($never_sent) = named_call($server);
 	# Left, and sent for all that the table knows, more than a day ago; and the server is on another
 	# timeline than the one that is known.
 	$server->sql("UPDATE seats_internal.outbox SET created_at = a.day_ago, first_sent_at = a.day_ago,
 	        last_sent_at = a.day_ago
 	    FROM (SELECT now() - interval '25 hours' AS day_ago) AS a WHERE id = $call");
+	$server->sql("UPDATE seats_internal.outbox SET created_at = now() - interval '25 hours' WHERE id = $never_sent");
 	$server->sql('UPDATE seats_internal.installation SET timeline = timeline + 100');
 	my $worker = $server->worker_pid;
 	$server->sql("SELECT pg_terminate_backend($worker)");
 	$server->wait_for_worker(another_than => $worker);
-	$server->wait_for_sql("SELECT doubt FROM seats.outbox WHERE call = $call", 't');
+	$server->wait_for_sql('SELECT timeline < 100 FROM seats_internal.installation', 't');
+	is($server->sql("SELECT doubt FROM seats.outbox WHERE call = $_"), 't', "call $_ is in doubt")
+	  foreach $call, $never_sent;
+	is($server->sql("SELECT first_sent_at = created_at FROM seats_internal.outbox WHERE id = $never_sent"), 't',
+		'… and its key may be as old as itself') or return;
 	$server->sql(q{SELECT seats.resume('stripe', 'it is over')});
 	is(settled_as($server, $call), 'review not_proven', 'a person decides');
 	is(generation_of($call), '1', 'its key may have been used a moment ago');
+	is(settled_as($server, $never_sent), 'review not_proven', 'so it is with one that the table knows as never sent');
+	settle_review($never_sent, 'refuse');
 	settle_review($call, 'not_executed');
 	is(settled_as($server, $call), 'done', 'then it goes');
 	is(quantity_of($stripe, 'sub_day'), 4, 'once');
@@ -90,6 +98,7 @@ subtest 'another marker than the last of the lane proves nothing' => sub {
 
 subtest 'a call in doubt about an object that is over: its events are asked, not its end' => sub {
 	seed_subscription($stripe, 'sub_over', 1);
+	my $before = $stripe->requests->[-1]{number};
 	my %path = (path => '/v1/subscriptions/sub_over');
 	$stripe->fault({ match => { method => 'POST', %path }, fault => 'execute_and_drop' });
 	$stripe->fault({ match => { method => 'POST', %path }, not_found('subscription: sub_over', 'id') });
@@ -99,13 +108,16 @@ subtest 'a call in doubt about an object that is over: its events are asked, not
 	$stripe->cancel_subscription('sub_over');
 	$stripe->release(method => 'GET', %path);
 	is(settled_as($server, $call), 'done proven_by_event', 'it was executed before the end came');
+	is(join(' ', grep { !/\btype=customer\.subscription\.updated\b/ }
+			map { $_->{query} } @{ $stripe->requests(path => '/v1/events', after => $before) }),
+		'', 'and of a busy account only the events are read that may tell it');
 	$stripe->clear_faults;
 };
 
 subtest 'reads that fail are no verifications' => sub {
-	my ($call, $name) = struck_call($server, $stripe, [ ({ fault => 'error_500' }) x 4 ]);
 	# (Refused by a lock that is taken: neither an outage nor a limit.)
 	$stripe->fault({ match => { method => 'GET', path => '/v1/events' }, fault => 'lock_timeout', times => 8 });
+	my ($call, $name) = struck_call($server, $stripe, [ ({ fault => 'error_500' }) x 4 ]);
 	is(settled_as($server, $call), 'done', 'it goes on under its key');
 	is(scalar(grep {/^search events: again/} @{ attempts_of($server, $call) }), 8, 'after eight reads in vain');
 	$stripe->clear_faults;

@@ -146,6 +146,12 @@ funds('insufficient funds for the half', 'some', 'insufficient_over:30000', 4,
 funds('sufficient funds for the half', 'half', 'insufficient_over:60000', 4,
 	'87 confirmed, 13 reverted', 92);
 
+subtest 'insufficient funds for one' => sub {
+	my $team = new_team($server, $stripe, 'one', card => 'insufficient_funds');
+	my $posts = posts_during($team, sub { await_change($server, add_seats($server, $team, 1), 'reverted') });
+	is($posts, 1, 'there is nothing to be split: one call');
+};
+
 subtest 'what comes later keeps its place behind what is split' => sub {
 	my $team = new_team($server, $stripe, 'later', card => 'insufficient_over:1500');
 	my @changes = hold_worker(

@@ -139,6 +139,9 @@ subtest 'it expires' => sub {
 	my $invoice = invoice_of($change);
 	expire();
 	look_now($server, $change);
+	wait_until(sub { state_of_change($server, $change) eq 'reverted' || @{ seat_posts($stripe, 'expires') } > 1 },
+		'it to be over');
+	is(@{ seat_posts($stripe, 'expires') }, 1, 'it is not sent again') or return;
 	await_change($server, $change, 'reverted');
 	is($server->sql("SELECT reason FROM seats.changes WHERE change = $change"), 'payment_did_not_come', 'why');
 	assert_in_step($server, $stripe, 'expires', { team => 5 });

@@ -268,6 +268,18 @@ subtest 'a call in doubt' => sub {
 	assert_in_step($server, $stripe, $team, { team => 12 });
 	assert_executed_once_by($stripe, key_of($server, $change), 'it was executed once');
 	is(scalar @{ posts_of($stripe, key_of($server, $change)) }, 1, 'and proven by a read, not sent again');
+	# The other way round: its event is there before its answer is lost.
+	webhooks_are_quiet($stripe);
+	fresh_connections($stripe);  # or curl sends it again by itself
+	fault_for($stripe, $team, fault => 'hang_after');
+	my $next = add_seats($server, $team, 1);
+	my $key = $stripe->await_held(method => 'POST')->{key};
+	$server->wait_for_sql("SELECT count(*) > 0 FROM seats.webhook_events WHERE idempotency_key = '$key' AND outcome = 'processed'", 't');
+	$stripe->release(method => 'POST', action => 'drop');
+	await_attempt($server, $next, qr/connection_broken/);
+	isnt(state_of($server, $next), 'waiting', 'what has been told before is not waited for') or return;
+	await_change($server, $next, 'confirmed');
+	is(scalar @{ posts_of($stripe, $key) }, 1, 'it is proven by a read, too');
 	set_configuration($server, 'pg_seats.retry_delay' => '20ms', 'pg_seats.retry_delay_limit' => '200ms');
 };
 
@@ -327,7 +339,7 @@ subtest 'every type' => sub {
 		is($server->sql("SELECT count(*) FROM seats.journal WHERE kind = '$kind' AND detail ->> 'event' = '$event'"),
 			$expected, $expected ? 'and told to the application' : 'and told by what is read');
 	}
-	assert_in_step($server, $stripe, $team, { team => 13 });
+	assert_in_step($server, $stripe, $team, { team => 14 });
 };
 
 subtest 'nobody waits for a locked team' => sub {

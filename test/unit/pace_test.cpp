@@ -17,6 +17,22 @@ using core::TokenBucket;
 
 const TimePoint start = TimePoint{} + 1h;
 
+TEST(UntilNextLook, is_what_is_left_and_not_too_long) {
+    EXPECT_EQ(core::until_next_look(start, start + 300ms, 1'000ms), 300ms);
+    EXPECT_EQ(core::until_next_look(start, start + 24h, 1'000ms), 1'000ms);
+}
+
+TEST(UntilNextLook, has_not_come_before_the_time_is_over) {
+    EXPECT_EQ(core::until_next_look(start, start + 1ns, 1'000ms), 1ms);
+}
+
+TEST(UntilNextLook, is_never_below_zero) {
+    EXPECT_EQ(core::until_next_look(start, start, 1'000ms), 0ms);
+    EXPECT_EQ(core::until_next_look(start + 1ns, start, 1'000ms), 0ms);
+    EXPECT_EQ(core::until_next_look(start + 1h, start, 1'000ms), 0ms)
+        << "a session that was stopped meanwhile would wait without end";
+}
+
 TEST(Backoff, ceiling_doubles_up_to_the_cap) {
     const Backoff backoff{.first = 500ms, .cap = 60'000ms};
     EXPECT_EQ(backoff.delay(1, 1.0, std::nullopt), 500ms);

@@ -22,18 +22,11 @@ sub state_of
 sub await_state
 {
 	my ($server, $call, @states) = @_;
-	my $seen = '';
 	my $state = eval {
-		wait_until(
-			sub {
-				$seen = state_of($server, $call);
-				return (grep { $_ eq $seen } @states) ? $seen : undef;
-			},
-			"call $call of server " . $server->name . " to be @states",
-			timeout => 30);
+		await_word(sub { state_of($server, $call) }, \@states, "call $call of server " . $server->name,
+			ends => qr/^(?:done|refused|cancelled)$/, timeout => 30);
 	};
-	die "$@(it was '$seen': "
-	  . $server->sql("SELECT concat_ws(', ', reason, error) FROM seats.calls WHERE call = $call") . ")\n"
+	die "$@(" . $server->sql("SELECT concat_ws(', ', reason, error) FROM seats.calls WHERE call = $call") . ")\n"
 	  unless defined $state;
 	return $state;
 }

@@ -203,7 +203,7 @@ sub await_all_settled
 			'all calls to be settled', timeout => $options{timeout} // 30);
 	};
 	die "$@(still open: "
-	  . $server->sql(q{SELECT string_agg(concat_ws(' ', id, state, reason, error), '; ')
+	  . $server->sql(q{SELECT string_agg(concat_ws(' ', call, state, reason, error), '; ')
 	      FROM (SELECT * FROM seats.outbox ORDER BY call LIMIT 10) AS o}) . ")\n"
 	  unless $done;
 	return time;

@@ -161,16 +161,11 @@ sub state_of_change
 sub await_change
 {
 	my ($server, $change, @states) = @_;
-	my $seen = '';
 	my $state = eval {
-		wait_until(
-			sub {
-				$seen = state_of_change($server, $change);
-				return (grep { $_ eq $seen } @states) ? $seen : undef;
-			},
-			"change $change of server " . $server->name . " to be @states");
+		await_word(sub { state_of_change($server, $change) }, \@states, "change $change of server " . $server->name,
+			ends => qr/^(?:confirmed|reverted|cancelled)$/);
 	};
-	die "$@(it was '$seen': " . why($server, $change) . ")\n" unless defined $state;
+	die "$@(" . why($server, $change) . ")\n" unless defined $state;
 	return $state;
 }
 

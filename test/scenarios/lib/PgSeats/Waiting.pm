@@ -5,9 +5,10 @@ use strict;
 use warnings;
 use Carp qw(croak);
 use Exporter 'import';
+use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(wait_until);
+our @EXPORT = qw(wait_until await_word);
 
 # wait_until(sub { … }, 'what we wait for', timeout => 20)
 # Returns what the sub returned as soon as that is true. When the time is up the scenario dies with
@@ -34,6 +35,25 @@ sub wait_until
 	my $last = $error ? " (the last error: $error)" : '';
 	$last =~ s/\s+\)$/)/;
 	croak "waited $timeout s in vain for: $what$last";
+}
+
+# await_word(sub { … }, [ 'done', 'waiting' ], 'call 17', ends => qr/^(?:done|refused)$/, timeout => 20)
+# Until the sub gives one of the words; returns which. If it gives another one that nothing ever leaves,
+# that is told at once, as what came instead.
+sub await_word
+{
+	my ($look, $wanted, $what, %options) = @_;
+	my $ends = delete $options{ends};
+	my $seen = '';
+	my $is_wanted = sub { return scalar grep { $_ eq $seen } @$wanted };
+	my $came = eval {
+		wait_until(sub { $seen = $look->(); return $is_wanted->() || $seen =~ $ends }, "$what to be @$wanted", %options);
+	};
+	die $@ =~ s/\s*$/ (it was '$seen')\n/r unless $came;
+	return $seen if $is_wanted->();
+	local $Test::Builder::Level = $Test::Builder::Level + 2;
+	is($seen, "@$wanted", "what becomes of $what");
+	die "$what is '$seen' for good\n";
 }
 
 1;
