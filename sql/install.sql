@@ -133,3 +133,12 @@ SELECT a.attrelid::regclass, a.attname
   FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
  WHERE c.relnamespace = 'seats_internal'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0
    AND a.atttypid::regtype::text ~ '^reg|^oid$';
+
+-- The slots of the ring are the partitions that there are, and the views name all of them.
+SELECT p.parent::regclass FROM (VALUES ('outbox_history'), ('attempt'), ('journal')) AS t (name)
+ CROSS JOIN LATERAL (SELECT ('seats_internal.' || t.name)::regclass AS parent) AS p
+ WHERE ARRAY(SELECT (p.parent || '_' || slot)::regclass FROM unnest(seats_internal.ring_slots()) AS slot)
+       <> ARRAY(SELECT i.inhrelid::regclass FROM pg_inherits AS i WHERE i.inhparent = p.parent ORDER BY i.inhrelid);
+SELECT v.viewname FROM pg_views AS v
+ WHERE v.definition ~ '{[0-9,]+}.::smallint'
+   AND strpos(v.definition, seats_internal.ring_slots()::text) = 0;

@@ -291,6 +291,3 @@ LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.revoke_operator(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.revoke_operator(text) IS
     'takes back what grant_operator gave; a role that is to stay a monitor is granted that again';
-
--- Made in 30_worker_functions.sql, for views only.
-REVOKE ALL ON FUNCTION seats_internal.worker_state(), seats_internal.destination_state() FROM PUBLIC;

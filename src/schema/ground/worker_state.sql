@@ -32,6 +32,7 @@ CREATE OR REPLACE FUNCTION seats_internal.worker_state(
 LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'pg_seats_worker_state';
+REVOKE ALL ON FUNCTION seats_internal.worker_state() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.worker_state() IS
     'this database''s worker: one row always; state is none, starting, running, fenced or not preloaded, and the counters count since the server''s start';
 
@@ -47,5 +48,6 @@ CREATE OR REPLACE FUNCTION seats_internal.destination_state(
 LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 16
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'pg_seats_destination_state';
+REVOKE ALL ON FUNCTION seats_internal.destination_state() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.destination_state() IS
     'the destinations as this database''s worker sees them: breaker closed, open or half_open; proven: the key is the right account''s; held: ready, but not sent now';

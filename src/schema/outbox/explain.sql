@@ -215,7 +215,8 @@ RETURN CASE
                      WHEN call.state = 'sending' THEN 'It is on the wire.'
                      WHEN call.doubt THEN 'It may have been executed.'
                      ELSE 'It was provably not executed.' END)
-END || format(' Idempotency key: %s-%s-%s.', call.installation, call.uuid, call.generation);
+END || format(' Idempotency key: %s.', seats_internal.idempotency_key(
+           call.installation, call.uuid, call.generation));
 REVOKE ALL ON FUNCTION seats_internal.explain_sent(seats_internal.outbox) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.explain_sent(seats_internal.outbox) IS
     'what of an open call may have reached Stripe';

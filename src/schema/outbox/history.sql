@@ -1,5 +1,32 @@
 -- What is settled: moving it there, and finding it again.
 
+-- The partitions of the rings of history, attempts and journal. (Asked once, when a statement is planned. Views say it
+-- themselves: their functions run with the rights of whoever asks.)
+CREATE OR REPLACE FUNCTION seats_internal.ring_slots() RETURNS smallint[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN '{0,1,2,3,4,5,6,7}'::smallint[];
+REVOKE ALL ON FUNCTION seats_internal.ring_slots() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.ring_slots() IS 'the slots of the ring';
+
+CREATE OR REPLACE FUNCTION seats_internal.ring_slot_beside(slot smallint, steps integer) RETURNS smallint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN (slot + steps + cardinality(seats_internal.ring_slots())) % cardinality(seats_internal.ring_slots());
+REVOKE ALL ON FUNCTION seats_internal.ring_slot_beside(smallint, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.ring_slot_beside(smallint, integer) IS
+    'the slot that is written so many turns later, or (steps below zero) was before';
+
+-- The key under which Stripe knows a request. (The library makes it in the same way, core/identity.)
+CREATE OR REPLACE FUNCTION seats_internal.idempotency_key(installation uuid, call uuid, generation integer)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN concat_ws('-', installation, call, generation);
+REVOKE ALL ON FUNCTION seats_internal.idempotency_key(uuid, uuid, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.idempotency_key(uuid, uuid, integer) IS
+    'the key of a call''s requests of one generation';
+
 -- The partitions' key is (ring, id): naming all rings lets each partition be asked by its key.
 CREATE OR REPLACE FUNCTION seats_internal.settled_call(call bigint) RETURNS seats_internal.outbox_history
 LANGUAGE plpgsql STABLE
@@ -10,7 +37,7 @@ DECLARE
 BEGIN
     SELECT h.* INTO settled
       FROM seats_internal.outbox_history AS h
-     WHERE h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]) AND h.id = call;
+     WHERE h.ring = ANY (seats_internal.ring_slots()) AND h.id = call;
     RETURN settled;
 END
 $$;

@@ -108,7 +108,7 @@ DECLARE
     next_slot smallint;
     parent    text;
 BEGIN
-    SELECT (ring.slot + 1) % 8 INTO next_slot
+    SELECT seats_internal.ring_slot_beside(ring.slot, 1) INTO next_slot
       FROM seats_internal.ring
      WHERE ring.since < clock_timestamp() - turn_ring.history_days * interval '1 day' / 7
        FOR UPDATE;

@@ -124,11 +124,9 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    locked seats_internal.outbox;
+    locked seats_internal.outbox := seats_internal.begin_verb(
+        call, resolve_review.reason, 'resolve_review', '{review}');
 BEGIN
-    PERFORM seats_internal.require_reason(resolve_review.reason);
-    locked := seats_internal.lock_call(call);
-    PERFORM seats_internal.require_state(locked, 'resolve_review', '{review}');
     PERFORM seats_internal.require_decision(locked, decision);
     CASE decision
         WHEN 'executed' THEN
@@ -145,11 +143,10 @@ BEGIN
         WHEN 'same_key' THEN
             PERFORM seats_internal.send_same_key(call);
     END CASE;
-    PERFORM seats_internal.finish_verb(
+    state := seats_internal.finish_verb(
         caller, locked, 'operator.resolve_review', resolve_review.reason,
         jsonb_build_object('decision', decision, 'was', locked.reason,
                            'generation', locked.generation));
-    state := seats_internal.state_of(call);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.resolve_review(text, bigint, text, text) FROM PUBLIC;
@@ -173,11 +170,9 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    locked seats_internal.outbox;
+    locked seats_internal.outbox := seats_internal.begin_verb(
+        call, review_call.reason, 'review_call', '{pending,waiting,verifying}');
 BEGIN
-    PERFORM seats_internal.require_reason(review_call.reason);
-    locked := seats_internal.lock_call(call);
-    PERFORM seats_internal.require_state(locked, 'review_call', '{pending,waiting,verifying}');
     IF NOT locked.doubt THEN
         RAISE EXCEPTION 'call % was not executed', call
             USING ERRCODE = 'PS402',
@@ -195,9 +190,8 @@ BEGIN
         hint => format('SELECT seats.explain_call(%s) tells more; seats.resolve_review settles it.',
                        locked.id),
         call_id => locked.id, destination => locked.destination);
-    PERFORM seats_internal.finish_verb(caller, locked, 'operator.review', review_call.reason,
-                                       jsonb_build_object('state', locked.state));
-    state := seats_internal.state_of(call);
+    state := seats_internal.finish_verb(caller, locked, 'operator.review', review_call.reason,
+                                        jsonb_build_object('state', locked.state));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.review_call(text, bigint, text) FROM PUBLIC;

@@ -109,6 +109,31 @@ REVOKE ALL ON FUNCTION seats_internal.require_own(seats_internal.outbox) FROM PU
 COMMENT ON FUNCTION seats_internal.require_own(seats_internal.outbox) IS
     'an error if another installation enqueued the call';
 
+-- How every verb on a call begins.
+CREATE OR REPLACE FUNCTION seats_internal.begin_verb(
+    call   bigint,
+    reason text,
+    verb   text,
+    states seats_internal.outbox_state[]
+) RETURNS seats_internal.outbox
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    locked seats_internal.outbox;
+BEGIN
+    PERFORM seats_internal.require_reason(reason);
+    locked := seats_internal.lock_call(call);
+    PERFORM seats_internal.require_state(locked, verb, states);
+    RETURN locked;
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.begin_verb(bigint, text, text, seats_internal.outbox_state[]) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.begin_verb(bigint, text, text, seats_internal.outbox_state[]) IS
+    'the begin of every verb on a call: locked, and in one of these states, or an error';
+
 -- What every verb does after its change: the reason is kept, what was said about the call is
 -- settled, and the worker looks at the lane again.
 CREATE OR REPLACE FUNCTION seats_internal.finish_verb(
@@ -117,7 +142,7 @@ CREATE OR REPLACE FUNCTION seats_internal.finish_verb(
     kind   text,
     reason text,
     detail jsonb
-) RETURNS void
+) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -130,13 +155,14 @@ BEGIN
     IF call.state = 'review' THEN
         PERFORM seats_internal.resolve_review_alerts(caller, call);
     END IF;
+    RETURN seats_internal.state_of(call.id);
 END
 $$;
 REVOKE ALL ON FUNCTION
     seats_internal.finish_verb(text, seats_internal.outbox, text, text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION
     seats_internal.finish_verb(text, seats_internal.outbox, text, text, jsonb) IS
-    'the end of every verb on a call: journal, alerts, and the lane is offered anew';
+    'the end of every verb on a call: journal, alerts, and the lane is offered anew; gives its state';
 
 CREATE OR REPLACE FUNCTION seats_internal.settle_by_hand(
     caller text,
@@ -161,18 +187,15 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    locked seats_internal.outbox;
+    locked seats_internal.outbox := seats_internal.begin_verb(
+        call, retry.reason, 'retry', '{pending,waiting,verifying,awaiting}');
 BEGIN
-    PERFORM seats_internal.require_reason(retry.reason);
-    locked := seats_internal.lock_call(call);
-    PERFORM seats_internal.require_state(locked, 'retry', '{pending,waiting,verifying,awaiting}');
     PERFORM seats_internal.require_own(locked);
     UPDATE seats_internal.outbox
        SET due_at = NULL, eligible_xid = pg_current_xact_id()
      WHERE outbox.id = locked.id;
-    PERFORM seats_internal.finish_verb(caller, locked, 'operator.retry', retry.reason,
-                                       jsonb_build_object('state', locked.state));
-    state := locked.state;
+    state := seats_internal.finish_verb(caller, locked, 'operator.retry', retry.reason,
+                                        jsonb_build_object('state', locked.state));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.retry(text, bigint, text) FROM PUBLIC;
@@ -197,11 +220,9 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    locked seats_internal.outbox;
+    locked seats_internal.outbox := seats_internal.begin_verb(
+        call, cancel_call.reason, 'cancel_call', '{pending,waiting}');
 BEGIN
-    PERFORM seats_internal.require_reason(cancel_call.reason);
-    locked := seats_internal.lock_call(call);
-    PERFORM seats_internal.require_state(locked, 'cancel_call', '{pending,waiting}');
     IF locked.doubt THEN
         RAISE EXCEPTION 'call % may have been executed', call
             USING ERRCODE = 'PS402',
@@ -212,8 +233,7 @@ BEGIN
      WHERE o.id = locked.id AND o.kind = 'change' AND o.state = 'waiting';
     PERFORM seats_internal.dissolve_calls(ARRAY[locked.id], '{}');
     PERFORM seats_internal.settle_by_hand(caller, call, 'cancelled', 'cancelled_by_operator');
-    PERFORM seats_internal.finish_verb(caller, locked, 'operator.cancel', cancel_call.reason, '{}');
-    state := seats_internal.state_of(call);
+    state := seats_internal.finish_verb(caller, locked, 'operator.cancel', cancel_call.reason, '{}');
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.cancel_call(text, bigint, text) FROM PUBLIC;

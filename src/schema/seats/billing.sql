@@ -191,7 +191,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     -- A day lies in the partition that is being written and the one before it.
-    rings smallint[] := (SELECT ARRAY[r.slot, (r.slot + 7) % 8] FROM seats_internal.ring AS r);
+    rings smallint[] := (SELECT ARRAY[r.slot, seats_internal.ring_slot_beside(r.slot, -1)] FROM seats_internal.ring AS r);
 BEGIN
     RETURN (
     WITH sent AS MATERIALIZED (

@@ -191,7 +191,7 @@ BEGIN
         END IF;
         SELECT h.id, h.result INTO settled
           FROM seats_internal.outbox_history AS h
-         WHERE h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]) AND h.team_id = team.id
+         WHERE h.ring = ANY (seats_internal.ring_slots()) AND h.team_id = team.id
            AND h.uuid = first_uuid;
         IF settled.result IS DISTINCT FROM 'done' THEN
             PERFORM seats_internal.tell_unknown_marker(team, marker, known, settled.id, settled.result);

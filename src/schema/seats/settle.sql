@@ -35,6 +35,8 @@ CREATE OR REPLACE FUNCTION seats_internal.heed_execution(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    key text := seats_internal.idempotency_key(call.installation, call.uuid, call.generation);
 BEGIN
     IF NOT call.clean AND EXISTS (SELECT FROM seats_internal.attempt AS a
                                    WHERE a.call_id = call.id AND a.verdict = 'awaiting') THEN
@@ -43,12 +45,11 @@ BEGIN
     IF call.base IS NOT NULL THEN
         INSERT INTO seats_internal.expected_event
             (idempotency_key, destination, team_id, call_id, base, target, sent_at)
-        VALUES (format('%s-%s-%s', call.installation, call.uuid, call.generation), call.destination,
+        VALUES (key, call.destination,
                 call.team_id, call.id, call.base, call.target,
                 coalesce(call.first_sent_at, call.created_at))
         ON CONFLICT ON CONSTRAINT expected_event_pkey DO NOTHING;
-        PERFORM seats_internal.heed_events_before(
-            format('%s-%s-%s', call.installation, call.uuid, call.generation));
+        PERFORM seats_internal.heed_events_before(key);
     END IF;
     IF facts ->> 'status' IN ('past_due', 'unpaid', 'incomplete')
        AND facts #>> '{invoice,status}' = 'open' THEN

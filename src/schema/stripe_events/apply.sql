@@ -44,7 +44,7 @@ BEGIN
       WHERE o.id = ANY (calls) AND o.doubt AND o.state = 'waiting'
         AND EXISTS (SELECT FROM seats_internal.webhook_event AS w
                      WHERE w.idempotency_key
-                           = format('%s-%s-%s', o.installation, o.uuid, o.generation));
+                           = seats_internal.idempotency_key(o.installation, o.uuid, o.generation));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.verify_if_told(bigint[]) FROM PUBLIC;
@@ -101,7 +101,7 @@ BEGIN
     IF head.uuid IS DISTINCT FROM call_uuid THEN
         SELECT h.id, h.uuid, h.generation, h.result AS state, false AS doubt INTO head
           FROM seats_internal.outbox_history AS h
-         WHERE h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]) AND h.team_id = team.id
+         WHERE h.ring = ANY (seats_internal.ring_slots()) AND h.team_id = team.id
            AND h.uuid = call_uuid
          ORDER BY h.settled_at DESC LIMIT 1;
         IF NOT FOUND THEN
