@@ -221,13 +221,13 @@ subtest 'no storms' => sub {
 	await_everything();
 	my $before = () = $hook->taken;
 	$server->sql(q{SELECT count(seats_internal.raise_alert('storm:' || n, CASE n WHEN 200 THEN 'fatal' ELSE 'critical' END,
-		'storm', 'storm ' || n)) FROM generate_series(1, 200) AS n});
+		'storm.test', 'storm ' || n)) FROM generate_series(1, 200) AS n});
 	wait_until(sub { grep { $_->[0] eq 'alert.summary' } told() }, 'a summary');
 	my @new = map { $json->decode($_->{body}) } ($hook->taken)[ $before .. scalar($hook->taken) - 1 ];
 	is(scalar(@new), 11, 'ten one by one, and a summary');
 	is($new[0]{data}{fingerprint}, 'storm:200', 'the worst first');
 	is($new[10]{data}{alerts}, 190, 'all others in the summary');
-	is_deeply($new[10]{data}{counts}, [ { type => 'alert.opened', severity => 'critical', kind => 'storm', count => 190 } ],
+	is_deeply($new[10]{data}{counts}, [ { type => 'alert.opened', severity => 'critical', kind => 'storm.test', count => 190 } ],
 		'all are counted');
 	raise('late', 'warning', 'late');
 	wait_until(sub { $server->sql(q{SELECT count(*) FROM seats_internal.alert WHERE fingerprint = 'late' AND announced}) }, 'told');
@@ -246,7 +246,7 @@ subtest 'chosen entries of the journal' => sub {
 	$server->sql(sprintf q{SELECT seats.define_receiver('hook', '%s', 'standard_webhook', 'hook_secret',
 		journal_kinds => '{member.*,change.confirmed}', requests_per_second => 200)}, $hook->url('/hooks/seats/'));
 	$server->sql(<<'SQL');
-SELECT seats_internal.write_journal(CASE n % 2 WHEN 0 THEN 'member.removed' ELSE 'other.thing' END, 'stripe', NULL, NULL,
+SELECT seats_internal.write_journal(CASE n % 2 WHEN 0 THEN 'member.removed' ELSE 'other.test' END, 'stripe', NULL, NULL,
            'cancelled', jsonb_build_object('team', 'acme', 'external_id', 'chat-' || n))
   FROM generate_series(1, 300) AS n
 SQL

@@ -66,9 +66,9 @@ SELECT 0, 1000000 * ($round + 1) + n, now(), now(), gen_random_uuid(), 'done', 1
 INSERT INTO seats_internal.attempt (ring, call_id, lane_id, generation, number, purpose, verdict, sent, replayed)
 SELECT 0, 1000000 * ($round + 1) + n, n, 1, 1, 'send', 'again', true, false FROM generate_series(1, $many) AS n;
 INSERT INTO seats_internal.journal (ring, kind, role, detail)
-SELECT r.slot, 'filled', 'x', '{}' FROM seats_internal.ring AS r CROSS JOIN generate_series(1, $many) AS n;
+SELECT r.slot, 'test', 'x', '{}' FROM seats_internal.ring AS r CROSS JOIN generate_series(1, $many) AS n;
 INSERT INTO seats_internal.alert (fingerprint, severity, kind, summary)
-SELECT 'filled:' || $round || ':' || n, 'info', 'filled', 'one of many' FROM generate_series(1, 20000) AS n;
+SELECT 'filled:' || $round || ':' || n, 'info', 'test', 'one of many' FROM generate_series(1, 20000) AS n;
 INSERT INTO seats_internal.webhook_event (endpoint, event_id, destination, type, processed_at, outcome, facts)
 SELECT 'main', 'evt_filled' || $round || '_' || n, 'stripe', 'x', now(), 'ignored', '{}' FROM generate_series(1, $many) AS n;
 WITH lane AS (INSERT INTO seats_internal.lane (destination, name)
@@ -101,7 +101,7 @@ sub drain
 	$server->sql(<<'END');
 DELETE FROM seats_internal.outbox WHERE enqueued_by = 'filled';
 DELETE FROM seats_internal.lane WHERE name LIKE 'filled %';
-UPDATE seats_internal.alert SET resolved_at = now() WHERE kind = 'filled' AND resolved_at IS NULL;
+UPDATE seats_internal.alert SET resolved_at = now() WHERE fingerprint LIKE 'filled:%' AND resolved_at IS NULL;
 DELETE FROM seats_internal.request_key WHERE request_key = 'x';
 DELETE FROM seats_internal.expected_event WHERE destination = 'quiet';
 DELETE FROM seats_internal.invite WHERE address = 'x';
