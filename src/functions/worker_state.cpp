@@ -103,6 +103,16 @@ void add_time(Row* row, TimestampTz time) {
     }
 }
 
+// A number in another's column would look right.
+void expect_column(FunctionCallInfo fcinfo, int index, const char* name) {
+    TupleDesc const columns = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo)->setDesc;
+    if (index >= columns->natts ||
+        strcmp(NameStr(TupleDescAttr(columns, index)->attname), name) != 0) {
+        elog(ERROR, "pg_seats: column %d of the function is not \"%s\", as it is in the library",
+             index + 1, name);
+    }
+}
+
 void put_row(ReturnSetInfo* result, Row* row) {
     if (row->count != result->setDesc->natts) {
         elog(ERROR, "pg_seats: the function has %d columns in SQL and %d in the library",
@@ -127,13 +137,10 @@ void return_worker_state(FunctionCallInfo fcinfo) {
     add(&row, BoolGetDatum(slot->reading_backlog));
     add_text_or_null(&row, slot->debug_point);
     add_text_or_null(&row, slot->trouble);
-    pg::WorkerCounters& counters = slot->counters;
-    for (pg_atomic_uint64* counter :
-         {&counters.claims, &counters.frozen, &counters.sent, &counters.reads, &counters.done,
-          &counters.refused, &counters.again, &counters.unknown, &counters.halted,
-          &counters.reviews, &counters.settle_failures, &counters.wakes, &counters.row_errors,
-          &counters.loops, &counters.transactions}) {
-        add(&row, Int64GetDatum(static_cast<int64>(pg_atomic_read_u64(counter))));
+    for (const pg::CounterName& each : pg::counter_names) {
+        expect_column(fcinfo, row.count, each.name);
+        add(&row,
+            Int64GetDatum(static_cast<int64>(pg_atomic_read_u64(&(slot->counters.*each.counter)))));
     }
     add_pid(&row, seen->launcher_pid);
     add(&row, BoolGetDatum(seen->preloaded));

@@ -57,90 +57,105 @@ const config_enum_entry reconcile_modes[] = {{"off", reconcile_off, false},
                                              {"repair", reconcile_repair, false},
                                              {nullptr, 0, false}};
 
-void define_number(const char* name, const char* description, int* variable, int value, int least,
-                   int most, int flags) {
-    DefineCustomIntVariable(name, description, nullptr, variable, value, least, most, PGC_SIGHUP,
-                            flags, nullptr, nullptr, nullptr);
-}
+struct Number {
+    const char* name;
+    const char* description;
+    int* variable;
+    int value, least, most, flags;
+    GucContext context = PGC_SIGHUP;
+};
+
+const Number numbers[] = {
+    {"pg_seats.alert_period", "A receiver is told of the same alert at most once in this time.",
+     &settings.alert_period_s, 60 * 60, 1, 30 * day_s, GUC_UNIT_S},
+    {"pg_seats.alert_reminder",
+     "A fatal alert that nobody has acknowledged is told again after this time.",
+     &settings.alert_reminder_s, 4 * 60 * 60, 1, 30 * day_s, GUC_UNIT_S},
+    {"pg_seats.alerts_per_minute",
+     "A receiver is told of so many alerts one by one in a minute; the rest is summed up.",
+     &settings.alerts_per_minute, 10, 1, 1'000, 0},
+    {"pg_seats.base_lifetime",
+     "How long a read of a subscription is good to compute quantities from.",
+     &settings.base_lifetime_ms, 60'000, 0, 600'000, GUC_UNIT_MS},
+    {"pg_seats.connect_timeout", "Time to connect, TLS included.", &settings.connect_timeout_ms,
+     10'000, 100, 120'000, GUC_UNIT_MS},
+    {"pg_seats.default_wait", "How long wait_for_change and its like wait when no time is given.",
+     &settings.default_wait_ms, 3'000, 0, day_s * 1'000, GUC_UNIT_MS, PGC_USERSET},
+    {"pg_seats.delivery_lifetime", "What a receiver has not taken after this time is given up.",
+     &settings.delivery_lifetime_s, day_s, 1, 30 * day_s, GUC_UNIT_S},
+    {"pg_seats.event_check_after",
+     "Events of our own calls that have not come after this time are looked for.",
+     &settings.event_check_after_ms, 60'000, 100, 3'600'000, GUC_UNIT_MS},
+    {"pg_seats.final_answer_gap",
+     "A replayed failure must be seen twice, this far apart, to be final.",
+     &settings.final_answer_gap_s, 60, 0, 3'600, GUC_UNIT_S},
+    {"pg_seats.history_days", "How long settled calls and the journal are kept.",
+     &settings.history_days, 56, 8, 3'650, 0},
+    {"pg_seats.key_lifetime",
+     "How long an idempotency key is trusted after its first use. Stripe forgets them after 24 "
+     "hours.",
+     &settings.key_lifetime_s, 20 * 60 * 60, 1, 23 * 60 * 60, GUC_UNIT_S},
+    {"pg_seats.max_in_flight", "How many requests may be on the wire at once.",
+     &settings.max_in_flight, 256, 1, 2'000, 0},
+    {"pg_seats.max_waiters", "How many sessions may wait in wait_for_call at once.",
+     &settings.max_waiters, 50, 0, 10'000, 0},
+    {"pg_seats.reconcile_interval",
+     "Every subscription is read at least that often, if there is time.",
+     &settings.reconcile_interval_s, 7 * day_s, 1, 90 * day_s, GUC_UNIT_S},
+    {"pg_seats.request_timeout", "Time for a whole request, from connect to the end.",
+     &settings.request_timeout_ms, 80'000, 100, 600'000, GUC_UNIT_MS},
+    {"pg_seats.response_limit", "An answer longer than this is not read to its end.",
+     &settings.response_limit_kb, 1'024, 16, 65'536, GUC_UNIT_KB},
+    {"pg_seats.retry_delay", "Upper bound of the first pause before a repetition.",
+     &settings.retry_delay_ms, 1'000, 10, 60'000, GUC_UNIT_MS},
+    {"pg_seats.retry_delay_limit", "Upper bound of every pause before a repetition.",
+     &settings.retry_delay_limit_ms, 60'000, 10, 3'600'000, GUC_UNIT_MS},
+    {"pg_seats.safety_poll", "How often the worker looks without having been woken.",
+     &settings.safety_poll_ms, 30'000, 100, 600'000, GUC_UNIT_MS},
+    {"pg_seats.verify_after_silence",
+     "A call in doubt without any answer for this long is verified by a read.",
+     &settings.verify_after_silence_s, 300, 1, day_s, GUC_UNIT_S},
+    {"pg_seats.webhook_silence",
+     "Stripe's list of events is read when no webhook has come for this long; 0: never.",
+     &settings.webhook_silence_s, 60 * 60, 0, 7 * day_s, GUC_UNIT_S},
+};
+
+struct Text {
+    const char* name;
+    const char* description;
+    char** variable;
+    int flags = GUC_SUPERUSER_ONLY;
+    GucStringCheckHook check = nullptr;
+};
+
+const Text texts[] = {
+    {"pg_seats.ca_file", "File of certificate authorities for HTTPS; empty: the system's.",
+     &settings.ca_file},
+    {"pg_seats.debug_point",
+     "Where the worker stands still, for tests of crashes, if it was built for that.",
+     &settings.debug_point, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE},
+    {"pg_seats.secrets_directory",
+     "Directory of API keys and of the right to send, outside the data directory.",
+     &settings.secrets_directory, GUC_SUPERUSER_ONLY, check_secrets_directory},
+};
 
 }  // namespace
 
 void define_settings() {
-    define_number("pg_seats.alert_period",
-                  "A receiver is told of the same alert at most once in this time.",
-                  &settings.alert_period_s, 60 * 60, 1, 30 * day_s, GUC_UNIT_S);
-    define_number("pg_seats.alert_reminder",
-                  "A fatal alert that nobody has acknowledged is told again after this time.",
-                  &settings.alert_reminder_s, 4 * 60 * 60, 1, 30 * day_s, GUC_UNIT_S);
-    define_number("pg_seats.alerts_per_minute",
-                  "A receiver is told of so many alerts one by one in a minute; the rest is summed "
-                  "up.",
-                  &settings.alerts_per_minute, 10, 1, 1'000, 0);
-    define_number("pg_seats.base_lifetime",
-                  "How long a read of a subscription is good to compute quantities from.",
-                  &settings.base_lifetime_ms, 60'000, 0, 600'000, GUC_UNIT_MS);
-    DefineCustomStringVariable(
-        "pg_seats.ca_file", "File of certificate authorities for HTTPS; empty: the system's.",
-        nullptr, &settings.ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, nullptr, nullptr, nullptr);
-    define_number("pg_seats.connect_timeout", "Time to connect, TLS included.",
-                  &settings.connect_timeout_ms, 10'000, 100, 120'000, GUC_UNIT_MS);
-    DefineCustomStringVariable("pg_seats.debug_point",
-                               "Where the worker stands still, for tests of crashes.", nullptr,
-                               &settings.debug_point, "", PGC_SIGHUP,
-                               GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
-    DefineCustomIntVariable("pg_seats.default_wait",
-                            "How long wait_for_change and its like wait when no time is given.",
-                            nullptr, &settings.default_wait_ms, 3'000, 0, day_s * 1'000,
-                            PGC_USERSET, GUC_UNIT_MS, nullptr, nullptr, nullptr);
-    define_number("pg_seats.delivery_lifetime",
-                  "What a receiver has not taken after this time is given up.",
-                  &settings.delivery_lifetime_s, day_s, 1, 30 * day_s, GUC_UNIT_S);
-    define_number("pg_seats.event_check_after",
-                  "Events of our own calls that have not come after this time are looked for.",
-                  &settings.event_check_after_ms, 60'000, 100, 3'600'000, GUC_UNIT_MS);
-    define_number("pg_seats.final_answer_gap",
-                  "A replayed failure must be seen twice, this far apart, to be final.",
-                  &settings.final_answer_gap_s, 60, 0, 3'600, GUC_UNIT_S);
-    define_number("pg_seats.history_days", "How long settled calls and the journal are kept.",
-                  &settings.history_days, 56, 8, 3'650, 0);
-    define_number("pg_seats.key_lifetime",
-                  "How long an idempotency key is trusted after its first use. Stripe forgets them "
-                  "after 24 hours.",
-                  &settings.key_lifetime_s, 20 * 60 * 60, 1, 23 * 60 * 60, GUC_UNIT_S);
-    define_number("pg_seats.max_in_flight", "How many requests may be on the wire at once.",
-                  &settings.max_in_flight, 256, 1, 2'000, 0);
-    define_number("pg_seats.max_waiters", "How many sessions may wait in wait_for_call at once.",
-                  &settings.max_waiters, 50, 0, 10'000, 0);
+    for (const Number& each : numbers) {
+        DefineCustomIntVariable(each.name, each.description, nullptr, each.variable, each.value,
+                                each.least, each.most, each.context, each.flags, nullptr, nullptr,
+                                nullptr);
+    }
+    for (const Text& each : texts) {
+        DefineCustomStringVariable(each.name, each.description, nullptr, each.variable, "",
+                                   PGC_SIGHUP, each.flags, each.check, nullptr, nullptr);
+    }
     DefineCustomEnumVariable(
         "pg_seats.reconcile",
         "What the sweep over all subscriptions does with differences: off, report, repair.",
         nullptr, &settings.reconcile, reconcile_report, reconcile_modes, PGC_SIGHUP, 0, nullptr,
         nullptr, nullptr);
-    define_number("pg_seats.reconcile_interval",
-                  "Every subscription is read at least that often, if there is time.",
-                  &settings.reconcile_interval_s, 7 * day_s, 1, 90 * day_s, GUC_UNIT_S);
-    define_number("pg_seats.request_timeout", "Time for a whole request, from connect to the end.",
-                  &settings.request_timeout_ms, 80'000, 100, 600'000, GUC_UNIT_MS);
-    define_number("pg_seats.response_limit", "An answer longer than this is not read to its end.",
-                  &settings.response_limit_kb, 1'024, 16, 65'536, GUC_UNIT_KB);
-    define_number("pg_seats.retry_delay", "Upper bound of the first pause before a repetition.",
-                  &settings.retry_delay_ms, 1'000, 10, 60'000, GUC_UNIT_MS);
-    define_number("pg_seats.retry_delay_limit", "Upper bound of every pause before a repetition.",
-                  &settings.retry_delay_limit_ms, 60'000, 10, 3'600'000, GUC_UNIT_MS);
-    define_number("pg_seats.safety_poll", "How often the worker looks without having been woken.",
-                  &settings.safety_poll_ms, 30'000, 100, 600'000, GUC_UNIT_MS);
-    DefineCustomStringVariable(
-        "pg_seats.secrets_directory",
-        "Directory of API keys and of the right to send, outside the data directory.", nullptr,
-        &settings.secrets_directory, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_secrets_directory,
-        nullptr, nullptr);
-    define_number("pg_seats.verify_after_silence",
-                  "A call in doubt without any answer for this long is verified by a read.",
-                  &settings.verify_after_silence_s, 300, 1, day_s, GUC_UNIT_S);
-    define_number(
-        "pg_seats.webhook_silence",
-        "Stripe's list of events is read when no webhook has come for this long; 0: never.",
-        &settings.webhook_silence_s, 60 * 60, 0, 7 * day_s, GUC_UNIT_S);
     MarkGUCPrefixReserved("pg_seats");
 }
 

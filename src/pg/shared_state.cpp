@@ -84,12 +84,8 @@ SharedState* shared_state() noexcept {
 }
 
 void clear_counters(WorkerCounters& counters) noexcept {
-    for (pg_atomic_uint64* counter :
-         {&counters.claims, &counters.frozen, &counters.sent, &counters.reads, &counters.done,
-          &counters.refused, &counters.again, &counters.unknown, &counters.halted,
-          &counters.reviews, &counters.settle_failures, &counters.wakes, &counters.row_errors,
-          &counters.loops, &counters.transactions}) {
-        pg_atomic_init_u64(counter, 0);
+    for (const CounterName& each : counter_names) {
+        pg_atomic_init_u64(&(counters.*each.counter), 0);
     }
 }
 

@@ -57,9 +57,41 @@ struct DestinationStatus {
     char trouble[160];  // why its key was not proven, or why sending is interrupted
 };
 
+// What a worker counts: a column of seats_internal.worker_state() each, in its order.
+// clang-format off
+#define PG_SEATS_COUNTERS(counter) \
+    counter(claims)                \
+    counter(frozen)                \
+    counter(sent)                  \
+    counter(reads)                 \
+    counter(done)                  \
+    counter(refused)               \
+    counter(again)                 \
+    counter(unknown)               \
+    counter(halted)                \
+    counter(reviews)               \
+    counter(settle_failures)       \
+    counter(wakes)                 \
+    counter(row_errors)            \
+    counter(loops)                 \
+    counter(transactions)
+// clang-format on
+
 struct WorkerCounters {
-    pg_atomic_uint64 claims, frozen, sent, reads, done, refused, again, unknown, halted, reviews,
-        settle_failures, wakes, row_errors, loops, transactions;
+#define PG_SEATS_COUNTER(name) pg_atomic_uint64 name;
+    PG_SEATS_COUNTERS(PG_SEATS_COUNTER)
+#undef PG_SEATS_COUNTER
+};
+
+struct CounterName {
+    const char* name;
+    pg_atomic_uint64 WorkerCounters::*counter;
+};
+
+constexpr CounterName counter_names[] = {
+#define PG_SEATS_COUNTER(name) {#name, &WorkerCounters::name},
+    PG_SEATS_COUNTERS(PG_SEATS_COUNTER)
+#undef PG_SEATS_COUNTER
 };
 
 struct WorkerSlot {
