@@ -8,6 +8,9 @@
 
 build_dir=
 extension_tree=
+# The extension is built for tests, with debug points. Somebody who only looks at the demo may have a compiler
+# with other warnings.
+warnings_are_errors=
 cxx_dir=
 postgres_copy=
 postgres_bin=
@@ -154,7 +157,8 @@ build_extension_step() {
   refresh_extension_tree &&
     makefile_is_safe &&
     run_limited 900 "$workspace/build.log" show_progress \
-      make -C "$extension_tree" -j"$jobs" PG_CONFIG="$PG_CONFIG" all test-modules &&
+      make -C "$extension_tree" -j"$jobs" PG_CONFIG="$PG_CONFIG" PG_SEATS_TEST=1 \
+      ${warnings_are_errors:+WERROR=1} all test-modules &&
     version_is_compiled_anew &&
     copy_postgres
 }
@@ -162,8 +166,8 @@ build_extension_step() {
 build_cxx_step() {
   # shellcheck disable=SC2016 # the inner shell is to expand them
   run_limited 900 "$workspace/build-cxx.log" show_progress bash -euc '
-    cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo
-    cmake --build "$2" -j "$3"' build-cxx "$root" "$cxx_dir" "$jobs" &&
+    cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo $4
+    cmake --build "$2" -j "$3"' build-cxx "$root" "$cxx_dir" "$jobs" "${warnings_are_errors:+-DPG_SEATS_WERROR=ON}" &&
     copy_simulator
 }
 
@@ -171,8 +175,9 @@ build_cxx_step() {
 build_simulator_step() {
   # shellcheck disable=SC2016 # the inner shell is to expand them
   run_limited 900 "$workspace/build-cxx.log" show_progress bash -euc '
-    cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo
-    cmake --build "$2" -j "$3" --target stripe-simulator' build-cxx "$root" "$cxx_dir" "$jobs" &&
+    cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo $4
+    cmake --build "$2" -j "$3" --target stripe-simulator' build-cxx "$root" "$cxx_dir" "$jobs" \
+    "${warnings_are_errors:+-DPG_SEATS_WERROR=ON}" &&
     copy_simulator
 }
 

@@ -4,8 +4,8 @@
 namespace pg_seats::pg {
 
 // Stands still while the setting pg_seats.debug_point is `point`: says so in the worker's slot and
-// waits until the setting is another. Works inside and outside a transaction; costs a look at an
-// empty string otherwise.
+// waits until the setting is another. Works inside and outside a transaction. Does nothing unless
+// it was built for tests (make PG_SEATS_TEST=1): nobody stops a release by a setting.
 void stand_at(const char* point);
 
 }  // namespace pg_seats::pg
