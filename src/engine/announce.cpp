@@ -4,6 +4,7 @@
 
 #include "engine/configuration.hpp"
 
+#include "pg/activity.hpp"
 #include "pg/settings.hpp"
 #include "pg/sql.hpp"
 
@@ -31,6 +32,7 @@ void announce(Engine& engine) {
     if (!engine.announce || !engine.may_write() || steady_now() < engine.housework_before) {
         return;
     }
+    pg::show_working("announcing");
     bool numbered = false;
     if (engine.may_send()) {  // a copy's journal is left as it is
         std::string seen;
@@ -66,6 +68,7 @@ void tell_receivers(Engine& engine) {
         !engine.may_send() || !has_receivers(engine)) {
         return;
     }
+    pg::show_working("telling receivers");
     bool enqueued = false;
     std::optional<double> look_in;
     const auto failure = engine.transaction([&] {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pg/activity.hpp"
 #include "pg/settings.hpp"
 #include "pg/sql.hpp"
 
@@ -56,10 +57,10 @@ void sweep(Engine& engine, core::Duration since_last) {
     });
 }
 
-void do_chores(Engine& engine) {
-    const TimePoint now = steady_now();
+void expire_and_sweep(Engine& engine, TimePoint now) {
     const auto since_last = std::chrono::duration_cast<core::Duration>(now - engine.chores_before);
     engine.chores_before = now;
+    pg::show_working("doing chores");
     engine.chores_at = now + core::Duration{pg::settings.safety_poll_ms};
     // Now and then also what was passed by: somebody had it locked, or it came late.
     if (now >= engine.all_chores_at) {
@@ -77,6 +78,7 @@ void do_chores(Engine& engine) {
 // offered anew.
 void recount(Engine& engine) {
     core::Duration pause{pause_after_failure};
+    pg::show_working("counting teams by other prices");
     (void)engine.transaction([&] {
         const pg::Rows rows = recount_statement.run();
         engine.recounting = !rows.is_null(0, 1);
@@ -86,47 +88,63 @@ void recount(Engine& engine) {
     engine.look_for_arrivals = engine.announce = engine.wake_all_waiters = true;
 }
 
+// Not yet set up is no alert: it is the next step of setting up, and health says so.
+void tell_of_fence(Engine& engine, TimePoint now) {
+    if (engine.fence == engine.fence_told || !engine.may_write() || now < engine.housework_before) {
+        return;
+    }
+    const auto failure = engine.transaction([&] {
+        if (engine.fence.empty()) {
+            unfenced_statement.run();
+        } else {
+            fenced_statement.run({pg::text(engine.fence)});
+        }
+    });
+    if (failure) {
+        engine.housework_before = now + pause_after_failure;
+    } else {
+        engine.fence_told = engine.fence;
+        engine.announce = true;
+    }
+}
+
+void turn_ring(Engine& engine, TimePoint now) {
+    engine.turn_ring_at = now + std::chrono::minutes{10};
+    pg::show_working("doing chores");
+    (void)engine.transaction([] { turn_statement.run({pg::integer(pg::settings.history_days)}); });
+}
+
+void forget_what_is_old(Engine& engine, TimePoint now) {
+    engine.forget_at = now + std::chrono::minutes{10};
+    pg::show_working("doing chores");
+    bool is_more = false;
+    (void)engine.transaction([&] {
+        is_more = forget_statement.run({pg::integer(pg::settings.history_days)}).boolean(0, 1);
+    });
+    if (is_more) {
+        engine.forget_at = now + pause_between_batches;
+    }
+}
+
 }  // namespace
 
 void keep_house(Engine& engine) {
     const TimePoint now = steady_now();
-    // Not yet set up is no alert: it is the next step of setting up, and health says so.
-    if (engine.fence != engine.fence_told && engine.may_write() && now >= engine.housework_before) {
-        const auto failure = engine.transaction([&] {
-            if (engine.fence.empty()) {
-                unfenced_statement.run();
-            } else {
-                fenced_statement.run({pg::text(engine.fence)});
-            }
-        });
-        if (failure) {
-            engine.housework_before = now + pause_after_failure;
-        } else {
-            engine.fence_told = engine.fence;
-            engine.announce = true;
-        }
+    tell_of_fence(engine, now);
+    if (!engine.may_send()) {
+        return;
     }
-    if (now >= engine.chores_at && engine.may_send() && now >= engine.no_work_before) {
-        do_chores(engine);
+    if (now >= engine.chores_at && now >= engine.no_work_before) {
+        expire_and_sweep(engine, now);
     }
-    if (now >= engine.turn_ring_at && engine.may_send()) {
-        engine.turn_ring_at = now + std::chrono::minutes{10};
-        (void)engine.transaction(
-            [] { turn_statement.run({pg::integer(pg::settings.history_days)}); });
+    if (now >= engine.turn_ring_at) {
+        turn_ring(engine, now);
     }
-    if (engine.recounting && now >= engine.recount_at && engine.may_send() &&
-        now >= engine.no_work_before) {
+    if (engine.recounting && now >= engine.recount_at && now >= engine.no_work_before) {
         recount(engine);
     }
-    if (now >= engine.forget_at && engine.may_send()) {
-        engine.forget_at = now + std::chrono::minutes{10};
-        bool is_more = false;
-        (void)engine.transaction([&] {
-            is_more = forget_statement.run({pg::integer(pg::settings.history_days)}).boolean(0, 1);
-        });
-        if (is_more) {
-            engine.forget_at = now + pause_between_batches;
-        }
+    if (now >= engine.forget_at) {
+        forget_what_is_old(engine, now);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "core/identity.hpp"
 #include "engine/ready.hpp"
 #include "engine/seats.hpp"
+#include "engine/trace.hpp"
 
 #include "engine/find.hpp"
 #include "engine/row_errors.hpp"
@@ -288,6 +289,7 @@ void claim(Engine& engine) {
     }
     count(engine.slot.counters.frozen, flights.size());
     for (Flight& flight : flights) {
+        trace_claimed(flight);
         if (alone) {
             engine.marked_alone.push_back(flight.call.id);
         }

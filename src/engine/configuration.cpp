@@ -7,6 +7,7 @@
 #include "engine/keys.hpp"
 #include "engine/trouble.hpp"
 
+#include "pg/activity.hpp"
 #include "pg/installation_file.hpp"
 #include "pg/log.hpp"
 #include "pg/own_slot.hpp"
@@ -138,6 +139,7 @@ void check_fence(Engine& engine) {
 }  // namespace
 
 void refresh_configuration(Engine& engine) {
+    pg::show_working("reading its configuration");
     const auto failure = engine.transaction([&] {
         const pg::Rows installation = installation_statement.run();
         std::string uuid = installation.empty() ? std::string{} : installation.string(0, 1);

@@ -18,9 +18,11 @@
 #include "engine/settle.hpp"
 #include "engine/show.hpp"
 #include "engine/suspects.hpp"
+#include "engine/trace.hpp"
 #include "engine/webhook_retry.hpp"
 
 #include "engine/loop.hpp"
+#include "pg/activity.hpp"
 #include "pg/debug_point.hpp"
 #include "pg/extension.hpp"
 #include "pg/log.hpp"
@@ -129,6 +131,7 @@ void decide(LoopState& state, std::deque<Flight>& answers) {
     Engine& engine = state.engine;
     Flight& flight = answers.front();
     strike_own_secret(flight);
+    trace_answered(flight);
     flight.answer.parse(flight.destination->is_stripe());
     if (flight.purpose == Purpose::probe) {
         probe_answered(flight);
@@ -137,6 +140,7 @@ void decide(LoopState& state, std::deque<Flight>& answers) {
     } else {
         Decision decision = flight.purpose == Purpose::send ? decide_sent(engine, flight)
                                                             : decide_read(engine, flight);
+        trace_decided(flight, decision);
         if (decision.kind == Decision::Kind::follow_up) {
             engine.to_send.push_back(std::move(flight));
         } else {
@@ -263,9 +267,10 @@ core::Duration until_next(LoopState& state) {
     return std::min(until, core::Duration{state.engine.flights.empty() ? 60'000 : 1'000});
 }
 
-void work_once(LoopState& state) {
+// What is looked at without having been told of: everything at each safety poll, files every
+// second.
+void look_around(LoopState& state, TimePoint now) {
     Engine& engine = state.engine;
-    const TimePoint now = steady_now();
     if (now >= state.poll_at) {
         state.poll_at = now + core::Duration{pg::settings.safety_poll_ms};
         engine.look_for_arrivals = true;
@@ -279,16 +284,24 @@ void work_once(LoopState& state) {
         refresh_configuration(engine);
     }
     watch_files(engine);
-    // The calls of a copy are left as they are until it is adopted.
-    if (!state.recovered && engine.may_send()) {
-        if (now < engine.no_work_before) {
-            return;
-        }
-        state.recovered = recover(engine);
-        if (!state.recovered) {
-            return;
-        }
+}
+
+// What an earlier worker left on the wire comes first. (The calls of a copy are left as they are
+// until it is adopted.) False: not yet.
+bool is_recovered(LoopState& state, TimePoint now) {
+    Engine& engine = state.engine;
+    if (state.recovered || !engine.may_send()) {
+        return true;
     }
+    if (now >= engine.no_work_before) {
+        pg::show_working("taking over what an earlier worker left");
+        state.recovered = recover(engine);
+    }
+    return state.recovered;
+}
+
+void take_and_settle(LoopState& state, TimePoint now) {
+    Engine& engine = state.engine;
     engine.client.limit_connections(most_connections());
     engine.client.work();
     take_answers(state);
@@ -300,6 +313,7 @@ void work_once(LoopState& state) {
         settle_held(engine, state.held, state.batch);
     }
     if (!state.batch.empty() && now >= engine.no_work_before) {
+        pg::show_working("settling answers: " + std::to_string(state.batch.size()));
         pg::stand_at("after_answer");
         settle(engine, state.batch, state.held);
         wake_waiters(engine);
@@ -310,16 +324,17 @@ void work_once(LoopState& state) {
     if (state.batch.empty()) {
         unmark_suspects(engine);
     }
-    store_destination_changes(engine);
-    if (engine.leave) {
-        return;
-    }
+}
+
+void claim_and_send(LoopState& state, TimePoint now) {
+    Engine& engine = state.engine;
     if (state.recovered && now >= engine.no_work_before) {
         tell_receivers(engine);  // leaves rows for the claim
     }
     // While answers cannot be stored, nothing new goes out.
     if (state.batch.empty() && !holds_too_much(state) && now >= engine.no_work_before &&
         state.recovered && claim_is_due(engine)) {
+        pg::show_working("claiming");
         claim(engine);
         if (!engine.to_send.empty()) {
             pg::stand_at("after_freeze");
@@ -337,6 +352,21 @@ void work_once(LoopState& state) {
         unmark_suspects(engine);
     }
     wake_waiters(engine);  // of what was settled without a call
+}
+
+void work_once(LoopState& state) {
+    Engine& engine = state.engine;
+    const TimePoint now = steady_now();
+    look_around(state, now);
+    if (!is_recovered(state, now)) {
+        return;
+    }
+    take_and_settle(state, now);
+    store_destination_changes(engine);
+    if (engine.leave) {
+        return;
+    }
+    claim_and_send(state, now);
     if (state.recovered && now >= engine.no_work_before) {
         retry_webhooks(engine);
     }
@@ -367,7 +397,11 @@ LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
             // latch of a wake-up whose bits nobody has read yet.
             const bool is_awake =
                 pg_atomic_read_u32(&engine.slot.wake) != 0 || ConfigReloadPending != 0;
-            pg::guard(wait, wait_set, is_awake ? 0L : static_cast<long>(until_next(state).count()));
+            const long pause = is_awake ? 0L : static_cast<long>(until_next(state).count());
+            if (pause > 0) {
+                pg::show_waiting(engine.flights.empty() ? "waiting" : "waiting for answers");
+            }
+            pg::guard(wait, wait_set, pause);
         } catch (const pg::ServerError& error) {
             // A cancel, say. Nothing was open: the transactions catch their own.
             pg::log_line(std::string("the worker's loop was interrupted: ") + error.what());
@@ -384,21 +418,17 @@ Destination* Engine::find_destination(std::string_view name) {
     return entry == destinations.end() ? nullptr : &entry->second;
 }
 
-std::optional<pg::Failure> Engine::transaction(void (*body)(Engine&, void*), void* argument) {
-    count(slot.counters.transactions);
-    return pg::in_transaction([&] {
-        switch (pg::check_extension(extension)) {
-            case pg::ExtensionState::present:
-                break;
-            case pg::ExtensionState::gone:
-                leave = LoopEnd::extension_gone;
-                throw std::runtime_error("the extension is gone");
-            case pg::ExtensionState::version_mismatch:
-                leave = LoopEnd::version_mismatch;
-                throw std::runtime_error("library and extension differ in version");
-        }
-        body(*this, argument);
-    });
+void Engine::check_extension() {
+    switch (pg::check_extension(extension)) {
+        case pg::ExtensionState::present:
+            break;
+        case pg::ExtensionState::gone:
+            leave = LoopEnd::extension_gone;
+            throw std::runtime_error("the extension is gone");
+        case pg::ExtensionState::version_mismatch:
+            leave = LoopEnd::version_mismatch;
+            throw std::runtime_error("library and extension differ in version");
+    }
 }
 
 LoopEnd run_loop(pg::WorkerSlot& slot) {

@@ -61,6 +61,11 @@ struct BacklogReader {
     std::int64_t above;
 };
 
+// Counts in shared memory.
+inline void count(pg_atomic_uint64& counter, std::uint64_t by = 1) {
+    pg_atomic_fetch_add_u64(&counter, static_cast<int64>(by));
+}
+
 struct Engine {
     explicit Engine(pg::WorkerSlot& worker_slot);
 
@@ -140,13 +145,15 @@ struct Engine {
 
     // Runs `body` in a transaction that has first made sure that the extension is still ours.
     // A failure is returned; engine.leave says if it means that we must go.
-    std::optional<pg::Failure> transaction(void (*body)(Engine&, void*), void* argument);
-
     template <class Body>
     std::optional<pg::Failure> transaction(Body&& body) {
-        return transaction([](Engine&, void* pointer) { (*static_cast<Body*>(pointer))(); },
-                           const_cast<void*>(static_cast<const void*>(&body)));
+        count(slot.counters.transactions);
+        return pg::in_transaction([&] {
+            check_extension();
+            body();
+        });
     }
+    void check_extension();
 
     [[nodiscard]] bool may_send() const { return fence.empty(); }
     // Weaker than may_send(), and asked by what is told also without that. A database that nobody
@@ -160,11 +167,6 @@ struct Engine {
 // The time that everything in the worker goes by.
 inline TimePoint steady_now() {
     return core::Clock::now();
-}
-
-// Counts in shared memory.
-inline void count(pg_atomic_uint64& counter, std::uint64_t by = 1) {
-    pg_atomic_fetch_add_u64(&counter, static_cast<int64>(by));
 }
 
 }  // namespace pg_seats::engine

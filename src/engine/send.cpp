@@ -3,6 +3,7 @@
 #include "core/identity.hpp"
 #include "engine/delivery.hpp"
 #include "engine/request.hpp"
+#include "engine/trace.hpp"
 
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
@@ -81,6 +82,7 @@ void send(Engine& engine, Flight&& flight) {
     ++destination.in_flight;
     count(engine.slot.counters.sent);
     const std::uint64_t id = request.id;
+    trace_sent(flight, id);
     engine.client.submit(std::move(request));
     engine.flights.emplace(id, std::move(flight));
 }

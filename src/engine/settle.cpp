@@ -6,6 +6,7 @@
 #include "core/answer.hpp"
 #include "engine/ready.hpp"
 #include "engine/seats.hpp"
+#include "engine/trace.hpp"
 
 #include "engine/find.hpp"
 #include "engine/row_errors.hpp"
@@ -331,6 +332,7 @@ Stored store(Engine& engine, std::span<const Settlement* const> all) {
 
 void after_commit(Engine& engine, const Settlement& item, const std::vector<std::int64_t>& left) {
     const auto& [flight, decision] = item;
+    trace_stored(item, contains(left, flight.call.id));
     const bool finished =
         decision.kind == Decision::Kind::finish && !contains(left, flight.call.id);
     if (flight.call.busy_lane() != 0) {

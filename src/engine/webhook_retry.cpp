@@ -1,5 +1,6 @@
 #include "engine/webhook_retry.hpp"
 
+#include "pg/activity.hpp"
 #include "pg/settings.hpp"
 #include "pg/sql.hpp"
 
@@ -22,6 +23,7 @@ void retry_webhooks(Engine& engine) {
     }
     // Without any there is a look at every safety poll, and whenever a session has left one.
     engine.webhooks_at = now + core::Duration{pg::settings.safety_poll_ms};
+    pg::show_working("processing events");
     const auto failure = engine.transaction([&] {
         const pg::Rows rows = retry_statement.run({pg::integer(most_at_once)});
         if (rows.integer(0, 1) > 0) {

@@ -45,6 +45,15 @@ void log_warning(std::string_view text, std::string_view hint) {
     guard(write_line, &line);
 }
 
+bool traces_are_read() {
+    return message_level_is_interesting(DEBUG1);
+}
+
+void trace_line(std::string_view text) {
+    const Line line{DEBUG1, text.data(), static_cast<int>(text.size()), nullptr, 0};
+    guard(write_line, &line);
+}
+
 void check_interrupts() {
     if (INTERRUPTS_PENDING_CONDITION()) {
         guard(process_interrupts);

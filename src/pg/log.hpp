@@ -11,6 +11,21 @@ void log_line(std::string_view text);
 // Same, for what a person should notice.
 void log_warning(std::string_view text, std::string_view hint = {});
 
+[[nodiscard]] bool traces_are_read();
+void trace_line(std::string_view text);
+
+// A line at DEBUG1, of which `text` makes the words: it is called only if somebody reads them. What
+// it tells of has happened, so it raises nothing.
+template <class Text>
+void trace(Text&& text) noexcept {
+    if (traces_are_read()) {
+        try {
+            trace_line(text());
+        } catch (...) {  // NOLINT(bugprone-empty-catch): a line less
+        }
+    }
+}
+
 // CHECK_FOR_INTERRUPTS: a cancel comes as ServerError, a termination ends the process.
 void check_interrupts();
 

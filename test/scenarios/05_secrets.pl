@@ -5,7 +5,10 @@ use warnings;
 use PgSeats::Scenario;
 
 my $stripe = new_simulator();
-my $server = new_server('main', simulator => $stripe, configuration => "pg_seats.safety_poll = '200ms'");
+my $server = new_server('main', simulator => $stripe, configuration => <<'END');
+pg_seats.safety_poll = '200ms'
+log_min_messages = debug1
+END
 $server->wait_for_worker;
 my $directory = $server->secrets_directory;
 my $key_file = "$directory/stripe_key";
@@ -47,6 +50,12 @@ sub is_refused
 }
 
 ok(call_goes_through('first'), 'a key with mode 0600 is used');
+
+# The worker tells a row's way at DEBUG1, a line a step.
+my $row = $server->sql('SELECT max(id) FROM seats.outbox_history');
+my $way = join '.*', map { "row $row: $_" } 'claimed, a call in generation 1', 'send, request \d+ under key ',
+  'answered after \d+ ms, status 200, request_id req_', 'verdict done, is finished as done', 'stored';
+wait_until(sub { $server->log_text =~ /$way/s }, 'the log to tell the way of a row');
 
 my @refusals = (
 	[ 'readable by the group', sub { chmod 0640, $key_file }, qr/may be read or changed by others/ ],

@@ -65,12 +65,17 @@ sub rescued
 # Without fsync, because that is what the time of a rescue would consist of: after a crash the server
 # first makes its whole data directory durable.
 
+my %activity = (
+	before_freeze_commit => 'claiming', after_freeze => 'claiming', after_answer => 'settling answers: 1',
+	before_settle_commit => 'settling answers: 1', after_settle => 'settling answers: 1');
 foreach my $point (qw(before_freeze_commit after_freeze after_answer before_settle_commit after_settle))
 {
 	subtest "kill -9 of the worker at $point" => sub {
 		debug_point_from_now_on($server, $point);
 		call_with_order();
 		$server->wait_at_debug_point($point);
+		is($server->sql(q{SELECT state, query FROM pg_stat_activity WHERE backend_type = 'pg_seats worker'}),
+			"active|$activity{$point}", 'pg_stat_activity says what it does');
 		# Behind it, in a lane, and without one.
 		call_with_order(lane => 'a') foreach 1 .. 2;
 		call_with_order();

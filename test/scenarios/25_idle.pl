@@ -54,6 +54,8 @@ sub is_idle
 	sleep 4;
 	my $after = efforts();
 	my $used = seconds_of_cpu() - $cpu;
+	$server->wait_for_sql(q{SELECT state || ' ' || query LIKE 'idle waiting%' FROM pg_stat_activity
+	 WHERE backend_type = 'pg_seats worker'}, 't');
 	my ($loops, $transactions, $claims, $wal) = map { $after->[$_] - $before->[$_] } 0 .. 3;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	cmp_ok($loops, '<=', $may{loops} // 1, "$what: $loops wake-ups in 4 s");
