@@ -162,7 +162,7 @@ void refresh_configuration(Engine& engine) {
         engine.recounting = recount_wanted_statement.run().boolean(0, 1);
     });
     if (failure) {
-        cannot_begin(engine, *failure, "cannot read its configuration");
+        pause(engine, *failure, "cannot read its configuration");
         return;  // stays stale; the loop comes back
     }
     trouble_is_over(engine);

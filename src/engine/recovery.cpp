@@ -132,7 +132,7 @@ bool recover(Engine& engine) {
         }
     });
     if (failure) {
-        cannot_begin(engine, *failure, "cannot take over from the worker before");
+        pause(engine, *failure, "cannot take over from the worker before");
         return false;
     }
     trouble_is_over(engine);

@@ -420,7 +420,7 @@ void settle_one_by_one(Engine& engine, std::vector<Settlement>& batch,
     if (batch.empty()) {
         trouble_is_over(engine);
     } else {
-        settling_failed(engine, *last);
+        pause(engine, *last, "cannot settle");
     }
 }
 
@@ -449,7 +449,7 @@ void settle(Engine& engine, std::vector<Settlement>& batch, std::vector<Settleme
     }
     count(engine.slot.counters.settle_failures);
     if (engine.leave || failure->is_about_resources()) {
-        settling_failed(engine, *failure);  // nobody's fault: the answers are kept
+        pause(engine, *failure, "cannot settle");  // nobody's fault: the answers are kept
         return;
     }
     settle_one_by_one(engine, batch, held);

@@ -19,6 +19,9 @@ std::string in_words(const pg::Failure& failure) {
 }
 
 void pause(Engine& engine, const pg::Failure& failure, std::string_view what) {
+    if (engine.leave) {
+        return;
+    }
     const auto doubled = core::Duration{500} * (1 << std::min(engine.troubles_in_a_row, 6));
     engine.no_work_before = steady_now() + std::min(doubled, longest_pause);
     if (engine.troubles_in_a_row++ == 0) {
@@ -26,18 +29,6 @@ void pause(Engine& engine, const pg::Failure& failure, std::string_view what) {
                         "The worker keeps the answers that it has and tries again.");
     }
     pg::set_trouble(std::string(what) + ": " + in_words(failure));
-}
-
-void cannot_begin(Engine& engine, const pg::Failure& failure, std::string_view what) {
-    if (!engine.leave) {
-        pause(engine, failure, what);
-    }
-}
-
-void settling_failed(Engine& engine, const pg::Failure& failure) {
-    if (!engine.leave) {
-        pause(engine, failure, "cannot settle");
-    }
 }
 
 void trouble_is_over(Engine& engine) {
