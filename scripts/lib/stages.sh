@@ -145,15 +145,13 @@ check_journal_page() {
   compare_with_docs "kinds of entries" docs/journal.md "$listed" "$(first_cells '## Kinds' docs/journal.md | sort)"
 }
 
-# Types of Stripe's events: the list, what the page has people send, and what the worker looks for.
+# Types of Stripe's events: the list, and what the page has people send.
 check_event_types() {
   local listed
   listed=$(list_rows stripe_events/types.sql | cut -d ' ' -f 1 | sort)
   compare_with_docs "types of events" docs/webhooks.md "$listed" \
     "$(sed -n '/^## Setting up/,/(Others do no harm/p' "$root/docs/webhooks.md" | grep -oE '`[a-z_.]+`' | tr -d '`' |
       sed 's/^\./customer.subscription./' | sort)"
-  compare_with_docs "types of events" src/engine/request.cpp "$listed" \
-    "$(sed -n '/known_event_types{/,/};/p' "$root/src/engine/request.cpp" | grep -oE '"[a-z_.]+"' | tr -d '"' | sort)"
 }
 
 # Every SQLSTATE of class PS.

@@ -79,6 +79,7 @@ struct Flight {
     std::string cursor;                 // where the next page starts
     std::int64_t since = 0;             // of a list of events: unix time
     std::optional<std::int64_t> until;  // … what is younger is left to the next list
+    std::string event_types;            // … separated by spaces; Stripe takes 20 at once
     bool all_events = false;  // … of those that webhooks did not bring, not only of our calls
     std::int64_t found = 0;   // … how many were new
     std::optional<std::int64_t> newest;  // … and Stripe's time of the newest

@@ -25,11 +25,12 @@ constexpr int most_pages_of_all = 500;
 constexpr int refusals_to_tell = 3;
 
 Statement look_statement{
-    "SELECT e.destination, e.since, NULL::bigint"
+    "SELECT e.destination, e.since, NULL::bigint, 'customer.subscription.updated'"
     "  FROM seats_internal.events_to_look_for($1 * interval '1 millisecond') AS e"};
 
 Statement missed_statement{
-    "SELECT m.destination, m.since, m.until FROM seats_internal.missed_events_to_list() AS m"};
+    "SELECT m.destination, m.since, m.until, pg_catalog.array_to_string(m.types, ' ')"
+    "  FROM seats_internal.missed_events_to_list() AS m"};
 
 Statement take_statement{"SELECT seats_internal.take_listed_events($1, $2)"};
 
@@ -68,6 +69,7 @@ void add_lists(Engine& engine, std::vector<Flight>& lists, const pg::Rows& rows,
         if (!rows.is_null(row, 3)) {
             flight.until = rows.bigint(row, 3);
         }
+        flight.event_types = rows.string(row, 4);
         flight.all_events = all_events;
         flight.call.method = "GET";
         flight.call.api_version = destination->api_version;

@@ -1,6 +1,6 @@
-#include <array>
-
 #include "engine/request.hpp"
+
+#include <algorithm>
 
 #include "core/call_rules.hpp"
 #include "core/form.hpp"
@@ -14,22 +14,6 @@ constexpr std::string_view events_path = "/v1/events";
 constexpr std::string_view with_invoice = "expand[0]=latest_invoice";
 constexpr std::string_view subscriptions_path = "/v1/subscriptions/";
 constexpr std::string_view items_path = "/v1/subscription_items";
-
-// As in seats_internal.webhook_types(), which the stage `format` compares; Stripe takes 20 at once.
-constexpr std::array known_event_types{
-    std::string_view("customer.subscription.created"),
-    std::string_view("customer.subscription.updated"),
-    std::string_view("customer.subscription.deleted"),
-    std::string_view("customer.subscription.paused"),
-    std::string_view("customer.subscription.resumed"),
-    std::string_view("customer.subscription.pending_update_applied"),
-    std::string_view("customer.subscription.pending_update_expired"),
-    std::string_view("customer.subscription.trial_will_end"),
-    std::string_view("invoice.paid"),
-    std::string_view("invoice.payment_failed"),
-    std::string_view("invoice.payment_action_required"),
-    std::string_view("price.updated"),
-    std::string_view("price.deleted")};
 
 // Where the object is read that a path is about; the path itself if it names none.
 std::string read_path(const std::string& path) {
@@ -66,13 +50,17 @@ std::string items_query(const Flight& flight) {
 
 std::string events_query(const Flight& flight) {
     std::string query = "limit=" + std::to_string(flight.destination->events_per_page);
-    if (flight.all_events) {
-        int number = 0;
-        for (const std::string_view type : known_event_types) {
-            core::append_form_field(query, "types[" + std::to_string(number++) + "]", type);
-        }
+    const std::string_view types = flight.event_types;
+    if (types.find(' ') == std::string_view::npos) {
+        core::append_form_field(query, "type", types);
     } else {
-        core::append_form_field(query, "type", "customer.subscription.updated");
+        int number = 0;
+        for (std::size_t from = 0; from < types.size();) {
+            const std::size_t end = std::min(types.find(' ', from), types.size());
+            core::append_form_field(query, "types[" + std::to_string(number++) + "]",
+                                    types.substr(from, end - from));
+            from = end + 1;
+        }
     }
     core::append_form_field(query, "created[gte]", std::to_string(flight.since));
     if (!flight.cursor.empty()) {

@@ -33,7 +33,8 @@ COMMENT ON FUNCTION seats_internal.last_webhook(text) IS
 CREATE OR REPLACE FUNCTION seats_internal.missed_events_to_list(
     OUT destination text,
     OUT since       bigint,
-    OUT until       bigint
+    OUT until       bigint,
+    OUT types       text[]
 ) RETURNS SETOF record
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -42,7 +43,8 @@ BEGIN ATOMIC
            coalesce(c.since, floor(extract(epoch FROM l.defined))::bigint,
                     floor(extract(epoch FROM c.requested_at))::bigint - 86400) - 300,
            CASE WHEN NOT s.is_silent AND c.requested_at IS NULL
-                THEN floor(extract(epoch FROM clock_timestamp()))::bigint - 300 END
+                THEN floor(extract(epoch FROM clock_timestamp()))::bigint - 300 END,
+           ARRAY(SELECT w.type FROM seats_internal.webhook_types() AS w)
       FROM seats_internal.destination AS d
       LEFT JOIN seats_internal.event_cursor AS c ON c.destination = d.name
      CROSS JOIN LATERAL (
@@ -60,8 +62,8 @@ BEGIN ATOMIC
 END;
 REVOKE ALL ON FUNCTION seats_internal.missed_events_to_list() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.missed_events_to_list() IS
-    'destinations whose list of events is to be read now, from when on and (null: now) to when; called '
-    'by the worker';
+    'destinations whose list of events is to be read now, from when on and (null: now) to when, and '
+    'of which types; called by the worker';
 
 -- A page of the list. What is known already, over whichever endpoint it came, is left out.
 CREATE OR REPLACE FUNCTION seats_internal.take_listed_events(destination text, events text[])

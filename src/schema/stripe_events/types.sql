@@ -1,5 +1,6 @@
 -- The types of Stripe's events that something follows from; others are stored. docs/webhooks.md tells people to send
--- these, and the worker lists these (src/engine/request.cpp): the stage `format` compares both with this list.
+-- these (the stage `format` compares), and the worker lists these (missed_events_to_list),
+-- of which Stripe takes 20 at once.
 --
 -- of_price: what is known of a price is read again; of all others, the subscription. looks_at_awaiting: the payment that
 -- a change waits for may have come, or its time may be over. journal_kind: it is told to applications.
