@@ -197,7 +197,7 @@ CREATE FUNCTION pg_temp.executed(call bigint) RETURNS jsonb LANGUAGE sql AS $$
       FROM seats_internal.outbox AS o WHERE o.id = call
 $$;
 CREATE FUNCTION pg_temp.event_of(call bigint) RETURNS boolean LANGUAGE sql AS $$
-    SELECT seats_internal.heed_own_event(jsonb_build_object(
+    SELECT seats_internal.match_expected_event(jsonb_build_object(
                'type', 'customer.subscription.updated', 'idempotency_key', e.idempotency_key, 'previous_items',
                pg_temp.facts('', '{"price_month": 5, "price_first": 3, "price_second": 2}') -> 'items'))
       FROM seats_internal.expected_event AS e WHERE e.call_id = call

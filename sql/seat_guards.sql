@@ -251,7 +251,7 @@ BEGIN
     INSERT INTO seats_internal.expected_event
         (idempotency_key, destination, team_id, call_id, base, target, sent_at)
     VALUES ('key of ' || items, 'stripe', told_of.team, 1000000 + items, '{"team": 5}', '{"team": 7}', now());
-    PERFORM seats_internal.heed_own_event(jsonb_build_object(
+    PERFORM seats_internal.match_expected_event(jsonb_build_object(
         'type', 'customer.subscription.updated', 'idempotency_key', 'key of ' || items,
         'previous_items', (SELECT jsonb_agg(jsonb_build_object('id', 'si_' || g, 'price', 'price_' || g, 'quantity', 1))
                              FROM generate_series(1, items) AS g)));
@@ -264,7 +264,7 @@ SELECT items, pg_temp.told_of(items, :team) FROM unnest('{9,10}'::integer[]) AS 
 SELECT seats.define_seat_type('owner', '{price_owner}') \g /dev/null
 INSERT INTO seats_internal.expected_event (idempotency_key, destination, team_id, call_id, base, target, sent_at)
 VALUES ('key of two', 'stripe', :team, 1000100, '{"team": 5, "owner": 1}', '{"team": 7, "owner": 1}', now());
-SELECT seats_internal.heed_own_event(jsonb_build_object(
+SELECT seats_internal.match_expected_event(jsonb_build_object(
     'type', 'customer.subscription.updated', 'idempotency_key', 'key of two',
     'previous_items', pg_temp.facts('', '{"price_team": 5, "price_owner": 4}') -> 'items'));
 SELECT count(*) FROM seats_internal.alert WHERE call_id = 1000100;
@@ -314,7 +314,7 @@ SELECT change AS a FROM seats.add_seats('twice', 'team', 1) \gset
 SELECT pg_temp.freeze(:a);
 SELECT pg_temp.key(:a) AS key \gset
 UPDATE seats_internal.outbox SET generation = 2 WHERE id = :a;
-SELECT seats_internal.heed_event_of_call(t, jsonb_build_object('type', 'customer.subscription.updated',
+SELECT seats_internal.apply_event_of_call(t, jsonb_build_object('type', 'customer.subscription.updated',
                                                               'idempotency_key', :'key'))
   FROM seats_internal.team AS t WHERE t.name = 'twice';
 SELECT kind FROM seats_internal.alert WHERE call_id = :a;

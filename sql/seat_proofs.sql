@@ -117,7 +117,7 @@ SELECT pg_temp.changes('lost');
 SELECT pg_temp.seats('lost');
 SELECT pg_temp.news();
 SELECT call_id = :a AS of_it, base, target FROM seats_internal.expected_event;
-SELECT seats_internal.heed_own_event(pg_temp.event(:'marker', '{"price_team": 9, "price_owner": 1}'));
+SELECT seats_internal.match_expected_event(pg_temp.event(:'marker', '{"price_team": 9, "price_owner": 1}'));
 SELECT pg_temp.plain(summary) FROM seats_internal.alert WHERE kind = 'outside_change_overwritten';
 -- The quantities are what the call asked for, even if what was read before it was executed was taken over:
 -- nobody else has changed them since.
@@ -130,7 +130,7 @@ SELECT pg_temp.news() \g /dev/null
 SELECT pg_temp.read('lost', '{"price_team": 9, "price_owner": 1}', :'marker');
 SELECT pg_temp.seats('lost');
 SELECT pg_temp.news();
-SELECT seats_internal.heed_own_event(pg_temp.event(:'marker', '{"price_team": 12, "price_owner": 1}'));
+SELECT seats_internal.match_expected_event(pg_temp.event(:'marker', '{"price_team": 12, "price_owner": 1}'));
 SELECT pg_temp.plain(summary) FROM seats_internal.alert WHERE kind = 'outside_change_overwritten' ORDER BY id DESC LIMIT 1;
 -- A call that was given up for another one, or another run of changes than the one that was frozen: what it
 -- was computed on is not known any more.

@@ -385,13 +385,13 @@ RETURNS jsonb LANGUAGE sql AS $$
         'type', type, 'idempotency_key', format('11111111-2222-4333-8444-555555555555-%s-1', uuid),
         'previous_items', CASE WHEN previous IS NOT NULL THEN pg_temp.facts('', previous) -> 'items' END)
 $$;
-SELECT seats_internal.heed_own_event(pg_temp.event(:'a_uuid', '{"price_team": 5}', 'invoice.paid'));
-SELECT seats_internal.heed_own_event(pg_temp.event(gen_random_uuid()::text, '{"price_team": 5}'));
-SELECT seats_internal.heed_own_event(pg_temp.event(:'a_uuid', '{"price_team": 9, "price_owner": 4}'));
+SELECT seats_internal.match_expected_event(pg_temp.event(:'a_uuid', '{"price_team": 5}', 'invoice.paid'));
+SELECT seats_internal.match_expected_event(pg_temp.event(gen_random_uuid()::text, '{"price_team": 5}'));
+SELECT seats_internal.match_expected_event(pg_temp.event(:'a_uuid', '{"price_team": 9, "price_owner": 4}'));
 SELECT severity, kind, summary, detail, hint FROM seats_internal.alert WHERE kind = 'outside_change_overwritten';
 SELECT pg_temp.news();
 -- Once: the same event again is nobody's.
-SELECT seats_internal.heed_own_event(pg_temp.event(:'a_uuid', '{"price_team": 9}'));
+SELECT seats_internal.match_expected_event(pg_temp.event(:'a_uuid', '{"price_team": 9}'));
 -- As computed; or only other things than items have changed, although the call was to change some:
 -- somebody had made the same change before.
 CREATE FUNCTION pg_temp.expect(uuid text) RETURNS void LANGUAGE sql AS $$
@@ -400,10 +400,10 @@ CREATE FUNCTION pg_temp.expect(uuid text) RETURNS void LANGUAGE sql AS $$
            '{"team": 7}', now() FROM seats_internal.team AS t WHERE t.name = 'event'
 $$;
 SELECT pg_temp.expect('u1'), pg_temp.expect('u2'), pg_temp.expect('u3');
-SELECT seats_internal.heed_own_event(pg_temp.event('u1', '{"price_team": 5}'));
+SELECT seats_internal.match_expected_event(pg_temp.event('u1', '{"price_team": 5}'));
 SELECT count(*) FROM seats_internal.alert WHERE kind = 'outside_change_overwritten';
 -- One that tells of no items is no judge while another one may come; when none has, it is.
-SELECT seats_internal.heed_own_event(pg_temp.event('u2', NULL));
+SELECT seats_internal.match_expected_event(pg_temp.event('u2', NULL));
 SELECT count(*) FROM seats_internal.alert WHERE call_id = 777777;
 UPDATE seats_internal.expected_event SET look_at = clock_timestamp() - interval '1 h' WHERE nothing_changed;
 SELECT seats_internal.events_were_listed('stripe', '1 minute');
@@ -412,7 +412,7 @@ UPDATE seats_internal.expected_event SET look_at = clock_timestamp() - interval 
 SELECT seats_internal.events_were_listed('stripe', '1 minute');
 SELECT summary FROM seats_internal.alert WHERE call_id = 777777;
 -- With ten items in it, an event does not show all.
-SELECT seats_internal.heed_own_event(pg_temp.event('u3', (SELECT jsonb_object_agg('price_' || g, 1)
+SELECT seats_internal.match_expected_event(pg_temp.event('u3', (SELECT jsonb_object_agg('price_' || g, 1)
                                                              FROM generate_series(1, 10) AS g)));
 SELECT count(*) FROM seats_internal.alert WHERE kind = 'outside_change_overwritten';
 -- Which events to look for, if they do not come: later and later, and no longer than a day.

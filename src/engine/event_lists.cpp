@@ -39,7 +39,7 @@ Statement missed_listed_statement{
 
 Statement unreadable_statement{"SELECT seats_internal.events_are_unreadable($1, $2)"};
 
-Statement heed_statement{"SELECT seats_internal.heed_own_event($1::jsonb)"};
+Statement heed_statement{"SELECT seats_internal.match_expected_event($1::jsonb)"};
 
 Statement listed_statement{
     "SELECT seats_internal.events_were_listed($1, $2 * interval '1 millisecond')"};

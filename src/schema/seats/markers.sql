@@ -154,7 +154,7 @@ COMMENT ON FUNCTION seats_internal.finish_proven_run(
 -- The marker on the subscription names the changes that were executed last. If they are open here,
 -- our table has forgotten it, or the answer never came. `before` is what was there before, as far as we
 -- know; null: what is confirmed. Gives what is to be expected at Stripe; null: that is not known.
-CREATE OR REPLACE FUNCTION seats_internal.heed_marker(
+CREATE OR REPLACE FUNCTION seats_internal.apply_marker(
     team         seats_internal.team,
     facts        jsonb,
     before       jsonb,
@@ -218,8 +218,8 @@ BEGIN
     PERFORM seats_internal.remember_marker(team.lane_id, marker);
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.heed_marker(seats_internal.team, jsonb, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.heed_marker(seats_internal.team, jsonb, jsonb) IS
+REVOKE ALL ON FUNCTION seats_internal.apply_marker(seats_internal.team, jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.apply_marker(seats_internal.team, jsonb, jsonb) IS
     'settles open changes that a subscription''s marker proves to be executed; is_news: there were some';
 
 CREATE OR REPLACE FUNCTION seats_internal.tell_unknown_marker(
@@ -257,7 +257,7 @@ COMMENT ON FUNCTION seats_internal.tell_unknown_marker(
 
 -- The same for a change that waits for its payment at Stripe. How far its call goes is what the marker
 -- says, whatever we had frozen.
-CREATE OR REPLACE FUNCTION seats_internal.heed_pending_update(team seats_internal.team, facts jsonb)
+CREATE OR REPLACE FUNCTION seats_internal.apply_pending_update(team seats_internal.team, facts jsonb)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -309,6 +309,6 @@ BEGIN
      WHERE o.id = change.id;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.heed_pending_update(seats_internal.team, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.heed_pending_update(seats_internal.team, jsonb) IS
+REVOKE ALL ON FUNCTION seats_internal.apply_pending_update(seats_internal.team, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.apply_pending_update(seats_internal.team, jsonb) IS
     'an open change that Stripe holds as a pending update waits for its payment';

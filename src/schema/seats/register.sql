@@ -99,7 +99,7 @@ BEGIN
             jsonb_strip_nulls(jsonb_build_object(
                 kind, name, 'subscription', subscription, 'customer', customer,
                 'destination', destination, 'former_subscription', former.subscription)));
-        PERFORM seats_internal.heed_unmatched(destination, subscription);
+        PERFORM seats_internal.retry_unmatched(destination, subscription);
     END IF;
     RETURN seats_internal.queue_read(registered, caller, 'registered');
 END

@@ -49,7 +49,7 @@ BEGIN
                 call.team_id, call.id, call.base, call.target,
                 coalesce(call.first_sent_at, call.created_at))
         ON CONFLICT ON CONSTRAINT expected_event_pkey DO NOTHING;
-        PERFORM seats_internal.heed_events_before(key);
+        PERFORM seats_internal.match_earlier_events(key);
     END IF;
     IF facts ->> 'status' IN ('past_due', 'unpaid', 'incomplete')
        AND facts #>> '{invoice,status}' = 'open' THEN
@@ -128,12 +128,12 @@ BEGIN
     END IF;
     -- A replay, or an event, proves this call; what is there now may tell of others that were lost.
     IF seats_internal.first_of_marker(facts ->> 'marker') <> head.uuid THEN
-        heeded := seats_internal.heed_marker(team, facts, expected);
+        heeded := seats_internal.apply_marker(team, facts, expected);
         expected := heeded.expected;
         is_target := false;
     END IF;
     IF seats_internal.first_of_marker(facts #>> '{pending_update,marker}') <> head.uuid THEN
-        PERFORM seats_internal.heed_pending_update(team, facts);
+        PERFORM seats_internal.apply_pending_update(team, facts);
     END IF;
     IF facts IS NOT NULL THEN
         found_it := seats_internal.apply_facts(team, facts, proven_at, run, expected, head.id);

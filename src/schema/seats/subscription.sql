@@ -333,20 +333,20 @@ BEGIN
         PERFORM seats_internal.finish_reads(team.id, proven_at);
     END IF;
     IF facts ->> 'marker' IS NOT NULL THEN
-        heeded := seats_internal.heed_marker(team, facts, NULL);
+        heeded := seats_internal.apply_marker(team, facts, NULL);
         expected := heeded.expected;
         is_plain := NOT heeded.is_news;
     END IF;
     IF jsonb_typeof(facts -> 'pending_update') = 'object'
        OR EXISTS (SELECT FROM seats_internal.outbox AS o
                    WHERE o.lane_id = team.lane_id AND o.state = 'awaiting') THEN
-        PERFORM seats_internal.heed_pending_update(team, facts);
+        PERFORM seats_internal.apply_pending_update(team, facts);
         is_plain := false;
     END IF;
     found_it := seats_internal.apply_facts(team, facts, proven_at, run, expected);
     IF team.status IS NULL THEN
         -- The first read: of events that came while the registration was not committed, too.
-        PERFORM seats_internal.heed_unmatched(team.destination, team.subscription);
+        PERFORM seats_internal.retry_unmatched(team.destination, team.subscription);
     END IF;
     IF team.kind = 'individual' THEN
         PERFORM seats_internal.end_individual(team, facts ->> 'status');

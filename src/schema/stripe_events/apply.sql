@@ -79,7 +79,7 @@ COMMENT ON FUNCTION
 
 -- An event that our own call has caused. True: it tells nothing that the call's answer, or its
 -- verification, does not tell.
-CREATE OR REPLACE FUNCTION seats_internal.heed_event_of_call(team seats_internal.team, facts jsonb)
+CREATE OR REPLACE FUNCTION seats_internal.apply_event_of_call(team seats_internal.team, facts jsonb)
 RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -90,7 +90,7 @@ DECLARE
     generation integer := substr(key, 75)::integer;
     head       record;
 BEGIN
-    IF seats_internal.heed_own_event(facts) THEN
+    IF seats_internal.match_expected_event(facts) THEN
         RETURN true;
     END IF;
     -- On the wire, in doubt or awaiting is only the first row of a lane.
@@ -121,8 +121,8 @@ BEGIN
     RETURN head.state IN ('sending', 'awaiting', 'done');
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.heed_event_of_call(seats_internal.team, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.heed_event_of_call(seats_internal.team, jsonb) IS
+REVOKE ALL ON FUNCTION seats_internal.apply_event_of_call(seats_internal.team, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.apply_event_of_call(seats_internal.team, jsonb) IS
     'what an event of our own call proves; true: nothing has to be read because of it';
 
 CREATE OR REPLACE FUNCTION seats_internal.is_own_key(key text) RETURNS boolean
@@ -274,7 +274,7 @@ COMMENT ON FUNCTION seats_internal.wake_for_webhooks() IS
 -- The subscription has a team now, or its first read has gone through. What came before (at a checkout invoices do, often) is processed after
 -- all: a read tells the status, but not that an invoice was paid or wants an action. Older than Stripe's own
 -- retries is past.
-CREATE OR REPLACE FUNCTION seats_internal.heed_unmatched(destination text, subscription text) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.retry_unmatched(destination text, subscription text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -283,8 +283,8 @@ BEGIN
        SET processed_at = NULL, outcome = 'stored', retry_at = clock_timestamp()
      WHERE w.ctid = ANY (ARRAY(
                SELECT u.ctid FROM seats_internal.webhook_event AS u
-                WHERE u.subscription = heed_unmatched.subscription
-                  AND u.destination = heed_unmatched.destination AND u.outcome = 'unmatched'
+                WHERE u.subscription = retry_unmatched.subscription
+                  AND u.destination = retry_unmatched.destination AND u.outcome = 'unmatched'
                   AND u.received_at > clock_timestamp() - interval '3 days'
                 FOR UPDATE SKIP LOCKED));
     IF FOUND THEN
@@ -292,8 +292,8 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.heed_unmatched(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.heed_unmatched(text, text) IS
+REVOKE ALL ON FUNCTION seats_internal.retry_unmatched(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.retry_unmatched(text, text) IS
     'has the events processed that a subscription had before somebody registered it';
 
 -- Gives the outcome: processed, ignored (a type, or an object, that nothing follows from), thin (the
@@ -349,7 +349,7 @@ BEGIN
         RAISE EXCEPTION 'the same event is being processed' USING ERRCODE = 'lock_not_available';
     END IF;
     IF seats_internal.is_own_key(event.idempotency_key) THEN
-        is_told := seats_internal.heed_event_of_call(team, event.facts);
+        is_told := seats_internal.apply_event_of_call(team, event.facts);
     END IF;
     IF known.looks_at_awaiting THEN
         PERFORM seats_internal.look_at_awaiting(team);

@@ -54,7 +54,7 @@ COMMENT ON FUNCTION
 
 -- An event of one of our own calls. Where only other things than items changed, the target stood
 -- there already.
-CREATE OR REPLACE FUNCTION seats_internal.heed_own_event(facts jsonb) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.match_expected_event(facts jsonb) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -91,8 +91,8 @@ BEGIN
     RETURN true;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.heed_own_event(jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.heed_own_event(jsonb) IS
+REVOKE ALL ON FUNCTION seats_internal.match_expected_event(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.match_expected_event(jsonb) IS
     'compares what a call of ours really changed with what it was computed on; false: not expected';
 
 -- Which events to look for, if they do not come by themselves: since when, by destination.
