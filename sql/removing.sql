@@ -133,7 +133,7 @@ SELECT change AS last FROM seats.remove_seats('acme', 'guest', 1) \gset
 SELECT pg_temp.freeze(:last);
 SELECT pg_temp.settle(:last, 'done', pg_temp.facts('sub_1', '{"price_team": 3}'));
 SELECT seats.drop_seat_type('guest', 'not sold any more');
-SELECT seats_internal.tell_overwritten(e, seats_internal.count_items(
+SELECT seats_internal.alert_overwritten(e, seats_internal.count_items(
            pg_temp.facts('', '{"price_team": 3, "price_guest": 1}') -> 'items'))
   FROM seats_internal.expected_event AS e WHERE e.call_id = :last;
 SELECT pg_temp.alerts();

@@ -366,16 +366,16 @@ subtest 'what cannot be processed at once' => sub {
 		{ object => 'invoice', id => 'in_9', subscription => $subscription });
 	my ($event) = $body =~ /(evt_\w+)/;
 	# Something that is broken.
-	$server->sql('ALTER FUNCTION seats_internal.tell_event(seats_internal.webhook_event, seats_internal.team, text) RENAME TO tell_event_broken');
+	$server->sql('ALTER FUNCTION seats_internal.journal_event(seats_internal.webhook_event, seats_internal.team, text) RENAME TO journal_event_broken');
 	is(receive($server, 'main', $body), "200 stored $event", 'is stored, and answered 200');
 	$server->wait_for_sql("SELECT tries > 1 FROM seats.webhook_events WHERE event_id = '$event'", 't');
-	like($server->sql("SELECT error FROM seats.webhook_events WHERE event_id = '$event'"), qr/tell_event.*42883/,
+	like($server->sql("SELECT error FROM seats.webhook_events WHERE event_id = '$event'"), qr/journal_event.*42883/,
 		'tried again, and visible with its error');
 	is($server->sql(q{SELECT status FROM seats.health WHERE check_name = 'webhooks'}), 'warning',
 		'health tells of it');
 	$server->sql(qq{UPDATE seats_internal.webhook_event SET tries = 7 WHERE event_id = '$event'});
 	wait_until(sub { open_alerts($server) =~ /webhook_failed/ }, 'an alert after too many tries');
-	$server->sql('ALTER FUNCTION seats_internal.tell_event_broken(seats_internal.webhook_event, seats_internal.team, text) RENAME TO tell_event');
+	$server->sql('ALTER FUNCTION seats_internal.journal_event_broken(seats_internal.webhook_event, seats_internal.team, text) RENAME TO journal_event');
 	is($server->sql("SELECT seats.replay_webhook('main', '$event', 'mended')"), 'processed', 'a person has it processed');
 	unlike(open_alerts($server), qr/webhook_failed/, 'the alert is gone');
 	is($server->sql(q{SELECT status FROM seats.health WHERE check_name = 'webhooks'}), 'ok', 'all is well');

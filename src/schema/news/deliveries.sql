@@ -235,7 +235,7 @@ COMMENT ON FUNCTION seats_internal.next_alert_at(seats_internal.receiver) IS
 
 -- The worst first; beyond `most` in a minute one summary, and then nothing until the minute is over: not
 -- even a look. Gives when to look again, if time alone makes news.
-CREATE OR REPLACE FUNCTION seats_internal.tell_alerts(
+CREATE OR REPLACE FUNCTION seats_internal.deliver_alerts(
     r        seats_internal.receiver,
     period   interval,
     reminder interval,
@@ -298,9 +298,9 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.tell_alerts(seats_internal.receiver, interval, interval, integer) FROM PUBLIC;
+    seats_internal.deliver_alerts(seats_internal.receiver, interval, interval, integer) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.tell_alerts(seats_internal.receiver, interval, interval, integer) IS
+    seats_internal.deliver_alerts(seats_internal.receiver, interval, interval, integer) IS
     'tells a receiver what is new of alerts; gives when to look again';
 
 -- The journal.
@@ -314,7 +314,7 @@ COMMENT ON FUNCTION seats_internal.is_chosen(text, text[]) IS
     'is this kind of the journal among the chosen ones?';
 
 -- Every chosen entry, in order, at most `most` at once. True if there are more.
-CREATE OR REPLACE FUNCTION seats_internal.tell_journal(r seats_internal.receiver, most integer) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.deliver_journal(r seats_internal.receiver, most integer) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -361,8 +361,8 @@ BEGIN
     RETURN told >= most OR seen = looked_at;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.tell_journal(seats_internal.receiver, integer) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.tell_journal(seats_internal.receiver, integer) IS
+REVOKE ALL ON FUNCTION seats_internal.deliver_journal(seats_internal.receiver, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.deliver_journal(seats_internal.receiver, integer) IS
     'tells a receiver the chosen entries of the journal; true if there are more';
 
 -- Called by the worker. A receiver with two hundred deliveries in its lane gets no more until it has taken
@@ -392,8 +392,8 @@ BEGIN
               ORDER BY known.name FOR NO KEY UPDATE SKIP LOCKED LOOP
         SELECT most_waiting - count(*) INTO room FROM seats_internal.outbox AS o WHERE o.lane_id = r.lane_id;
         CONTINUE WHEN room <= 0;
-        next_at := least(next_at, seats_internal.tell_alerts(r, period, reminder, most));
-        IF seats_internal.tell_journal(r, least(room, 100)::integer) THEN
+        next_at := least(next_at, seats_internal.deliver_alerts(r, period, reminder, most));
+        IF seats_internal.deliver_journal(r, least(room, 100)::integer) THEN
             next_at := clock_timestamp();
         END IF;
         enqueued := enqueued OR most_waiting - room < (SELECT count(*) FROM seats_internal.outbox AS o

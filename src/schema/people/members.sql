@@ -100,7 +100,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF seat_type IS NOT NULL THEN
-        PERFORM seats_internal.tell_over_allocation(
+        PERFORM seats_internal.alert_over_allocation(
             team.id, s.seat_type, s.quantity, seats_internal.seats_in_use(team.id, s.seat_type))
            FROM seats_internal.seat_line AS s
           WHERE s.team_id = team.id AND s.seat_type = seat_was_freed.seat_type;

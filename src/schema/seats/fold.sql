@@ -178,7 +178,7 @@ BEGIN
     END IF;
     -- (The application may have changed the quantity itself: a purchase ends the alert.)
     IF used > 0 OR is_changed THEN
-        PERFORM seats_internal.tell_over_allocation(team_id, seat_type, greatest(total, 0), used);
+        PERFORM seats_internal.alert_over_allocation(team_id, seat_type, greatest(total, 0), used);
     END IF;
 END
 $$;
@@ -269,7 +269,7 @@ COMMENT ON FUNCTION seats_internal.refold(bigint, bigint) IS
     'computes a team''s quantities anew, takes back removals that have become impossible, and tells invites what it means for them';
 
 -- Members are never removed because seats are: that is a person's decision.
-CREATE OR REPLACE FUNCTION seats_internal.tell_over_allocation(
+CREATE OR REPLACE FUNCTION seats_internal.alert_over_allocation(
     team_id   bigint,
     seat_type text,
     quantity  integer,
@@ -296,6 +296,6 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.tell_over_allocation(bigint, text, integer, integer) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.tell_over_allocation(bigint, text, integer, integer) IS
+    seats_internal.alert_over_allocation(bigint, text, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.alert_over_allocation(bigint, text, integer, integer) IS
     'raises or resolves the alert that more seats of a type are in use than the team has';

@@ -194,7 +194,7 @@ BEGIN
          WHERE h.ring = ANY (seats_internal.ring_slots()) AND h.team_id = team.id
            AND h.uuid = first_uuid;
         IF settled.result IS DISTINCT FROM 'done' THEN
-            PERFORM seats_internal.tell_unknown_marker(team, marker, known, settled.id, settled.result);
+            PERFORM seats_internal.alert_unknown_marker(team, marker, known, settled.id, settled.result);
         END IF;
         PERFORM seats_internal.remember_marker(team.lane_id, marker);
         IF end_id IS NULL THEN
@@ -212,7 +212,7 @@ BEGIN
     expected := seats_internal.finish_proven_run(team, first_id, coalesce(end_id, first_id), facts, before);
     IF end_id IS NULL THEN
         PERFORM seats_internal.review_rest_of_run(team.lane_id, first_id);
-        PERFORM seats_internal.tell_unknown_marker(team, marker, known);
+        PERFORM seats_internal.alert_unknown_marker(team, marker, known);
         expected := NULL;
     END IF;
     PERFORM seats_internal.remember_marker(team.lane_id, marker);
@@ -222,7 +222,7 @@ REVOKE ALL ON FUNCTION seats_internal.apply_marker(seats_internal.team, jsonb, j
 COMMENT ON FUNCTION seats_internal.apply_marker(seats_internal.team, jsonb, jsonb) IS
     'settles open changes that a subscription''s marker proves to be executed; is_news: there were some';
 
-CREATE OR REPLACE FUNCTION seats_internal.tell_unknown_marker(
+CREATE OR REPLACE FUNCTION seats_internal.alert_unknown_marker(
     team    seats_internal.team,
     marker  text,
     known   text,
@@ -249,9 +249,9 @@ BEGIN
         'then acknowledge this alert.');
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.tell_unknown_marker(
+REVOKE ALL ON FUNCTION seats_internal.alert_unknown_marker(
     seats_internal.team, text, text, bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.tell_unknown_marker(
+COMMENT ON FUNCTION seats_internal.alert_unknown_marker(
     seats_internal.team, text, text, bigint, text) IS
     'the alert that something was executed in our name that we do not know of';
 
@@ -288,7 +288,7 @@ BEGIN
         PERFORM seats_internal.make_room_for_run(team.lane_id, change.id, coalesce(end_id, change.id));
         IF end_id IS NULL THEN
             PERFORM seats_internal.review_rest_of_run(team.lane_id, change.id);
-            PERFORM seats_internal.tell_unknown_marker(team, pending_marker, NULL);
+            PERFORM seats_internal.alert_unknown_marker(team, pending_marker, NULL);
         END IF;
         UPDATE seats_internal.outbox AS o
            SET state = 'carried', state_since = clock_timestamp()

@@ -2,7 +2,7 @@
 -- lane locked, in the transaction that moves the call to the history.
 
 -- Stripe did it, but asks for a payment that has not come (only where the seat type allows that).
-CREATE OR REPLACE FUNCTION seats_internal.tell_unpaid(
+CREATE OR REPLACE FUNCTION seats_internal.alert_unpaid(
     team  seats_internal.team,
     call  bigint,
     facts jsonb
@@ -20,8 +20,8 @@ BEGIN
         'paid.', call);
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.tell_unpaid(seats_internal.team, bigint, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.tell_unpaid(seats_internal.team, bigint, jsonb) IS
+REVOKE ALL ON FUNCTION seats_internal.alert_unpaid(seats_internal.team, bigint, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.alert_unpaid(seats_internal.team, bigint, jsonb) IS
     'the alert that seats were given out unpaid';
 
 -- A call was executed, whoever proves it: its answer, a replay, an event, or a read that somebody else has
@@ -53,7 +53,7 @@ BEGIN
     END IF;
     IF facts ->> 'status' IN ('past_due', 'unpaid', 'incomplete')
        AND facts #>> '{invoice,status}' = 'open' THEN
-        PERFORM seats_internal.tell_unpaid(team, call.id, facts);
+        PERFORM seats_internal.alert_unpaid(team, call.id, facts);
     END IF;
 END
 $$;

@@ -99,7 +99,7 @@ REVOKE ALL ON FUNCTION seats_internal.cause_of_drift(seats_internal.team, jsonb)
 COMMENT ON FUNCTION seats_internal.cause_of_drift(seats_internal.team, jsonb) IS
     'why a subscription is probably not as we believe it to be';
 
-CREATE OR REPLACE FUNCTION seats_internal.tell_drift(
+CREATE OR REPLACE FUNCTION seats_internal.alert_drift(
     team        seats_internal.team,
     cause       text,
     differences jsonb,
@@ -129,9 +129,9 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.tell_drift(seats_internal.team, text, jsonb, boolean) FROM PUBLIC;
+    seats_internal.alert_drift(seats_internal.team, text, jsonb, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.tell_drift(seats_internal.team, text, jsonb, boolean) IS
+    seats_internal.alert_drift(seats_internal.team, text, jsonb, boolean) IS
     'the alert that a sweep has found something else at Stripe than here';
 
 -- What a sweep's read says: true if it is to be taken over. Repaired is only what nothing is under
@@ -156,7 +156,7 @@ BEGIN
     END IF;
     likely := seats_internal.cause_of_drift(team, facts);
     IF current_setting('pg_seats.reconcile') = 'repair' AND likely <> 'unsettled_change' THEN
-        PERFORM seats_internal.tell_drift(team, likely, found_ones, true);
+        PERFORM seats_internal.alert_drift(team, likely, found_ones, true);
         PERFORM seats_internal.write_journal(
             'drift.repaired', 'pg_seats', NULL, team.lane_id, likely,
             jsonb_build_object(team.kind, team.name, 'differences', found_ones));
@@ -178,7 +178,7 @@ BEGIN
     -- No quantity may be computed on what we believe: the next change reads the subscription first.
     UPDATE seats_internal.team AS t SET drifts = true, base_proven_at = NULL WHERE t.id = team.id;
     IF likely <> 'unsettled_change' THEN
-        PERFORM seats_internal.tell_drift(team, likely, found_ones, false);
+        PERFORM seats_internal.alert_drift(team, likely, found_ones, false);
         IF is_news THEN
             PERFORM seats_internal.write_journal(
                 'drift.found', 'pg_seats', NULL, team.lane_id, likely,

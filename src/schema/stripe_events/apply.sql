@@ -51,7 +51,7 @@ REVOKE ALL ON FUNCTION seats_internal.verify_if_told(bigint[]) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.verify_if_told(bigint[]) IS
     'has those of the calls verified now of which an event has told; called by the worker';
 
-CREATE OR REPLACE FUNCTION seats_internal.tell_superseded(
+CREATE OR REPLACE FUNCTION seats_internal.alert_superseded(
     team       seats_internal.team,
     call       bigint,
     key        text,
@@ -72,9 +72,9 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.tell_superseded(seats_internal.team, bigint, text, integer) FROM PUBLIC;
+    seats_internal.alert_superseded(seats_internal.team, bigint, text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.tell_superseded(seats_internal.team, bigint, text, integer) IS
+    seats_internal.alert_superseded(seats_internal.team, bigint, text, integer) IS
     'the alert that Stripe executed a generation of a call that was taken for dead';
 
 -- An event that our own call has caused. True: it tells nothing that the call's answer, or its
@@ -109,7 +109,7 @@ BEGIN
         END IF;
     END IF;
     IF generation < head.generation AND facts ->> 'type' = 'customer.subscription.updated' THEN
-        PERFORM seats_internal.tell_superseded(team, head.id, key, head.generation);
+        PERFORM seats_internal.alert_superseded(team, head.id, key, head.generation);
         RETURN false;
     ELSIF generation <> head.generation THEN
         RETURN false;
@@ -139,7 +139,7 @@ COMMENT ON FUNCTION seats_internal.is_own_key(text) IS
 
 -- What an application must act on, or wants to tell its users. Of the same fact there may be several
 -- events, and several endpoints may bring each.
-CREATE OR REPLACE FUNCTION seats_internal.tell_event(
+CREATE OR REPLACE FUNCTION seats_internal.journal_event(
     event seats_internal.webhook_event,
     team  seats_internal.team,
     kind  text
@@ -170,14 +170,14 @@ BEGIN
             'billing_reason', event.facts #>> '{invoice,billing_reason}')));
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.tell_event(
+REVOKE ALL ON FUNCTION seats_internal.journal_event(
     seats_internal.webhook_event, seats_internal.team, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.tell_event(
+COMMENT ON FUNCTION seats_internal.journal_event(
     seats_internal.webhook_event, seats_internal.team, text) IS
     'journal entries of what an application must act on';
 
 -- What nobody has asked for: told once for each type, so that whoever sends too much learns of it.
-CREATE OR REPLACE FUNCTION seats_internal.tell_unknown_type(event seats_internal.webhook_event) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.journal_unknown_type(event seats_internal.webhook_event) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -191,8 +191,8 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.tell_unknown_type(seats_internal.webhook_event) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.tell_unknown_type(seats_internal.webhook_event) IS
+REVOKE ALL ON FUNCTION seats_internal.journal_unknown_type(seats_internal.webhook_event) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.journal_unknown_type(seats_internal.webhook_event) IS
     'the journal entry of the first event of a type that nothing follows from';
 
 -- A payment that a change waits for may have come, or its time may be over: look now.
@@ -324,7 +324,7 @@ BEGIN
      WHERE t.type = CASE WHEN thin THEN regexp_replace(event.type, '^v1[.]', '') ELSE event.type END;
     IF known.type IS NULL
        AND NOT (thin AND event.type ~ '^(v1[.])?customer[.]subscription[.]') THEN
-        PERFORM seats_internal.tell_unknown_type(event);
+        PERFORM seats_internal.journal_unknown_type(event);
         RETURN CASE WHEN thin THEN 'thin' ELSE 'ignored' END;
     ELSIF known.of_price THEN
         RETURN CASE WHEN seats_internal.renew_price(event.destination, event.facts ->> 'object_id')
@@ -361,7 +361,7 @@ BEGIN
         PERFORM seats_internal.queue_read(team, 'pg_seats', event.type);
     END IF;
     IF known.journal_kind IS NOT NULL THEN
-        PERFORM seats_internal.tell_event(event, team, known.journal_kind);
+        PERFORM seats_internal.journal_event(event, team, known.journal_kind);
     END IF;
     RETURN 'processed';
 END

@@ -61,7 +61,7 @@ COMMENT ON FUNCTION seats.define_webhook_endpoint(text, text, text[]) IS
     'pg_seats.secrets_directory, never secrets; several while one is rolled; superusers only';
 
 -- Told once an hour: all events of the endpoint would queue for the one alert.
-CREATE OR REPLACE FUNCTION seats_internal.tell_wrong_mode(endpoint text, destination text, event_id text)
+CREATE OR REPLACE FUNCTION seats_internal.alert_wrong_mode(endpoint text, destination text, event_id text)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -83,8 +83,8 @@ EXCEPTION WHEN lock_not_available OR deadlock_detected OR unique_violation THEN
     NULL;  -- somebody else tells it at this moment
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.tell_wrong_mode(text, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.tell_wrong_mode(text, text, text) IS
+REVOKE ALL ON FUNCTION seats_internal.alert_wrong_mode(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.alert_wrong_mode(text, text, text) IS
     'the alert that test events come to a live endpoint, or the other way round';
 
 -- Told once: whoever sends us anything could otherwise have it written again and again.
@@ -158,7 +158,7 @@ BEGIN
      WHERE e.name = take_event.endpoint;
     -- (Also where it is missing: facts have null for what is no boolean.)
     IF (facts ->> 'livemode')::boolean IS DISTINCT FROM target.livemode THEN
-        PERFORM seats_internal.tell_wrong_mode(endpoint, target.name, facts ->> 'id');
+        PERFORM seats_internal.alert_wrong_mode(endpoint, target.name, facts ->> 'id');
         http_status := 400;
         outcome := 'wrong_mode';
         RETURN;

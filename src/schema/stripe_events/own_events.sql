@@ -3,7 +3,7 @@
 
 -- Our call's event says that something else stood there than our quantities were computed on: the
 -- change that somebody had made in between is gone. Nobody but a person can say what is right now.
-CREATE OR REPLACE FUNCTION seats_internal.tell_overwritten(
+CREATE OR REPLACE FUNCTION seats_internal.alert_overwritten(
     expected seats_internal.expected_event,
     before   jsonb
 ) RETURNS void
@@ -47,9 +47,9 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.tell_overwritten(seats_internal.expected_event, jsonb) FROM PUBLIC;
+    seats_internal.alert_overwritten(seats_internal.expected_event, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.tell_overwritten(seats_internal.expected_event, jsonb) IS
+    seats_internal.alert_overwritten(seats_internal.expected_event, jsonb) IS
     'the alert that a call of ours has overwritten somebody else''s change, with both numbers';
 
 -- An event of one of our own calls. Where only other things than items changed, the target stood
@@ -85,7 +85,7 @@ BEGIN
     END IF;
     -- An event shows at most ten items: what is not among them cannot be compared.
     IF jsonb_array_length(facts -> 'previous_items') < 10 THEN
-        PERFORM seats_internal.tell_overwritten(
+        PERFORM seats_internal.alert_overwritten(
             expected, seats_internal.count_items(facts -> 'previous_items'));
     END IF;
     RETURN true;
@@ -128,7 +128,7 @@ BEGIN
      WHERE e.destination = events_were_listed.destination
        AND e.look_at < (SELECT clock_timestamp() - after);
     -- Only events that tell of no items: what the call asked for stood there already.
-    PERFORM seats_internal.tell_overwritten(e, e.target)
+    PERFORM seats_internal.alert_overwritten(e, e.target)
        FROM seats_internal.expected_event AS e
       WHERE e.destination = events_were_listed.destination AND e.nothing_changed AND e.looks > 1;
     DELETE FROM seats_internal.expected_event AS e
