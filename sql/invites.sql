@@ -51,7 +51,7 @@ RETURNS void LANGUAGE sql AS $$
 $$;
 -- What it does when a change ends.
 CREATE FUNCTION pg_temp.settle(change bigint, result text, reason text) RETURNS void LANGUAGE sql AS $$
-    SELECT seats_internal.finish_change(change, result, reason, 'pg_seats');
+    SELECT seats_internal.finish_changes(ARRAY[change], result, reason, 'pg_seats');
     SELECT seats_internal.refold(t.id, t.lane_id) FROM seats_internal.team AS t WHERE t.name = 'acme'
 $$;
 CREATE FUNCTION pg_temp.seats() RETURNS text LANGUAGE sql AS $$

@@ -367,7 +367,7 @@ SELECT o.state, count(*) FROM seats_internal.outbox AS o
 -- The end of a team settles whatever has gathered at once.
 SET LOCAL track_functions = 'all';
 SELECT seats_internal.end_team(t.id, t.lane_id) FROM seats_internal.team AS t WHERE t.name = 'crowded';
-SELECT pg_stat_get_xact_function_calls('seats_internal.finish_change_set'::regproc) AS sets;
+SELECT pg_stat_get_xact_function_calls('seats_internal.finish_changes'::regproc) AS sets;
 SELECT o.state, count(*) FROM seats_internal.outbox AS o
   JOIN seats_internal.team AS t ON t.lane_id = o.lane_id AND t.name = 'crowded'
  GROUP BY o.state ORDER BY o.state;

@@ -59,27 +59,27 @@ DELETE FROM seats_internal.outbox;
 -- Changes, with an end of their own.
 SELECT pg_temp.leave('change', 'pending') AS a \gset
 SELECT pg_temp.leave('change', 'pending') AS b \gset
-SELECT seats_internal.finish_change_set(ARRAY[:a, :b], 'refused', 'no_longer_valid', 'pg_seats');
+SELECT seats_internal.finish_changes(ARRAY[:a, :b], 'refused', 'no_longer_valid', 'pg_seats');
 SELECT pg_temp.history(:a);
 SELECT pg_temp.history(:b);
 SELECT pg_temp.leave('change', 'pending') AS c \gset
-SELECT seats_internal.finish_change(:c, 'done', 'proven', 'pg_seats');
+SELECT seats_internal.finish_changes(ARRAY[:c], 'done', 'proven', 'pg_seats');
 SELECT pg_temp.history(:c);
 SELECT pg_temp.leave('change', 'pending') AS d \gset
-SELECT seats_internal.finish_change(:d, 'cancelled', 'cancelled', 'somebody', NULL, 'somebody', 'another actor');
+SELECT seats_internal.finish_changes(ARRAY[:d], 'cancelled', 'cancelled', 'somebody', NULL, 'somebody', 'another actor');
 SELECT pg_temp.history(:d);
 -- Along with another's call: what was said was said of that one. The call itself may be among them.
 UPDATE seats_internal.outbox_history SET error = 'of the carrier', error_code = 'its_code', decline_code = 'its_decline'
  WHERE id = :a;
 SELECT pg_temp.leave('change', 'carried') AS e \gset
-SELECT seats_internal.finish_change(:e, 'refused', 'card_declined', 'pg_seats', :a);
+SELECT seats_internal.finish_changes(ARRAY[:e], 'refused', 'card_declined', 'pg_seats', :a);
 SELECT pg_temp.history(:e);
 SELECT pg_temp.leave('change', 'carried') AS f \gset
-SELECT seats_internal.finish_change(:f, 'done', 'proven', 'pg_seats', :a);
+SELECT seats_internal.finish_changes(ARRAY[:f], 'done', 'proven', 'pg_seats', :a);
 SELECT pg_temp.history(:f);
 SELECT pg_temp.leave('change') AS g \gset
 SELECT pg_temp.leave('change', 'carried') AS h \gset
-SELECT seats_internal.finish_change_set(ARRAY[:g, :h], 'refused', 'no_longer_valid', 'pg_seats', :g);
+SELECT seats_internal.finish_changes(ARRAY[:g, :h], 'refused', 'no_longer_valid', 'pg_seats', :g);
 SELECT pg_temp.history(:g);
 SELECT pg_temp.history(:h);
 

@@ -3,7 +3,7 @@
 -- Moves changes to the history, all with the same end, and tells the application's feed what became
 -- of them. Those other than the carrier went along with its call. Whatever a person was told about
 -- them is over. `actor` is who has taken them back; of any other end, the entry names who asked for them.
-CREATE OR REPLACE FUNCTION seats_internal.finish_change_set(
+CREATE OR REPLACE FUNCTION seats_internal.finish_changes(
     changes    bigint[],
     result     text,
     reason     text,
@@ -20,18 +20,18 @@ DECLARE
                              WHERE o.id = ANY (changes) AND (o.state = 'review' OR o.row_errors > 0));
 BEGIN
     INSERT INTO seats_internal.journal (ring, kind, role, actor, call_id, lane_id, reason, detail)
-    SELECT k.ring, seats_internal.journal_kind(k.result), finish_change_set.role,
-           CASE WHEN k.result = 'cancelled' THEN finish_change_set.actor ELSE k.actor END,
+    SELECT k.ring, seats_internal.journal_kind(k.result), finish_changes.role,
+           CASE WHEN k.result = 'cancelled' THEN finish_changes.actor ELSE k.actor END,
            k.id, k.lane_id, k.reason,
            seats_internal.change_detail(k.id, k.team_id, k.lines) || seats_internal.error_detail(
                k.result, k.reason, k.error, k.error_code, k.decline_code)
-      FROM seats_internal.move_to_history(changes, finish_change_set.result, finish_change_set.reason,
-                                          finish_change_set.settled_by, finish_change_set.carrier,
-                                          finish_change_set.result <> 'done') AS k;
+      FROM seats_internal.move_to_history(changes, finish_changes.result, finish_changes.reason,
+                                          finish_changes.settled_by, finish_changes.carrier,
+                                          finish_changes.result <> 'done') AS k;
     PERFORM seats_internal.wake_for_news();
     IF told THEN
         UPDATE seats_internal.alert AS a
-           SET resolved_at = clock_timestamp(), resolution = finish_change_set.reason
+           SET resolved_at = clock_timestamp(), resolution = finish_changes.reason
          WHERE a.resolved_at IS NULL
            -- (As an array: joined by hash, all open alerts would be read.)
            AND a.fingerprint = ANY (ARRAY(SELECT kind || ':' || id FROM unnest(changes) AS id,
@@ -40,32 +40,10 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.finish_change_set(bigint[], text, text, text, bigint, text, text) FROM PUBLIC;
+    seats_internal.finish_changes(bigint[], text, text, text, bigint, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.finish_change_set(bigint[], text, text, text, bigint, text, text) IS
+    seats_internal.finish_changes(bigint[], text, text, text, bigint, text, text) IS
     'settles changes that need no answer of their own: moves them to the history, tells the journal';
-
-CREATE OR REPLACE FUNCTION seats_internal.finish_change(
-    change     bigint,
-    result     text,
-    reason     text,
-    role       text,
-    carrier    bigint DEFAULT NULL,
-    settled_by text   DEFAULT NULL,
-    actor      text   DEFAULT NULL
-) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM seats_internal.finish_change_set(ARRAY[change], result, reason, role, carrier, settled_by, actor);
-END
-$$;
-REVOKE ALL ON FUNCTION
-    seats_internal.finish_change(bigint, text, text, text, bigint, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION
-    seats_internal.finish_change(bigint, text, text, text, bigint, text, text) IS
-    'settles a change that needs no answer of its own: moves it to the history, tells the journal';
 
 -- What the feed says of a change.
 CREATE OR REPLACE FUNCTION seats_internal.journal_kind(result text) RETURNS text
@@ -94,7 +72,7 @@ COMMENT ON FUNCTION seats_internal.change_detail(bigint, bigint, jsonb) IS
 
 -- A run of changes of a lane, from first to last. Of a call that went to Stripe the first one is the
 -- carrier.
-CREATE OR REPLACE FUNCTION seats_internal.finish_changes(
+CREATE OR REPLACE FUNCTION seats_internal.finish_run(
     lane_id    bigint,
     first_id   bigint,
     end_id     bigint,
@@ -107,18 +85,18 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM seats_internal.finish_change_set(
+    PERFORM seats_internal.finish_changes(
         ARRAY(SELECT o.id FROM seats_internal.outbox AS o
-               WHERE o.lane_id = finish_changes.lane_id AND o.id BETWEEN first_id AND end_id
+               WHERE o.lane_id = finish_run.lane_id AND o.id BETWEEN first_id AND end_id
                  AND o.kind = 'change'),
-        result, finish_changes.reason, coalesce(settled_by, 'pg_seats'),
+        result, finish_run.reason, coalesce(settled_by, 'pg_seats'),
         coalesce(carrier, CASE WHEN first_id <> end_id THEN first_id END), settled_by);
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.finish_changes(bigint, bigint, bigint, text, text, text, bigint) FROM PUBLIC;
+    seats_internal.finish_run(bigint, bigint, bigint, text, text, text, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.finish_changes(bigint, bigint, bigint, text, text, text, bigint) IS
+    seats_internal.finish_run(bigint, bigint, bigint, text, text, text, bigint) IS
     'settles a run of changes of a lane alike';
 
 -- A call of changes that were refused together was answered: one call less is left for the rest, and
@@ -152,7 +130,7 @@ BEGIN
      WHERE o.lane_id = refuse_rest_of_split.lane_id AND o.splits_left <= 0
        AND o.state = 'pending' AND o.kind = 'change';
     IF changes IS NOT NULL THEN
-        PERFORM seats_internal.finish_change_set(
+        PERFORM seats_internal.finish_changes(
             changes, 'refused', coalesce(last_refusal, reason, 'payment_failed'), 'pg_seats');
     END IF;
 END

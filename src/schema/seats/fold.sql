@@ -247,7 +247,7 @@ BEGIN
                     refold.team_id, refold.lane_id, line.seat_type,
                     greatest(-line.lowest, line.used - line.quantity));
                 IF removals IS NOT NULL THEN
-                    PERFORM seats_internal.finish_change_set(removals, 'refused', 'no_longer_valid',
+                    PERFORM seats_internal.finish_changes(removals, 'refused', 'no_longer_valid',
                                                              'pg_seats');
                     voided := true;
                     CONTINUE anew;

@@ -69,7 +69,7 @@ BEGIN
             || ', and whether it was sent before a failover or an adoption cannot be proven by a read');
         RETURN 'review';
     END IF;
-    PERFORM seats_internal.finish_change(head.id, 'refused', refuse_plan.reason, 'pg_seats');
+    PERFORM seats_internal.finish_changes(ARRAY[head.id], 'refused', refuse_plan.reason, 'pg_seats');
     PERFORM seats_internal.refold(head.team_id, head.lane_id);
     RETURN 'settled';
 END
@@ -273,7 +273,7 @@ BEGIN
     IF problem IS NOT NULL THEN
         RETURN 'waits';
     ELSIF plan.rises IS NULL THEN
-        PERFORM seats_internal.finish_changes(head.lane_id, head.id, plan.last_id, 'done',
+        PERFORM seats_internal.finish_run(head.lane_id, head.id, plan.last_id, 'done',
                                               'nothing_to_change');
         PERFORM seats_internal.refold(team.id, team.lane_id);
         RETURN 'settled';

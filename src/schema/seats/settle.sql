@@ -116,7 +116,7 @@ BEGIN
       FROM seats_internal.ring;
     carried_id := seats_internal.end_of_carried(head);
     IF carried_id IS NOT NULL THEN
-        PERFORM seats_internal.finish_changes(head.lane_id, head.id, carried_id, head.result, head.reason,
+        PERFORM seats_internal.finish_run(head.lane_id, head.id, carried_id, head.result, head.reason,
                                               head.settled_by, head.id);
     END IF;
     is_split := head.settled_by IS NULL AND seats_internal.settle_split(

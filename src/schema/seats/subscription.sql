@@ -225,10 +225,10 @@ BEGIN
            AND (o.state = 'pending' AND NOT o.doubt OR o.state = 'awaiting')
          ORDER BY o.id
     LOOP
-        PERFORM seats_internal.finish_changes(end_team.lane_id, change.id, change.last_id, 'refused',
+        PERFORM seats_internal.finish_run(end_team.lane_id, change.id, change.last_id, 'refused',
                                               'subscription_ended');
     END LOOP;
-    PERFORM seats_internal.finish_change_set(
+    PERFORM seats_internal.finish_changes(
         ARRAY(SELECT o.id FROM seats_internal.outbox AS o
                WHERE o.lane_id = end_team.lane_id AND o.kind = 'change'
                  AND (o.state = 'pending' AND NOT o.doubt OR o.state = 'awaiting')),
