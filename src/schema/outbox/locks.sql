@@ -89,9 +89,21 @@ REVOKE ALL ON FUNCTION seats_internal.require_lane(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.require_lane(text, text) IS
     'locks a lane and gives it, or an error';
 
--- Who holds a team keeps up that team alone. `patient`: queue up for the lock, once and shortly, for
--- a team that somebody is always changing.
-CREATE OR REPLACE FUNCTION seats_internal.take_lane(lane_id bigint, patient boolean) RETURNS boolean
+-- Who holds a team keeps up that team alone.
+CREATE OR REPLACE FUNCTION seats_internal.try_lane(lane_id bigint) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM seats_internal.lane AS l WHERE l.id = try_lane.lane_id FOR NO KEY UPDATE SKIP LOCKED;
+    RETURN FOUND;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.try_lane(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.try_lane(bigint) IS 'locks a lane if nobody else holds it';
+
+-- Queues up for the lock, once and shortly, for a team that somebody is always changing.
+CREATE OR REPLACE FUNCTION seats_internal.wait_for_lane(lane_id bigint) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -99,29 +111,22 @@ DECLARE
     former text := current_setting('lock_timeout');
     taken  boolean;
 BEGIN
-    IF patient IS NOT TRUE THEN
-        PERFORM FROM seats_internal.lane AS l WHERE l.id = take_lane.lane_id
-            FOR NO KEY UPDATE SKIP LOCKED;
-        RETURN FOUND;
-    END IF;
-    BEGIN
-        PERFORM set_config('lock_timeout', '50ms', true);
-        PERFORM FROM seats_internal.lane AS l WHERE l.id = take_lane.lane_id FOR NO KEY UPDATE;
-        taken := FOUND;
-        PERFORM set_config('lock_timeout', former, true);
-    EXCEPTION WHEN lock_not_available THEN  -- which undoes the setting, too
-        taken := false;
-    END;
+    PERFORM set_config('lock_timeout', '50ms', true);
+    PERFORM FROM seats_internal.lane AS l WHERE l.id = wait_for_lane.lane_id FOR NO KEY UPDATE;
+    taken := FOUND;
+    PERFORM set_config('lock_timeout', former, true);
     RETURN taken;
+EXCEPTION WHEN lock_not_available THEN  -- which undoes the setting, too
+    RETURN false;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.take_lane(bigint, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.take_lane(bigint, boolean) IS
-    'locks a lane if nobody else holds it; patient: waits for it a moment';
+REVOKE ALL ON FUNCTION seats_internal.wait_for_lane(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.wait_for_lane(bigint) IS
+    'locks a lane, and waits a moment for it; false: in vain';
 
 -- Locks the lanes that nobody holds, in order, and gives them. What is about to be settled must be counted
 -- by the prices that are listed now, and what was before, too: else the difference would be somebody's doing.
-CREATE OR REPLACE FUNCTION seats_internal.take_lanes(lanes bigint[], patient_for bigint) RETURNS bigint[]
+CREATE OR REPLACE FUNCTION seats_internal.take_lanes(lanes bigint[], queue_for_lane bigint) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -132,9 +137,9 @@ BEGIN
       FROM (SELECT lane.id FROM seats_internal.lane
              WHERE lane.id = ANY (lanes)
              ORDER BY lane.id FOR NO KEY UPDATE SKIP LOCKED) AS l;
-    IF patient_for = ANY (lanes) AND patient_for <> ALL (taken) THEN
-        IF seats_internal.take_lane(patient_for, true) THEN
-            taken := taken || patient_for;
+    IF queue_for_lane = ANY (lanes) AND queue_for_lane <> ALL (taken) THEN
+        IF seats_internal.wait_for_lane(queue_for_lane) THEN
+            taken := taken || queue_for_lane;
         END IF;
     END IF;
     IF EXISTS (SELECT FROM seats_internal.recount) THEN

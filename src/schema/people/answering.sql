@@ -178,7 +178,7 @@ BEGIN
     LOOP
         looked := looked + 1;
         SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = due.team_id;
-        IF NOT seats_internal.take_lane(team.lane_id, false) THEN
+        IF NOT seats_internal.try_lane(team.lane_id) THEN
             held := coalesce(held, due.expires_at);
         -- Sent anew, or accepted, before the team was ours?
         ELSIF EXISTS (SELECT FROM seats_internal.invite AS i

@@ -311,13 +311,13 @@ COMMENT ON FUNCTION seats_internal.freeze_change(bigint, uuid, interval) IS
 -- Those of `calls` that are seat changes and not yet frozen. Each lane is locked when it is its turn, and
 -- all until the commit; applications wait for that. So what is not planned in that time is left for later.
 CREATE OR REPLACE FUNCTION seats_internal.freeze_changes(
-    calls       bigint[],
-    run         uuid,
-    fresh_for   interval,
-    patient_for bigint,
-    time_for    interval DEFAULT '20 ms',
-    OUT call    bigint,
-    OUT outcome text
+    calls          bigint[],
+    run            uuid,
+    fresh_for      interval,
+    queue_for_lane bigint,
+    time_for       interval DEFAULT '20 ms',
+    OUT call       bigint,
+    OUT outcome    text
 ) RETURNS SETOF record
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -331,11 +331,12 @@ BEGIN
         SELECT o.id, o.lane_id
           FROM seats_internal.outbox AS o
          WHERE o.id = ANY (calls) AND o.kind = 'change' AND o.state = 'pending' AND o.body = ''
-         ORDER BY o.lane_id IS DISTINCT FROM patient_for, o.lane_id
+         ORDER BY o.lane_id IS DISTINCT FROM queue_for_lane, o.lane_id
     LOOP
         -- (freeze_change looks at the row again: what was committed before the lock was got is seen.)
         outcome := CASE WHEN clock_timestamp() >= stop_at THEN 'later'
-                        WHEN NOT seats_internal.take_lane(lane_id, lane_id = patient_for) THEN 'locked'
+                        WHEN NOT CASE WHEN lane_id = queue_for_lane THEN seats_internal.wait_for_lane(lane_id)
+                                      ELSE seats_internal.try_lane(lane_id) END THEN 'locked'
                         ELSE seats_internal.freeze_change(call, run, fresh_for) END;
         stop_at := coalesce(stop_at, clock_timestamp() + time_for);
         RETURN NEXT;

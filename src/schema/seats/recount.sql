@@ -119,7 +119,7 @@ BEGIN
             job.reached := team.id;
         END IF;
         CONTINUE WHEN NOT team.is_concerned;
-        IF seats_internal.take_lane(team.lane_id, false) THEN
+        IF seats_internal.try_lane(team.lane_id) THEN
             PERFORM seats_internal.recount_team(team.id, job.prices);
             counted := counted + 1;
         ELSE

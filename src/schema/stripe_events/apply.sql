@@ -222,7 +222,7 @@ AS $$
 DECLARE
     former seats_internal.team;
 BEGIN
-    IF NOT seats_internal.take_lane(team.lane_id, false) THEN
+    IF NOT seats_internal.try_lane(team.lane_id) THEN
         RAISE EXCEPTION 'the team is locked' USING ERRCODE = 'lock_not_available';
     END IF;
     SELECT t.* INTO former FROM seats_internal.team AS t
