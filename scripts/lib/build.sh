@@ -78,6 +78,11 @@ copy_postgres() {
   tar -C / -cf - "${places[@]}" | tar -C "$postgres_copy" -xf - --no-same-owner || return
   make -C "$extension_tree" -s PG_CONFIG="$PG_CONFIG" DESTDIR="$postgres_copy" install \
     >>"$workspace/build.log" 2>&1 || return
+  # What every upgrade makes anew, as an upgrade of its own: 55_made_again looks whether all stays as it was.
+  local version again
+  version=$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" "$extension_tree/pg_seats.control")
+  again=$postgres_copy$("$PG_CONFIG" --sharedir)/extension/pg_seats--$version--again.sql
+  (cd "$extension_tree/src/schema" && sed '1,/^# replaceable$/d; /^#/d; /^$/d' order | xargs cat) >"$again" || return
   # The tests are copied, too: the servers' user may not be able to read the source tree.
   for place in sql expected test; do
     if [[ -d $extension_tree/$place ]]; then
