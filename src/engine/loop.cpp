@@ -37,7 +37,7 @@ namespace pg_seats::engine {
 namespace {
 
 // Beside the calls: probes and lists of events.
-constexpr int more_connections = 16;
+constexpr std::size_t more_connections = 16;
 
 // Answers whose rows are locked by others: how often to look, and how many before nothing new is
 // claimed.
@@ -50,7 +50,7 @@ constexpr std::size_t most_held_bytes = std::size_t{64} << 20U;
 constexpr const char* longest_wait_for_locks = "200ms";
 
 std::size_t most_connections() {
-    return static_cast<std::size_t>(pg::settings.max_in_flight + more_connections);
+    return static_cast<std::size_t>(pg::settings.max_in_flight) + more_connections;
 }
 
 void limit_waits_for_locks(const char* longest) {

@@ -88,7 +88,7 @@ struct CounterName {
     pg_atomic_uint64 WorkerCounters::*counter;
 };
 
-constexpr CounterName counter_names[] = {
+inline constexpr CounterName counter_names[] = {
 #define PG_SEATS_COUNTER(name) {#name, &WorkerCounters::name},
     PG_SEATS_COUNTERS(PG_SEATS_COUNTER)
 #undef PG_SEATS_COUNTER
