@@ -91,7 +91,7 @@ copy_postgres() {
   done
   # One looks for the worker's statements in its sources.
   local room
-  for room in engine process; do
+  for room in engine kinds process; do
     mkdir -p "$workspace/tests/src/$room" || return
     cp "$extension_tree/src/$room"/*.cpp "$workspace/tests/src/$room/" || return
   done

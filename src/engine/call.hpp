@@ -8,8 +8,6 @@
 
 namespace pg_seats::engine {
 
-struct Destination;
-
 // A POST by Stripe's word, and it changes nothing.
 // (What statements say of it: claim, recovery.)
 constexpr std::string_view preview_path = "/v1/invoices/create_preview";
@@ -19,7 +17,8 @@ constexpr std::string_view preview_path = "/v1/invoices/create_preview";
 struct Call {
     std::int64_t id = 0;
     std::int64_t lane_id = 0;  // 0: none
-    std::string kind;          // call, change, read, price, …: see seats_internal.outbox
+    std::string destination;   // its name
+    std::string kind;          // call, change, read, price, …: see kinds/kind.hpp
     std::string uuid, installation, method, path, body, verifier, marker, api_version, enqueued_by;
     std::string last_lane_marker;  // of the call before it in its lane
     int generation = 1;
@@ -67,33 +66,5 @@ enum class Purpose : std::uint8_t {
 };
 
 [[nodiscard]] std::string_view to_string(Purpose purpose);
-
-struct Flight {
-    Purpose purpose = Purpose::send;
-    Destination* destination = nullptr;
-    Call call;
-    std::string key;                    // the idempotency key, also while verifying
-    int key_number = 0;                 // of a probe: which key it is about
-    int pages = 0;                      // of a list or of events, read so far
-    int page_size = 100;                // fewer where so many are more than an answer may hold
-    std::string cursor;                 // where the next page starts
-    std::int64_t since = 0;             // of a list of events: unix time
-    std::optional<std::int64_t> until;  // … what is younger is left to the next list
-    std::string event_types;            // … separated by spaces; Stripe takes 20 at once
-    bool all_events = false;  // … of those that webhooks did not bring, not only of our calls
-    std::int64_t found = 0;   // … how many were new
-    std::optional<std::int64_t> newest;  // … and Stripe's time of the newest
-    core::Judgement first_answer;        // of the call, while read_missing asks about it
-    int first_status = 0;
-    std::string first_request_id;
-    TimestampTz sent_at = 0;  // of the request that is on the wire
-    // Of seats: why it is known to be executed, while a read tells what is there now; and what the
-    // reads have told so far, for the purpose that asked.
-    std::string_view proven;
-    std::optional<core::SubscriptionFacts> subscription;
-    TimestampTz subscription_as_of = 0;
-    Purpose items_for = Purpose::send;
-    core::Answer answer;  // once it is there
-};
 
 }  // namespace pg_seats::engine

@@ -4,8 +4,8 @@
 
 #include "core/identity.hpp"
 #include "engine/ready.hpp"
-#include "engine/seats.hpp"
 #include "engine/trace.hpp"
+#include "kinds/kind.hpp"
 
 #include "engine/find.hpp"
 #include "engine/row_errors.hpp"
@@ -18,8 +18,12 @@
 namespace pg_seats::engine {
 namespace {
 
+using kinds::Plans;
 using pg::Rows;
 using pg::Statement;
+
+constexpr int most_base_reads_in_a_row = 2;
+constexpr int looks_between_patience = 20;
 
 #define DESTINATION_VERSION                                      \
     "(SELECT d.api_version FROM seats_internal.destination AS d" \
@@ -35,14 +39,14 @@ using pg::Statement;
     "(SELECT m.marker FROM seats_internal.lane_marker AS m WHERE m.lane_id = o.lane_id), "       \
     "o.kind, o.team_id, o.beside_lane_id, o.last_id, o.splits_left, o.cancelled_by IS NOT NULL"
 
-// Seat changes are planned first (worker/seats.hpp): only then is there something to send.
-#define IS_PLANNED "(o.kind <> 'change' OR o.body <> '')"
+// What its kind plans has to be planned first: only then is there something to send.
+#define IS_PLANNED "(o.kind <> ALL ($5) OR o.body <> '')"
 
 // A key is trusted for a time only: past it a call in doubt is not sent again but verified. (What
-// changes nothing can be repeated for ever, and a receiver knows a delivery by its id.)
+// changes nothing can be repeated for ever, and some kinds are never in doubt.)
 #define KEY_IS_TOO_OLD                                                           \
     "(o.doubt AND o.method <> 'GET' AND o.path <> '/v1/invoices/create_preview'" \
-    " AND o.kind <> 'delivery'"                                                  \
+    " AND o.kind <> ALL ($6)"                                                    \
     " AND o.first_sent_at < pg_catalog.clock_timestamp() - $3 * interval '1 second')"
 
 // Also taken anew for a verification: after a failover the row may not know that it was ever sent.
@@ -113,6 +117,7 @@ Call read_call(const Rows& rows, std::size_t row) {
     Call call;
     call.id = rows.bigint(row, 1);
     call.lane_id = rows.bigint(row, 2);
+    call.destination = rows.string(row, 3);
     call.uuid = rows.string(row, 4);
     call.installation = rows.string(row, 5);
     call.method = rows.string(row, 6);
@@ -160,14 +165,19 @@ Purpose purpose_of(const Call& call) {
 void take(Engine& engine, Statement& statement, const std::vector<std::int64_t>& ids, bool alone,
           std::vector<Flight>& flights) {
     const Rows rows = statement.run({pg::bigints(ids), pg::text(engine.installation),
-                                     pg::integer(pg::settings.key_lifetime_s), pg::boolean(alone)});
+                                     pg::integer(pg::settings.key_lifetime_s), pg::boolean(alone),
+                                     kinds::planned(), kinds::never_in_doubt()});
     for (std::size_t row = 0; row < rows.size(); ++row) {
         Flight flight;
-        flight.destination = engine.find_destination(rows.bytes(row, 3));
         flight.call = read_call(rows, row);
+        flight.destination = engine.find_destination(flight.call.destination);
         flight.purpose = purpose_of(flight.call);
         flights.push_back(std::move(flight));
     }
+}
+
+bool contains(const std::vector<std::int64_t>& ids, std::int64_t id) {
+    return std::ranges::find(ids, id) != ids.end();
 }
 
 std::vector<std::int64_t> without(const std::vector<std::int64_t>& ids,
@@ -228,6 +238,78 @@ std::vector<Candidate> choose(Engine& engine, bool& alone) {
     return room > 0 ? choose_candidates(engine, room) : std::vector<Candidate>{};
 }
 
+// A base that was read and is not fresh all the same (a clock that was set, a lifetime shorter than
+// the way to Stripe) is not read at once again and again.
+bool may_read_base(Engine& engine, const std::vector<Candidate>& candidates, std::int64_t id) {
+    const auto candidate = std::ranges::find(candidates, id, &Candidate::id);
+    if (candidate == candidates.end()) {
+        return true;
+    }
+    LaneMemory& lane = engine.lanes[candidate->lane_id];
+    if (++lane.base_reads <= most_base_reads_in_a_row) {
+        return true;
+    }
+    lane.base_reads = 0;
+    return false;
+}
+
+Plans plan(Engine& engine, const std::vector<Candidate>& candidates) {
+    kinds::Planning planning{.run = engine.run, .patient_for = engine.patient_for};
+    std::vector<std::int64_t> ids;
+    for (const Candidate& candidate : candidates) {
+        if (candidate.lane_id != 0) {  // what is planned is always in a lane
+            ids.push_back(candidate.id);
+        }
+    }
+    if (ids.empty()) {
+        return {};
+    }
+    for (const kinds::Kind* kind : kinds::all) {
+        if (kind->plan != nullptr) {
+            kind->plan(planning, ids);
+        }
+    }
+    Plans& plans = planning.plans;
+    std::erase_if(plans.to_read, [&](std::int64_t id) {
+        if (may_read_base(engine, candidates, id)) {
+            return false;
+        }
+        plans.locked.push_back(id);
+        return true;
+    });
+    return plans;
+}
+
+// After the commit: what is not sent is looked at again, at once or later.
+void heed_plans(Engine& engine, const std::vector<Candidate>& candidates, const Plans& plans) {
+    for (const Candidate& candidate : candidates) {
+        if (contains(plans.locked, candidate.id)) {
+            candidate.destination->bucket.give_back();
+            // Queued up for once, and then from time to time: a team that is always being changed
+            // is got like that, and one that somebody just holds costs little.
+            LaneMemory& lane = engine.lanes[candidate.lane_id];
+            if (lane.locked_looks++ % looks_between_patience == 0) {
+                engine.patient_for = candidate.lane_id;
+            }
+            look_again(engine, candidate);
+        } else if (contains(plans.later, candidate.id)) {
+            candidate.destination->bucket.give_back();
+            release_lane(engine, *candidate.destination, candidate.lane_id, std::nullopt);
+        } else if (contains(plans.over, candidate.id)) {
+            candidate.destination->bucket.give_back();
+            release_lane(engine, *candidate.destination, candidate.lane_id, std::nullopt);
+            engine.announce = engine.wake_all_waiters = true;
+        } else if (candidate.lane_id != 0 && !contains(plans.to_read, candidate.id)) {
+            LaneMemory& lane = engine.lanes[candidate.lane_id];
+            lane.base_reads = lane.locked_looks = 0;
+        }
+    }
+    if (!plans.over.empty()) {
+        engine.next_due = 0;              // those that wait have a due_at now
+        engine.look_for_arrivals = true;  // of reads of prices that they wait for
+    }
+}
+
 // Subscriptions that must be read before the changes of their lanes can be planned.
 void read_bases(Engine& engine, const std::vector<std::int64_t>& ids, bool alone,
                 std::vector<Flight>& flights) {
@@ -237,8 +319,8 @@ void read_bases(Engine& engine, const std::vector<std::int64_t>& ids, bool alone
     const Rows rows = look_statement.run({pg::bigints(ids)});
     for (std::size_t row = 0; row < rows.size(); ++row) {
         Flight flight;
-        flight.destination = engine.find_destination(rows.bytes(row, 3));
         flight.call = read_call(rows, row);
+        flight.destination = engine.find_destination(flight.call.destination);
         flight.purpose = Purpose::read_base;
         flights.push_back(std::move(flight));
     }
@@ -249,7 +331,7 @@ void read_bases(Engine& engine, const std::vector<std::int64_t>& ids, bool alone
 void claim(Engine& engine) {
     std::vector<Flight> flights;
     std::vector<Candidate> candidates;
-    SeatPlans plans;
+    Plans plans;
     bool alone = false;
     const auto failure = engine.transaction([&] {
         find_ready(engine);
@@ -263,7 +345,7 @@ void claim(Engine& engine) {
             ids.push_back(candidate.id);
         }
         flights.reserve(ids.size());
-        plans = plan_seat_changes(engine, candidates);
+        plans = plan(engine, candidates);
         std::erase_if(ids, [&plans](std::int64_t id) { return plans.is_settled_or_waits(id); });
         take(engine, freeze_statement, ids, alone, flights);
         if (flights.size() < ids.size()) {
@@ -296,7 +378,7 @@ void claim(Engine& engine) {
         engine.to_send.push_back(std::move(flight));
     }
     trouble_is_over(engine);
-    heed_seat_plans(engine, candidates, plans);
+    heed_plans(engine, candidates, plans);
 }
 
 }  // namespace pg_seats::engine

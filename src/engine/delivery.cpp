@@ -1,65 +1,18 @@
 #include "engine/delivery.hpp"
 
-#include <algorithm>
-
 #include "core/receiver.hpp"
 #include "core/webhook_signature.hpp"
 
 #include "pg/hmac.hpp"
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
-#include "pg/time.hpp"
 
 namespace pg_seats::engine {
 namespace {
 
-constexpr core::Duration longest_delivery{30'000};
-constexpr std::size_t largest_answer = 65'536;  // nobody reads it
-
 std::optional<std::string> sign(const pg::Secret& secret, std::string_view id,
                                 std::int64_t timestamp, std::string_view body) {
     return core::sign_standard_webhook(secret.reveal(), id, timestamp, body, pg::hmac_sha256);
-}
-
-// By itself no request goes out like this: curl takes none without a method.
-void refuse(http::Request& request) {
-    request.method.clear();
-}
-
-void dress_standard_webhook(const Flight& flight, http::Request& request) {
-    const std::string id = "msg_" + flight.call.uuid;  // the same at every try
-    const std::int64_t timestamp = pg::unix_seconds(pg::now());
-    const auto signature = sign(flight.destination->key, id, timestamp, request.body);
-    if (!signature) {
-        refuse(request);
-        return;
-    }
-    request.headers.emplace_back("Content-Type: application/json");
-    request.headers.push_back("webhook-id: " + id);
-    request.headers.push_back("webhook-timestamp: " + std::to_string(timestamp));
-    request.headers.push_back("webhook-signature: " + *signature);
-}
-
-void dress_slack(const Flight& flight, http::Request& request) {
-    request.headers.emplace_back("Content-Type: application/json");
-    if (!flight.destination->key.empty()) {
-        request.url = flight.destination->key.reveal();
-    }
-}
-
-void dress_sentry(const Flight& flight, http::Request& request) {
-    const auto target =
-        core::sentry_target(flight.destination->key.reveal(), flight.destination->base_url);
-    if (!target) {
-        refuse(request);
-        return;
-    }
-    request.url = target->url;
-    request.headers.emplace_back("Content-Type: application/x-sentry-envelope");
-    request.headers.push_back(
-        "X-Sentry-Auth: Sentry sentry_version=7, sentry_client=pg_seats/" PG_SEATS_VERSION
-        ", sentry_key=" +
-        target->key);
 }
 
 Decision give_up(const Flight& flight, std::string_view reason, const std::string& error) {
@@ -93,22 +46,6 @@ std::string problem_of_secret(const Destination& destination, const pg::Secret& 
         return file + "DSN of " + destination.base_url;
     }
     return {};
-}
-
-void dress_delivery(const Flight& flight, http::Request& request) {
-    const std::string& format = flight.destination->format;
-    request.total_timeout = std::min(request.total_timeout, longest_delivery);
-    request.response_limit = std::min(request.response_limit, largest_answer);
-    request.headers.emplace_back("User-Agent: pg_seats/" PG_SEATS_VERSION);
-    if (format == "standard_webhook") {
-        dress_standard_webhook(flight, request);
-    } else if (format == "slack") {
-        dress_slack(flight, request);
-    } else if (format == "sentry") {
-        dress_sentry(flight, request);
-    } else {
-        refuse(request);  // dropped in this moment
-    }
 }
 
 // A receiver that has answered with a 2xx has it, also if the rest of its answer was lost. What it

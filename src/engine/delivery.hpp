@@ -10,9 +10,6 @@ namespace pg_seats::engine {
 // Why this secret cannot be used for the receiver's format; empty: it can.
 std::string problem_of_secret(const Destination& destination, const pg::Secret& secret);
 
-// Puts on what the receiver's format wants: address, headers, a signature made now.
-void dress_delivery(const Flight& flight, http::Request& request);
-
 Decision decide_delivery(Engine& engine, const Flight& flight, const core::Judgement& judgement);
 
 }  // namespace pg_seats::engine

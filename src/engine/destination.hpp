@@ -7,21 +7,20 @@
 #include <unordered_map>
 
 #include "core/pace.hpp"
-#include "engine/call.hpp"
+#include "kinds/flight.hpp"
 
-#include "pg/secrets.hpp"
+#include "kinds/address.hpp"
 
 namespace pg_seats::engine {
 
 using core::TimePoint;
+using kinds::Flight;
 
-struct Destination {
+struct Destination : kinds::Address {
     explicit Destination(TimePoint now) : bucket(1, now), breaker(core::Breaker::Rules{}) {}
 
-    // From the table.
-    std::string name, kind, base_url, secret_name, account, api_version, probe_path;
-    std::string format;  // of a receiver
-    std::optional<bool> livemode;
+    // From the table, as the address is.
+    std::string kind, secret_name, account, probe_path;
     double requests_per_second = 1;
     bool paused = false;
     bool halted = false;
@@ -33,8 +32,7 @@ struct Destination {
     TimePoint resumed_at{};               // when a person said that it is put right
     std::vector<std::int64_t> take_back;  // in review for what turned out to be everywhere
 
-    // The key, and whether a read with it has shown the account and mode that we expect.
-    pg::Secret key;
+    // Of the key; and whether a read with it has shown the account and mode that we expect.
     pg::SecretStamp key_stamp;
     std::string key_problem;          // why there is no key; empty if there is one
     bool key_problem_is_told = true;  // of a receiver's: one of Stripe's is a halt

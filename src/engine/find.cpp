@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/ready.hpp"
+#include "kinds/kind.hpp"
 
 #include "pg/log.hpp"
 #include "pg/sql.hpp"
@@ -54,7 +55,7 @@ Statement backlog_statement{
     "SELECT " READY_COLUMNS ", " OPEN_CONDITION
     "  FROM seats_internal.outbox AS o WHERE o.id > $1 ORDER BY o.id LIMIT $3"};
 
-// A delivery is no suspect: alone on the wire, one to a receiver that hangs would hold up
+// Some kinds are no suspects: alone on the wire, a delivery to a receiver that hangs would hold up
 // everybody. (The lane is named by its bounds: with an equality, the order by id alone would do,
 // and that is the primary key's, which reads the rows of all other lanes.)
 Statement lane_heads_statement{
@@ -64,7 +65,7 @@ Statement lane_heads_statement{
     "         WHERE lane.id = wanted.lane_id AND lane.paused_at IS NULL LIMIT 1) AS lane"
     " CROSS JOIN LATERAL (SELECT o.id, " OPEN_CONDITION
     "               AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp()) AS is_ready,"
-    "               CASE o.kind WHEN 'delivery' THEN 0::smallint ELSE o.interrupted END"
+    "               CASE WHEN o.kind = ANY ($4) THEN 0::smallint ELSE o.interrupted END"
     "                   AS interrupted"
     "          FROM seats_internal.outbox AS o"
     "         WHERE (o.lane_id, o.id) > (wanted.lane_id, wanted.above)"
@@ -265,9 +266,9 @@ void find_ready(Engine& engine) {
 
 Rows find_lane_heads(const Engine& engine, const std::vector<std::int64_t>& lanes,
                      const std::vector<std::int64_t>& above) {
-    return lane_heads_statement.run(
-        {pg::bigints(lanes), pg::text(engine.installation), pg::bigints(above)},
-        Statement::Sees::transaction_snapshot);
+    return lane_heads_statement.run({pg::bigints(lanes), pg::text(engine.installation),
+                                     pg::bigints(above), kinds::never_suspect()},
+                                    Statement::Sees::transaction_snapshot);
 }
 
 }  // namespace pg_seats::engine

@@ -2,6 +2,7 @@
 
 #include "engine/halting.hpp"
 #include "engine/trouble.hpp"
+#include "kinds/kind.hpp"
 #include "pg/log.hpp"
 #include "pg/own_slot.hpp"
 #include "pg/sql.hpp"
@@ -17,7 +18,7 @@ constexpr std::chrono::minutes wary_for{10};
 // The one that was looked at alone when the worker crashed is what ended it. Nobody else is counted
 // then.
 Statement blamed_statement{
-    "SELECT o.id, o.kind = 'delivery' OR o.path = '/v1/invoices/create_preview'"
+    "SELECT o.id, o.kind = ANY ($1) OR o.path = '/v1/invoices/create_preview'"
     "  FROM seats_internal.outbox AS o WHERE o.alone AND o.interrupted >= 2"};
 
 // What changes nothing and is nobody's, is over; anything else is for a person.
@@ -47,16 +48,16 @@ Statement interrupted_reads_statement{
     "     SELECT l.id FROM seats_internal.outbox AS l"
     "      WHERE ($1 > 0 OR l.alone)"
     "        AND (l.state IN ('verifying', 'awaiting') AND l.due_at IS NULL"
-    "             OR l.state = 'pending' AND l.kind = 'change' AND l.body = ''"
+    "             OR l.state = 'pending' AND l.kind = ANY ($2) AND l.body = ''"
     "                AND l.base_wanted_at IS NOT NULL)"
     "        FOR UPDATE SKIP LOCKED))"};
 
-// Where it was never alone when a worker ended (in curl, say, or as a delivery, which is not sent
+// Where it was never alone when a worker ended (in curl, say, or because its kind is not sent
 // alone) it is blamed in the end all the same.
 Statement often_interrupted_statement{
-    "SELECT o.id, o.kind = 'delivery' OR o.path = '/v1/invoices/create_preview'"
+    "SELECT o.id, o.kind = ANY ($1) OR o.path = '/v1/invoices/create_preview'"
     "  FROM seats_internal.outbox AS o"
-    " WHERE o.interrupted >= CASE o.kind WHEN 'delivery' THEN 5 ELSE 10 END"
+    " WHERE o.interrupted >= CASE WHEN o.kind = ANY ($2) THEN 5 ELSE 10 END"
     "   AND o.state <> 'review'"};
 
 // Of probes and lists of events, which are nobody's.
@@ -109,12 +110,13 @@ bool recover(Engine& engine) {
     bool is_blamed = false;
     std::vector<std::string> blamed_destinations;
     const auto failure = engine.transaction([&] {
-        is_blamed = crashed && blame(blamed_statement.run());
+        is_blamed = crashed && blame(blamed_statement.run({kinds::never_in_doubt()}));
         const std::int32_t counted = crashed && !is_blamed ? 1 : 0;
         interrupted = interrupted_statement.run({pg::integer(counted)}).size();
-        interrupted_reads_statement.run({pg::integer(counted)});
+        interrupted_reads_statement.run({pg::integer(counted), kinds::planned()});
         if (counted != 0) {
-            is_blamed = blame(often_interrupted_statement.run());
+            is_blamed = blame(
+                often_interrupted_statement.run({kinds::never_in_doubt(), kinds::never_suspect()}));
         }
         const pg::Rows rows = destinations_statement.run();
         for (std::size_t row = 0; row < rows.size(); ++row) {

@@ -4,6 +4,7 @@
 
 #include "core/call_rules.hpp"
 #include "core/form.hpp"
+#include "kinds/kind.hpp"
 
 #include "pg/time.hpp"
 
@@ -11,7 +12,6 @@ namespace pg_seats::engine {
 namespace {
 
 constexpr std::string_view events_path = "/v1/events";
-constexpr std::string_view with_invoice = "expand[0]=latest_invoice";
 constexpr std::string_view subscriptions_path = "/v1/subscriptions/";
 constexpr std::string_view items_path = "/v1/subscription_items";
 
@@ -87,11 +87,7 @@ Target target_of(const Flight& flight) {
         case Purpose::read_object:
         case Purpose::read_missing:
         case Purpose::read_base:
-            // With the invoice, which tells whether seats are paid for, and where they can be.
-            return {"GET",
-                    read_path(call.path),
-                    call.is_change() ? std::string(with_invoice) : std::string(),
-                    {}};
+            return {"GET", read_path(call.path), std::string(kinds::kind_of(call).read_query), {}};
         case Purpose::read_items:
             return {"GET", std::string(items_path), items_query(flight), {}};
         case Purpose::list_events:

@@ -1,32 +1,10 @@
-// What the worker does for seats: planning calls of seat changes at the claim, what an answer means
-// for the changes that a call carries, and storing what Stripe says of a subscription. The rules of
-// seats themselves stand in SQL (src/schema/seats); here is what depends on answers and time.
+// What an answer means for the changes that a call carries, and for what is known of their
+// subscription.
 #pragma once
 
 #include "engine/decision.hpp"
-#include "engine/settle.hpp"
 
 namespace pg_seats::engine {
-
-// ---- claim: seat changes become calls (seats_internal.freeze_changes)
-
-// Candidates that are seat changes and not to be sent now.
-struct SeatPlans {
-    std::vector<std::int64_t> to_read;  // their subscriptions are read first
-    std::vector<std::int64_t> over;     // settled without a call, or they wait, or are in review
-    std::vector<std::int64_t> locked;   // somebody holds their team
-    std::vector<std::int64_t> later;    // too many for one claim
-
-    [[nodiscard]] bool is_settled_or_waits(std::int64_t id) const;
-};
-
-// Inside the claim's transaction.
-SeatPlans plan_seat_changes(Engine& engine, const std::vector<Candidate>& candidates);
-// After its commit: what is not sent is looked at again, at once or later.
-void heed_seat_plans(Engine& engine, const std::vector<Candidate>& candidates,
-                     const SeatPlans& plans);
-
-// ---- decide
 
 // Provably not executed, and nothing stored under the key: the changes are planned anew, on a new
 // base and with what has come since.
@@ -63,13 +41,5 @@ Decision read_of_base_failed(Engine& engine, const Flight& flight,
 
 // The facts of the answer at hand as SQL takes them; empty if it does not tell them all.
 [[nodiscard]] std::string known_facts(const Flight& flight);
-
-// ---- settle, inside its transaction
-
-// Locks the teams of the items, and gives those whose team somebody else holds.
-std::vector<const Settlement*> lock_teams(Engine& engine, std::span<const Settlement* const> items);
-// After the rows themselves were written; `left` were not.
-void store_seats(Engine& engine, std::span<const Settlement* const> items,
-                 const std::vector<std::int64_t>& left);
 
 }  // namespace pg_seats::engine

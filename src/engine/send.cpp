@@ -1,9 +1,9 @@
 #include "engine/send.hpp"
 
 #include "core/identity.hpp"
-#include "engine/delivery.hpp"
 #include "engine/request.hpp"
 #include "engine/trace.hpp"
+#include "kinds/kind.hpp"
 
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
@@ -56,8 +56,9 @@ void send(Engine& engine, Flight&& flight) {
     request.body = std::move(target.body);
     request.total_timeout = core::Duration{pg::settings.request_timeout_ms};
     request.response_limit = static_cast<std::size_t>(pg::settings.response_limit_kb) * 1024;
-    if (flight.call.is_delivery()) {
-        dress_delivery(flight, request);
+    const kinds::Kind& kind = kinds::kind_of(flight.call);
+    if (kind.dress != nullptr) {
+        kind.dress(flight, destination, request);
     }
     if (destination.is_stripe()) {
         // At once in its full size: what a string outgrows stays behind in memory.
@@ -70,7 +71,7 @@ void send(Engine& engine, Flight&& flight) {
         request.headers.push_back("Stripe-Version: " + flight.call.api_version);
     }
     if (flight.purpose != Purpose::probe && flight.purpose != Purpose::list_events &&
-        !flight.call.is_delivery()) {
+        kind.dress == nullptr) {
         flight.key = core::idempotency_key(flight.call.installation, flight.call.uuid,
                                            flight.call.generation);
         if (request.method == "POST") {

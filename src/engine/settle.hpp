@@ -2,14 +2,12 @@
 // each call in a transaction of its own.
 #pragma once
 
-#include "engine/decision.hpp"
+#include "engine/memory.hpp"
+#include "kinds/kind.hpp"
 
 namespace pg_seats::engine {
 
-struct Settlement {
-    Flight flight;
-    Decision decision;
-};
+using kinds::Settlement;
 
 // Stores the batch and wakes who waits for it. What could not be stored stays in `batch` and is
 // tried again later; meanwhile nothing new is claimed. An answer whose row, or whose team, somebody

@@ -1,16 +1,12 @@
-#include "engine/settle.hpp"
+#include "engine/store.hpp"
 
 #include <algorithm>
-#include <iterator>
 
 #include "core/answer.hpp"
 #include "engine/ready.hpp"
-#include "engine/seats.hpp"
 #include "engine/trace.hpp"
 
 #include "engine/find.hpp"
-#include "engine/row_errors.hpp"
-#include "engine/trouble.hpp"
 #include "pg/debug_point.hpp"
 #include "pg/log.hpp"
 #include "pg/sql.hpp"
@@ -19,6 +15,8 @@ namespace pg_seats::engine {
 namespace {
 
 using pg::Statement;
+
+Statement take_lanes_statement{"SELECT unnest(seats_internal.take_lanes($1, $2))"};
 
 // `o.id = ANY ($1)` beside the join: without it a plan that was made while the table was empty
 // reads the whole index (measured: ten times slower after the first vacuum).
@@ -95,12 +93,6 @@ Statement attempts_statement{
     "          http_status, request_id, error, sent, replayed)"
     " CROSS JOIN seats_internal.ring"};
 
-// Both false: the row is gone.
-Statement lock_statement{
-    "SELECT EXISTS (SELECT FROM seats_internal.outbox AS o WHERE o.id = $1),"
-    "       EXISTS (SELECT FROM (SELECT o.id FROM seats_internal.outbox AS o WHERE o.id = $1"
-    "                               FOR UPDATE SKIP LOCKED) AS locked)"};
-
 // Not in the lane's own row: applications hold that one until they commit, and nobody waits for
 // them.
 Statement lane_marker_statement{
@@ -136,7 +128,7 @@ std::int32_t microseconds(const Flight& flight) {
 }
 
 // Gives the ids that are not finished after all: changed, or settled, behind our back.
-std::vector<std::int64_t> store_finished(std::span<const Settlement* const> items) {
+std::vector<std::int64_t> store_finished(Settlements items) {
     std::vector<std::int64_t> id;
     std::vector<std::int32_t> generation, http_status, duration;
     std::vector<std::string_view> state, result, reason, error, request_id, answer, error_code,
@@ -168,7 +160,7 @@ std::vector<std::int64_t> store_finished(std::span<const Settlement* const> item
 }
 
 // Gives the ids of rows that are not changed after all: somebody was there before.
-std::vector<std::int64_t> store_changed(Engine& engine, std::span<const Settlement* const> items) {
+std::vector<std::int64_t> store_changed(Engine& engine, Settlements items) {
     std::vector<std::int64_t> id;
     std::vector<std::int32_t> generation, tries, attempts, next_generation, verifications;
     std::vector<std::string_view> state, next_state, reason, error, request_id, error_code,
@@ -211,7 +203,7 @@ std::vector<std::int64_t> store_changed(Engine& engine, std::span<const Settleme
     return without(std::move(id), rows);
 }
 
-void store_attempts(std::span<const Settlement* const> items) {
+void store_attempts(Settlements items) {
     std::vector<std::int64_t> call_id, lane_id;
     std::vector<std::int32_t> generation, number, duration, http_status;
     std::vector<std::string_view> purpose, verdict, reason, request_id, error;
@@ -268,43 +260,56 @@ void store_rare(Engine& engine, const Settlement& item) {
             count(engine.slot.counters.reviews);
         }
     }
-    if (flight.call.is_delivery() && decision.kind == Decision::Kind::finish) {
-        engine.tell_at = {};  // there is room in its lane for more
-        if (decision.result == "done") {
-            resolve_statement.run({pg::text("receiver:" + flight.destination->name),
-                                   pg::text("a delivery was taken")});
-        }
-    }
-    if (decision.kind == Decision::Kind::finish && flight.call.row_errors > 0) {
+    if (item.is_over() && flight.call.row_errors > 0) {
         resolve_statement.run({pg::text("settling:" + std::to_string(flight.call.id)),
                                pg::text("settled after all")});
     }
 }
 
-struct Stored {
-    std::vector<std::int64_t> left;         // somebody has changed or settled them meanwhile
-    std::vector<const Settlement*> locked;  // somebody holds their team: nothing of them was stored
-};
+// Locks the lanes that storing needs, and gives those of the items whose lane somebody else holds.
+std::vector<const Settlement*> lock_lanes(Engine& engine, Settlements items) {
+    const auto wants_lane = [](const Settlement& item) {
+        const kinds::Kind& kind = kinds::kind_of(item);
+        return kind.wants_lane != nullptr && kind.wants_lane(item);
+    };
+    std::vector<const Settlement*> locked;
+    std::vector<std::int64_t> lanes;
+    for (const Settlement* item : items) {
+        if (wants_lane(*item)) {
+            lanes.push_back(item->flight.call.busy_lane());
+        }
+    }
+    if (lanes.empty()) {
+        return locked;
+    }
+    const pg::Rows rows =
+        take_lanes_statement.run({pg::bigints(lanes), pg::bigint(engine.patient_for)});
+    std::vector<std::int64_t> taken;
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        taken.push_back(rows.bigint(row, 1));
+    }
+    for (const Settlement* item : items) {
+        if (wants_lane(*item) && !contains(taken, item->flight.call.busy_lane())) {
+            locked.push_back(item);
+        }
+    }
+    return locked;
+}
 
-Stored store(Engine& engine, std::span<const Settlement* const> all) {
-    Stored stored;
-    std::vector<std::int64_t>& left = stored.left;
-    stored.locked = lock_teams(engine, all);
-    std::vector<const Settlement*> items, finished, changed, attempts;
-    for (const Settlement* item : all) {
-        if (std::ranges::find(stored.locked, item) != stored.locked.end()) {
-            continue;
+// The rows themselves, their attempts and markers. Gives the ids of those that were left as they
+// are: somebody has changed or settled them meanwhile.
+std::vector<std::int64_t> store_rows(Engine& engine, Settlements items) {
+    std::vector<const Settlement*> finished, changed, attempts;
+    for (const Settlement* item : items) {
+        if (!item->is_over() && !item->stays()) {
+            continue;  // only what was read is stored
         }
-        items.push_back(item);
-        if (item->decision.kind == Decision::Kind::learned) {
-            continue;
-        }
-        const bool finishes = item->decision.kind == Decision::Kind::finish;
-        (finishes ? finished : changed).push_back(item);
+        (item->is_over() ? finished : changed).push_back(item);
         if (!item->decision.clean) {
             attempts.push_back(item);
         }
     }
+    std::vector<std::int64_t> left;
     if (!finished.empty()) {
         left = store_finished(finished);
     }
@@ -320,21 +325,34 @@ Stored store(Engine& engine, std::span<const Settlement* const> all) {
             store_marker(*item);
         }
     }
-    store_seats(engine, items, left);
-    for (const Settlement* item : items) {
-        if (!contains(left, item->flight.call.id)) {
-            store_rare(engine, *item);
+    return left;
+}
+
+// What hangs on the rows, kind by kind, in the order of the table. (A lane has one item in a batch
+// at most, so nothing hangs on the order.)
+kinds::Follow store_by_kind(Engine& engine, Settlements items,
+                            const std::vector<std::int64_t>& left) {
+    kinds::Storing storing{.run = engine.run, .left = left};
+    std::vector<const Settlement*> of_kind;
+    for (const kinds::Kind* kind : kinds::all) {
+        if (kind->store == nullptr) {
+            continue;
+        }
+        of_kind.clear();
+        std::ranges::copy_if(items, std::back_inserter(of_kind), [kind](const Settlement* item) {
+            return &kinds::kind_of(*item) == kind;
+        });
+        if (!of_kind.empty()) {
+            kind->store(storing, of_kind);
         }
     }
-    pg::stand_at("before_settle_commit");
-    return stored;
+    return storing.follow;
 }
 
 void after_commit(Engine& engine, const Settlement& item, const std::vector<std::int64_t>& left) {
     const auto& [flight, decision] = item;
     trace_stored(item, contains(left, flight.call.id));
-    const bool finished =
-        decision.kind == Decision::Kind::finish && !contains(left, flight.call.id);
+    const bool finished = item.is_over() && !contains(left, flight.call.id);
     if (flight.call.busy_lane() != 0) {
         release_lane(
             engine, *flight.destination, flight.call.busy_lane(),
@@ -343,7 +361,7 @@ void after_commit(Engine& engine, const Settlement& item, const std::vector<std:
     if (flight.call.team_id != 0) {
         engine.wake_all_waiters = true;  // others may have been settled along with it
     }
-    if (flight.call.lane_id == 0 && decision.kind == Decision::Kind::change && !decision.due_in &&
+    if (flight.call.lane_id == 0 && item.stays() && !decision.due_in &&
         decision.state != "review") {
         // Held: its destination is halted.
         if (flight.call.beside_lane_id != 0) {
@@ -356,117 +374,43 @@ void after_commit(Engine& engine, const Settlement& item, const std::vector<std:
     engine.settled_calls.push_back(flight.call.id);
 }
 
-// `locked`: those of which nothing was stored, because somebody holds their team.
-std::optional<pg::Failure> store_in_transaction(Engine& engine,
-                                                const std::vector<const Settlement*>& items,
-                                                std::vector<const Settlement*>& locked) {
-    Stored stored;
-    auto failure = engine.transaction([&] { stored = store(engine, items); });
-    if (!failure) {
-        for (const Settlement* item : items) {
-            if (std::ranges::find(stored.locked, item) == stored.locked.end()) {
-                after_commit(engine, *item, stored.left);
-            }
-        }
-        locked = std::move(stored.locked);
-    }
-    return failure;
-}
-
-// A person's verb, say, in a transaction that is open still.
-bool somebody_holds(Engine& engine, const Settlement& item) {
-    bool held = false;
-    const auto failure = engine.transaction([&] {
-        const pg::Rows rows = lock_statement.run({pg::bigint(item.flight.call.id)});
-        held = rows.boolean(0, 1) && !rows.boolean(0, 2);
-    });
-    return !failure && held;
-}
-
-// One of them raises: each by itself, so that it harms nobody else.
-void settle_one_by_one(Engine& engine, std::vector<Settlement>& batch,
-                       std::vector<Settlement>& held) {
-    std::vector<Settlement> left, waiting;
-    std::optional<pg::Failure> last;
-    for (Settlement& item : batch) {
-        if (waiting.size() >
-            1) {  // a lock on a table, it seems, not on a row: do not wait for each
-            waiting.push_back(std::move(item));
-            continue;
-        }
-        if (somebody_holds(engine, item)) {
-            held.push_back(std::move(item));
-            continue;
-        }
-        std::vector<const Settlement*> locked;
-        auto failure = store_in_transaction(engine, {&item}, locked);
-        if (!failure) {
-            if (!locked.empty()) {
-                held.push_back(std::move(item));
-            }
-            continue;
-        }
-        if (failure->is_lock_timeout()) {
-            waiting.push_back(std::move(item));
-            last = std::move(failure);
-        } else if (engine.leave || failure->is_about_resources() || failure->is_retriable() ||
-                   !charge_row(engine, item, *failure)) {
-            left.push_back(std::move(item));
-            last = std::move(failure);
-        }
-    }
-    std::ranges::move(waiting, std::back_inserter(waiting.size() > 1 ? left : held));
-    batch = std::move(left);
-    if (batch.empty()) {
-        trouble_is_over(engine);
-    } else {
-        pause(engine, *last, "cannot settle");
+void follow(Engine& engine, const kinds::Follow& wanted) {
+    engine.look_for_arrivals |= wanted.arrivals;
+    engine.announce |= wanted.news;
+    engine.wake_all_waiters |= wanted.all_waiters;
+    engine.events_expected |= wanted.events;
+    if (wanted.receivers) {
+        engine.tell_at = {};
     }
 }
 
 }  // namespace
 
-void settle(Engine& engine, std::vector<Settlement>& batch, std::vector<Settlement>& held) {
-    if (batch.empty()) {
-        return;
-    }
+Stored store(Engine& engine, Settlements all) {
+    Stored stored;
+    stored.locked = lock_lanes(engine, all);
     std::vector<const Settlement*> items;
-    items.reserve(batch.size());
-    for (const Settlement& item : batch) {
-        items.push_back(&item);
-    }
-    std::vector<const Settlement*> locked;
-    const auto failure = store_in_transaction(engine, items, locked);
-    if (!failure) {
-        for (Settlement& item : batch) {
-            if (std::ranges::find(locked, &item) != locked.end()) {
-                held.push_back(std::move(item));
-            }
+    std::ranges::copy_if(all, std::back_inserter(items), [&stored](const Settlement* item) {
+        return std::ranges::find(stored.locked, item) == stored.locked.end();
+    });
+    stored.left = store_rows(engine, items);
+    stored.follow = store_by_kind(engine, items, stored.left);
+    for (const Settlement* item : items) {
+        if (!contains(stored.left, item->flight.call.id)) {
+            store_rare(engine, *item);
         }
-        batch.clear();
-        trouble_is_over(engine);
-        return;
     }
-    count(engine.slot.counters.settle_failures);
-    if (engine.leave || failure->is_about_resources()) {
-        pause(engine, *failure, "cannot settle");  // nobody's fault: the answers are kept
-        return;
-    }
-    settle_one_by_one(engine, batch, held);
+    pg::stand_at("before_settle_commit");
+    return stored;
 }
 
-void settle_held(Engine& engine, std::vector<Settlement>& held, std::vector<Settlement>& batch) {
-    for (std::size_t i = 0; i < held.size();) {
-        // Teams are locked, or not, when the batch is stored; one of them is queued up for.
-        if (held[i].flight.call.team_id != 0) {
-            engine.patient_for = held[i].flight.call.busy_lane();
-        } else if (somebody_holds(engine, held[i])) {
-            ++i;
-            continue;
+void after_commit(Engine& engine, Settlements all, const Stored& stored) {
+    for (const Settlement* item : all) {
+        if (std::ranges::find(stored.locked, item) == stored.locked.end()) {
+            after_commit(engine, *item, stored.left);
         }
-        batch.push_back(std::move(held[i]));
-        held.erase(held.begin() + static_cast<std::ptrdiff_t>(i));
     }
+    follow(engine, stored.follow);
 }
 
 }  // namespace pg_seats::engine

@@ -1,6 +1,7 @@
 #include "engine/suspects.hpp"
 
 #include "engine/ready.hpp"
+#include "kinds/kind.hpp"
 
 #include "pg/sql.hpp"
 
@@ -40,7 +41,7 @@ bool is_suspect(const Engine& engine, const Flight& flight) {
     if (is_nobodys(flight)) {
         return steady_now() < engine.wary_until;
     }
-    return flight.call.interrupted >= suspect_after && !flight.call.is_delivery();
+    return flight.call.interrupted >= suspect_after && kinds::kind_of(flight.call).may_be_suspect;
 }
 
 bool mark_suspect(Engine& engine, const Flight& flight) {

@@ -1,0 +1,112 @@
+// The kinds of outbox rows: all that the engine has to know of each is its line in this table.
+//
+// Not in it is what columns of the row say already: its lane, beside which lane it runs, how it is
+// verified. What an answer means in general is in core, and storing the row itself is the engine's.
+#pragma once
+
+#include <array>
+#include <span>
+
+#include "engine/decision.hpp"
+#include "kinds/flight.hpp"
+
+#include "kinds/address.hpp"
+#include "pg/sql.hpp"
+
+namespace pg_seats::kinds {
+
+using engine::Decision;
+
+// What is to be stored of an answer.
+struct Settlement {
+    Flight flight;
+    Decision decision;
+
+    [[nodiscard]] bool is_over() const { return decision.kind == Decision::Kind::finish; }
+    [[nodiscard]] bool stays() const { return decision.kind == Decision::Kind::change; }
+};
+
+// What a batch leaves for the worker to do, once it is committed.
+struct Follow {
+    bool arrivals = false;     // rows were left, or may go on
+    bool news = false;         // alerts, or entries of the journal
+    bool all_waiters = false;  // others were settled along with it
+    bool events = false;       // of calls, to be compared with what they were computed on
+    bool receivers = false;    // there is room for more to tell them
+};
+
+struct Storing {
+    std::string_view run;                // of this worker: a base of another run is not trusted
+    std::span<const std::int64_t> left;  // rows that somebody has changed or settled meanwhile
+    Follow follow{};
+
+    [[nodiscard]] bool is_left(const Settlement& item) const;
+};
+
+// Candidates that are not sent now, by what is to become of them.
+struct Plans {
+    std::vector<std::int64_t> to_read;  // what they are computed from is read first
+    std::vector<std::int64_t> over;     // settled without a call, or they wait, or are in review
+    std::vector<std::int64_t> locked;   // somebody holds their lane
+    std::vector<std::int64_t> later;    // too many for one claim
+
+    [[nodiscard]] bool is_settled_or_waits(std::int64_t id) const;
+};
+
+struct Planning {
+    std::string_view run;
+    std::int64_t patient_for;  // the one lane that is queued up for; 0: none
+    Plans plans{};
+};
+
+using Settlements = std::span<const Settlement* const>;
+
+struct Kind {
+    std::string_view name;
+    // The two policies that SQL asks for, too. What cannot be in doubt is sent again at any time,
+    // and is over where another needs a person; what is no suspect is never sent alone.
+    bool can_be_in_doubt = true;
+    bool may_be_suspect = true;
+    // What it asks for is the application's from the start: a refusal takes it back.
+    bool is_given_at_once = false;
+    // The query of every read of its object.
+    std::string_view read_query{};
+
+    // Before it is frozen, in the claim's transaction: rows of lanes, of whichever kind, become
+    // calls or go into `plans`. What it plans has no body until then.
+    void (*plan)(Planning&, const std::vector<std::int64_t>& ids) = nullptr;
+    // Puts on what its receiver wants; without it the request is one to Stripe, with its key.
+    void (*dress)(const Flight&, const Address&, http::Request&) = nullptr;
+    // Storing needs the lane's lock.
+    bool (*wants_lane)(const Settlement&) = nullptr;
+    // What hangs on its rows, when these themselves are written: one call a batch, with all of its
+    // kind, in the batch's transaction.
+    void (*store)(Storing&, Settlements) = nullptr;
+};
+
+// One file each.
+extern const Kind call_kind;
+extern const Kind change_kind;
+extern const Kind read_kind;
+extern const Kind price_kind;
+extern const Kind void_kind;
+extern const Kind delivery_kind;
+
+inline constexpr std::array<const Kind*, 6> all{&call_kind,  &change_kind, &read_kind,
+                                                &price_kind, &void_kind,   &delivery_kind};
+
+// A row of a kind that nobody knows is a call: what an application wants.
+[[nodiscard]] const Kind& find(std::string_view name);
+[[nodiscard]] inline const Kind& kind_of(const Call& call) {
+    return find(call.kind);
+}
+[[nodiscard]] inline const Kind& kind_of(const Settlement& item) {
+    return find(item.flight.call.kind);
+}
+
+// Parameters of statements.
+[[nodiscard]] pg::Value never_in_doubt();
+[[nodiscard]] pg::Value never_suspect();
+[[nodiscard]] pg::Value planned();
+
+}  // namespace pg_seats::kinds
