@@ -89,12 +89,9 @@ copy_postgres() {
       cp -r "$extension_tree/$place" "$workspace/tests/" || return
     fi
   done
-  # One looks for the worker's statements in its sources.
-  local room
-  for room in engine kinds process; do
-    mkdir -p "$workspace/tests/src/$room" || return
-    cp "$extension_tree/src/$room"/*.cpp "$workspace/tests/src/$room/" || return
-  done
+  # One plans as the worker does, and looks how in its sources.
+  mkdir -p "$workspace/tests/src/process" || return
+  cp "$extension_tree/src/process/life.cpp" "$workspace/tests/src/process/" || return
   chmod -R a+rX "$workspace/tests" "$postgres_copy" || return
 
   postgres_bin=$postgres_copy$bindir

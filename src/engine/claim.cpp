@@ -4,7 +4,9 @@
 
 #include "core/identity.hpp"
 #include "engine/ready.hpp"
+#include "engine/row.hpp"
 #include "engine/trace.hpp"
+#include "kinds/kind.hpp"
 #include "kinds/kind.hpp"
 
 #include "engine/find.hpp"
@@ -13,7 +15,6 @@
 #include "pg/debug_point.hpp"
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
-#include "pg/sql.hpp"
 
 namespace pg_seats::engine {
 namespace {
@@ -24,20 +25,6 @@ using pg::Statement;
 
 constexpr int most_base_reads_in_a_row = 2;
 constexpr int looks_between_patience = 20;
-
-#define DESTINATION_VERSION                                      \
-    "(SELECT d.api_version FROM seats_internal.destination AS d" \
-    "  WHERE d.name = o.destination)"
-
-// (What was not frozen has no version of its own yet, and is read all the same.)
-#define CALL_COLUMNS                                                                             \
-    "o.id, o.lane_id, o.destination, o.uuid::text, o.installation::text, o.method, o.path, "     \
-    "o.body, o.verifier, o.marker, coalesce(o.api_version, " DESTINATION_VERSION                 \
-    "), o.enqueued_by, o.generation, o.tries, "                                                  \
-    "o.attempts, o.verifications, o.interrupted, o.row_errors, o.doubt, o.alone, o.created_at, " \
-    "o.first_sent_at, o.last_sent_at, o.key_final_at, o.state::text, "                           \
-    "(SELECT m.marker FROM seats_internal.lane_marker AS m WHERE m.lane_id = o.lane_id), "       \
-    "o.kind, o.team_id, o.beside_lane_id, o.last_id, o.splits_left, o.cancelled_by IS NOT NULL"
 
 // What its kind plans has to be planned first: only then is there something to send.
 #define IS_PLANNED "(o.kind <> ALL ($5) OR o.body <> '')"
@@ -61,43 +48,49 @@ constexpr int looks_between_patience = 20;
 // Whoever holds a row (an operator's verb) is not waited for: SKIP LOCKED, and a second look later.
 // The attempt is counted here, before the request is made, so that no row can end one worker after
 // the other without being noticed.
-Statement freeze_statement{
-    "WITH free AS MATERIALIZED ("
-    "  SELECT o.id FROM seats_internal.outbox AS o"
-    "   WHERE o.id = ANY ($1) AND o.installation = $2::uuid"
-    "     AND o.state IN ('pending', 'waiting') AND " IS_PLANNED
-    "     AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"
-    "     AND NOT " KEY_IS_TOO_OLD
-    "     FOR UPDATE SKIP LOCKED)"
-    "UPDATE seats_internal.outbox AS o"
-    "   SET state = 'sending', state_since = pg_catalog.clock_timestamp(), due_at = NULL,"
-    "       first_sent_at = coalesce(o.first_sent_at, pg_catalog.clock_timestamp()),"
-    "       last_sent_at = pg_catalog.clock_timestamp(),"
-    "       tries = o.tries + 1, attempts = o.attempts + 1, alone = $4,"
-    "       marker = " MARKER
-    ","
-    "       api_version = coalesce(o.api_version, " DESTINATION_VERSION
-    ")"
-    "  FROM free WHERE o.id = free.id AND o.id = ANY ($1)"
-    " RETURNING " CALL_COLUMNS};
+constexpr auto freeze_sql =
+    pg::Sql{
+        "WITH free AS MATERIALIZED ("
+        "  SELECT o.id FROM seats_internal.outbox AS o"
+        "   WHERE o.id = ANY ($1) AND o.installation = $2::uuid"
+        "     AND o.state IN ('pending', 'waiting') AND " IS_PLANNED
+        "     AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"
+        "     AND NOT " KEY_IS_TOO_OLD
+        "     FOR UPDATE SKIP LOCKED)"
+        "UPDATE seats_internal.outbox AS o"
+        "   SET state = 'sending', state_since = pg_catalog.clock_timestamp(), due_at = NULL,"
+        "       first_sent_at = coalesce(o.first_sent_at, pg_catalog.clock_timestamp()),"
+        "       last_sent_at = pg_catalog.clock_timestamp(),"
+        "       tries = o.tries + 1, attempts = o.attempts + 1, alone = $4,"
+        "       marker = " MARKER
+        ","
+        "       api_version = coalesce(o.api_version, " DESTINATION_VERSION
+        ")"
+        "  FROM free WHERE o.id = free.id AND o.id = ANY ($1)"
+        " RETURNING "} +
+    pg::expressions(call_columns);
+Statement freeze_statement{freeze_sql.text()};
 
-Statement take_for_verification_statement{
-    "WITH free AS MATERIALIZED ("
-    "  SELECT o.id FROM seats_internal.outbox AS o"
-    "   WHERE o.id = ANY ($1) AND o.installation = $2::uuid"
-    "     AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"
-    "     AND (o.state IN ('verifying', 'awaiting')"
-    "          OR o.state IN ('pending', 'waiting') AND " IS_PLANNED " AND " KEY_IS_TOO_OLD
-    ")"
-    "     FOR UPDATE SKIP LOCKED)"
-    "UPDATE seats_internal.outbox AS o"
-    "   SET state = CASE o.state WHEN 'awaiting' THEN o.state ELSE 'verifying' END,"
-    "       due_at = NULL, verifications = o.verifications + 1, alone = $4, marker = " MARKER
-    ","
-    "       api_version = coalesce(o.api_version, " DESTINATION_VERSION
-    ")"
-    "  FROM free WHERE o.id = free.id AND o.id = ANY ($1)"
-    " RETURNING " CALL_COLUMNS};
+constexpr auto take_for_verification_sql =
+    pg::Sql{
+        "WITH free AS MATERIALIZED ("
+        "  SELECT o.id FROM seats_internal.outbox AS o"
+        "   WHERE o.id = ANY ($1) AND o.installation = $2::uuid"
+        "     AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"
+        "     AND (o.state IN ('verifying', 'awaiting')"
+        "          OR o.state IN ('pending', 'waiting') AND " IS_PLANNED " AND " KEY_IS_TOO_OLD
+        ")"
+        "     FOR UPDATE SKIP LOCKED)"
+        "UPDATE seats_internal.outbox AS o"
+        "   SET state = CASE o.state WHEN 'awaiting' THEN o.state ELSE 'verifying' END,"
+        "       due_at = NULL, verifications = o.verifications + 1, alone = $4, marker = " MARKER
+        ","
+        "       api_version = coalesce(o.api_version, " DESTINATION_VERSION
+        ")"
+        "  FROM free WHERE o.id = free.id AND o.id = ANY ($1)"
+        " RETURNING "} +
+    pg::expressions(call_columns);
+Statement take_for_verification_statement{take_for_verification_sql.text()};
 
 // Of those that neither statement took: which are still to be taken? The others were settled,
 // cancelled, or stand in review, and whoever changes that makes them arrive again.
@@ -107,50 +100,12 @@ Statement still_open_statement{
     "   AND o.state IN ('pending', 'waiting', 'verifying', 'awaiting')"
     "   AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"};
 
-Statement look_statement{"SELECT " CALL_COLUMNS
-                         "  FROM seats_internal.outbox AS o WHERE o.id = ANY ($1)"};
+constexpr auto look_sql = pg::Sql{"SELECT "} + pg::expressions(call_columns) +
+                          " FROM seats_internal.outbox AS o WHERE o.id = ANY ($1)";
+Statement look_statement{look_sql.text()};
 
 Statement mark_statement{
     "UPDATE seats_internal.outbox AS o SET alone = true WHERE o.id = ANY ($1)"};
-
-Call read_call(const Rows& rows, std::size_t row) {
-    Call call;
-    call.id = rows.bigint(row, 1);
-    call.lane_id = rows.bigint(row, 2);
-    call.destination = rows.string(row, 3);
-    call.uuid = rows.string(row, 4);
-    call.installation = rows.string(row, 5);
-    call.method = rows.string(row, 6);
-    call.path = rows.string(row, 7);
-    call.body = rows.string(row, 8);
-    call.verifier = rows.string(row, 9);
-    call.marker = rows.string(row, 10);
-    call.api_version = rows.string(row, 11);
-    call.enqueued_by = rows.string(row, 12);
-    call.generation = rows.integer(row, 13);
-    call.tries = rows.integer(row, 14);
-    call.attempts = rows.integer(row, 15);
-    call.verifications = rows.integer(row, 16);
-    call.interrupted = rows.smallint(row, 17);
-    call.row_errors = rows.smallint(row, 18);
-    call.doubt = rows.boolean(row, 19);
-    call.alone = rows.boolean(row, 20);
-    call.created_at = rows.timestamp(row, 21);
-    call.first_sent_at = rows.timestamp(row, 22);
-    call.last_sent_at = rows.timestamp(row, 23);
-    call.key_final_at = rows.timestamp(row, 24);
-    call.state = rows.string(row, 25);
-    call.last_lane_marker = rows.string(row, 26);
-    call.kind = rows.string(row, 27);
-    call.team_id = rows.bigint(row, 28);
-    call.beside_lane_id = rows.bigint(row, 29);
-    call.last_id = rows.bigint(row, 30);
-    if (!rows.is_null(row, 31)) {
-        call.splits_left = rows.smallint(row, 31);
-    }
-    call.cancelled = rows.boolean(row, 32);
-    return call;
-}
 
 Purpose purpose_of(const Call& call) {
     if (call.state == "sending") {

@@ -7,9 +7,9 @@
 #include "engine/trace.hpp"
 
 #include "engine/find.hpp"
+#include "pg/columns.hpp"
 #include "pg/debug_point.hpp"
 #include "pg/log.hpp"
-#include "pg/sql.hpp"
 
 namespace pg_seats::engine {
 namespace {
@@ -18,17 +18,88 @@ using pg::Statement;
 
 Statement take_lanes_statement{"SELECT unnest(seats_internal.take_lanes($1, $2))"};
 
+// ---- what is stored of an answer, said once: the columns' names in SQL, and what they are here
+
+using pg::Bigint, pg::Boolean, pg::Bytea, pg::Integer, pg::Text, pg::Timestamptz, pg::column;
+using Item = const Settlement*;
+
+struct Change {
+    Item item;
+    TimestampTz due_at;  // 0: when its destination takes calls
+};
+
+constexpr std::string_view view(const std::string& text) {
+    return text;
+}
+
+// What went well has none.
+std::string_view if_wrong(Item item, const std::string& error) {
+    return item->decision.result != "done" ? view(error) : std::string_view{};
+}
+
+std::int32_t microseconds(const Flight& flight) {
+    return static_cast<std::int32_t>(
+        std::min<std::int64_t>(flight.answer.response.duration.count(), INT32_MAX));
+}
+
+// clang-format off
+constexpr std::tuple finished_columns{
+    column<Bigint>("id", [](Item item) { return item->flight.call.id; }),
+    column<Integer>("generation", [](Item item) { return item->flight.call.generation; }),
+    column<Text>("state", [](Item item) { return view(item->flight.call.state); }),
+    column<Text>("result", [](Item item) { return item->decision.result; }),
+    column<Integer>("http_status", [](Item item) { return item->flight.answer.response.status; }),
+    column<Integer>("duration_us", [](Item item) { return microseconds(item->flight); }),
+    column<Text>("reason", [](Item item) { return view(item->decision.reason); }),
+    column<Text>("error", [](Item item) { return if_wrong(item, item->decision.error); }),
+    column<Text>("request_id", [](Item item) { return view(item->flight.answer.response.headers.request_id); }),
+    column<Bytea>("answer", [](Item item) { return view(item->decision.answer); }),
+    column<Boolean>("clean", [](Item item) { return item->decision.clean; }),
+    column<Text>("error_code", [](Item item) { return if_wrong(item, item->decision.error_code); }),
+    column<Text>("decline_code", [](Item item) { return if_wrong(item, item->decision.decline_code); })};
+
+constexpr std::tuple changed_columns{
+    column<Bigint>("id", [](const Change& row) { return row.item->flight.call.id; }),
+    column<Integer>("generation", [](const Change& row) { return row.item->flight.call.generation; }),
+    column<Text>("state", [](const Change& row) { return view(row.item->flight.call.state); }),
+    column<Text>("next_state", [](const Change& row) { return row.item->decision.state; }),
+    column<Timestamptz>("due_at", [](const Change& row) { return row.due_at; }),
+    column<Boolean>("doubt", [](const Change& row) { return row.item->decision.doubt; }),
+    column<Boolean>("forget_first_sent", [](const Change& row) { return row.item->decision.forget_first_sent; }),
+    column<Integer>("tries", [](const Change& row) { return row.item->decision.tries; }),
+    column<Integer>("attempts", [](const Change& row) { return row.item->decision.attempts; }),
+    column<Integer>("next_generation", [](const Change& row) { return row.item->decision.generation; }),
+    column<Integer>("verifications", [](const Change& row) { return row.item->decision.verifications; }),
+    column<Timestamptz>("key_final_at", [](const Change& row) { return row.item->decision.key_final_at; }),
+    column<Text>("reason", [](const Change& row) { return view(row.item->decision.reason); }),
+    column<Text>("error", [](const Change& row) { return view(row.item->decision.error); }),
+    column<Text>("request_id", [](const Change& row) { return view(row.item->flight.answer.response.headers.request_id); }),
+    column<Text>("error_code", [](const Change& row) { return view(row.item->decision.error_code); }),
+    column<Text>("decline_code", [](const Change& row) { return view(row.item->decision.decline_code); })};
+
+constexpr std::tuple attempt_columns{
+    column<Bigint>("call_id", [](Item item) { return item->flight.call.id; }),
+    column<Bigint>("lane_id", [](Item item) { return item->flight.call.lane_id; }),
+    column<Integer>("generation", [](Item item) { return item->flight.call.generation; }),
+    column<Integer>("number", [](Item item) { return item->flight.call.attempts; }),
+    column<Text>("purpose", [](Item item) { return to_string(item->flight.purpose); }),
+    column<Integer>("duration_us", [](Item item) { return microseconds(item->flight); }),
+    column<Text>("verdict", [](Item item) { return item->decision.verdict; }),
+    column<Text>("reason", [](Item item) { return view(item->decision.reason); }),
+    column<Integer>("http_status", [](Item item) { return item->flight.answer.response.status; }),
+    column<Text>("request_id", [](Item item) { return view(item->flight.answer.response.headers.request_id); }),
+    column<Text>("error", [](Item item) { return view(item->decision.error); }),
+    column<Boolean>("sent", [](Item item) { return item->flight.answer.response.sent; }),
+    column<Boolean>("replayed", [](Item item) { return item->flight.answer.response.headers.replayed; })};
+// clang-format on
+
 // `o.id = ANY ($1)` beside the join: without it a plan that was made while the table was empty
 // reads the whole index (measured: ten times slower after the first vacuum).
 //
 // Compare and set: whatever was changed behind our back (by an operator's verb, say) is left alone.
-Statement finish_statement{
-    "WITH answer AS MATERIALIZED ("
-    "  SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[],"
-    "      $5::integer[], $6::integer[], $7::text[], $8::text[], $9::text[], $10::bytea[], "
-    "$11::boolean[], $12::text[], $13::text[])"
-    "    AS a (id, generation, state, result, http_status, duration_us, reason, error, request_id,"
-    "          answer, clean, error_code, decline_code)),"
+constexpr auto finish_sql =
+    pg::Sql{"WITH answer AS MATERIALIZED (SELECT * FROM "} + pg::unnest(finished_columns) +
+    "),"
     " gone AS ("
     "  DELETE FROM seats_internal.outbox AS o USING answer AS a"
     "   WHERE o.id = a.id AND o.id = ANY ($1) AND o.generation = a.generation AND o.state::text = "
@@ -51,18 +122,12 @@ Statement finish_statement{
     "    g.enqueued_by, g.reason, g.error, g.error_code, g.decline_code, g.request_id, g.context,"
     "    g.answer, g.kind, g.team_id,"
     "    g.actor, g.lines, g.base, g.target"
-    "  FROM gone AS g CROSS JOIN seats_internal.ring RETURNING id"};
+    "  FROM gone AS g CROSS JOIN seats_internal.ring RETURNING id";
+Statement finish_statement{finish_sql.text()};
 
-Statement change_statement{
-    "WITH answer AS MATERIALIZED ("
-    "  SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[],"
-    "      $5::timestamptz[], $6::boolean[], $7::boolean[], $8::integer[], $9::integer[],"
-    "      $10::integer[], $11::integer[], $12::timestamptz[], $13::text[], $14::text[], "
-    "$15::text[], $16::text[], $17::text[])"
-    "    AS a (id, generation, state, next_state, due_at, doubt, forget_first_sent, tries, "
-    "attempts,"
-    "          next_generation, verifications, key_final_at, reason, error, request_id, error_code,"
-    "          decline_code))"
+constexpr auto change_sql =
+    pg::Sql{"WITH answer AS MATERIALIZED (SELECT * FROM "} + pg::unnest(changed_columns) +
+    ") "
     "UPDATE seats_internal.outbox AS o"
     "   SET state = a.next_state::seats_internal.outbox_state,"
     "       state_since = CASE WHEN o.state::text = a.next_state THEN o.state_since"
@@ -77,21 +142,20 @@ Statement change_statement{
     "       request_id = coalesce(a.request_id, o.request_id), alone = false"
     "  FROM answer AS a"
     " WHERE o.id = a.id AND o.id = ANY ($1) AND o.generation = a.generation AND o.state::text = "
-    "a.state RETURNING o.id"};
+    "a.state RETURNING o.id";
+Statement change_statement{change_sql.text()};
 
-Statement attempts_statement{
-    "INSERT INTO seats_internal.attempt (ring, call_id, lane_id, generation, number, purpose,"
-    "    duration_ms, verdict, reason, http_status, request_id, error, sent, replayed) "
-    "SELECT ring.slot, a.call_id, nullif(a.lane_id, 0), a.generation, a.number, a.purpose,"
-    "    a.duration_us / 1000.0, a.verdict, a.reason, nullif(a.http_status, 0), a.request_id, "
-    "a.error, a.sent,"
-    "    a.replayed"
-    "  FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::text[],"
-    "      $6::integer[], $7::text[], $8::text[], $9::integer[], $10::text[], $11::text[],"
-    "      $12::boolean[], $13::boolean[])"
-    "    AS a (call_id, lane_id, generation, number, purpose, duration_us, verdict, reason,"
-    "          http_status, request_id, error, sent, replayed)"
-    " CROSS JOIN seats_internal.ring"};
+constexpr auto attempts_sql =
+    pg::Sql{
+        "INSERT INTO seats_internal.attempt (ring, call_id, lane_id, generation, number, purpose,"
+        "    duration_ms, verdict, reason, http_status, request_id, error, sent, replayed) "
+        "SELECT ring.slot, a.call_id, nullif(a.lane_id, 0), a.generation, a.number, a.purpose,"
+        "    a.duration_us / 1000.0, a.verdict, a.reason, nullif(a.http_status, 0), a.request_id, "
+        "a.error, a.sent,"
+        "    a.replayed"
+        "  FROM "} +
+    pg::unnest(attempt_columns) + " CROSS JOIN seats_internal.ring";
+Statement attempts_statement{attempts_sql.text()};
 
 // Not in the lane's own row: applications hold that one until they commit, and nobody waits for
 // them.
@@ -111,8 +175,17 @@ bool contains(const std::vector<std::int64_t>& ids, std::int64_t id) {
     return std::ranges::find(ids, id) != ids.end();
 }
 
+std::vector<std::int64_t> ids_of(Settlements items) {
+    std::vector<std::int64_t> ids;
+    ids.reserve(items.size());
+    for (const Settlement* item : items) {
+        ids.push_back(item->flight.call.id);
+    }
+    return ids;
+}
+
 // Those of the ids that a statement has not given back: almost always none.
-std::vector<std::int64_t> without(std::vector<std::int64_t> ids, const pg::Rows& done) {
+std::vector<std::int64_t> not_given(std::vector<std::int64_t> ids, const pg::Rows& done) {
     if (done.size() == ids.size()) {
         return {};
     }
@@ -122,113 +195,26 @@ std::vector<std::int64_t> without(std::vector<std::int64_t> ids, const pg::Rows&
     return ids;
 }
 
-std::int32_t microseconds(const Flight& flight) {
-    return static_cast<std::int32_t>(
-        std::min<std::int64_t>(flight.answer.response.duration.count(), INT32_MAX));
-}
-
 // Gives the ids that are not finished after all: changed, or settled, behind our back.
 std::vector<std::int64_t> store_finished(Settlements items) {
-    std::vector<std::int64_t> id;
-    std::vector<std::int32_t> generation, http_status, duration;
-    std::vector<std::string_view> state, result, reason, error, request_id, answer, error_code,
-        decline_code;
-    std::vector<bool> clean;
-    for (const Settlement* item : items) {
-        const auto& [flight, decision] = *item;
-        id.push_back(flight.call.id);
-        generation.push_back(flight.call.generation);
-        state.emplace_back(flight.call.state);
-        result.push_back(decision.result);
-        http_status.push_back(flight.answer.response.status);
-        duration.push_back(microseconds(flight));
-        reason.emplace_back(decision.reason);
-        const bool went_wrong = decision.result != "done";
-        error.emplace_back(went_wrong ? decision.error : std::string_view{});
-        error_code.emplace_back(went_wrong ? decision.error_code : std::string_view{});
-        decline_code.emplace_back(went_wrong ? decision.decline_code : std::string_view{});
-        request_id.emplace_back(flight.answer.response.headers.request_id);
-        answer.emplace_back(decision.answer);
-        clean.push_back(decision.clean);
-    }
-    const pg::Rows rows = finish_statement.run(
-        {pg::bigints(id), pg::integers(generation), pg::texts(state), pg::texts(result),
-         pg::integers(http_status), pg::integers(duration), pg::texts(reason), pg::texts(error),
-         pg::texts(request_id), pg::byteas(answer), pg::booleans(clean), pg::texts(error_code),
-         pg::texts(decline_code)});
-    return without(std::move(id), rows);
+    return not_given(ids_of(items), finish_statement.run(pg::arrays(finished_columns, items)));
 }
 
 // Gives the ids of rows that are not changed after all: somebody was there before.
 std::vector<std::int64_t> store_changed(Engine& engine, Settlements items) {
-    std::vector<std::int64_t> id;
-    std::vector<std::int32_t> generation, tries, attempts, next_generation, verifications;
-    std::vector<std::string_view> state, next_state, reason, error, request_id, error_code,
-        decline_code;
-    std::vector<TimestampTz> due_at, key_final_at;
-    std::vector<bool> doubt, forget;
     // Never in the past: a due look that is running now must not pass it by.
     const TimestampTz now = pg::now() + USECS_PER_SEC / 1000;
+    std::vector<Change> changes;
+    changes.reserve(items.size());
     for (const Settlement* item : items) {
-        const auto& [flight, decision] = *item;
-        id.push_back(flight.call.id);
-        generation.push_back(flight.call.generation);
-        state.emplace_back(flight.call.state);
-        next_state.push_back(decision.state);
-        const TimestampTz due =
-            decision.due_in ? now + std::chrono::microseconds{*decision.due_in}.count() : 0;
-        due_at.push_back(due);
-        if (due != 0) {
-            will_be_due(engine, due);
+        const auto& due_in = item->decision.due_in;
+        const TimestampTz due_at = due_in ? now + std::chrono::microseconds{*due_in}.count() : 0;
+        if (due_at != 0) {
+            will_be_due(engine, due_at);
         }
-        doubt.push_back(decision.doubt);
-        forget.push_back(decision.forget_first_sent);
-        tries.push_back(decision.tries);
-        attempts.push_back(decision.attempts);
-        next_generation.push_back(decision.generation);
-        verifications.push_back(decision.verifications);
-        key_final_at.push_back(decision.key_final_at);
-        reason.emplace_back(decision.reason);
-        error.emplace_back(decision.error);
-        error_code.emplace_back(decision.error_code);
-        decline_code.emplace_back(decision.decline_code);
-        request_id.emplace_back(flight.answer.response.headers.request_id);
+        changes.push_back({item, due_at});
     }
-    const pg::Rows rows = change_statement.run(
-        {pg::bigints(id), pg::integers(generation), pg::texts(state), pg::texts(next_state),
-         pg::timestamps(due_at), pg::booleans(doubt), pg::booleans(forget), pg::integers(tries),
-         pg::integers(attempts), pg::integers(next_generation), pg::integers(verifications),
-         pg::timestamps(key_final_at), pg::texts(reason), pg::texts(error), pg::texts(request_id),
-         pg::texts(error_code), pg::texts(decline_code)});
-    return without(std::move(id), rows);
-}
-
-void store_attempts(Settlements items) {
-    std::vector<std::int64_t> call_id, lane_id;
-    std::vector<std::int32_t> generation, number, duration, http_status;
-    std::vector<std::string_view> purpose, verdict, reason, request_id, error;
-    std::vector<bool> sent, replayed;
-    for (const Settlement* item : items) {
-        const auto& [flight, decision] = *item;
-        call_id.push_back(flight.call.id);
-        lane_id.push_back(flight.call.lane_id);
-        generation.push_back(flight.call.generation);
-        number.push_back(flight.call.attempts);
-        purpose.push_back(to_string(flight.purpose));
-        duration.push_back(microseconds(flight));
-        verdict.push_back(decision.verdict);
-        reason.emplace_back(decision.reason);
-        http_status.push_back(flight.answer.response.status);
-        request_id.emplace_back(flight.answer.response.headers.request_id);
-        error.emplace_back(decision.error);
-        sent.push_back(flight.answer.response.sent);
-        replayed.push_back(flight.answer.response.headers.replayed);
-    }
-    attempts_statement.run({pg::bigints(call_id), pg::bigints(lane_id), pg::integers(generation),
-                            pg::integers(number), pg::texts(purpose), pg::integers(duration),
-                            pg::texts(verdict), pg::texts(reason), pg::integers(http_status),
-                            pg::texts(request_id), pg::texts(error), pg::booleans(sent),
-                            pg::booleans(replayed)});
+    return not_given(ids_of(items), change_statement.run(pg::arrays(changed_columns, changes)));
 }
 
 // Before what the subscription shows is looked at: a replay proves its own call, and there may be
@@ -318,7 +304,7 @@ std::vector<std::int64_t> store_rows(Engine& engine, Settlements items) {
         left.insert(left.end(), unchanged.begin(), unchanged.end());
     }
     if (!attempts.empty()) {
-        store_attempts(attempts);
+        attempts_statement.run(pg::arrays(attempt_columns, attempts));
     }
     for (const Settlement* item : items) {
         if (!contains(left, item->flight.call.id)) {

@@ -247,7 +247,9 @@ std::string_view Rows::bytes(std::size_t row, int column) const {
     return {bytes.data, bytes.size};
 }
 
-Rows Statement::run(std::initializer_list<Value> values, Sees sees, long limit) {
+Statement* Statement::first_ = nullptr;
+
+Rows Statement::run(std::span<const Value> values, Sees sees, long limit) {
     if (values.size() > max_parameters) {
         throw SqlError(ERRCODE_INTERNAL_ERROR, "too many parameters for a statement");
     }

@@ -4,6 +4,9 @@
 // comes as ServerError.
 #pragma once
 
+#include <source_location>
+#include <span>
+
 #include "pg/error.hpp"
 
 namespace pg_seats::pg {
@@ -68,16 +71,33 @@ class Rows {
 // Meant to be `static`: it has no destructor, and the server frees plans with the process.
 class Statement {
   public:
-    explicit constexpr Statement(const char* sql) noexcept : sql_(sql) {}
+    explicit Statement(const char* sql,
+                       std::source_location where = std::source_location::current()) noexcept
+        : sql_(sql), where_(where), next_(first_) {
+        first_ = this;
+    }
 
     // `snapshot`: the transaction's own one (all statements of a claim see the same rows), or a
     // fresh one for each statement (READ COMMITTED as one knows it).
     enum class Sees : std::uint8_t { fresh, transaction_snapshot };
 
-    Rows run(std::initializer_list<Value> values = {}, Sees sees = Sees::fresh, long limit = 0);
+    Rows run(std::span<const Value> values, Sees sees = Sees::fresh, long limit = 0);
+    Rows run(std::initializer_list<Value> values = {}, Sees sees = Sees::fresh, long limit = 0) {
+        return run(std::span(values.begin(), values.size()), sees, limit);
+    }
+
+    // All of the library's, one after the other: each makes itself known when the library is loaded
+    // (so none may be local to a function).
+    [[nodiscard]] static const Statement* first() { return first_; }
+    [[nodiscard]] const Statement* next() const { return next_; }
+    [[nodiscard]] const char* sql() const { return sql_; }
+    [[nodiscard]] const std::source_location& where() const { return where_; }
 
   private:
+    static Statement* first_;
     const char* sql_;
+    std::source_location where_;
+    Statement* next_;
     SPIPlanPtr plan_ = nullptr;
 };
 

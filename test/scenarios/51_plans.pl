@@ -1,4 +1,4 @@
-# What the worker's statements read. Each is found by itself: those that it prepares in its sources, and
+# What the worker's statements read. Each is found by itself: those that it prepares in its library, and
 # all that it runs, also within functions, in the server's log. While tables fill and empty, with
 # statistics of other times and under an old snapshot, none reads what it has no business with.
 use strict;
@@ -41,7 +41,7 @@ define_endpoint($server, 'main');
 $server->sql("SELECT seats.define_receiver('hook', '@{[ $hook->url('/x') ]}', 'standard_webhook', 'hook', 'critical')");
 
 my $plans = PgSeats::Plans->new($server);
-my %statements = worker_statements();
+my %statements = worker_statements($server);
 my $round = 0;
 
 # ---- many of everything
@@ -248,7 +248,7 @@ sub look
 	return;
 }
 
-# Every statement in the worker's sources, planned as he does: nothing of which there is much is read
+# Every statement that the worker prepares, planned as he does: nothing of which there is much is read
 # without a bound in an index. (What is done once, when a worker starts, may read all.)
 sub assert_bounded
 {
@@ -273,7 +273,7 @@ sub assert_bounded
 		elsif ($line =~ /Scan.* on ($large)\b/) { ($open = $line) =~ s/^[\s>-]*// }
 	}
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	return is(join("\n", @unbounded), '', "$name: every statement in the sources is bounded");
+	return is(join("\n", @unbounded), '', "$name: every statement that it prepares is bounded");
 }
 
 # The same of somebody else, who plans as everybody does.

@@ -1,16 +1,17 @@
-# What the worker's statements read: found by themselves, in its sources and in the server's log.
+# What the worker's statements read: found by themselves, in its library and in the server's log.
 #
 #   my $plans = PgSeats::Plans->new($server);     # the server must log plans: see `configuration`
 #   $plans->begin;
 #   …                                             # the worker works
 #   my @scans = $plans->scans;                    # every scan of a relation that it made meanwhile
-#   my %statement = worker_statements();          # 'claim.cpp freeze_statement' => SQL
+#   my %statement = worker_statements($server);   # 'claim.cpp:80' => SQL
 package PgSeats::Plans;
 
 use strict;
 use warnings;
 use Exporter 'import';
-use File::Basename qw(basename dirname);
+use File::Basename qw(dirname);
+use JSON::PP;
 
 our @EXPORT = qw(worker_statements worker_settings functions_in);
 
@@ -84,48 +85,21 @@ sub scans
 	return @scans;
 }
 
-# ---- the worker's sources
+# ---- the worker's statements, and its settings
 
-# Every statement that is prepared there, by its file and name: string literals, and macros of them.
+# Every statement that the worker prepares, by its place in the sources: each makes itself known to the library.
 sub worker_statements
 {
-	my %statements;
-	foreach my $file (glob "$sources/{engine,kinds,process}/*.cpp")
-	{
-		my $code = slurp($file);
-		$code =~ s{^\s*//.*$}{}mg;
-		my %macro;
-		$macro{$1} = $2 while $code =~ /^#define ([A-Z_]+)((?:.*\\\n)*.*)$/mg;
-		while ($code =~ /\bStatement ([a-z_]+)\{(.*?)\};/sg)
-		{
-			my ($name, $text) = ($1, $2);
-			$statements{ basename($file) . " $name" } = literal($text, \%macro);
-		}
-	}
-	return %statements;
-}
-
-sub literal
-{
-	my ($text, $macro) = @_;
-	my $sql = '';
-	while ($text =~ /"((?:[^"\\]|\\.)*)"|\b([A-Z][A-Z_]+)\b/g)
-	{
-		my ($string, $name) = ($1, $2);
-		if (defined $string)
-		{
-			$string =~ s/\\(.)/$1/g;
-			$sql .= $string;
-		}
-		else
-		{
-			die "what is $name?" unless defined $macro->{$name};
-			my $position = pos $text;
-			$sql .= literal($macro->{$name}, $macro);
-			pos($text) = $position;
-		}
-	}
-	return $sql;
+	my ($server) = @_;
+	my $rows = $server->sql(<<'END');
+SET client_min_messages = warning;
+CREATE FUNCTION pg_temp.statements(OUT place text, OUT sql text) RETURNS SETOF record
+LANGUAGE c AS '$libdir/pg_seats', 'pg_seats_statements';
+SELECT jsonb_object_agg(place, sql) FROM pg_temp.statements();
+END
+	my $statements = JSON::PP::decode_json($rows);
+	die 'the worker has no statements' unless keys %$statements > 50;
+	return %$statements;
 }
 
 # SET statements for a session that is to plan as the worker does.

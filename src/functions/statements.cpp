@@ -1,0 +1,38 @@
+// The worker's statements, for whoever wants to look at their plans (test/scenarios/51_plans.pl). No
+// function of the install script has this symbol.
+#include <cstring>
+
+#include "pg/sql.hpp"
+
+extern "C" {
+#include "funcapi.h"
+#include "utils/tuplestore.h"
+}
+
+namespace pg_seats {
+namespace {
+
+// `claim.cpp:80`
+Datum place_of(const std::source_location& where) {
+    const char* const slash = strrchr(where.file_name(), '/');
+    return PointerGetDatum(cstring_to_text(
+        psprintf("%s:%u", slash != nullptr ? slash + 1 : where.file_name(), where.line())));
+}
+
+void return_statements(FunctionCallInfo fcinfo) {
+    InitMaterializedSRF(fcinfo, 0);
+    auto* const result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
+    for (const pg::Statement* one = pg::Statement::first(); one != nullptr; one = one->next()) {
+        Datum values[2] = {place_of(one->where()), CStringGetTextDatum(one->sql())};
+        bool nulls[2] = {false, false};
+        tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    }
+}
+
+}  // namespace
+}  // namespace pg_seats
+
+PG_SEATS_FUNCTION(pg_seats_statements) {
+    pg_seats::pg::guard(pg_seats::return_statements, fcinfo);
+    return Datum{0};
+}
