@@ -134,7 +134,7 @@ check_journal_page() {
   listed=$(list_rows news/journal_kinds.sql | cut -d ' ' -f 1 | sort)
   coded=$({
     coded_kinds grep -hoE "['\"][a-z_]+\.[a-z_]+['\"]" |
-      tr -d "'\"" | grep -vE '^(a|pg_seats|seats_internal)\.|^price\.(deleted|updated)$|^seats\.journal$|\.h$' |
+      tr -d "'\"" | grep -vE '^(a|o|pg_seats|seats_internal)\.|^price\.(deleted|updated)$|^seats\.journal$|\.h$' |
       grep -vE '^alert\.(opened|severity_raised|re.*|summary)$'
     # Of teams and of individuals alike: kind || '.registered'.
     grep -rhoE "kind \|\| '\.[a-z_]+'" "$root/src/schema" |

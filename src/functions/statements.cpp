@@ -1,5 +1,5 @@
-// The worker's statements, for whoever wants to look at their plans (test/scenarios/51_plans.pl). No
-// function of the install script has this symbol.
+// The worker's statements, for whoever wants to look at their plans (test/scenarios/51_plans.pl).
+// No function of the install script has this symbol.
 #include <cstring>
 
 #include "pg/sql.hpp"
