@@ -57,7 +57,7 @@ Statement interrupted_reads_statement{
 Statement often_interrupted_statement{
     "SELECT o.id, o.kind = ANY ($1) OR o.path = '/v1/invoices/create_preview'"
     "  FROM seats_internal.outbox AS o"
-    " WHERE o.interrupted >= CASE WHEN o.kind = ANY ($2) THEN 5 ELSE 10 END"
+    " WHERE o.interrupted >= CASE WHEN o.kind = ANY ($1) THEN 5 ELSE 10 END"
     "   AND o.state <> 'review'"};
 
 // Of probes and lists of events, which are nobody's.
@@ -110,13 +110,12 @@ bool recover(Engine& engine) {
     bool is_blamed = false;
     std::vector<std::string> blamed_destinations;
     const auto failure = engine.transaction([&] {
-        is_blamed = crashed && blame(blamed_statement.run({kinds::never_in_doubt()}));
+        is_blamed = crashed && blame(blamed_statement.run({kinds::never_suspect()}));
         const std::int32_t counted = crashed && !is_blamed ? 1 : 0;
         interrupted = interrupted_statement.run({pg::integer(counted)}).size();
         interrupted_reads_statement.run({pg::integer(counted), kinds::planned()});
         if (counted != 0) {
-            is_blamed = blame(
-                often_interrupted_statement.run({kinds::never_in_doubt(), kinds::never_suspect()}));
+            is_blamed = blame(often_interrupted_statement.run({kinds::never_suspect()}));
         }
         const pg::Rows rows = destinations_statement.run();
         for (std::size_t row = 0; row < rows.size(); ++row) {

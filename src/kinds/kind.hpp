@@ -63,9 +63,11 @@ using Settlements = std::span<const Settlement* const>;
 
 struct Kind {
     std::string_view name;
-    // The two policies that SQL asks for, too. What cannot be in doubt is sent again at any time,
-    // and is over where another needs a person; what is no suspect is never sent alone.
+    // Whether it was executed makes a difference, so that is proven before it is sent again under a
+    // key that Stripe may have forgotten. (SQL says the same: seats_internal.kinds().)
     bool can_be_in_doubt = true;
+    // It is sent alone when a worker has ended twice with it on the wire, and if it ends one then,
+    // a person decides. Without it: never, and nobody.
     bool may_be_suspect = true;
     // What it asks for is the application's from the start: a refusal takes it back.
     bool is_given_at_once = false;

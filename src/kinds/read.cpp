@@ -27,6 +27,7 @@ void store(Storing& storing, Settlements items) {
 
 }  // namespace
 
-const Kind read_kind{.name = "read", .wants_lane = wants_lane, .store = store};
+const Kind read_kind{
+    .name = "read", .can_be_in_doubt = false, .wants_lane = wants_lane, .store = store};
 
 }  // namespace pg_seats::kinds

@@ -21,6 +21,19 @@ REVOKE ALL ON FUNCTION seats_internal.kinds() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.kinds() IS
     'the kinds of rows of the outbox, and what rooms that are not theirs have to know of them';
 
+-- The same as the library has it, where each kind is a file of src/kinds: a test compares the two.
+CREATE OR REPLACE FUNCTION seats_internal.library_kinds(
+    OUT kind            text,
+    OUT can_be_in_doubt boolean,
+    OUT is_planned      boolean
+) RETURNS SETOF record
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'pg_seats_library_kinds';
+REVOKE ALL ON FUNCTION seats_internal.library_kinds() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.library_kinds() IS
+    'the kinds of rows that the library knows';
+
 -- As arrays: asked once for a statement and not for each row. Of a kind that is not in the list, the careful answer.
 CREATE OR REPLACE FUNCTION seats_internal.never_in_doubt() RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
