@@ -7,7 +7,6 @@
 #include "engine/row.hpp"
 #include "engine/trace.hpp"
 #include "kinds/kind.hpp"
-#include "kinds/kind.hpp"
 
 #include "engine/find.hpp"
 #include "engine/row_errors.hpp"
