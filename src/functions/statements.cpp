@@ -4,6 +4,8 @@
 
 #include "pg/sql.hpp"
 
+#ifdef PG_SEATS_TEST
+
 extern "C" {
 #include "funcapi.h"
 #include "utils/tuplestore.h"
@@ -36,3 +38,5 @@ PG_SEATS_FUNCTION(pg_seats_statements) {
     pg_seats::pg::guard(pg_seats::return_statements, fcinfo);
     return Datum{0};
 }
+
+#endif
