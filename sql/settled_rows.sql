@@ -1,4 +1,4 @@
--- However a row ends, the history says of it what the outbox said: every column that both name alike is compared. (The
+-- Rows of every kind. However one ends, the history says of it what the outbox said: every column that both name alike is compared. (The
 -- worker's own way, with an answer, is compared at the end of test/scenarios/30_seat_changes.pl.)
 \set ECHO none
 \getenv inputs PG_ABS_SRCDIR
@@ -87,4 +87,20 @@ SELECT pg_temp.history(:h);
 SELECT pg_temp.leave('read', 'pending') AS i \gset
 SELECT seats_internal.finish_reads(t.id, now()) FROM seats_internal.team AS t WHERE t.name = 'acme';
 SELECT pg_temp.history(:i);
+
+-- Taken over from the original, or a copy of it: what can be in doubt is (a change that was not planned has nothing to
+-- verify yet, and is pending all the same); reads and deliveries are not.
+CREATE FUNCTION pg_temp.open() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(concat_ws(' ', o.kind, CASE WHEN o.body = '' THEN '(no body)' END, o.state,
+                                CASE WHEN o.doubt THEN '(in doubt)' END), ', ' ORDER BY o.id)
+      FROM seats_internal.outbox AS o
+$$;
+DELETE FROM seats_internal.outbox;
+SELECT count(pg_temp.leave(k.kind)) FROM seats_internal.kinds() AS k;
+SELECT pg_temp.leave('change', 'pending') AS j \gset
+UPDATE seats_internal.outbox SET body = '' WHERE id = :j;
+SELECT seats_internal.doubt_open_calls();
+SELECT pg_temp.open();
+SELECT seats_internal.review_open_calls('22222222-2222-4333-8444-555555555555');
+SELECT pg_temp.open();
 ROLLBACK;
