@@ -55,7 +55,7 @@ BEGIN
        AND o.path = '/v1/subscriptions/' || (read_says.facts ->> 'id')
      ORDER BY o.id LIMIT 1;
     PERFORM pg_temp.to_history(read);
-    PERFORM seats_internal.settle_read(team, facts, sent_at, 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee', read);
+    PERFORM seats_internal.read_settled(team, facts, sent_at, 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee', read);
 END
 $$;
 CREATE FUNCTION pg_temp.to_history(read bigint) RETURNS void LANGUAGE sql AS $$

@@ -40,7 +40,7 @@ ALTER SEQUENCE seats_internal.team_id_seq RESTART 1;
 CREATE FUNCTION pg_temp.stripe_says(team text, quantity integer, status text DEFAULT 'active',
                                     subscription text DEFAULT NULL)
 RETURNS void LANGUAGE sql AS $$
-    SELECT seats_internal.settle_read(
+    SELECT seats_internal.read_settled(
                t.id, jsonb_build_object(
                    'id', coalesce(stripe_says.subscription, t.subscription),
                    'status', stripe_says.status, 'livemode', false,

@@ -145,7 +145,7 @@ SELECT pg_temp.seats('foreign');
 -- The read before a call finds another quantity than was known: the sum is made anew from that.
 SELECT pg_temp.team('found', '{"price_team": 5}');
 SELECT change AS a FROM seats.add_seats('found', 'team', 2) \gset
-SELECT seats_internal.settle_read(t.id, pg_temp.facts(t.subscription, '{"price_team": 9}'), clock_timestamp(), pg_temp.run())
+SELECT seats_internal.read_settled(t.id, pg_temp.facts(t.subscription, '{"price_team": 9}'), clock_timestamp(), pg_temp.run())
   FROM seats_internal.team AS t WHERE t.name = 'found';
 SELECT pg_temp.seats('found');
 -- A base from the future, before the clock was set back, would be fresh for long.
@@ -197,7 +197,7 @@ INSERT INTO seats_internal.outbox_history
      enqueued_by, kind, context)
 SELECT r.slot, 8000000, now(), now(), gen_random_uuid(), 'refused', 1, 1, true, 'stripe', 'POST', '/', '', 'x', 'void',
        jsonb_build_object('change', :a) FROM seats_internal.ring AS r;
-SELECT seats_internal.settle_void(8000000);
+SELECT seats_internal.void_settled(8000000);
 SELECT cancelled_by, due_at <= clock_timestamp() AS is_due, eligible_xid = pg_current_xact_id() AS is_found
   FROM seats_internal.outbox WHERE id = :a;
 

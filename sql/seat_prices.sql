@@ -24,7 +24,7 @@ CREATE FUNCTION pg_temp.price_is(price text, every text DEFAULT '1 month', curre
                                  metered boolean DEFAULT false) RETURNS void
 LANGUAGE sql AS $$
     DELETE FROM seats_internal.outbox AS o WHERE o.path = '/v1/prices/' || $1;
-    SELECT seats_internal.settle_price('stripe', '/v1/prices/' || $1, pg_temp.price($1, $2, $3, $4, $5, $6),
+    SELECT seats_internal.price_settled('stripe', '/v1/prices/' || $1, pg_temp.price($1, $2, $3, $4, $5, $6),
                                        clock_timestamp(), NULL)
 $$;
 -- A subscription with these prices, each with one seat: {price: every}.
@@ -32,7 +32,7 @@ CREATE FUNCTION pg_temp.read_prices(name text, items jsonb, currency text DEFAUL
 LANGUAGE sql AS $$
     DELETE FROM seats_internal.outbox AS o USING seats_internal.team AS t
      WHERE t.name = $1 AND o.team_id = t.id AND o.kind = 'read';
-    SELECT seats_internal.settle_read(
+    SELECT seats_internal.read_settled(
                t.id,
                pg_temp.facts(t.subscription, (SELECT coalesce(jsonb_object_agg(i.key, 1), '{}') FROM jsonb_each($2) AS i))
                || jsonb_build_object('currency', $3, 'prices',
@@ -107,10 +107,10 @@ SELECT pg_temp.team('archived', '{"addon": "1 month"}');
 SELECT pg_temp.chosen('archived', 'team');
 SELECT pg_temp.price_is('month_usd');
 SELECT pg_temp.chosen('archived', 'team');
-SELECT seats_internal.settle_price('stripe', '/v1/prices/month_usd', NULL, clock_timestamp(), 'No such price');
+SELECT seats_internal.price_settled('stripe', '/v1/prices/month_usd', NULL, clock_timestamp(), 'No such price');
 SELECT pg_temp.chosen('archived', 'team');
 SELECT problem FROM seats.prices WHERE price = 'month_usd';
-SELECT seats_internal.settle_price('stripe', '/v1/prices/month_usd',
+SELECT seats_internal.price_settled('stripe', '/v1/prices/month_usd',
                                    pg_temp.price('month_usd') || '{"interval": null, "interval_count": null}', clock_timestamp(), NULL);
 SELECT pg_temp.chosen('archived', 'team');
 SELECT pg_temp.price_is('month_usd');
@@ -161,7 +161,7 @@ SELECT pg_temp.event('evt_2', 'month_usd');
 SELECT pg_temp.reads();
 SELECT pg_temp.chosen('archived', 'team');
 DELETE FROM seats_internal.outbox WHERE kind = 'price';
-SELECT seats_internal.settle_price('stripe', '/v1/prices/month_usd', pg_temp.price('month_usd'),
+SELECT seats_internal.price_settled('stripe', '/v1/prices/month_usd', pg_temp.price('month_usd'),
                                    clock_timestamp() - interval '1 minute', NULL);
 SELECT pg_temp.reads();
 SELECT pg_temp.price_is('month_usd');
@@ -215,7 +215,7 @@ SELECT pg_temp.chosen('elsewhere', 'team');
 SELECT count(*) > 0 AS asked_there, count(*) FILTER (WHERE destination <> 'other') AS asked_here
   FROM seats_internal.outbox WHERE kind = 'price';
 -- Numbers beyond all bounds are no error.
-SELECT seats_internal.settle_price('stripe', '/v1/prices/year_eur',
+SELECT seats_internal.price_settled('stripe', '/v1/prices/year_eur',
                                    pg_temp.price('year_eur') || '{"interval_count": 9223372036854775807}', clock_timestamp(), NULL);
 SELECT status, message FROM seats.health WHERE check_name = 'seats';
 ROLLBACK;

@@ -66,7 +66,7 @@ SELECT change AS a FROM seats.remove_seats('late', 'team', 3) \gset
 SELECT pg_temp.in_doubt(:a, 'pending');
 SELECT pg_temp.read('late', '{"price_team": 1}');
 UPDATE seats_internal.outbox SET doubt = false WHERE id = :a;
-SELECT seats_internal.settle_read(t.id, pg_temp.facts(t.subscription, '{"price_team": 1}'), clock_timestamp(),
+SELECT seats_internal.read_settled(t.id, pg_temp.facts(t.subscription, '{"price_team": 1}'), clock_timestamp(),
                                   pg_temp.run()) FROM seats_internal.team AS t WHERE t.name = 'late';
 SELECT pg_temp.changes('late');
 SELECT pg_temp.seats('late');

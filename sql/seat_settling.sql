@@ -131,9 +131,9 @@ SELECT pg_temp.news();
 SELECT pg_temp.read('outside', '{"price_team": 9, "price_late": 1}');
 SELECT pg_temp.news();
 -- An answer about another subscription says nothing.
-SELECT seats_internal.settle_read(t.id, pg_temp.facts('sub_of_others', '{"price_team": 1}'), clock_timestamp(),
+SELECT seats_internal.read_settled(t.id, pg_temp.facts('sub_of_others', '{"price_team": 1}'), clock_timestamp(),
                                   pg_temp.run()) FROM seats_internal.team AS t WHERE t.name = 'outside';
-SELECT seats_internal.settle_read(999999, pg_temp.facts('sub_outside', '{}'), clock_timestamp(), pg_temp.run());
+SELECT seats_internal.read_settled(999999, pg_temp.facts('sub_outside', '{}'), clock_timestamp(), pg_temp.run());
 SELECT pg_temp.seats('outside');
 -- A call of enqueue_call that changed a team's subscription has it read.
 SELECT seats_internal.subscription_was_changed(ARRAY[t.lane_id, -1]) FROM seats_internal.team AS t
@@ -304,7 +304,7 @@ SELECT r.slot, o.id, o.created_at, now(), o.uuid, 'done', 1, 1, true, o.destinat
        o.kind, o.team_id, o.context
   FROM seats_internal.outbox AS o, seats_internal.ring AS r WHERE o.id = :void;
 UPDATE seats_internal.outbox SET due_at = clock_timestamp() + interval '1 hour' WHERE id = :a;
-SELECT seats_internal.settle_void(:void);
+SELECT seats_internal.void_settled(:void);
 SELECT due_at <= clock_timestamp() FROM seats_internal.outbox WHERE id = :a;
 -- Paid after all.
 SELECT pg_temp.settle(:a, 'done', pg_temp.facts('sub_pays', '{"price_late": 7}'));

@@ -123,7 +123,7 @@ SELECT pg_temp.try($$SELECT seats.add_seats('acme', 'team', 1)$$);
 -- A read of the former one that is still queued is not taken for one of this.
 SELECT seats.register_team('acme', 'sub_3') AS read \gset
 SELECT path FROM seats_internal.outbox WHERE id = :read;
-SELECT seats_internal.settle_read(t.id, pg_temp.facts('sub_2', '{"price_team": 9}'), clock_timestamp(),
+SELECT seats_internal.read_settled(t.id, pg_temp.facts('sub_2', '{"price_team": 9}'), clock_timestamp(),
                                   pg_temp.run()) FROM seats_internal.team AS t;
 SELECT status IS NULL AS not_read FROM seats.teams LIMIT 1;
 SELECT pg_temp.read('acme', '{"price_team": 4}', '{"customer": "cus_3"}');

@@ -43,7 +43,7 @@ SELECT pg_temp.tries(ARRAY[
     $$SELECT seats.define_seat_type('free', '{price_free}')$$, $$SELECT seats.reconcile('acme', 'why not')$$,
     $$SELECT seats.enqueue_call('stripe', 'POST', '/v1/subscriptions/sub_1')$$,
     $$SELECT seats_internal.add_seats('postgres', 'acme', 'team', 1, NULL, NULL, NULL)$$,
-    $$SELECT seats_internal.settle_read(1, '{}', now(), gen_random_uuid())$$]);
+    $$SELECT seats_internal.read_settled(1, '{}', now(), gen_random_uuid())$$]);
 
 -- A monitor sees all of it, and does nothing.
 SET ROLE regress_seats_watch;

@@ -19,7 +19,7 @@ Statement dissolve_statement{
     "SELECT seats_internal.dissolve_calls($1, $2, $3, $4::timestamptz[], $5::uuid)"};
 
 Statement settle_statement{
-    "SELECT seats_internal.settle_changes($1, $2, $3::timestamptz[], $4::uuid)"};
+    "SELECT seats_internal.changes_settled($1, $2, $3::timestamptz[], $4::uuid)"};
 
 Statement told_statement{"SELECT seats_internal.verify_if_told($1)"};
 

@@ -6,7 +6,7 @@
 namespace pg_seats::kinds {
 namespace {
 
-pg::Statement price_statement{"SELECT seats_internal.settle_price($1, $2, $3::jsonb, $4, $5)"};
+pg::Statement price_statement{"SELECT seats_internal.price_settled($1, $2, $3::jsonb, $4, $5)"};
 
 void store(Storing& storing, Settlements items) {
     for (const Settlement* item : items) {

@@ -7,7 +7,7 @@ namespace {
 
 using pg::Statement;
 
-Statement read_statement{"SELECT seats_internal.settle_read($1, $2::jsonb, $3, $4::uuid, $5)"};
+Statement read_statement{"SELECT seats_internal.read_settled($1, $2::jsonb, $3, $4::uuid, $5)"};
 
 Statement read_failed_statement{"SELECT seats_internal.read_failed($1, $2, $3)"};
 

@@ -6,7 +6,7 @@
 namespace pg_seats::kinds {
 namespace {
 
-pg::Statement void_statement{"SELECT seats_internal.settle_void($1)"};
+pg::Statement void_statement{"SELECT seats_internal.void_settled($1)"};
 
 void store(Storing& storing, Settlements items) {
     for (const Settlement* item : items) {

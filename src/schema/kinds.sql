@@ -59,7 +59,7 @@ AS $$
 BEGIN
     CASE call.kind
         WHEN 'change' THEN PERFORM seats_internal.settle_change(call.id, NULL, NULL, NULL);
-        WHEN 'void' THEN PERFORM seats_internal.settle_void(call.id);
+        WHEN 'void' THEN PERFORM seats_internal.void_settled(call.id);
         ELSE NULL;
     END CASE;
 END

@@ -170,7 +170,7 @@ sub lower
 	$session->query(<<"SQL");
 BEGIN;
 SELECT FROM seats_internal.take_team('$team');
-SELECT FROM seats_internal.team AS t, LATERAL seats_internal.settle_read(t.id, jsonb_build_object(
+SELECT FROM seats_internal.team AS t, LATERAL seats_internal.read_settled(t.id, jsonb_build_object(
         'id', t.subscription, 'status', t.status, 'items',
         (SELECT jsonb_agg(CASE WHEN i ->> 'id' = '@{[ item_of($team, $type) ]}'
                                THEN i || '{"quantity": $quantity}' ELSE i END)

@@ -417,7 +417,7 @@ BEGIN
         head := seats_internal.dissolve_call(dissolved.call, dissolved.call = ANY (refused));
         CONTINUE WHEN head.id IS NULL;
         IF dissolved.facts IS NOT NULL THEN
-            PERFORM seats_internal.settle_read(head.team_id, dissolved.facts, dissolved.proven_at, run);
+            PERFORM seats_internal.read_settled(head.team_id, dissolved.facts, dissolved.proven_at, run);
         ELSIF head.reason = 'proven_not_executed' THEN
             -- Not all of its items were in the answer that proved it: they are read before the next call.
             UPDATE seats_internal.team AS t SET base_proven_at = NULL WHERE t.id = head.team_id;

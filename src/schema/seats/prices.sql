@@ -144,7 +144,7 @@ COMMENT ON FUNCTION seats_internal.offer_to_waiting(text) IS
     'has changes that wait for a price looked at now; null: of all destinations';
 
 -- A read of a price that was answered; without facts there is none to be read, and why.
-CREATE OR REPLACE FUNCTION seats_internal.settle_price(
+CREATE OR REPLACE FUNCTION seats_internal.price_settled(
     destination text,
     path        text,
     facts       jsonb,
@@ -159,11 +159,11 @@ DECLARE
     too_soon boolean;
 BEGIN
     SELECT s.wanted_at > as_of INTO too_soon FROM seats_internal.stripe_price AS s
-     WHERE s.destination = settle_price.destination AND s.price = id;
+     WHERE s.destination = price_settled.destination AND s.price = id;
     INSERT INTO seats_internal.stripe_price AS s
         (destination, price, recurring_interval, interval_count, currency, currencies, active, metered,
          known_at, problem)
-    VALUES (settle_price.destination, id, facts ->> 'interval',
+    VALUES (price_settled.destination, id, facts ->> 'interval',
             (facts ->> 'interval_count')::bigint, facts ->> 'currency',
             ARRAY(SELECT jsonb_array_elements_text(
                              CASE jsonb_typeof(facts -> 'currencies') WHEN 'array' THEN facts -> 'currencies'
@@ -176,14 +176,14 @@ BEGIN
            metered = excluded.metered, known_at = excluded.known_at, problem = excluded.problem,
            wanted_at = NULL;
     IF too_soon THEN
-        PERFORM seats_internal.queue_price_read(settle_price.destination, id);
+        PERFORM seats_internal.queue_price_read(price_settled.destination, id);
     ELSE
-        PERFORM seats_internal.offer_to_waiting(settle_price.destination);
+        PERFORM seats_internal.offer_to_waiting(price_settled.destination);
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.settle_price(text, text, jsonb, timestamptz, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.settle_price(text, text, jsonb, timestamptz, text) IS
+REVOKE ALL ON FUNCTION seats_internal.price_settled(text, text, jsonb, timestamptz, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.price_settled(text, text, jsonb, timestamptz, text) IS
     'keeps what a read of a price has told; called by the worker';
 
 -- The intervals that a new item of the type may have: that of the price that the line had, if the

@@ -178,7 +178,7 @@ REVOKE ALL ON FUNCTION seats_internal.settle_change(bigint, jsonb, timestamptz, 
 COMMENT ON FUNCTION seats_internal.settle_change(bigint, jsonb, timestamptz, uuid) IS
     'what the end of a call of seat changes does to its team';
 
-CREATE OR REPLACE FUNCTION seats_internal.settle_changes(
+CREATE OR REPLACE FUNCTION seats_internal.changes_settled(
     calls     bigint[],
     facts     text[],
     proven_at timestamptz[],
@@ -193,9 +193,9 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.settle_changes(bigint[], text[], timestamptz[], uuid) FROM PUBLIC;
+    seats_internal.changes_settled(bigint[], text[], timestamptz[], uuid) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.settle_changes(bigint[], text[], timestamptz[], uuid) IS
+    seats_internal.changes_settled(bigint[], text[], timestamptz[], uuid) IS
     'settle_change for a batch; called by the worker';
 
 -- Stripe has taken the change and waits for its payment.
@@ -257,12 +257,12 @@ COMMENT ON FUNCTION seats_internal.subscription_was_changed(bigint[]) IS
     'reads the subscriptions of the teams of these lanes; called by the worker';
 
 -- The invoice was voided, or could not be: the subscription tells whether the change is gone.
-CREATE OR REPLACE FUNCTION seats_internal.settle_void(call bigint) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.void_settled(call bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    void seats_internal.outbox_history := seats_internal.settled_call(settle_void.call);
+    void seats_internal.outbox_history := seats_internal.settled_call(void_settled.call);
 BEGIN
     -- If it could not be voided it can be tried again, and what becomes of it is not our doing.
     UPDATE seats_internal.outbox AS o
@@ -271,6 +271,6 @@ BEGIN
      WHERE o.id = (void.context ->> 'change')::bigint AND o.state = 'awaiting';
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.settle_void(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.settle_void(bigint) IS
+REVOKE ALL ON FUNCTION seats_internal.void_settled(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.void_settled(bigint) IS
     'looks at a change whose invoice was voided';

@@ -292,7 +292,7 @@ COMMENT ON FUNCTION seats_internal.finish_reads(bigint, timestamptz) IS
 
 -- A read of the subscription that went through. The lane is locked, and nothing of it is on the wire.
 -- `call` is the read itself, or the change for which the subscription was read.
-CREATE OR REPLACE FUNCTION seats_internal.settle_read(
+CREATE OR REPLACE FUNCTION seats_internal.read_settled(
     team_id   bigint,
     facts     jsonb,
     proven_at timestamptz,
@@ -310,14 +310,14 @@ DECLARE
     is_plain boolean := true;
     found_it text;
 BEGIN
-    SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = settle_read.team_id;
+    SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = read_settled.team_id;
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    IF settle_read.call IS NOT NULL THEN
+    IF read_settled.call IS NOT NULL THEN
         -- It went into the partition that is being written, in this transaction.
         SELECT h.* INTO read FROM seats_internal.outbox_history AS h
-         WHERE h.ring = (SELECT r.slot FROM seats_internal.ring AS r) AND h.id = settle_read.call;
+         WHERE h.ring = (SELECT r.slot FROM seats_internal.ring AS r) AND h.id = read_settled.call;
     END IF;
     IF facts ->> 'id' <> team.subscription THEN
         RETURN;
@@ -353,7 +353,7 @@ BEGIN
         RETURN;
     ELSIF seats_internal.is_terminal(facts ->> 'status') THEN
         PERFORM seats_internal.end_team(team.id, team.lane_id, team.status);
-    ELSIF settle_read.call IS NULL AND is_plain AND found_it = 'as before'
+    ELSIF read_settled.call IS NULL AND is_plain AND found_it = 'as before'
         AND NOT EXISTS (SELECT FROM seats_internal.seat_line AS s
                          WHERE s.team_id = team.id AND s.missing > 0) THEN
         RETURN;  -- the base of a change: nothing has changed, so the fold has not
@@ -362,8 +362,8 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.settle_read(bigint, jsonb, timestamptz, uuid, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.settle_read(bigint, jsonb, timestamptz, uuid, bigint) IS
+    seats_internal.read_settled(bigint, jsonb, timestamptz, uuid, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.read_settled(bigint, jsonb, timestamptz, uuid, bigint) IS
     'makes a team what a read of its subscription says';
 
 -- (A subscription that the team had before is nobody's problem any more.)
