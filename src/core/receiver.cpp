@@ -49,4 +49,20 @@ std::optional<SentryTarget> sentry_target(std::string_view dsn, std::string_view
     return SentryTarget{url.substr(0, slash) + "/api/" + project + "/envelope/", std::string(key)};
 }
 
+std::string problem_of_secret(std::string_view format, const std::string& file,
+                              const std::string& origin, std::string_view secret,
+                              const Hmac& hmac) {
+    const std::string what = "what file " + file + " holds is no ";
+    if (format == "standard_webhook" && !sign_standard_webhook(secret, "msg_0", 0, "", hmac)) {
+        return what + "secret for standard webhooks (whsec_ and the base64 of 24 to 64 bytes)";
+    }
+    if (format == "slack" && !is_url_of(secret, origin)) {
+        return what + "URL that begins with " + origin + "/";
+    }
+    if (format == "sentry" && !sentry_target(secret, origin)) {
+        return what + "DSN of " + origin;
+    }
+    return {};
+}
+
 }  // namespace pg_seats::core

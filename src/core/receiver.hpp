@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "core/webhook_signature.hpp"
+
 #include "core/pure.hpp"
 
 namespace pg_seats::core {
@@ -22,5 +24,10 @@ struct SentryTarget {
 
 // True if `url` lies below `origin` and is a plain URL of printable characters.
 [[nodiscard]] bool is_url_of(std::string_view url, std::string_view origin);
+
+// Why this secret cannot be used for a receiver of that format; empty: it can. `file` is its name.
+[[nodiscard]] std::string problem_of_secret(std::string_view format, const std::string& file,
+                                            const std::string& origin, std::string_view secret,
+                                            const Hmac& hmac);
 
 }  // namespace pg_seats::core

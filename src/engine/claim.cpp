@@ -107,7 +107,7 @@ Statement mark_statement{
     "UPDATE seats_internal.outbox AS o SET alone = true WHERE o.id = ANY ($1)"};
 
 Purpose purpose_of(const Call& call) {
-    if (call.state == "sending") {
+    if (call.state == core::State::sending) {
         return Purpose::send;
     }
     if (call.verifier == "object") {
@@ -125,7 +125,7 @@ void take(Engine& engine, Statement& statement, const std::vector<std::int64_t>&
         Flight flight;
         flight.call = read_call(rows, row);
         flight.destination = engine.find_destination(flight.call.destination);
-        flight.purpose = purpose_of(flight.call);
+        flight.leg.purpose = purpose_of(flight.call);
         flights.push_back(std::move(flight));
     }
 }
@@ -275,7 +275,7 @@ void read_bases(Engine& engine, const std::vector<std::int64_t>& ids, bool alone
         Flight flight;
         flight.call = read_call(rows, row);
         flight.destination = engine.find_destination(flight.call.destination);
-        flight.purpose = Purpose::read_base;
+        flight.leg.purpose = Purpose::read_base;
         flights.push_back(std::move(flight));
     }
 }

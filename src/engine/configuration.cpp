@@ -71,7 +71,7 @@ void read_destination(Engine& engine, const pg::Rows& rows, std::size_t row) {
         // it.
         released = was_halted && !destination.halted;
         if (released) {
-            resumed_by_person(destination);
+            destination.mistakes.resumed(steady_now());
         }
     }
     if (is_new) {

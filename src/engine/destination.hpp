@@ -4,8 +4,8 @@
 
 #include <deque>
 #include <map>
-#include <unordered_map>
 
+#include "core/mistakes.hpp"
 #include "core/pace.hpp"
 #include "kinds/flight.hpp"
 
@@ -13,6 +13,8 @@
 
 namespace pg_seats::engine {
 
+using core::Call;
+using core::Purpose;
 using core::TimePoint;
 using kinds::Flight;
 
@@ -28,8 +30,7 @@ struct Destination : kinds::Address {
     bool halt_is_stored = true;  // the table knows
     std::string halt_reason, halt_message;
     std::string halt_reason_told;         // what the journal says
-    std::string mistake;                  // the refusal for whose sake a person is needed
-    TimePoint resumed_at{};               // when a person said that it is put right
+    core::Mistakes mistakes;              // refusals that may be ours
     std::vector<std::int64_t> take_back;  // in review for what turned out to be everywhere
 
     // Of the key; and whether a read with it has shown the account and mode that we expect.
@@ -51,13 +52,10 @@ struct Destination : kinds::Address {
     bool clock_is_stored = true;  // the table knows
 
     bool probe_out = false;
-    int probes_failed = 0;            // in a row: it could not be reached
-    std::string trouble;              // why it was not proven, or does not answer
-    bool trouble_is_told = true;      // by an alert, or that it is over
-    bool probe_is_wanted = false;     // an answer speaks of the whole destination: is it so?
-    std::uint64_t probes_passed = 0;  // with this key
-    // Calls that got such an answer, and how many probes had passed by then.
-    std::unordered_map<std::int64_t, std::uint64_t> questioned;
+    int probes_failed = 0;         // in a row: it could not be reached
+    std::string trouble;           // why it was not proven, or does not answer
+    bool trouble_is_told = true;   // by an alert, or that it is over
+    bool probe_is_wanted = false;  // an answer speaks of the whole destination: is it so?
     TimePoint probe_at{};
     core::Duration probe_pause{0};
 
@@ -75,15 +73,6 @@ struct Destination : kinds::Address {
     std::size_t turn = 0;  // which of the three was taken from last
     // Where reading the table has to begin to find what did not fit; nullopt: nothing was missed.
     std::optional<std::int64_t> missed_above;
-
-    // The same refusal of our own requests in several lanes within a minute is our mistake.
-    struct Refusal {
-        std::string fingerprint;
-        std::int64_t lane_or_call;
-        std::int64_t call_id;
-        TimePoint at;
-    };
-    std::deque<Refusal> refusals;
 
     [[nodiscard]] bool is_stripe() const { return kind == "stripe"; }
     [[nodiscard]] bool takes_calls() const {

@@ -64,7 +64,7 @@ void add_lists(Engine& engine, std::vector<Flight>& lists, const pg::Rows& rows,
         destination->listing_events = true;
         Flight flight;
         flight.destination = destination;
-        flight.purpose = Purpose::list_events;
+        flight.leg.purpose = Purpose::list_events;
         flight.since = rows.bigint(row, 2);
         if (!rows.is_null(row, 3)) {
             flight.until = rows.bigint(row, 3);
@@ -173,7 +173,7 @@ void events_answered(Engine& engine, Flight& flight) {
     }
     const bool is_end = !page->has_more || page->last_id.empty();
     const bool is_last =
-        ++flight.pages >= (flight.all_events ? most_pages_of_all : most_pages) || is_end;
+        ++flight.leg.pages >= (flight.all_events ? most_pages_of_all : most_pages) || is_end;
     const auto failure = engine.transaction([&] {
         store_page(engine, flight, *page);
         if (!is_last) {
@@ -199,7 +199,7 @@ void events_answered(Engine& engine, Flight& flight) {
     }
     engine.announce = true;
     if (!failure && !is_last) {
-        flight.cursor = page->last_id;
+        flight.leg.cursor = page->last_id;
         flight.answer = {};
         destination.listing_events = true;
         engine.to_send.push_back(std::move(flight));

@@ -1,7 +1,7 @@
 #include "engine/halting.hpp"
 
 #include <algorithm>
-#include <set>
+#include <iterator>
 
 #include "core/answer.hpp"
 
@@ -10,9 +10,6 @@
 namespace pg_seats::engine {
 namespace {
 
-constexpr std::size_t lanes_that_make_it_ours = 5;
-constexpr core::Duration refusal_window{60'000};
-constexpr std::size_t most_questions = 10'000;
 constexpr std::chrono::seconds most_clock_offset{60};
 // One alone may have lain about while we stood still.
 constexpr int answers_that_prove = 3;
@@ -28,16 +25,23 @@ std::string_view in_words(std::string_view reason) {
     return reason;
 }
 
-// What applications enqueue says what they (and their users) want, so nothing of it stops others.
-// What is in our own requests comes from us, but for the ids that a team was registered with.
-bool only_we_can_have_caused(const Call& call, const core::Judgement& judgement) {
-    if (call.kind == "call" || call.is_delivery()) {
-        return false;
+pg_atomic_uint64& counter_of(Engine& engine, core::Counter counter) {
+    pg::WorkerCounters& counters = engine.slot.counters;
+    switch (counter) {
+        case core::Counter::done:
+            return counters.done;
+        case core::Counter::refused:
+            return counters.refused;
+        case core::Counter::again:
+            return counters.again;
+        case core::Counter::unknown:
+            return counters.unknown;
+        case core::Counter::halted:
+            return counters.halted;
+        case core::Counter::reads:
+            break;
     }
-    if (judgement.halt_scope == core::HaltScope::destination) {
-        return judgement.reason != "mode_mismatch" && judgement.reason != "account_mismatch";
-    }
-    return judgement.reason == "unknown_parameter" || judgement.reason == "unrecognized_path";
+    return counters.reads;
 }
 
 }  // namespace
@@ -68,70 +72,35 @@ void halt(Destination& destination, std::string_view reason, std::string_view me
                     "Nothing is refused or undone meanwhile; calls wait. See seats.destinations.");
 }
 
-bool may_be_about_everybody(const Flight& flight, const core::Judgement& judgement) {
+void apply(Engine& engine, const Flight& flight, const core::Effects& effects) {
     Destination& destination = *flight.destination;
-    if (destination.halted) {
-        return true;  // answers that were under way
+    core::Mistakes& mistakes = destination.mistakes;
+    if (effects.question) {
+        mistakes.ask(flight.call.id);
     }
-    if (destination.questioned.size() >= most_questions) {
-        destination.questioned.clear();
-    }
-    const auto [question, is_new] =
-        destination.questioned.try_emplace(flight.call.id, destination.probes_passed);
-    if (is_new && flight.answer.response.status >= 200 && flight.answer.response.status < 300) {
-        // It was executed, in a mode that a probe does not show: not one more.
-        halt(destination, judgement.reason, judgement.message, NeedsPerson::no);
-        return true;
-    }
-    if (is_new || question->second == destination.probes_passed) {
+    if (effects.wants_probe) {
         destination.probe_is_wanted = true;
-        return true;
     }
-    return is_our_mistake(destination, flight.call, judgement);
-}
-
-bool is_our_mistake(Destination& destination, const Call& call, const core::Judgement& judgement) {
-    if (!only_we_can_have_caused(call, judgement)) {
-        return false;
+    if (effects.refusal) {
+        mistakes.note(*effects.refusal);
     }
-    const TimePoint now = steady_now();
-    const std::string& fingerprint = judgement.fingerprint;
-    if (destination.mistake == fingerprint &&
-        (destination.halted || now < destination.resumed_at + refusal_window)) {
-        // An answer that was under way when it was halted, or nothing was put right since.
-        halt(destination, "same_refusal_in_many_lanes", judgement.message, NeedsPerson::yes);
-        return true;
+    if (effects.is_everywhere) {
+        std::ranges::copy(mistakes.take_back(*effects.refusal),
+                          std::back_inserter(destination.take_back));
     }
-    while (!destination.refusals.empty() &&
-           destination.refusals.front().at < now - refusal_window) {
-        destination.refusals.pop_front();
+    if (effects.halt) {
+        halt(destination, effects.halt->reason, effects.halt->message,
+             effects.halt->needs_person ? NeedsPerson::yes : NeedsPerson::no);
     }
-    destination.refusals.push_back(
-        {fingerprint, call.busy_lane() != 0 ? call.busy_lane() : -call.id, call.id, now});
-    std::set<std::int64_t> lanes;
-    for (const auto& refusal : destination.refusals) {
-        if (refusal.fingerprint == fingerprint) {
-            lanes.insert(refusal.lane_or_call);
-        }
+    if (effects.is_everywhere) {
+        destination.halt_is_stored = false;  // also if it was halted already: calls are taken back
     }
-    if (lanes.size() < lanes_that_make_it_ours) {
-        return false;
+    if (effects.count) {
+        count(counter_of(engine, *effects.count));
     }
-    for (const auto& refusal : destination.refusals) {
-        if (refusal.fingerprint == fingerprint && refusal.call_id != call.id) {
-            destination.take_back.push_back(refusal.call_id);
-        }
+    for (const core::LogLine& line : effects.log) {
+        pg::log_warning(line.text, line.hint);
     }
-    destination.refusals.clear();
-    destination.mistake = fingerprint;
-    halt(destination, "same_refusal_in_many_lanes", judgement.message, NeedsPerson::yes);
-    destination.halt_is_stored = false;  // also if it was halted already: some calls are taken back
-    return true;
-}
-
-void resumed_by_person(Destination& destination) {
-    destination.refusals.clear();
-    destination.resumed_at = steady_now();
 }
 
 void note_clock(const Flight& flight) {

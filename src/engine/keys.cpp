@@ -1,10 +1,11 @@
 #include "engine/keys.hpp"
 
 #include "core/identity.hpp"
-#include "engine/delivery.hpp"
+#include "core/receiver.hpp"
 #include "engine/halting.hpp"
 #include "engine/probes.hpp"
 
+#include "pg/hmac.hpp"
 #include "pg/log.hpp"
 
 namespace pg_seats::engine {
@@ -14,7 +15,10 @@ namespace {
 // that is put right; there is no halt, which would be told to receivers.
 void load_receiver_secret(Destination& destination, pg::SecretReading reading) {
     destination.key_problem =
-        reading.ok() ? problem_of_secret(destination, reading.secret) : reading.refusal.reason;
+        reading.ok() ? core::problem_of_secret(destination.format, destination.secret_name,
+                                               destination.base_url, reading.secret.reveal(),
+                                               pg::hmac_sha256)
+                     : reading.refusal.reason;
     if (!destination.key_problem.empty()) {
         pg::log_warning(
             "receiver " + destination.name + " is told nothing for now: " + destination.key_problem,
@@ -31,8 +35,7 @@ void load_receiver_secret(Destination& destination, pg::SecretReading reading) {
 void load_key(Engine& engine, Destination& destination) {
     destination.proven = false;
     ++destination.key_number;
-    destination.questioned.clear();
-    destination.probes_passed = 0;
+    destination.mistakes.key_is_new();
     destination.key = pg::Secret{};
     destination.key_problem.clear();
     destination.probe_at = steady_now();

@@ -2,12 +2,11 @@
 #include <stdexcept>
 
 #include "core/identity.hpp"
-#include "core/secrets.hpp"
 #include "engine/announce.hpp"
+#include "engine/answers.hpp"
 #include "engine/chores.hpp"
 #include "engine/claim.hpp"
 #include "engine/configuration.hpp"
-#include "engine/decision.hpp"
 #include "engine/event_lists.hpp"
 #include "engine/find.hpp"
 #include "engine/halts.hpp"
@@ -113,76 +112,6 @@ void heed_wakes(Engine& engine) {
         wake_all_waiters();
         look_for_missed_events(engine);
     }
-}
-
-// What the server was asked with is known to it. (Of a receiver's URL the path is the secret.)
-void strike_own_secret(Flight& flight) {
-    const std::string_view secret = flight.destination->key.reveal();
-    const std::string_view origin = flight.destination->base_url;
-    core::strike(flight.answer.response, secret);
-    if (!origin.empty() && secret.starts_with(origin)) {
-        core::strike(flight.answer.response, secret.substr(origin.size()));
-    }
-}
-
-// Decides the first of `answers`, and what follows from it. It leaves the list when that is done:
-// whatever raises before (a cancel, say), it is decided again.
-void decide(LoopState& state, std::deque<Flight>& answers) {
-    Engine& engine = state.engine;
-    Flight& flight = answers.front();
-    strike_own_secret(flight);
-    trace_answered(flight);
-    flight.answer.parse(flight.destination->is_stripe());
-    if (flight.purpose == Purpose::probe) {
-        probe_answered(flight);
-    } else if (flight.purpose == Purpose::list_events) {
-        events_answered(engine, flight);
-    } else {
-        Decision decision = flight.purpose == Purpose::send ? decide_sent(engine, flight)
-                                                            : decide_read(engine, flight);
-        trace_decided(flight, decision);
-        if (decision.kind == Decision::Kind::follow_up) {
-            engine.to_send.push_back(std::move(flight));
-        } else {
-            // What is kept of it is in the decision.
-            flight.answer.response.body = {};
-            flight.answer.body = {};
-            state.batch.push_back({std::move(flight), std::move(decision)});
-        }
-    }
-    answers.pop_front();
-}
-
-void take_answers(LoopState& state) {
-    Engine& engine = state.engine;
-    for (http::Response& response : engine.client.take_finished()) {
-        const auto entry = engine.flights.find(response.id);
-        if (entry == engine.flights.end()) {
-            continue;
-        }
-        Flight& flight = entry->second;
-        --flight.destination->in_flight;
-        flight.answer = {.response = std::move(response), .body = {}};
-        (is_suspect(engine, flight) ? engine.answered_suspects : engine.answered)
-            .push_back(std::move(flight));
-        engine.flights.erase(entry);
-    }
-    if (!engine.answered.empty()) {
-        pg::stand_at("before_decision");
-    }
-    while (!engine.answered.empty()) {
-        decide(state, engine.answered);
-    }
-}
-
-// Whoever is suspected of ending workers is looked at by himself, and the table says so meanwhile.
-void take_answer_of_suspect(LoopState& state) {
-    Engine& engine = state.engine;
-    if (!mark_suspect(engine, engine.answered_suspects.front())) {
-        return;
-    }
-    pg::stand_at("before_suspect");
-    decide(state, engine.answered_suspects);
 }
 
 // Answers that cannot be stored for now are not to fill the memory, whether they are many or large.
@@ -304,9 +233,9 @@ void take_and_settle(LoopState& state, TimePoint now) {
     Engine& engine = state.engine;
     engine.client.limit_connections(most_connections());
     engine.client.work();
-    take_answers(state);
+    take_answers(engine, state.batch);
     if (state.batch.empty() && !engine.answered_suspects.empty() && now >= engine.no_work_before) {
-        take_answer_of_suspect(state);
+        take_answer_of_suspect(engine, state.batch);
     }
     if (!state.held.empty() && now >= state.held_at) {
         state.held_at = now + held_pause;

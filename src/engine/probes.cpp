@@ -62,7 +62,7 @@ void due_probes(Engine& engine) {
             destination.probe_out = true;
             destination.probe_is_wanted = false;
             Flight flight;
-            flight.purpose = Purpose::probe;
+            flight.leg.purpose = Purpose::probe;
             flight.destination = &destination;
             flight.key_number = destination.key_number;
             flight.call.method = "GET";
@@ -100,14 +100,14 @@ void probe_answered(const Flight& flight) {
         if (judgement.verdict == core::Verdict::halted ||
             judgement.verdict == core::Verdict::refused) {
             halt(destination, judgement.reason, judgement.message, NeedsPerson::no);
-            destination.questioned.clear();  // it was not about those calls
+            destination.mistakes.forget_questions();  // it was not about those calls
         } else {
             cannot_be_reached(destination, flight, judgement);
         }
         probe_failed(destination, now);
         return;
     }
-    ++destination.probes_passed;
+    destination.mistakes.probe_passed();
     const auto account = core::read_account(flight.answer.body);
     if (account && !destination.account.empty() && account->id != destination.account) {
         halt(destination, "account_mismatch",

@@ -22,9 +22,9 @@ std::string read_path(const std::string& path) {
 }
 
 std::string list_query(const Flight& flight, int seconds_before) {
-    std::string query = "limit=" + std::to_string(flight.page_size);
+    std::string query = "limit=" + std::to_string(flight.leg.page_size);
     // What a POST to a subscription does has an event of this type, whatever else has one.
-    if (flight.purpose == Purpose::search_events &&
+    if (flight.leg.purpose == Purpose::search_events &&
         flight.call.path.starts_with(subscriptions_path)) {
         core::append_form_field(query, "type", "customer.subscription.updated");
     }
@@ -33,17 +33,17 @@ std::string list_query(const Flight& flight, int seconds_before) {
     // Our clock and Stripe's may differ; a margin costs a page at most.
     core::append_form_field(query, "created[gte]",
                             std::to_string(pg::unix_seconds(since) - seconds_before));
-    if (!flight.cursor.empty()) {
-        core::append_form_field(query, "starting_after", flight.cursor);
+    if (!flight.leg.cursor.empty()) {
+        core::append_form_field(query, "starting_after", flight.leg.cursor);
     }
     return query;
 }
 
 std::string items_query(const Flight& flight) {
-    std::string query = "limit=" + std::to_string(flight.page_size);
-    core::append_form_field(query, "subscription", flight.subscription->id);
-    if (!flight.cursor.empty()) {
-        core::append_form_field(query, "starting_after", flight.cursor);
+    std::string query = "limit=" + std::to_string(flight.leg.page_size);
+    core::append_form_field(query, "subscription", flight.leg.subscription->id);
+    if (!flight.leg.cursor.empty()) {
+        core::append_form_field(query, "starting_after", flight.leg.cursor);
     }
     return query;
 }
@@ -63,8 +63,8 @@ std::string events_query(const Flight& flight) {
         }
     }
     core::append_form_field(query, "created[gte]", std::to_string(flight.since));
-    if (!flight.cursor.empty()) {
-        core::append_form_field(query, "starting_after", flight.cursor);
+    if (!flight.leg.cursor.empty()) {
+        core::append_form_field(query, "starting_after", flight.leg.cursor);
     }
     return query;
 }
@@ -73,7 +73,7 @@ std::string events_query(const Flight& flight) {
 
 Target target_of(const Flight& flight) {
     const Call& call = flight.call;
-    switch (flight.purpose) {
+    switch (flight.leg.purpose) {
         case Purpose::send: {
             if (call.method != "POST") {
                 return {call.method, call.path, call.body, {}};

@@ -1,11 +1,20 @@
 // A row of the outbox as it is read before it goes on the wire.
 #pragma once
 
-#include "engine/call.hpp"
+#include "core/call.hpp"
 
 #include "pg/columns.hpp"
 
 namespace pg_seats::engine {
+
+using core::Call;
+
+struct StateName {
+    using Element = core::State;
+    static Element read(const pg::Rows& rows, std::size_t row, int column) {
+        return core::state_of(rows.bytes(row, column));
+    }
+};
 
 #define DESTINATION_VERSION                                      \
     "(SELECT d.api_version FROM seats_internal.destination AS d" \
@@ -38,7 +47,7 @@ inline constexpr std::tuple call_columns{
     pg::column<pg::Timestamptz>("o.first_sent_at", &Call::first_sent_at),
     pg::column<pg::Timestamptz>("o.last_sent_at", &Call::last_sent_at),
     pg::column<pg::Timestamptz>("o.key_final_at", &Call::key_final_at),
-    pg::column<pg::Text>("o.state::text", &Call::state),
+    pg::column<StateName>("o.state::text", &Call::state),
     pg::column<pg::Text>("(SELECT m.marker FROM seats_internal.lane_marker AS m WHERE m.lane_id = o.lane_id)",
                          &Call::last_lane_marker),
     pg::column<pg::Text>("o.kind", &Call::kind),

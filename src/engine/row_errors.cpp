@@ -101,7 +101,8 @@ bool charge_row(Engine& engine, const Settlement& item, const pg::Failure& failu
     pg::log_warning("settling call " + std::to_string(item.flight.call.id) +
                     " raised: " + in_words(failure));
     if (!charge(engine, item.flight.call.id, failure, true,
-                kinds::kind_of(item).is_given_at_once && item.decision.result == "refused")) {
+                kinds::kind_of(item).is_given_at_once &&
+                    item.decision.result == core::Result::refused)) {
         return false;
     }
     release_lane(engine, *item.flight.destination, item.flight.call.busy_lane(), std::nullopt);

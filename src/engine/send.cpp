@@ -10,30 +10,6 @@
 
 namespace pg_seats::engine {
 
-std::string_view to_string(Purpose purpose) {
-    switch (purpose) {
-        case Purpose::send:
-            return "send";
-        case Purpose::read_object:
-            return "read object";
-        case Purpose::search_list:
-            return "search list";
-        case Purpose::search_events:
-            return "search events";
-        case Purpose::read_missing:
-            return "read missing object";
-        case Purpose::read_base:
-            return "read base";
-        case Purpose::read_items:
-            return "read items";
-        case Purpose::list_events:
-            return "list events";
-        case Purpose::probe:
-            break;
-    }
-    return "probe";
-}
-
 void send_all(Engine& engine) {
     while (!engine.to_send.empty()) {
         send(engine, std::move(engine.to_send.front()));
@@ -70,7 +46,7 @@ void send(Engine& engine, Flight&& flight) {
     if (!flight.call.api_version.empty()) {
         request.headers.push_back("Stripe-Version: " + flight.call.api_version);
     }
-    if (flight.purpose != Purpose::probe && flight.purpose != Purpose::list_events &&
+    if (flight.leg.purpose != Purpose::probe && flight.leg.purpose != Purpose::list_events &&
         kind.dress == nullptr) {
         flight.key = core::idempotency_key(flight.call.installation, flight.call.uuid,
                                            flight.call.generation);

@@ -34,7 +34,12 @@ constexpr std::string_view view(const std::string& text) {
 
 // What went well has none.
 std::string_view if_wrong(Item item, const std::string& error) {
-    return item->decision.result != "done" ? view(error) : std::string_view{};
+    return item->decision.result != core::Result::done ? view(error) : std::string_view{};
+}
+
+std::string_view verdict_of(Item item) {
+    const auto& verdict = item->decision.verdict;
+    return verdict ? to_string(*verdict) : std::string_view{};
 }
 
 std::int32_t microseconds(const Flight& flight) {
@@ -46,8 +51,8 @@ std::int32_t microseconds(const Flight& flight) {
 constexpr std::tuple finished_columns{
     column<Bigint>("id", [](Item item) { return item->flight.call.id; }),
     column<Integer>("generation", [](Item item) { return item->flight.call.generation; }),
-    column<Text>("state", [](Item item) { return view(item->flight.call.state); }),
-    column<Text>("result", [](Item item) { return item->decision.result; }),
+    column<Text>("state", [](Item item) { return to_string(item->flight.call.state); }),
+    column<Text>("result", [](Item item) { return to_string(item->decision.result); }),
     column<Integer>("http_status", [](Item item) { return item->flight.answer.response.status; }),
     column<Integer>("duration_us", [](Item item) { return microseconds(item->flight); }),
     column<Text>("reason", [](Item item) { return view(item->decision.reason); }),
@@ -61,8 +66,8 @@ constexpr std::tuple finished_columns{
 constexpr std::tuple changed_columns{
     column<Bigint>("id", [](const Change& row) { return row.item->flight.call.id; }),
     column<Integer>("generation", [](const Change& row) { return row.item->flight.call.generation; }),
-    column<Text>("state", [](const Change& row) { return view(row.item->flight.call.state); }),
-    column<Text>("next_state", [](const Change& row) { return row.item->decision.state; }),
+    column<Text>("state", [](const Change& row) { return to_string(row.item->flight.call.state); }),
+    column<Text>("next_state", [](const Change& row) { return to_string(row.item->decision.state); }),
     column<Timestamptz>("due_at", [](const Change& row) { return row.due_at; }),
     column<Boolean>("doubt", [](const Change& row) { return row.item->decision.doubt; }),
     column<Boolean>("forget_first_sent", [](const Change& row) { return row.item->decision.forget_first_sent; }),
@@ -82,9 +87,9 @@ constexpr std::tuple attempt_columns{
     column<Bigint>("lane_id", [](Item item) { return item->flight.call.lane_id; }),
     column<Integer>("generation", [](Item item) { return item->flight.call.generation; }),
     column<Integer>("number", [](Item item) { return item->flight.call.attempts; }),
-    column<Text>("purpose", [](Item item) { return to_string(item->flight.purpose); }),
+    column<Text>("purpose", [](Item item) { return to_string(item->flight.leg.purpose); }),
     column<Integer>("duration_us", [](Item item) { return microseconds(item->flight); }),
-    column<Text>("verdict", [](Item item) { return item->decision.verdict; }),
+    column<Text>("verdict", [](Item item) { return verdict_of(item); }),
     column<Text>("reason", [](Item item) { return view(item->decision.reason); }),
     column<Integer>("http_status", [](Item item) { return item->flight.answer.response.status; }),
     column<Text>("request_id", [](Item item) { return view(item->flight.answer.response.headers.request_id); }),
@@ -228,21 +233,21 @@ void store_marker(const Settlement& item) {
 
 void store_rare(Engine& engine, const Settlement& item) {
     const auto& [flight, decision] = item;
-    if (!decision.journal_kind.empty()) {
+    if (decision.journal != core::JournalKind::none) {
         journal_statement.run(
-            {pg::text(decision.journal_kind), pg::bigint(flight.call.id),
+            {pg::text(to_string(decision.journal)), pg::bigint(flight.call.id),
              flight.call.lane_id != 0 ? pg::bigint(flight.call.lane_id) : pg::null_of(INT8OID),
              pg::text_or_null(decision.reason)});
         engine.announce = true;
     }
     if (decision.alert) {
-        const Alert& alert = *decision.alert;
+        const core::Alert& alert = *decision.alert;
         alert_statement.run({pg::text(alert.fingerprint), pg::text(alert.severity),
                              pg::text(alert.kind), pg::text(core::safe_text(alert.summary, 900)),
                              pg::text_or_null(alert.hint), pg::bigint(flight.call.id),
                              pg::text(flight.destination->name)});
         engine.announce = true;
-        if (decision.state == "review") {
+        if (decision.state == core::State::review) {
             count(engine.slot.counters.reviews);
         }
     }
@@ -348,7 +353,7 @@ void after_commit(Engine& engine, const Settlement& item, const std::vector<std:
         engine.wake_all_waiters = true;  // others may have been settled along with it
     }
     if (flight.call.lane_id == 0 && item.stays() && !decision.due_in &&
-        decision.state != "review") {
+        decision.state != core::State::review) {
         // Held: its destination is halted.
         if (flight.call.beside_lane_id != 0) {
             offer_read(engine, *flight.destination, flight.call.id, flight.call.beside_lane_id,

@@ -32,7 +32,7 @@ Statement unmark_destination_statement{
     "                            WHERE l.name = $1 AND l.crashes <> 0 FOR UPDATE SKIP LOCKED))"};
 
 bool is_nobodys(const Flight& flight) {
-    return flight.purpose == Purpose::probe || flight.purpose == Purpose::list_events;
+    return flight.leg.purpose == Purpose::probe || flight.leg.purpose == Purpose::list_events;
 }
 
 }  // namespace

@@ -13,15 +13,15 @@ std::string row_of(const Flight& flight) {
                                : "destination " + flight.destination->name;
 }
 
-std::string what(Decision::Kind kind) {
-    switch (kind) {
-        case Decision::Kind::finish:
+std::string what(Decision::Outcome outcome) {
+    switch (outcome) {
+        case Decision::Outcome::settled:
             return "is finished as ";
-        case Decision::Kind::change:
+        case Decision::Outcome::stays:
             return "stays, as ";
-        case Decision::Kind::follow_up:
+        case Decision::Outcome::asks:
             return "is asked about: ";
-        case Decision::Kind::learned:
+        case Decision::Outcome::learned:
             break;
     }
     return "is claimed anew";
@@ -40,7 +40,7 @@ void trace_claimed(const Flight& flight) {
 
 void trace_sent(const Flight& flight, std::uint64_t request) {
     pg::trace([&] {
-        return row_of(flight) + ": " + std::string(to_string(flight.purpose)) + ", request " +
+        return row_of(flight) + ": " + std::string(to_string(flight.leg.purpose)) + ", request " +
                std::to_string(request) + (flight.key.empty() ? "" : " under key " + flight.key);
     });
 }
@@ -60,16 +60,16 @@ void trace_answered(const Flight& flight) {
 void trace_decided(const Flight& flight, const Decision& decision) {
     pg::trace([&] {
         std::string text = row_of(flight) + ": ";
-        if (!decision.verdict.empty()) {
-            text += "verdict " + std::string(decision.verdict) + ", ";
+        if (decision.verdict) {
+            text += "verdict " + std::string(to_string(*decision.verdict)) + ", ";
         }
-        text += what(decision.kind);
-        if (decision.kind == Decision::Kind::finish) {
-            text += decision.result;
-        } else if (decision.kind == Decision::Kind::change) {
-            text += decision.state;
-        } else if (decision.kind == Decision::Kind::follow_up) {
-            text += to_string(flight.purpose);
+        text += what(decision.outcome);
+        if (decision.outcome == Decision::Outcome::settled) {
+            text += to_string(decision.result);
+        } else if (decision.outcome == Decision::Outcome::stays) {
+            text += to_string(decision.state);
+        } else if (decision.outcome == Decision::Outcome::asks) {
+            text += to_string(decision.next.purpose);
         }
         return text +
                (decision.reason.empty() ? "" : ", reason " + core::safe_text(decision.reason, 100));

@@ -7,6 +7,8 @@
 
 namespace pg_seats::engine {
 
+using core::Decision;
+
 void trace_claimed(const Flight& flight);
 void trace_sent(const Flight& flight, std::uint64_t request);
 void trace_answered(const Flight& flight);

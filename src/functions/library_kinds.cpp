@@ -16,7 +16,7 @@ void return_kinds(FunctionCallInfo fcinfo) {
     for (const kinds::Kind* kind : kinds::all) {
         Datum values[3] = {PointerGetDatum(cstring_to_text_with_len(
                                kind->name.data(), static_cast<int>(kind->name.size()))),
-                           BoolGetDatum(kind->can_be_in_doubt),
+                           BoolGetDatum(kind->rules.can_be_in_doubt),
                            BoolGetDatum(kind->plan != nullptr)};
         bool nulls[3] = {false, false, false};
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

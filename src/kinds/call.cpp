@@ -10,7 +10,7 @@ pg::Statement changed_statement{"SELECT seats_internal.subscription_was_changed(
 
 bool has_changed_subscription(const Settlement& item) {
     const Call& call = item.flight.call;
-    return item.decision.result == "done" && call.lane_id != 0 && call.is_mutation() &&
+    return item.decision.result == Result::done && call.lane_id != 0 && call.is_mutation() &&
            call.path.starts_with("/v1/subscription");  // and its items
 }
 

@@ -51,7 +51,7 @@ bool wants_lane(const Settlement&) {
 
 // A call that fell apart, or falls apart: its changes are pending again.
 bool dissolves(const Settlement& item) {
-    return item.stays() && item.decision.state == "pending";
+    return item.stays() && item.decision.state == State::pending;
 }
 
 void store_dissolved(Storing& storing, Settlements items) {
@@ -100,8 +100,8 @@ void store_settled(Storing& storing, Settlements items) {
 void heed_early_events(Storing& storing, Settlements items) {
     std::vector<std::int64_t> calls;
     for (const Settlement* item : items) {
-        if (item->flight.purpose == Purpose::send && item->stays() &&
-            item->decision.state == "waiting") {
+        if (item->flight.leg.purpose == Purpose::send && item->stays() &&
+            item->decision.state == State::waiting) {
             calls.push_back(item->flight.call.id);
         }
     }
@@ -117,7 +117,7 @@ void store_learned(Storing& storing, const Settlement& item) {
     if (item.is_over() || dissolves(item) || decision.facts.empty()) {
         return;
     }
-    if (decision.state == "awaiting") {
+    if (decision.state == State::awaiting) {
         await_statement.run({pg::bigint(flight.call.id), pg::text(decision.facts),
                              pg::timestamp(decision.facts_as_of), pg::text(storing.run)});
         storing.follow.news = true;
@@ -140,6 +140,7 @@ void store(Storing& storing, Settlements items) {
 }  // namespace
 
 const Kind change_kind{.name = "change",
+                       .rules = core::rules::change,
                        .is_given_at_once = true,
                        // The invoice tells whether seats are paid for, and where they can be.
                        .read_query = "expand[0]=latest_invoice",

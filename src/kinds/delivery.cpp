@@ -84,7 +84,7 @@ void store(Storing& storing, Settlements items) {
             continue;
         }
         storing.follow.receivers = true;  // there is room in its lane for more
-        if (item->decision.result == "done") {
+        if (item->decision.result == Result::done) {
             resolve_statement.run({pg::text("receiver:" + item->flight.call.destination),
                                    pg::text("a delivery was taken")});
         }
@@ -94,7 +94,7 @@ void store(Storing& storing, Settlements items) {
 }  // namespace
 
 const Kind delivery_kind{.name = "delivery",
-                         .can_be_in_doubt = false,
+                         .rules = core::rules::delivery,
                          .may_be_suspect = false,
                          .dress = dress,
                          .store = store};

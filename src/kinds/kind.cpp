@@ -39,7 +39,7 @@ bool Plans::is_settled_or_waits(std::int64_t id) const {
 }
 
 pg::Value never_in_doubt() {
-    return names_of([](const Kind& kind) { return !kind.can_be_in_doubt; });
+    return names_of([](const Kind& kind) { return !kind.rules.can_be_in_doubt; });
 }
 
 pg::Value never_suspect() {

@@ -7,7 +7,8 @@
 #include <array>
 #include <span>
 
-#include "engine/decision.hpp"
+#include "core/rules.hpp"
+#include "http/client.hpp"
 #include "kinds/flight.hpp"
 
 #include "kinds/address.hpp"
@@ -15,15 +16,17 @@
 
 namespace pg_seats::kinds {
 
-using engine::Decision;
+using core::Decision;
+using core::Result;
+using core::State;
 
 // What is to be stored of an answer.
 struct Settlement {
     Flight flight;
     Decision decision;
 
-    [[nodiscard]] bool is_over() const { return decision.kind == Decision::Kind::finish; }
-    [[nodiscard]] bool stays() const { return decision.kind == Decision::Kind::change; }
+    [[nodiscard]] bool is_over() const { return decision.outcome == Decision::Outcome::settled; }
+    [[nodiscard]] bool stays() const { return decision.outcome == Decision::Outcome::stays; }
 };
 
 // What a batch leaves for the worker to do, once it is committed.
@@ -63,9 +66,9 @@ using Settlements = std::span<const Settlement* const>;
 
 struct Kind {
     std::string_view name;
-    // Whether it was executed makes a difference, so that is proven before it is sent again under a
-    // key that Stripe may have forgotten. (SQL says the same: seats_internal.kinds().)
-    bool can_be_in_doubt = true;
+    // What it makes of an answer. (Whether it can be in doubt is said in SQL, too:
+    // seats_internal.kinds().)
+    const core::Rules& rules = core::rules::call;
     // It is sent alone when a worker has ended twice with it on the wire, and if it ends one then,
     // a person decides. Without it: never, and nobody.
     bool may_be_suspect = true;

@@ -24,6 +24,6 @@ void store(Storing& storing, Settlements items) {
 
 }  // namespace
 
-const Kind price_kind{.name = "price", .can_be_in_doubt = false, .store = store};
+const Kind price_kind{.name = "price", .rules = core::rules::price, .store = store};
 
 }  // namespace pg_seats::kinds

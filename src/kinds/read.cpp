@@ -18,7 +18,7 @@ void store(Storing& storing, Settlements items) {
         if (!decision.facts.empty()) {
             store_subscription(storing, *item, pg::bigint(flight.call.id));
             storing.follow.arrivals = true;  // prices that it has wanted, changes that may go on
-        } else if (decision.result == "refused") {
+        } else if (decision.result == Result::refused) {
             read_failed(storing, flight.call, decision.error, true);
             storing.follow.arrivals = true;  // it may be repeated
         }
@@ -28,6 +28,6 @@ void store(Storing& storing, Settlements items) {
 }  // namespace
 
 const Kind read_kind{
-    .name = "read", .can_be_in_doubt = false, .wants_lane = wants_lane, .store = store};
+    .name = "read", .rules = core::rules::read, .wants_lane = wants_lane, .store = store};
 
 }  // namespace pg_seats::kinds

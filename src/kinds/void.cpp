@@ -19,6 +19,6 @@ void store(Storing& storing, Settlements items) {
 
 }  // namespace
 
-const Kind void_kind{.name = "void", .store = store};
+const Kind void_kind{.name = "void", .rules = core::rules::of_our_own, .store = store};
 
 }  // namespace pg_seats::kinds

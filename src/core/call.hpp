@@ -1,19 +1,29 @@
-// What the worker holds in memory of an outbox row while it is on the wire.
+// A row of the outbox as it was frozen, and why a request about it is on the wire.
 #pragma once
 
-#include "core/subscription.hpp"
-#include "core/verdict.hpp"
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
 
-#include "pg/postgres.hpp"
+#include "core/pure.hpp"
 
-namespace pg_seats::engine {
+namespace pg_seats::core {
+
+// Microseconds since 2000: the server's own number, so that nothing is converted. 0: never.
+using Moment = std::int64_t;
 
 // A POST by Stripe's word, and it changes nothing.
 // (What statements say of it: claim, recovery.)
 constexpr std::string_view preview_path = "/v1/invoices/create_preview";
 
-// A row as it was frozen. The database stays the truth: whatever is written back is compared with
-// (id, generation, state) first.
+// As seats_internal.outbox_state.
+enum class State : std::uint8_t { pending, carried, sending, waiting, verifying, awaiting, review };
+[[nodiscard]] std::string_view to_string(State state);
+[[nodiscard]] State state_of(std::string_view name);
+
+// The database stays the truth: whatever is written back is compared with (id, generation, state)
+// first.
 struct Call {
     std::int64_t id = 0;
     std::int64_t lane_id = 0;  // 0: none
@@ -29,11 +39,11 @@ struct Call {
     int row_errors = 0;
     bool doubt = false;
     bool alone = false;
-    TimestampTz created_at = 0;
-    TimestampTz first_sent_at = 0;
-    TimestampTz last_sent_at = 0;
-    TimestampTz key_final_at = 0;
-    std::string state;  // as it stands in the table while we hold it
+    Moment created_at = 0;
+    Moment first_sent_at = 0;
+    Moment last_sent_at = 0;
+    Moment key_final_at = 0;
+    State state = State::pending;  // as it stands in the table while we hold it
 
     // Of seats.
     std::int64_t team_id = 0;
@@ -44,10 +54,6 @@ struct Call {
 
     [[nodiscard]] bool is_preview() const { return path == preview_path; }
     [[nodiscard]] bool is_mutation() const { return method != "GET" && !is_preview(); }
-    [[nodiscard]] bool is_change() const { return kind == "change"; }
-    [[nodiscard]] bool is_subscription_read() const { return kind == "read"; }
-    [[nodiscard]] bool is_price_read() const { return kind == "price"; }
-    [[nodiscard]] bool is_delivery() const { return kind == "delivery"; }
     // The lane in which nothing else happens while it is on the wire.
     [[nodiscard]] std::int64_t busy_lane() const { return lane_id != 0 ? lane_id : beside_lane_id; }
 };
@@ -64,7 +70,6 @@ enum class Purpose : std::uint8_t {
     list_events,    // what our own calls have really changed, and what no webhook has brought
     probe,          // is the destination well, and the right one?
 };
-
 [[nodiscard]] std::string_view to_string(Purpose purpose);
 
-}  // namespace pg_seats::engine
+}  // namespace pg_seats::core

@@ -1,0 +1,172 @@
+// What an answer means for the seat changes that a call carries.
+#include "core/deciding.hpp"
+#include "core/identity.hpp"
+
+namespace pg_seats::core {
+namespace {
+
+Decision read_base_next(Situation& situation, std::string_view proven) {
+    situation.leg.proven = proven;
+    situation.leg.purpose = Purpose::read_base;
+    return ask(situation);
+}
+
+// What was refused may be stored under the key, so the changes need others.
+Decision under_new_key(const Situation& situation, std::string_view reason) {
+    Decision decision = keep(situation, State::pending);
+    decision.generation = situation.call.generation + 1;
+    decision.tries = 0;
+    decision.verifications = 0;
+    decision.doubt = false;
+    decision.forget_first_sent = true;
+    decision.key_final_at = 0;
+    decision.reason = reason;
+    decision.due_in = Duration{0};
+    return decision;
+}
+
+// A refusal about the amount, or about one line, says nothing about fewer changes.
+bool can_be_split(const Call& call, const Judgement& judgement) {
+    if (call.last_id == 0 || (call.splits_left && *call.splits_left <= 1)) {
+        return false;
+    }
+    const bool about_amount = judgement.decline_code == "insufficient_funds" ||
+                              judgement.decline_code == "card_velocity_exceeded" ||
+                              judgement.decline_code == "withdrawal_count_limit_exceeded" ||
+                              judgement.error_code == "amount_too_large";
+    return about_amount || (!judgement.is_card_refusal && judgement.param.starts_with("items"));
+}
+
+// Executed; what is there now is read, if the answer at hand does not tell.
+Decision change_is_proven(Situation& situation, std::string_view reason) {
+    situation.leg.proven = reason;
+    if (situation.leg.purpose != Purpose::read_object || !take_subscription(situation)) {
+        return read_base_next(situation, reason);
+    }
+    return with_subscription(situation);
+}
+
+Decision change_still_awaits(Situation& situation) {
+    if (take_subscription(situation)) {
+        return with_subscription(situation);
+    }
+    return situation.leg.subscription ? read_items_next(situation) : awaiting_still(situation);
+}
+
+// Executed, or waiting for its payment, but in another call than the one that we know of: its
+// freeze was lost. Whom that one carried is told by its marker.
+Decision change_went_with_others(Situation& situation) {
+    if (take_subscription(situation)) {
+        return with_subscription(situation);
+    }
+    return situation.leg.subscription ? read_items_next(situation) : search_events_next(situation);
+}
+
+Decision payment_did_not_come(const Situation& situation) {
+    // It was waiting for a payment, and now neither waits nor was applied: expired, voided or
+    // replaced. Nothing was bought.
+    const bool wanted = situation.call.cancelled;
+    Decision decision = finish(situation, wanted ? Result::cancelled : Result::refused,
+                               wanted ? "invoice_voided" : "payment_did_not_come");
+    decision.verdict = Verdict::refused;
+    add_known_facts(situation, decision);
+    return decision;
+}
+
+}  // namespace
+
+// The facts of the answer at hand as SQL takes them; none if it does not tell them all.
+void add_known_facts(const Situation& situation, Decision& decision) {
+    const auto subscription = read_subscription(situation.answer.body);
+    decision.facts =
+        subscription && subscription->items_complete ? to_json(*subscription) : std::string();
+    decision.facts_as_of = situation.sent_at;
+}
+
+// Provably not executed, and nothing stored under the key: the changes are planned anew, on a new
+// base and with what has come since.
+void plan_anew_if_harmless(const Situation&, Decision& decision) {
+    if (!decision.doubt) {
+        decision.state = State::pending;
+        decision.forget_first_sent = true;
+    }
+}
+
+// Somebody has removed an item that our call was to change. Nothing was executed: the changes are
+// planned anew on what is there now. (Not for ever: then a person looks at it.)
+std::optional<Decision> change_was_there(Situation& situation) {
+    const Judgement& first = situation.leg.first;
+    if (first.reason != "item_missing" || first.doubt_after ||
+        situation.call.attempts >= situation.policy.most_plans) {
+        return std::nullopt;
+    }
+    Decision decision = under_new_key(situation, first.reason);
+    decision.verdict = Verdict::again;
+    decision.error = first.message;
+    add_known_facts(situation, decision);
+    if (decision.facts.empty()) {
+        // Not all of its items were in the answer: when the base is no longer fresh it is read.
+        decision.due_in = situation.policy.base_lifetime;
+    }
+    return decision;
+}
+
+Decision change_was_refused(Situation& situation) {
+    if (!can_be_split(situation.call, situation.judgement)) {
+        return refuse(situation);
+    }
+    Decision decision = under_new_key(situation, situation.judgement.reason);
+    decision.split = true;
+    return decision;
+}
+
+Decision change_was_done(Situation& situation) {
+    // A replayed answer proves the change, not what is there now.
+    const bool replayed = situation.answer.response.headers.replayed;
+    if (replayed || !take_subscription(situation)) {
+        return read_base_next(situation, replayed ? "replayed" : "answered");
+    }
+    Decision decision = finish(situation, Result::done, {});
+    decision.proves_marker = true;
+    add_facts(situation, decision);
+    return decision;
+}
+
+Decision change_awaits_payment(Situation& situation) {
+    Decision decision = keep(situation, State::awaiting);
+    decision.reason = "awaiting_payment";
+    decision.due_in = std::chrono::minutes{1};
+    if (situation.answer.response.headers.replayed || !take_subscription(situation)) {
+        decision.due_in = Duration{0};  // a read tells
+    } else {
+        add_facts(situation, decision);
+    }
+    return decision;
+}
+
+Decision change_is_proven_by_event(Situation& situation) {
+    return change_is_proven(situation, "proven_by_event");
+}
+
+Decision change_was_looked_at(Situation& situation, const ObjectFacts& facts) {
+    const Call& call = situation.call;
+    if (of_same_change(facts.marker, call.marker)) {
+        return change_is_proven(situation, "proven_by_marker");
+    }
+    if (of_same_change(facts.pending_marker, call.marker)) {
+        return change_still_awaits(situation);
+    }
+    if (begins_with_change(facts.marker, call.uuid) ||
+        begins_with_change(facts.pending_marker, call.uuid)) {
+        return change_went_with_others(situation);
+    }
+    if (call.state == State::awaiting) {
+        // Another call than the one before ours: a failover has forgotten what became of ours, and
+        // that this one followed it.
+        return facts.marker == call.last_lane_marker ? payment_did_not_come(situation)
+                                                     : search_events_next(situation);
+    }
+    return object_shows_nothing(situation, facts);
+}
+
+}  // namespace pg_seats::core
