@@ -39,7 +39,7 @@ Statement missed_listed_statement{
 
 Statement unreadable_statement{"SELECT seats_internal.events_are_unreadable($1, $2)"};
 
-Statement heed_statement{"SELECT seats_internal.match_expected_event($1::jsonb)"};
+Statement match_statement{"SELECT seats_internal.match_expected_event($1::jsonb)"};
 
 Statement listed_statement{
     "SELECT seats_internal.events_were_listed($1, $2 * interval '1 millisecond')"};
@@ -81,7 +81,7 @@ void store_page(Engine& engine, Flight& flight, const core::EventPage& page) {
     std::vector<std::string> facts;
     for (const core::EventFacts& event : page.events) {
         if (event.idempotency_key.starts_with(engine.installation)) {
-            heed_statement.run({pg::text(core::to_json(event))});
+            match_statement.run({pg::text(core::to_json(event))});
         }
         if (flight.all_events && !(flight.until && event.created > flight.until)) {
             facts.push_back(core::to_json(event));

@@ -87,7 +87,7 @@ struct LoopState {
     explicit LoopState(pg::WorkerSlot& slot) : engine(slot) {}
 };
 
-void heed_wakes(Engine& engine) {
+void read_wake_reasons(Engine& engine) {
     const std::uint32_t reasons = pg_atomic_exchange_u32(&engine.slot.wake, 0);
     if (reasons == 0) {
         return;
@@ -314,7 +314,7 @@ LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
                 state.poll_at = TimePoint{};  // the intervals may be others
                 engine.events_at = TimePoint{};
             }
-            heed_wakes(engine);
+            read_wake_reasons(engine);
             if (pg::must_step_aside()) {
                 return LoopEnd::step_aside;
             }
