@@ -29,7 +29,9 @@ BORDER_OBJS = test/border/border.o test/border/commit.o test/border/secret.o \
 # What these tests put in front of the server's and the C library's own.
 BORDER_WRAPS = pgstat_report_stat explicit_bzero __explicit_bzero_chk
 
-EXTRA_CLEAN = $(EXTENSION_SCRIPT) $(SOURCES:.cpp=.d) output_iso \
+RELEASE_OBJS := $(patsubst %.cpp,%.release.o,$(shell grep -l PG_SEATS_TEST $(SOURCES)))
+
+EXTRA_CLEAN = $(EXTENSION_SCRIPT) $(RELEASE_OBJS) $(RELEASE_OBJS:.o=.d) $(SOURCES:.cpp=.d) output_iso \
     $(BORDER_MODULE) $(BORDER_OBJS) $(BORDER_OBJS:.o=.d)
 
 PG_CONFIG ?= pg_config
@@ -69,7 +71,14 @@ $(patsubst %.cpp,%.o,$(shell grep -l PG_SEATS_VERSION $(SOURCES))): pg_seats.con
 test-modules: $(BORDER_MODULE)
 .PHONY: test-modules
 
+# What is not as in builds for tests compiles all the same.
+release-objects: $(RELEASE_OBJS)
+.PHONY: release-objects
+
+%.release.o: %.cpp
+	$(CXX) $(CXXFLAGS) $(filter-out -DPG_SEATS_TEST,$(CPPFLAGS)) -c -o $@ $<
+
 $(BORDER_MODULE): $(BORDER_OBJS)
 	$(CXX) $(CXXFLAGS) $(LDFLAGS) -shared $(BORDER_WRAPS:%=-Wl,--wrap=%) -o $@ $^
 
--include $(SOURCES:.cpp=.d) $(BORDER_OBJS:.o=.d)
+-include $(SOURCES:.cpp=.d) $(BORDER_OBJS:.o=.d) $(RELEASE_OBJS:.o=.d)

@@ -160,7 +160,7 @@ build_extension_step() {
     makefile_is_safe &&
     run_limited 900 "$workspace/build.log" show_progress \
       make -C "$extension_tree" -j"$jobs" PG_CONFIG="$PG_CONFIG" PG_SEATS_TEST=1 \
-      ${warnings_are_errors:+WERROR=1} all test-modules &&
+      ${warnings_are_errors:+WERROR=1} all test-modules release-objects &&
     version_is_compiled_anew &&
     copy_postgres
 }
