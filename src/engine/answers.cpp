@@ -1,8 +1,9 @@
 #include "engine/answers.hpp"
 
 #include "core/secrets.hpp"
+#include "engine/effects.hpp"
 #include "engine/event_lists.hpp"
-#include "engine/halting.hpp"
+#include "engine/health.hpp"
 #include "engine/probes.hpp"
 #include "engine/suspects.hpp"
 #include "engine/trace.hpp"

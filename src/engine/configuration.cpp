@@ -3,7 +3,6 @@
 #include <set>
 
 #include "engine/find.hpp"
-#include "engine/halting.hpp"
 #include "engine/keys.hpp"
 #include "engine/trouble.hpp"
 

@@ -5,7 +5,7 @@
 #include "core/event.hpp"
 
 #include "engine/event_lists.hpp"
-#include "engine/halting.hpp"
+#include "engine/health.hpp"
 
 #include "pg/log.hpp"
 #include "pg/settings.hpp"

@@ -1,5 +1,6 @@
 #include "engine/halts.hpp"
 
+#include "core/answer.hpp"
 #include "engine/probes.hpp"
 
 #include "pg/log.hpp"
@@ -35,6 +36,17 @@ Statement resolve_alert_statement{"SELECT seats_internal.resolve_alert($1, $2)"}
 Statement journal_statement{
     "SELECT seats_internal.write_journal($1, 'pg_seats', NULL, NULL, $2,"
     "    pg_catalog.jsonb_build_object('destination', $3::text))"};
+
+// Where the answer has no words of its own.
+std::string_view in_words(std::string_view reason) {
+    if (reason == "redirect") {
+        return "it answered with a redirect, and none is followed: is the base URL right?";
+    }
+    if (reason == "not_stripe") {
+        return "the answer is not Stripe's: a proxy or a portal stands before it";
+    }
+    return reason;
+}
 
 void write_trouble(Engine& engine, const Destination& destination) {
     const std::string fingerprint = "unreachable:" + destination.name;
@@ -125,6 +137,32 @@ void write_changes(Engine& engine, const Destination& destination) {
 }
 
 }  // namespace
+
+void halt(Destination& destination, std::string_view reason, std::string_view message,
+          NeedsPerson needs_person) {
+    std::string words = core::safe_text(message.empty() ? in_words(reason) : message, 300);
+    if (reason == "unauthorized" || reason == "forbidden" || reason == "mode_mismatch") {
+        words += " (the key is in file " + destination.secret_name + ")";
+    }
+    if (destination.halted) {
+        const bool is_known =
+            destination.halt_reason == reason && destination.halt_message == words;
+        // Only a person ends a halt that needs one: he is to read what he has to put right.
+        if (is_known || (destination.halted_needs_person && needs_person == NeedsPerson::no)) {
+            return;
+        }
+    } else {
+        destination.probe_at = steady_now() + destination.probe_pause;
+    }
+    destination.halted = true;
+    destination.halted_needs_person = needs_person == NeedsPerson::yes;
+    destination.halt_reason = reason;
+    destination.halt_message = words;
+    destination.halt_is_stored = false;
+    pg::log_warning("destination " + destination.name + " is halted (" + destination.halt_reason +
+                        "): " + destination.halt_message,
+                    "Nothing is refused or undone meanwhile; calls wait. See seats.destinations.");
+}
 
 void resume(Destination& destination) {
     destination.halted = false;

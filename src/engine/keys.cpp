@@ -2,7 +2,7 @@
 
 #include "core/identity.hpp"
 #include "core/receiver.hpp"
-#include "engine/halting.hpp"
+#include "engine/halts.hpp"
 #include "engine/probes.hpp"
 
 #include "pg/hmac.hpp"

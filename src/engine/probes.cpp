@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "core/answer.hpp"
-#include "engine/halting.hpp"
 #include "engine/halts.hpp"
+#include "engine/health.hpp"
 
 #include "pg/log.hpp"
 

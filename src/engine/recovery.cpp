@@ -1,6 +1,6 @@
 #include "engine/recovery.hpp"
 
-#include "engine/halting.hpp"
+#include "engine/halts.hpp"
 #include "engine/trouble.hpp"
 #include "kinds/kind.hpp"
 #include "pg/log.hpp"
