@@ -165,14 +165,19 @@ check_error_codes() {
   compare_with_docs errors docs/errors.md "$coded" "$documented"
 }
 
-# No room includes what src/rooms does not allow it.
+# No room includes what src/rooms does not allow it, and no two need each other.
 check_rooms() {
   local strangers
   strangers=$(cd "$root/src" && awk '
     FILENAME == "rooms" {
       if (!/^(#|$)/) {
+        for (i = 2; i <= NF; i++) {
+          may[$1, $i]
+          other = $i
+          sub("/.*", "", other)
+          if (!(other in known)) print "rooms: " $i " does not stand above " $1
+        }
         known[$1]
-        for (i = 2; i <= NF; i++) may[$1, $i]
       }
       next
     }
