@@ -396,12 +396,12 @@ Stored store(Engine& engine, Settlements all) {
 }
 
 void after_commit(Engine& engine, Settlements all, const Stored& stored) {
+    follow(engine, stored.follow);
     for (const Settlement* item : all) {
         if (std::ranges::find(stored.locked, item) == stored.locked.end()) {
             after_commit(engine, *item, stored.left);
         }
     }
-    follow(engine, stored.follow);
 }
 
 }  // namespace pg_seats::engine

@@ -13,7 +13,7 @@ use Exporter 'import';
 use File::Basename qw(dirname);
 use JSON::PP;
 
-our @EXPORT = qw(worker_statements worker_settings functions_in);
+our @EXPORT = qw(worker_statements worker_settings);
 
 my $sources = dirname(__FILE__) . '/../../../../src';
 
@@ -110,14 +110,6 @@ sub worker_settings
 	push @settings, "SET $1 = '$2';" while $code =~ /\bset\("((?:enable_|plan_|jit|max_parallel)\w*)", "(\w+)"\)/g;
 	die 'the worker has no settings' unless @settings;
 	return join ' ', @settings;
-}
-
-# The functions of the extension that these statements call.
-sub functions_in
-{
-	my %seen;
-	foreach my $sql (@_) { $seen{$1}++ while $sql =~ /\bseats_internal\.(\w+)\(/g }
-	return sort keys %seen;
 }
 
 sub slurp
