@@ -97,8 +97,8 @@ extern const Kind price_kind;
 extern const Kind void_kind;
 extern const Kind delivery_kind;
 
-inline constexpr std::array<const Kind*, 6> all{&call_kind,  &change_kind, &read_kind,
-                                                &price_kind, &void_kind,   &delivery_kind};
+inline constexpr std::array all{&call_kind,  &change_kind, &read_kind,
+                                &price_kind, &void_kind,   &delivery_kind};
 
 // A row of a kind that nobody knows is a call: what an application wants.
 [[nodiscard]] const Kind& find(std::string_view name);
