@@ -202,10 +202,26 @@ check_rooms() {
   sed 's/^/    /' <<<"$strangers"
 }
 
+# Which kind a row is, is asked in src/kinds only: everybody else has its line of the table.
+check_kinds() {
+  local kinds asked
+  kinds=$(sed -n 's/.*\.name = "\([a-z]*\)".*/\1/p' "$root"/src/kinds/*.cpp | paste -sd '|')
+  asked=$(cd "$root" && grep -nE "kind (=|<>|==|!=|IN \() *['\"]($kinds)['\"]|CASE [a-z.]*kind|\b($kinds)_kind\b" \
+    src/{core,pg,engine,process}/*.?pp) || true
+  if [[ -n $kinds && -z $asked ]]; then
+    passed=$((passed + 1))
+    return
+  fi
+  failed=$((failed + 1))
+  say "  asks for a kind of rows by its name, not its table:"
+  sed 's/^/    /' <<<"$asked"
+}
+
 stage_format() {
   local files
   check_schema_order
   check_rooms
+  check_kinds
   check_error_codes
   check_health_page
   check_sql_pages
