@@ -215,6 +215,9 @@ std::string strip_secrets(std::string body, const ParsedBody& parsed) {
         return {};  // half an answer may hold half a secret
     }
     const Json copy(json_deep_copy(parsed.root()));
+    if (copy == nullptr) {
+        return {};  // where there is no memory for a new text, the old one must not stay
+    }
     const bool changed = strip(copy.get());
     return changed || !names_are_unique(body) ? written(copy.get()) : body;
 }

@@ -78,6 +78,7 @@ void decide(Engine& engine, std::vector<Settlement>& batch, std::deque<Flight>& 
         trace_decided(flight, decision);
         if (decision.outcome == Decision::Outcome::asks) {
             flight.leg = std::move(decision.next);
+            flight.answer = {};  // a tree is several times as large as its text
             engine.to_send.push_back(std::move(flight));
         } else {
             // What is kept of it is in the decision.

@@ -16,8 +16,10 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    told boolean := EXISTS (SELECT FROM seats_internal.outbox AS o
-                             WHERE o.id = ANY (changes) AND (o.state = 'review' OR o.row_errors > 0));
+    -- As they are once they are ours: the worker may be putting one of them into review right now.
+    told boolean := coalesce((SELECT bool_or(l.state = 'review' OR l.row_errors > 0)
+                                FROM (SELECT o.state, o.row_errors FROM seats_internal.outbox AS o
+                                       WHERE o.id = ANY (changes) ORDER BY o.id FOR UPDATE) AS l), false);
 BEGIN
     INSERT INTO seats_internal.journal (ring, kind, role, actor, call_id, lane_id, reason, detail)
     SELECT k.ring, seats_internal.journal_kind(k.result), finish_changes.role,

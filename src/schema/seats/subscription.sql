@@ -226,7 +226,7 @@ BEGIN
          ORDER BY o.id
     LOOP
         PERFORM seats_internal.finish_run(end_team.lane_id, change.id, change.last_id, 'refused',
-                                              'subscription_ended');
+                                          'subscription_ended');
     END LOOP;
     PERFORM seats_internal.finish_changes(
         ARRAY(SELECT o.id FROM seats_internal.outbox AS o
