@@ -15,17 +15,17 @@ namespace pg_seats {
 namespace {
 
 // `claim.cpp:80`
-Datum place_of(const std::source_location& where) {
-    const char* const slash = strrchr(where.file_name(), '/');
+Datum place_of(const pg::Statement& statement) {
+    const char* const slash = strrchr(statement.file(), '/');
     return PointerGetDatum(cstring_to_text(
-        psprintf("%s:%u", slash != nullptr ? slash + 1 : where.file_name(), where.line())));
+        psprintf("%s:%d", slash != nullptr ? slash + 1 : statement.file(), statement.line())));
 }
 
 void return_statements(FunctionCallInfo fcinfo) {
     InitMaterializedSRF(fcinfo, 0);
     auto* const result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     for (const pg::Statement* one = pg::Statement::first(); one != nullptr; one = one->next()) {
-        Datum values[2] = {place_of(one->where()), CStringGetTextDatum(one->sql())};
+        Datum values[2] = {place_of(*one), CStringGetTextDatum(one->sql())};
         bool nulls[2] = {false, false};
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     }

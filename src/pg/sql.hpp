@@ -4,7 +4,6 @@
 // comes as ServerError.
 #pragma once
 
-#include <source_location>
 #include <span>
 
 #include "pg/error.hpp"
@@ -71,9 +70,10 @@ class Rows {
 // Meant to be `static`: it has no destructor, and the server frees plans with the process.
 class Statement {
   public:
-    explicit Statement(const char* sql,
-                       std::source_location where = std::source_location::current()) noexcept
-        : sql_(sql), where_(where), next_(first_) {
+    // (Not std::source_location, which clang-tidy 14 does not find in GCC's library.)
+    explicit Statement(const char* sql, const char* file = __builtin_FILE(),
+                       int line = __builtin_LINE()) noexcept
+        : sql_(sql), file_(file), line_(line), next_(first_) {
         first_ = this;
     }
 
@@ -91,12 +91,14 @@ class Statement {
     [[nodiscard]] static const Statement* first() { return first_; }
     [[nodiscard]] const Statement* next() const { return next_; }
     [[nodiscard]] const char* sql() const { return sql_; }
-    [[nodiscard]] const std::source_location& where() const { return where_; }
+    [[nodiscard]] const char* file() const { return file_; }
+    [[nodiscard]] int line() const { return line_; }
 
   private:
     static Statement* first_;
     const char* sql_;
-    std::source_location where_;
+    const char* file_;
+    int line_;
     Statement* next_;
     SPIPlanPtr plan_ = nullptr;
 };
