@@ -149,7 +149,7 @@ Meaning Reading::meaning() const {
 }
 
 // After doubt only 2xx, a replayed answer or a 402 testify about what was sent before.
-void settle_doubt(const Question& question, Judgement& judgement) {
+void weigh_doubt(const Question& question, Judgement& judgement) {
     const Response& response = question.answer.response;
     const bool doubt_before = question.doubt_before || response.resent;
     const bool complete = response.transport == Transport::complete && response.status != 0;
@@ -195,7 +195,7 @@ void settle_doubt(const Question& question, Judgement& judgement) {
 
 // Reads leave nothing behind: what would be doubt is only a reason to read again, and an object
 // that is not there is an answer.
-void settle_read(Judgement& judgement) {
+void soften_for_reads(Judgement& judgement) {
     judgement.needs_read = false;
     if (judgement.verdict == Verdict::unknown) {
         judgement.verdict = Verdict::again;
@@ -259,9 +259,9 @@ Judgement judge(const Question& question) {
         judgement.reason = "already_gone";
         judgement.needs_read = false;
     } else if (question.mutation) {
-        settle_doubt(question, judgement);
+        weigh_doubt(question, judgement);
     } else {
-        settle_read(judgement);
+        soften_for_reads(judgement);
     }
     judgement.fingerprint = fingerprint(response.status, judgement);
     return judgement;

@@ -1,10 +1,12 @@
 #include "engine/answers.hpp"
 
+#include "core/answer.hpp"
 #include "core/secrets.hpp"
 #include "engine/effects.hpp"
 #include "engine/event_lists.hpp"
 #include "engine/health.hpp"
 #include "engine/probes.hpp"
+#include "engine/row_errors.hpp"
 #include "engine/suspects.hpp"
 #include "engine/trace.hpp"
 
@@ -14,6 +16,9 @@
 
 namespace pg_seats::engine {
 namespace {
+
+// So often may taking an answer raise.
+constexpr int most_raised = 2;
 
 core::Policy policy() {
     core::Policy policy;
@@ -37,79 +42,147 @@ void strike_own_secret(Flight& flight) {
     }
 }
 
-Decision decide_row(Engine& engine, const Flight& flight) {
-    Destination& destination = *flight.destination;
-    const core::Rules& rules = kinds::kind_of(flight.call).rules;
-    const core::Judgement judgement =
+void judge(Engine& engine, Flight& flight, const core::Rules& rules) {
+    const Destination& destination = *flight.destination;
+    flight.judgement =
         core::judge_leg(flight.call, rules, flight.leg.purpose, flight.answer,
                         {.is_stripe = destination.is_stripe(), .livemode = destination.livemode});
-    note_health(engine, flight, judgement);
+    note_health(engine, flight, *flight.judgement);
+}
+
+core::Decision decide(Engine& engine, const Flight& flight, const core::Rules& rules) {
+    const Destination& destination = *flight.destination;
     const core::Policy rules_of_time = policy();
     const core::Standing standing{
         .mistakes = destination.mistakes, .halted = destination.halted, .name = destination.name};
-    Decision decision = core::decide({.call = flight.call,
-                                      .rules = rules,
-                                      .leg = flight.leg,
-                                      .answer = flight.answer,
-                                      .judgement = judgement,
-                                      .standing = standing,
-                                      .policy = rules_of_time,
-                                      .sent_at = flight.sent_at,
-                                      .now = pg::now(),
-                                      .tick = steady_now(),
-                                      .chance = engine.random_share()});
-    apply(engine, flight, decision.effects);
-    return decision;
+    return core::decide({.call = flight.call,
+                         .rules = rules,
+                         .leg = flight.leg,
+                         .answer = flight.answer,
+                         .judgement = *flight.judgement,
+                         .standing = standing,
+                         .policy = rules_of_time,
+                         .sent_at = flight.sent_at,
+                         .now = pg::now(),
+                         .tick = steady_now(),
+                         .chance = engine.random_share()});
 }
 
-// Decides the first of `answers`, and what follows from it. It leaves the list when that is done:
-// whatever raises before (a cancel, say), it is decided again.
-void decide(Engine& engine, std::vector<Settlement>& batch, std::deque<Flight>& answers) {
-    Flight& flight = answers.front();
-    strike_own_secret(flight);
-    trace_answered(flight);
-    flight.answer.parse(flight.destination->is_stripe());
+// The next leg is sent, or the decision goes to the batch. First its place, then the flight: it is
+// in one of the two, whatever raises.
+void row_answered(Engine& engine, std::vector<Settlement>& batch, Flight& flight) {
+    const core::Rules& rules = kinds::kind_of(flight.call).rules;
+    if (!flight.judgement) {
+        judge(engine, flight, rules);
+    }
+    pg::stand_at("after_judgement");
+    core::Decision decision = decide(engine, flight, rules);
+    apply(engine, flight, decision.effects);
+    trace_decided(flight, decision);
+    pg::stand_at("after_effects");
+    if (decision.outcome == core::Decision::Outcome::asks) {
+        Flight& next = engine.to_send.emplace_back();
+        flight.leg = std::move(decision.next);
+        flight.judgement.reset();
+        flight.answer = {};  // a tree is several times as large as its text
+        flight.raised = 0;
+        next = std::move(flight);
+    } else {
+        Settlement& item = batch.emplace_back();
+        // What is kept of it is in the decision.
+        flight.answer.response.body = {};
+        flight.answer.body = {};
+        item.flight = std::move(flight);
+        item.decision = std::move(decision);
+    }
+}
+
+void answered(Engine& engine, std::vector<Settlement>& batch, Flight& flight) {
+    if (!flight.judgement) {
+        strike_own_secret(flight);
+        trace_answered(flight);
+        flight.answer.parse(flight.destination->is_stripe());
+    }
+    pg::stand_at("before_judgement");
     if (flight.leg.purpose == Purpose::probe) {
         probe_answered(flight);
     } else if (flight.leg.purpose == Purpose::list_events) {
         events_answered(engine, flight);
     } else {
-        Decision decision = decide_row(engine, flight);
-        trace_decided(flight, decision);
-        if (decision.outcome == Decision::Outcome::asks) {
-            flight.leg = std::move(decision.next);
-            flight.answer = {};  // a tree is several times as large as its text
-            engine.to_send.push_back(std::move(flight));
-        } else {
-            // What is kept of it is in the decision.
-            flight.answer.response.body = {};
-            flight.answer.body = {};
-            batch.push_back({std::move(flight), std::move(decision)});
+        row_answered(engine, batch, flight);
+    }
+}
+
+// False: not even that could be stored.
+bool give_up(Engine& engine, const Flight& flight, const pg::Failure& failure) {
+    Destination& destination = *flight.destination;
+    if (flight.leg.purpose == Purpose::probe) {
+        destination.probe_out = false;
+        destination.probe_at = steady_now() + pause_after_failure;
+    } else if (flight.leg.purpose == Purpose::list_events) {
+        destination.listing_events = false;  // looked for again
+    } else {
+        return charge_answer(engine, flight, failure);
+    }
+    return true;
+}
+
+// The first of `answers`. Whatever raises, it stays there and is taken again (false); the second
+// time it is charged to its row, so that those behind it do not wait for ever.
+bool take_first(Engine& engine, std::vector<Settlement>& batch, std::deque<Flight>& answers) {
+    try {
+        answered(engine, batch, answers.front());
+    } catch (...) {
+        const pg::Failure failure = pg::failure_of_current_exception();
+        if (failure.is_cancel() || failure.is_about_resources()) {
+            throw;  // nobody's fault
+        }
+        Flight& flight = answers.front();
+        if (++flight.raised < most_raised) {
+            pg::log_warning("taking an answer raised, it is taken again: " +
+                            core::safe_text(failure.message, 300));
+            return false;
+        }
+        if (!give_up(engine, flight, failure)) {
+            engine.no_work_before = steady_now() + pause_after_failure;
+            return false;
         }
     }
     answers.pop_front();
+    return true;
+}
+
+// Each response goes to its flight, and this among those that are answered.
+void take_responses(Engine& engine) {
+    if (engine.responses_taken == engine.responses.size()) {
+        engine.responses = engine.client.take_finished();
+        engine.responses_taken = 0;
+    }
+    while (engine.responses_taken < engine.responses.size()) {
+        core::Response& response = engine.responses[engine.responses_taken];
+        const auto entry = engine.flights.find(response.id);
+        if (entry != engine.flights.end()) {
+            pg::stand_at("before_answered");
+            auto& answers =
+                is_suspect(engine, entry->second) ? engine.answered_suspects : engine.answered;
+            Flight& flight = answers.emplace_back();
+            flight = std::move(entry->second);
+            flight.answer = {.response = std::move(response), .body = {}};
+            --flight.destination->in_flight;
+            engine.flights.erase(entry);
+        }
+        ++engine.responses_taken;
+    }
 }
 
 }  // namespace
 
 void take_answers(Engine& engine, std::vector<Settlement>& batch) {
-    for (http::Response& response : engine.client.take_finished()) {
-        const auto entry = engine.flights.find(response.id);
-        if (entry == engine.flights.end()) {
-            continue;
-        }
-        Flight& flight = entry->second;
-        --flight.destination->in_flight;
-        flight.answer = {.response = std::move(response), .body = {}};
-        (is_suspect(engine, flight) ? engine.answered_suspects : engine.answered)
-            .push_back(std::move(flight));
-        engine.flights.erase(entry);
-    }
+    take_responses(engine);
     if (!engine.answered.empty()) {
         pg::stand_at("before_decision");
     }
-    while (!engine.answered.empty()) {
-        decide(engine, batch, engine.answered);
+    while (!engine.answered.empty() && take_first(engine, batch, engine.answered)) {
     }
 }
 
@@ -118,7 +191,7 @@ void take_answer_of_suspect(Engine& engine, std::vector<Settlement>& batch) {
         return;
     }
     pg::stand_at("before_suspect");
-    decide(engine, batch, engine.answered_suspects);
+    (void)take_first(engine, batch, engine.answered_suspects);
 }
 
 }  // namespace pg_seats::engine

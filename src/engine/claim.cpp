@@ -182,9 +182,8 @@ std::vector<Candidate> choose(Engine& engine, bool& alone) {
         }
         return {candidate};
     }
-    int room = std::min<int>(pg::settings.max_in_flight -
-                                 static_cast<int>(engine.flights.size() + engine.answered.size()),
-                             most_rows_per_claim);
+    int room =
+        std::min<int>(pg::settings.max_in_flight - engine.calls_under_way(), most_rows_per_claim);
     if (engine.claims_one_by_one > 0) {
         --engine.claims_one_by_one;
         room = std::min(room, 1);

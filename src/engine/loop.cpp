@@ -128,7 +128,7 @@ bool claim_is_due(Engine& engine) {
         return false;
     }
     if (!engine.answered_suspects.empty() ||
-        static_cast<int>(engine.flights.size()) >= pg::settings.max_in_flight) {
+        engine.calls_under_way() >= pg::settings.max_in_flight) {
         return false;
     }
     const TimePoint now = steady_now();
@@ -152,10 +152,10 @@ core::Duration until_next(LoopState& state) {
     } else if (!state.batch.empty() || engine.configuration_is_stale) {
         consider(core::Duration{100});
     } else if (!engine.answered.empty() || !engine.answered_suspects.empty() ||
-               !engine.to_send.empty()) {
+               !engine.to_send.empty() || engine.responses_taken < engine.responses.size()) {
         consider(core::Duration{0});
     } else if (engine.may_send() && !holds_too_much(state)) {
-        if (static_cast<int>(engine.flights.size()) < pg::settings.max_in_flight) {
+        if (engine.calls_under_way() < pg::settings.max_in_flight) {
             consider(until_ready(engine, now));
         }
         if (claim_is_due(engine)) {  // what this loop has left in the outbox itself wakes nobody

@@ -76,7 +76,11 @@ struct Engine {
     http::Client client;
     std::uint64_t next_request = 1;
     std::unordered_map<std::uint64_t, Flight> flights;  // by request
-    // Whatever raises in between (a cancel, say), none is lost on its way from one to the other.
+    // Whatever raises in between (a cancel, say), none is lost on its way from one to the other:
+    // its next place is made first, and then it is moved, which cannot raise.
+    std::vector<core::Response>
+        responses;  // those that curl has given us, not yet with their flights
+    std::size_t responses_taken = 0;
     std::deque<Flight> to_send;
     std::deque<Flight> answered;           // not yet decided
     std::deque<Flight> answered_suspects;  // … and looked at one by one
@@ -160,9 +164,14 @@ struct Engine {
     // has adopted may be being loaded from a dump, or be a subscriber's: a row of ours would take
     // the place of one that is still to come.
     [[nodiscard]] bool may_write() const { return adopted; }
+    [[nodiscard]] int calls_under_way() const {
+        return static_cast<int>(flights.size() + answered.size() + answered_suspects.size());
+    }
     double random_share() { return std::uniform_real_distribution<double>(0, 1)(random); }
     Destination* find_destination(std::string_view name);
 };
+
+static_assert(std::is_nothrow_move_assignable_v<Flight>);
 
 // The time that everything in the worker goes by.
 inline TimePoint steady_now() {

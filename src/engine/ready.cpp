@@ -33,8 +33,7 @@ int room_for(const Engine& engine, const Destination& destination) {
     const auto takers = static_cast<int>(std::ranges::count_if(
         engine.destinations, [](const auto& entry) { return entry.second.takes_calls(); }));
     const int part = pg::settings.max_in_flight / (2 * std::max(takers, 1));
-    int room = pg::settings.max_in_flight -
-               static_cast<int>(engine.flights.size() + engine.answered.size());
+    int room = pg::settings.max_in_flight - engine.calls_under_way();
     for (const auto& [name, other] : engine.destinations) {
         room -= other.chosen;
         if (&other != &destination && other.takes_calls()) {

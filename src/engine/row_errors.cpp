@@ -97,6 +97,16 @@ void claim_failed(Engine& engine, const pg::Failure& failure,
     }
 }
 
+bool charge_answer(Engine& engine, const Flight& flight, const pg::Failure& failure) {
+    pg::log_warning("deciding about the answer to call " + std::to_string(flight.call.id) +
+                    " raised: " + in_words(failure));
+    if (!charge(engine, flight.call.id, failure, true)) {
+        return false;
+    }
+    release_lane(engine, *flight.destination, flight.call.busy_lane(), std::nullopt);
+    return true;
+}
+
 bool charge_row(Engine& engine, const Settlement& item, const pg::Failure& failure) {
     pg::log_warning("settling call " + std::to_string(item.flight.call.id) +
                     " raised: " + in_words(failure));

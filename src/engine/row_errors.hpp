@@ -14,4 +14,7 @@ void claim_failed(Engine& engine, const pg::Failure& failure,
 // alert; after a few tries the row goes to review. False if not even that could be stored.
 bool charge_row(Engine& engine, const Settlement& item, const pg::Failure& failure);
 
+// The same of an answer that could not even be decided about.
+bool charge_answer(Engine& engine, const Flight& flight, const pg::Failure& failure);
+
 }  // namespace pg_seats::engine

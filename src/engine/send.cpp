@@ -5,6 +5,7 @@
 #include "engine/trace.hpp"
 #include "kinds/kind.hpp"
 
+#include "pg/debug_point.hpp"
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
 
@@ -17,7 +18,8 @@ void send_all(Engine& engine) {
     }
 }
 
-// (The flight is moved from at the very end, when nothing can raise any more.)
+// (The flight is moved from at the very end, when nothing can raise any more: its place among those
+// on the wire is made before.)
 void send(Engine& engine, Flight&& flight) {
     Destination& destination = *flight.destination;
     flight.sent_at = pg::now();
@@ -56,12 +58,18 @@ void send(Engine& engine, Flight&& flight) {
     }
     request.ca_file = pg::settings.ca_file != nullptr ? pg::settings.ca_file : "";
     request.connect_timeout = core::Duration{pg::settings.connect_timeout_ms};
+    trace_sent(flight, request.id);
+    const auto place = engine.flights.try_emplace(request.id).first;
+    try {
+        pg::stand_at("before_send");
+        engine.client.submit(std::move(request));
+    } catch (...) {
+        engine.flights.erase(place);
+        throw;
+    }
     ++destination.in_flight;
     count(engine.slot.counters.sent);
-    const std::uint64_t id = request.id;
-    trace_sent(flight, id);
-    engine.client.submit(std::move(request));
-    engine.flights.emplace(id, std::move(flight));
+    place->second = std::move(flight);
 }
 
 }  // namespace pg_seats::engine

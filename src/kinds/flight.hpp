@@ -27,6 +27,10 @@ struct Flight {
     std::optional<std::int64_t> newest;  // … and Stripe's time of the newest
     core::Moment sent_at = 0;            // of the request that is on the wire
     core::Answer answer;                 // once it is there
+    // Of that answer, as it was judged: deciding may raise and be done again, and what it says of
+    // the destination's health is noted once.
+    std::optional<core::Judgement> judgement;
+    int raised = 0;  // how often that has raised
 };
 
 }  // namespace pg_seats::kinds

@@ -1,5 +1,8 @@
 #include "pg/debug_point.hpp"
 
+#include <string_view>
+
+#include "pg/error.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared_state.hpp"
 #include "pg/wait.hpp"
@@ -13,6 +16,28 @@ namespace {
 bool is_asked_for(const char* point) {
     const char* const asked = settings.debug_point;
     return asked != nullptr && *asked != '\0' && strcmp(asked, point) == 0;
+}
+
+// "raise 2 after_judgement": so many times, and then no more until the setting is another.
+bool is_to_raise(const char* point) {
+    static char counted[64];
+    static int left;
+    constexpr std::string_view raise = "raise ";
+    const char* const asked = settings.debug_point;
+    if (asked == nullptr || !std::string_view(asked).starts_with(raise)) {
+        counted[0] = '\0';
+        return false;
+    }
+    if (strcmp(asked, counted) != 0) {
+        strlcpy(counted, asked, sizeof counted);
+        left = atoi(asked + raise.size());
+    }
+    const char* const place = strchr(asked + raise.size(), ' ');
+    return place != nullptr && strcmp(place + 1, point) == 0 && left-- > 0;
+}
+
+void raise_for_a_test(const char* point) {
+    ereport(ERROR, (errmsg("raised for a test at %s", point)));
 }
 
 // Only a process that has a slot shows where it stands.
@@ -33,6 +58,9 @@ void show(const char* point) {
 }  // namespace
 
 void stand_at(const char* point) {
+    if (is_to_raise(point)) {
+        guard(raise_for_a_test, point);
+    }
     if (!is_asked_for(point)) {
         return;
     }

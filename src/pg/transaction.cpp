@@ -53,7 +53,7 @@ void detail::commit_transaction() {
     }
 }
 
-Failure detail::abort_after_current_exception() noexcept {
+Failure failure_of_current_exception() noexcept {
     BorderError error;
     describe_current_exception(error);
     Failure failure;
@@ -70,6 +70,11 @@ Failure detail::abort_after_current_exception() noexcept {
     } catch (const std::bad_alloc&) {
         failure.sqlstate = ERRCODE_OUT_OF_MEMORY;
     }
+    return failure;
+}
+
+Failure detail::abort_after_current_exception() noexcept {
+    Failure failure = failure_of_current_exception();
     try {
         guard(abort_current);
     } catch (...) {
@@ -91,6 +96,10 @@ bool Failure::is_retriable() const {
 
 bool Failure::is_lock_timeout() const {
     return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+bool Failure::is_cancel() const {
+    return sqlstate == ERRCODE_QUERY_CANCELED;
 }
 
 bool Failure::is_about_resources() const {

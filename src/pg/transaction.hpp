@@ -15,9 +15,14 @@ struct Failure {
     [[nodiscard]] bool is_retriable() const;
     // Somebody held a lock for longer than lock_timeout.
     [[nodiscard]] bool is_lock_timeout() const;
+    // Somebody wanted us to stop what we did.
+    [[nodiscard]] bool is_cancel() const;
     // Out of memory, disk full, read-only, shutting down …: nobody's row is to blame.
     [[nodiscard]] bool is_about_resources() const;
 };
+
+// To be called inside a catch (...) block only.
+[[nodiscard]] Failure failure_of_current_exception() noexcept;
 
 namespace detail {
 void begin_transaction();
