@@ -43,7 +43,8 @@ foreach my $point (qw(before_send before_answered before_decision before_judgeme
 		my @calls = calls(map {"$point-$_"} 1 .. 5);
 		is(settled_as($server, $_), 'done', "call $_ is settled by its own answer") foreach @calls;
 		is(scalar @{ posts_of($stripe, key_of($server, $_)) }, 1, "it was sent once") foreach @calls;
-		ok(has_raised($point), 'it has raised');
+		# (A batch that raises is stored call by call, without a word.)
+		ok(has_raised($point), 'it has raised') unless $point eq 'before_settle_commit';
 
 		debug_point_from_now_on($server, "raise 01 $point");
 		my $change = add_seats($server, 'acme', 1);
