@@ -41,7 +41,7 @@ DECLARE
     reviewed bigint;
 BEGIN
     -- The original tells its receivers by itself.
-    DELETE FROM seats_internal.outbox WHERE outbox.kind = 'delivery';
+    PERFORM seats_internal.forget_deliveries();
     UPDATE seats_internal.outbox AS o
        SET state        = CASE WHEN o.state = 'carried' THEN 'carried'
                                WHEN o.kind = ANY (seats_internal.never_in_doubt()) THEN 'pending'

@@ -12,15 +12,15 @@ WITH waiting_lane AS MATERIALIZED (
            AND o.due_at > clock_timestamp() - interval '5 minutes'),
 outbox AS MATERIALIZED (
     SELECT count(*) FILTER (WHERE o.state = 'review') AS reviews,
-           clock_timestamp() - min(o.created_at) FILTER (WHERE o.kind = 'delivery') AS oldest_delivery,
+           clock_timestamp() - min(o.created_at) FILTER (WHERE o.is_delivery) AS oldest_delivery,
            count(*) FILTER (WHERE o.installation IS DISTINCT FROM i.uuid) AS foreign_rows,
            clock_timestamp() - min(o.created_at) FILTER (WHERE u.is_unsettled) AS oldest,
            min(o.id) FILTER (WHERE u.is_unsettled) AS oldest_call
-      FROM seats_internal.outbox AS o
+      FROM seats_internal.owed AS o
       LEFT JOIN seats_internal.installation AS i ON true
       LEFT JOIN waiting_lane AS w ON w.lane_id = o.lane_id
      CROSS JOIN LATERAL (
-        SELECT w.lane_id IS NULL AND o.kind <> 'delivery'
+        SELECT w.lane_id IS NULL AND NOT o.is_delivery
                AND (o.state IN ('pending', 'sending', 'waiting', 'verifying')
                     OR o.state = 'awaiting' AND o.state_since <= clock_timestamp() - interval '25 hours'))
             AS u (is_unsettled)),
@@ -39,22 +39,9 @@ oldest_snapshot AS MATERIALIZED (
             SELECT age(r.xmin) FROM pg_replication_slots AS r WHERE r.xmin IS NOT NULL
             UNION ALL
             SELECT age(p.transaction) FROM pg_prepared_xacts AS p) AS s (age)),
-folded AS MATERIALIZED (
-    -- What promise P4 says, looked at: quantity = confirmed, and the open changes applied to it.
-    SELECT t.id AS team_id, l.seat_type,
-           seats_internal.fold(s.confirmed, l.operation, l.quantity ORDER BY o.id) AS total
-      FROM seats_internal.outbox AS o
-      JOIN seats_internal.team AS t ON t.lane_id = o.lane_id
-     CROSS JOIN LATERAL jsonb_to_recordset(o.lines)
-           AS l (seat_type text, operation text, quantity integer)
-      JOIN seats_internal.seat_line AS s ON s.team_id = t.id AND s.seat_type = l.seat_type
-     WHERE o.kind = 'change'
-     GROUP BY t.id, l.seat_type),
 unfolded AS MATERIALIZED (
-    SELECT count(*) AS lines, min((SELECT t.name FROM seats_internal.team AS t WHERE t.id = s.team_id)) AS team
-      FROM seats_internal.seat_line AS s
-      LEFT JOIN folded AS f ON f.team_id = s.team_id AND f.seat_type = s.seat_type
-     WHERE s.quantity <> greatest(coalesce(f.total, s.confirmed), 0))
+    SELECT count(*) AS lines, min((SELECT t.name FROM seats_internal.team AS t WHERE t.id = u.team_id)) AS team
+      FROM seats_internal.unfolded_line AS u)
 SELECT 'preloaded' AS check_name,
        CASE WHEN w.preloaded THEN 'ok' ELSE 'critical' END AS status,
        CASE WHEN w.preloaded THEN 'pg_seats is in shared_preload_libraries'

@@ -80,7 +80,7 @@ BEGIN
     -- People err: before it is sent anew, the subscription is read, and its marker may prove the contrary.
     UPDATE seats_internal.team AS t SET base_proven_at = NULL
       FROM seats_internal.outbox AS o
-     WHERE o.id = call AND o.kind = 'change' AND t.lane_id = o.lane_id;
+     WHERE o.id = call AND o.kind = ANY (seats_internal.planned_kinds()) AND t.lane_id = o.lane_id;
     -- What a person has found out about the call holds for all that it carries.
     UPDATE seats_internal.outbox AS o
        SET doubt = false, first_sent_at = NULL
@@ -227,7 +227,7 @@ BEGIN
            SET state = 'pending', first_sent_at = NULL, api_version = NULL
          WHERE o.id = ANY (calls) AND o.state = 'waiting' AND NOT o.doubt
            AND (o.lane_id IS NULL OR o.lane_id = ANY (lanes))
-           AND (o.kind = 'change' OR o.tries = 0)
+           AND (o.kind = ANY (seats_internal.planned_kinds()) OR o.tries = 0)
         RETURNING o.id)
     SELECT array_agg(free.id) INTO thawed FROM free;
     PERFORM seats_internal.dissolve_calls(coalesce(thawed, '{}'), '{}');

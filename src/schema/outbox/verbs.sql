@@ -230,7 +230,7 @@ BEGIN
     END IF;
     -- Whatever it carries is planned anew.
     UPDATE seats_internal.outbox AS o SET state = 'pending'
-     WHERE o.id = locked.id AND o.kind = 'change' AND o.state = 'waiting';
+     WHERE o.id = locked.id AND o.kind = ANY (seats_internal.planned_kinds()) AND o.state = 'waiting';
     PERFORM seats_internal.dissolve_calls(ARRAY[locked.id], '{}');
     PERFORM seats_internal.settle_by_hand(caller, call, 'cancelled', 'cancelled_by_operator');
     state := seats_internal.finish_verb(caller, locked, 'operator.cancel', cancel_call.reason, '{}');

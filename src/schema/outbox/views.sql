@@ -149,7 +149,7 @@ SELECT o.id AS call, o.destination, l.name AS lane, t.name AS team,
     SELECT string_agg(DISTINCT coalesce(c.actor, c.enqueued_by), ', ') AS actor,
            nullif(count(*), 0) AS changes
       FROM seats_internal.outbox AS c
-     WHERE o.kind = 'change' AND c.lane_id = o.lane_id
+     WHERE o.lines IS NOT NULL AND c.lane_id = o.lane_id
        AND c.id BETWEEN o.id AND coalesce(o.last_id, o.id)) AS run
  WHERE o.state = 'review';
 REVOKE ALL ON seats.reviews FROM PUBLIC;

@@ -19,23 +19,6 @@ REVOKE ALL ON FUNCTION seats_internal.erased_detail(jsonb, text, text[], text) F
 COMMENT ON FUNCTION seats_internal.erased_detail(jsonb, text, text[], text) IS
     'a detail of the journal without this person; the same, if it does not tell of him';
 
--- Whether a message to a receiver names this person: in JSON, perhaps in the middle of a sentence, and as Slack
--- is told it (see render_slack). Not as a part of another word: ids may be short.
-CREATE OR REPLACE FUNCTION seats_internal.names_person(body text, person text, addresses text[]) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-RETURN EXISTS (
-    SELECT FROM unnest(addresses || person) AS n (word)
-     CROSS JOIN LATERAL (VALUES (word), (replace(replace(replace(replace(
-         word, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '@', '@' || chr(8203)))) AS r (rendered)
-     CROSS JOIN LATERAL (SELECT to_json(lower(rendered))::text AS quoted) AS j
-     WHERE lower(body) ~ ('(^|[^[:alnum:]])'
-                          || regexp_replace(substr(quoted, 2, length(quoted) - 2), E'([^[:alnum:]])', E'\\\\\\1', 'g')
-                          || '($|[^[:alnum:]])'));
-REVOKE ALL ON FUNCTION seats_internal.names_person(text, text, text[]) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.names_person(text, text, text[]) IS
-    'whether the body of a delivery names a person, or one of the addresses';
-
 -- What would still be needed.
 CREATE OR REPLACE FUNCTION seats_internal.require_done_with(person text, addresses text[]) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -57,8 +40,7 @@ BEGIN
               (SELECT count(*) FROM seats_internal.team AS t
                 WHERE t.kind = 'individual' AND t.name = person),
               (SELECT count(*) FROM seats_internal.outbox AS o WHERE o.actor = person),
-              (SELECT count(*) FROM seats_internal.outbox AS o
-                WHERE o.kind = 'delivery' AND seats_internal.names_person(o.body, person, addresses)),
+              seats_internal.count_deliveries_about(person, addresses),
               (SELECT count(*) FROM seats_internal.journal_consumer AS c WHERE c.acknowledged < newest)],
         '{active membership(s),open invite(s),individual(s) with a subscription,open change(s) asked for,'
         'delivery(ies) to receivers,consumer(s) of the journal that have not read what it tells}',
@@ -77,10 +59,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     UPDATE seats_internal.outbox_history AS h SET actor = instead WHERE h.actor = person;
-    -- What receivers were told of the journal, and of alerts.
-    UPDATE seats_internal.outbox_history AS h
-       SET body = '', answer = NULL
-     WHERE h.kind = 'delivery' AND seats_internal.names_person(h.body, person, addresses);
+    PERFORM seats_internal.forget_what_was_told_about(person, addresses);
     -- (Not deleted: the same request once more is still no new one.)
     UPDATE seats_internal.request_key AS k
        SET arguments = seats_internal.erased_detail(k.arguments, person, addresses, instead)
