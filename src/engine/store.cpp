@@ -201,6 +201,10 @@ std::vector<std::int64_t> not_given(std::vector<std::int64_t> ids, const pg::Row
 }
 
 // Gives the ids that are not finished after all: changed, or settled, behind our back.
+//
+// Rows end here and in move_to_history (src/schema/outbox/history.sql), and nowhere else. What
+// hangs on every end, of whatever kind, is called in both: here behind the statement, for the ids
+// it has given.
 std::vector<std::int64_t> store_finished(Settlements items) {
     return not_given(ids_of(items), finish_statement.run(pg::arrays(finished_columns, items)));
 }

@@ -56,6 +56,12 @@ COMMENT ON FUNCTION seats_internal.state_of(bigint) IS 'as seats.calls says it: 
 
 -- The one way out of the outbox, beside the worker's own statement for what was answered (src/engine). Gives
 -- the rows of the history. What was said of a call was said to its carrier; what a row has of its own is older.
+--
+-- What follows from an end by the kind of the row, whoever ends it knows. What hangs on every end (somebody who is to
+-- learn the outcome of his rows, say) is to be one function of the ids, called in two lines: here, behind the
+-- RETURN QUERY, and in store_finished (src/engine/store.cpp), behind finish_statement. Nothing does yet, so there is
+-- no such function: an empty one would cost each batch of answers a statement. (What a team or a receiver that is
+-- gone has left, reads and deliveries, is deleted and has no end.)
 CREATE OR REPLACE FUNCTION seats_internal.move_to_history(
     calls      bigint[],
     result     text,
