@@ -16,17 +16,6 @@ RETURN array_position(ARRAY['info', 'warning', 'critical', 'fatal'], severity);
 REVOKE ALL ON FUNCTION seats_internal.severity_rank(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.severity_rank(text) IS 'info 1, warning 2, critical 3, fatal 4';
 
--- What users of an application have written stands in messages of several lines: nobody may add a line of
--- his own, or turn the direction of writing. (The characters are those of safe_text() in C++.)
-CREATE OR REPLACE FUNCTION seats_internal.one_line(words text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
--- (No E'' with these: in a database of another encoding the script would not even be parsed, and nobody
--- told that UTF8 is what is missing.)
-RETURN regexp_replace(words, '[[:cntrl:]\u2028\u2029\u202a-\u202e\u2066-\u2069]', ' ', 'g');
-REVOKE ALL ON FUNCTION seats_internal.one_line(text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.one_line(text) IS 'a text without line breaks and control characters';
-
 CREATE OR REPLACE FUNCTION seats_internal.raise_alert(
     fingerprint text,
     severity    text,

@@ -17,16 +17,6 @@ REVOKE ALL ON FUNCTION seats_internal.ring_slot_beside(smallint, integer) FROM P
 COMMENT ON FUNCTION seats_internal.ring_slot_beside(smallint, integer) IS
     'the slot that is written so many turns later, or (steps below zero) was before';
 
--- The key under which Stripe knows a request. (The library makes it in the same way, core/identity.)
-CREATE OR REPLACE FUNCTION seats_internal.idempotency_key(installation uuid, call uuid, generation integer)
-RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-RETURN concat_ws('-', installation, call, generation);
-REVOKE ALL ON FUNCTION seats_internal.idempotency_key(uuid, uuid, integer) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.idempotency_key(uuid, uuid, integer) IS
-    'the key of a call''s requests of one generation';
-
 -- The partitions' key is (ring, id): naming all rings lets each partition be asked by its key.
 CREATE OR REPLACE FUNCTION seats_internal.settled_call(call bigint) RETURNS seats_internal.outbox_history
 LANGUAGE plpgsql STABLE

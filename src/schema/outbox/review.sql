@@ -4,14 +4,6 @@
 --   same_key      unknown, but Stripe still knows the key: sent again, at worst a replay
 --   refuse        given up: settled as refused, which is the compensation
 
-CREATE OR REPLACE FUNCTION seats_internal.key_lifetime() RETURNS interval
-LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-RETURN coalesce(current_setting('pg_seats.key_lifetime', true), '20h')::interval;
-REVOKE ALL ON FUNCTION seats_internal.key_lifetime() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.key_lifetime() IS
-    'the setting pg_seats.key_lifetime, its default where the library is not loaded';
-
 -- Reads no table, so that a view can ask it for somebody who may not read any.
 CREATE OR REPLACE FUNCTION seats_internal.allowed_decisions(
     reason        text,

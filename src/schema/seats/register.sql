@@ -1,5 +1,13 @@
 -- Teams: linked with their subscription, and taken away again. Individuals are registered by the same function.
 
+CREATE OR REPLACE FUNCTION seats_internal.registration_lock(destination text, subscription text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN hashtextextended(destination || ' is registering ' || subscription, 0);
+REVOKE ALL ON FUNCTION seats_internal.registration_lock(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.registration_lock(text, text) IS
+    'the lock between registering a subscription and taking its events for nobody''s';
+
 CREATE OR REPLACE FUNCTION seats_internal.check_free_to_register(
     kind         text,
     name         text,

@@ -250,21 +250,6 @@ REVOKE ALL ON FUNCTION seats_internal.end_by_event(seats_internal.team, jsonb) F
 COMMENT ON FUNCTION seats_internal.end_by_event(seats_internal.team, jsonb) IS
     'what follows at once from an event that tells of the end of a subscription';
 
-CREATE OR REPLACE FUNCTION seats_internal.registration_lock(destination text, subscription text) RETURNS bigint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-RETURN hashtextextended(destination || ' is registering ' || subscription, 0);
-REVOKE ALL ON FUNCTION seats_internal.registration_lock(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.registration_lock(text, text) IS
-    'the lock between registering a subscription and taking its events for nobody''s';
-
--- An advisory lock of our own kind: its key can be guessed, and nobody's pg_advisory_lock() meets it.
-CREATE OR REPLACE FUNCTION seats_internal.try_lock(key bigint, is_shared boolean) RETURNS boolean
-LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'pg_seats_try_lock';
-REVOKE ALL ON FUNCTION seats_internal.try_lock(bigint, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.try_lock(bigint, boolean) IS
-    'takes a lock until the transaction''s end; false: somebody else has it';
-
 CREATE OR REPLACE FUNCTION seats_internal.wake_for_webhooks() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_wake_for_webhooks';
 REVOKE ALL ON FUNCTION seats_internal.wake_for_webhooks() FROM PUBLIC;
