@@ -90,7 +90,7 @@ TRUNCATE seats_internal.journal;
 CREATE FUNCTION pg_temp.tell(most integer DEFAULT 10) RETURNS text LANGUAGE sql AS $$
     SELECT format('enqueued: %s, again in: %s h', t.enqueued,
                   coalesce(round(t.look_in::numeric / 3600, 1)::text, '-'))
-      FROM seats_internal.tell_receivers('1 hour', '4 hours', $1) AS t
+      FROM seats_internal.deliver_news('1 hour', '4 hours', $1) AS t
 $$;
 CREATE FUNCTION pg_temp.let_time_pass(hours double precision) RETURNS void LANGUAGE sql AS $$
     UPDATE seats_internal.alert_told SET told_at = told_at - $1 * interval '1 hour',

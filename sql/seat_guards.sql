@@ -129,7 +129,7 @@ UPDATE seats_internal.outbox_history SET clean = false WHERE id = :a;
 DELETE FROM seats_internal.expected_event;
 INSERT INTO seats_internal.attempt (ring, call_id, generation, number, purpose, verdict, sent, replayed)
 SELECT r.slot, :a, 1, 1, 'send', 'awaiting', true, false FROM seats_internal.ring AS r;
-SELECT seats_internal.heed_execution(t, h, '{}') FROM seats_internal.team AS t
+SELECT seats_internal.apply_execution(t, h, '{}') FROM seats_internal.team AS t
   JOIN seats_internal.outbox_history AS h ON h.team_id = t.id WHERE h.id = :a;
 SELECT count(*) FROM seats_internal.expected_event;
 

@@ -136,7 +136,7 @@ SELECT seats_internal.read_settled(t.id, pg_temp.facts('sub_of_others', '{"price
 SELECT seats_internal.read_settled(999999, pg_temp.facts('sub_outside', '{}'), clock_timestamp(), pg_temp.run());
 SELECT pg_temp.seats('outside');
 -- A call of enqueue_call that changed a team's subscription has it read.
-SELECT seats_internal.subscription_was_changed(ARRAY[t.lane_id, -1]) FROM seats_internal.team AS t
+SELECT seats_internal.call_settled(ARRAY[t.lane_id, -1]) FROM seats_internal.team AS t
  WHERE t.name = 'outside';
 SELECT o.kind, o.path, o.context FROM seats_internal.outbox AS o JOIN seats_internal.team AS t ON t.id = o.team_id
  WHERE t.name = 'outside' AND o.kind <> 'change';

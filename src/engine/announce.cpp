@@ -18,7 +18,7 @@ Statement number_statement{
     "  FROM seats_internal.number_journal($1::pg_snapshot) AS n"};
 Statement announce_statement{"SELECT seats_internal.announce($1)"};
 Statement tell_statement{
-    "SELECT t.enqueued, t.look_in FROM seats_internal.tell_receivers($1 * interval '1 second',"
+    "SELECT t.enqueued, t.look_in FROM seats_internal.deliver_news($1 * interval '1 second',"
     "    $2 * interval '1 second', $3) AS t"};
 
 }  // namespace
@@ -62,7 +62,7 @@ bool has_receivers(const Engine& engine) {
                                [](const auto& entry) { return !entry.second.format.empty(); });
 }
 
-void tell_receivers(Engine& engine) {
+void deliver_news(Engine& engine) {
     const TimePoint now = steady_now();
     if (now < engine.tell_at || now < engine.told_at + pause_between_tellings ||
         !engine.may_send() || !has_receivers(engine)) {

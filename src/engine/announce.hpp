@@ -9,7 +9,7 @@ namespace pg_seats::engine {
 void announce(Engine& engine);
 
 // Puts into the outbox what receivers are to be told of alerts and of the journal.
-void tell_receivers(Engine& engine);
+void deliver_news(Engine& engine);
 
 // What comes within this time is told together.
 constexpr core::Duration pause_between_tellings{1'000};

@@ -258,7 +258,7 @@ void take_and_settle(LoopState& state, TimePoint now) {
 void claim_and_send(LoopState& state, TimePoint now) {
     Engine& engine = state.engine;
     if (state.recovered && now >= engine.no_work_before) {
-        tell_receivers(engine);  // leaves rows for the claim
+        deliver_news(engine);  // leaves rows for the claim
     }
     // While answers cannot be stored, nothing new goes out.
     if (state.batch.empty() && !holds_too_much(state) && now >= engine.no_work_before &&

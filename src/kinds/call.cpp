@@ -6,7 +6,7 @@
 namespace pg_seats::kinds {
 namespace {
 
-pg::Statement changed_statement{"SELECT seats_internal.subscription_was_changed($1)"};
+pg::Statement changed_statement{"SELECT seats_internal.call_settled($1)"};
 
 bool has_changed_subscription(const Settlement& item) {
     const Call& call = item.flight.call;

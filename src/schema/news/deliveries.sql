@@ -1,4 +1,4 @@
--- What receivers are told, and when. The worker looks (tell_receivers) whenever there may be news, at most
+-- What receivers are told, and when. The worker looks (deliver_news) whenever there may be news, at most
 -- once a second. It compares the alerts to which something has happened with what each receiver was told of
 -- them, and goes on where it has stopped, so nothing is missed for good; a delivery is an outbox row like any other.
 
@@ -368,7 +368,7 @@ COMMENT ON FUNCTION seats_internal.deliver_journal(seats_internal.receiver, inte
 -- Called by the worker. A receiver with two hundred deliveries in its lane gets no more until it has taken
 -- some: what it is still to be told stands in the tables of alerts and journal, and is not forgotten there.
 -- One that somebody is just defining anew is left for the next time: that commit wakes the worker.
-CREATE OR REPLACE FUNCTION seats_internal.tell_receivers(
+CREATE OR REPLACE FUNCTION seats_internal.deliver_news(
     period      interval,
     reminder    interval,
     most        integer,
@@ -411,8 +411,8 @@ BEGIN
          ORDER BY old.told_at LIMIT 2000));
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.tell_receivers(interval, interval, integer) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.tell_receivers(interval, interval, integer) IS
+REVOKE ALL ON FUNCTION seats_internal.deliver_news(interval, interval, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.deliver_news(interval, interval, integer) IS
     'puts into the outbox what receivers are to be told; gives in how many seconds to look again, null: not before there is news; called by the worker';
 
 -- No lock on the lane: nobody but the worker puts deliveries into it.

@@ -118,7 +118,7 @@ COMMENT ON FUNCTION seats_internal.count_problem(text[], text[]) IS
     'in words, what of a subscription''s items cannot be counted; null: nothing';
 
 -- The problem is there, another one, or over. (The caller stores it with the team.)
-CREATE OR REPLACE FUNCTION seats_internal.heed_count_problem(
+CREATE OR REPLACE FUNCTION seats_internal.apply_count_problem(
     team        seats_internal.team,
     held        text[],
     new_problem text
@@ -128,8 +128,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     UPDATE seats_internal.seat_line AS s
-       SET held = coalesce(s.seat_type = ANY (heed_count_problem.held), false)
-     WHERE s.team_id = team.id AND s.held <> coalesce(s.seat_type = ANY (heed_count_problem.held), false);
+       SET held = coalesce(s.seat_type = ANY (apply_count_problem.held), false)
+     WHERE s.team_id = team.id AND s.held <> coalesce(s.seat_type = ANY (apply_count_problem.held), false);
     IF new_problem IS NULL THEN
         PERFORM seats_internal.resolve_alert('uncounted:' || team.id, 'all items can be counted');
         PERFORM seats_internal.offer_held_changes(team.lane_id);
@@ -149,8 +149,8 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.heed_count_problem(seats_internal.team, text[], text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.heed_count_problem(seats_internal.team, text[], text) IS
+REVOKE ALL ON FUNCTION seats_internal.apply_count_problem(seats_internal.team, text[], text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.apply_count_problem(seats_internal.team, text[], text) IS
     'marks the lines that are held, and tells a person why, or that it is over';
 
 -- Changes that wait for somebody to say what is what (see what_hinders) are planned again.

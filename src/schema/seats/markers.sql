@@ -138,7 +138,7 @@ BEGIN
     IF NOT is_known THEN
         executed.base := NULL;
     END IF;
-    PERFORM seats_internal.heed_execution(team, executed, facts);
+    PERFORM seats_internal.apply_execution(team, executed, facts);
     FOREACH change IN ARRAY alarming LOOP
         PERFORM seats_internal.resolve_review_alerts('pg_seats', change);
     END LOOP;

@@ -54,7 +54,7 @@ BEGIN
     -- (Whoever has an older snapshot must not go on with it.)
     UPDATE seats_internal.lane AS l SET version = l.version + 1 WHERE l.id = team.lane_id;
     UPDATE seats_internal.team AS t SET count_problem = new_problem WHERE t.id = team.id;
-    PERFORM seats_internal.heed_count_problem(team, count.held, new_problem);
+    PERFORM seats_internal.apply_count_problem(team, count.held, new_problem);
     PERFORM seats_internal.shift_calls(team, count.counted);
     PERFORM seats_internal.confirm_quantities(team, count.counted, count.counted, NULL);
     PERFORM seats_internal.note_prices(team, team.items, '[]', NULL);

@@ -27,7 +27,7 @@ COMMENT ON FUNCTION seats_internal.alert_unpaid(seats_internal.team, bigint, jso
 -- A call was executed, whoever proves it: its answer, a replay, an event, or a read that somebody else has
 -- asked for. What it really changed is told by its event (stripe_events/own_events.sql); Stripe may ask for a payment. (What was
 -- paid later was applied later, and not by an event of the call; what somebody changes meanwhile drops it.)
-CREATE OR REPLACE FUNCTION seats_internal.heed_execution(
+CREATE OR REPLACE FUNCTION seats_internal.apply_execution(
     team  seats_internal.team,
     call  seats_internal.outbox_history,
     facts jsonb
@@ -58,9 +58,9 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.heed_execution(seats_internal.team, seats_internal.outbox_history, jsonb) FROM PUBLIC;
+    seats_internal.apply_execution(seats_internal.team, seats_internal.outbox_history, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.heed_execution(seats_internal.team, seats_internal.outbox_history, jsonb) IS
+    seats_internal.apply_execution(seats_internal.team, seats_internal.outbox_history, jsonb) IS
     'what follows from the fact that a call was executed, beside the quantities: its event is to show what it really changed, and it may be unpaid';
 
 -- Those that a call carries stand directly behind its first change, which is in the history already.
@@ -96,7 +96,7 @@ DECLARE
     carried_id bigint;
     is_split   boolean;
     found_it   text;
-    heeded     record;
+    proven     record;
     expected   jsonb;
 BEGIN
     -- It went into the partition that is being written, in this transaction. (Where a person's verb has
@@ -128,8 +128,8 @@ BEGIN
     END IF;
     -- A replay, or an event, proves this call; what is there now may tell of others that were lost.
     IF seats_internal.first_of_marker(facts ->> 'marker') <> head.uuid THEN
-        heeded := seats_internal.apply_marker(team, facts, expected);
-        expected := heeded.expected;
+        proven := seats_internal.apply_marker(team, facts, expected);
+        expected := proven.expected;
         is_target := false;
     END IF;
     IF seats_internal.first_of_marker(facts #>> '{pending_update,marker}') <> head.uuid THEN
@@ -148,7 +148,7 @@ BEGIN
          WHERE s.team_id = team.id;
     END IF;
     IF head.result = 'done' THEN
-        PERFORM seats_internal.heed_execution(team, head, facts);
+        PERFORM seats_internal.apply_execution(team, head, facts);
     END IF;
     IF facts IS NULL AND (head.result = 'done' OR head.result = 'refused' AND head.settled_by IS NOT NULL
                           OR head.reason = 'object_is_terminal') THEN
@@ -243,7 +243,7 @@ COMMENT ON FUNCTION seats_internal.await_payment(bigint, jsonb, timestamptz, uui
     'a change waits for its payment: until when, and where it can be paid';
 
 -- A call of enqueue_call has changed a subscription that belongs to a team.
-CREATE OR REPLACE FUNCTION seats_internal.subscription_was_changed(lanes bigint[]) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.call_settled(lanes bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -252,8 +252,8 @@ BEGIN
        FROM seats_internal.team AS t WHERE t.lane_id = ANY (lanes);
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.subscription_was_changed(bigint[]) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.subscription_was_changed(bigint[]) IS
+REVOKE ALL ON FUNCTION seats_internal.call_settled(bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.call_settled(bigint[]) IS
     'reads the subscriptions of the teams of these lanes; called by the worker';
 
 -- The invoice was voided, or could not be: the subscription tells whether the change is gone.

@@ -178,7 +178,7 @@ BEGIN
         RETURN 'as before';
     END IF;
     IF new_problem IS NOT NULL OR team.count_problem IS NOT NULL THEN
-        PERFORM seats_internal.heed_count_problem(team, count.held, new_problem);
+        PERFORM seats_internal.apply_count_problem(team, count.held, new_problem);
     END IF;
     found_it := seats_internal.confirm_quantities(
         team, count.counted,
@@ -305,7 +305,7 @@ AS $$
 DECLARE
     team     seats_internal.team;
     read     seats_internal.outbox_history;
-    heeded   record;
+    proven   record;
     expected jsonb;
     is_plain boolean := true;
     found_it text;
@@ -333,9 +333,9 @@ BEGIN
         PERFORM seats_internal.finish_reads(team.id, proven_at);
     END IF;
     IF facts ->> 'marker' IS NOT NULL THEN
-        heeded := seats_internal.apply_marker(team, facts, NULL);
-        expected := heeded.expected;
-        is_plain := NOT heeded.is_news;
+        proven := seats_internal.apply_marker(team, facts, NULL);
+        expected := proven.expected;
+        is_plain := NOT proven.is_news;
     END IF;
     IF jsonb_typeof(facts -> 'pending_update') = 'object'
        OR EXISTS (SELECT FROM seats_internal.outbox AS o
