@@ -122,6 +122,12 @@ check_alert_pages() {
   compare_with_docs "kinds of alerts" docs/operations.md "$listed" \
     "$(sed -n '/^## Alerts/,/^## A call/p' "$root/docs/operations.md" | awk -F ' *\\| *' '
       $2 ~ /^`/ { gsub("`", "", $2); print $2, $3, ($5 ~ /acknowledge/ ? "true" : "false") }' | sort)"
+  # Of a team, its id is the second word of the fingerprint: they end with the team.
+  compare_with_docs "fingerprints of alerts of teams" "unregister (src/schema/seats/register.sql)" \
+    "$(grep -rhoE "'[a-z_]+:(' \|\| |%s[^']*', )([a-z]+\.)?team(_id|\.id)" "$root/src/schema" |
+      sed "s/^'//; s/:.*//" | sort -u)" \
+    "$(sed -n "/split_part(a.fingerprint, ':', 1) IN/,/;/p" "$root/src/schema/seats/register.sql" |
+      grep -oE "'[a-z_]{2,}'" | tr -d "'" | sort)"
   coded=$(grep -rhoE "'alert\.[a-z_]+'" "$root/src/schema" | tr -d "'" | grep -vx alert.acknowledged | sort -u)
   compare_with_docs "what receivers are told" docs/alerts.md "$coded" \
     "$(first_cells '## What is told' docs/alerts.md | grep '^alert\.' | sort)"
@@ -152,6 +158,34 @@ check_event_types() {
   compare_with_docs "types of events" docs/webhooks.md "$listed" \
     "$(sed -n '/^## Setting up/,/(Others do no harm/p' "$root/docs/webhooks.md" | grep -oE '`[a-z_.]+`' | tr -d '`' |
       sed 's/^\./customer.subscription./' | sort)"
+  compare_with_docs "entries that events leave" "docs/webhooks.md (What follows)" \
+    "$(list_rows stripe_events/types.sql | cut -d ' ' -f 4 | grep -vx NULL | sort)" \
+    "$(sed -n '/^## What follows/,/^## Relays/p' "$root/docs/webhooks.md" | sed -n '/there are journal entries/,/^$/p' |
+      tr '\n' ' ' | sed 's/.*…//' | grep -oE '`[a-z_]+\.[a-z_]+`' | tr -d '`' | sort)"
+  if (($(wc -l <<<"$listed") > 20)); then
+    failed=$((failed + 1))
+    say "  src/schema/stripe_events/types.sql has more than 20 types: Stripe lists no more at once"
+  fi
+}
+
+# What answers mean: the reasons in the code, in the page, and in the tests of the rows.
+check_verdicts() {
+  local coded
+  coded=$(cd "$root/src/core" && {
+    perl -0777 -ne 'print "$1\n" while /\b(?:again|refused|unknown|halted)\((?:\w+,\s*)?"(\w+)"/g' stripe_error.cpp
+    perl -0777 -ne 'while (/\breason = ([^;{}]*)/g) { my $value = $1; print "$1\n" while $value =~ /"(\w+)"/g }' verdict.cpp
+  } | sort -u)
+  # In the page they stand in the column of that name, or in brackets or behind the word.
+  compare_with_docs "reasons of verdicts" docs/verdicts.md "$coded" "$({
+    awk -F ' *\\| *' '
+      /^\|/ && !inside { inside = 1; column = 0; for (i = 2; i < NF; i++) if ($i == "reason") column = i; next }
+      !/^\|/ { inside = 0 }
+      inside && column { print $column }' "$root/docs/verdicts.md"
+    grep -oE '(\(|reason )`[a-z_]+`' "$root/docs/verdicts.md"
+  } | grep -oE '`[a-z_]+`' | tr -d '`' | grep -vxE 'object_is_terminal|same_refusal_in_many_lanes|pg_seats' | sort -u)"
+  compare_with_docs "reasons of verdicts" test/unit/verdict_test.cpp "$coded" "$(
+    grep -ohE 'reason(, | = )"[a-z_]+"' "$root"/test/unit/verdict*_test.cpp | grep -oE '"[a-z_]+"' | tr -d '"' |
+      sort -u)"
 }
 
 # Every SQLSTATE of class PS.
@@ -202,11 +236,16 @@ check_rooms() {
   sed 's/^/    /' <<<"$strangers"
 }
 
-# Which kind a row is, is asked in src/kinds only: everybody else has its line of the table. In SQL, in the rooms whose
-# kinds they are (seats, news) and in kinds.sql; but for an index, and for the one question that needs it as it stands.
+# Kinds of rows have a file, a line in SQL, and one in the page. Which kind a row is, is asked in src/kinds only:
+# everybody else has its line of the table. In SQL, in the rooms whose kinds they are (seats, news) and in kinds.sql; but
+# for an index, and for the one question that needs it as it stands.
 check_kinds() {
   local kinds asked
-  kinds=$(sed -n 's/.*\.name = "\([a-z]*\)".*/\1/p' "$root"/src/kinds/*.cpp | paste -sd '|')
+  kinds=$(sed -n 's/.*\.name = "\([a-z]*\)".*/\1/p' "$root"/src/kinds/*.cpp | sort)
+  compare_with_docs "kinds of rows" src/schema/kinds.sql "$kinds" "$(list_rows kinds.sql | cut -d ' ' -f 1 | sort)"
+  compare_with_docs "kinds of rows" src/kinds/README.md "$kinds" \
+    "$(sed '/^| in the table/,$d' "$root/src/kinds/README.md" | first_cells '# Kinds of rows' | sort)"
+  kinds=$(paste -sd '|' <<<"$kinds")
   asked=$(cd "$root" && {
     grep -nE "kind (=|<>|==|!=|IN \() *['\"]($kinds)['\"]|CASE [a-z.]*kind|\b($kinds)_kind\b" \
       src/{core,pg,engine,process}/*.?pp
@@ -235,6 +274,7 @@ stage_format() {
   check_alert_pages
   check_journal_page
   check_event_types
+  check_verdicts
   if ! command -v clang-format >/dev/null; then
     skipped=1
     note="clang-format is not installed"
@@ -365,8 +405,9 @@ run_regress() {
       tail -n 20 "$log" | sed 's/^/    /'
     fi
     if [[ -s $work/regression.diffs ]]; then
-      say "  the end of $(saved_path "$work/regression.diffs"):"
-      tail -n 80 "$work/regression.diffs" | sed 's/^/    /'
+      # The first difference is the cause, what comes behind it often follows from it.
+      say "  how each begins in $(saved_path "$work/regression.diffs") (right as it is? results/ there into expected/):"
+      awk '/^diff / { lines = 0 } lines++ < 30' "$work/regression.diffs" | sed 's/^/    /'
     fi
     if [[ -e $work/log/postmaster.log ]]; then
       show_server_log "$work/log/postmaster.log"

@@ -317,13 +317,11 @@ subtest 'a change that waits for its payment' => sub {
 };
 
 subtest 'every type' => sub {
-	foreach my $type (
-		qw(customer.subscription.created customer.subscription.updated customer.subscription.deleted
-		customer.subscription.paused customer.subscription.resumed
-		customer.subscription.pending_update_applied customer.subscription.pending_update_expired
-		customer.subscription.trial_will_end invoice.paid invoice.payment_failed
-		invoice.payment_action_required))
-	{
+	my @types = split /\n/, $server->sql(
+		q{SELECT concat_ws(' ', type, journal_kind) FROM seats_internal.webhook_types() WHERE NOT of_price});
+	cmp_ok(scalar @types, '>', 10, 'there are some');
+	foreach (@types) {
+		my ($type, $kind) = split / /;
 		my $object =
 		  $type =~ /^invoice/
 		  ? { object => 'invoice', id => "in_$type", customer => 'cus_acme', status => 'open',
@@ -334,10 +332,8 @@ subtest 'every type' => sub {
 		my ($event) = $body =~ /(evt_\w+)/;
 		is(receive($server, 'main', $body), "200 processed $event", "$type is processed");
 		wait_until(sub { reads() > $before }, "the subscription to be read after $type");
-		(my $kind = $type) =~ s/^customer\.subscription\.trial/subscription.trial/;
-		my $expected = $type =~ /trial_will_end|^invoice/ ? 1 : 0;
-		is($server->sql("SELECT count(*) FROM seats.journal WHERE kind = '$kind' AND detail ->> 'event' = '$event'"),
-			$expected, $expected ? 'and told to the application' : 'and told by what is read');
+		is($server->sql("SELECT kind FROM seats.journal WHERE detail ->> 'event' = '$event'"),
+			$kind // '', $kind ? 'and told to the application' : 'and told by what is read');
 	}
 	assert_in_step($server, $stripe, $team, { team => 14 });
 };

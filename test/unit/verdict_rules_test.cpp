@@ -189,12 +189,15 @@ TEST(VerdictDeletion, what_is_gone_after_a_doubtful_try_was_deleted_by_it) {
     response.status = 404;
     response.body =
         R"({"error":{"type":"invalid_request_error","code":"resource_missing","param":"id"}})";
-    const auto verdict = [&response](bool deletion, bool doubt) {
+    const auto judged = [&response](bool deletion, bool doubt) {
         return core::judge(
-                   Question{.deletion = deletion, .doubt_before = doubt, .answer = read(response)})
-            .verdict;
+            Question{.deletion = deletion, .doubt_before = doubt, .answer = read(response)});
+    };
+    const auto verdict = [&judged](bool deletion, bool doubt) {
+        return judged(deletion, doubt).verdict;
     };
     EXPECT_EQ(verdict(true, true), Verdict::done);
+    EXPECT_EQ(judged(true, true).reason, "already_gone");
     EXPECT_EQ(verdict(true, false), Verdict::halted) << "never there: somebody's mistake";
     EXPECT_NE(verdict(false, true), Verdict::done);
 }
