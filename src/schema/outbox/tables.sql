@@ -137,7 +137,7 @@ COMMENT ON COLUMN seats_internal.outbox.error_code IS
 COMMENT ON COLUMN seats_internal.outbox.body IS 'the exact bytes that are sent, form-encoded';
 COMMENT ON COLUMN seats_internal.outbox.marker IS 'metadata[pg_seats] of the current generation, if it carries one';
 COMMENT ON COLUMN seats_internal.outbox.kind IS
-    'call (enqueue_call), change (of seats), read (of a subscription), price (a read of a price), void (of the invoice that a change waits for), delivery (to a receiver)';
+    'what it is about: one of seats_internal.kinds()';
 COMMENT ON COLUMN seats_internal.outbox.team_id IS 'whose seats a change, read or void is about';
 COMMENT ON COLUMN seats_internal.outbox.beside_lane_id IS
     'of a read: it waits for no row of this lane, only until none of its rows is on the wire';
