@@ -109,6 +109,34 @@ REVOKE ALL ON FUNCTION seats_internal.kinds_for_applications() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.kinds_for_applications() IS
     'kinds of entries that seats.read_journal gives to everybody who may call it';
 
+CREATE OR REPLACE FUNCTION seats_internal.require_all_kept(reader seats_internal.journal_consumer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    next_kept bigint;
+BEGIN
+    -- Numbers have no gap, so one that is missing was removed. (Not only below all others: an entry
+    -- that was committed late lies among older ones, and leaves with them.)
+    SELECT coalesce((SELECT min(j.number) FROM seats_internal.journal AS j WHERE j.number > reader.acknowledged),
+                    ring.last_journal_number + 1)
+      INTO next_kept FROM seats_internal.ring;
+    IF next_kept > reader.acknowledged + 1 THEN
+        RAISE EXCEPTION 'consumer % has not read entries that are gone', quote_ident(reader.name)
+            USING ERRCODE = 'PS542',
+                  DETAIL = format('It has acknowledged number %s; the next entry that is kept is %s.',
+                                  reader.acknowledged, next_kept),
+                  HINT = format('pg_seats.history_days was too short for its absence. Compare the '
+                                'application''s state with seats.teams, seats.members and '
+                                'seats.changes, then go on: SELECT '
+                                'seats.acknowledge_journal(%L, %s).', reader.name, next_kept - 1);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.require_all_kept(seats_internal.journal_consumer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.require_all_kept(seats_internal.journal_consumer) IS
+    'an error if entries are gone that a consumer of the journal has not read';
+
 CREATE OR REPLACE FUNCTION seats_internal.read_journal(
     caller     text,
     consumer   text,
@@ -130,7 +158,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     reader    seats_internal.journal_consumer;
-    next_kept bigint;
     sees_all  boolean := has_table_privilege(caller, 'seats.journal', 'SELECT');
     entry     seats_internal.journal;
     passed    bigint;
@@ -146,21 +173,7 @@ BEGIN
         reader := seats_internal.register_consumer(caller, consumer);
     END IF;
     passed := reader.acknowledged;
-    -- Numbers have no gap, so one that is missing was removed. (Not only below all others: an entry
-    -- that was committed late lies among older ones, and leaves with them.)
-    SELECT coalesce((SELECT min(j.number) FROM seats_internal.journal AS j WHERE j.number > reader.acknowledged),
-                    ring.last_journal_number + 1)
-      INTO next_kept FROM seats_internal.ring;
-    IF next_kept > reader.acknowledged + 1 THEN
-        RAISE EXCEPTION 'consumer % has not read entries that are gone', quote_ident(reader.name)
-            USING ERRCODE = 'PS542',
-                  DETAIL = format('It has acknowledged number %s; the next entry that is kept is %s.',
-                                  reader.acknowledged, next_kept),
-                  HINT = format('pg_seats.history_days was too short for its absence. Compare the '
-                                'application''s state with seats.teams, seats.members and '
-                                'seats.changes, then go on: SELECT '
-                                'seats.acknowledge_journal(%L, %s).', reader.name, next_kept - 1);
-    END IF;
+    PERFORM seats_internal.require_all_kept(reader);
     -- No joins: a plan that does not know the limit would hash all lanes and teams for a hundred rows.
     <<batches>>
     LOOP

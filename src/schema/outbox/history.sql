@@ -1,7 +1,8 @@
 -- What is settled: moving it there, and finding it again.
 
--- The partitions of the rings of history, attempts and journal. (Asked once, when a statement is planned. Views say it
--- themselves: their functions run with the rights of whoever asks.)
+-- The partitions of the rings of history, attempts and journal. (Asked once, when a statement is planned. The views of
+-- outbox and seats say it themselves: their functions run with the rights of whoever asks. So do the tables of outbox
+-- and news, which come first. The test `install` compares both with this.)
 CREATE OR REPLACE FUNCTION seats_internal.ring_slots() RETURNS smallint[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp

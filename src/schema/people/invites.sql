@@ -254,6 +254,9 @@ COMMENT ON FUNCTION
     seats_internal.open_invite(seats_internal.team, text, text, text) IS
     'somebody''s open invite to a team, or null; an error if it is for something else';
 
+-- (For one invite. The views seats.invites, for each of a team's, and seats.teams, for how many there are, say the
+-- same where they have counted already: a function would count anew, or be called for every row. The test `invites`
+-- compares them.)
 CREATE OR REPLACE FUNCTION seats_internal.is_billing_pending(invite seats_internal.invite) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -272,6 +275,8 @@ REVOKE ALL ON FUNCTION seats_internal.is_billing_pending(seats_internal.invite) 
 COMMENT ON FUNCTION seats_internal.is_billing_pending(seats_internal.invite) IS
     'whether an invite''s seat is not proven by Stripe: members come first, then invites by age';
 
+-- (Long because it is three things with the same answer: a request that was made before, an invite that is open and
+-- is renewed, and a new one.)
 CREATE OR REPLACE FUNCTION seats_internal.invite(
     caller              text,
     team                text,

@@ -22,8 +22,8 @@ COMMENT ON FUNCTION seats_internal.open_line(bigint, text, integer) IS
     'a line for a type of seats that the team never had';
 
 -- Every change goes through here: wanted is [{seat_type, operation, quantity, expected}]. This is the
--- application's path, so it is one function of few statements; what is wrong is told by others, which
--- are called only then.
+-- application's path, so it is one function of few statements, and a long one; what is wrong is told by
+-- others, which are called only then.
 CREATE OR REPLACE FUNCTION seats_internal.make_change(
     caller         text,
     function_name  text,
@@ -152,19 +152,25 @@ COMMENT ON FUNCTION
     'changes a team''s seats and leaves the change in the outbox; gives {change, lines, repeated}';
 
 CREATE OR REPLACE FUNCTION seats_internal.make_simple_change(
-    caller        text,
-    function_name text,
-    team          text,
-    seat_type     text,
-    operation     text,
-    quantity      integer,
-    actor         text,
-    request_key   text,
-    expected      integer
-) RETURNS jsonb
+    caller                text,
+    function_name         text,
+    team                  text,
+    seat_type             text,
+    operation             text,
+    quantity              integer,
+    actor                 text,
+    request_key           text,
+    expected              integer,
+    OUT change            bigint,
+    OUT previous_quantity integer,
+    OUT new_quantity      integer,
+    OUT repeated          boolean
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    made jsonb;
 BEGIN
     IF quantity IS NULL OR quantity > 1000000
        OR quantity < (CASE operation WHEN 'set' THEN 0 ELSE 1 END) THEN
@@ -173,7 +179,7 @@ BEGIN
                   HINT = CASE operation WHEN 'set' THEN 'Give a whole number from 0 to 1000000.'
                          ELSE 'Give a whole number from 1 to 1000000.' END;
     END IF;
-    RETURN seats_internal.make_change(
+    made := seats_internal.make_change(
         caller, function_name, team,
         jsonb_build_array(jsonb_build_object(
             'seat_type', seat_type,
@@ -181,6 +187,10 @@ BEGIN
             'quantity', CASE operation WHEN 'remove' THEN -quantity ELSE quantity END,
             'expected', expected)),
         actor, request_key, NULL);
+    change := (made ->> 'change')::bigint;
+    previous_quantity := (made #>> '{lines,0,previous_quantity}')::integer;
+    new_quantity := (made #>> '{lines,0,new_quantity}')::integer;
+    repeated := (made ->> 'repeated')::boolean;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.make_simple_change(
@@ -205,14 +215,11 @@ CREATE OR REPLACE FUNCTION seats_internal.add_seats(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    made jsonb := seats_internal.make_simple_change(caller, 'add_seats', team, seat_type, 'add', quantity,
-                                                    actor, request_key, expected_quantity);
 BEGIN
-    change := (made ->> 'change')::bigint;
-    previous_quantity := (made #>> '{lines,0,previous_quantity}')::integer;
-    new_quantity := (made #>> '{lines,0,new_quantity}')::integer;
-    repeated := (made ->> 'repeated')::boolean;
+    SELECT m.change, m.previous_quantity, m.new_quantity, m.repeated
+      INTO change, previous_quantity, new_quantity, repeated
+      FROM seats_internal.make_simple_change(caller, 'add_seats', team, seat_type, 'add', quantity, actor,
+                                             request_key, expected_quantity) AS m;
 END
 $$;
 REVOKE ALL ON FUNCTION
@@ -253,14 +260,11 @@ CREATE OR REPLACE FUNCTION seats_internal.remove_seats(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    made jsonb := seats_internal.make_simple_change(caller, 'remove_seats', team, seat_type, 'remove', quantity,
-                                                    actor, request_key, expected_quantity);
 BEGIN
-    change := (made ->> 'change')::bigint;
-    previous_quantity := (made #>> '{lines,0,previous_quantity}')::integer;
-    new_quantity := (made #>> '{lines,0,new_quantity}')::integer;
-    repeated := (made ->> 'repeated')::boolean;
+    SELECT m.change, m.previous_quantity, m.new_quantity, m.repeated
+      INTO change, previous_quantity, new_quantity, repeated
+      FROM seats_internal.make_simple_change(caller, 'remove_seats', team, seat_type, 'remove', quantity, actor,
+                                             request_key, expected_quantity) AS m;
 END
 $$;
 REVOKE ALL ON FUNCTION
@@ -301,14 +305,11 @@ CREATE OR REPLACE FUNCTION seats_internal.set_seats(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    made jsonb := seats_internal.make_simple_change(caller, 'set_seats', team, seat_type, 'set', quantity,
-                                                    actor, request_key, expected_quantity);
 BEGIN
-    change := (made ->> 'change')::bigint;
-    previous_quantity := (made #>> '{lines,0,previous_quantity}')::integer;
-    new_quantity := (made #>> '{lines,0,new_quantity}')::integer;
-    repeated := (made ->> 'repeated')::boolean;
+    SELECT m.change, m.previous_quantity, m.new_quantity, m.repeated
+      INTO change, previous_quantity, new_quantity, repeated
+      FROM seats_internal.make_simple_change(caller, 'set_seats', team, seat_type, 'set', quantity, actor,
+                                             request_key, expected_quantity) AS m;
 END
 $$;
 REVOKE ALL ON FUNCTION

@@ -121,7 +121,7 @@ COMMENT ON FUNCTION seats_internal.plan_plain_run(seats_internal.outbox, jsonb, 
 
 -- The longest run of changes, from the head on, that can go in one call: same direction, same
 -- billing rules. A previewed change goes alone. Of changes that were refused together, as many as
--- their last answer left to be tried (see count_split).
+-- their last answer left to be tried (see count_split). (Long because one loop has it all: what ends a run.)
 CREATE OR REPLACE FUNCTION seats_internal.plan_call(
     head        seats_internal.outbox,
     base        jsonb,
@@ -206,6 +206,7 @@ COMMENT ON FUNCTION seats_internal.plan_call(seats_internal.outbox, jsonb) IS
 --   settled  something was settled without a call; look at the lane again
 --   waits    until the row's due_at
 --   review   a person must decide
+-- (Long because it is the list of what keeps a call from being sent, in the order in which that must be asked.)
 CREATE OR REPLACE FUNCTION seats_internal.freeze_change(change bigint, run uuid, fresh_for interval)
 RETURNS text
 LANGUAGE plpgsql

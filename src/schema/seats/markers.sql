@@ -122,7 +122,7 @@ BEGIN
     LOOP
         -- (Not where this database has forgotten the call, or knows it under another key.)
         IF change.base IS NOT NULL
-           AND facts ->> 'marker' = format('%s-%s-%s', change.uuid, change.last_uuid, change.generation) THEN
+           AND facts ->> 'marker' = seats_internal.marker_of(change.uuid, change.last_uuid, change.generation) THEN
             is_known := true;
             expected := seats_internal.apply_call(expected, change.base, change.target);
         ELSIF NOT is_known THEN

@@ -111,7 +111,8 @@ COMMENT ON FUNCTION
     'stores what Stripe has proved, and tells the journal what somebody else has changed';
 
 -- `proven_at`: the facts are at least as new as that. Without `expected`, everything that differs
--- from what was confirmed is news.
+-- from what was confirmed is news. (Long because what is known of a subscription is stored here, a line for each,
+-- and whatever looks at it as it was before comes behind.)
 CREATE OR REPLACE FUNCTION seats_internal.apply_facts(
     team      seats_internal.team,
     facts     jsonb,
@@ -243,6 +244,16 @@ COMMENT ON FUNCTION seats_internal.end_team(bigint, bigint, text) IS
     'reverts what can no longer come true, because the subscription is over, and ends memberships and invites';
 
 -- ---- markers: what they prove is in markers.sql
+
+-- (Where rows are taken for sending the statement itself says it, as MARKER in src/engine/claim.cpp: a function would
+-- be called for each of them.)
+CREATE OR REPLACE FUNCTION seats_internal.marker_of(first_uuid uuid, last_uuid uuid, generation integer) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN first_uuid::text || '-' || last_uuid::text || '-' || generation;
+REVOKE ALL ON FUNCTION seats_internal.marker_of(uuid, uuid, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.marker_of(uuid, uuid, integer) IS
+    'what a call of these changes leaves at Stripe';
 
 CREATE OR REPLACE FUNCTION seats_internal.first_of_marker(marker text) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -281,18 +281,13 @@ REVOKE ALL ON FUNCTION seats_internal.retry_unmatched(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.retry_unmatched(text, text) IS
     'has the events processed that a subscription had before somebody registered it';
 
--- Gives the outcome: processed, ignored (a type, or an object, that nothing follows from), thin (the
--- same of a thin event), unmatched (a subscription that no team has), other_account, wrong_mode.
-CREATE OR REPLACE FUNCTION seats_internal.apply_event(event seats_internal.webhook_event) RETURNS text
-LANGUAGE plpgsql
+-- (Of another account's, or another mode's, nothing follows.)
+CREATE OR REPLACE FUNCTION seats_internal.outcome_of_foreign(event seats_internal.webhook_event) RETURNS text
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    thin     boolean := coalesce((event.facts ->> 'thin')::boolean, false);
-    ours     record;
-    known    record;  -- (Thin events, v2, have a prefix.)
-    team     seats_internal.team;
-    is_told  boolean := false;
+    ours record;
 BEGIN
     SELECT d.account, d.livemode INTO ours FROM seats_internal.destination AS d
      WHERE d.name = event.destination;
@@ -304,6 +299,29 @@ BEGIN
             HINT = 'It is known once the worker has read it with the API key.';
     ELSIF event.facts ->> 'account' <> ours.account THEN
         RETURN 'other_account';
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.outcome_of_foreign(seats_internal.webhook_event) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.outcome_of_foreign(seats_internal.webhook_event) IS
+    'the outcome of an event that is not our destination''s; null: it is';
+
+-- Gives the outcome: processed, ignored (a type, or an object, that nothing follows from), thin (the
+-- same of a thin event), unmatched (a subscription that no team has), other_account, wrong_mode.
+CREATE OR REPLACE FUNCTION seats_internal.apply_event(event seats_internal.webhook_event) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    thin     boolean := coalesce((event.facts ->> 'thin')::boolean, false);
+    foreign_outcome CONSTANT text := seats_internal.outcome_of_foreign(event);
+    known    record;  -- (Thin events, v2, have a prefix.)
+    team     seats_internal.team;
+    is_told  boolean := false;
+BEGIN
+    IF foreign_outcome IS NOT NULL THEN
+        RETURN foreign_outcome;
     END IF;
     SELECT t.* INTO known FROM seats_internal.webhook_types() AS t
      WHERE t.type = CASE WHEN thin THEN regexp_replace(event.type, '^v1[.]', '') ELSE event.type END;
