@@ -112,6 +112,11 @@ SELECT pg_temp.tell();
 SELECT seats_internal.raise_alert('one', 'warning', 'test', 'größer < & "x"', '{"team": "acme"}', 'look', 17,
                                   'stripe') > 0;
 SELECT pg_temp.tell();
+-- What a receiver has not taken for long is no call that waits.
+SAVEPOINT long_ago;
+UPDATE seats_internal.outbox SET created_at = clock_timestamp() - interval '20 minutes' WHERE kind = 'delivery';
+SELECT check_name, status FROM seats.health WHERE check_name IN ('deliveries', 'oldest_call') ORDER BY check_name;
+ROLLBACK TO long_ago;
 SELECT replace(pg_temp.deliveries(), current_database(), '<database>');
 SELECT pg_temp.tell();
 SELECT pg_temp.deliveries();
