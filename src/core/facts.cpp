@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "core/answer.hpp"
 #include "core/json_writer.hpp"
+#include "core/objects.hpp"
 #include "core/secrets.hpp"
 
 namespace pg_seats::core {

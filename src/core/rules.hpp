@@ -4,8 +4,8 @@
 
 #include <optional>
 
-#include "core/answer.hpp"
 #include "core/decision.hpp"
+#include "core/objects.hpp"
 
 #include "core/pure.hpp"
 

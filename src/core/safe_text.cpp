@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdint>
 
-#include "core/answer.hpp"
+#include "core/objects.hpp"
 #include "core/secrets.hpp"
 
 namespace pg_seats::core {

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <iterator>
 
-#include "core/answer.hpp"
 #include "core/event.hpp"
+#include "core/objects.hpp"
 
 #include "engine/event_lists.hpp"
 #include "engine/health.hpp"

@@ -1,6 +1,6 @@
 #include "engine/halts.hpp"
 
-#include "core/answer.hpp"
+#include "core/objects.hpp"
 #include "engine/probes.hpp"
 
 #include "pg/log.hpp"

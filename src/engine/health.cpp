@@ -1,6 +1,6 @@
 #include "engine/health.hpp"
 
-#include "core/answer.hpp"
+#include "core/objects.hpp"
 
 #include "pg/log.hpp"
 

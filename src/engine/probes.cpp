@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/answer.hpp"
+#include "core/objects.hpp"
 #include "engine/halts.hpp"
 #include "engine/health.hpp"
 

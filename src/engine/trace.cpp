@@ -1,6 +1,6 @@
 #include "engine/trace.hpp"
 
-#include "core/answer.hpp"
+#include "core/objects.hpp"
 
 #include "pg/log.hpp"
 

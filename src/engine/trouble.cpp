@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/answer.hpp"
+#include "core/objects.hpp"
 
 #include "pg/log.hpp"
 #include "pg/own_slot.hpp"

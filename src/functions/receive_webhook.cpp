@@ -6,8 +6,8 @@
 // written as the extension's owner. Whatever a stranger can send is answered and raises nothing.
 #include <string.h>  // explicit_bzero
 
-#include "core/answer.hpp"
 #include "core/event.hpp"
+#include "core/objects.hpp"
 #include "core/secrets.hpp"
 #include "core/webhook_signature.hpp"
 

@@ -5,9 +5,9 @@
 #include <string>
 #include <string_view>
 
-#include "core/answer.hpp"
 #include "core/facts.hpp"
 #include "core/json.hpp"
+#include "core/objects.hpp"
 
 namespace pg_seats::fuzz {
 

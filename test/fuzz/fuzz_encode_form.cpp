@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
-#include "core/answer.hpp"
 #include "core/form.hpp"
+#include "core/objects.hpp"
 
 using namespace pg_seats::core;
 

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "core/answer.hpp"
+#include "core/objects.hpp"
 
 using namespace pg_seats::core;
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
-#include "core/answer.hpp"
 #include "core/json.hpp"
+#include "core/objects.hpp"
 #include "core/secrets.hpp"
 
 using namespace pg_seats::core;

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "core/answer.hpp"
+#include "core/objects.hpp"
 #include "core/secrets.hpp"
 #include "http/client.hpp"
 

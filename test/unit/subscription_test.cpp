@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/answer.hpp"
+#include "core/objects.hpp"
 
 namespace pg_seats::test {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/answer.hpp"
+#include "core/objects.hpp"
 #include "core/verdict.hpp"
 
 namespace pg_seats::test {

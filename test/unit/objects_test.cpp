@@ -1,4 +1,4 @@
-#include "core/answer.hpp"
+#include "core/objects.hpp"
 
 #include <gtest/gtest.h>
 
