@@ -31,4 +31,14 @@ std::string_view to_string(Purpose purpose) {
     return purposes.at(static_cast<std::size_t>(purpose));
 }
 
+Purpose first_purpose(const Call& call) {
+    if (call.state == State::sending) {
+        return Purpose::send;
+    }
+    if (call.verifier == "object") {
+        return Purpose::read_object;
+    }
+    return call.verifier == "list" ? Purpose::search_list : Purpose::search_events;
+}
+
 }  // namespace pg_seats::core

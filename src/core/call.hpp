@@ -72,4 +72,8 @@ enum class Purpose : std::uint8_t {
 };
 [[nodiscard]] std::string_view to_string(Purpose purpose);
 
+// Of the first request about a row that was claimed: a sending one is sent, and of any other a read
+// tells what became of it.
+[[nodiscard]] Purpose first_purpose(const Call& call);
+
 }  // namespace pg_seats::core

@@ -106,16 +106,6 @@ Statement look_statement{look_sql.text()};
 Statement mark_statement{
     "UPDATE seats_internal.outbox AS o SET alone = true WHERE o.id = ANY ($1)"};
 
-Purpose purpose_of(const Call& call) {
-    if (call.state == core::State::sending) {
-        return Purpose::send;
-    }
-    if (call.verifier == "object") {
-        return Purpose::read_object;
-    }
-    return call.verifier == "list" ? Purpose::search_list : Purpose::search_events;
-}
-
 void take(Engine& engine, Statement& statement, const std::vector<std::int64_t>& ids, bool alone,
           std::vector<Flight>& flights) {
     const Rows rows = statement.run({pg::bigints(ids), pg::text(engine.installation),
@@ -125,7 +115,7 @@ void take(Engine& engine, Statement& statement, const std::vector<std::int64_t>&
         Flight flight;
         flight.call = read_call(rows, row);
         flight.destination = engine.find_destination(flight.call.destination);
-        flight.leg.purpose = purpose_of(flight.call);
+        flight.leg.purpose = core::first_purpose(flight.call);
         flights.push_back(std::move(flight));
     }
 }

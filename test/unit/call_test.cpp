@@ -1,0 +1,46 @@
+#include "core/call.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pg_seats::test {
+namespace {
+
+using core::Purpose;
+using core::State;
+
+TEST(Call, purpose_of_its_first_request) {
+    struct Row {
+        State state;
+        const char* verifier;
+        Purpose purpose;
+    };
+    for (const auto& [state, verifier, purpose] : std::vector<Row>{
+             {State::sending, "", Purpose::send},
+             {State::sending, "object", Purpose::send},
+             {State::sending, "list", Purpose::send},
+             {State::verifying, "object", Purpose::read_object},
+             {State::verifying, "list", Purpose::search_list},
+             {State::verifying, "", Purpose::search_events},
+             {State::awaiting, "object", Purpose::read_object},
+         }) {
+        core::Call call;
+        call.state = state;
+        call.verifier = verifier;
+        EXPECT_EQ(core::first_purpose(call), purpose) << to_string(state) << " " << verifier;
+    }
+}
+
+TEST(Call, states_are_found_by_their_names) {
+    for (const State state : {State::pending, State::carried, State::sending, State::waiting,
+                              State::verifying, State::awaiting, State::review}) {
+        EXPECT_EQ(core::state_of(to_string(state)), state);
+    }
+    EXPECT_EQ(core::state_of("something new"), State::review) << "is a person's";
+}
+
+}  // namespace
+}  // namespace pg_seats::test
