@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/ascii.hpp"
 #include "core/form.hpp"
 
 namespace pg_seats::core {
@@ -12,20 +13,6 @@ constexpr std::size_t longest_url = 500;
 [[noreturn]] void refuse(const char* why) {
     throw InvalidInput{std::string("the base URL is not allowed: ") + why,
                        "Use https://host[:port][/prefix], or http:// for a loopback address."};
-}
-
-std::string lower(std::string_view text) {
-    std::string result(text);
-    for (char& c : result) {
-        if (c >= 'A' && c <= 'Z') {
-            c = static_cast<char>(c + ('a' - 'A'));
-        }
-    }
-    return result;
-}
-
-bool is_digit(char c) noexcept {
-    return c >= '0' && c <= '9';
 }
 
 bool is_name_character(char c) noexcept {

@@ -12,15 +12,8 @@ Decision read_base_next(Situation& situation, std::string_view proven) {
 }
 
 // What was refused may be stored under the key, so the changes need others.
-Decision under_new_key(const Situation& situation, std::string_view reason) {
-    Decision decision = keep(situation, State::pending);
-    decision.generation = situation.call.generation + 1;
-    decision.tries = 0;
-    decision.verifications = 0;
-    decision.doubt = false;
-    decision.forget_first_sent = true;
-    decision.key_final_at = 0;
-    decision.reason = reason;
+Decision planned_again(const Situation& situation, std::string_view reason) {
+    Decision decision = under_new_key(situation, reason);
     decision.due_in = Duration{0};
     return decision;
 }
@@ -100,7 +93,7 @@ std::optional<Decision> change_was_there(Situation& situation) {
         situation.call.attempts >= situation.policy.most_plans) {
         return std::nullopt;
     }
-    Decision decision = under_new_key(situation, first.reason);
+    Decision decision = planned_again(situation, first.reason);
     decision.verdict = Verdict::again;
     decision.error = first.message;
     add_known_facts(situation, decision);
@@ -115,7 +108,7 @@ Decision change_was_refused(Situation& situation) {
     if (!can_be_split(situation.call, situation.judgement)) {
         return refuse(situation);
     }
-    Decision decision = under_new_key(situation, situation.judgement.reason);
+    Decision decision = planned_again(situation, situation.judgement.reason);
     decision.split = true;
     return decision;
 }

@@ -13,6 +13,10 @@ namespace pg_seats::core {
 [[nodiscard]] Decision finish(const Situation& situation, Result result, std::string_view reason);
 [[nodiscard]] Decision to_review(const Situation& situation, std::string_view reason,
                                  std::string_view what_happened);
+// Pending again, under a key that nothing was sent under and nothing is stored under.
+[[nodiscard]] Decision under_new_key(const Situation& situation, std::string_view reason);
+// A list is read from its first page on.
+void begin_list(Leg& leg, Purpose purpose);
 // The leg as it stands is asked next.
 [[nodiscard]] Decision ask(const Situation& situation);
 [[nodiscard]] Decision refuse(const Situation& situation);

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "core/deciding.hpp"
+#include "core/secrets.hpp"
 
 namespace pg_seats::core {
 namespace {
@@ -44,7 +45,7 @@ Decision in_doubt(const Situation& situation) {
     return decision;
 }
 
-void tell_kind_that_it_was_not_executed(const Situation& situation, Decision& decision) {
+void apply_not_executed(const Situation& situation, Decision& decision) {
     if (situation.rules.not_executed != nullptr) {
         situation.rules.not_executed(situation, decision);
     }
@@ -71,7 +72,7 @@ Decision try_again(const Situation& situation) {
     if (call.is_preview()) {
         ++decision.generation;  // its key may have a stored failure, and is there for nothing else
     }
-    tell_kind_that_it_was_not_executed(situation, decision);
+    apply_not_executed(situation, decision);
     return decision;
 }
 
@@ -89,7 +90,7 @@ Decision hold(const Situation& situation) {
         decision.state = State::pending;
         decision.forget_first_sent = true;
     }
-    tell_kind_that_it_was_not_executed(situation, decision);
+    apply_not_executed(situation, decision);
     if (!situation.standing.halted && !situation.effects.halt) {
         decision.due_in = situation.policy.pause_for_probe;
     }
@@ -264,6 +265,25 @@ Decision to_review(const Situation& situation, std::string_view reason,
                            "See seats.reviews; SELECT seats.explain_call(" + id +
                                ") tells more, seats.resolve_review settles it."};
     return decision;
+}
+
+Decision under_new_key(const Situation& situation, std::string_view reason) {
+    Decision decision = keep(situation, State::pending);
+    decision.generation = situation.call.generation + 1;
+    decision.tries = 0;
+    decision.verifications = 0;
+    decision.doubt = false;
+    decision.forget_first_sent = true;
+    decision.key_final_at = 0;
+    decision.reason = reason;
+    return decision;
+}
+
+void begin_list(Leg& leg, Purpose purpose) {
+    leg.purpose = purpose;
+    leg.pages = 0;
+    leg.page_size = Leg{}.page_size;
+    leg.cursor.clear();
 }
 
 Decision ask(const Situation& situation) {

@@ -168,10 +168,6 @@ struct Decision {
     JournalKind journal = JournalKind::none;
 
     Effects effects;
-
-    [[nodiscard]] bool stays_in(State where) const {
-        return outcome == Outcome::stays && state == where;
-    }
 };
 
 // What the answer means, for the call itself or for a read about it.

@@ -2,7 +2,6 @@
 
 #include "core/json.hpp"
 
-#include <algorithm>
 #include <utility>
 
 #include "core/json_writer.hpp"
@@ -165,25 +164,17 @@ std::string to_json(const EventFacts& facts) {
 }
 
 std::optional<EventPage> read_event_page(const ParsedBody& body) {
-    const json_t* const root = body.root();
-    const json_t* const data = elements_of_list(root);
-    if (data == nullptr) {
+    std::optional<ListPage> list = read_list_page(body.root());
+    if (!list) {
         return std::nullopt;
     }
-    const std::size_t size = json_array_size(data);
-    const std::size_t looked_at = std::min(size, most_elements);
     EventPage page;
-    page.has_more = bool_member(root, "has_more").value_or(false) || looked_at < size;
-    for (std::size_t i = 0; i < looked_at; ++i) {
-        if (std::optional<EventFacts> event = read_event(json_array_get(data, i))) {
+    page.has_more = list->has_more;
+    page.last_id = std::move(list->last_id);
+    for (std::size_t i = 0; i < list->size; ++i) {
+        if (std::optional<EventFacts> event = read_event(json_array_get(list->data, i))) {
             page.events.push_back(std::move(*event));
-        } else {
-            ++page.unreadable;
         }
-    }
-    if (looked_at > 0) {
-        page.first_id = fact_member(json_array_get(data, 0), "id");
-        page.last_id = fact_member(json_array_get(data, looked_at - 1), "id");
     }
     return page;
 }

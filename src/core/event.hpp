@@ -52,13 +52,9 @@ struct EventFacts {
 
 // A page of GET /v1/events, newest first.
 struct EventPage {
-    std::vector<EventFacts> events;
-    // More than most_elements are cut off, and has_more is then true.
+    std::vector<EventFacts> events;  // those that can be read
     bool has_more = false;
-    // For ending_before and starting_after: of the first and the last element, readable or not; if
-    // it is empty, there is no going on that way.
-    std::string first_id, last_id;
-    std::size_t unreadable = 0;  // elements that are not in `events`
+    std::string last_id;  // as in ListPage
 };
 [[nodiscard]] std::optional<EventPage> read_event_page(const ParsedBody& body);
 

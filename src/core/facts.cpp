@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "core/json_writer.hpp"
-#include "core/objects.hpp"
+#include "core/safe_text.hpp"
 #include "core/secrets.hpp"
 
 namespace pg_seats::core {
@@ -122,6 +122,20 @@ std::optional<std::int64_t> time_member(const json_t* object, const char* name) 
     constexpr std::int64_t end_of_9999 = 253'402'300'799;
     const std::optional<std::int64_t> time = integer_member(object, name);
     return time && *time >= 0 && *time <= end_of_9999 ? time : std::nullopt;
+}
+
+std::optional<ListPage> read_list_page(const json_t* list) {
+    const json_t* const data = elements_of_list(list);
+    if (data == nullptr) {
+        return std::nullopt;
+    }
+    const std::size_t size = std::min(json_array_size(data), most_elements);
+    const bool is_cut = size < json_array_size(data);
+    return ListPage{
+        .data = data,
+        .size = size,
+        .has_more = bool_member(list, "has_more").value_or(false) || is_cut,
+        .last_id = size > 0 ? fact_member(json_array_get(data, size - 1), "id") : std::string()};
 }
 
 Items read_items(const json_t* array) {

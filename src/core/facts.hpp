@@ -42,6 +42,17 @@ inline constexpr std::size_t most_elements = 1000;  // read of one list
 // Seconds since 1970, up to the year 9999: what to_timestamp() takes without an error.
 [[nodiscard]] std::optional<std::int64_t> time_member(const json_t* object, const char* name);
 
+// A page of a list of Stripe's. More than most_elements are cut off, and has_more is then true.
+struct ListPage {
+    const json_t* data = nullptr;  // an array, borrowed
+    std::size_t size = 0;          // as many of its elements are looked at
+    bool has_more = false;
+    // For starting_after: of the last element, readable or not; if it is empty, there is no going
+    // on.
+    std::string last_id;
+};
+[[nodiscard]] std::optional<ListPage> read_list_page(const json_t* list);
+
 // A subscription item. The price is the plan's id where there is no price.
 struct ItemFacts {
     std::string id, price;

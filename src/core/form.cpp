@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 
+#include "core/ascii.hpp"
 #include "core/json.hpp"
 
 namespace pg_seats::core {
@@ -11,8 +12,7 @@ namespace {
 constexpr int deepest = 8;
 
 constexpr bool is_unreserved(char c) noexcept {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
+    return is_alphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~';
 }
 
 void append_escaped(std::string& to, std::string_view text, std::string_view kept = {}) {
@@ -228,13 +228,6 @@ void append_form_field(std::string& form, std::string_view name, std::string_vie
     std::string encoded_name;
     append_escaped(encoded_name, name, "[]");
     append_pair(form, encoded_name, value);
-}
-
-std::string percent_encode(std::string_view text) {
-    std::string encoded;
-    encoded.reserve(text.size());
-    append_escaped(encoded, text);
-    return encoded;
 }
 
 void check_path(std::string_view path) {

@@ -24,8 +24,6 @@ struct InvalidInput {
 // "name=value" appended to an encoded form, both percent-encoded (brackets of the name are kept).
 void append_form_field(std::string& form, std::string_view name, std::string_view value);
 
-[[nodiscard]] std::string percent_encode(std::string_view text);
-
 // Throws InvalidInput unless the path is absolute, has only plain segments (letters, digits and
 // -._~:@!$&'()*+,;=, none empty, "." or ".."), no query, no fragment, no percent sign and at most
 // 500 bytes.

@@ -3,23 +3,12 @@
 #include <cstdio>
 
 namespace pg_seats::core {
-namespace {
-
-std::string joined(std::string_view first, std::string_view second, int generation) {
-    std::string text;
-    text.reserve(first.size() + second.size() + 13);
-    text.append(first).append("-").append(second).append("-").append(std::to_string(generation));
-    return text;
-}
-
-}  // namespace
 
 std::string idempotency_key(std::string_view installation, std::string_view uuid, int generation) {
-    return joined(installation, uuid, generation);
-}
-
-std::string marker(std::string_view first_uuid, std::string_view last_uuid, int generation) {
-    return joined(first_uuid, last_uuid, generation);
+    std::string text;
+    text.reserve(installation.size() + uuid.size() + 13);
+    text.append(installation).append("-").append(uuid).append("-");
+    return text.append(std::to_string(generation));
 }
 
 bool of_same_change(std::string_view one, std::string_view other) {

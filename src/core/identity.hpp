@@ -14,13 +14,10 @@ namespace pg_seats::core {
 [[nodiscard]] std::string idempotency_key(std::string_view installation, std::string_view uuid,
                                           int generation);
 
-// metadata[pg_seats]: <first uuid>-<last uuid>-<generation>
-[[nodiscard]] std::string marker(std::string_view first_uuid, std::string_view last_uuid,
-                                 int generation);
-
-// True if both are of the same change, whatever their generations. After a restore the table may
-// have forgotten a generation that was executed: its marker proves the change all the same. Never
-// true of an empty marker.
+// A marker is what we write into metadata[pg_seats]: <first uuid>-<last uuid>-<generation>. (Made
+// in SQL.) True if both are of the same change, whatever their generations. After a restore the
+// table may have forgotten a generation that was executed: its marker proves the change all the
+// same. Never true of an empty marker.
 [[nodiscard]] bool of_same_change(std::string_view one, std::string_view other);
 
 // True if the marker is of a call whose first change has that uuid, whichever others it carried:

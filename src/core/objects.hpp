@@ -2,11 +2,9 @@
 // nullopt (or false) where it does not find what it looks for.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/parsed_body.hpp"
 
@@ -27,7 +25,6 @@ struct ObjectFacts {
     std::optional<bool> livemode;
     std::string marker;          // metadata.pg_seats, or empty
     std::string pending_marker;  // pending_update.metadata.pg_seats, or empty
-    bool has_pending_update = false;
 };
 [[nodiscard]] std::optional<ObjectFacts> read_object(const ParsedBody& body);
 
@@ -36,7 +33,6 @@ struct ListSearch {
     bool found = false;
     bool has_more = false;
     std::string last_id;      // for starting_after
-    std::string object_id;    // of what was found
     std::string object_json;  // the found element, secrets stripped
 };
 [[nodiscard]] std::optional<ListSearch> find_marker_in_list(const ParsedBody& body,
@@ -53,18 +49,5 @@ struct EventSearch {
 };
 [[nodiscard]] std::optional<EventSearch> search_events(const ParsedBody& body, std::string_view key,
                                                        std::string_view marker);
-
-// The same JSON without any secret (see cut_secrets()), at any depth, in texts and in names; the
-// bytes are unchanged where there is none. What is not JSON is given back only if nothing in it
-// looks like one, else emptied.
-[[nodiscard]] std::string strip_secrets(std::string body);
-[[nodiscard]] std::string strip_secrets(std::string body, const ParsedBody& parsed);
-
-// Replaces anything that looks like a key or secret (sk_…, rk_…, whsec_…, …_secret_…, Bearer …) and
-// control characters in a text meant for people; at most `limit` bytes, cut at a UTF-8 border,
-// always valid UTF-8.
-[[nodiscard]] std::string safe_text(std::string_view text, std::size_t limit);
-
-[[nodiscard]] bool is_valid_utf8(std::string_view text);
 
 }  // namespace pg_seats::core

@@ -55,10 +55,7 @@ bool take_subscription(Situation& situation) {
 // Not all items fit into the answer: the list is read, all of it. (What is missing is not zero.)
 Decision read_items_next(Situation& situation) {
     Leg& leg = situation.leg;
-    leg.purpose = Purpose::read_items;
-    leg.pages = 0;
-    leg.page_size = Leg{}.page_size;
-    leg.cursor.clear();
+    begin_list(leg, Purpose::read_items);
     leg.subscription->items.clear();
     leg.subscription->prices.clear();
     return ask(situation);

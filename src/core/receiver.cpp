@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/ascii.hpp"
+
 namespace pg_seats::core {
 namespace {
 
@@ -9,8 +11,7 @@ constexpr std::size_t longest_url = 1'000;
 
 bool is_word(std::string_view text) noexcept {
     return !text.empty() && std::ranges::all_of(text, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '-' || c == '_';
+        return is_alphanumeric(c) || c == '-' || c == '_';
     });
 }
 

@@ -1,31 +1,18 @@
-// Texts for people: no secret, no control character, valid UTF-8, bounded.
+#include "core/safe_text.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
 
-#include "core/objects.hpp"
+#include "core/ascii.hpp"
 #include "core/secrets.hpp"
 
 namespace pg_seats::core {
 namespace {
 
-bool is_digit(char c) noexcept {
-    return c >= '0' && c <= '9';
-}
-
-// Letters, digits, underscore; and the star, with which Stripe masks the middle of a key.
-bool is_word_character(char c) noexcept {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '*';
-}
-
-char lower(char c) noexcept {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-}
-
-std::string lower(std::string_view text) {
-    std::string result(text);
-    std::transform(result.begin(), result.end(), result.begin(), [](char c) { return lower(c); });
-    return result;
+// With the star, by which Stripe masks the middle of a key.
+bool is_masked_word_character(char c) noexcept {
+    return is_alphanumeric(c) || c == '_' || c == '*';
 }
 
 bool is_secret_word(std::string_view word) {
@@ -44,8 +31,8 @@ bool is_secret_word(std::string_view word) {
 
 // A credential after "Bearer" may hold more than a word's characters.
 bool is_token_character(char c) noexcept {
-    return is_word_character(c) || c == '-' || c == '.' || c == '~' || c == '+' || c == '/' ||
-           c == '=';
+    return is_masked_word_character(c) || c == '-' || c == '.' || c == '~' || c == '+' ||
+           c == '/' || c == '=';
 }
 
 std::string without_secrets(std::string_view text) {
@@ -54,7 +41,7 @@ std::string without_secrets(std::string_view text) {
     bool after_bearer = false;
     std::size_t i = 0;
     while (i < text.size()) {
-        const auto in_token = after_bearer ? is_token_character : is_word_character;
+        const auto in_token = after_bearer ? is_token_character : is_masked_word_character;
         std::size_t end = i;
         while (end < text.size() && in_token(text[end])) {
             ++end;

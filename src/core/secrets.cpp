@@ -3,21 +3,15 @@
 #include <algorithm>
 #include <array>
 
+#include "core/ascii.hpp"
 #include "core/exchange.hpp"
+#include "core/json.hpp"
 
 namespace pg_seats::core {
 namespace {
 
 // Shorter ones (of tests, or empty) would be found in words that are none.
 constexpr std::size_t shortest_secret = 8;
-
-bool is_digit(char c) noexcept {
-    return c >= '0' && c <= '9';
-}
-
-bool is_alphanumeric(char c) noexcept {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
 
 bool is_word_character(char c) noexcept {
     return is_alphanumeric(c) || c == '_';
@@ -79,6 +73,83 @@ bool cut_keys(std::string& text, std::string_view prefix) {
     return found;
 }
 
+// A text in which nothing was left that is secret; null, for lack of memory, is as good.
+json_t* clean_text(const std::string& text) {
+    json_t* const value = json_stringn(text.data(), text.size());
+    return value != nullptr ? value : json_null();
+}
+
+bool strip(json_t* value);
+
+bool strip_object(json_t* object) {
+    bool changed = json_object_del(object, "client_secret") == 0;
+    void* next = nullptr;
+    const char* key = nullptr;
+    json_t* inner = nullptr;
+    json_object_foreach_safe(object, next, key, inner) {
+        std::string name(key);
+        std::string text(text_of(inner));
+        if (cut_secrets(name)) {
+            json_object_del(object, key);
+            changed = true;
+        } else if (cut_secrets(text)) {
+            // Where there is no memory for the new text, the old one must not stay.
+            if (json_object_set_new_nocheck(object, key, clean_text(text)) != 0) {
+                json_object_del(object, key);
+            }
+            changed = true;
+        } else {
+            changed = strip(inner) || changed;
+        }
+    }
+    return changed;
+}
+
+bool strip_array(json_t* array) {
+    bool changed = false;
+    for (std::size_t i = 0; i < json_array_size(array); ++i) {
+        json_t* const inner = json_array_get(array, i);
+        if (std::string text(text_of(inner)); cut_secrets(text)) {
+            json_array_set_new(array, i, clean_text(text));
+            changed = true;
+        } else {
+            changed = strip(inner) || changed;
+        }
+    }
+    return changed;
+}
+
+// Takes every member named client_secret out of a value, cuts secrets out of its texts (a URL of
+// next_action carries one in its query), and drops members whose name is one. True if anything was
+// changed.
+bool strip(json_t* value) {
+    if (json_is_object(value)) {
+        return strip_object(value);
+    }
+    return json_is_array(value) && strip_array(value);
+}
+
+// Nothing that looks like a secret, and no escape behind which one could hide: the bytes stay.
+bool is_suspect(std::string_view body) noexcept {
+    constexpr std::array signs{std::string_view("_secret"), std::string_view("k_live_"),
+                               std::string_view("k_test_"), std::string_view("whsec_"),
+                               std::string_view("\\u")};
+    return std::any_of(signs.begin(), signs.end(), [body](std::string_view sign) {
+        return body.find(sign) != std::string_view::npos;
+    });
+}
+
+// Of a name that comes twice only the last one is seen by whoever reads the JSON: by us, too.
+bool names_are_unique(std::string_view body) noexcept {
+    return Json(json_loadb(body.data(), body.size(), JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES,
+                           nullptr)) != nullptr;
+}
+
+std::string written(const json_t* value) {
+    const std::unique_ptr<char, void (*)(void*)> text(json_dumps(value, JSON_COMPACT), &free);
+    return text == nullptr ? std::string() : std::string(text.get());
+}
+
 }  // namespace
 
 bool cut_secrets(std::string& text) {
@@ -113,6 +184,32 @@ void strike(Response& response, std::string_view secret) {
           &headers.rate_limited_reason, &headers.content_type, &headers.location}) {
         strike(*text, secret);
     }
+}
+
+std::string stripped_copy(const json_t* value) {
+    const Json copy(json_deep_copy(value));
+    strip(copy.get());
+    return written(copy.get());
+}
+
+std::string strip_secrets(std::string body, const ParsedBody& parsed) {
+    if (!is_suspect(body)) {
+        return body;
+    }
+    if (parsed.root() == nullptr) {
+        return {};  // half an answer may hold half a secret
+    }
+    const Json copy(json_deep_copy(parsed.root()));
+    if (copy == nullptr) {
+        return {};  // where there is no memory for a new text, the old one must not stay
+    }
+    const bool changed = strip(copy.get());
+    return changed || !names_are_unique(body) ? written(copy.get()) : body;
+}
+
+std::string strip_secrets(std::string body) {
+    const ParsedBody parsed(is_suspect(body) ? std::string_view(body) : std::string_view());
+    return strip_secrets(std::move(body), parsed);
 }
 
 }  // namespace pg_seats::core

@@ -4,10 +4,13 @@
 #include <string>
 #include <string_view>
 
+struct json_t;  // jansson.h does not go together with the server's headers
+
 #include "core/pure.hpp"
 
 namespace pg_seats::core {
 
+class ParsedBody;
 struct Response;
 
 // What stands where a secret stood.
@@ -25,5 +28,14 @@ bool strike(std::string& text, std::string_view secret);
 // The same for all of an answer that may be kept. A server knows the secret that it was asked
 // with, and some echo what they are sent.
 void strike(Response& response, std::string_view secret);
+
+// The same JSON without any secret (by cut_secrets()), at any depth, in texts and in names; the
+// bytes are unchanged where there is none. What is not JSON is given back only if nothing in it
+// looks like one, else emptied.
+[[nodiscard]] std::string strip_secrets(std::string body);
+[[nodiscard]] std::string strip_secrets(std::string body, const ParsedBody& parsed);
+
+// Of a value, written.
+[[nodiscard]] std::string stripped_copy(const json_t* value);
 
 }  // namespace pg_seats::core

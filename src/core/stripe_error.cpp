@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <array>
 
+#include "core/ascii.hpp"
+#include "core/json.hpp"
+
 namespace pg_seats::core {
 namespace {
-
-char lower(char c) noexcept {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-}
 
 bool contains_ignoring_case(std::string_view text, std::string_view lower_case) noexcept {
     return std::search(text.begin(), text.end(), lower_case.begin(), lower_case.end(),

@@ -6,7 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "core/json.hpp"
+struct json_t;  // jansson.h does not go together with the server's headers
+
 #include "core/verdict.hpp"
 
 #include "core/pure.hpp"

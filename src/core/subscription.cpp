@@ -119,22 +119,17 @@ std::string to_json(const SubscriptionFacts& facts) {
 }
 
 std::optional<ItemPage> read_item_page(const ParsedBody& body) {
-    const json_t* const root = body.root();
-    const json_t* const data = elements_of_list(root);
-    if (data == nullptr) {
+    std::optional<ListPage> list = read_list_page(body.root());
+    if (!list) {
         return std::nullopt;
     }
-    const std::size_t size = json_array_size(data);
-    const std::size_t looked_at = std::min(size, most_elements);
+    Items items = read_items(list->data);
     ItemPage page;
-    Items items = read_items(data);
     page.items = std::move(items.items);
     page.prices = std::move(items.prices);
-    page.unreadable = looked_at - page.items.size();
-    page.has_more = bool_member(root, "has_more").value_or(false) || looked_at < size;
-    if (looked_at > 0) {
-        page.last_id = fact_member(json_array_get(data, looked_at - 1), "id");
-    }
+    page.unreadable = list->size - page.items.size();
+    page.has_more = list->has_more;
+    page.last_id = std::move(list->last_id);
     return page;
 }
 

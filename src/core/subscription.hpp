@@ -51,9 +51,8 @@ struct SubscriptionFacts {
 struct ItemPage {
     std::vector<ItemFacts> items;
     std::vector<PriceFacts> prices;
-    // More than most_elements are cut off, and has_more is then true.
     bool has_more = false;
-    std::string last_id;         // for starting_after; if it is empty, there is no going on
+    std::string last_id;         // as in ListPage
     std::size_t unreadable = 0;  // elements that are not in `items`
 };
 [[nodiscard]] std::optional<ItemPage> read_item_page(const ParsedBody& body);

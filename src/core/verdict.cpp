@@ -1,7 +1,7 @@
 #include "core/verdict.hpp"
 
 #include "core/json.hpp"
-#include "core/objects.hpp"
+#include "core/safe_text.hpp"
 #include "core/stripe_error.hpp"
 
 namespace pg_seats::core {

@@ -21,14 +21,7 @@ bool key_can_be_sent(const Situation& situation) {
 }
 
 Decision proven_not_executed(const Situation& situation) {
-    Decision decision = keep(situation, State::pending);
-    decision.generation = situation.call.generation + 1;
-    decision.tries = 0;
-    decision.verifications = 0;
-    decision.doubt = false;
-    decision.forget_first_sent = true;
-    decision.key_final_at = 0;
-    decision.reason = "proven_not_executed";
+    Decision decision = under_new_key(situation, "proven_not_executed");
     decision.verdict = Verdict::again;
     decision.journal = JournalKind::new_generation;
     if (situation.rules.add_facts != nullptr && situation.leg.purpose == Purpose::read_object) {
@@ -303,11 +296,7 @@ Decision proven_done(const Situation& situation, std::string_view reason, std::s
 }
 
 Decision search_events_next(Situation& situation) {
-    Leg& leg = situation.leg;
-    leg.purpose = Purpose::search_events;
-    leg.pages = 0;
-    leg.page_size = Leg{}.page_size;
-    leg.cursor.clear();
+    begin_list(situation.leg, Purpose::search_events);
     return ask(situation);
 }
 

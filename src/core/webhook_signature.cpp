@@ -92,24 +92,6 @@ bool equal(const Digest& one, const Digest& other) noexcept {
 
 }  // namespace
 
-std::string_view name_of(SignatureOutcome outcome) noexcept {
-    switch (outcome) {
-        case SignatureOutcome::ok:
-            return "ok";
-        case SignatureOutcome::malformed:
-            return "malformed";
-        case SignatureOutcome::no_secret:
-            return "no_secret";
-        case SignatureOutcome::too_old:
-            return "too_old";
-        case SignatureOutcome::too_new:
-            return "too_new";
-        case SignatureOutcome::mismatch:
-            break;
-    }
-    return "mismatch";
-}
-
 SignatureOutcome check_stripe_signature(std::string_view header, std::string_view body,
                                         std::span<const std::string> secrets, std::int64_t now,
                                         const Hmac& hmac) {

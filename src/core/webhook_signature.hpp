@@ -28,9 +28,6 @@ enum class SignatureOutcome : std::uint8_t {
     mismatch,
 };
 
-// A word for the log.
-[[nodiscard]] std::string_view name_of(SignatureOutcome outcome) noexcept;
-
 inline constexpr std::int64_t signature_tolerance = 300;  // seconds, either way
 
 // Checks a Stripe-Signature header over a body's bytes as they came. Any secret may be the one:

@@ -1,6 +1,6 @@
 #include "engine/answers.hpp"
 
-#include "core/objects.hpp"
+#include "core/safe_text.hpp"
 #include "core/secrets.hpp"
 #include "engine/effects.hpp"
 #include "engine/event_lists.hpp"

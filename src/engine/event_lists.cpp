@@ -2,7 +2,7 @@
 #include <iterator>
 
 #include "core/event.hpp"
-#include "core/objects.hpp"
+#include "core/safe_text.hpp"
 
 #include "engine/event_lists.hpp"
 #include "engine/health.hpp"

@@ -1,6 +1,6 @@
 #include "engine/halts.hpp"
 
-#include "core/objects.hpp"
+#include "core/safe_text.hpp"
 #include "engine/probes.hpp"
 
 #include "pg/log.hpp"

@@ -1,6 +1,6 @@
 #include "engine/health.hpp"
 
-#include "core/objects.hpp"
+#include "core/safe_text.hpp"
 
 #include "pg/log.hpp"
 

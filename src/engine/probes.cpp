@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/objects.hpp"
+#include "core/safe_text.hpp"
 #include "engine/halts.hpp"
 #include "engine/health.hpp"
 

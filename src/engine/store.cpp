@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/objects.hpp"
+#include "core/safe_text.hpp"
 #include "engine/ready.hpp"
 #include "engine/trace.hpp"
 

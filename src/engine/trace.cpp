@@ -1,6 +1,6 @@
 #include "engine/trace.hpp"
 
-#include "core/objects.hpp"
+#include "core/safe_text.hpp"
 
 #include "pg/log.hpp"
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/objects.hpp"
+#include "core/safe_text.hpp"
 
 #include "pg/log.hpp"
 #include "pg/own_slot.hpp"

@@ -7,7 +7,6 @@
 #include <string.h>  // explicit_bzero
 
 #include "core/event.hpp"
-#include "core/objects.hpp"
 #include "core/secrets.hpp"
 #include "core/webhook_signature.hpp"
 

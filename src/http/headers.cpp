@@ -5,6 +5,8 @@
 #include <charconv>
 #include <string>
 
+#include "core/ascii.hpp"
+
 namespace pg_seats::http {
 namespace {
 
@@ -12,16 +14,12 @@ using Store = void (*)(ResponseHeaders&, std::string_view);
 
 constexpr std::size_t longest_value = 500;
 
-char lower(char c) noexcept {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-}
-
 bool equal_ignoring_case(std::string_view text, std::string_view lower_case) noexcept {
     if (text.size() != lower_case.size()) {
         return false;
     }
     for (std::size_t i = 0; i < text.size(); ++i) {
-        if (lower(text[i]) != lower_case[i]) {
+        if (core::lower(text[i]) != lower_case[i]) {
             return false;
         }
     }
@@ -53,8 +51,7 @@ std::string id_from(std::string_view value) {
     constexpr std::size_t longest = 100;
     const bool is_id =
         value.size() <= longest && std::all_of(value.begin(), value.end(), [](char c) {
-            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                   c == '_' || c == '-' || c == '.';
+            return core::is_alphanumeric(c) || c == '_' || c == '-' || c == '.';
         });
     return is_id ? std::string(value) : std::string();
 }

@@ -1,4 +1,4 @@
-#include "core/objects.hpp"
+#include "core/safe_text.hpp"
 
 #include "kinds/subscription.hpp"
 

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "core/ascii.hpp"
+
 namespace pg_seats::pg {
 namespace {
 
@@ -67,8 +69,7 @@ bool is_secret_name(std::string_view name) noexcept {
         return false;
     }
     return std::all_of(name.begin(), name.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '.' || c == '_' || c == '-';
+        return core::is_alphanumeric(c) || c == '.' || c == '_' || c == '-';
     });
 }
 

@@ -7,7 +7,8 @@
 
 #include "core/facts.hpp"
 #include "core/json.hpp"
-#include "core/objects.hpp"
+#include "core/safe_text.hpp"
+#include "core/secrets.hpp"
 
 namespace pg_seats::fuzz {
 

@@ -94,7 +94,7 @@ void check_decision(const Call& call, const Rules& rules, const Leg& leg,
         check(call.state == State::awaiting);
     }
     check(rules.can_be_in_doubt || call.state == State::verifying ||
-          !decision.stays_in(State::verifying));
+          decision.outcome != Decision::Outcome::stays || decision.state != State::verifying);
 }
 
 }  // namespace

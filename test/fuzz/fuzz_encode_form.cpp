@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "core/form.hpp"
-#include "core/objects.hpp"
+#include "core/safe_text.hpp"
 
 using namespace pg_seats::core;
 

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "core/objects.hpp"
+#include "core/safe_text.hpp"
 #include "core/verdict.hpp"
 #include "http/headers.hpp"
 

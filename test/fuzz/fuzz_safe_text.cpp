@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "core/json.hpp"
-#include "core/objects.hpp"
+#include "core/safe_text.hpp"
 #include "core/secrets.hpp"
 
 using namespace pg_seats::core;

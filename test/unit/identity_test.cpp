@@ -13,10 +13,6 @@ TEST(Identity, key) {
     EXPECT_LE(core::idempotency_key(uuid_1, uuid_2, 2'147'483'647).size(), 255U);
 }
 
-TEST(Identity, marker) {
-    EXPECT_EQ(core::marker(uuid_1, uuid_1, 1), std::string(uuid_1) + "-" + uuid_1 + "-1");
-}
-
 TEST(Identity, random_uuid) {
     EXPECT_EQ(core::random_uuid(0, 0), "00000000-0000-4000-8000-000000000000");
     EXPECT_EQ(core::random_uuid(~0ULL, ~0ULL), "ffffffff-ffff-4fff-8fff-ffffffffffff");
@@ -36,14 +32,14 @@ TEST(Identity, key_mode) {
 }
 
 TEST(SameChange, whatever_the_generation) {
-    const std::string first = core::marker("u1", "u2", 1);
-    EXPECT_TRUE(core::of_same_change(first, core::marker("u1", "u2", 7)));
-    EXPECT_FALSE(core::of_same_change(first, core::marker("u1", "u3", 1)));
+    const std::string first = "u1-u2-1";
+    EXPECT_TRUE(core::of_same_change(first, "u1-u2-7"));
+    EXPECT_FALSE(core::of_same_change(first, "u1-u3-1"));
     EXPECT_FALSE(core::of_same_change(first, ""));
     EXPECT_FALSE(core::of_same_change("", "")) << "no marker proves nothing";
     EXPECT_TRUE(core::begins_with_change(first, "u1"));
-    EXPECT_TRUE(core::begins_with_change(core::marker("u1", "u3", 7), "u1"));
-    EXPECT_FALSE(core::begins_with_change(core::marker("u12", "u3", 7), "u1"));
+    EXPECT_TRUE(core::begins_with_change("u1-u3-7", "u1"));
+    EXPECT_FALSE(core::begins_with_change("u12-u3-7", "u1"));
     EXPECT_FALSE(core::begins_with_change(first, "u2")) << "the last one is not the first one";
     EXPECT_FALSE(core::begins_with_change("", "u1"));
     EXPECT_FALSE(core::begins_with_change("-u2-1", ""));

@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <string>
 
-#include "core/objects.hpp"
 #include "core/secrets.hpp"
 #include "http/client.hpp"
 
@@ -68,6 +67,37 @@ TEST(Secrets, all_of_an_answer_is_struck) {
         EXPECT_EQ(text.find("hunter22"), std::string::npos);
         EXPECT_NE(text.find("[removed]"), std::string::npos);
     }
+}
+
+TEST(StripSecrets, client_secrets_at_any_depth) {
+    EXPECT_EQ(core::strip_secrets(
+                  R"({"client_secret":"a","b":[{"client_secret":null,"c":1}],"d":{"e":{}}})"),
+              R"({"b":[{"c":1}],"d":{"e":{}}})");
+}
+
+TEST(StripSecrets, behind_an_escape) {
+    EXPECT_EQ(core::strip_secrets(R"({"client\u005fsecret":"pi_1_\u0073ecret_x","a":1})"),
+              R"({"a":1})");
+}
+
+TEST(StripSecrets, inside_other_texts) {
+    EXPECT_EQ(core::strip_secrets(
+                  R"({"url":"https://a/?payment_intent_client_secret=pi_1_secret_xY9&z=1"})"),
+              R"({"url":"https://a/?payment_intent_client_secret=[removed]&z=1"})");
+    EXPECT_EQ(core::strip_secrets(R"({"a":["seti_9_secret_z"]})"), R"({"a":["[removed]"]})");
+}
+
+TEST(StripSecrets, leaves_other_bytes_alone) {
+    for (const char* body :
+         {R"({ "a" : 1.50 , "b":"\u00e9" })", "not json", "",
+          R"({"team":"team_blue_secret_santa"})", R"({"confirmation_secret":null, "x":1})"}) {
+        EXPECT_EQ(core::strip_secrets(body), body);
+    }
+}
+
+TEST(StripSecrets, what_is_no_json_is_emptied) {
+    EXPECT_EQ(core::strip_secrets(R"({"client_secret":"pi_1_sec)"), "");
+    EXPECT_EQ(core::strip_secrets(R"({"client\u005fsecret":"pi_1)"), "");
 }
 
 TEST(StripSecrets, keys_in_an_answer) {

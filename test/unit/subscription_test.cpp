@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/objects.hpp"
+#include "core/safe_text.hpp"
 
 namespace pg_seats::test {
 namespace {
