@@ -33,9 +33,14 @@ Decision proven_not_executed(const Situation& situation) {
 
 // No proof either way. The same key is safe as long as Stripe remembers it; else a person decides.
 Decision inconclusive(const Situation& situation, std::string_view why = {}) {
+    // What a plain 404 has left in doubt the row does not know of yet.
+    const Leg& leg = situation.leg;
+    const bool doubt =
+        situation.is_in_doubt() || (leg.purpose == Purpose::read_missing && leg.first.doubt_after);
     if (key_can_be_sent(situation) &&
         situation.verifications() < situation.policy.most_verifications) {
         Decision decision = keep(situation, State::waiting);
+        decision.doubt = doubt;
         decision.reason = "not_proven_yet";
         decision.verdict = Verdict::unknown;
         decision.error = why;
@@ -45,6 +50,7 @@ Decision inconclusive(const Situation& situation, std::string_view why = {}) {
     Decision decision = to_review(situation, "not_proven",
                                   "whether Stripe executed it could not be proven by a read" +
                                       (why.empty() ? std::string() : ": " + std::string(why)));
+    decision.doubt = doubt;
     decision.error = why;
     decision.verdict = Verdict::unknown;
     return decision;

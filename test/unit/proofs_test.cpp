@@ -501,6 +501,22 @@ const Row missing[] = {
      "waiting server_error in 1000 [again]"},
     {"the_read_has_failed_in_doubt", [](Case& c) { c.missing(no_seat, true).answer(500, "x"); },
      "waiting server_error doubt in 1000 [again]"},
+    {"the_read_is_turned_away_and_others_are_not",
+     [](Case& c) { was_asked(c).missing(no_seat).error(403, no_seat); },
+     "waiting not_proven_yet in 1000 [unknown]"},
+    {"the_read_is_turned_away_and_only_the_404_has_left_doubt",
+     [](Case& c) {
+         was_asked(c).missing(no_seat).error(403, no_seat);
+         c.leg.first.doubt_after = true;
+     },
+     "waiting not_proven_yet doubt in 1000 [unknown]"},
+    {"the_read_is_turned_away_and_the_key_is_too_old",
+     [](Case& c) {
+         was_asked(c).missing(no_seat).error(403, no_seat);
+         c.leg.first.doubt_after = true;
+         c.call.first_sent_at = ago(20 * 3600 + 1);
+     },
+     "review not_proven doubt journal call.review alert review:7 [unknown]"},
     {"it_is_too_large", [](Case& c) { c.missing(no_seat).too_large(); },
      "review not_found journal call.review alert review:7 [halted]"},
     {"an_item_of_an_applications_call", [](Case& c) { c.missing(no_item); },
