@@ -54,11 +54,12 @@ void apply(Engine& engine, const Flight& flight, const core::Effects& effects) {
     if (effects.is_everywhere) {
         destination.halt_is_stored = false;  // also if it was halted already: calls are taken back
     }
-    if (effects.count) {
-        count(counter_of(engine, *effects.count));
-    }
     for (const core::LogLine& line : effects.log) {
         pg::log_warning(line.text, line.hint);
+    }
+    // Last: what is interrupted before is decided again, and all but this may be done twice.
+    if (effects.count) {
+        count(counter_of(engine, *effects.count));
     }
 }
 
