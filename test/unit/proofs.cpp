@@ -1,5 +1,9 @@
 #include "proofs.hpp"
 
+#include <array>
+
+#include "core/json.hpp"
+
 namespace pg_seats::test {
 namespace {
 
@@ -22,6 +26,30 @@ void add_number(std::string& text, std::string_view word, std::int64_t number,
     if (number != before) {
         add(text, word);
         add(text, std::to_string(number));
+    }
+}
+
+// The ids of a list of items or prices, as they stand there.
+void add_ids(std::string& text, const json_t* list) {
+    for (std::size_t i = 0; i < json_array_size(list); ++i) {
+        add(text, core::text_member(json_array_get(list, i), "id"));
+    }
+}
+
+// Of a subscription: its items and their prices. Of a price: nothing more.
+void add_facts(std::string& text, const Decision& decision) {
+    if (!decision.facts.empty()) {
+        const core::ParsedBody facts(decision.facts);
+        add(text, "facts");
+        add_ids(text, core::member(facts.root(), "items"));
+        add_ids(text, core::member(facts.root(), "prices"));
+        const auto is_complete = core::bool_member(facts.root(), "items_complete");
+        add_if(text, is_complete == false, "and more");
+    } else if (decision.facts_as_of != 0) {
+        add(text, "no facts");
+    }
+    if (!decision.facts.empty() || decision.facts_as_of != 0) {
+        add_number(text, "as of", decision.facts_as_of - sent_at, 0);
     }
 }
 
@@ -49,7 +77,18 @@ void add_leg(std::string& text, const core::Leg& before, const core::Leg& next) 
     add_if(text, !next.cursor.empty(), "after " + next.cursor);
     add_if(text, next.doubted, "doubted");
     add_if(text, !next.proven.empty(), "proven: " + std::string(next.proven));
-    add_if(text, next.purpose == Purpose::read_missing, "of " + std::string(next.first.reason));
+    if (next.purpose == Purpose::read_missing) {
+        add(text, "of " + std::string(next.first.reason));
+        add_if(text, next.first.doubt_after, "in doubt");
+    }
+    if (next.purpose == Purpose::read_items && next.subscription) {
+        for (const core::ItemFacts& item : next.subscription->items) {
+            add(text, "with " + item.id);
+        }
+        for (const core::PriceFacts& price : next.subscription->prices) {
+            add(text, "with " + price.id);
+        }
+    }
 }
 
 void add_row(std::string& text, const core::Call& call, const Decision& decision) {
@@ -72,9 +111,11 @@ void add_stored(std::string& text, const Decision& decision) {
     add_if(text, decision.clean, "clean");
     add_if(text, decision.proves_marker, "marker");
     add_if(text, !decision.answer.empty(), "answer");
-    add_if(text, !decision.facts.empty(), "facts");
-    add_if(text, decision.facts.empty() && decision.facts_as_of != 0, "no facts");
+    add_facts(text, decision);
+    add_if(text, !decision.error.empty(), "error '" + decision.error + "'");
     add_if(text, !decision.read_problem.empty(), "problem");
+    add_if(text, !decision.read_problem.empty() && decision.read_problem != decision.error,
+           "'" + decision.read_problem + "'");
     add_if(text, decision.problem_lasts, "lasts");
     add_if(text, decision.journal != core::JournalKind::none,
            "journal " + std::string(to_string(decision.journal)));
@@ -82,6 +123,22 @@ void add_stored(std::string& text, const Decision& decision) {
            "alert " + (decision.alert ? decision.alert->fingerprint : std::string()));
     if (decision.verdict) {
         add(text, "[" + std::string(to_string(*decision.verdict)) + "]");
+    }
+}
+
+std::string_view name_of(core::Counter counter) {
+    constexpr std::array<std::string_view, 6> names{"done",    "refused", "again",
+                                                    "unknown", "halted",  "reads"};
+    return names.at(static_cast<std::size_t>(counter));
+}
+
+// Only where it is another one than one expects: what the verdict says, or a read.
+void add_counter(std::string& text, const Case& situation, const Decision& decision) {
+    const std::string_view counted =
+        decision.effects.count ? name_of(*decision.effects.count) : "nothing";
+    const bool is_sent = situation.leg.purpose == Purpose::send;
+    if (counted != (is_sent ? to_string(*decision.verdict) : "reads")) {
+        add(text, "+counts " + std::string(counted));
     }
 }
 
@@ -110,6 +167,7 @@ std::string told(const Case& situation, const Decision& decision) {
         add_row(text, situation.call, decision);
     }
     add_stored(text, decision);
+    add_counter(text, situation, decision);
     add_effects(text, decision.effects);
     return text;
 }
@@ -166,10 +224,10 @@ Decision Case::decide() const {
                          .judgement = judgement,
                          .standing = standing,
                          .policy = policy,
-                         .sent_at = ago(1),
+                         .sent_at = sent_at,
                          .now = now,
                          .tick = tick,
-                         .chance = 1});
+                         .chance = 1});  // the whole of a pause: a real one is less by something
 }
 
 Case& Case::change() {

@@ -18,6 +18,8 @@ inline core::Moment ago(std::int64_t seconds) {
     return now - seconds * 1'000'000;
 }
 
+inline constexpr core::Moment sent_at = now - 500'000;  // of the request at hand
+
 struct Case {
     core::Call call;
     const core::Rules* rules = &core::rules::call;
@@ -62,10 +64,11 @@ inline constexpr std::string_view no_seat = R"("code":"resource_missing","param"
 inline constexpr std::string_view no_item =
     R"("param":"subscription_item","message":"No such item")";
 inline constexpr std::string_view no_parameter = R"("code":"parameter_unknown","param":"foo")";
-// Of a subscription: our marker on a pending update; items of which none came along; its end.
+// Of a subscription: our marker on a pending update; items of which one came along; its end.
 inline constexpr std::string_view pending =
     R"(,"pending_update":{"metadata":{"pg_seats":"uuid-uuid-1"}})";
-inline constexpr std::string_view half = R"(,"items":{"object":"list","data":[],"has_more":true})";
+inline constexpr std::string_view half =
+    R"(,"items":{"object":"list","data":[{"id":"si_1","price":{"id":"price_1"}}],"has_more":true})";
 [[nodiscard]] std::string over();
 
 [[nodiscard]] std::string subscription(std::string_view marker, std::string_view more = "");
@@ -73,7 +76,8 @@ inline constexpr std::string_view half = R"(,"items":{"object":"list","data":[],
                                 std::string_view type = "customer.subscription.updated");
 [[nodiscard]] std::string list(std::string_view elements, bool has_more = false);
 
-// All of a decision that differs from the call as it was, in one line.
+// All of a decision that differs from the call as it was, in one line. (But for texts meant for
+// people other than errors: ProofsOf has tests for those.)
 [[nodiscard]] std::string told(const Case& situation, const core::Decision& decision);
 
 // ---- tables

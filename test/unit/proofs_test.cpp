@@ -39,13 +39,13 @@ const Row sent[] = {
      "done marker answer [done]"},
     {"replayed", [](Case& c) { c.replayed(); }, "done replayed marker answer [done]"},
     {"executed_and_awaits_payment", [](Case& c) { c.answer(200, subscription("x", pending)); },
-     "awaiting awaiting_payment in 60000 journal call.awaiting_payment [awaiting]"},
+     "awaiting awaiting_payment in 60000 journal call.awaiting_payment [awaiting] +counts nothing"},
     {"what_only_its_object_tells_is_not_followed_without_one",
      [](Case& c) {
          c.answer(200, subscription("x", pending));
          c.call.verifier = "list";
      },
-     "done clean marker answer [awaiting]"},
+     "done clean marker answer [awaiting] +counts nothing"},
     {"card_refused", [](Case& c) { c.error(402, R"("code":"card_declined")"); },
      "refused payment_failed clean answer journal call.refused [refused]"},
     {"form_refused", [](Case& c) { c.error(400, R"("param":"name")"); },
@@ -76,20 +76,38 @@ const Row sent[] = {
      },
      "waiting lock_timeout doubt in 1000 [again]"},
     {"never_sent_is_as_if_not_claimed", [](Case& c) { c.nothing(Transport::broken, false); },
-     "pending not_sent tries 0 attempts 0 thawed in 1000 [again]"},
+     "pending not_sent tries 0 attempts 0 thawed in 1000 error 'gone' [again]"},
     {"never_sent_this_time_keeps_its_key",
      [](Case& c) {
          c.nothing(Transport::broken, false);
          c.call.tries = c.call.attempts = 2;
      },
-     "waiting not_sent tries 1 attempts 1 in 2000 [again]"},
+     "waiting not_sent tries 1 attempts 1 in 2000 error 'gone' [again]"},
     {"never_sent_in_doubt_stays_frozen",
      [](Case& c) { c.doubt().nothing(Transport::broken, false); },
-     "waiting not_sent doubt tries 0 attempts 0 in 1000 [again]"},
+     "waiting not_sent doubt tries 0 attempts 0 in 1000 error 'gone' [again]"},
+    {"never_sent_and_not_counted_as_a_try",
+     [](Case& c) {
+         c.nothing(Transport::broken, false);
+         c.call.tries = 0;
+     },
+     "pending not_sent attempts 0 thawed in 1000 error 'gone' [again]"},
+    {"what_an_earlier_try_may_have_deleted_is_gone",
+     [](Case& c) {
+         c.call.method = "DELETE";
+         c.doubt().error(404, no_seat);
+     },
+     "done clean marker answer [done]"},
+    {"what_no_try_can_have_deleted_is_looked_into",
+     [](Case& c) {
+         c.call.method = "DELETE";
+         c.error(404, no_seat);
+     },
+     "asks to read missing object of not_found [halted]"},
     {"lost_answer", [](Case& c) { c.nothing(Transport::broken); },
-     "waiting connection_broken doubt in 1000 [unknown]"},
+     "waiting connection_broken doubt in 1000 error 'gone' [unknown]"},
     {"late_answer", [](Case& c) { c.nothing(Transport::timed_out); },
-     "waiting timed_out doubt in 1000 [unknown]"},
+     "waiting timed_out doubt in 1000 error 'gone' [unknown]"},
     {"half_an_answer", [](Case& c) { c.answer(200, "{\"object\":"); },
      "waiting answer_cut doubt in 1000 [unknown]"},
     {"three_tries_in_doubt_are_sent_again",
@@ -97,32 +115,32 @@ const Row sent[] = {
          c.nothing(Transport::broken);
          c.call.tries = 3;
      },
-     "waiting connection_broken doubt in 4000 [unknown]"},
+     "waiting connection_broken doubt in 4000 error 'gone' [unknown]"},
     {"four_tries_in_doubt_are_verified",
      [](Case& c) {
          c.nothing(Transport::broken);
          c.call.tries = 4;
      },
-     "verifying connection_broken doubt in 0 [unknown]"},
+     "verifying connection_broken doubt in 0 error 'gone' [unknown]"},
     {"silence_is_verified",
      [](Case& c) {
          c.nothing(Transport::broken);
          c.call.first_sent_at = ago(301);
      },
-     "verifying connection_broken doubt in 0 [unknown]"},
+     "verifying connection_broken doubt in 0 error 'gone' [unknown]"},
     {"silence_is_counted_from_the_first_try",
      [](Case& c) {
          c.nothing(Transport::broken);
          c.call.first_sent_at = ago(299);
      },
-     "waiting connection_broken doubt in 1000 [unknown]"},
+     "waiting connection_broken doubt in 1000 error 'gone' [unknown]"},
     {"old_key_is_verified",
      [](Case& c) {
          c.nothing(Transport::broken);
          c.policy.verify_after_silence_s = 1'000'000;
          c.call.first_sent_at = ago(20 * 3600 + 1);
      },
-     "verifying connection_broken doubt in 0 [unknown]"},
+     "verifying connection_broken doubt in 0 error 'gone' [unknown]"},
     {"final_answer_is_seen_once", [](Case& c) { c.error(500, no_seat).replayed(); },
      "waiting replayed_error doubt final now in 60000 [unknown]"},
     {"final_answer_is_seen_twice", [](Case& c) { is_final(c).error(500, no_seat).replayed(); },
@@ -135,6 +153,14 @@ const Row sent[] = {
      "waiting replayed_error doubt in 40000 [unknown]"},
     {"plain_404_is_looked_into", [](Case& c) { c.error(404, no_seat); },
      "asks to read missing object of not_found [halted]"},
+    {"plain_404_is_looked_into_in_doubt", [](Case& c) { c.doubt().error(404, no_seat); },
+     "asks to read missing object of not_found in doubt [halted]"},
+    {"a_proxys_404_is_nobodys_answer",
+     [](Case& c) {
+         c.answer(404, "<html>");
+         c.response.headers.request_id = "";
+     },
+     "waiting not_stripe doubt tries 0 attempts 0 in 500 [halted] +question +probe"},
     {"form_is_not_accepted", [](Case& c) { c.error(400, no_parameter); },
      "review unknown_parameter journal call.review alert "
      "form:stripe:400/invalid_request_error/parameter_unknown/foo [halted]"},
@@ -264,6 +290,21 @@ const Row stops[] = {
      },
      "review unknown_parameter journal call.review alert "
      "form:stripe:400/invalid_request_error/parameter_unknown/foo [halted] +refusal 3"},
+    {"resumed_forgets_what_was_noted_before",
+     [](Case& c) {
+         noted_in(c, {4, 5, 6, 8});
+         c.mistakes.resumed(tick);
+         ours(c);
+     },
+     "review unknown_parameter journal call.review alert "
+     "form:stripe:400/invalid_request_error/parameter_unknown/foo [halted] +refusal 3"},
+    {"a_path_of_ours_that_stripe_does_not_know",
+     [](Case& c) {
+         noted_in(c, {4, 5, 6, 8}, "405/invalid_request_error//");
+         ours(c).error(405, R"("message":"no")");
+     },
+     "pending unrecognized_path tries 0 attempts 0 thawed error 'no' [halted] +refusal 3 "
+     "+everywhere +halt same_refusal_in_many_lanes by a person"},
     {"what_a_parameter_says_is_no_mistake_of_ours",
      [](Case& c) {
          c.change();
@@ -285,6 +326,12 @@ const Row stops[] = {
          noted_in(c, {4, 5, 6, 8}, "400/invalid_request_error/livemode_mismatch/");
      },
      "review mode_mismatch journal call.review alert review:7 [halted]"},
+    {"wrong_account_of_a_team_is_not_ours",
+     [](Case& c) {
+         was_asked(c).change().error(400, R"("code":"account_invalid")");
+         noted_in(c, {4, 5, 6, 8}, "400/invalid_request_error/account_invalid/");
+     },
+     "review account_mismatch journal call.review alert review:7 [halted]"},
 };
 
 // ---- what a read proves of a call
@@ -362,6 +409,12 @@ const Row verification[] = {
          c.call.verifications = 2;
      },
      "awaiting server_error verifications 1 in 1000 [again]"},
+    {"failed_read_waits_as_long_as_stripe_says",
+     [](Case& c) {
+         c.asks(Purpose::read_object).error(429, R"("code":"rate_limit")");
+         c.response.headers.retry_after = std::chrono::seconds{7};
+     },
+     "verifying rate_limited doubt verifications 0 in 8000 [again]"},
     {"read_is_turned_away_and_asked_about",
      [](Case& c) { c.asks(Purpose::search_events).error(403, no_seat); },
      "verifying forbidden doubt verifications 0 in 1000 [halted] +question +probe"},
@@ -400,6 +453,14 @@ const Row verification[] = {
          c.leg.page_size = 1;
      },
      "asks to search events of 100 [again]"},
+    {"events_are_read_from_the_first_page",
+     [](Case& c) {
+         c.asks(Purpose::search_list).error(404, no_seat);
+         c.leg.pages = 3;
+         c.leg.page_size = 50;
+         c.leg.cursor = "sub_9";
+     },
+     "asks to search events of 100 [refused]"},
     {"event_has_our_marker",
      [](Case& c) {
          c.asks(Purpose::search_events).answer(200, list(event("other", "uuid-uuid-1")));
@@ -444,7 +505,8 @@ const Row verification[] = {
          c.asks(Purpose::search_events).too_large();
          c.leg.page_size = 1;
      },
-     "waiting not_proven_yet doubt in 1000 [unknown]"},
+     "waiting not_proven_yet doubt in 1000 error 'its answer is larger than "
+     "pg_seats.response_limit' [unknown]"},
     {"no_event_and_the_key_is_good",
      [](Case& c) { c.asks(Purpose::search_events).answer(200, list("")); },
      "waiting not_proven_yet doubt in 1000 [unknown]"},
@@ -488,6 +550,12 @@ const Row missing[] = {
     {"it_is_deleted",
      [](Case& c) { c.missing(no_seat).answer(200, R"({"object":"customer","deleted":true})"); },
      "refused object_is_terminal answer journal call.refused [refused]"},
+    {"it_was_never_paid",
+     [](Case& c) {
+         c.missing(no_seat).answer(
+             200, R"({"id":"sub_1","object":"subscription","status":"incomplete_expired"})");
+     },
+     "refused object_is_terminal answer journal call.refused [refused]"},
     {"it_is_over_in_doubt", [](Case& c) { c.missing(no_seat, true).answer(200, over()); },
      "asks to search events doubted [done]"},
     {"it_is_over_in_doubt_of_this_very_exchange_and_no_event_tells",
@@ -519,21 +587,31 @@ const Row missing[] = {
      "review not_proven doubt journal call.review alert review:7 [unknown]"},
     {"it_is_too_large", [](Case& c) { c.missing(no_seat).too_large(); },
      "review not_found journal call.review alert review:7 [halted]"},
+    {"it_is_too_large_in_doubt", [](Case& c) { c.missing(no_seat, true).too_large(); },
+     "review not_found doubt journal call.review alert review:7 [halted]"},
+    {"a_proxy_says_that_it_is_not_there",
+     [](Case& c) {
+         c.missing(no_seat).answer(404, "<html>");
+         c.response.headers.request_id = "";
+     },
+     "waiting not_stripe in 1000 [halted] +question +probe"},
     {"an_item_of_an_applications_call", [](Case& c) { c.missing(no_item); },
-     "review item_missing journal call.review alert review:7 [halted]"},
+     "review item_missing error 'No such item' journal call.review alert review:7 [halted]"},
     {"changes_are_planned_anew_where_an_item_is_gone", [](Case& c) { c.change().missing(no_item); },
-     "pending item_missing tries 0 generation 2 thawed in 0 facts [again]"},
+     "pending item_missing tries 0 generation 2 thawed in 0 facts si_1 price_1 error 'No such "
+     "item' [again]"},
     {"changes_are_planned_anew_when_the_base_is_read",
      [](Case& c) { c.change().missing(no_item).answer(200, subscription("x", half)); },
-     "pending item_missing tries 0 generation 2 thawed in 60000 no facts [again]"},
+     "pending item_missing tries 0 generation 2 thawed in 60000 no facts error 'No such item' "
+     "[again]"},
     {"changes_in_doubt_are_not_planned_anew", [](Case& c) { c.change().missing(no_item, true); },
-     "review item_missing doubt journal call.review alert review:7 [halted]"},
+     "review item_missing doubt error 'No such item' journal call.review alert review:7 [halted]"},
     {"changes_are_planned_anew_five_times",
      [](Case& c) {
          c.change().missing(no_item);
          c.call.attempts = 5;
      },
-     "review item_missing journal call.review alert review:7 [halted]"},
+     "review item_missing error 'No such item' journal call.review alert review:7 [halted]"},
     {"changes_of_a_subscription_that_is_there_are_not_planned_anew",
      [](Case& c) { c.change().missing(no_seat); },
      "review not_found journal call.review alert review:7 [halted]"},
@@ -572,6 +650,49 @@ TEST(ProofsOf, mistakes_forget_questions_when_they_are_many) {
     EXPECT_FALSE(mistakes.is_new_question(5));
     EXPECT_FALSE(mistakes.is_answered(5));
     EXPECT_TRUE(mistakes.is_new_question(6));
+}
+
+TEST(ProofsOf, mistakes_forget_what_is_old) {
+    core::Mistakes mistakes;
+    mistakes.note({"same", 2, 20, tick - std::chrono::seconds{61}});
+    mistakes.note({"same", 3, 30, tick});
+    EXPECT_EQ(mistakes.take_back({"same", 1, 10, tick}), std::vector<std::int64_t>{30})
+        << "what became of it long ago stays";
+}
+
+TEST(ProofsOf, codes_of_stripe_are_handed_on) {
+    Case c;
+    c.error(402, R"("code":"card_declined","decline_code":"lost_card","message":"No.")");
+    const core::Decision decision = c.decide();
+    EXPECT_EQ(decision.error, "No.");
+    EXPECT_EQ(decision.error_code, "card_declined");
+    EXPECT_EQ(decision.decline_code, "lost_card");
+}
+
+TEST(ProofsOf, what_is_said_of_a_review) {
+    Case c;
+    c.missing(no_seat).error(404, no_seat);
+    const core::Decision decision = c.decide();
+    ASSERT_TRUE(decision.alert);
+    EXPECT_EQ(decision.alert->severity, "critical");
+    EXPECT_EQ(decision.alert->kind, "review");
+    EXPECT_EQ(decision.alert->summary,
+              "POST /v1/subscriptions/sub_1 (call 7) needs a person: Stripe knows no such object: "
+              "wrong id, or wrong account?");
+    EXPECT_NE(decision.alert->hint.find("explain_call(7)"), std::string::npos);
+}
+
+TEST(ProofsOf, what_is_said_of_a_halt) {
+    Case c;
+    noted_in(c, {4, 5, 6, 8});
+    ours(c).error(400, R"("code":"parameter_unknown","param":"foo","message":"No foo.")");
+    const core::Effects effects = c.decide().effects;
+    ASSERT_TRUE(effects.halt);
+    EXPECT_EQ(effects.halt->message, "No foo.");
+    ASSERT_TRUE(effects.refusal);
+    EXPECT_EQ(effects.refusal->fingerprint, "400/invalid_request_error/parameter_unknown/foo");
+    EXPECT_EQ(effects.refusal->call_id, 7);
+    EXPECT_EQ(effects.refusal->at, tick);
 }
 
 TEST(ProofsOf, deciding_touches_nothing) {
