@@ -8,6 +8,8 @@ namespace {
 constexpr std::array<std::string_view, 7> states{"pending",   "carried",  "sending", "waiting",
                                                  "verifying", "awaiting", "review"};
 
+constexpr std::array<std::string_view, 3> verifiers{"", "object", "list"};
+
 constexpr std::array<std::string_view, 9> purposes{
     "send",      "read object", "search list", "search events", "read missing object",
     "read base", "read items",  "list events", "probe"};
@@ -27,6 +29,19 @@ State state_of(std::string_view name) {
     return State::review;  // nobody's but a person's
 }
 
+std::string_view to_string(Verifier verifier) {
+    return verifiers.at(static_cast<std::size_t>(verifier));
+}
+
+Verifier verifier_of(std::string_view name) {
+    for (std::size_t i = 0; i < verifiers.size(); ++i) {
+        if (verifiers.at(i) == name) {
+            return static_cast<Verifier>(i);
+        }
+    }
+    return Verifier::events;
+}
+
 std::string_view to_string(Purpose purpose) {
     return purposes.at(static_cast<std::size_t>(purpose));
 }
@@ -35,10 +50,15 @@ Purpose first_purpose(const Call& call) {
     if (call.state == State::sending) {
         return Purpose::send;
     }
-    if (call.verifier == "object") {
-        return Purpose::read_object;
+    switch (call.verifier) {
+        case Verifier::object:
+            return Purpose::read_object;
+        case Verifier::list:
+            return Purpose::search_list;
+        case Verifier::events:
+            break;
     }
-    return call.verifier == "list" ? Purpose::search_list : Purpose::search_events;
+    return Purpose::search_events;
 }
 
 }  // namespace pg_seats::core

@@ -22,6 +22,12 @@ enum class State : std::uint8_t { pending, carried, sending, waiting, verifying,
 [[nodiscard]] std::string_view to_string(State state);
 [[nodiscard]] State state_of(std::string_view name);
 
+// How an unknown outcome of a row's call is proven. Where the row does not say, events are
+// searched.
+enum class Verifier : std::uint8_t { events, object, list };
+[[nodiscard]] std::string_view to_string(Verifier verifier);
+[[nodiscard]] Verifier verifier_of(std::string_view name);
+
 // The database stays the truth: whatever is written back is compared with (id, generation, state)
 // first.
 struct Call {
@@ -29,8 +35,9 @@ struct Call {
     std::int64_t lane_id = 0;  // 0: none
     std::string destination;   // its name
     std::string kind;          // call, change, read, price, …: see kinds/kind.hpp
-    std::string uuid, installation, method, path, body, verifier, marker, api_version, enqueued_by;
+    std::string uuid, installation, method, path, body, marker, api_version, enqueued_by;
     std::string last_lane_marker;  // of the call before it in its lane
+    Verifier verifier = Verifier::events;
     int generation = 1;
     int tries = 0;
     int attempts = 0;

@@ -168,7 +168,7 @@ Decision awaiting(Situation& situation) {
     if (situation.rules.awaiting != nullptr) {
         return situation.rules.awaiting(situation);
     }
-    if (situation.call.verifier != "object") {
+    if (situation.call.verifier != Verifier::object) {
         return done(situation);
     }
     Decision decision = keep(situation, State::awaiting);

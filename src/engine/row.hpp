@@ -16,6 +16,13 @@ struct StateName {
     }
 };
 
+struct VerifierName {
+    using Element = core::Verifier;
+    static Element read(const pg::Rows& rows, std::size_t row, int column) {
+        return core::verifier_of(rows.bytes(row, column));
+    }
+};
+
 #define DESTINATION_VERSION                                      \
     "(SELECT d.api_version FROM seats_internal.destination AS d" \
     "  WHERE d.name = o.destination)"
@@ -31,7 +38,7 @@ inline constexpr std::tuple call_columns{
     pg::column<pg::Text>("o.method", &Call::method),
     pg::column<pg::Text>("o.path", &Call::path),
     pg::column<pg::Text>("o.body", &Call::body),
-    pg::column<pg::Text>("o.verifier", &Call::verifier),
+    pg::column<VerifierName>("o.verifier", &Call::verifier),
     pg::column<pg::Text>("o.marker", &Call::marker),
     pg::column<pg::Text>("coalesce(o.api_version, " DESTINATION_VERSION ")", &Call::api_version),
     pg::column<pg::Text>("o.enqueued_by", &Call::enqueued_by),

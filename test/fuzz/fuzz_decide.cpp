@@ -47,7 +47,7 @@ Call any_call(Bytes& bytes, bool is_read) {
     call.installation = "us";
     call.method = is_read ? "GET" : "POST";
     call.path = bytes.next() % 8 == 0 ? std::string(preview_path) : "/v1/subscriptions/sub_1";
-    call.verifier = bytes.flag() ? "object" : "list";
+    call.verifier = bytes.flag() ? Verifier::object : Verifier::list;
     call.marker = bytes.flag() ? "uuid-uuid-1" : "";
     call.last_lane_marker = bytes.flag() ? "before-before-1" : "";
     call.tries = call.attempts = 1 + static_cast<int>(bytes.next() % 6);

@@ -200,7 +200,7 @@ Case::Case() {
     call.method = "POST";
     call.path = "/v1/subscriptions/sub_1";
     call.body = "cancel_at_period_end=true";
-    call.verifier = "object";
+    call.verifier = core::Verifier::object;
     call.marker = "uuid-uuid-1";
     call.last_lane_marker = "before-before-1";
     call.tries = call.attempts = 1;
@@ -241,7 +241,8 @@ Case& Case::read() {
     call.method = "GET";
     call.lane_id = 0;
     call.beside_lane_id = 3;
-    call.verifier = call.marker = call.last_lane_marker = "";
+    call.verifier = core::Verifier::events;
+    call.marker = call.last_lane_marker = "";
     rules = &core::rules::read;
     return *this;
 }
@@ -257,13 +258,15 @@ Case& Case::price() {
 
 Case& Case::preview() {
     call.path = core::preview_path;
-    call.verifier = call.marker = "";
+    call.verifier = core::Verifier::events;
+    call.marker = "";
     return *this;
 }
 
 Case& Case::delivery() {
     call.kind = "delivery";
-    call.verifier = call.marker = "";
+    call.verifier = core::Verifier::events;
+    call.marker = "";
     rules = &core::rules::delivery;
     is_stripe = false;
     return answer(200, "ok");

@@ -33,7 +33,11 @@ void known(Case& c) {
 
 const Row sent[] = {
     {"executed", [](Case&) {}, "done clean marker answer [done]"},
-    {"executed_without_a_verifier", [](Case& c) { c.call.verifier = c.call.marker = ""; },
+    {"executed_without_a_verifier",
+     [](Case& c) {
+         c.call.verifier = core::Verifier::events;
+         c.call.marker = "";
+     },
      "done clean answer [done]"},
     {"executed_by_a_second_attempt_has_an_attempt_row", [](Case& c) { c.call.attempts = 2; },
      "done marker answer [done]"},
@@ -43,7 +47,7 @@ const Row sent[] = {
     {"what_only_its_object_tells_is_not_followed_without_one",
      [](Case& c) {
          c.answer(200, subscription("x", pending));
-         c.call.verifier = "list";
+         c.call.verifier = core::Verifier::list;
      },
      "done clean marker answer [awaiting] +counts nothing"},
     {"card_refused", [](Case& c) { c.error(402, R"("code":"card_declined")"); },
