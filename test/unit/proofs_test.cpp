@@ -591,7 +591,11 @@ const Row missing[] = {
      "review not_proven doubt journal call.review alert review:7 [unknown]"},
     {"it_is_too_large", [](Case& c) { c.missing(no_seat).too_large(); },
      "review not_found journal call.review alert review:7 [halted]"},
-    {"it_is_too_large_in_doubt", [](Case& c) { c.missing(no_seat, true).too_large(); },
+    {"it_is_too_large_in_doubt",
+     [](Case& c) {
+         c.missing(no_seat).too_large();
+         c.leg.first.doubt_after = true;
+     },
      "review not_found doubt journal call.review alert review:7 [halted]"},
     {"a_proxy_says_that_it_is_not_there",
      [](Case& c) {
