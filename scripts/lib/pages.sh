@@ -1,0 +1,263 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # variables are shared with the script that sources this
+# What the stage format of scripts/check compares: the code with the pages that list it, and with its own rules. Each
+# check counts in passed and failed.
+
+# What the code has (<) and a page lists (>) must be the same.
+compare_with_docs() {
+  local what=$1 page=$2 coded=$3 documented=$4
+  if [[ -n $coded && $coded == "$documented" ]]; then
+    passed=$((passed + 1))
+    return
+  fi
+  failed=$((failed + 1))
+  say "  $what in the code (<) and in $page (>) differ:"
+  diff <(echo "$coded") <(echo "$documented") | grep '^[<>]' | sed 's/^/    /' || true
+}
+
+# Every file of the schema is in its order, once, and each part holds only what belongs there: what is kept at an
+# upgrade comes first, what an upgrade makes anew can be replaced, and the end makes nothing.
+check_schema_order() {
+  local order=$root/src/schema/order misplaced
+  compare_with_docs "files of the schema" src/schema/order \
+    "$(cd "$root/src/schema" && find . -name '*.sql' | sed 's,^\./,,' | sort)" "$(sed '/^#/d; /^$/d' "$order" | sort)"
+  misplaced=$(cd "$root/src/schema" && awk '
+    /^# (tables|replaceable|always)$/ { part = $2 }
+    /^#/ || /^$/ { next }
+    {
+      while ((getline line < $0) > 0)
+        if (line ~ /^CREATE / &&
+            !(part == "tables" && line ~ /^CREATE (UNIQUE )?(SCHEMA|TABLE|TYPE|INDEX) / ||
+              part == "replaceable" && line ~ /^CREATE OR REPLACE /))
+          print "    " part ": " $0 ": " line
+    }' order)
+  if [[ -z $misplaced ]]; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    say "  not in the right part of src/schema/order, or not OR REPLACE:"
+    say "$misplaced"
+  fi
+}
+
+# The install script.
+schema_text() {
+  (cd "$root/src/schema" && sed '/^#/d; /^$/d' order | xargs cat)
+}
+
+check_health_page() {
+  local coded documented
+  coded=$(sed -n '/CREATE OR REPLACE VIEW seats.health/,/^REVOKE/p' "$root"/src/schema/health/views.sql |
+    grep -oE "^SELECT '[a-z_ ]+'" | sed -E "s/^SELECT '([a-z_ ]*[a-z_]) *'/\1/" | sort)
+  documented=$(sed -n '/^## Each check/,$p' "$root/docs/on-call.md" |
+    grep -oE '^\| `[a-z_ ]+' | sed -E 's/^\| `//; s/ +$//' | sort)
+  compare_with_docs "checks of health" docs/on-call.md "$coded" "$documented"
+}
+
+# Every function and view of the schema seats stands in the reference and in the README, and what any page
+# calls seats.… is one of them, or a kind of journal entry.
+check_sql_pages() {
+  local functions views page named
+  functions=$(schema_text |
+    grep -oE '^CREATE OR REPLACE (FUNCTION|PROCEDURE) seats\.[a-z_]+' | sed 's/.*\.//' | sort -u)
+  views=$(schema_text | grep -oE '^CREATE OR REPLACE VIEW seats\.[a-z_]+' | sed 's/.*\.//' | sort)
+  page=$(sed '/^## Views/,$d' "$root/docs/sql-reference.md")
+  compare_with_docs functions docs/sql-reference.md "$functions" "$({
+    grep '^### ' <<<"$page" | sed 's/^### //; s/, /\n/g' | grep -xE '[a-z_]+'
+    grep -oE '`(CALL )?[a-z_]+\(' <<<"$page" | sed 's/`//; s/CALL //; s/($//'
+  } | sort -u)"
+  compare_with_docs functions README.md "$functions" "$(first_cells '## Functions' README.md | sort)"
+  compare_with_docs views docs/sql-reference.md "$views" "$(sed '/^States of a change/,$d' "$root/docs/sql-reference.md" |
+    first_cells '## Views' | sort)"
+  compare_with_docs views README.md "$views" "$(first_cells '## Views' README.md | sort)"
+  named=$(grep -ohE '\bseats\.[a-z_]+' "$root/README.md" "$root"/docs/*.md | sed 's/.*\.//' | sort -u)
+  compare_with_docs "names after seats." "README.md and docs" "$(grep -xFf <({
+    echo "$functions"
+    echo "$views"
+    first_cells '## Kinds' docs/journal.md | sed -n 's/^seats\.//p'
+  }) <<<"$named")" "$named"
+}
+
+# The names in the first cells of the tables below a heading: first_cells HEADING [PAGE]
+first_cells() {
+  if [[ -n ${2:-} ]]; then
+    first_cells "$1" <"$root/$2"
+    return
+  fi
+  awk -F'|' -v "heading=$1" '
+    /^#+ / { level = index($0, " "); if (inside && level <= index(heading, " ")) exit }
+    $0 ~ "^" heading { inside = 1 }
+    inside && /^\|/ { print $2 }' |
+    grep -oE '`(CALL )?[a-z_.]+`' | sed 's/`//g; s/CALL //'
+}
+
+check_settings_page() {
+  compare_with_docs settings docs/operations.md \
+    "$(grep -oE '"pg_seats\.[a-z_]+"' "$root/src/pg/settings.cpp" | tr -d '"' | sort)" \
+    "$(first_cells '## Settings' docs/operations.md | sort)"
+}
+
+# The rows of a list in the schema (VALUES), without quotes and commas: list_rows FILE
+list_rows() {
+  sed -nE "/VALUES \(|^ +\('/{s/^ *(VALUES )?\((.*)\)[,;].*/\2/; s/['(),]//g; s/ +/ /g; p}" "$root/src/schema/$1"
+}
+
+# The code without its lists of kinds.
+coded_kinds() {
+  find "$root/src" \( -name '*.sql' -o -name '*.cpp' \) ! -name '*_kinds.sql' ! -name types.sql -print0 | xargs -0 "$@"
+}
+
+# Kinds of alerts: the list, what is raised, and the page. In SQL and in C++ an alert's kind comes after its severity.
+# (Severities themselves come in lists.) What has happened is to be acknowledged, says the page.
+check_alert_pages() {
+  local listed coded
+  listed=$(list_rows news/alert_kinds.sql | sort)
+  coded=$(coded_kinds perl -0777 -ne '
+    my $word = qr/["\x27]([a-z_]+)["\x27]/;
+    while (/["\x27](?:info|warning|critical|fatal)["\x27]\)?,\s*(?:pg::text\()?([^,"\x27]*$word(?:\s*:[^,"\x27]*$word)*)/g) {
+      my $kinds = $1;
+      print "$1\n" while $kinds =~ /$word/g;
+    }' | grep -vxE 'warning|critical|fatal' | sort -u)
+  compare_with_docs "kinds of alerts" src/schema/news/alert_kinds.sql "$coded" "$(cut -d ' ' -f 1 <<<"$listed")"
+  compare_with_docs "kinds of alerts" docs/operations.md "$listed" \
+    "$(sed -n '/^## Alerts/,/^## A call/p' "$root/docs/operations.md" | awk -F ' *\\| *' '
+      $2 ~ /^`/ { gsub("`", "", $2); print $2, $3, ($5 ~ /acknowledge/ ? "true" : "false") }' | sort)"
+  # Of a team, its id is the second word of the fingerprint: they end with the team.
+  compare_with_docs "fingerprints of alerts of teams" "unregister (src/schema/seats/register.sql)" \
+    "$(grep -rhoE "'[a-z_]+:(' \|\| |%s[^']*', )([a-z]+\.)?team(_id|\.id)" "$root/src/schema" |
+      sed "s/^'//; s/:.*//" | sort -u)" \
+    "$(sed -n "/split_part(a.fingerprint, ':', 1) IN/,/;/p" "$root/src/schema/seats/register.sql" |
+      grep -oE "'[a-z_]{2,}'" | tr -d "'" | sort)"
+  coded=$(grep -rhoE "'alert\.[a-z_]+'" "$root/src/schema" | tr -d "'" | grep -vx alert.acknowledged | sort -u)
+  compare_with_docs "what receivers are told" docs/alerts.md "$coded" \
+    "$(first_cells '## What is told' docs/alerts.md | grep '^alert\.' | sort)"
+}
+
+# Kinds of journal entries: the list, what is written, and the page. They are words with a dot in between, but for what
+# else is written like that (tables, settings, what receivers are told); an event's is in the list of events.
+check_journal_page() {
+  local listed coded
+  listed=$(list_rows news/journal_kinds.sql | cut -d ' ' -f 1 | sort)
+  coded=$({
+    coded_kinds grep -hoE "['\"][a-z_]+\.[a-z_]+['\"]" |
+      tr -d "'\"" | grep -vE '^(a|o|pg_seats|seats_internal)\.|^price\.(deleted|updated)$|^seats\.journal$|\.h$' |
+      grep -vE '^alert\.(opened|severity_raised|re.*|summary)$'
+    # Of teams and of individuals alike: kind || '.registered'.
+    grep -rhoE "kind \|\| '\.[a-z_]+'" "$root/src/schema" |
+      sed -E "s/.*'(\.[a-z_]+)'/team\1\nindividual\1/"
+    list_rows stripe_events/types.sql | cut -d ' ' -f 4 | grep -vx NULL
+  } | sort -u)
+  compare_with_docs "kinds of entries" src/schema/news/journal_kinds.sql "$coded" "$listed"
+  compare_with_docs "kinds of entries" docs/journal.md "$listed" "$(first_cells '## Kinds' docs/journal.md | sort)"
+}
+
+# Types of Stripe's events: the list, and what the page has people send.
+check_event_types() {
+  local listed
+  listed=$(list_rows stripe_events/types.sql | cut -d ' ' -f 1 | sort)
+  compare_with_docs "types of events" docs/webhooks.md "$listed" \
+    "$(sed -n '/^## Setting up/,/(Others do no harm/p' "$root/docs/webhooks.md" | grep -oE '`[a-z_.]+`' | tr -d '`' |
+      sed 's/^\./customer.subscription./' | sort)"
+  compare_with_docs "entries that events leave" "docs/webhooks.md (What follows)" \
+    "$(list_rows stripe_events/types.sql | cut -d ' ' -f 4 | grep -vx NULL | sort)" \
+    "$(sed -n '/^## What follows/,/^## Relays/p' "$root/docs/webhooks.md" | sed -n '/there are journal entries/,/^$/p' |
+      tr '\n' ' ' | sed 's/.*…//' | grep -oE '`[a-z_]+\.[a-z_]+`' | tr -d '`' | sort)"
+  if (($(wc -l <<<"$listed") > 20)); then
+    failed=$((failed + 1))
+    say "  src/schema/stripe_events/types.sql has more than 20 types: Stripe lists no more at once"
+  fi
+}
+
+# What answers mean: the reasons in the code, in the page, and in the tests of the rows.
+check_verdicts() {
+  local coded
+  coded=$(cd "$root/src/core" && {
+    perl -0777 -ne 'print "$1\n" while /\b(?:again|refused|unknown|halted)\((?:\w+,\s*)?"(\w+)"/g' stripe_error.cpp
+    perl -0777 -ne 'while (/\breason = ([^;{}]*)/g) { my $value = $1; print "$1\n" while $value =~ /"(\w+)"/g }' verdict.cpp
+  } | sort -u)
+  # In the page they stand in the column of that name, or in brackets or behind the word.
+  compare_with_docs "reasons of verdicts" docs/verdicts.md "$coded" "$({
+    awk -F ' *\\| *' '
+      /^\|/ && !inside { inside = 1; column = 0; for (i = 2; i < NF; i++) if ($i == "reason") column = i; next }
+      !/^\|/ { inside = 0 }
+      inside && column { print $column }' "$root/docs/verdicts.md"
+    grep -oE '(\(|reason )`[a-z_]+`' "$root/docs/verdicts.md"
+  } | grep -oE '`[a-z_]+`' | tr -d '`' | grep -vxE 'object_is_terminal|same_refusal_in_many_lanes|pg_seats' | sort -u)"
+  compare_with_docs "reasons of verdicts" test/unit/verdict_test.cpp "$coded" "$(
+    grep -ohE 'reason(, | = )"[a-z_]+"' "$root"/test/unit/verdict*_test.cpp | grep -oE '"[a-z_]+"' | tr -d '"' |
+      sort -u)"
+}
+
+# Every SQLSTATE of class PS.
+check_error_codes() {
+  local coded documented
+  coded=$(cd "$root" && {
+    grep -rhoE "'PS[0-9]{3}'" src/schema | tr -d "'"
+    grep -rhoE "MAKE_SQLSTATE\('P', 'S'(, '[0-9]'){3}\)" src | sed -E 's/^[A-Z_]+//; s/[^PS0-9]//g'
+  } | sort -u)
+  documented=$(grep -oE '^\| PS[0-9]{3} ' "$root/docs/errors.md" | tr -d '| ' | sort)
+  compare_with_docs errors docs/errors.md "$coded" "$documented"
+}
+
+# No room includes what src/rooms does not allow it, and no two need each other.
+check_rooms() {
+  local strangers
+  strangers=$(cd "$root/src" && awk '
+    FILENAME == "rooms" {
+      if (!/^(#|$)/) {
+        for (i = 2; i <= NF; i++) {
+          may[$1, $i]
+          other = $i
+          sub("/.*", "", other)
+          if (!(other in known)) print "rooms: " $i " does not stand above " $1
+        }
+        known[$1]
+      }
+      next
+    }
+    FNR == 1 {
+      room = FILENAME
+      sub("/.*", "", room)
+      if (!(room in known)) print FILENAME ": its room is not in src/rooms"
+    }
+    /^ *#include "[^"]*\.hpp"/ {
+      split($0, part, "\"")
+      other = header = part[2]
+      sub("/.*", "", other)
+      if (other != room && !((room, other) in may) && !((room, header) in may) && !((FILENAME, header) in may))
+        print FILENAME ": " header
+    }' rooms */*.cpp */*.hpp)
+  if [[ -z $strangers ]]; then
+    passed=$((passed + 1))
+    return
+  fi
+  failed=$((failed + 1))
+  say "  src/rooms does not allow:"
+  sed 's/^/    /' <<<"$strangers"
+}
+
+# Kinds of rows have a file, a line in SQL, and one in the page. Which kind a row is, is asked in src/kinds only:
+# everybody else has its line of the table. In SQL, in the rooms whose kinds they are (seats, news) and in kinds.sql; but
+# for an index, and for the one question that needs it as it stands.
+check_kinds() {
+  local kinds asked
+  kinds=$(sed -n 's/.*\.name = "\([a-z]*\)".*/\1/p' "$root"/src/kinds/*.cpp | sort)
+  compare_with_docs "kinds of rows" src/schema/kinds.sql "$kinds" "$(list_rows kinds.sql | cut -d ' ' -f 1 | sort)"
+  compare_with_docs "kinds of rows" src/kinds/README.md "$kinds" \
+    "$(sed '/^| in the table/,$d' "$root/src/kinds/README.md" | first_cells '# Kinds of rows' | sort)"
+  kinds=$(paste -sd '|' <<<"$kinds")
+  asked=$(cd "$root" && {
+    grep -nE "kind (=|<>|==|!=|IN \() *['\"]($kinds)['\"]|CASE [a-z.]*kind|\b($kinds)_kind\b" \
+      src/{core,pg,engine,process}/*.?pp
+    find src/schema -name '*.sql' ! -path 'src/schema/seats/*' ! -path 'src/schema/news/*' ! -name kinds.sql -print0 |
+      xargs -0 grep -nE "kind *(=|<>|!=|(NOT )?IN \(|(=|<>) (ANY|ALL) \() *(ARRAY\[)?'\{?($kinds)\b|WHEN '($kinds)'" |
+      grep -vE '^src/schema/outbox/(tables\.sql:[0-9]+:CREATE INDEX outbox_read_by_team |retention\.sql:.* r\.team_id IS NOT NULL\))'
+  } || true)
+  if [[ -n $kinds && -z $asked ]]; then
+    passed=$((passed + 1))
+    return
+  fi
+  failed=$((failed + 1))
+  say "  asks for a kind of rows by its name, not its table:"
+  sed 's/^/    /' <<<"$asked"
+}
