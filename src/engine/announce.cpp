@@ -17,7 +17,7 @@ Statement number_statement{
     "SELECT n.numbered, n.seen_now::text"
     "  FROM seats_internal.number_journal($1::pg_snapshot) AS n"};
 Statement announce_statement{"SELECT seats_internal.announce($1)"};
-Statement tell_statement{
+Statement deliver_statement{
     "SELECT t.enqueued, t.look_in FROM seats_internal.deliver_news($1 * interval '1 second',"
     "    $2 * interval '1 second', $3) AS t"};
 
@@ -54,7 +54,7 @@ void announce(Engine& engine) {
         return;
     }
     engine.announce = false;
-    engine.tell_at = {};
+    engine.deliver_at = {};
 }
 
 bool has_receivers(const Engine& engine) {
@@ -64,7 +64,7 @@ bool has_receivers(const Engine& engine) {
 
 void deliver_news(Engine& engine) {
     const TimePoint now = steady_now();
-    if (now < engine.tell_at || now < engine.told_at + pause_between_tellings ||
+    if (now < engine.deliver_at || now < engine.delivered_at + pause_between_deliveries ||
         !engine.may_send() || !has_receivers(engine)) {
         return;
     }
@@ -72,22 +72,22 @@ void deliver_news(Engine& engine) {
     bool enqueued = false;
     std::optional<double> look_in;
     const auto failure = engine.transaction([&] {
-        const pg::Rows rows = tell_statement.run({pg::integer(pg::settings.alert_period_s),
-                                                  pg::integer(pg::settings.alert_reminder_s),
-                                                  pg::integer(pg::settings.alerts_per_minute)});
+        const pg::Rows rows = deliver_statement.run({pg::integer(pg::settings.alert_period_s),
+                                                     pg::integer(pg::settings.alert_reminder_s),
+                                                     pg::integer(pg::settings.alerts_per_minute)});
         enqueued = rows.boolean(0, 1);
         if (!rows.is_null(0, 2)) {
             look_in = rows.number(0, 2);
         }
     });
-    engine.told_at = now;
+    engine.delivered_at = now;
     if (failure) {
-        engine.tell_at = now + pause_after_failure;
+        engine.deliver_at = now + pause_after_failure;
         return;
     }
-    engine.tell_at = TimePoint::max();
+    engine.deliver_at = TimePoint::max();
     if (look_in) {
-        engine.tell_at =
+        engine.deliver_at =
             now +
             core::Duration{static_cast<std::int64_t>(std::min(*look_in, 86'400.0) * 1'000) + 1};
     }

@@ -12,7 +12,7 @@ void announce(Engine& engine);
 void deliver_news(Engine& engine);
 
 // What comes within this time is told together.
-constexpr core::Duration pause_between_tellings{1'000};
+constexpr core::Duration pause_between_deliveries{1'000};
 
 bool has_receivers(const Engine& engine);
 

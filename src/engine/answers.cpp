@@ -13,6 +13,7 @@
 #include "pg/debug_point.hpp"
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
+#include "pg/time.hpp"
 
 namespace pg_seats::engine {
 namespace {

@@ -89,7 +89,7 @@ void recount(Engine& engine) {
 }
 
 // Not yet set up is no alert: it is the next step of setting up, and health says so.
-void tell_of_fence(Engine& engine, TimePoint now) {
+void alert_fence(Engine& engine, TimePoint now) {
     if (engine.fence == engine.fence_told || !engine.may_write() || now < engine.housework_before) {
         return;
     }
@@ -130,7 +130,7 @@ void forget_what_is_old(Engine& engine, TimePoint now) {
 
 void keep_house(Engine& engine) {
     const TimePoint now = steady_now();
-    tell_of_fence(engine, now);
+    alert_fence(engine, now);
     if (!engine.may_send()) {
         return;
     }

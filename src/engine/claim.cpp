@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/identity.hpp"
+#include "core/contains.hpp"
 #include "engine/ready.hpp"
 #include "engine/row.hpp"
 #include "engine/trace.hpp"
@@ -12,12 +12,12 @@
 #include "engine/row_errors.hpp"
 #include "engine/trouble.hpp"
 #include "pg/debug_point.hpp"
-#include "pg/log.hpp"
 #include "pg/settings.hpp"
 
 namespace pg_seats::engine {
 namespace {
 
+using core::contains;
 using kinds::Plans;
 using pg::Rows;
 using pg::Statement;
@@ -30,10 +30,10 @@ constexpr int looks_between_patience = 20;
 
 // A key is trusted for a time only: past it a call in doubt is not sent again but verified. (What
 // changes nothing can be repeated for ever, and some kinds are never in doubt.)
-#define KEY_IS_TOO_OLD                                                           \
-    "(o.doubt AND o.method <> 'GET' AND o.path <> '/v1/invoices/create_preview'" \
-    " AND o.kind <> ALL ($6)"                                                    \
-    " AND o.first_sent_at < pg_catalog.clock_timestamp() - $3 * interval '1 second')"
+constexpr auto key_is_too_old =
+    pg::Sql{"(o.doubt AND o.method <> 'GET' AND o.path <> "} + preview_literal +
+    " AND o.kind <> ALL ($6)"
+    " AND o.first_sent_at < pg_catalog.clock_timestamp() - $3 * interval '1 second')";
 
 // Also taken anew for a verification: after a failover the row may not know that it was ever sent.
 #define MARKER                                                                    \
@@ -54,19 +54,20 @@ constexpr auto freeze_sql =
         "   WHERE o.id = ANY ($1) AND o.installation = $2::uuid"
         "     AND o.state IN ('pending', 'waiting') AND " IS_PLANNED
         "     AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"
-        "     AND NOT " KEY_IS_TOO_OLD
-        "     FOR UPDATE SKIP LOCKED)"
-        "UPDATE seats_internal.outbox AS o"
-        "   SET state = 'sending', state_since = pg_catalog.clock_timestamp(), due_at = NULL,"
-        "       first_sent_at = coalesce(o.first_sent_at, pg_catalog.clock_timestamp()),"
-        "       last_sent_at = pg_catalog.clock_timestamp(),"
-        "       tries = o.tries + 1, attempts = o.attempts + 1, alone = $4,"
-        "       marker = " MARKER
-        ","
-        "       api_version = coalesce(o.api_version, " DESTINATION_VERSION
-        ")"
-        "  FROM free WHERE o.id = free.id AND o.id = ANY ($1)"
-        " RETURNING "} +
+        "     AND NOT "} +
+    key_is_too_old +
+    "     FOR UPDATE SKIP LOCKED)"
+    "UPDATE seats_internal.outbox AS o"
+    "   SET state = 'sending', state_since = pg_catalog.clock_timestamp(), due_at = NULL,"
+    "       first_sent_at = coalesce(o.first_sent_at, pg_catalog.clock_timestamp()),"
+    "       last_sent_at = pg_catalog.clock_timestamp(),"
+    "       tries = o.tries + 1, attempts = o.attempts + 1, alone = $4,"
+    "       marker = " MARKER
+    ","
+    "       api_version = coalesce(o.api_version, " DESTINATION_VERSION
+    ")"
+    "  FROM free WHERE o.id = free.id AND o.id = ANY ($1)"
+    " RETURNING " +
     pg::expressions(call_columns);
 Statement freeze_statement{freeze_sql.text()};
 
@@ -77,17 +78,18 @@ constexpr auto take_for_verification_sql =
         "   WHERE o.id = ANY ($1) AND o.installation = $2::uuid"
         "     AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"
         "     AND (o.state IN ('verifying', 'awaiting')"
-        "          OR o.state IN ('pending', 'waiting') AND " IS_PLANNED " AND " KEY_IS_TOO_OLD
-        ")"
-        "     FOR UPDATE SKIP LOCKED)"
-        "UPDATE seats_internal.outbox AS o"
-        "   SET state = CASE o.state WHEN 'awaiting' THEN o.state ELSE 'verifying' END,"
-        "       due_at = NULL, verifications = o.verifications + 1, alone = $4, marker = " MARKER
-        ","
-        "       api_version = coalesce(o.api_version, " DESTINATION_VERSION
-        ")"
-        "  FROM free WHERE o.id = free.id AND o.id = ANY ($1)"
-        " RETURNING "} +
+        "          OR o.state IN ('pending', 'waiting') AND " IS_PLANNED " AND "} +
+    key_is_too_old +
+    ")"
+    "     FOR UPDATE SKIP LOCKED)"
+    "UPDATE seats_internal.outbox AS o"
+    "   SET state = CASE o.state WHEN 'awaiting' THEN o.state ELSE 'verifying' END,"
+    "       due_at = NULL, verifications = o.verifications + 1, alone = $4, marker = " MARKER
+    ","
+    "       api_version = coalesce(o.api_version, " DESTINATION_VERSION
+    ")"
+    "  FROM free WHERE o.id = free.id AND o.id = ANY ($1)"
+    " RETURNING " +
     pg::expressions(call_columns);
 Statement take_for_verification_statement{take_for_verification_sql.text()};
 
@@ -120,10 +122,6 @@ void take(Engine& engine, Statement& statement, const std::vector<std::int64_t>&
     }
 }
 
-bool contains(const std::vector<std::int64_t>& ids, std::int64_t id) {
-    return std::ranges::find(ids, id) != ids.end();
-}
-
 std::vector<std::int64_t> without(const std::vector<std::int64_t>& ids,
                                   const std::vector<Flight>& taken) {
     std::vector<std::int64_t> left;
@@ -146,11 +144,11 @@ void sort_out_the_rest(Engine& engine, const std::vector<Candidate>& candidates,
         open.push_back(rows.bigint(row, 1));
     }
     for (const Candidate& candidate : candidates) {
-        if (std::ranges::find(not_taken, candidate.id) == not_taken.end()) {
+        if (!contains(not_taken, candidate.id)) {
             continue;
         }
         candidate.destination->bucket.give_back();
-        if (std::ranges::find(open, candidate.id) != open.end()) {
+        if (contains(open, candidate.id)) {
             look_again(engine, candidate);
         } else {
             release_lane(engine, *candidate.destination, candidate.busy_lane(), std::nullopt);
@@ -197,7 +195,7 @@ bool may_read_base(Engine& engine, const std::vector<Candidate>& candidates, std
 }
 
 Plans plan(Engine& engine, const std::vector<Candidate>& candidates) {
-    kinds::Planning planning{.run = engine.run, .patient_for = engine.patient_for};
+    kinds::Planning planning{.run = engine.run, .queue_for_lane = engine.queue_for_lane};
     std::vector<std::int64_t> ids;
     for (const Candidate& candidate : candidates) {
         if (candidate.lane_id != 0) {  // what is planned is always in a lane
@@ -224,7 +222,7 @@ Plans plan(Engine& engine, const std::vector<Candidate>& candidates) {
 }
 
 // After the commit: what is not sent is looked at again, at once or later.
-void heed_plans(Engine& engine, const std::vector<Candidate>& candidates, const Plans& plans) {
+void follow_plans(Engine& engine, const std::vector<Candidate>& candidates, const Plans& plans) {
     for (const Candidate& candidate : candidates) {
         if (contains(plans.locked, candidate.id)) {
             candidate.destination->bucket.give_back();
@@ -232,13 +230,13 @@ void heed_plans(Engine& engine, const std::vector<Candidate>& candidates, const 
             // is got like that, and one that somebody just holds costs little.
             LaneMemory& lane = engine.lanes[candidate.lane_id];
             if (lane.locked_looks++ % looks_between_patience == 0) {
-                engine.patient_for = candidate.lane_id;
+                engine.queue_for_lane = candidate.lane_id;
             }
             look_again(engine, candidate);
         } else if (contains(plans.later, candidate.id)) {
             candidate.destination->bucket.give_back();
             release_lane(engine, *candidate.destination, candidate.lane_id, std::nullopt);
-        } else if (contains(plans.over, candidate.id)) {
+        } else if (contains(plans.settled_or_waits, candidate.id)) {
             candidate.destination->bucket.give_back();
             release_lane(engine, *candidate.destination, candidate.lane_id, std::nullopt);
             engine.announce = engine.wake_all_waiters = true;
@@ -247,7 +245,7 @@ void heed_plans(Engine& engine, const std::vector<Candidate>& candidates, const 
             lane.base_reads = lane.locked_looks = 0;
         }
     }
-    if (!plans.over.empty()) {
+    if (!plans.settled_or_waits.empty()) {
         engine.next_due = 0;              // those that wait have a due_at now
         engine.look_for_arrivals = true;  // of reads of prices that they wait for
     }
@@ -289,7 +287,7 @@ void claim(Engine& engine) {
         }
         flights.reserve(ids.size());
         plans = plan(engine, candidates);
-        std::erase_if(ids, [&plans](std::int64_t id) { return plans.is_settled_or_waits(id); });
+        std::erase_if(ids, [&plans](std::int64_t id) { return plans.is_not_sent(id); });
         take(engine, freeze_statement, ids, alone, flights);
         if (flights.size() < ids.size()) {
             ids = without(ids, flights);
@@ -321,7 +319,7 @@ void claim(Engine& engine) {
         engine.to_send.push_back(std::move(flight));
     }
     trouble_is_over(engine);
-    heed_plans(engine, candidates, plans);
+    follow_plans(engine, candidates, plans);
 }
 
 }  // namespace pg_seats::engine

@@ -18,6 +18,9 @@ using core::Purpose;
 using core::TimePoint;
 using kinds::Flight;
 
+// Between two probes, to begin with; doubled with each that fails.
+constexpr core::Duration first_probe_pause{1'000};
+
 struct Destination : kinds::Address {
     explicit Destination(TimePoint now) : bucket(1, now), breaker(core::Breaker::Rules{}) {}
 

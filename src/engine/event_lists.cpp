@@ -188,7 +188,7 @@ void events_answered(Engine& engine, Flight& flight) {
             {pg::text(destination.name), pg::integer(pg::settings.event_check_after_ms)});
     });
     if (failure) {
-        pg::log_warning("events of destination " + destination.name + " cannot be heeded: " +
+        pg::log_warning("events of destination " + destination.name + " cannot be taken: " +
                         core::safe_text(failure->message, 300) + "; they are listed again");
     }
     if (is_last && !failure) {

@@ -5,8 +5,9 @@
 #include "engine/ready.hpp"
 #include "kinds/kind.hpp"
 
-#include "pg/log.hpp"
+#include "pg/interrupts.hpp"
 #include "pg/sql.hpp"
+#include "pg/time.hpp"
 
 namespace pg_seats::engine {
 namespace {

@@ -1,7 +1,6 @@
 #include "engine/halts.hpp"
 
 #include "core/safe_text.hpp"
-#include "engine/probes.hpp"
 
 #include "pg/log.hpp"
 #include "pg/sql.hpp"
@@ -174,7 +173,7 @@ void resume(Destination& destination) {
     pg::log_line("destination " + destination.name + " is well again: sending goes on");
 }
 
-bool store_destination_changes(Engine& engine) {
+void store_destination_changes(Engine& engine) {
     std::vector<Destination*> changed;
     for (auto& [name, destination] : engine.destinations) {
         if (!destination.halt_is_stored || !destination.clock_is_stored ||
@@ -185,7 +184,7 @@ bool store_destination_changes(Engine& engine) {
     }
     // (A halt that may not be stored yet, because a copy has no key, say, is stored then.)
     if (changed.empty() || !engine.may_write() || steady_now() < engine.changes_before) {
-        return false;
+        return;
     }
     const auto failure = engine.transaction([&] {
         for (const Destination* destination : changed) {
@@ -204,7 +203,6 @@ bool store_destination_changes(Engine& engine) {
         }
         engine.announce = true;
     }
-    return true;
 }
 
 }  // namespace pg_seats::engine

@@ -18,7 +18,7 @@ void halt(Destination& destination, std::string_view reason, std::string_view me
 void resume(Destination& destination);
 
 // Writes what was found out about destinations (halts, resumptions, pinned accounts) to the table,
-// with its alerts. True if there was something to write.
-bool store_destination_changes(Engine& engine);
+// with its alerts.
+void store_destination_changes(Engine& engine);
 
 }  // namespace pg_seats::engine

@@ -3,6 +3,7 @@
 #include "core/safe_text.hpp"
 
 #include "pg/log.hpp"
+#include "pg/time.hpp"
 
 namespace pg_seats::engine {
 namespace {

@@ -3,7 +3,6 @@
 #include "core/identity.hpp"
 #include "core/receiver.hpp"
 #include "engine/halts.hpp"
-#include "engine/probes.hpp"
 
 #include "pg/hmac.hpp"
 #include "pg/log.hpp"

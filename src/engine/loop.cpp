@@ -24,6 +24,7 @@
 #include "pg/activity.hpp"
 #include "pg/debug_point.hpp"
 #include "pg/extension.hpp"
+#include "pg/interrupts.hpp"
 #include "pg/log.hpp"
 #include "pg/own_slot.hpp"
 #include "pg/settings.hpp"
@@ -185,14 +186,14 @@ core::Duration until_next(LoopState& state) {
             consider(std::chrono::ceil<core::Duration>(before - now));
         }
     }
-    if (engine.may_send() && engine.no_work_before <= now && engine.tell_at != TimePoint::max() &&
-        has_receivers(engine)) {
+    if (engine.may_send() && engine.no_work_before <= now &&
+        engine.deliver_at != TimePoint::max() && has_receivers(engine)) {
         consider(std::chrono::ceil<core::Duration>(
-            std::max(engine.tell_at, engine.told_at + pause_between_tellings) - now));
+            std::max(engine.deliver_at, engine.delivered_at + pause_between_deliveries) - now));
     }
     consider(engine.may_send() ? until_probe(engine, now)
                                : core::Duration{1'000});  // the file may come at any moment
-    // Interrupts are heeded within a second, whatever else is wrong.
+    // Interrupts are noticed within a second, whatever else is wrong.
     return std::min(until, core::Duration{state.engine.flights.empty() ? 60'000 : 1'000});
 }
 

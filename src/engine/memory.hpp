@@ -122,8 +122,8 @@ struct Engine {
     int claims_one_by_one = 0;                // a claim raised: the next ones take a single row
     std::string journal_seen = nothing_seen;  // of whose entries the journal has the numbers
     std::string fence_told = "unknown";  // what the alert says; one may be open from another life
-    TimePoint tell_at{};                 // when to look what receivers are to be told
-    TimePoint told_at{};                 // when that was done last
+    TimePoint deliver_at{};              // when to look what receivers are to be told
+    TimePoint delivered_at{};            // when that was done last
     TimePoint turn_ring_at{};
     bool recounting = false;  // teams are to be counted by other prices
     TimePoint recount_at{};
@@ -143,7 +143,7 @@ struct Engine {
     TimePoint events_at{};        // when to look whether events of our calls are missing
     bool events_expected = true;  // some may be
     TimePoint webhooks_at{};      // when to look at events that could not be processed
-    std::int64_t patient_for = 0;
+    std::int64_t queue_for_lane = 0;
 
     std::mt19937_64 random{std::random_device{}()};
 

@@ -5,9 +5,6 @@
 
 namespace pg_seats::engine {
 
-// Between two of them, to begin with; doubled with each that fails.
-constexpr core::Duration first_probe_pause{1'000};
-
 // Leaves reads that are due now in engine.to_send: of destinations whose key is not proven, that
 // are halted, or whose breaker is half open. Never somebody's purchase.
 void due_probes(Engine& engine);

@@ -4,8 +4,8 @@
 
 #include "engine/find.hpp"
 
-#include "pg/log.hpp"
 #include "pg/settings.hpp"
+#include "pg/time.hpp"
 
 namespace pg_seats::engine {
 namespace {

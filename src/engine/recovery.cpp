@@ -1,6 +1,7 @@
 #include "engine/recovery.hpp"
 
 #include "engine/halts.hpp"
+#include "engine/row.hpp"
 #include "engine/trouble.hpp"
 #include "kinds/kind.hpp"
 #include "pg/log.hpp"
@@ -17,9 +18,11 @@ constexpr std::chrono::minutes wary_for{10};
 
 // The one that was looked at alone when the worker crashed is what ended it. Nobody else is counted
 // then.
-Statement blamed_statement{
-    "SELECT o.id, o.kind = ANY ($1) OR o.path = '/v1/invoices/create_preview'"
-    "  FROM seats_internal.outbox AS o WHERE o.alone AND o.interrupted >= 2"};
+constexpr auto blamed_sql = pg::Sql{"SELECT o.id, o.kind = ANY ($1) OR o.path = "} +
+                            preview_literal +
+                            "  FROM seats_internal.outbox AS o"
+                            " WHERE o.alone AND o.interrupted >= 2";
+Statement blamed_statement{blamed_sql.text()};
 
 // What changes nothing and is nobody's, is over; anything else is for a person.
 Statement review_statement{
@@ -54,11 +57,12 @@ Statement interrupted_reads_statement{
 
 // Where it was never alone when a worker ended (in curl, say, or because its kind is not sent
 // alone) it is blamed in the end all the same.
-Statement often_interrupted_statement{
-    "SELECT o.id, o.kind = ANY ($1) OR o.path = '/v1/invoices/create_preview'"
+constexpr auto often_interrupted_sql =
+    pg::Sql{"SELECT o.id, o.kind = ANY ($1) OR o.path = "} + preview_literal +
     "  FROM seats_internal.outbox AS o"
     " WHERE o.interrupted >= CASE WHEN o.kind = ANY ($1) THEN 5 ELSE 10 END"
-    "   AND o.state <> 'review'"};
+    "   AND o.state <> 'review'";
+Statement often_interrupted_statement{often_interrupted_sql.text()};
 
 // Of probes and lists of events, which are nobody's.
 Statement destinations_statement{

@@ -23,6 +23,9 @@ struct VerifierName {
     }
 };
 
+// As a statement writes it.
+inline constexpr auto preview_literal = pg::Sql{"'"} + core::preview_path + "'";
+
 #define DESTINATION_VERSION                                      \
     "(SELECT d.api_version FROM seats_internal.destination AS d" \
     "  WHERE d.name = o.destination)"

@@ -8,6 +8,7 @@
 
 #include "pg/log.hpp"
 #include "pg/sql.hpp"
+#include "pg/time.hpp"
 
 namespace pg_seats::engine {
 namespace {

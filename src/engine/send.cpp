@@ -6,8 +6,8 @@
 #include "kinds/kind.hpp"
 
 #include "pg/debug_point.hpp"
-#include "pg/log.hpp"
 #include "pg/settings.hpp"
+#include "pg/time.hpp"
 
 namespace pg_seats::engine {
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "core/contains.hpp"
 #include "engine/store.hpp"
 
 #include "engine/row_errors.hpp"
@@ -99,7 +100,7 @@ void settle(Engine& engine, std::vector<Settlement>& batch, std::vector<Settleme
     const auto failure = store_in_transaction(engine, items, locked);
     if (!failure) {
         for (Settlement& item : batch) {
-            if (std::ranges::find(locked, &item) != locked.end()) {
+            if (core::contains(locked, &item)) {
                 held.push_back(std::move(item));
             }
         }
@@ -119,7 +120,7 @@ void settle_held(Engine& engine, std::vector<Settlement>& held, std::vector<Sett
     for (std::size_t i = 0; i < held.size();) {
         // Teams are locked, or not, when the batch is stored; one of them is queued up for.
         if (held[i].flight.call.team_id != 0) {
-            engine.patient_for = held[i].flight.call.busy_lane();
+            engine.queue_for_lane = held[i].flight.call.busy_lane();
         } else if (somebody_holds(engine, held[i])) {
             ++i;
             continue;

@@ -1,6 +1,6 @@
 #include "engine/show.hpp"
 
-#include "pg/log.hpp"
+#include "pg/time.hpp"
 
 namespace pg_seats::engine {
 namespace {

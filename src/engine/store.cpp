@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/contains.hpp"
 #include "core/safe_text.hpp"
 #include "engine/ready.hpp"
 #include "engine/trace.hpp"
@@ -9,11 +10,12 @@
 #include "engine/find.hpp"
 #include "pg/columns.hpp"
 #include "pg/debug_point.hpp"
-#include "pg/log.hpp"
+#include "pg/time.hpp"
 
 namespace pg_seats::engine {
 namespace {
 
+using core::contains;
 using pg::Statement;
 
 Statement take_lanes_statement{"SELECT unnest(seats_internal.take_lanes($1, $2))"};
@@ -23,7 +25,8 @@ Statement take_lanes_statement{"SELECT unnest(seats_internal.take_lanes($1, $2))
 using pg::Bigint, pg::Boolean, pg::Bytea, pg::Integer, pg::Text, pg::Timestamptz, pg::column;
 using Item = const Settlement*;
 
-struct Change {
+// A row that stays in the outbox.
+struct Staying {
     Item item;
     TimestampTz due_at;  // 0: when its destination takes calls
 };
@@ -63,24 +66,24 @@ constexpr std::tuple finished_columns{
     column<Text>("error_code", [](Item item) { return if_wrong(item, item->decision.error_code); }),
     column<Text>("decline_code", [](Item item) { return if_wrong(item, item->decision.decline_code); })};
 
-constexpr std::tuple changed_columns{
-    column<Bigint>("id", [](const Change& row) { return row.item->flight.call.id; }),
-    column<Integer>("generation", [](const Change& row) { return row.item->flight.call.generation; }),
-    column<Text>("state", [](const Change& row) { return to_string(row.item->flight.call.state); }),
-    column<Text>("next_state", [](const Change& row) { return to_string(row.item->decision.state); }),
-    column<Timestamptz>("due_at", [](const Change& row) { return row.due_at; }),
-    column<Boolean>("doubt", [](const Change& row) { return row.item->decision.doubt; }),
-    column<Boolean>("forget_first_sent", [](const Change& row) { return row.item->decision.forget_first_sent; }),
-    column<Integer>("tries", [](const Change& row) { return row.item->decision.tries; }),
-    column<Integer>("attempts", [](const Change& row) { return row.item->decision.attempts; }),
-    column<Integer>("next_generation", [](const Change& row) { return row.item->decision.generation; }),
-    column<Integer>("verifications", [](const Change& row) { return row.item->decision.verifications; }),
-    column<Timestamptz>("key_final_at", [](const Change& row) { return row.item->decision.key_final_at; }),
-    column<Text>("reason", [](const Change& row) { return view(row.item->decision.reason); }),
-    column<Text>("error", [](const Change& row) { return view(row.item->decision.error); }),
-    column<Text>("request_id", [](const Change& row) { return view(row.item->flight.answer.response.headers.request_id); }),
-    column<Text>("error_code", [](const Change& row) { return view(row.item->decision.error_code); }),
-    column<Text>("decline_code", [](const Change& row) { return view(row.item->decision.decline_code); })};
+constexpr std::tuple staying_columns{
+    column<Bigint>("id", [](const Staying& row) { return row.item->flight.call.id; }),
+    column<Integer>("generation", [](const Staying& row) { return row.item->flight.call.generation; }),
+    column<Text>("state", [](const Staying& row) { return to_string(row.item->flight.call.state); }),
+    column<Text>("next_state", [](const Staying& row) { return to_string(row.item->decision.state); }),
+    column<Timestamptz>("due_at", [](const Staying& row) { return row.due_at; }),
+    column<Boolean>("doubt", [](const Staying& row) { return row.item->decision.doubt; }),
+    column<Boolean>("forget_first_sent", [](const Staying& row) { return row.item->decision.forget_first_sent; }),
+    column<Integer>("tries", [](const Staying& row) { return row.item->decision.tries; }),
+    column<Integer>("attempts", [](const Staying& row) { return row.item->decision.attempts; }),
+    column<Integer>("next_generation", [](const Staying& row) { return row.item->decision.generation; }),
+    column<Integer>("verifications", [](const Staying& row) { return row.item->decision.verifications; }),
+    column<Timestamptz>("key_final_at", [](const Staying& row) { return row.item->decision.key_final_at; }),
+    column<Text>("reason", [](const Staying& row) { return view(row.item->decision.reason); }),
+    column<Text>("error", [](const Staying& row) { return view(row.item->decision.error); }),
+    column<Text>("request_id", [](const Staying& row) { return view(row.item->flight.answer.response.headers.request_id); }),
+    column<Text>("error_code", [](const Staying& row) { return view(row.item->decision.error_code); }),
+    column<Text>("decline_code", [](const Staying& row) { return view(row.item->decision.decline_code); })};
 
 constexpr std::tuple attempt_columns{
     column<Bigint>("call_id", [](Item item) { return item->flight.call.id; }),
@@ -130,8 +133,8 @@ constexpr auto finish_sql =
     "  FROM gone AS g CROSS JOIN seats_internal.ring RETURNING id";
 Statement finish_statement{finish_sql.text()};
 
-constexpr auto change_sql =
-    pg::Sql{"WITH answer AS MATERIALIZED (SELECT * FROM "} + pg::unnest(changed_columns) +
+constexpr auto stay_sql =
+    pg::Sql{"WITH answer AS MATERIALIZED (SELECT * FROM "} + pg::unnest(staying_columns) +
     ") "
     "UPDATE seats_internal.outbox AS o"
     "   SET state = a.next_state::seats_internal.outbox_state,"
@@ -148,7 +151,7 @@ constexpr auto change_sql =
     "  FROM answer AS a"
     " WHERE o.id = a.id AND o.id = ANY ($1) AND o.generation = a.generation AND o.state::text = "
     "a.state RETURNING o.id";
-Statement change_statement{change_sql.text()};
+Statement stay_statement{stay_sql.text()};
 
 constexpr auto attempts_sql =
     pg::Sql{
@@ -175,10 +178,6 @@ Statement alert_statement{
     "    destination => $7)"};
 
 Statement resolve_statement{"SELECT seats_internal.resolve_alert($1, $2)"};
-
-bool contains(const std::vector<std::int64_t>& ids, std::int64_t id) {
-    return std::ranges::find(ids, id) != ids.end();
-}
 
 std::vector<std::int64_t> ids_of(Settlements items) {
     std::vector<std::int64_t> ids;
@@ -210,20 +209,20 @@ std::vector<std::int64_t> store_finished(Settlements items) {
 }
 
 // Gives the ids of rows that are not changed after all: somebody was there before.
-std::vector<std::int64_t> store_changed(Engine& engine, Settlements items) {
+std::vector<std::int64_t> store_staying(Engine& engine, Settlements items) {
     // Never in the past: a due look that is running now must not pass it by.
     const TimestampTz now = pg::now() + USECS_PER_SEC / 1000;
-    std::vector<Change> changes;
-    changes.reserve(items.size());
+    std::vector<Staying> staying;
+    staying.reserve(items.size());
     for (const Settlement* item : items) {
         const auto& due_in = item->decision.due_in;
         const TimestampTz due_at = due_in ? now + std::chrono::microseconds{*due_in}.count() : 0;
         if (due_at != 0) {
             will_be_due(engine, due_at);
         }
-        changes.push_back({item, due_at});
+        staying.push_back({item, due_at});
     }
-    return not_given(ids_of(items), change_statement.run(pg::arrays(changed_columns, changes)));
+    return not_given(ids_of(items), stay_statement.run(pg::arrays(staying_columns, staying)));
 }
 
 // Before what the subscription shows is looked at: a replay proves its own call, and there may be
@@ -278,7 +277,7 @@ std::vector<const Settlement*> lock_lanes(Engine& engine, Settlements items) {
         return locked;
     }
     const pg::Rows rows =
-        take_lanes_statement.run({pg::bigints(lanes), pg::bigint(engine.patient_for)});
+        take_lanes_statement.run({pg::bigints(lanes), pg::bigint(engine.queue_for_lane)});
     std::vector<std::int64_t> taken;
     for (std::size_t row = 0; row < rows.size(); ++row) {
         taken.push_back(rows.bigint(row, 1));
@@ -294,12 +293,12 @@ std::vector<const Settlement*> lock_lanes(Engine& engine, Settlements items) {
 // The rows themselves, their attempts and markers. Gives the ids of those that were left as they
 // are: somebody has changed or settled them meanwhile.
 std::vector<std::int64_t> store_rows(Engine& engine, Settlements items) {
-    std::vector<const Settlement*> finished, changed, attempts;
+    std::vector<const Settlement*> finished, staying, attempts;
     for (const Settlement* item : items) {
         if (!item->is_over() && !item->stays()) {
             continue;  // only what was read is stored
         }
-        (item->is_over() ? finished : changed).push_back(item);
+        (item->is_over() ? finished : staying).push_back(item);
         if (!item->decision.clean) {
             attempts.push_back(item);
         }
@@ -308,8 +307,8 @@ std::vector<std::int64_t> store_rows(Engine& engine, Settlements items) {
     if (!finished.empty()) {
         left = store_finished(finished);
     }
-    if (!changed.empty()) {
-        const auto unchanged = store_changed(engine, changed);
+    if (!staying.empty()) {
+        const auto unchanged = store_staying(engine, staying);
         left.insert(left.end(), unchanged.begin(), unchanged.end());
     }
     if (!attempts.empty()) {
@@ -375,7 +374,7 @@ void follow(Engine& engine, const kinds::Follow& wanted) {
     engine.wake_all_waiters |= wanted.all_waiters;
     engine.events_expected |= wanted.events;
     if (wanted.receivers) {
-        engine.tell_at = {};
+        engine.deliver_at = {};
     }
 }
 
@@ -386,7 +385,7 @@ Stored store(Engine& engine, Settlements all) {
     stored.locked = lock_lanes(engine, all);
     std::vector<const Settlement*> items;
     std::ranges::copy_if(all, std::back_inserter(items), [&stored](const Settlement* item) {
-        return std::ranges::find(stored.locked, item) == stored.locked.end();
+        return !contains(stored.locked, item);
     });
     stored.left = store_rows(engine, items);
     stored.follow = store_by_kind(engine, items, stored.left);
@@ -402,7 +401,7 @@ Stored store(Engine& engine, Settlements all) {
 void after_commit(Engine& engine, Settlements all, const Stored& stored) {
     follow(engine, stored.follow);
     for (const Settlement* item : all) {
-        if (std::ranges::find(stored.locked, item) == stored.locked.end()) {
+        if (!contains(stored.locked, item)) {
             after_commit(engine, *item, stored.left);
         }
     }

@@ -1,7 +1,8 @@
 // Storing a batch of answers, set-wise, in one transaction.
 //
-// Its order is part of the contract: lanes are locked, then finished rows, changed rows, attempts
-// and markers are written, then what hangs on them, kind by kind; journal and alerts come last.
+// Its order is part of the contract: lanes are locked, then rows that are settled and those that
+// stay, attempts and markers are written, then what hangs on them, kind by kind; journal and alerts
+// come last.
 #pragma once
 
 #include "engine/memory.hpp"

@@ -16,7 +16,7 @@ std::string row_of(const Flight& flight) {
 std::string what(Decision::Outcome outcome) {
     switch (outcome) {
         case Decision::Outcome::settled:
-            return "is finished as ";
+            return "is settled as ";
         case Decision::Outcome::stays:
             return "stays, as ";
         case Decision::Outcome::asks:
@@ -24,7 +24,7 @@ std::string what(Decision::Outcome outcome) {
         case Decision::Outcome::learned:
             break;
     }
-    return "is claimed anew";
+    return "is learned from";
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ KeptPlan find_endpoint{
 KeptPlan take_event{
     "SELECT t.http_status, t.outcome FROM seats_internal.take_event($1, $2, $3, $4) AS t", nullptr};
 
-KeptPlan tell_missing_secret{"SELECT seats_internal.webhook_secret_missing($1, $2)", nullptr};
+KeptPlan alert_missing_secret{"SELECT seats_internal.webhook_secret_missing($1, $2)", nullptr};
 
 constexpr int most_secrets = 5;
 
@@ -105,7 +105,7 @@ void report_missing_secret(FunctionCallInfo fcinfo, std::string_view problem) {
     connect();
     const Oid types[] = {TEXTOID, TEXTOID};
     const Datum values[] = {PG_GETARG_DATUM(endpoint_argument), text_datum(problem)};
-    run_kept(tell_missing_secret, 2, types, values);
+    run_kept(alert_missing_secret, 2, types, values);
     SPI_finish();
     become_again(before);
     pg::wake_worker_at_commit(pg::wake_rows);

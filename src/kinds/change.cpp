@@ -29,7 +29,7 @@ void plan(Planning& planning, const std::vector<std::int64_t>& ids) {
     Plans& plans = planning.plans;
     const pg::Rows rows = plan_statement.run({pg::bigints(ids), pg::text(planning.run),
                                               pg::integer(pg::settings.base_lifetime_ms),
-                                              pg::bigint(planning.patient_for)});
+                                              pg::bigint(planning.queue_for_lane)});
     for (std::size_t row = 0; row < rows.size(); ++row) {
         const std::int64_t id = rows.bigint(row, 1);
         const std::string_view outcome = rows.bytes(row, 2);
@@ -40,7 +40,7 @@ void plan(Planning& planning, const std::vector<std::int64_t>& ids) {
         } else if (outcome == "later") {
             plans.later.push_back(id);
         } else if (outcome != "frozen") {
-            plans.over.push_back(id);
+            plans.settled_or_waits.push_back(id);
         }
     }
 }
@@ -97,7 +97,7 @@ void store_settled(Storing& storing, Settlements items) {
 }
 
 // Sent, and no answer that tells: perhaps its event has come before.
-void heed_early_events(Storing& storing, Settlements items) {
+void look_for_early_events(Storing& storing, Settlements items) {
     std::vector<std::int64_t> calls;
     for (const Settlement* item : items) {
         if (item->flight.leg.purpose == Purpose::send && item->stays() &&
@@ -130,7 +130,7 @@ void store_learned(Storing& storing, const Settlement& item) {
 void store(Storing& storing, Settlements items) {
     store_dissolved(storing, items);
     store_settled(storing, items);
-    heed_early_events(storing, items);
+    look_for_early_events(storing, items);
     for (const Settlement* item : items) {
         store_problem(storing, *item);
         store_learned(storing, *item);

@@ -3,10 +3,10 @@
 
 #include "core/receiver.hpp"
 #include "core/webhook_signature.hpp"
+#include "http/client.hpp"
 #include "kinds/kind.hpp"
 
 #include "pg/hmac.hpp"
-#include "pg/log.hpp"
 #include "pg/time.hpp"
 
 namespace pg_seats::kinds {

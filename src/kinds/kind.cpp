@@ -2,14 +2,11 @@
 
 #include <algorithm>
 
+#include "core/contains.hpp"
 #include "pg/sql.hpp"
 
 namespace pg_seats::kinds {
 namespace {
-
-bool contains(std::span<const std::int64_t> ids, std::int64_t id) {
-    return std::ranges::find(ids, id) != ids.end();
-}
 
 template <class Has>
 pg::Value names_of(Has has) {
@@ -30,11 +27,12 @@ const Kind& find(std::string_view name) {
 }
 
 bool Storing::is_left(const Settlement& item) const {
-    return contains(left, item.flight.call.id);
+    return core::contains(left, item.flight.call.id);
 }
 
-bool Plans::is_settled_or_waits(std::int64_t id) const {
-    return contains(over, id) || contains(locked, id) || contains(later, id) ||
+bool Plans::is_not_sent(std::int64_t id) const {
+    using core::contains;
+    return contains(settled_or_waits, id) || contains(locked, id) || contains(later, id) ||
            contains(to_read, id);
 }
 

@@ -8,11 +8,14 @@
 #include <span>
 
 #include "core/rules.hpp"
-#include "http/client.hpp"
 #include "kinds/flight.hpp"
 
 #include "kinds/address.hpp"
 #include "pg/sql.hpp"
+
+namespace pg_seats::http {
+struct Request;
+}  // namespace pg_seats::http
 
 namespace pg_seats::kinds {
 
@@ -49,16 +52,17 @@ struct Storing {
 // Candidates that are not sent now, by what is to become of them.
 struct Plans {
     std::vector<std::int64_t> to_read;  // what they are computed from is read first
-    std::vector<std::int64_t> over;     // settled without a call, or they wait, or are in review
-    std::vector<std::int64_t> locked;   // somebody holds their lane
-    std::vector<std::int64_t> later;    // too many for one claim
+    std::vector<std::int64_t>
+        settled_or_waits;              // settled without a call, or they wait, or are in review
+    std::vector<std::int64_t> locked;  // somebody holds their lane
+    std::vector<std::int64_t> later;   // too many for one claim
 
-    [[nodiscard]] bool is_settled_or_waits(std::int64_t id) const;
+    [[nodiscard]] bool is_not_sent(std::int64_t id) const;
 };
 
 struct Planning {
     std::string_view run;
-    std::int64_t patient_for;  // the one lane that is queued up for; 0: none
+    std::int64_t queue_for_lane;  // the one lane that is queued up for; 0: none
     Plans plans{};
 };
 

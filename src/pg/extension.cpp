@@ -54,7 +54,7 @@ void lock_and_read(Oid oid, ExtensionRow* row) {
     table_close(relation, AccessShareLock);
 }
 
-void tell_mismatch(const char* version) {
+void log_mismatch(const char* version) {
     if (mismatch_logged) {
         return;
     }
@@ -89,7 +89,7 @@ ExtensionState check_extension(Oid expected) {
         return ExtensionState::gone;
     }
     if (strcmp(row.version, PG_SEATS_VERSION) != 0) {
-        tell_mismatch(row.version);
+        log_mismatch(row.version);
         return ExtensionState::version_mismatch;
     }
     if (mismatch_logged) {

@@ -1,9 +1,5 @@
 #include "pg/log.hpp"
 
-extern "C" {
-#include "postmaster/interrupt.h"
-}
-
 namespace pg_seats::pg {
 namespace {
 
@@ -22,14 +18,6 @@ void write_line(const Line* line) {
     ereport(line->level, (errhidestmt(true), errmsg("pg_seats: %.*s", line->text_size, line->text),
                           line->hint_size > 0 ? errhint("%.*s", line->hint_size, line->hint) : 0));
     RESUME_INTERRUPTS();
-}
-
-void process_interrupts() {
-    CHECK_FOR_INTERRUPTS();
-}
-
-void reload() {
-    ProcessConfigFile(PGC_SIGHUP);
 }
 
 }  // namespace
@@ -52,25 +40,6 @@ bool traces_are_read() {
 void trace_line(std::string_view text) {
     const Line line{DEBUG1, text.data(), static_cast<int>(text.size()), nullptr, 0};
     guard(write_line, &line);
-}
-
-void check_interrupts() {
-    if (INTERRUPTS_PENDING_CONDITION()) {
-        guard(process_interrupts);
-    }
-}
-
-bool reload_configuration_if_asked() {
-    if (ConfigReloadPending == 0) {
-        return false;
-    }
-    ConfigReloadPending = 0;
-    guard(reload);
-    return true;
-}
-
-TimestampTz now() {
-    return GetCurrentTimestamp();
 }
 
 }  // namespace pg_seats::pg

@@ -1,4 +1,4 @@
-// Lines for the server log, and the server's interrupts, for C++ code.
+// Lines for the server log, from C++ code.
 #pragma once
 
 #include "pg/error.hpp"
@@ -25,13 +25,5 @@ void trace(Text&& text) noexcept {
         }
     }
 }
-
-// CHECK_FOR_INTERRUPTS: a cancel comes as ServerError, a termination ends the process.
-void check_interrupts();
-
-// Rereads the configuration file if a SIGHUP came. True if it did.
-bool reload_configuration_if_asked();
-
-TimestampTz now();
 
 }  // namespace pg_seats::pg

@@ -107,9 +107,6 @@ Value integer(std::int32_t value) {
 Value boolean(bool value) {
     return {BOOLOID, BoolGetDatum(value), false};
 }
-Value double_precision(double value) {
-    return {FLOAT8OID, Float8GetDatum(value), false};
-}
 Value timestamp(TimestampTz value) {
     return {TIMESTAMPTZOID, TimestampTzGetDatum(value), value == 0};
 }

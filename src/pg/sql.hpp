@@ -22,7 +22,6 @@ Value null_of(Oid type);
 Value bigint(std::int64_t value);
 Value integer(std::int32_t value);
 Value boolean(bool value);
-Value double_precision(double value);
 Value text(std::string_view value);
 Value text_or_null(std::string_view value);  // empty = null
 Value bytea(std::string_view value);

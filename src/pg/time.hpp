@@ -1,9 +1,13 @@
-// The server's time, which counts microseconds since 2000, as Unix counts: seconds since 1970.
+// The server's time, which counts microseconds since 2000, also as Unix counts: seconds since 1970.
 #pragma once
 
 #include "pg/postgres.hpp"
 
 namespace pg_seats::pg {
+
+inline TimestampTz now() {
+    return GetCurrentTimestamp();
+}
 
 inline std::int64_t unix_seconds(TimestampTz moment) {
     return moment / USECS_PER_SEC +

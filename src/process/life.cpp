@@ -92,7 +92,7 @@ bool enter(Oid database) {
     return slot != nullptr && !held;
 }
 
-void heed_sigterm(SIGNAL_ARGS) {
+void handle_sigterm(SIGNAL_ARGS) {
     asked_to_end = 1;
     die(postgres_signal_arg);
 }
@@ -255,7 +255,7 @@ void main_body(Oid database) {
     on_shmem_exit(leave, Datum{0});
     // `die`, because it ends the process at the next interrupt check only and not within a critical
     // section, and because everything of the server that waits knows it.
-    pqsignal(SIGTERM, heed_sigterm);
+    pqsignal(SIGTERM, handle_sigterm);
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
     BackgroundWorkerUnblockSignals();
     if (!enter(database)) {

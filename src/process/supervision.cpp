@@ -273,7 +273,7 @@ BackgroundWorkerHandle* register_worker(Oid database) {
 }
 
 // Said once, not with every attempt.
-void tell_no_slot(WorkerSlot& slot) {
+void log_no_slot(WorkerSlot& slot) {
     LWLockAcquire(shared().lock, LW_EXCLUSIVE);
     strlcpy(slot.trouble, no_slot_trouble, sizeof slot.trouble);
     LWLockRelease(shared().lock);
@@ -306,7 +306,7 @@ void start(int index, TimestampTz now) {
     slot.state = WorkerState::none;
     slot.start_at = TimestampTzPlusMilliseconds(now, no_slot_pause_ms);
     LWLockRelease(shared().lock);
-    tell_no_slot(slot);
+    log_no_slot(slot);
 }
 
 // Starts what is due and not held by anybody; gives the time until the next is due.

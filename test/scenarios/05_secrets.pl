@@ -54,7 +54,7 @@ ok(call_goes_through('first'), 'a key with mode 0600 is used');
 # The worker tells a row's way at DEBUG1, a line a step.
 my $row = $server->sql('SELECT max(call) FROM seats.outbox_history');
 my $way = join '.*', map { "row $row: $_" } 'claimed, a call in generation 1', 'send, request \d+ under key ',
-  'answered after \d+ ms, status 200, request_id req_', 'verdict done, is finished as done', 'stored';
+  'answered after \d+ ms, status 200, request_id req_', 'verdict done, is settled as done', 'stored';
 wait_until(sub { $server->log_text =~ /$way/s }, 'the log to tell the way of a row');
 
 my @refusals = (
