@@ -99,11 +99,6 @@ SELECT door.oid::regprocedure
                       AND behind.proowner = door.proowner
                       AND behind.provolatile = door.provolatile);
 
--- SQL and the library know the same kinds of rows.
-(SELECT * FROM seats_internal.kinds() EXCEPT SELECT * FROM seats_internal.library_kinds())
-UNION ALL
-(SELECT * FROM seats_internal.library_kinds() EXCEPT SELECT * FROM seats_internal.kinds());
-
 -- Everything has a comment: functions, views, tables.
 SELECT o.name FROM ours AS o
   LEFT JOIN pg_class AS c ON o.catalog = 'pg_class'::regclass AND c.oid = o.oid

@@ -247,8 +247,8 @@ check_kinds() {
     "$(sed '/^| in the table/,$d' "$root/src/kinds/README.md" | first_cells '# Kinds of rows' | sort)"
   kinds=$(paste -sd '|' <<<"$kinds")
   asked=$(cd "$root" && {
-    grep -nE "kind (=|<>|==|!=|IN \() *['\"]($kinds)['\"]|CASE [a-z.]*kind|\b($kinds)_kind\b" \
-      src/{core,pg,engine,process}/*.?pp
+    grep -nE "kind (=|<>|==|!=|IN \(|OPERATOR\([a-z_.]*=\)) *['\"]($kinds)['\"]|kind\)*, \"($kinds)\"|CASE [a-z.]*kind|\b($kinds)_kind\b" \
+      src/{core,pg,engine,process,functions}/*.?pp
     find src/schema -name '*.sql' ! -path 'src/schema/seats/*' ! -path 'src/schema/news/*' ! -name kinds.sql -print0 |
       xargs -0 grep -nE "kind *(=|<>|!=|(NOT )?IN \(|(=|<>) (ANY|ALL) \() *(ARRAY\[)?'\{?($kinds)\b|WHEN '($kinds)'" |
       grep -vE '^src/schema/outbox/(tables\.sql:[0-9]+:CREATE INDEX outbox_read_by_team |retention\.sql:.* r\.team_id IS NOT NULL\))'

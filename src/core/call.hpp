@@ -35,7 +35,7 @@ struct Call {
     std::int64_t lane_id = 0;  // 0: none
     std::string destination;   // its name
     std::string kind;          // call, change, read, price, …: see kinds/kind.hpp
-    std::string uuid, installation, method, path, body, marker, api_version, enqueued_by;
+    std::string uuid, installation, method, path, body, marker, api_version;
     std::string last_lane_marker;  // of the call before it in its lane
     Verifier verifier = Verifier::events;
     int generation = 1;
@@ -45,7 +45,6 @@ struct Call {
     int interrupted = 0;
     int row_errors = 0;
     bool doubt = false;
-    bool alone = false;
     Moment created_at = 0;
     Moment first_sent_at = 0;
     Moment last_sent_at = 0;

@@ -35,8 +35,8 @@ core::Policy policy() {
 
 // What the server was asked with is known to it. (Of a receiver's URL the path is the secret.)
 void strike_own_secret(Flight& flight) {
-    const std::string_view secret = flight.destination->key.reveal();
-    const std::string_view origin = flight.destination->base_url;
+    const std::string_view secret = destination_of(flight).key.reveal();
+    const std::string_view origin = destination_of(flight).base_url;
     core::strike(flight.answer.response, secret);
     if (!origin.empty() && secret.starts_with(origin)) {
         core::strike(flight.answer.response, secret.substr(origin.size()));
@@ -44,7 +44,7 @@ void strike_own_secret(Flight& flight) {
 }
 
 void judge(Engine& engine, Flight& flight, const core::Rules& rules) {
-    const Destination& destination = *flight.destination;
+    const Destination& destination = destination_of(flight);
     flight.judgement =
         core::judge_leg(flight.call, rules, flight.leg.purpose, flight.answer,
                         {.is_stripe = destination.is_stripe(), .livemode = destination.livemode});
@@ -52,7 +52,7 @@ void judge(Engine& engine, Flight& flight, const core::Rules& rules) {
 }
 
 core::Decision decide(Engine& engine, const Flight& flight, const core::Rules& rules) {
-    const Destination& destination = *flight.destination;
+    const Destination& destination = destination_of(flight);
     const core::Policy rules_of_time = policy();
     const core::Standing standing{
         .mistakes = destination.mistakes, .halted = destination.halted, .name = destination.name};
@@ -102,7 +102,7 @@ void answered(Engine& engine, std::vector<Settlement>& batch, Flight& flight) {
     if (!flight.judgement) {
         strike_own_secret(flight);
         trace_answered(flight);
-        flight.answer.parse(flight.destination->is_stripe());
+        flight.answer.parse(destination_of(flight).is_stripe());
     }
     pg::stand_at("before_judgement");
     if (flight.leg.purpose == Purpose::probe) {
@@ -116,7 +116,7 @@ void answered(Engine& engine, std::vector<Settlement>& batch, Flight& flight) {
 
 // False: not even that could be stored.
 bool give_up(Engine& engine, const Flight& flight, const pg::Failure& failure) {
-    Destination& destination = *flight.destination;
+    Destination& destination = destination_of(flight);
     if (flight.leg.purpose == Purpose::probe) {
         destination.probe_out = false;
         destination.probe_at = steady_now() + pause_after_failure;
@@ -169,7 +169,7 @@ void take_responses(Engine& engine) {
             Flight& flight = answers.emplace_back();
             flight = std::move(entry->second);
             flight.answer = {.response = std::move(response), .body = {}};
-            --flight.destination->in_flight;
+            --destination_of(flight).in_flight;
             engine.flights.erase(entry);
         }
         ++engine.responses_taken;

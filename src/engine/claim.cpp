@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/contains.hpp"
+#include "engine/choose.hpp"
 #include "engine/ready.hpp"
 #include "engine/row.hpp"
 #include "engine/trace.hpp"
@@ -116,7 +117,7 @@ void take(Engine& engine, Statement& statement, const std::vector<std::int64_t>&
     for (std::size_t row = 0; row < rows.size(); ++row) {
         Flight flight;
         flight.call = read_call(rows, row);
-        flight.destination = engine.find_destination(flight.call.destination);
+        flight.address = engine.find_destination(flight.call.destination);
         flight.leg.purpose = core::first_purpose(flight.call);
         flights.push_back(std::move(flight));
     }
@@ -261,7 +262,7 @@ void read_bases(Engine& engine, const std::vector<std::int64_t>& ids, bool alone
     for (std::size_t row = 0; row < rows.size(); ++row) {
         Flight flight;
         flight.call = read_call(rows, row);
-        flight.destination = engine.find_destination(flight.call.destination);
+        flight.address = engine.find_destination(flight.call.destination);
         flight.leg.purpose = Purpose::read_base;
         flights.push_back(std::move(flight));
     }

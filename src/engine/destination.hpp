@@ -86,6 +86,11 @@ struct Destination : kinds::Address {
     }
 };
 
+// Where a flight goes is always one of ours.
+[[nodiscard]] inline Destination& destination_of(const Flight& flight) {
+    return static_cast<Destination&>(*flight.address);
+}
+
 // By name; a map, because the flights point at its elements.
 using Destinations = std::map<std::string, Destination, std::less<>>;
 

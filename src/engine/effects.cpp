@@ -32,7 +32,7 @@ pg_atomic_uint64& counter_of(Engine& engine, core::Counter counter) {
 }  // namespace
 
 void apply(Engine& engine, const Flight& flight, const core::Effects& effects) {
-    Destination& destination = *flight.destination;
+    Destination& destination = destination_of(flight);
     core::Mistakes& mistakes = destination.mistakes;
     if (effects.question) {
         mistakes.ask(flight.call.id);

@@ -63,7 +63,7 @@ void add_lists(Engine& engine, std::vector<Flight>& lists, const pg::Rows& rows,
         }
         destination->listing_events = true;
         Flight flight;
-        flight.destination = destination;
+        flight.address = destination;
         flight.leg.purpose = Purpose::list_events;
         flight.since = rows.bigint(row, 2);
         if (!rows.is_null(row, 3)) {
@@ -91,7 +91,7 @@ void store_page(Engine& engine, Flight& flight, const core::EventPage& page) {
     if (!facts.empty()) {
         const std::vector<std::string_view> views(facts.begin(), facts.end());
         const pg::Rows taken =
-            take_statement.run({pg::text(flight.destination->name), pg::texts(views)});
+            take_statement.run({pg::text(destination_of(flight).name), pg::texts(views)});
         flight.found += taken.bigint(0, 1);
     }
 }
@@ -139,7 +139,7 @@ void due_event_lists(Engine& engine) {
     });
     if (failure) {
         for (const Flight& list : lists) {
-            list.destination->listing_events = false;
+            destination_of(list).listing_events = false;
         }
         return;
     }
@@ -147,7 +147,7 @@ void due_event_lists(Engine& engine) {
 }
 
 void events_answered(Engine& engine, Flight& flight) {
-    Destination& destination = *flight.destination;
+    Destination& destination = destination_of(flight);
     destination.listing_events = false;
     const core::Judgement judgement = core::judge({.mutation = false,
                                                    .deletion = false,

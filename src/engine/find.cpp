@@ -214,15 +214,6 @@ void find_due(Engine& engine) {
 
 }  // namespace
 
-bool wants_backlog(const Engine& engine, const Destination& destination) {
-    return destination.missed_above && destination.takes_calls() &&
-           destination.ready() < most_ready / 2 && engine.second_looks.size() < most_ready;
-}
-
-void missed(Destination& destination, std::int64_t above) {
-    destination.missed_above = std::min(destination.missed_above.value_or(above), above);
-}
-
 void will_be_due(Engine& engine, TimestampTz due) {
     engine.last_due_look = std::min(engine.last_due_look, due - 1);
     if (engine.next_due != 0) {

@@ -20,12 +20,6 @@ pg::Rows find_lane_heads(const Engine& engine, const std::vector<std::int64_t>& 
 // clock was set back since the last one.
 void will_be_due(Engine& engine, TimestampTz due);
 
-// There is more in the table for this destination, above that id, than the lists can hold.
-void missed(Destination& destination, std::int64_t above);
-
-// It misses something, and has room for it.
-bool wants_backlog(const Engine& engine, const Destination& destination);
-
 // Rows that came without a transaction of ours, by a restore or by replication, are above all that
 // was seen.
 void expect_unseen(Engine& engine);

@@ -15,7 +15,7 @@ constexpr int answers_that_prove = 3;
 }  // namespace
 
 void note_clock(const Flight& flight) {
-    Destination& destination = *flight.destination;
+    Destination& destination = destination_of(flight);
     if (!flight.answer.response.headers.date || !destination.is_stripe()) {
         return;
     }
@@ -37,7 +37,7 @@ void note_clock(const Flight& flight) {
 }
 
 void note_health(Engine& engine, const Flight& flight, const core::Judgement& judgement) {
-    Destination& destination = *flight.destination;
+    Destination& destination = destination_of(flight);
     note_clock(flight);
     const TimePoint now = steady_now();
     if (judgement.slow_down) {

@@ -64,7 +64,7 @@ void due_probes(Engine& engine) {
             destination.probe_is_wanted = false;
             Flight flight;
             flight.leg.purpose = Purpose::probe;
-            flight.destination = &destination;
+            flight.address = &destination;
             flight.key_number = destination.key_number;
             flight.call.method = "GET";
             flight.call.path = destination.probe_path;
@@ -75,7 +75,7 @@ void due_probes(Engine& engine) {
 }
 
 void probe_answered(const Flight& flight) {
-    Destination& destination = *flight.destination;
+    Destination& destination = destination_of(flight);
     const TimePoint now = steady_now();
     destination.probe_out = false;
     note_clock(flight);

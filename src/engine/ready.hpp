@@ -1,14 +1,10 @@
-// What is ready to be claimed: remembered in bounded memory, and chosen from it in turns. The
-// database stays the truth: the freeze checks every row anew.
+// What is ready to be claimed, remembered in bounded memory. The database stays the truth: the
+// freeze checks every row anew.
 #pragma once
 
 #include "engine/memory.hpp"
 
 namespace pg_seats::engine {
-
-// The rows to try now, at most `limit`: pops them off the ready lists, looks up the first rows of
-// lanes, takes a token of its destination for each.
-std::vector<Candidate> choose_candidates(Engine& engine, int limit);
 
 // A candidate that was not taken after all (locked by somebody): looked at again a moment later.
 void look_again(Engine& engine, const Candidate& candidate);
@@ -21,6 +17,9 @@ void offer_read(Engine& engine, Destination& destination, std::int64_t id, std::
 // `id`: the row of the lane for whose sake it is looked at.
 void offer_lane(Engine& engine, Destination& destination, std::int64_t lane_id, std::int64_t id);
 
+// Nothing of it is on the wire any more; what waited for that goes on.
+void free_lane(Engine& engine, Destination& destination, std::int64_t lane_id);
+
 // A lane's call was settled (or given up for now): its next row is looked up.
 void release_lane(Engine& engine, Destination& destination, std::int64_t lane_id,
                   std::optional<std::int64_t> settled_id);
@@ -28,13 +27,10 @@ void release_lane(Engine& engine, Destination& destination, std::int64_t lane_id
 // A row that was on the wire twice when a worker ended is a suspect from then on.
 constexpr int suspect_after = 2;
 
-// The first suspect whose destination takes calls: it goes alone, before everybody else.
-std::deque<Candidate>::iterator ready_suspect(Engine& engine);
+// There is more in the table for this destination, above that id, than the lists can hold.
+void missed(Destination& destination, std::int64_t above);
 
-// True if a claim could find something to do without being woken.
-bool has_ready(Engine& engine, TimePoint now);
-
-// When to look again without being woken.
-std::optional<core::Duration> until_ready(Engine& engine, TimePoint now);
+// It misses something, and has room for it.
+bool wants_backlog(const Engine& engine, const Destination& destination);
 
 }  // namespace pg_seats::engine

@@ -49,7 +49,7 @@ std::string items_query(const Flight& flight) {
 }
 
 std::string events_query(const Flight& flight) {
-    std::string query = "limit=" + std::to_string(flight.destination->events_per_page);
+    std::string query = "limit=" + std::to_string(destination_of(flight).events_per_page);
     const std::string_view types = flight.event_types;
     if (types.find(' ') == std::string_view::npos) {
         core::append_form_field(query, "type", types);

@@ -104,7 +104,7 @@ bool charge_answer(Engine& engine, const Flight& flight, const pg::Failure& fail
     if (!charge(engine, flight.call.id, failure, true)) {
         return false;
     }
-    release_lane(engine, *flight.destination, flight.call.busy_lane(), std::nullopt);
+    release_lane(engine, destination_of(flight), flight.call.busy_lane(), std::nullopt);
     return true;
 }
 
@@ -116,7 +116,7 @@ bool charge_row(Engine& engine, const Settlement& item, const pg::Failure& failu
                     item.decision.result == core::Result::refused)) {
         return false;
     }
-    release_lane(engine, *item.flight.destination, item.flight.call.busy_lane(), std::nullopt);
+    release_lane(engine, destination_of(item.flight), item.flight.call.busy_lane(), std::nullopt);
     return true;
 }
 

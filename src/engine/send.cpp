@@ -21,7 +21,7 @@ void send_all(Engine& engine) {
 // (The flight is moved from at the very end, when nothing can raise any more: its place among those
 // on the wire is made before.)
 void send(Engine& engine, Flight&& flight) {
-    Destination& destination = *flight.destination;
+    Destination& destination = destination_of(flight);
     flight.sent_at = pg::now();
     Target target = target_of(flight);
     http::Request request;

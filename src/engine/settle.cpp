@@ -118,8 +118,8 @@ void settle(Engine& engine, std::vector<Settlement>& batch, std::vector<Settleme
 
 void settle_held(Engine& engine, std::vector<Settlement>& held, std::vector<Settlement>& batch) {
     for (std::size_t i = 0; i < held.size();) {
-        // Teams are locked, or not, when the batch is stored; one of them is queued up for.
-        if (held[i].flight.call.team_id != 0) {
+        // Lanes are locked, or not, when the batch is stored; one of them is queued up for.
+        if (wants_lane(held[i])) {
             engine.queue_for_lane = held[i].flight.call.busy_lane();
         } else if (somebody_holds(engine, held[i])) {
             ++i;

@@ -248,7 +248,7 @@ void store_rare(Engine& engine, const Settlement& item) {
         alert_statement.run({pg::text(alert.fingerprint), pg::text(alert.severity),
                              pg::text(alert.kind), pg::text(core::safe_text(alert.summary, 900)),
                              pg::text_or_null(alert.hint), pg::bigint(flight.call.id),
-                             pg::text(flight.destination->name)});
+                             pg::text(destination_of(flight).name)});
         engine.announce = true;
         if (decision.state == core::State::review) {
             count(engine.slot.counters.reviews);
@@ -262,10 +262,6 @@ void store_rare(Engine& engine, const Settlement& item) {
 
 // Locks the lanes that storing needs, and gives those of the items whose lane somebody else holds.
 std::vector<const Settlement*> lock_lanes(Engine& engine, Settlements items) {
-    const auto wants_lane = [](const Settlement& item) {
-        const kinds::Kind& kind = kinds::kind_of(item);
-        return kind.wants_lane != nullptr && kind.wants_lane(item);
-    };
     std::vector<const Settlement*> locked;
     std::vector<std::int64_t> lanes;
     for (const Settlement* item : items) {
@@ -349,7 +345,7 @@ void after_commit(Engine& engine, const Settlement& item, const std::vector<std:
     const bool finished = item.is_over() && !contains(left, flight.call.id);
     if (flight.call.busy_lane() != 0) {
         release_lane(
-            engine, *flight.destination, flight.call.busy_lane(),
+            engine, destination_of(flight), flight.call.busy_lane(),
             finished && flight.call.lane_id != 0 ? std::optional(flight.call.id) : std::nullopt);
     }
     if (flight.call.team_id != 0) {
@@ -359,10 +355,10 @@ void after_commit(Engine& engine, const Settlement& item, const std::vector<std:
         decision.state != core::State::review) {
         // Held: its destination is halted.
         if (flight.call.beside_lane_id != 0) {
-            offer_read(engine, *flight.destination, flight.call.id, flight.call.beside_lane_id,
+            offer_read(engine, destination_of(flight), flight.call.id, flight.call.beside_lane_id,
                        flight.call.interrupted);
         } else {
-            offer_row(engine, *flight.destination, flight.call.id, flight.call.interrupted);
+            offer_row(engine, destination_of(flight), flight.call.id, flight.call.interrupted);
         }
     }
     engine.settled_calls.push_back(flight.call.id);
@@ -379,6 +375,11 @@ void follow(Engine& engine, const kinds::Follow& wanted) {
 }
 
 }  // namespace
+
+bool wants_lane(const Settlement& item) {
+    const kinds::Kind& kind = kinds::kind_of(item);
+    return kind.wants_lane != nullptr && kind.wants_lane(item);
+}
 
 Stored store(Engine& engine, Settlements all) {
     Stored stored;

@@ -19,6 +19,9 @@ struct Stored {
     kinds::Follow follow;
 };
 
+// Storing it needs its lane's lock.
+[[nodiscard]] bool wants_lane(const Settlement& item);
+
 // Inside a transaction.
 Stored store(Engine& engine, Settlements all);
 // When it is committed.

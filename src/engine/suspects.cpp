@@ -47,7 +47,7 @@ bool is_suspect(const Engine& engine, const Flight& flight) {
 bool mark_suspect(Engine& engine, const Flight& flight) {
     const auto failure = engine.transaction([&] {
         if (is_nobodys(flight)) {
-            mark_destination_statement.run({pg::text(flight.destination->name)});
+            mark_destination_statement.run({pg::text(destination_of(flight).name)});
         } else {
             mark_row_statement.run({pg::bigint(flight.call.id)});
         }
@@ -57,7 +57,7 @@ bool mark_suspect(Engine& engine, const Flight& flight) {
         return false;
     }
     if (is_nobodys(flight)) {
-        engine.marked_destinations.push_back(flight.destination->name);
+        engine.marked_destinations.push_back(destination_of(flight).name);
     } else {
         engine.marked_alone.push_back(flight.call.id);
     }

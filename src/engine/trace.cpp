@@ -10,7 +10,7 @@ namespace {
 // Probes and lists of events are nobody's rows.
 std::string row_of(const Flight& flight) {
     return flight.call.id != 0 ? "row " + std::to_string(flight.call.id)
-                               : "destination " + flight.destination->name;
+                               : "destination " + destination_of(flight).name;
 }
 
 std::string what(Decision::Outcome outcome) {

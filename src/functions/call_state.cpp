@@ -18,15 +18,19 @@ namespace {
 // Every schema is named, of operators too: these run as the extension's owner, under the caller's
 // search_path.
 
+// What kind it is, is asked in SQL (src/schema/kinds.sql).
+#define KIND_OF(row) \
+    "seats_internal.is_change(" row ".kind), seats_internal.is_shared(" row ".kind)"
+
 KeptPlan open_call{
     "SELECT o.enqueued_by, o.state::pg_catalog.text, o.reason, NULL::pg_catalog.int4,"
-    "       NULL::pg_catalog.bytea, o.kind"
-    "  FROM seats_internal.outbox AS o WHERE o.id OPERATOR(pg_catalog.=) $1",
+    "       NULL::pg_catalog.bytea, " KIND_OF(
+        "o") "  FROM seats_internal.outbox AS o WHERE o.id OPERATOR(pg_catalog.=) $1",
     nullptr};
 
 // One arm for each slot of the ring: the key is (ring, id), so each is one look into an index.
-#define SETTLED_IN(slot)                                                        \
-    "SELECT h.enqueued_by, h.result, h.reason, h.http_status, h.answer, h.kind" \
+#define SETTLED_IN(slot) \
+    "SELECT h.enqueued_by, h.result, h.reason, h.http_status, h.answer, " KIND_OF("h") \
     "  FROM seats_internal.outbox_history AS h"                                 \
     " WHERE h.ring OPERATOR(pg_catalog.=) " slot                                \
     "::pg_catalog.int2"                                                         \
@@ -55,7 +59,7 @@ KeptPlan operator_right{
 // where that call stands: at the first row of the lane.
 KeptPlan open_change{
     "SELECT o.enqueued_by, seats_internal.change_state(h.state::pg_catalog.text), h.reason,"
-    "       NULL::pg_catalog.int4, NULL::pg_catalog.bytea, o.kind"
+    "       NULL::pg_catalog.int4, NULL::pg_catalog.bytea, " KIND_OF("o")
     "  FROM seats_internal.outbox AS o"
     " CROSS JOIN LATERAL (SELECT CASE WHEN o.state OPERATOR(pg_catalog.=) 'carried'"
     "                                 THEN f.state ELSE o.state END AS state,"
@@ -64,8 +68,10 @@ KeptPlan open_change{
     "                       FROM seats_internal.outbox AS f"
     "                      WHERE f.lane_id OPERATOR(pg_catalog.=) o.lane_id"
     "                      ORDER BY f.id LIMIT 1) AS h"
-    " WHERE o.id OPERATOR(pg_catalog.=) $1 AND o.kind OPERATOR(pg_catalog.=) 'change'",
+    " WHERE o.id OPERATOR(pg_catalog.=) $1 AND seats_internal.is_change(o.kind)",
     nullptr};
+
+#undef KIND_OF
 
 // With the snapshot that is active, and no other.
 uint64 run(KeptPlan& kept, Oid type, Datum value) {
@@ -126,10 +132,8 @@ bool find(std::int64_t call, LookFor what, CallState* state) {
 }
 
 // done, refused: confirmed, reverted. What is no seat change is not found as one.
-void say_as_change(SPITupleTable* row, CallState* state) {
-    bool is_null = false;
-    const Datum kind = SPI_getbinval(row->vals[0], row->tupdesc, 6, &is_null);
-    if (strcmp(TextDatumGetCString(kind), "change") != 0) {
+void say_as_change(bool is_change, CallState* state) {
+    if (!is_change) {
         state->state[0] = '\0';
     } else if (strcmp(state->state, "done") == 0) {
         strlcpy(state->state, "confirmed", sizeof state->state);
@@ -145,30 +149,29 @@ bytea* look(std::int64_t call, LookFor what, Oid caller, CallState* state,
         return nullptr;
     }
     bool is_null = false;
-    SPITupleTable* const row = SPI_tuptable;
     const char* enqueued_by = TextDatumGetCString(cell(1, &is_null));
     copy_cell(2, state->state, sizeof state->state);
     copy_cell(3, state->reason, sizeof state->reason);
     const Datum http_status = cell(4, &is_null);
     state->has_http_status = !is_null;
     state->http_status = is_null ? 0 : DatumGetInt32(http_status);
+    const bool is_change = DatumGetBool(cell(6, &is_null));
+    // A read of a subscription is everybody's who has asked for it, and may be an earlier one's.
+    const bool is_shared = DatumGetBool(cell(7, &is_null));
     if (what == LookFor::change && state->settled) {
-        say_as_change(row, state);
+        say_as_change(is_change, state);
     }
     state->stands = !state->settled && (strcmp(state->state, "review") == 0 ||
                                         strcmp(state->state, "in_review") == 0 ||
                                         strncmp(state->state, "awaiting", 8) == 0);
-    const Datum answer = SPI_getbinval(row->vals[0], row->tupdesc, 5, &is_null);
+    const Datum answer = cell(5, &is_null);
     bytea* copy = nullptr;
     if (answer_context != nullptr && !is_null) {
         MemoryContext const before = MemoryContextSwitchTo(answer_context);
         copy = DatumGetByteaPCopy(answer);
         MemoryContextSwitchTo(before);
     }
-    // A read of a subscription is everybody's who has asked for it, and may be an earlier one's.
-    const Datum kind = SPI_getbinval(row->vals[0], row->tupdesc, 6, &is_null);
-    const bool is_read = strcmp(TextDatumGetCString(kind), "read") == 0;
-    state->found = state->state[0] != '\0' && (is_read || may_see(caller, enqueued_by));
+    state->found = state->state[0] != '\0' && (is_shared || may_see(caller, enqueued_by));
     return state->found ? copy : nullptr;
 }
 

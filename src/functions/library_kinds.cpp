@@ -1,6 +1,8 @@
-// seats_internal.library_kinds(): the kinds of rows that the library knows, to be compared with
-// those that SQL knows.
+// The kinds of rows that the library knows, to be compared with those that SQL knows
+// (test/scenarios/51_plans.pl). No function of the install script has this symbol.
 #include "kinds/kind.hpp"
+
+#ifdef PG_SEATS_TEST
 
 extern "C" {
 #include "funcapi.h"
@@ -30,3 +32,5 @@ PG_SEATS_FUNCTION(pg_seats_library_kinds) {
     pg_seats::pg::guard(pg_seats::return_kinds, fcinfo);
     return Datum{0};
 }
+
+#endif

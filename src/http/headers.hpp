@@ -4,11 +4,13 @@
 #include <cstddef>
 #include <string_view>
 
-#include "http/client.hpp"
+#include "core/exchange.hpp"
 
 #include "core/pure.hpp"
 
 namespace pg_seats::http {
+
+using core::ResponseHeaders;
 
 class HeadReader {
   public:

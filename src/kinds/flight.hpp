@@ -2,20 +2,16 @@
 #pragma once
 
 #include "core/decision.hpp"
-
-namespace pg_seats::engine {
-struct Destination;
-}  // namespace pg_seats::engine
+#include "kinds/address.hpp"
 
 namespace pg_seats::kinds {
 
 using core::Call;
 using core::Purpose;
-using engine::Destination;
 
 struct Flight {
     core::Leg leg;
-    Destination* destination = nullptr;
+    Address* address = nullptr;  // of a destination of the engine's
     Call call;
     std::string key;                    // the idempotency key, also while verifying
     int key_number = 0;                 // of a probe: which key it is about

@@ -21,19 +21,6 @@ REVOKE ALL ON FUNCTION seats_internal.kinds() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.kinds() IS
     'the kinds of rows of the outbox, and what rooms that are not theirs have to know of them';
 
--- The same as the library has it, where each kind is a file of src/kinds: a test compares the two.
-CREATE OR REPLACE FUNCTION seats_internal.library_kinds(
-    OUT kind            text,
-    OUT can_be_in_doubt boolean,
-    OUT is_planned      boolean
-) RETURNS SETOF record
-LANGUAGE c IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'pg_seats_library_kinds';
-REVOKE ALL ON FUNCTION seats_internal.library_kinds() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.library_kinds() IS
-    'the kinds of rows that the library knows';
-
 -- As arrays: asked once for a statement and not for each row. Of a kind that is not in the list, the careful answer.
 CREATE OR REPLACE FUNCTION seats_internal.never_in_doubt() RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -50,6 +37,23 @@ RETURN ARRAY(SELECT k.kind FROM seats_internal.kinds() AS k WHERE k.is_planned);
 REVOKE ALL ON FUNCTION seats_internal.planned_kinds() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.planned_kinds() IS
     'kinds of rows that have no body before their call is planned';
+
+-- For whoever looks up where a row stands (src/functions/call_state.cpp).
+CREATE OR REPLACE FUNCTION seats_internal.is_change(kind text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN kind = 'change';
+REVOKE ALL ON FUNCTION seats_internal.is_change(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.is_change(text) IS
+    'a change of seats, which is told of in other words than a call';
+
+CREATE OR REPLACE FUNCTION seats_internal.is_shared(kind text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN kind = 'read';
+REVOKE ALL ON FUNCTION seats_internal.is_shared(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.is_shared(text) IS
+    'everybody''s who has asked for it, and not only of the one who enqueued it';
 
 -- What follows from the end of a row that had no answer. (What follows from an answer is the worker's business.)
 CREATE OR REPLACE FUNCTION seats_internal.row_was_settled(call seats_internal.outbox_history) RETURNS void

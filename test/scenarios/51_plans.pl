@@ -44,6 +44,14 @@ my $plans = PgSeats::Plans->new($server);
 my %statements = worker_statements($server);
 my $round = 0;
 
+is($server->sql(<<'END'), '', 'SQL and the library know the same kinds of rows');
+CREATE FUNCTION pg_temp.library_kinds(OUT kind text, OUT can_be_in_doubt boolean, OUT is_planned boolean)
+RETURNS SETOF record LANGUAGE c AS '$libdir/pg_seats', 'pg_seats_library_kinds';
+(SELECT * FROM seats_internal.kinds() EXCEPT SELECT * FROM pg_temp.library_kinds())
+UNION ALL
+(SELECT * FROM pg_temp.library_kinds() EXCEPT SELECT * FROM seats_internal.kinds());
+END
+
 # ---- many of everything
 
 sub fill
