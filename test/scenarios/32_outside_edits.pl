@@ -443,6 +443,20 @@ subtest 'cancelled while a change waits for its payment' => sub {
 	assert_over($team, @changes);
 };
 
+# What an application sends to a team's subscription by itself is nobody's change of seats: a read tells what
+# became of them.
+subtest 'a call of the application that changes the seats itself' => sub {
+	my $team = new_team($server, $stripe, 'by_call');
+	my $call = $server->sql(PgSeats::Server::enqueue_statement('/v1/subscriptions/' . subscription_of($team),
+		{ items => [ { id => item_of($team, 'team'), quantity => 9 } ] }));
+	await_state($server, $call, 'done');
+	is($server->sql("SELECT count(*) FROM (SELECT id, kind, team_id FROM seats_internal.outbox UNION ALL
+			SELECT id, kind, team_id FROM seats_internal.outbox_history) AS r
+		JOIN seats_internal.team AS t ON t.id = r.team_id
+		WHERE t.name = '$team' AND r.kind = 'read' AND r.id > $call"), '1', 'has the subscription read');
+	await_seats($server, $team, '9|9|0');
+};
+
 assert_folded($server);
 assert_ledger($server, $stripe);
 $server->assert_log_clean;
