@@ -73,6 +73,12 @@ KeptPlan open_change{
 
 #undef KIND_OF
 
+// The row leaves when its handler is committed, or when a person has decided that it is not to run.
+KeptPlan open_handler{
+    "SELECT h.review_since IS NOT NULL FROM seats_internal.handler AS h"
+    " WHERE h.call_id OPERATOR(pg_catalog.=) $1",
+    nullptr};
+
 // With the snapshot that is active, and no other.
 uint64 run(KeptPlan& kept, Oid type, Datum value) {
     return run_kept(kept, 1, &type, &value, nullptr, Sees::active_snapshot);
@@ -142,8 +148,22 @@ void say_as_change(bool is_change, CallState* state) {
     }
 }
 
+// Who is told that it is done, or refused, may rely on what its handler does; so as long as that is
+// not committed, he is not told so.
+void say_of_handler(std::int64_t call, CallState* state) {
+    if (!state->settled || state->state[0] == '\0' ||
+        run(open_handler, INT8OID, Int64GetDatum(call)) == 0) {
+        return;
+    }
+    bool is_null = false;
+    state->settled = false;
+    state->stands = DatumGetBool(cell(1, &is_null));
+    strlcpy(state->state, state->stands ? "handler_in_review" : "handler_waiting",
+            sizeof state->state);
+}
+
 // The caller must be known before: here we are the extension's owner.
-bytea* look(std::int64_t call, LookFor what, Oid caller, CallState* state,
+bytea* look(std::int64_t call, LookFor what, Handlers handlers, Oid caller, CallState* state,
             MemoryContext answer_context) {
     if (!find(call, what, state)) {
         return nullptr;
@@ -171,12 +191,15 @@ bytea* look(std::int64_t call, LookFor what, Oid caller, CallState* state,
         copy = DatumGetByteaPCopy(answer);
         MemoryContextSwitchTo(before);
     }
+    if (handlers == Handlers::belong_to_it) {
+        say_of_handler(call, state);
+    }
     state->found = state->state[0] != '\0' && (is_shared || may_see(caller, enqueued_by));
     return state->found ? copy : nullptr;
 }
 
-bytea* look_as_owner(std::int64_t call, LookFor what, Oid function, CallState* state,
-                     MemoryContext answer_context) {
+bytea* look_as_owner(std::int64_t call, LookFor what, Handlers handlers, Oid function,
+                     CallState* state, MemoryContext answer_context) {
     const Oid caller = GetUserId();
     PushActiveSnapshot(GetTransactionSnapshot());
     const Identity before = become(owner_of_function(function));
@@ -186,7 +209,7 @@ bytea* look_as_owner(std::int64_t call, LookFor what, Oid function, CallState* s
     if (SPI_connect() != SPI_OK_CONNECT) {
         elog(ERROR, "could not connect to SPI");
     }
-    bytea* const answer = look(call, what, caller, state, answer_context);
+    bytea* const answer = look(call, what, handlers, caller, state, answer_context);
     SPI_finish();
     AtEOXact_GUC(true, nest_level);
     become_again(before);
@@ -196,12 +219,14 @@ bytea* look_as_owner(std::int64_t call, LookFor what, Oid function, CallState* s
 
 }  // namespace
 
-void look_up_call(std::int64_t call, LookFor what, Oid function, CallState* state) {
-    (void)look_as_owner(call, what, function, state, nullptr);
+void look_up_call(std::int64_t call, LookFor what, Handlers handlers, Oid function,
+                  CallState* state) {
+    (void)look_as_owner(call, what, handlers, function, state, nullptr);
 }
 
 bytea* look_up_answer(std::int64_t call, Oid function, CallState* state) {
-    return look_as_owner(call, LookFor::call, function, state, CurrentMemoryContext);
+    return look_as_owner(call, LookFor::call, Handlers::ignored, function, state,
+                         CurrentMemoryContext);
 }
 
 void raise_no_such_call(std::int64_t call, LookFor what) {

@@ -11,7 +11,7 @@ namespace pg_seats {
 // Plain bytes: it outlives the transaction in which it was read.
 struct CallState {
     bool found;    // and the caller may see it
-    bool settled;  // nothing more will happen to it
+    bool settled;  // nothing more will happen to it, nor to its handler, if that was asked for
     bool stands;   // in review or awaiting payment: nothing will happen to it soon
     bool has_http_status;
     std::int32_t http_status;
@@ -22,8 +22,12 @@ struct CallState {
 // A seat change is looked up as one, and told of in its application's words.
 enum class LookFor : std::uint8_t { call, change };
 
+// Whether a call whose handler has not been committed yet is over for who asks.
+enum class Handlers : std::uint8_t { ignored, belong_to_it };
+
 // `function`: one of ours, whose owner reads. Takes a snapshot of its own and leaves none behind.
-void look_up_call(std::int64_t call, LookFor what, Oid function, CallState* state);
+void look_up_call(std::int64_t call, LookFor what, Handlers handlers, Oid function,
+                  CallState* state);
 
 // The stored answer, in the current memory context. nullptr: not settled, or no answer was kept;
 // state->found tells whether there is such a call at all.

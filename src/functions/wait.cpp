@@ -4,6 +4,9 @@
 // A waiting session must hold nothing back (promise P6). A function that waits pins xmin through
 // its query's snapshot, whatever it does; a procedure can commit, and then sleeps in a transaction
 // that has neither xid nor snapshot nor lock. Each look is a short transaction of its own.
+//
+// With handlers => true a call is over when what the application has named for its end is
+// committed. The processes that run handlers wake the waiters of that call then.
 #include "core/pace.hpp"
 
 #include "functions/call_state.hpp"
@@ -24,8 +27,8 @@ using namespace pg_seats;
 
 constexpr long longest_wait_ms = 24L * 60 * 60 * 1000;
 constexpr long longest_function_wait_ms = 30L * 1000;
-// A settled call wakes its waiters. This is for what does not: a worker that ended between its
-// commit and the broadcast, a person who settled it by hand, a standby.
+// A settled call wakes its waiters, and so does its handler. This is for what does not: a process
+// that ended between its commit and the broadcast, a person who settled it by hand, a standby.
 constexpr long longest_slice_ms = 1000;
 constexpr int longest_pause_ms = 16;
 
@@ -34,6 +37,7 @@ struct Wait {
     FunctionCallInfo fcinfo;
     bool in_procedure;
     LookFor what;
+    Handlers handlers;
     std::int64_t call;
     MadeChange made;
     bool only_looks;  // no time to wait: it takes no place among those who do
@@ -114,6 +118,14 @@ void read_timeout(Wait* wait, int argument, long most) {
     wait->deadline = core::Clock::now() + core::Duration{wanted};
 }
 
+// The last argument of each of these functions.
+void read_handlers(Wait* wait) {
+    FunctionCallInfo fcinfo = wait->fcinfo;
+    const int argument = PG_NARGS() - 1;
+    wait->handlers = !PG_ARGISNULL(argument) && PG_GETARG_BOOL(argument) ? Handlers::belong_to_it
+                                                                         : Handlers::ignored;
+}
+
 void read_arguments(Wait* wait, long most) {
     FunctionCallInfo fcinfo = wait->fcinfo;
     if (PG_ARGISNULL(0)) {
@@ -123,6 +135,7 @@ void read_arguments(Wait* wait, long most) {
     }
     wait->call = PG_GETARG_INT64(0);
     read_timeout(wait, 1, most);
+    read_handlers(wait);
 }
 
 // Where the caller's transaction cannot be committed. CALL tells the reason by its context; the
@@ -178,7 +191,8 @@ std::uint32_t wait_event() {
 }
 
 void look(Wait* wait) {
-    look_up_call(wait->call, wait->what, wait->fcinfo->flinfo->fn_oid, &wait->state);
+    look_up_call(wait->call, wait->what, wait->handlers, wait->fcinfo->flinfo->fn_oid,
+                 &wait->state);
 }
 
 // Ends what a look has begun: from here to the next one there is no snapshot and no lock.
@@ -314,6 +328,7 @@ Datum change_and_wait(Wait* wait) {
     refuse_atomic(fcinfo);
     refuse_without_worker();
     read_timeout(wait, timeout_argument, longest_wait_ms);
+    read_handlers(wait);
     if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT) {
         elog(ERROR, "could not connect to SPI");
     }

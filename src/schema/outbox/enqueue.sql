@@ -27,27 +27,31 @@ CREATE OR REPLACE PROCEDURE seats.wait_for_call(
     timeout           interval DEFAULT NULL,
     INOUT state       text     DEFAULT NULL,
     INOUT http_status integer  DEFAULT NULL,
-    INOUT reason      text     DEFAULT NULL
+    INOUT reason      text     DEFAULT NULL,
+    handlers          boolean  DEFAULT false
 )
     LANGUAGE c
     AS 'MODULE_PATHNAME', 'pg_seats_wait_for_call';
-REVOKE ALL ON PROCEDURE seats.wait_for_call(bigint, interval, text, integer, text) FROM PUBLIC;
-COMMENT ON PROCEDURE seats.wait_for_call(bigint, interval, text, integer, text) IS
+REVOKE ALL ON PROCEDURE seats.wait_for_call(bigint, interval, text, integer, text, boolean) FROM PUBLIC;
+COMMENT ON PROCEDURE seats.wait_for_call(bigint, interval, text, integer, text, boolean) IS
     'commits, then sleeps until the call is settled (done, refused, cancelled), stands (review, '
-    'awaiting) or the time is up; state says which. Holds no snapshot and no lock while it sleeps, so '
-    'it may not be called inside a transaction.';
+    'awaiting) or the time is up; state says which. With handlers it goes on until what was to run at '
+    'the call''s end is committed; if that is not so when the time is up, or needs a person, state is '
+    'handler_waiting or handler_in_review. Holds no snapshot and no lock while it sleeps, so it may not '
+    'be called inside a transaction.';
 
 CREATE OR REPLACE FUNCTION seats.await_call(
     call            bigint,
     timeout         interval DEFAULT NULL,
+    handlers        boolean  DEFAULT false,
     OUT state       text,
     OUT http_status integer,
     OUT reason      text
 )
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'pg_seats_await_call';
-REVOKE ALL ON FUNCTION seats.await_call(bigint, interval) FROM PUBLIC;
-COMMENT ON FUNCTION seats.await_call(bigint, interval) IS
+REVOKE ALL ON FUNCTION seats.await_call(bigint, interval, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats.await_call(bigint, interval, boolean) IS
     'wait_for_call for drivers that cannot CALL, at most 30 seconds. It holds the snapshot of its '
     'query while it waits, so vacuum removes nothing newer, and read locks on the outbox until the '
     'transaction ends.';
