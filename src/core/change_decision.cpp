@@ -6,7 +6,7 @@ namespace pg_seats::core {
 namespace {
 
 Decision read_base_next(Situation& situation, std::string_view proven) {
-    situation.leg.proven = proven;
+    set_proven(situation, proven);
     situation.leg.purpose = Purpose::read_base;
     return ask(situation);
 }
@@ -32,10 +32,10 @@ bool can_be_split(const Call& call, const Judgement& judgement) {
 
 // Executed; what is there now is read, if the answer at hand does not tell.
 Decision change_is_proven(Situation& situation, std::string_view reason) {
-    situation.leg.proven = reason;
     if (situation.leg.purpose != Purpose::read_object || !take_subscription(situation)) {
         return read_base_next(situation, reason);
     }
+    set_proven(situation, reason);
     return with_subscription(situation);
 }
 

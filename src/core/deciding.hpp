@@ -11,6 +11,8 @@ namespace pg_seats::core {
 
 [[nodiscard]] Decision keep(const Situation& situation, State state);
 [[nodiscard]] Decision finish(const Situation& situation, Result result, std::string_view reason);
+// Of seats: executed, as the answer at hand tells, and what is there now may still have to be read.
+void set_proven(Situation& situation, std::string_view reason);
 [[nodiscard]] Decision to_review(const Situation& situation, std::string_view reason,
                                  std::string_view what_happened);
 // Pending again, under a key that nothing was sent under and nothing is stored under.

@@ -45,6 +45,18 @@ Decision in_doubt(const Situation& situation) {
     return decision;
 }
 
+// (What a read of our own asks for is answered by it, whatever the leg.)
+Proof proof_at_hand(const Situation& situation) {
+    switch (situation.leg.purpose) {
+        case Purpose::search_events:
+            return Proof::event;
+        case Purpose::send:
+            return situation.answer.response.headers.replayed ? Proof::replayed : Proof::answered;
+        default:
+            return situation.rules.reads_subscription ? Proof::answered : Proof::read;
+    }
+}
+
 void apply_not_executed(const Situation& situation, Decision& decision) {
     if (situation.rules.not_executed != nullptr) {
         situation.rules.not_executed(situation, decision);
@@ -215,6 +227,11 @@ Decision decide_sent(Situation& situation) {
 
 }  // namespace
 
+void set_proven(Situation& situation, std::string_view reason) {
+    situation.leg.proven = reason;
+    situation.leg.proof = proof_at_hand(situation);
+}
+
 bool older_than(const Situation& situation, Moment moment, int seconds) {
     return moment != 0 && situation.now - moment > Moment{seconds} * 1'000'000;
 }
@@ -243,6 +260,7 @@ Decision finish(const Situation& situation, Result result, std::string_view reas
     Decision decision;
     decision.outcome = Decision::Outcome::settled;
     decision.result = result;
+    decision.proof = situation.leg.proven.empty() ? proof_at_hand(situation) : situation.leg.proof;
     decision.reason = reason;
     decision.generation = situation.call.generation;
     decision.attempts = situation.call.attempts;
@@ -323,6 +341,11 @@ Decision decide(Situation situation) {
 std::string_view to_string(Result result) {
     constexpr std::array<std::string_view, 4> names{"", "done", "refused", "cancelled"};
     return names.at(static_cast<std::size_t>(result));
+}
+
+std::string_view to_string(Proof proof) {
+    constexpr std::array<std::string_view, 5> names{"", "answered", "replayed", "read", "event"};
+    return names.at(static_cast<std::size_t>(proof));
 }
 
 std::string_view to_string(JournalKind kind) {

@@ -23,6 +23,17 @@ namespace pg_seats::core {
 
 struct Rules;
 
+// How an end is known.
+enum class Proof : std::uint8_t {
+    none,      // of what has not ended
+    answered,  // by the answer to the call itself
+    replayed,  // … which Stripe has given once more
+    read,      // by what a read, or a list, shows
+    event,
+};
+// Empty: none.
+[[nodiscard]] std::string_view to_string(Proof proof);
+
 // Where a conversation about one call stands; a follow-up replaces it.
 struct Leg {
     Purpose purpose = Purpose::send;
@@ -31,9 +42,10 @@ struct Leg {
     std::string cursor;    // where the next page starts
     Judgement first;       // of the call, while read_missing asks about it
     bool doubted = false;  // this very exchange has left doubt, and the row does not know of it yet
-    // Of seats: why it is known to be executed, while a read tells what is there now (static
-    // storage); and what the reads have told so far, as of when.
+    // Of seats: why it is known to be executed (static storage), and how, while a read tells what
+    // is there now; and what the reads have told so far, as of when.
     std::string_view proven;
+    Proof proof = Proof::none;
     std::optional<SubscriptionFacts> subscription;
     Moment as_of = 0;
 };
@@ -137,6 +149,7 @@ struct Decision {
     };
     Outcome outcome = Outcome::stays;
     Result result = Result::none;
+    Proof proof = Proof::none;
     State state = State::pending;
     Leg next;
 

@@ -58,6 +58,7 @@ constexpr std::tuple finished_columns{
     column<Text>("result", [](Item item) { return to_string(item->decision.result); }),
     column<Integer>("http_status", [](Item item) { return item->flight.answer.response.status; }),
     column<Integer>("duration_us", [](Item item) { return microseconds(item->flight); }),
+    column<Text>("proof", [](Item item) { return to_string(item->decision.proof); }),
     column<Text>("reason", [](Item item) { return view(item->decision.reason); }),
     column<Text>("error", [](Item item) { return if_wrong(item, item->decision.error); }),
     column<Text>("request_id", [](Item item) { return view(item->flight.answer.response.headers.request_id); }),
@@ -113,18 +114,20 @@ constexpr auto finish_sql =
     "   WHERE o.id = a.id AND o.id = ANY ($1) AND o.generation = a.generation AND o.state::text = "
     "a.state"
     "  RETURNING o.id, o.lane_id, o.created_at, o.first_sent_at, o.uuid, o.installation,"
-    "      a.result, o.generation, o.attempts, a.http_status, a.duration_us, a.clean, "
+    "      a.result, a.proof, o.generation, o.attempts, a.http_status, a.duration_us, a.clean, "
     "o.destination,"
     "      o.method, o.path, o.body, o.enqueued_by, a.reason, a.error, a.error_code, "
     "a.decline_code,"
     "      a.request_id, o.context,"
     "      a.answer, o.kind, o.team_id, o.actor, o.lines, o.base, o.target)"
     "INSERT INTO seats_internal.outbox_history (ring, id, lane_id, created_at, first_sent_at,"
-    "    settled_at, uuid, installation, result, generation, attempts, http_status, duration_ms,"
+    "    settled_at, uuid, installation, result, proof, generation, attempts, http_status, "
+    "duration_ms,"
     "    clean, destination, method, path, body, enqueued_by, reason, error, error_code,"
     "    decline_code, request_id, context, answer, kind, team_id, actor, lines, base, target) "
     "SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at,"
-    "    pg_catalog.clock_timestamp(), g.uuid, g.installation, g.result, g.generation, g.attempts,"
+    "    pg_catalog.clock_timestamp(), g.uuid, g.installation, g.result, g.proof, g.generation, "
+    "g.attempts,"
     "    nullif(g.http_status, 0), g.duration_us / 1000.0, g.clean, g.destination, g.method, "
     "g.path, g.body,"
     "    g.enqueued_by, g.reason, g.error, g.error_code, g.decline_code, g.request_id, g.context,"

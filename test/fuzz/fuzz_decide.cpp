@@ -70,6 +70,7 @@ void check_decision(const Call& call, const Rules& rules, const Leg& leg,
                                  leg.purpose == Purpose::search_events;
     check(decision.verdict.has_value());
     check((decision.outcome == Outcome::settled) == (decision.result != Result::none));
+    check((decision.outcome == Outcome::settled) == (decision.proof != Proof::none));
     check(!decision.due_in || decision.due_in->count() >= 0);
     if (decision.outcome == Outcome::asks) {
         const Purpose next = decision.next.purpose;

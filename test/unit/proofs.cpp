@@ -57,6 +57,8 @@ void add_outcome(std::string& text, const Decision& decision) {
     switch (decision.outcome) {
         case Decision::Outcome::settled:
             add(text, to_string(decision.result));
+            add_if(text, decision.proof != core::Proof::answered,
+                   "by " + std::string(to_string(decision.proof)));
             break;
         case Decision::Outcome::stays:
             add(text, to_string(decision.state));
@@ -76,7 +78,8 @@ void add_leg(std::string& text, const core::Leg& before, const core::Leg& next) 
     add_number(text, "of", next.page_size, before.page_size);
     add_if(text, !next.cursor.empty(), "after " + next.cursor);
     add_if(text, next.doubted, "doubted");
-    add_if(text, !next.proven.empty(), "proven: " + std::string(next.proven));
+    add_if(text, !next.proven.empty(),
+           "proven: " + std::string(next.proven) + " by " + std::string(to_string(next.proof)));
     if (next.purpose == Purpose::read_missing) {
         add(text, "of " + std::string(next.first.reason));
         add_if(text, next.first.doubt_after, "in doubt");
@@ -303,6 +306,12 @@ Case& Case::missing(std::string_view error, bool doubt) {
     leg.first = judge_leg(call, *rules, leg.purpose, answer, {.livemode = false});
     leg.purpose = Purpose::read_missing;
     return this->answer(200, subscription("before-before-1"));
+}
+
+Case& Case::proven(std::string_view reason, core::Proof proof) {
+    leg.proven = reason;
+    leg.proof = proof;
+    return *this;
 }
 
 Case& Case::answer(int status, std::string_view body) {

@@ -45,6 +45,7 @@ struct Case {
     // ---- the leg
     Case& asks(core::Purpose purpose);  // as a verification; its state goes with it
     Case& missing(std::string_view error, bool doubt = false);  // the POST had this 404
+    Case& proven(std::string_view reason, core::Proof proof);  // … and only its base is asked for
 
     // ---- the answer
     Case& answer(int status, std::string_view body);

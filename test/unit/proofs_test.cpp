@@ -41,7 +41,7 @@ const Row sent[] = {
      "done clean answer [done]"},
     {"executed_by_a_second_attempt_has_an_attempt_row", [](Case& c) { c.call.attempts = 2; },
      "done marker answer [done]"},
-    {"replayed", [](Case& c) { c.replayed(); }, "done replayed marker answer [done]"},
+    {"replayed", [](Case& c) { c.replayed(); }, "done by replayed replayed marker answer [done]"},
     {"executed_and_awaits_payment", [](Case& c) { c.answer(200, subscription("x", pending)); },
      "awaiting awaiting_payment in 60000 journal call.awaiting_payment [awaiting] +counts nothing"},
     {"what_only_its_object_tells_is_not_followed_without_one",
@@ -342,10 +342,10 @@ const Row stops[] = {
 
 const Row verification[] = {
     {"our_marker_is_on_the_object", [](Case& c) { c.asks(Purpose::read_object); },
-     "done proven_by_marker marker answer journal call.proven_done [done]"},
+     "done by read proven_by_marker marker answer journal call.proven_done [done]"},
     {"our_marker_of_another_generation",
      [](Case& c) { c.asks(Purpose::read_object).answer(200, subscription("uuid-uuid-9")); },
-     "done proven_by_marker marker answer journal call.proven_done [done]"},
+     "done by read proven_by_marker marker answer journal call.proven_done [done]"},
     {"our_marker_waits_for_its_payment",
      [](Case& c) { c.asks(Purpose::read_object).answer(200, subscription("x", pending)); },
      "awaiting awaiting_payment doubt in 540000 [awaiting]"},
@@ -360,7 +360,7 @@ const Row verification[] = {
          c.in(State::awaiting).asks(Purpose::read_object);
          c.answer(200, subscription("before-before-1"));
      },
-     "refused payment_did_not_come answer journal call.refused [refused]"},
+     "refused by read payment_did_not_come answer journal call.refused [refused]"},
     {"former_marker_and_the_key_is_final",
      [](Case& c) {
          is_final(c).asks(Purpose::read_object).answer(200, subscription("before-before-1"));
@@ -432,7 +432,7 @@ const Row verification[] = {
      "awaiting awaiting_payment in 540000 [awaiting]"},
     {"list_has_our_marker",
      [](Case& c) { c.asks(Purpose::search_list).answer(200, list(subscription("uuid-uuid-1"))); },
-     "done proven_by_list marker answer journal call.proven_done [done]"},
+     "done by read proven_by_list marker answer journal call.proven_done [done]"},
     {"list_goes_on",
      [](Case& c) { c.asks(Purpose::search_list).answer(200, list(subscription("x"), true)); },
      "asks to search list page 1 after sub_1 [done]"},
@@ -469,7 +469,7 @@ const Row verification[] = {
      [](Case& c) {
          c.asks(Purpose::search_events).answer(200, list(event("other", "uuid-uuid-1")));
      },
-     "done proven_by_event answer journal call.proven_done [done]"},
+     "done by event proven_by_event answer journal call.proven_done [done]"},
     {"event_has_our_key_and_not_our_marker",
      [](Case& c) { c.asks(Purpose::search_events).answer(200, list(event("us-uuid-1", "x"))); },
      "waiting not_proven_yet doubt in 1000 [unknown]"},
@@ -478,7 +478,7 @@ const Row verification[] = {
          c.asks(Purpose::search_events).answer(200, list(event("us-uuid-1", "")));
          c.call.marker = "";
      },
-     "done proven_by_event answer journal call.proven_done [done]"},
+     "done by event proven_by_event answer journal call.proven_done [done]"},
     {"event_tells_of_a_failure",
      [](Case& c) {
          c.asks(Purpose::search_events)
@@ -550,16 +550,16 @@ const Row missing[] = {
     {"it_is_not_there_in_doubt", [](Case& c) { c.missing(no_seat, true).error(404, no_seat); },
      "review not_found doubt journal call.review alert review:7 [halted]"},
     {"it_is_over", [](Case& c) { c.missing(no_seat).answer(200, over()); },
-     "refused object_is_terminal answer journal call.refused [refused]"},
+     "refused by read object_is_terminal answer journal call.refused [refused]"},
     {"it_is_deleted",
      [](Case& c) { c.missing(no_seat).answer(200, R"({"object":"customer","deleted":true})"); },
-     "refused object_is_terminal answer journal call.refused [refused]"},
+     "refused by read object_is_terminal answer journal call.refused [refused]"},
     {"it_was_never_paid",
      [](Case& c) {
          c.missing(no_seat).answer(
              200, R"({"id":"sub_1","object":"subscription","status":"incomplete_expired"})");
      },
-     "refused object_is_terminal answer journal call.refused [refused]"},
+     "refused by read object_is_terminal answer journal call.refused [refused]"},
     {"it_is_over_in_doubt", [](Case& c) { c.missing(no_seat, true).answer(200, over()); },
      "asks to search events doubted [done]"},
     {"it_is_over_in_doubt_of_this_very_exchange_and_no_event_tells",
@@ -625,7 +625,7 @@ const Row missing[] = {
      "review not_found journal call.review alert review:7 [halted]"},
     {"changes_of_a_subscription_that_is_over",
      [](Case& c) { c.change().missing(no_seat).answer(200, over()); },
-     "refused object_is_terminal answer facts [refused]"},
+     "refused by read object_is_terminal answer facts [refused]"},
 };
 
 INSTANTIATE_TEST_SUITE_P(Sent, Proofs, testing::ValuesIn(sent), name_of);

@@ -7,6 +7,7 @@
 namespace pg_seats::test {
 namespace {
 
+using core::Proof;
 using core::Purpose;
 using core::State;
 using core::Transport;
@@ -16,16 +17,16 @@ using core::Transport;
 const Row changes[] = {
     {"executed", [](Case& c) { c.change(); }, "done clean marker answer facts si_1 price_1 [done]"},
     {"replayed_does_not_tell_what_is_there_now", [](Case& c) { c.change().replayed(); },
-     "asks to read base proven: replayed [done]"},
+     "asks to read base proven: replayed by replayed [done]"},
     {"answered_with_another_subscription",
      [](Case& c) {
          c.change();
          c.call.path = "/v1/subscriptions/sub_2";
      },
-     "asks to read base proven: answered [done]"},
+     "asks to read base proven: answered by answered [done]"},
     {"answered_with_some_of_the_items",
      [](Case& c) { c.change().answer(200, subscription("uuid-uuid-1", half)); },
-     "asks to read base proven: answered [done]"},
+     "asks to read base proven: answered by answered [done]"},
     {"awaits_payment", [](Case& c) { c.change().answer(200, subscription("x", pending)); },
      "awaiting awaiting_payment in 60000 facts si_1 price_1 [awaiting] +counts nothing"},
     {"awaits_payment_by_a_replay",
@@ -118,12 +119,12 @@ const Row changes[] = {
     {"held_in_doubt_is_not_planned_anew", [](Case& c) { c.change().doubt().error(401, no_seat); },
      "waiting unauthorized doubt tries 0 attempts 0 in 500 [halted] +question +probe"},
     {"our_marker_is_on_the_subscription", [](Case& c) { c.change().asks(Purpose::read_object); },
-     "done proven_by_marker marker facts si_1 price_1 [done]"},
+     "done by read proven_by_marker marker facts si_1 price_1 [done]"},
     {"our_marker_is_on_a_subscription_of_many_items",
      [](Case& c) {
          c.change().asks(Purpose::read_object).answer(200, subscription("uuid-uuid-1", half));
      },
-     "asks to read base proven: proven_by_marker [done]"},
+     "asks to read base proven: proven_by_marker by read [done]"},
     {"our_marker_waits_while_we_do",
      [](Case& c) {
          c.change().in(State::awaiting).asks(Purpose::read_object);
@@ -174,14 +175,14 @@ const Row changes[] = {
          c.change().in(State::awaiting).asks(Purpose::read_object);
          c.answer(200, subscription("before-before-1"));
      },
-     "refused payment_did_not_come answer facts si_1 price_1 [refused]"},
+     "refused by read payment_did_not_come answer facts si_1 price_1 [refused]"},
     {"invoice_was_voided_as_somebody_wished",
      [](Case& c) {
          c.change().in(State::awaiting).asks(Purpose::read_object);
          c.answer(200, subscription("before-before-1"));
          c.call.cancelled = true;
      },
-     "cancelled invoice_voided answer facts si_1 price_1 [refused]"},
+     "cancelled by read invoice_voided answer facts si_1 price_1 [refused]"},
     {"superseded_while_it_awaited_payment",
      [](Case& c) {
          c.change().in(State::awaiting).asks(Purpose::read_object);
@@ -203,7 +204,7 @@ const Row changes[] = {
      [](Case& c) {
          c.change().asks(Purpose::search_events).answer(200, list(event("x", "uuid-uuid-1")));
      },
-     "asks to read base proven: proven_by_event [done]"},
+     "asks to read base proven: proven_by_event by event [done]"},
 };
 
 // ---- bases of changes, reads of subscriptions and prices
@@ -329,52 +330,52 @@ const Row reads[] = {
     {"proven_and_its_base_was_read",
      [](Case& c) {
          c.change().asks(Purpose::read_base);
-         c.leg.proven = "answered";
+         c.proven("answered", Proof::answered);
      },
      "done answered marker facts si_1 price_1 [done]"},
     {"proven_and_its_base_did_not_come",
      [](Case& c) {
          c.change().in(State::sending).asks(Purpose::read_base).answer(500, "x");
-         c.leg.proven = "replayed";
+         c.proven("replayed", Proof::replayed);
      },
-     "done replayed marker [done]"},
+     "done by replayed replayed marker [done]"},
     {"proven_and_its_base_is_not_there",
      [](Case& c) {
          c.change().in(State::awaiting).asks(Purpose::read_base).error(404, no_seat);
-         c.leg.proven = "proven_by_event";
+         c.proven("proven_by_event", Proof::event);
      },
-     "done proven_by_event marker [done]"},
+     "done by event proven_by_event marker [done]"},
     {"proven_in_doubt_and_its_base_is_not_there",
      [](Case& c) {
          c.change().asks(Purpose::read_base).doubt().error(404, no_seat);
-         c.leg.proven = "proven_by_event";
+         c.proven("proven_by_event", Proof::event);
      },
-     "done proven_by_event marker [done]"},
+     "done by event proven_by_event marker [done]"},
     {"proven_by_a_verification_and_its_base_is_not_there",
      [](Case& c) {
          c.change().in(State::verifying).asks(Purpose::read_base).doubt().error(404, no_seat);
-         c.leg.proven = "proven_by_event";
+         c.proven("proven_by_event", Proof::event);
      },
-     "done proven_by_event marker [done]"},
+     "done by event proven_by_event marker [done]"},
     {"proven_by_a_verification_and_its_base_is_another",
      [](Case& c) {
          c.change().in(State::verifying).asks(Purpose::read_base).doubt();
-         c.leg.proven = "proven_by_event";
+         c.proven("proven_by_event", Proof::event);
          c.call.path = "/v1/subscriptions/sub_2";
      },
-     "done proven_by_event marker [done]"},
+     "done by event proven_by_event marker [done]"},
     {"proven_by_a_verification_and_its_base_did_not_come",
      [](Case& c) {
          c.change().in(State::verifying).asks(Purpose::read_base).doubt().answer(500, "x");
-         c.leg.proven = "proven_by_event";
+         c.proven("proven_by_event", Proof::event);
      },
-     "done proven_by_event marker [done]"},
+     "done by event proven_by_event marker [done]"},
     {"proven_by_a_verification_and_its_items_did_not_come",
      [](Case& c) {
          c.change().in(State::verifying).asks(Purpose::read_items).doubt().answer(500, "x");
-         c.leg.proven = "proven_by_event";
+         c.proven("proven_by_event", Proof::event);
      },
-     "done proven_by_event marker [done]"},
+     "done by event proven_by_event marker [done]"},
     {"items_go_on",
      [](Case& c) {
          c.change().asks(Purpose::read_items);

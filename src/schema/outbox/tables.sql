@@ -194,6 +194,7 @@ CREATE TABLE seats_internal.outbox_history (
     decline_code   text,
     request_id     text,
     settled_by     text,
+    proof          text,
     context        jsonb,
     answer         bytea,
     kind           text        NOT NULL DEFAULT 'call',
@@ -211,6 +212,8 @@ COMMENT ON TABLE seats_internal.outbox_history IS 'what was settled, and how';
 COMMENT ON COLUMN seats_internal.outbox_history.result IS 'done, refused or cancelled';
 COMMENT ON COLUMN seats_internal.outbox_history.clean IS 'settled by its only attempt';
 COMMENT ON COLUMN seats_internal.outbox_history.settled_by IS 'the person''s role, if a person settled it';
+COMMENT ON COLUMN seats_internal.outbox_history.proof IS
+    'how its end is known: answered, replayed, read, event; of what ended without an answer, see move_to_history';
 COMMENT ON COLUMN seats_internal.outbox_history.carrier_id IS
     'of a change: the one in whose call it went along; null: its own, or none was needed';
 COMMENT ON COLUMN seats_internal.outbox_history.answer IS
