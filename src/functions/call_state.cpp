@@ -1,9 +1,9 @@
 #include "functions/call_state.hpp"
 
-#include "functions/identity_switch.hpp"
 #include "functions/kept_plan.hpp"
 #include "functions/sqlstates.hpp"
 #include "pg/error.hpp"
+#include "pg/identity_switch.hpp"
 
 extern "C" {
 #include "mb/pg_wchar.h"
@@ -202,7 +202,7 @@ bytea* look_as_owner(std::int64_t call, LookFor what, Handlers handlers, Oid fun
                      CallState* state, MemoryContext answer_context) {
     const Oid caller = GetUserId();
     PushActiveSnapshot(GetTransactionSnapshot());
-    const Identity before = become(owner_of_function(function));
+    const pg::Identity before = pg::become(pg::owner_of_function(function));
     const int nest_level = NewGUCNestLevel();
     prefer_indexes();
     // A session of its own for each look: it frees what the look has read.
@@ -212,7 +212,7 @@ bytea* look_as_owner(std::int64_t call, LookFor what, Handlers handlers, Oid fun
     bytea* const answer = look(call, what, handlers, caller, state, answer_context);
     SPI_finish();
     AtEOXact_GUC(true, nest_level);
-    become_again(before);
+    pg::become_again(before);
     PopActiveSnapshot();
     return answer;
 }

@@ -5,12 +5,12 @@
 // two statements with kept plans, the lane and the row.
 #include "core/call_rules.hpp"
 
-#include "functions/identity_switch.hpp"
 #include "functions/kept_plan.hpp"
 #include "functions/setup_rows.hpp"
 #include "functions/sqlstates.hpp"
 #include "pg/arguments.hpp"
 #include "pg/error.hpp"
+#include "pg/identity_switch.hpp"
 #include "pg/shared_state.hpp"
 #include "pg/wake.hpp"
 
@@ -193,13 +193,13 @@ std::int64_t enqueue(const Order* order) {
     pg_uuid_t installation;
     read_installation(&installation);
 
-    const Identity before = become(owner_of_function(order->call->flinfo->fn_oid));
+    const pg::Identity before = pg::become(pg::owner_of_function(order->call->flinfo->fn_oid));
     if (SPI_connect() != SPI_OK_CONNECT) {
         elog(ERROR, "could not connect to SPI");
     }
     const std::int64_t id = row_of(*order, caller, &installation);
     SPI_finish();
-    become_again(before);
+    pg::become_again(before);
     pg::wake_worker_at_commit(pg::wake_rows);
     return id;
 }

@@ -7,8 +7,8 @@
 // DEFINER one current_user is the definer, while session_user is the superuser inside the worker
 // and the login role behind SET ROLE elsewhere. GetUserId(), read here before the switch, is the
 // one role whose privileges count at this moment.
-#include "functions/identity_switch.hpp"
 #include "pg/error.hpp"
+#include "pg/identity_switch.hpp"
 #include "pg/shared_state.hpp"
 #include "pg/wake.hpp"
 
@@ -103,9 +103,9 @@ Datum call_internal(FunctionCallInfo fcinfo, std::uint32_t wakes) {
            static_cast<std::size_t>(fcinfo->nargs) * sizeof(NullableDatum));
 
     // A restriction that holds for the caller (a user's handler, an index expression) holds on.
-    const Identity before = become(target->owner);
+    const pg::Identity before = pg::become(target->owner);
     Datum const result = FunctionCallInvoke(inner);
-    become_again(before);
+    pg::become_again(before);
 
     if (target->changes_something && wakes != 0) {
         pg::wake_worker_at_commit(wakes);

@@ -10,12 +10,12 @@
 #include "core/secrets.hpp"
 #include "core/webhook_signature.hpp"
 
-#include "functions/identity_switch.hpp"
 #include "functions/kept_plan.hpp"
 #include "functions/sqlstates.hpp"
 #include "pg/arguments.hpp"
 #include "pg/error.hpp"
 #include "pg/hmac.hpp"
+#include "pg/identity_switch.hpp"
 #include "pg/secrets.hpp"
 #include "pg/shared_state.hpp"
 #include "pg/time.hpp"
@@ -73,7 +73,7 @@ void raise_unknown_endpoint(Datum name) {
 void read_endpoint(FunctionCallInfo fcinfo, SecretNames* found) {
     const Datum name = PG_GETARG_DATUM(endpoint_argument);
     MemoryContext const outer = CurrentMemoryContext;
-    const Identity before = become(owner_of_function(fcinfo->flinfo->fn_oid));
+    const pg::Identity before = pg::become(pg::owner_of_function(fcinfo->flinfo->fn_oid));
     connect();
     const Oid types[] = {TEXTOID};
     run_kept(find_endpoint, 1, types, &name);
@@ -93,7 +93,7 @@ void read_endpoint(FunctionCallInfo fcinfo, SecretNames* found) {
         MemoryContextSwitchTo(inner);
     }
     SPI_finish();
-    become_again(before);
+    pg::become_again(before);
 }
 
 Datum text_datum(std::string_view value) {
@@ -101,13 +101,13 @@ Datum text_datum(std::string_view value) {
 }
 
 void report_missing_secret(FunctionCallInfo fcinfo, std::string_view problem) {
-    const Identity before = become(owner_of_function(fcinfo->flinfo->fn_oid));
+    const pg::Identity before = pg::become(pg::owner_of_function(fcinfo->flinfo->fn_oid));
     connect();
     const Oid types[] = {TEXTOID, TEXTOID};
     const Datum values[] = {PG_GETARG_DATUM(endpoint_argument), text_datum(problem)};
     run_kept(alert_missing_secret, 2, types, values);
     SPI_finish();
-    become_again(before);
+    pg::become_again(before);
     pg::wake_worker_at_commit(pg::wake_rows);
 }
 
@@ -119,7 +119,7 @@ struct Answer {
 
 void store_event(FunctionCallInfo fcinfo, std::string_view payload, const char* facts,
                  bool all_secrets, Answer* answer) {
-    const Identity before = become(owner_of_function(fcinfo->flinfo->fn_oid));
+    const pg::Identity before = pg::become(pg::owner_of_function(fcinfo->flinfo->fn_oid));
     connect();
     const Oid types[] = {TEXTOID, BYTEAOID, JSONBOID, BOOLOID};
     const Datum values[] = {PG_GETARG_DATUM(endpoint_argument), text_datum(payload),
@@ -131,7 +131,7 @@ void store_event(FunctionCallInfo fcinfo, std::string_view payload, const char* 
     answer->http_status = DatumGetInt32(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null));
     strlcpy(answer->outcome, SPI_getvalue(row, SPI_tuptable->tupdesc, 2), sizeof answer->outcome);
     SPI_finish();
-    become_again(before);
+    pg::become_again(before);
     const bool is_left = strcmp(answer->outcome, "stored") == 0;
     pg::wake_worker_at_commit(is_left ? pg::wake_rows | pg::wake_webhooks : pg::wake_rows);
 }

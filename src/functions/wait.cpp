@@ -10,7 +10,6 @@
 #include "core/pace.hpp"
 
 #include "functions/call_state.hpp"
-#include "functions/identity_switch.hpp"
 #include "functions/sqlstates.hpp"
 #include "pg/error.hpp"
 #include "pg/settings.hpp"

@@ -51,6 +51,11 @@ void show(const char* point) {
     if (slot != nullptr && slot->pid == MyProcPid) {
         strlcpy(slot->debug_point, point, sizeof slot->debug_point);
     }
+    for (HandlerSlot& handler : shared->handlers) {
+        if (handler.pid == MyProcPid) {
+            strlcpy(handler.debug_point, point, sizeof handler.debug_point);
+        }
+    }
     LWLockRelease(shared->lock);
     ConditionVariableBroadcast(&shared->worker_changed);
 }

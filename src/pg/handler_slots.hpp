@@ -14,6 +14,8 @@
 
 namespace pg_seats::pg {
 
+struct SharedState;
+
 constexpr int max_handler_processes = 32;  // of a server; the setting is below
 constexpr int handler_batch = 50;          // calls that a process is given at once
 constexpr int most_handed_over = 256;      // settled calls that wait for a look of their worker
@@ -46,17 +48,37 @@ struct HandlerSlot {
     HandlerState state;
     Oid database;
     Oid role;
-    pid_t pid;        // 0: no process
-    int proc_number;  // where its latch is; valid only together with pid
-    bool must_leave;  // ends as soon as its batch is done: others wait for a process
-    bool careful;     // its batch is one that timed out, or waited for a lock, before
-    bool timed_out;   // and is ended for it, because a cancel did not help
+    bool without_login;  // 15 and 16 let nobody connect as such a role
+    pid_t pid;           // 0: no process
+    int proc_number;     // where its latch is; valid only together with pid
+    bool must_leave;     // gets no other batch, and ends after this one
+    bool careful;        // its batch is one that timed out, or waited for a lock, before
+    bool timed_out;      // and is ended for it, because a cancel did not help
     std::int32_t count;
     HandedCall calls[handler_batch];
     std::int64_t running;       // the call whose handler runs; 0: none
     TimestampTz running_since;  // of this try
     TimestampTz since;          // when it came into its state
+    char debug_point[64];       // where it stands still for a test; empty otherwise
     char trouble[160];          // why the process did not come to work, if it said so
 };
+
+// The lock must be held for these, exclusively by whoever changes something.
+
+// A slot in which the launcher will start a process; nullptr if there are as many processes as
+// pg_seats.handler_workers allows.
+HandlerSlot* want_handler_process(SharedState& shared, Oid database, Oid role) noexcept;
+void move_handler(HandlerSlot& slot, HandlerState state) noexcept;
+void free_handler_slot(HandlerSlot& slot) noexcept;
+void wake_handler(const HandlerSlot& slot) noexcept;
+// Has a process, or will have one.
+[[nodiscard]] bool is_in_use(const HandlerSlot& slot) noexcept;
+
+// These take the lock.
+
+// The worker looks into the table for what it was not told: of a prepared transaction, say.
+void hand_over_all(Oid database) noexcept;
+// Somebody wants the database for himself.
+[[nodiscard]] bool is_held(Oid database) noexcept;
 
 }  // namespace pg_seats::pg

@@ -4,6 +4,7 @@
 #include "pg/settings.hpp"
 
 #include "pg/error.hpp"
+#include "pg/handler_slots.hpp"
 
 extern "C" {
 #include "utils/guc.h"
@@ -89,6 +90,15 @@ const Number numbers[] = {
     {"pg_seats.final_answer_gap",
      "A replayed failure must be seen twice, this far apart, to be final.",
      &settings.final_answer_gap_s, 60, 0, 3'600, GUC_UNIT_S},
+    {"pg_seats.handler_memory",
+     "Memory that an application's handler may take beyond what its process has at its start.",
+     &settings.handler_memory_mb, 256, 16, 65'536, GUC_UNIT_MB},
+    {"pg_seats.handler_timeout",
+     "An application's handler that runs longer is cancelled, and a second later ended.",
+     &settings.handler_timeout_ms, 10'000, 10, 3'600'000, GUC_UNIT_MS},
+    {"pg_seats.handler_workers",
+     "How many processes of the server may run applications' handlers at once; 0: none runs.",
+     &settings.handler_workers, 2, 0, max_handler_processes, 0},
     {"pg_seats.history_days", "How long settled calls and the journal are kept.",
      &settings.history_days, 56, 8, 3'650, 0},
     {"pg_seats.key_lifetime",

@@ -20,6 +20,9 @@ struct Settings {
     int connect_timeout_ms;
     int default_wait_ms;
     int event_check_after_ms;
+    int handler_memory_mb;
+    int handler_timeout_ms;
+    int handler_workers;
     int request_timeout_ms;
     int response_limit_kb;
     int max_in_flight;

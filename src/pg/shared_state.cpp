@@ -35,6 +35,12 @@ bool is_after_crash() {
     return !is_clean;
 }
 
+void clear_counters(WorkerCounters& counters) {
+    for (const CounterName& each : counter_names) {
+        pg_atomic_init_u64(&(counters.*each.counter), 0);
+    }
+}
+
 void start_up() {
     if (previous_startup_hook != nullptr) {
         previous_startup_hook();
@@ -59,17 +65,6 @@ void start_up() {
     LWLockRelease(AddinShmemInitLock);
 }
 
-// The process may have ended and its PGPROC may belong to somebody else: setting a stranger's latch
-// is harmless (everybody checks why he woke), so the pid test only saves work.
-void set_latch_of(pid_t pid, int proc_number) {
-    if (pid != 0) {
-        PGPROC* proc = &ProcGlobal->allProcs[proc_number];
-        if (proc->pid == pid) {
-            SetLatch(&proc->procLatch);
-        }
-    }
-}
-
 }  // namespace
 
 void request_shared_state() {
@@ -83,10 +78,27 @@ SharedState* shared_state() noexcept {
     return state;
 }
 
-void clear_counters(WorkerCounters& counters) noexcept {
-    for (const CounterName& each : counter_names) {
-        pg_atomic_init_u64(&(counters.*each.counter), 0);
+// The process may have ended and its PGPROC may belong to somebody else: setting a stranger's latch
+// is harmless (everybody checks why he woke), so the pid test only saves work.
+void set_latch_of(pid_t pid, int proc_number) noexcept {
+    if (pid != 0) {
+        PGPROC* proc = &ProcGlobal->allProcs[proc_number];
+        if (proc->pid == pid) {
+            SetLatch(&proc->procLatch);
+        }
     }
+}
+
+void give_slot(WorkerSlot& slot, Oid database) noexcept {
+    slot.database = database;
+    slot.holders = 0;
+    slot.held_by = 0;
+    slot.departure = WorkerDeparture::unknown;
+    slot.handed_count = 0;
+    slot.handed_overflow = false;
+    slot.roles_waiting = 0;
+    pg_atomic_write_u32(&slot.wake, 0);
+    clear_counters(slot.counters);
 }
 
 WorkerSlot* find_worker(SharedState& shared, Oid database) noexcept {

@@ -2,6 +2,7 @@
 // what they say about themselves. Fixed arrays only; no pointer of any process is ever in here.
 #pragma once
 
+#include "pg/handler_slots.hpp"
 #include "pg/postgres.hpp"
 
 extern "C" {
@@ -24,6 +25,7 @@ enum WakeReason : std::uint32_t {
     wake_step_aside = 8,     // somebody wants the database for himself: end
     wake_webhooks = 16,      // an event was stored that could not be processed at once
     wake_news = 32,          // journal entries want a number, alerts want to be told
+    wake_handlers = 64,      // calls with handlers ended, or a process of handlers has news
 };
 
 enum class WorkerState : std::uint8_t {
@@ -111,6 +113,11 @@ struct WorkerSlot {
     DestinationStatus destinations[max_destinations];
     char debug_point[64];  // where it stands still for a test; empty otherwise
     char trouble[256];     // the last thing that went wrong with the loop itself; empty: nothing
+    // Calls that have ended and have handlers, for the dispatcher; they are cleared as it reads.
+    std::int64_t handed[most_handed_over];
+    std::int32_t handed_count;
+    bool handed_overflow;        // there were more: the table knows
+    std::int32_t roles_waiting;  // have handlers that are due, and no process
     // Launcher's bookkeeping.
     bool ended;     // the worker left, and the launcher has not seen it yet
     WorkerEnd end;  // why
@@ -134,6 +141,7 @@ struct SharedState {
     ConditionVariable worker_changed;
     ConditionVariable settled[waiter_buckets];
     WorkerSlot workers[max_databases];
+    HandlerSlot handlers[max_handler_processes];
 };
 
 // To be called in _PG_init of the postmaster only.
@@ -142,8 +150,11 @@ void request_shared_state();
 // nullptr when the library was not preloaded: there are no workers then.
 SharedState* shared_state() noexcept;
 
-// For a slot that is given to another database: nobody counts in it then.
-void clear_counters(WorkerCounters& counters) noexcept;
+// The process may have ended: nobody is harmed by a latch that is set for nothing.
+void set_latch_of(pid_t pid, int proc_number) noexcept;
+
+// A free slot gets a database: nothing in it is another one's. The lock must be held.
+void give_slot(WorkerSlot& slot, Oid database) noexcept;
 
 // Find the slot of a database; the lock must be held. nullptr if there is none.
 WorkerSlot* find_worker(SharedState& shared, Oid database) noexcept;

@@ -47,6 +47,7 @@ void leave(int /*code*/, Datum /*argument*/) {
     slot->state = pg::WorkerState::none;
     slot->in_flight = slot->ready = slot->destination_count = 0;
     slot->reading_backlog = false;
+    slot->roles_waiting = 0;
     slot->debug_point[0] = '\0';
     slot->ended = true;
     slot->end = end;

@@ -42,12 +42,8 @@ WorkerSlot* slot_to_hold(SharedState& shared, Oid database) {
     WorkerSlot* slot = pg::find_worker(shared, database);
     if (slot == nullptr && (slot = pg::find_worker(shared, InvalidOid)) != nullptr) {
         // No worker, but the launcher might be about to start one.
-        slot->database = database;
+        pg::give_slot(*slot, database);
         slot->only_held = true;
-        slot->holders = 0;
-        pg_atomic_write_u32(&slot->wake, 0);
-        pg::clear_counters(slot->counters);
-        slot->departure = pg::WorkerDeparture::unknown;
     }
     return slot;
 }
@@ -293,7 +289,9 @@ bool is_commit_prepared(Node* statement) {
 // What the prepared transaction wanted to tell at its commit was forgotten when it was prepared, so
 // everything that it can have been is told now.
 void after_commit_prepared() {
-    pg::wake_worker_at_commit(pg::wake_rows | pg::wake_configuration | pg::wake_extension);
+    pg::hand_over_all(MyDatabaseId);
+    pg::wake_worker_at_commit(pg::wake_rows | pg::wake_configuration | pg::wake_extension |
+                              pg::wake_handlers);
     SharedState& shared = *pg::shared_state();
     LWLockAcquire(shared.lock, LW_SHARED);
     const bool known = pg::find_worker(shared, MyDatabaseId) != nullptr;

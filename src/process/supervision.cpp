@@ -214,12 +214,7 @@ void find_slots(List* databases) {
         }
         WorkerSlot* slot = pg::find_worker(shared(), database);
         if (slot == nullptr && (slot = pg::find_worker(shared(), InvalidOid)) != nullptr) {
-            slot->database = database;
-            slot->holders = 0;
-            slot->held_by = 0;
-            pg_atomic_write_u32(&slot->wake, 0);
-            pg::clear_counters(slot->counters);
-            slot->departure = pg::WorkerDeparture::unknown;
+            pg::give_slot(*slot, database);
         }
         if (slot == nullptr) {
             full = true;

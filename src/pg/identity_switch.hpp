@@ -14,7 +14,7 @@ extern "C" {
 #include "utils/syscache.h"
 }
 
-namespace pg_seats {
+namespace pg_seats::pg {
 
 // The owner of one of our functions: who made the extension, or took it over.
 inline Oid owner_of_function(Oid function) {
@@ -45,4 +45,4 @@ inline void become_again(const Identity& before) {
     SetUserIdAndSecContext(before.role, before.context);
 }
 
-}  // namespace pg_seats
+}  // namespace pg_seats::pg

@@ -1,0 +1,67 @@
+#include "pg/handler_slots.hpp"
+
+#include "pg/settings.hpp"
+#include "pg/shared_state.hpp"
+
+namespace pg_seats::pg {
+
+bool is_in_use(const HandlerSlot& slot) noexcept {
+    return slot.state != HandlerState::free && slot.state != HandlerState::ended;
+}
+
+HandlerSlot* want_handler_process(SharedState& shared, Oid database, Oid role) noexcept {
+    HandlerSlot* found = nullptr;
+    int in_use = 0;
+    for (HandlerSlot& slot : shared.handlers) {
+        in_use += is_in_use(slot) ? 1 : 0;
+        if (found == nullptr && slot.state == HandlerState::free) {
+            found = &slot;
+        }
+    }
+    if (found == nullptr || in_use >= settings.handler_workers) {
+        return nullptr;
+    }
+    found->database = database;
+    found->role = role;
+    move_handler(*found, HandlerState::wanted);
+    return found;
+}
+
+void move_handler(HandlerSlot& slot, HandlerState state) noexcept {
+    slot.state = state;
+    slot.since = GetCurrentTimestamp();
+}
+
+void free_handler_slot(HandlerSlot& slot) noexcept {
+    memset(static_cast<void*>(&slot), 0, sizeof slot);
+}
+
+void wake_handler(const HandlerSlot& slot) noexcept {
+    set_latch_of(slot.pid, slot.proc_number);
+}
+
+void hand_over_all(Oid database) noexcept {
+    SharedState* const shared = shared_state();
+    if (shared == nullptr) {
+        return;
+    }
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    if (WorkerSlot* const slot = find_worker(*shared, database); slot != nullptr) {
+        slot->handed_overflow = true;
+    }
+    LWLockRelease(shared->lock);
+}
+
+bool is_held(Oid database) noexcept {
+    SharedState* const shared = shared_state();
+    if (shared == nullptr) {
+        return false;
+    }
+    LWLockAcquire(shared->lock, LW_SHARED);
+    const WorkerSlot* const slot = find_worker(*shared, database);
+    const bool held = slot != nullptr && slot->holders > 0;
+    LWLockRelease(shared->lock);
+    return held;
+}
+
+}  // namespace pg_seats::pg
