@@ -128,11 +128,15 @@ SELECT a.attrelid::regclass, a.attname
  WHERE c.relnamespace = 'seats'::regnamespace
    AND a.attname ~ '^(body|answer|context|secret|.*client_secret)$';
 
--- No column is of a type that pg_upgrade refuses, or that means something else after a restore.
+-- No column is of a type that pg_upgrade refuses, or that means something else after a restore (but beside a name, where
+-- both must be as they were).
 SELECT a.attrelid::regclass, a.attname
   FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
  WHERE c.relnamespace = 'seats_internal'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0
-   AND a.atttypid::regtype::text ~ '^reg|^oid$';
+   AND (a.atttypid::regtype::text ~ '^reg'
+        OR a.atttypid = 'oid'::regtype
+           AND NOT EXISTS (SELECT FROM pg_attribute AS n
+                            WHERE n.attrelid = a.attrelid AND n.attname || '_oid' = a.attname));
 
 -- The slots of the ring are the partitions that there are, and the views name all of them.
 SELECT p.parent::regclass FROM (VALUES ('outbox_history'), ('attempt'), ('journal')) AS t (name)

@@ -48,7 +48,7 @@ CREATE FUNCTION pg_temp.by_hand(kind text, result text) RETURNS text LANGUAGE pl
 DECLARE
     call bigint := pg_temp.leave(kind);
 BEGIN
-    PERFORM seats_internal.settle_by_hand('operator', call, result, result || '_by_operator');
+    PERFORM seats_internal.settle_by_hand('operator', call, result, result || '_by_operator', 'person');
     RETURN pg_temp.history(call);
 END
 $$;

@@ -17,6 +17,8 @@ BEGIN ATOMIC
            ('review',                     'critical', false),
            ('settling_failed',            'critical', false),
            ('compensation_failed',        'fatal',    false),
+           ('handler_failed',             'critical', false),
+           ('compensation_given_up',      'fatal',    false),
            ('fenced',                     'critical', false),
            ('subscription_unreadable',    'critical', false),
            ('outside_change_overwritten', 'critical', true),

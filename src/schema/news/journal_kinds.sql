@@ -44,6 +44,8 @@ BEGIN ATOMIC
            ('call.proven_done',                 true),
            ('call.new_generation',              true),
            ('call.review',                      true),
+           ('handler.done',                     true),
+           ('handler.failed',                   true),
            ('operator.retry',                   false),
            ('operator.resolve_review',          false),
            ('operator.cancel',                  false),

@@ -46,20 +46,21 @@ REVOKE ALL ON FUNCTION seats_internal.state_of(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.state_of(bigint) IS 'as seats.calls says it: a state, or a result';
 
 -- The one way out of the outbox, beside the worker's own statement for what was answered (src/engine). Gives
--- the rows of the history. What was said of a call was said to its carrier; what a row has of its own is older.
+-- the rows of the history. What was said of a call was said to its carrier; what a row has of its own is older. `proof`:
+-- how the end is known, where that is not as the carrier's.
 --
--- What follows from an end by the kind of the row, whoever ends it knows. What hangs on every end (somebody who is to
--- learn the outcome of his rows, say) is to be one function of the ids, called in two lines: here, behind the
--- RETURN QUERY, and in store_finished (src/engine/store.cpp), behind finish_statement. Nothing does yet, so there is
--- no such function: an empty one would cost each batch of answers a statement. (What a team or a receiver that is
--- gone has left, reads and deliveries, is deleted and has no end.)
+-- What follows from an end by the kind of the row, whoever ends it knows. What hangs on every end is calls_ended, called
+-- here, behind the RETURN QUERY, and in store_finished (src/engine/store.cpp), behind finish_statement: only where there
+-- is a handler to be told. (What a team or a receiver that is gone has left, reads and deliveries, is deleted and has no
+-- end.)
 CREATE OR REPLACE FUNCTION seats_internal.move_to_history(
     calls      bigint[],
     result     text,
     reason     text,
     settled_by text    DEFAULT NULL,
     carrier    bigint  DEFAULT NULL,
-    with_error boolean DEFAULT true
+    with_error boolean DEFAULT true,
+    proof      text    DEFAULT NULL
 ) RETURNS SETOF seats_internal.outbox_history
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -76,7 +77,7 @@ BEGIN
     INSERT INTO seats_internal.outbox_history AS h
         (ring, id, lane_id, created_at, first_sent_at, settled_at, uuid, installation, result, generation, attempts,
          clean, destination, method, path, body, enqueued_by, reason, error, error_code, decline_code, request_id,
-         settled_by, context, kind, team_id, carrier_id, actor, lines, base, target)
+         settled_by, proof, context, kind, team_id, carrier_id, actor, lines, base, target)
     -- (The ring's row is asked for by itself: joined, an empty statistic makes thousands of it, and the statement so
     -- dear that it is compiled first.)
     SELECT (SELECT r.slot FROM seats_internal.ring AS r),
@@ -86,17 +87,21 @@ BEGIN
            CASE WHEN w.has_own THEN g.last_error WHEN with_error THEN carriers.error END,
            CASE WHEN w.has_own THEN g.error_code WHEN with_error THEN carriers.error_code END,
            CASE WHEN w.has_own THEN g.decline_code WHEN with_error THEN carriers.decline_code END,
-           g.request_id, move_to_history.settled_by, g.context, g.kind, g.team_id,
+           g.request_id, move_to_history.settled_by,
+           coalesce(move_to_history.proof, carriers.proof), g.context, g.kind, g.team_id,
            nullif(move_to_history.carrier, g.id), g.actor, g.lines, g.base, g.target
       FROM gone AS g
      CROSS JOIN LATERAL (
         SELECT with_error AND (carriers.id IS NULL OR g.id = move_to_history.carrier) AS has_own) AS w
      ORDER BY g.id
     RETURNING h.*;
+    IF EXISTS (SELECT FROM seats_internal.handler AS w WHERE w.call_id = ANY (calls)) THEN
+        PERFORM seats_internal.calls_ended(calls);
+    END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.move_to_history(bigint[], text, text, text, bigint, boolean) FROM PUBLIC;
+    seats_internal.move_to_history(bigint[], text, text, text, bigint, boolean, text) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.move_to_history(bigint[], text, text, text, bigint, boolean) IS
+    seats_internal.move_to_history(bigint[], text, text, text, bigint, boolean, text) IS
     'ends rows without an answer of their own, all alike: they leave the outbox for the history';

@@ -127,9 +127,9 @@ BEGIN
             SELECT locked.lane_id, locked.marker
              WHERE locked.lane_id IS NOT NULL AND locked.marker IS NOT NULL
             ON CONFLICT ON CONSTRAINT lane_marker_pkey DO UPDATE SET marker = excluded.marker;
-            PERFORM seats_internal.settle_by_hand(caller, call, 'done', 'executed_by_operator');
+            PERFORM seats_internal.settle_by_hand(caller, call, 'done', 'executed_by_operator', 'person');
         WHEN 'refuse' THEN
-            PERFORM seats_internal.settle_by_hand(caller, call, 'refused', 'refused_by_operator');
+            PERFORM seats_internal.settle_by_hand(caller, call, 'refused', 'refused_by_operator', 'person');
         WHEN 'not_executed' THEN
             PERFORM seats_internal.begin_new_generation(call);
         WHEN 'same_key' THEN

@@ -213,7 +213,8 @@ COMMENT ON COLUMN seats_internal.outbox_history.result IS 'done, refused or canc
 COMMENT ON COLUMN seats_internal.outbox_history.clean IS 'settled by its only attempt';
 COMMENT ON COLUMN seats_internal.outbox_history.settled_by IS 'the person''s role, if a person settled it';
 COMMENT ON COLUMN seats_internal.outbox_history.proof IS
-    'how its end is known: answered, replayed, read, event; of what ended without an answer, see move_to_history';
+    'how its end is known: answered, replayed (an earlier answer, given again), read (at Stripe), event, person, or none '
+    'needed (it was not sent)';
 COMMENT ON COLUMN seats_internal.outbox_history.carrier_id IS
     'of a change: the one in whose call it went along; null: its own, or none was needed';
 COMMENT ON COLUMN seats_internal.outbox_history.answer IS

@@ -168,18 +168,20 @@ CREATE OR REPLACE FUNCTION seats_internal.settle_by_hand(
     caller text,
     call   bigint,
     result text,
-    reason text
+    reason text,
+    proof  text
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM seats_internal.row_was_settled(h)
-       FROM seats_internal.move_to_history(ARRAY[call], result, reason, settled_by => caller) AS h;
+       FROM seats_internal.move_to_history(ARRAY[call], result, reason, settled_by => caller,
+                                           proof => settle_by_hand.proof) AS h;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.settle_by_hand(text, bigint, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.settle_by_hand(text, bigint, text, text) IS
+REVOKE ALL ON FUNCTION seats_internal.settle_by_hand(text, bigint, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.settle_by_hand(text, bigint, text, text, text) IS
     'settles a call by a person''s word: done, refused or cancelled';
 
 CREATE OR REPLACE FUNCTION seats_internal.retry(caller text, INOUT call bigint, reason text, OUT state text)
@@ -232,7 +234,7 @@ BEGIN
     UPDATE seats_internal.outbox AS o SET state = 'pending'
      WHERE o.id = locked.id AND o.kind = ANY (seats_internal.planned_kinds()) AND o.state = 'waiting';
     PERFORM seats_internal.dissolve_calls(ARRAY[locked.id], '{}');
-    PERFORM seats_internal.settle_by_hand(caller, call, 'cancelled', 'cancelled_by_operator');
+    PERFORM seats_internal.settle_by_hand(caller, call, 'cancelled', 'cancelled_by_operator', 'none needed');
     state := seats_internal.finish_verb(caller, locked, 'operator.cancel', cancel_call.reason, '{}');
 END
 $$;

@@ -82,7 +82,8 @@ BEGIN
     ELSIF locked.state = 'pending' AND NOT locked.doubt THEN
         -- Frozen, and not taken up by the worker yet: those that it carries are planned anew.
         PERFORM seats_internal.dissolve_call(change, false);
-        PERFORM seats_internal.finish_changes(ARRAY[change], 'cancelled', 'cancelled', caller, NULL, caller, actor);
+        PERFORM seats_internal.finish_changes(ARRAY[change], 'cancelled', 'cancelled', caller, NULL, caller, actor,
+                                              'none needed');
         PERFORM seats_internal.refold(team.id, team.lane_id);
         PERFORM seats_internal.check_unconfirmed(team, r, s.quantity, s.confirmed)
            FROM jsonb_to_recordset(locked.lines) AS l (seat_type text, previous_quantity integer, new_quantity integer)

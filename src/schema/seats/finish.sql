@@ -10,7 +10,8 @@ CREATE OR REPLACE FUNCTION seats_internal.finish_changes(
     role       text,
     carrier    bigint DEFAULT NULL,
     settled_by text   DEFAULT NULL,
-    actor      text   DEFAULT NULL
+    actor      text   DEFAULT NULL,
+    proof      text   DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -29,7 +30,7 @@ BEGIN
                k.result, k.reason, k.error, k.error_code, k.decline_code)
       FROM seats_internal.move_to_history(changes, finish_changes.result, finish_changes.reason,
                                           finish_changes.settled_by, finish_changes.carrier,
-                                          finish_changes.result <> 'done') AS k;
+                                          finish_changes.result <> 'done', finish_changes.proof) AS k;
     PERFORM seats_internal.wake_for_news();
     IF told THEN
         UPDATE seats_internal.alert AS a
@@ -42,9 +43,9 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.finish_changes(bigint[], text, text, text, bigint, text, text) FROM PUBLIC;
+    seats_internal.finish_changes(bigint[], text, text, text, bigint, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.finish_changes(bigint[], text, text, text, bigint, text, text) IS
+    seats_internal.finish_changes(bigint[], text, text, text, bigint, text, text, text) IS
     'settles changes that need no answer of their own: moves them to the history, tells the journal';
 
 -- What the feed says of a change.
@@ -81,7 +82,8 @@ CREATE OR REPLACE FUNCTION seats_internal.finish_run(
     result     text,
     reason     text,
     settled_by text   DEFAULT NULL,
-    carrier    bigint DEFAULT NULL
+    carrier    bigint DEFAULT NULL,
+    proof      text   DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -92,13 +94,14 @@ BEGIN
                WHERE o.lane_id = finish_run.lane_id AND o.id BETWEEN first_id AND end_id
                  AND o.kind = 'change'),
         result, finish_run.reason, coalesce(settled_by, 'pg_seats'),
-        coalesce(carrier, CASE WHEN first_id <> end_id THEN first_id END), settled_by);
+        coalesce(carrier, CASE WHEN first_id <> end_id THEN first_id END), settled_by,
+        proof => finish_run.proof);
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.finish_run(bigint, bigint, bigint, text, text, text, bigint) FROM PUBLIC;
+    seats_internal.finish_run(bigint, bigint, bigint, text, text, text, bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.finish_run(bigint, bigint, bigint, text, text, text, bigint) IS
+    seats_internal.finish_run(bigint, bigint, bigint, text, text, text, bigint, text) IS
     'settles a run of changes of a lane alike';
 
 -- A call of changes that were refused together was answered: one call less is left for the rest, and
@@ -133,7 +136,7 @@ BEGIN
        AND o.state = 'pending' AND o.kind = 'change';
     IF changes IS NOT NULL THEN
         PERFORM seats_internal.finish_changes(
-            changes, 'refused', coalesce(last_refusal, reason, 'payment_failed'), 'pg_seats');
+            changes, 'refused', coalesce(last_refusal, reason, 'payment_failed'), 'pg_seats', proof => 'answered');
     END IF;
 END
 $$;

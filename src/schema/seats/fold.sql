@@ -248,7 +248,7 @@ BEGIN
                     greatest(-line.lowest, line.used - line.quantity));
                 IF removals IS NOT NULL THEN
                     PERFORM seats_internal.finish_changes(removals, 'refused', 'no_longer_valid',
-                                                          'pg_seats');
+                                                          'pg_seats', proof => 'none needed');
                     voided := true;
                     CONTINUE anew;
                 END IF;

@@ -69,7 +69,8 @@ BEGIN
             || ', and whether it was sent before a failover or an adoption cannot be proven by a read');
         RETURN 'review';
     END IF;
-    PERFORM seats_internal.finish_changes(ARRAY[head.id], 'refused', refuse_plan.reason, 'pg_seats');
+    PERFORM seats_internal.finish_changes(ARRAY[head.id], 'refused', refuse_plan.reason, 'pg_seats',
+                                          proof => 'none needed');
     PERFORM seats_internal.refold(head.team_id, head.lane_id);
     RETURN 'settled';
 END
@@ -275,7 +276,7 @@ BEGIN
         RETURN 'waits';
     ELSIF plan.rises IS NULL THEN
         PERFORM seats_internal.finish_run(head.lane_id, head.id, plan.last_id, 'done',
-                                              'nothing_to_change');
+                                              'nothing_to_change', proof => 'none needed');
         PERFORM seats_internal.refold(team.id, team.lane_id);
         RETURN 'settled';
     END IF;

@@ -132,7 +132,8 @@ BEGIN
             alarming := alarming || change;
         END IF;
     END LOOP;
-    PERFORM seats_internal.finish_run(team.lane_id, first_id, end_id, 'done', 'proven_by_marker');
+    PERFORM seats_internal.finish_run(team.lane_id, first_id, end_id, 'done', 'proven_by_marker',
+                                      proof => 'read');
     PERFORM seats_internal.settle_split(team.lane_id, NULL);
     executed := seats_internal.settled_call(first_id);
     IF NOT is_known THEN

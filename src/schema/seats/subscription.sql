@@ -227,13 +227,13 @@ BEGIN
          ORDER BY o.id
     LOOP
         PERFORM seats_internal.finish_run(end_team.lane_id, change.id, change.last_id, 'refused',
-                                          'subscription_ended');
+                                          'subscription_ended', proof => 'read');
     END LOOP;
     PERFORM seats_internal.finish_changes(
         ARRAY(SELECT o.id FROM seats_internal.outbox AS o
                WHERE o.lane_id = end_team.lane_id AND o.kind = 'change'
                  AND (o.state = 'pending' AND NOT o.doubt OR o.state = 'awaiting')),
-        'refused', 'subscription_ended', 'pg_seats');
+        'refused', 'subscription_ended', 'pg_seats', proof => 'read');
     PERFORM seats_internal.fail_older_snapshots(end_team.lane_id);
     PERFORM seats_internal.end_everybody(
         end_team.team_id, NOT seats_internal.is_terminal(end_team.former_status));
@@ -295,7 +295,7 @@ BEGIN ATOMIC
                WHERE r.team_id = finish_reads.team_id AND r.kind = 'read' AND r.state IN ('pending', 'waiting')
                  AND r.created_at < finish_reads.proven_at
                FOR UPDATE SKIP LOCKED),
-        'done', 'answered_by_another_read', with_error => false);
+        'done', 'answered_by_another_read', with_error => false, proof => 'read');
 END;
 REVOKE ALL ON FUNCTION seats_internal.finish_reads(bigint, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.finish_reads(bigint, timestamptz) IS
