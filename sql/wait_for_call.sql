@@ -48,8 +48,42 @@ SELECT * FROM seats.await_call(900000010);
 SELECT * FROM seats.await_call(900000002);
 SELECT * FROM seats.await_call(900000001, '50 milliseconds');
 
+-- With handlers it is over when what is to run at its end is committed: the row has left then.
+INSERT INTO seats_internal.handler
+    (call_id, installation, role, role_oid, on_done, on_refused, outcome, ended_at, review_since)
+SELECT id, gen_random_uuid(), 'regress_seats_a', 'regress_seats_a'::regrole, 'public.f', 'public.f',
+       outcome, now(), review_since
+  FROM (VALUES (900000001, NULL::jsonb, NULL::timestamptz), (900000002, NULL, NULL), (900000010, '{}', NULL),
+               (900000020, '{}', NULL), (900000011, '{}', now())) AS v (id, outcome, review_since);
+CALL seats.wait_for_call(900000010, '0', handlers => true);
+CALL seats.wait_for_call(900000020, '20 milliseconds', handlers => true);
+CALL seats.wait_for_call(900000011, handlers => true);
+CALL seats.wait_for_call(900000001, '0', handlers => true);
+CALL seats.wait_for_call(900000002, handlers => true);
+SELECT * FROM seats.await_call(900000010, '20 milliseconds', handlers => true);
+SELECT * FROM seats.await_call(900000011, handlers => true);
+-- One that has none, and who does not ask for it.
+CALL seats.wait_for_call(900000012, handlers => true);
+CALL seats.wait_for_call(900000010, handlers => false);
+CALL seats.wait_for_call(900000010, handlers => NULL);
+DELETE FROM seats_internal.handler WHERE call_id = 900000010;
+CALL seats.wait_for_call(900000010, handlers => true);
+-- Positions as they were: plpgsql wants a variable for each INOUT parameter.
+DO $$
+DECLARE found text; status integer; why text;
+BEGIN
+    CALL seats.wait_for_call(900000020, '0', found, status, why, true);
+    RAISE NOTICE '% % %', found, status, why;
+    CALL seats.wait_for_call(900000020, '0', found, status, why);
+    RAISE NOTICE '% % %', found, status, why;
+END
+$$;
+
 -- Whose call it is.
+SET ROLE regress_seats_b;
+CALL seats.wait_for_call(900000020, '0', handlers => true);
 SET ROLE regress_seats_member;
+CALL seats.wait_for_call(900000020, '0', handlers => true);
 CALL seats.wait_for_call(900000010);
 SELECT seats.call_answer(900000012);
 SET ROLE regress_seats_operator;
@@ -184,6 +218,7 @@ SELECT has_function_privilege('regress_seats_stranger', p.oid, 'EXECUTE') AS may
                      'write_installation_file')
  ORDER BY p.proname;
 
+DELETE FROM seats_internal.handler WHERE call_id BETWEEN 900000000 AND 900009999;
 DELETE FROM seats_internal.outbox WHERE id BETWEEN 900000000 AND 900009999;
 DELETE FROM seats_internal.outbox_history WHERE id BETWEEN 900000000 AND 900009999;
 DO $$

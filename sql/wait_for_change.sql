@@ -42,7 +42,7 @@ SELECT * FROM seats.await_change(:a, '20 milliseconds');
 -- In one: made, committed, and waited for.
 CALL seats.change_seats_and_wait('acme', '{"team": {"add": 2}}', 'olga', timeout => '0');
 CALL seats.change_seats_and_wait('acme', '{"team": {"add": 2}}', 'olga', 'click 1', '{"team": 8}',
-                                 timeout => '20 milliseconds');
+                                 timeout => '20 milliseconds', handlers => true);
 CALL seats.change_seats_and_wait('acme', '{"team": {"add": 2}}', 'olga', 'click 1', '{"team": 8}', timeout => '0');
 CALL seats.change_seats_and_wait('acme', '{"team": {"add": 2}}', 'mike', timeout => '0');
 CALL seats.change_seats_and_wait('acme', '{"team": {"add": 99}}', 'olga');
@@ -88,8 +88,26 @@ SELECT * FROM seats.await_change(:c);
 SELECT change AS d FROM seats.add_seats('acme', 'team', 1, 'olga') \gset
 SELECT * FROM seats.cancel_change(:d, 'olga');
 CALL seats.wait_for_change(:d);
+RESET ROLE;
+
+-- With handlers, as with calls: a change that is confirmed, reverted or cancelled, and its handler is not committed.
+INSERT INTO seats_internal.handler
+    (call_id, installation, role, role_oid, on_done, on_refused, outcome, ended_at, review_since)
+SELECT id, gen_random_uuid(), 'regress_seats_a', 'regress_seats_a'::regrole, 'public.f', 'public.f', '{}', now(),
+       review_since
+  FROM (VALUES (:a, NULL::timestamptz), (:c, NULL), (:d, now())) AS v (id, review_since);
+SET ROLE regress_seats_a;
+CALL seats.wait_for_change(:a, '0', handlers => true);
+CALL seats.wait_for_change(:b, handlers => true);
+CALL seats.wait_for_change(:c, '20 milliseconds', handlers => true);
+SELECT * FROM seats.await_change(:c, '20 milliseconds', true);
+CALL seats.wait_for_change(:d, handlers => true);
+CALL seats.wait_for_change(:c);
+RESET ROLE;
+DELETE FROM seats_internal.handler WHERE call_id IN (:a, :c, :d);
 
 -- Whose change it is.
+SET ROLE regress_seats_a;
 SELECT change AS e FROM seats.add_seats('acme', 'team', 1, 'olga') \gset
 SET ROLE regress_seats_member;
 CALL seats.wait_for_change(:a);

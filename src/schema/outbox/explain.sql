@@ -53,7 +53,7 @@ BEGIN
         'Stripe''s request id: ' || h.request_id,
         CASE WHEN h.settled_by IS NOT NULL
              THEN format('Why: SELECT reason FROM seats.journal WHERE call = %s;', h.id) END,
-        'Nothing more happens to it.');
+        coalesce(seats_internal.explain_handler(h.id), 'Nothing more happens to it.'));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.explain_settled(seats_internal.outbox_history) FROM PUBLIC;
@@ -239,6 +239,7 @@ BEGIN
         (SELECT string_agg('Held back: ' || o || '.', E'\n')
            FROM seats_internal.obstacles(call) AS o
           WHERE call.state NOT IN ('sending', 'review')),
+        seats_internal.explain_handler(call.id),
         'What you can do: ' || CASE
             WHEN seats_internal.is_foreign(call) AND call.state <> 'review'
                 THEN 'If this database takes over from the original: seats.adopt_database.'
