@@ -11,6 +11,7 @@ extern "C" {
 #endif
 #include "access/xlog.h"
 #include "catalog/pg_database.h"
+#include "postmaster/bgworker.h"
 #include "utils/acl.h"
 #include "utils/wait_event.h"
 }
@@ -61,6 +62,16 @@ inline int transaction_timeout_ms() {
     return 0;
 #endif
 }
+
+// Until 16 no background worker can be connected as a role without LOGIN.
+#if PG_VERSION_NUM >= 170000
+inline constexpr bool connects_without_login = true;
+inline constexpr uint32 connect_as_any_role =
+    BGWORKER_BYPASS_ALLOWCONN | BGWORKER_BYPASS_ROLELOGINCHECK;
+#else
+inline constexpr bool connects_without_login = false;
+inline constexpr uint32 connect_as_any_role = BGWORKER_BYPASS_ALLOWCONN;
+#endif
 
 inline TimeLineID current_timeline() {
     return GetWALInsertionTimeLine();

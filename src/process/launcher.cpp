@@ -4,6 +4,7 @@
 #include "pg/shared_state.hpp"
 #include "pg/transaction.hpp"
 #include "pg/wait.hpp"
+#include "process/handler_supervision.hpp"
 #include "process/supervision.hpp"
 
 extern "C" {
@@ -61,8 +62,10 @@ void go_on_after(const char* message) {
 // One round: look around, then sleep until the next is due or the latch is set.
 void one_round() {
     long sleep_ms = pause_after_error_ms;
-    const std::optional<pg::Failure> failure =
-        pg::in_transaction([&] { sleep_ms = pg::guard(look_after_workers); });
+    const std::optional<pg::Failure> failure = pg::in_transaction([&] {
+        sleep_ms = pg::guard(look_after_workers);
+        sleep_ms = std::min(sleep_ms, pg::guard(look_after_handlers, a_worker_lacks_a_slot()));
+    });
     if (failure) {
         go_on_after(failure->message.c_str());
         sleep_ms = pause_after_error_ms;

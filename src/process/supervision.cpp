@@ -367,6 +367,17 @@ long look_after_workers() {
     return start_due(databases, now);
 }
 
+bool a_worker_lacks_a_slot() noexcept {
+    bool lacks = false;
+    LWLockAcquire(shared().lock, LW_SHARED);
+    for (int index = 0; index < pg::max_databases; ++index) {
+        lacks = lacks || (children[index].wanted &&
+                          strcmp(shared().workers[index].trouble, no_slot_trouble) == 0);
+    }
+    LWLockRelease(shared().lock);
+    return lacks;
+}
+
 void ask_for_all_databases() noexcept {
     look_everywhere = true;
 }

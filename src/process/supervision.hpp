@@ -7,6 +7,9 @@ namespace pg_seats::process {
 // next thing is. May raise; for the launcher, in a transaction, through guard().
 long look_after_workers();
 
+// A worker waits for a background worker slot of the server.
+[[nodiscard]] bool a_worker_lacks_a_slot() noexcept;
+
 // The next look takes in every database; raises nothing.
 void ask_for_all_databases() noexcept;
 
