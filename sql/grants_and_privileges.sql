@@ -93,7 +93,7 @@ SELECT seats.revoke_call('Regress seats App', 'regress', '{GET,POST}', '/v1/subs
 SELECT pg_temp.try($$SELECT seats.revoke_call('Regress seats App', 'regress', '{POST}', '/v1/subscriptions/*')$$);
 SELECT seats.revoke_call('Regress seats App', 'regress', '{DELETE}', '/v1/subscriptions/*');
 SELECT has_function_privilege('Regress seats App',
-    'seats.enqueue_call(text, text, text, jsonb, text, jsonb, text)', 'EXECUTE');
+    'seats.enqueue_call(text, text, text, jsonb, text, jsonb, text, text, text, text[])', 'EXECUTE');
 SELECT seats.revoke_call('Regress seats App', 'regress', '{GET}', '/v1/**');
 SELECT * FROM pg_temp.can('Regress seats App');
 -- A role that is dropped takes its grants along: the next of its name gets them neither by itself, nor by being a

@@ -34,7 +34,7 @@ BEGIN
     INSERT INTO seats_internal.outbox (lane_id, installation, destination, method, path, body, enqueued_by)
     SELECT lane, i.uuid, 'stripe', 'POST', '/v1/path', 'a=1', call.caller FROM seats_internal.installation AS i
     RETURNING id INTO call;
-    PERFORM seats_internal.make_handler(caller, call, lane, i.uuid, on_done, on_refused, call.context, keep_settings)
+    PERFORM seats_internal.make_handler(caller, call, lane, i.uuid, ROW(on_done, on_refused, call.context, keep_settings))
        FROM seats_internal.installation AS i;
     RETURN call;
 END
@@ -73,7 +73,6 @@ SELECT pg_temp.call('app.paid', 'App . undo', '{"order": 1}', '{app.tenant,app.u
 SELECT pg_temp.call('app.paid');
 SELECT pg_temp.call('app.paid', 'app.undo');
 SELECT pg_temp.call('app.paid', 'app.undo');
-SELECT pg_temp.call(NULL, NULL);
 SELECT * FROM pg_temp.handlers;
 
 -- Ends: told where there is a function for the result, forgotten where there is none.
@@ -90,4 +89,186 @@ SELECT * FROM seats_internal.take_handler(4);
 SELECT * FROM seats_internal.take_handler(1);
 SELECT * FROM seats_internal.take_handler(1);
 SELECT * FROM seats_internal.take_handler(3);
+
+-- ---- failing: five tries by its own fault, twenty more against others; then a person
+DELETE FROM seats_internal.outbox;
+DELETE FROM seats_internal.handler;
+CREATE FUNCTION pg_temp.ended(on_done text, result text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    call bigint := pg_temp.call(on_done, 'app.undo', '{"order": 1}');
+BEGIN
+    PERFORM seats_internal.settle_by_hand('operator', call, result, result || '_by_operator', 'person');
+    RETURN call;
+END
+$$;
+CREATE FUNCTION pg_temp.fail(call bigint, code text, careful boolean DEFAULT false) RETURNS text LANGUAGE sql AS $$
+    -- (Between three and five quarters of it.)
+    SELECT CASE WHEN f.retry_ms BETWEEN 750 AND 1250 THEN 'a second'
+                WHEN f.retry_ms BETWEEN 3000 AND 5000 THEN 'four seconds'
+                WHEN f.retry_ms BETWEEN 12000 AND 20000 THEN 'sixteen seconds'
+                WHEN f.retry_ms BETWEEN 48000 AND 80000 THEN 'a minute'
+                WHEN f.retry_ms < 750 THEN 'soon' ELSE coalesce(f.retry_ms::text, 'not by itself') END
+      FROM seats_internal.handler_failed(call, code, 'no such coupon', 'Key (id)=(7).', 'SQL function "undo"', careful) AS f
+$$;
+CREATE FUNCTION pg_temp.state(call bigint) RETURNS text LANGUAGE sql AS $$
+    SELECT format('tries %s, retries %s, starts %s%s%s%s, %s: %s (%s)', h.tries, h.retries, h.starts,
+                  CASE WHEN h.alone THEN ', alone' END, CASE WHEN h.careful THEN ', careful' END,
+                  ', review: ' || h.review_reason, h.error_code, h.error, h.error_context)
+      FROM seats_internal.handler AS h WHERE h.call_id = call
+$$;
+SELECT pg_temp.ended('app.paid', 'refused') AS a \gset
+SELECT pg_temp.ended('app.paid', 'done') AS b \gset
+SELECT pg_temp.news() IS NULL;
+SELECT pg_temp.fail(:a, '23503') FROM generate_series(1, 4);
+SELECT pg_temp.state(:a);
+SELECT pg_temp.fail(:a, NULL, true);
+SELECT pg_temp.state(:a);
+SELECT pg_temp.news();
+SELECT pg_temp.alerts();
+-- It holds up its lane until that is decided, and is offered no more, nor is what stands behind it.
+SELECT call_id FROM seats_internal.waiting_handlers(0, 10);
+SELECT state FROM seats_internal.take_handler(:a);
+SELECT state FROM seats_internal.take_handler(:b);
+SELECT pg_temp.fail(:a, '23503');
+DELETE FROM seats_internal.handler WHERE call_id = :a;
+SELECT pg_temp.fail(:b, '40P01', true);
+SELECT pg_temp.state(:b);
+SELECT count(pg_temp.fail(:b, '40001')) FROM generate_series(2, 20);
+SELECT pg_temp.state(:b);
+SELECT count(pg_temp.fail(:b, '55P03')) FROM generate_series(1, 4);
+SELECT pg_temp.fail(:b, '55P03');
+SELECT pg_temp.state(:b);
+SELECT pg_temp.fail(:a, '23503');
+SELECT pg_temp.alerts();
+
+-- ---- starts: suspects run by themselves, and the third time it is a person's
+SELECT pg_temp.ended(NULL, 'refused') AS c \gset
+SELECT pg_temp.ended(NULL, 'refused') AS d \gset
+DELETE FROM seats_internal.handler WHERE call_id = :b;
+SELECT seats_internal.count_starts(ARRAY[:c, :d]);
+SELECT pg_temp.state(:c), pg_temp.state(:d);
+SELECT seats_internal.count_starts(ARRAY[:c]);
+SELECT seats_internal.count_starts(ARRAY[:d]);
+SELECT seats_internal.forget_starts(ARRAY[:d]);
+SELECT pg_temp.state(:c), pg_temp.state(:d);
+SELECT seats_internal.count_starts(ARRAY[:c]), seats_internal.count_starts(ARRAY[:c]);
+SELECT seats_internal.starts_after_crash();
+SELECT pg_temp.state(:c), pg_temp.state(:d);
+DELETE FROM seats_internal.handler WHERE call_id = :c;
+
+-- ---- what is no longer as it was
+CREATE FUNCTION pg_temp.after(change text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    call bigint := (SELECT max(h.call_id) FROM seats_internal.handler AS h);
+    took text;
+    why  text;
+BEGIN
+    EXECUTE change;
+    took := (seats_internal.take_handler(call)).state;
+    why := (SELECT h.review_reason FROM seats_internal.handler AS h WHERE h.call_id = call);
+    RAISE EXCEPTION USING MESSAGE = concat_ws(' ', took, why);
+EXCEPTION WHEN raise_exception THEN
+    RETURN SQLERRM;
+END
+$$;
+SELECT pg_temp.after(c.change)
+  FROM (VALUES (1, 'SELECT'),
+               (2, 'DROP FUNCTION app.undo'),
+               (3, 'ALTER FUNCTION app.undo OWNER TO regress_seats_other'),
+               (4, 'ALTER FUNCTION app.undo OWNER TO regress_seats_app'),
+               (5, 'REVOKE ALL ON FUNCTION app.undo FROM regress_seats_app'),
+               (6, 'REVOKE USAGE ON SCHEMA app FROM regress_seats_app'),
+               (7, 'ALTER ROLE regress_seats_app RENAME TO regress_seats_app_2'),
+               (8, 'DROP OWNED BY regress_seats_app; DROP ROLE regress_seats_app; CREATE ROLE regress_seats_app'),
+               (9, 'ALTER ROLE regress_seats_app SUPERUSER'),
+               (10, 'ALTER SCHEMA app RENAME TO app_2'),
+               (11, 'DROP FUNCTION app.undo; CREATE PROCEDURE app.undo(bigint, jsonb, jsonb) LANGUAGE sql AS $p$SELECT$p$'),
+               (12, 'UPDATE seats_internal.installation SET uuid = gen_random_uuid()')) AS c (number, change)
+ ORDER BY c.number;
+
+-- ---- the application's own functions
+DELETE FROM seats_internal.handler;
+SELECT seats.grant_application('regress_seats_app');
+SELECT seats.grant_call('regress_seats_app', 'stripe', '{POST}', '/v1/coupons');
+SET ROLE regress_seats_app;
+SELECT seats.enqueue_call('stripe', 'POST', '/v1/coupons', context => '{"coupon": 1}') AS e \gset
+SELECT seats.enqueue_call('stripe', 'POST', '/v1/coupons', context => '{"coupon": 2}', on_done => 'app.paid',
+                          keep_settings => '{app.tenant}') AS f \gset
+SELECT seats.enqueue_call('stripe', 'POST', '/v1/coupons', lane => 'coupons', on_refused => 'app.undo') AS g \gset
+SELECT pg_temp.try($$SELECT seats.enqueue_call('stripe', 'POST', '/v1/coupons', on_done => 'app."Of another"')$$);
+SELECT pg_temp.try($$SELECT seats.enqueue_call('stripe', 'POST', '/v1/coupons', context => '1', keep_settings => '{app.tenant}')$$);
+RESET ROLE;
+SELECT h.call_id = :f AS f, h.call_id = :g AS g, h.role, l.name, h.settings, h.context, h.on_done, h.on_refused
+  FROM seats_internal.handler AS h LEFT JOIN seats_internal.lane AS l ON l.id = h.lane_id ORDER BY h.call_id;
+DELETE FROM seats_internal.handler;
+
+SELECT seats.add_member('acme', 'ann', 'team', 'owner');
+SET ROLE regress_seats_app;
+SELECT change AS add FROM seats.add_seats('acme', 'team', 2, 'ann', 'click 1', on_done => 'app.paid', on_refused => 'app.undo',
+                                          context => '{"order": 3, "note": null}', keep_settings => '{app.tenant}') \gset
+SELECT pg_temp.try($$SELECT seats.add_seats('acme', 'team', 2, 'ann', context => '1')$$);
+SELECT pg_temp.try($$SELECT seats.add_seats('acme', 'team', 2, 'ann', on_refused => 'app.missing')$$);
+-- The same request once more makes nothing, and must name the same.
+SELECT repeated, change = :add FROM seats.add_seats('acme', 'team', 2, 'ann', 'click 1', on_done => 'app.paid',
+    on_refused => 'app.undo', context => '{"order": 3, "note": null}', keep_settings => '{app.tenant}');
+SELECT left(pg_temp.try($$SELECT seats.add_seats('acme', 'team', 2, 'ann', 'click 1')$$), 7);
+SELECT left(pg_temp.try($$SELECT seats.add_seats('acme', 'team', 2, 'ann', 'click 1', on_done => 'app.paid',
+    on_refused => 'app.undo', context => '{"order": 4}', keep_settings => '{app.tenant}')$$), 7);
+SELECT change AS remove FROM seats.remove_seats('acme', 'team', 1, 'ann', on_refused => 'app.undo') \gset
+SELECT change AS set FROM seats.set_seats('acme', 'team', 8, 'ann', on_refused => 'app.undo') \gset
+SELECT change AS many FROM seats.change_seats('acme', '{"team": {"add": 1}}', 'ann', on_done => 'app.paid') \gset
+RESET ROLE;
+SELECT h.call_id IN (:add, :remove, :set, :many), h.role, h.on_done, h.on_refused, h.context, h.settings
+  FROM seats_internal.handler AS h ORDER BY h.call_id;
+
+-- Taken back, with and without what hangs on it.
+SET ROLE regress_seats_app;
+SELECT * FROM seats.cancel_change(:many, 'ann');
+SELECT * FROM seats.cancel_change(:set, 'ann');
+SELECT * FROM seats.cancel_change(:remove, 'ann', run_handler => false);
+RESET ROLE;
+SELECT h.call_id = :add AS add, h.call_id = :set AS set, h.outcome FROM seats_internal.handler AS h ORDER BY h.call_id;
+-- It waits for its payment, and may be paid yet.
+UPDATE seats_internal.outbox SET state = 'awaiting', payment = '{"invoice": "in_1"}' WHERE id = :add;
+SELECT * FROM seats.cancel_change(:add, 'ann', false);
+SELECT h.on_done, h.on_refused, h.on_refused_owner FROM seats_internal.handler AS h WHERE h.call_id = :add;
+DELETE FROM seats_internal.outbox;
+DELETE FROM seats_internal.handler;
+SELECT pg_temp.read('acme', '{"price_team": 5}');
+
+-- Changes that went in one call: each is told its own numbers, and how that call ended.
+SELECT change AS h FROM seats.add_seats('acme', 'team', 2, on_done => 'app.undo', on_refused => 'app.undo') \gset
+SELECT change AS i FROM seats.add_seats('acme', 'team', 1, on_done => 'app.undo', on_refused => 'app.undo') \gset
+CREATE FUNCTION pg_temp.settle_as(change bigint, result text, answer text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_temp.settle(change, result, CASE result WHEN 'done' THEN pg_temp.facts('sub_acme', '{"price_team": 8}') END,
+                           CASE result WHEN 'refused' THEN 'card_declined' END);
+    UPDATE seats_internal.outbox_history SET answer = convert_to(settle_as.answer, 'UTF8'),
+           decline_code = CASE settle_as.result WHEN 'refused' THEN 'insufficient_funds' END
+     WHERE id = change;
+    PERFORM seats_internal.calls_ended(ARRAY[change]);
+END
+$$;
+SELECT pg_temp.freeze(:h);
+SAVEPOINT frozen;
+SELECT pg_temp.settle_as(:h, 'done', '{"id": "sub_acme", "schedule": null}');
+SELECT h.call_id - :h AS number, jsonb_pretty(h.outcome) FROM seats_internal.handler AS h ORDER BY h.call_id;
+ROLLBACK TO frozen;
+SELECT pg_temp.settle_as(:h, 'refused', 'no JSON');
+SELECT h.call_id - :h AS number, h.outcome FROM seats_internal.handler AS h ORDER BY h.call_id;
+-- An answer that jsonb cannot hold is left out.
+SELECT seats_internal.answer_as_jsonb(convert_to(a, 'UTF8'))
+  FROM (VALUES ('{"a": "\u0000"}'), ('{"a": 1e1000000}'), (repeat('[', 100000)), (''), ('{"a": "\u00e4"}')) AS t (a);
+SELECT seats_internal.answer_as_jsonb('\xff'), seats_internal.answer_as_jsonb(NULL);
+
+-- An invite that buys; one that has not to buy has no call, but is checked.
+DELETE FROM seats_internal.handler;
+SELECT pg_temp.read('acme', '{"price_team": 1}');
+SELECT change IS NOT NULL FROM seats.invite('acme', 'bob@example.com', 'team', actor => 'ann', buy => true, on_refused => 'app.undo',
+                                            context => '{"invited": "bob"}');
+SELECT h.call_id = (SELECT max(o.id) FROM seats_internal.outbox AS o), h.on_refused, h.context FROM seats_internal.handler AS h;
+SELECT pg_temp.read('acme', '{"price_team": 9}');
+SELECT change FROM seats.invite('acme', 'cy@example.com', 'team', actor => 'ann', buy => true, on_refused => 'app.undo');
+SELECT pg_temp.try($$SELECT seats.invite('acme', 'dan@example.com', 'team', actor => 'ann', buy => true, on_refused => 'app.missing')$$);
+SELECT count(*) FROM seats_internal.handler;
 ROLLBACK;

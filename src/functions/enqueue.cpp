@@ -23,7 +23,18 @@ namespace {
 
 using namespace pg_seats;
 
-enum Argument { destination, method, path, parameters, lane, context, verifier };
+enum Argument {
+    destination,
+    method,
+    path,
+    parameters,
+    lane,
+    context,
+    verifier,
+    on_done,
+    on_refused,
+    keep_settings
+};
 
 // What goes over the border: plain values that belong to others.
 struct Order {
@@ -60,6 +71,9 @@ KeptPlan insert_row{
     " (lane_id, installation, destination, method, path, body, verifier, enqueued_by, context)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
     nullptr};
+
+KeptPlan make_handler{"SELECT seats_internal.make_handler($1, $2, $3, $4, ROW($5, $6, $7, $8))",
+                      nullptr};
 
 void check_grant(const Order& order, Oid caller) {
     const NullableDatum* args = order.call->args;
@@ -159,31 +173,56 @@ std::string_view own_lane(const Order& order) {
     return own;
 }
 
-std::int64_t row_of(const Order& order, Oid caller, const pg_uuid_t* installation) {
-    const NullableDatum* args = order.call->args;
-    char nulls[] = "         ";
-    Datum lane_id{0};
+// Its lane's id, or null.
+NullableDatum lane_id_of(const Order& order) {
     const std::string_view lane = own_lane(order);
     if (lane.empty()) {
-        nulls[0] = 'n';
-    } else {
-        lane_id = Int64GetDatum(lane_of(order, lane));
+        return {Datum{0}, true};
     }
+    return {Int64GetDatum(lane_of(order, lane)), false};
+}
+
+std::int64_t row_of(const Order& order, Datum caller, const NullableDatum& lane_id,
+                    const pg_uuid_t* installation) {
+    const NullableDatum* args = order.call->args;
+    char nulls[] = "         ";
+    nulls[0] = lane_id.isnull ? 'n' : ' ';
     nulls[6] = args[verifier].isnull ? 'n' : ' ';
     nulls[8] = args[context].isnull ? 'n' : ' ';
     const Oid types[] = {INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID,
                          TEXTOID, TEXTOID, TEXTOID, JSONBOID};
-    const Datum values[] = {lane_id,
-                            UUIDPGetDatum(installation),
-                            args[destination].value,
-                            args[method].value,
-                            args[path].value,
-                            text_datum(order.body),
-                            args[verifier].value,
-                            CStringGetTextDatum(GetUserNameFromId(caller, false)),
+    const Datum values[] = {lane_id.value,           UUIDPGetDatum(installation),
+                            args[destination].value, args[method].value,
+                            args[path].value,        text_datum(order.body),
+                            args[verifier].value,    caller,
                             args[context].value};
     run_kept(insert_row, 9, types, values, nulls);
     return returned_id();
+}
+
+void name_handlers(const Order& order, Datum caller, const NullableDatum& lane_id,
+                   const pg_uuid_t* installation, std::int64_t call) {
+    const NullableDatum* args = order.call->args;
+    if (args[on_done].isnull && args[on_refused].isnull && args[keep_settings].isnull) {
+        return;
+    }
+    char nulls[] = "        ";
+    nulls[2] = lane_id.isnull ? 'n' : ' ';
+    nulls[4] = args[on_done].isnull ? 'n' : ' ';
+    nulls[5] = args[on_refused].isnull ? 'n' : ' ';
+    nulls[6] = args[context].isnull ? 'n' : ' ';
+    nulls[7] = args[keep_settings].isnull ? 'n' : ' ';
+    const Oid types[] = {TEXTOID, INT8OID, INT8OID,  UUIDOID,
+                         TEXTOID, TEXTOID, JSONBOID, TEXTARRAYOID};
+    const Datum values[] = {caller,
+                            Int64GetDatum(call),
+                            lane_id.value,
+                            UUIDPGetDatum(installation),
+                            args[on_done].value,
+                            args[on_refused].value,
+                            args[context].value,
+                            args[keep_settings].value};
+    run_kept(make_handler, 8, types, values, nulls);
 }
 
 std::int64_t enqueue(const Order* order) {
@@ -197,7 +236,10 @@ std::int64_t enqueue(const Order* order) {
     if (SPI_connect() != SPI_OK_CONNECT) {
         elog(ERROR, "could not connect to SPI");
     }
-    const std::int64_t id = row_of(*order, caller, &installation);
+    const Datum name = CStringGetTextDatum(GetUserNameFromId(caller, false));
+    const NullableDatum lane_id = lane_id_of(*order);
+    const std::int64_t id = row_of(*order, name, lane_id, &installation);
+    name_handlers(*order, name, lane_id, &installation, id);
     SPI_finish();
     pg::become_again(before);
     pg::wake_worker_at_commit(pg::wake_rows);

@@ -300,19 +300,24 @@ Datum wait_in_function(Wait* wait) {
 
 // As the caller, and by the public function: what he may do is decided there.
 constexpr const char* change_statement =
-    "SELECT c.change, c.repeated FROM seats.change_seats($1, $2, $3, $4, $5, $6) AS c";
-constexpr int change_arguments = 6;
+    "SELECT c.change, c.repeated FROM seats.change_seats($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+    "AS c";
 constexpr int timeout_argument = 6;
+// The timeout and what is given back stand between them.
+constexpr int change_arguments[] = {0, 1, 2, 3, 4, 5, 11, 12, 13, 14};
 
 MadeChange make_change(FunctionCallInfo fcinfo) {
-    Oid types[] = {TEXTOID, JSONBOID, TEXTOID, TEXTOID, JSONBOID, INT8OID};
-    Datum values[change_arguments];
-    char nulls[change_arguments];
-    for (int i = 0; i < change_arguments; ++i) {
-        values[i] = fcinfo->args[i].value;
-        nulls[i] = fcinfo->args[i].isnull ? 'n' : ' ';
+    Oid types[] = {TEXTOID, JSONBOID, TEXTOID, TEXTOID,  JSONBOID,
+                   INT8OID, TEXTOID,  TEXTOID, JSONBOID, TEXTARRAYOID};
+    constexpr int count = std::size(change_arguments);
+    Datum values[count];
+    char nulls[count];
+    for (int i = 0; i < count; ++i) {
+        const NullableDatum& argument = fcinfo->args[change_arguments[i]];
+        values[i] = argument.value;
+        nulls[i] = argument.isnull ? 'n' : ' ';
     }
-    if (SPI_execute_with_args(change_statement, change_arguments, types, values, nulls, false, 0) !=
+    if (SPI_execute_with_args(change_statement, count, types, values, nulls, false, 0) !=
         SPI_OK_SELECT) {
         elog(ERROR, "could not call seats.change_seats");
     }

@@ -37,48 +37,97 @@ REVOKE ALL ON FUNCTION seats_internal.kept_settings(text[]) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.kept_settings(text[]) IS
     'what these settings say now, those of which nothing is said left out; an error if one cannot be kept';
 
+CREATE OR REPLACE FUNCTION seats_internal.checked_handlers(caller text, named seats_internal.named_handlers)
+RETURNS seats_internal.handler
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    largest_context CONSTANT integer := 1048576;
+    checked seats_internal.handler;
+    done    record;
+    refused record;
+BEGIN
+    IF named.on_done IS NULL AND named.on_refused IS NULL THEN
+        RAISE EXCEPTION '% is given, and no handler',
+            CASE WHEN named.keep_settings IS NULL THEN 'context' ELSE 'keep_settings' END
+            USING ERRCODE = 'PS704', HINT = 'Name a function in on_done or on_refused.';
+    ELSIF octet_length(named.context::text) > largest_context THEN
+        RAISE EXCEPTION 'the context is larger than 1 MB' USING ERRCODE = 'PS106';
+    END IF;
+    checked.role := caller;
+    checked.role_oid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = caller);
+    done := seats_internal.checked_handler('on_done', named.on_done, caller, checked.role_oid);
+    refused := seats_internal.checked_handler('on_refused', named.on_refused, caller, checked.role_oid);
+    checked.on_done := done.function;
+    checked.on_done_owner := done.owner;
+    checked.on_done_owner_oid := done.owner_oid;
+    checked.on_refused := refused.function;
+    checked.on_refused_owner := refused.owner;
+    checked.on_refused_owner_oid := refused.owner_oid;
+    checked.context := named.context;
+    checked.settings := seats_internal.kept_settings(named.keep_settings);
+    RETURN checked;
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.checked_handlers(text, seats_internal.named_handlers) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.checked_handlers(text, seats_internal.named_handlers) IS
+    'handlers as they are stored, without their call, or an error';
+
+-- (Called only where something is named, or each change of seats would cost one more statement.)
 CREATE OR REPLACE FUNCTION seats_internal.make_handler(
-    caller        text,
-    call          bigint,
-    lane_id       bigint,
-    installation  uuid,
-    on_done       text,
-    on_refused    text,
-    context       jsonb,
-    keep_settings text[]
+    caller       text,
+    call         bigint,
+    lane_id      bigint,
+    installation uuid,
+    named        seats_internal.named_handlers
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    largest_context CONSTANT integer := 1048576;
-    role_oid oid;
-    done     record;
-    refused  record;
+    checked seats_internal.handler := seats_internal.checked_handlers(caller, named);
 BEGIN
-    IF on_done IS NULL AND on_refused IS NULL THEN
-        IF keep_settings IS NOT NULL THEN
-            RAISE EXCEPTION 'keep_settings is given, and no handler'
-                USING ERRCODE = 'PS704', HINT = 'Name a function in on_done or on_refused.';
-        END IF;
-        RETURN;
-    END IF;
-    IF octet_length(context::text) > largest_context THEN
-        RAISE EXCEPTION 'the context is larger than 1 MB' USING ERRCODE = 'PS106';
-    END IF;
-    role_oid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = caller);
-    done := seats_internal.checked_handler('on_done', on_done, caller, role_oid);
-    refused := seats_internal.checked_handler('on_refused', on_refused, caller, role_oid);
     INSERT INTO seats_internal.handler
         (call_id, installation, lane_id, role, role_oid, on_done, on_done_owner, on_done_owner_oid, on_refused,
          on_refused_owner, on_refused_owner_oid, settings, context)
     VALUES
-        (call, installation, make_handler.lane_id, caller, role_oid, done.function, done.owner, done.owner_oid,
-         refused.function, refused.owner, refused.owner_oid, seats_internal.kept_settings(keep_settings), context);
+        (call, make_handler.installation, make_handler.lane_id, checked.role, checked.role_oid, checked.on_done,
+         checked.on_done_owner, checked.on_done_owner_oid, checked.on_refused, checked.on_refused_owner,
+         checked.on_refused_owner_oid, checked.settings, checked.context);
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.make_handler(text, bigint, bigint, uuid, text, text, jsonb, text[]) FROM PUBLIC;
+    seats_internal.make_handler(text, bigint, bigint, uuid, seats_internal.named_handlers) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.make_handler(text, bigint, bigint, uuid, text, text, jsonb, text[]) IS
-    'notes which functions are to run when this call has ended, as the caller; nothing if none is named';
+    seats_internal.make_handler(text, bigint, bigint, uuid, seats_internal.named_handlers) IS
+    'notes which functions are to run when this call has ended, as the caller';
+
+-- The same request once more names the same handlers. (The context may be long, or somebody's: its hash will do.)
+CREATE OR REPLACE FUNCTION seats_internal.handlers_of_request(named seats_internal.named_handlers) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE WHEN named IS NULL THEN '{}' ELSE jsonb_build_object(
+    'on_done', (named).on_done, 'on_refused', (named).on_refused, 'keep_settings', (named).keep_settings,
+    'context_hash', encode(sha256(convert_to((named).context::text, 'UTF8')), 'hex')) END;
+REVOKE ALL ON FUNCTION seats_internal.handlers_of_request(seats_internal.named_handlers) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.handlers_of_request(seats_internal.named_handlers) IS
+    'handlers among the arguments that the same request_key must repeat';
+
+-- For whoever takes back himself what he has done for a change.
+CREATE OR REPLACE FUNCTION seats_internal.forget_on_refused(call bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM seats_internal.handler AS h WHERE h.call_id = call AND h.on_done IS NULL;
+    UPDATE seats_internal.handler AS h
+       SET on_refused = NULL, on_refused_owner = NULL, on_refused_owner_oid = NULL
+     WHERE h.call_id = call;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.forget_on_refused(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.forget_on_refused(bigint) IS
+    'an open call has no compensation any more';

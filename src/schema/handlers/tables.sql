@@ -63,6 +63,16 @@ COMMENT ON COLUMN seats_internal.handler.careful IS
 COMMENT ON COLUMN seats_internal.handler.review_since IS 'since when a person must decide; null: he need not';
 COMMENT ON COLUMN seats_internal.handler.error_code IS 'SQLSTATE of the last failure';
 
+-- As the verbs take it.
+CREATE TYPE seats_internal.named_handlers AS (
+    on_done       text,
+    on_refused    text,
+    context       jsonb,
+    keep_settings text[]
+);
+COMMENT ON TYPE seats_internal.named_handlers IS
+    'which functions are to run at the end of what is enqueued, with what; null (all of it): none';
+
 CREATE INDEX handler_by_lane ON seats_internal.handler (lane_id, call_id) WHERE lane_id IS NOT NULL;
 CREATE INDEX handler_ended ON seats_internal.handler (call_id) WHERE outcome IS NOT NULL;
 

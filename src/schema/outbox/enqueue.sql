@@ -3,24 +3,31 @@
 -- a SET clause: their statements name every schema, and a procedure with one could not commit.
 
 CREATE OR REPLACE FUNCTION seats.enqueue_call(
-    destination text,
-    method      text,
-    path        text,
-    parameters  jsonb DEFAULT '{}',
-    lane        text  DEFAULT NULL,
-    context     jsonb DEFAULT NULL,
-    verifier    text  DEFAULT NULL
+    destination   text,
+    method        text,
+    path          text,
+    parameters    jsonb  DEFAULT '{}',
+    lane          text   DEFAULT NULL,
+    context       jsonb  DEFAULT NULL,
+    verifier      text   DEFAULT NULL,
+    on_done       text   DEFAULT NULL,
+    on_refused    text   DEFAULT NULL,
+    keep_settings text[] DEFAULT NULL
 ) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'pg_seats_enqueue_call';
-REVOKE ALL ON FUNCTION seats.enqueue_call(text, text, text, jsonb, text, jsonb, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats.enqueue_call(text, text, text, jsonb, text, jsonb, text) IS
+REVOKE ALL ON FUNCTION seats.enqueue_call(
+    text, text, text, jsonb, text, jsonb, text, text, text, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats.enqueue_call(
+    text, text, text, jsonb, text, jsonb, text, text, text, text[]) IS
     'enqueues a call of Stripe''s API in this transaction and returns its id: it is sent once, if the '
     'transaction commits. Calls of one lane are made in order, calls without a lane in any. verifier '
     'says how an unknown outcome is proven: ''object'' reads the path''s object (whose path is the '
     'lane, unless one is given), ''list'' searches the list into which the call creates; without one '
     'Stripe''s events are searched. Where nothing proves anything, a person is '
-    'asked. Granted with grant_call().';
+    'asked. on_done and on_refused name functions of yours, schema.function(bigint, jsonb, jsonb), that '
+    'run as you when the call is done, or refused or cancelled: with its id, the outcome and your '
+    'context, and with those of your settings set that keep_settings names. Granted with grant_call().';
 
 CREATE OR REPLACE PROCEDURE seats.wait_for_call(
     call              bigint,

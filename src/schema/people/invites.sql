@@ -188,7 +188,8 @@ CREATE OR REPLACE FUNCTION seats_internal.reserve_seat(
     team      seats_internal.team,
     seat_type text,
     actor     text,
-    buy       boolean
+    buy       boolean,
+    handlers  seats_internal.named_handlers
 ) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -204,7 +205,7 @@ BEGIN
             caller, 'invite', team.name,
             jsonb_build_array(jsonb_build_object('seat_type', seat_type, 'operation', 'add',
                                                  'quantity', 1)),
-            actor, NULL, NULL) ->> 'change')::bigint;
+            actor, NULL, NULL, handlers) ->> 'change')::bigint;
     END IF;
     -- (Where more are in use than there are, one more does not help.)
     PERFORM seats_internal.require_free_seat(team, seat_type);
@@ -212,9 +213,9 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.reserve_seat(
-    text, seats_internal.team, text, text, boolean) FROM PUBLIC;
+    text, seats_internal.team, text, text, boolean, seats_internal.named_handlers) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.reserve_seat(
-    text, seats_internal.team, text, text, boolean) IS
+    text, seats_internal.team, text, text, boolean, seats_internal.named_handlers) IS
     'makes sure of a free seat for an invite, if need be by buying one';
 
 -- The open invite of this person, if there is one. The team is locked.
@@ -288,6 +289,10 @@ CREATE OR REPLACE FUNCTION seats_internal.invite(
     expires             interval,
     external_id         text,
     request_key         text,
+    on_done             text,
+    on_refused          text,
+    context             jsonb,
+    keep_settings       text[],
     OUT invite          bigint,
     OUT token           text,
     OUT change          bigint,
@@ -304,13 +309,15 @@ DECLARE
     arguments jsonb;
     known     jsonb;
     made      seats_internal.invite;
+    handlers  seats_internal.named_handlers := ROW(on_done, on_refused, context, keep_settings);
 BEGIN
     PERFORM seats_internal.check_invite(person, role, expires, actor);
     IF request_key IS NOT NULL THEN
         arguments := jsonb_strip_nulls(jsonb_build_object(
             'address', person, 'seat_type', seat_type, 'role', role, 'actor', actor, 'buy', buy,
             -- (As a number: how an interval is written depends on the session.)
-            'expires', extract(epoch FROM expires), 'external_id', external_id));
+            'expires', extract(epoch FROM expires), 'external_id', external_id)
+            || seats_internal.handlers_of_request(handlers));
         known := seats_internal.known_request(taken, 'invite', request_key, arguments);
         IF known IS NOT NULL THEN
             repeated := true;
@@ -336,7 +343,7 @@ BEGIN
             seats_internal.invite_detail(taken, made), actor);
     ELSE
         IF seat_type IS NOT NULL THEN
-            change := seats_internal.reserve_seat(caller, taken, seat_type, actor, buy);
+            change := seats_internal.reserve_seat(caller, taken, seat_type, actor, buy, handlers);
         END IF;
         INSERT INTO seats_internal.invite AS i
             (team_id, address, seat_type, role, external_id, inviter, invited_by, token_hash, change_id,
@@ -351,6 +358,10 @@ BEGIN
             'invite.created', caller, NULL, taken.lane_id, NULL,
             seats_internal.invite_detail(taken, made), actor);
     END IF;
+    -- (What is wrong with them is to show also where no seat had to be bought.)
+    IF change IS NULL AND NOT (handlers IS NULL) THEN
+        PERFORM seats_internal.checked_handlers(caller, handlers);
+    END IF;
     invite := made.id;
     change := made.change_id;
     billing_pending := seats_internal.is_billing_pending(made);
@@ -361,9 +372,9 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.invite(
-    text, text, text, text, text, text, boolean, interval, text, text) FROM PUBLIC;
+    text, text, text, text, text, text, boolean, interval, text, text, text, text, jsonb, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.invite(
-    text, text, text, text, text, text, boolean, interval, text, text) IS 'behind seats.invite';
+    text, text, text, text, text, text, boolean, interval, text, text, text, text, jsonb, text[]) IS 'behind seats.invite';
 
 CREATE OR REPLACE FUNCTION seats.invite(
     team                text,
@@ -375,6 +386,10 @@ CREATE OR REPLACE FUNCTION seats.invite(
     expires             interval DEFAULT '7 days',
     external_id         text     DEFAULT NULL,
     request_key         text     DEFAULT NULL,
+    on_done             text     DEFAULT NULL,
+    on_refused          text     DEFAULT NULL,
+    context             jsonb    DEFAULT NULL,
+    keep_settings       text[]   DEFAULT NULL,
     OUT invite          bigint,
     OUT token           text,
     OUT change          bigint,
@@ -383,10 +398,11 @@ CREATE OR REPLACE FUNCTION seats.invite(
 )
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
 REVOKE ALL ON FUNCTION seats.invite(
-    text, text, text, text, text, boolean, interval, text, text) FROM PUBLIC;
+    text, text, text, text, text, boolean, interval, text, text, text, text, jsonb, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION seats.invite(
-    text, text, text, text, text, boolean, interval, text, text) IS
+    text, text, text, text, text, boolean, interval, text, text, text, text, jsonb, text[]) IS
     'keeps a seat for somebody and gives a token, once, with which accept_invite makes a member. Takes '
     'a free seat, or with buy => true buys one if there is none (actor must then be an owner; otherwise '
     'it is not checked). The same address again: the same invite with a new token, which replaces the '
-    'old one';
+    'old one. on_done, on_refused, context and keep_settings are those of the change that buys, as in add_seats: '
+    'where none is made, nothing of it runs';

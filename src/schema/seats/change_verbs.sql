@@ -52,10 +52,11 @@ COMMENT ON FUNCTION seats_internal.void_invoice(seats_internal.outbox, text) IS
     'takes back a change that waits for its payment, by voiding its invoice';
 
 CREATE OR REPLACE FUNCTION seats_internal.cancel_change(
-    caller    text,
-    change    bigint,
-    actor     text,
-    OUT state text
+    caller      text,
+    change      bigint,
+    actor       text,
+    run_handler boolean,
+    OUT state   text
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -75,6 +76,9 @@ BEGIN
     SELECT o.* INTO locked FROM seats_internal.outbox AS o WHERE o.id = change FOR UPDATE;
     IF NOT FOUND THEN
         PERFORM seats_internal.raise_no_such_change(change);
+    END IF;
+    IF NOT run_handler THEN
+        PERFORM seats_internal.forget_on_refused(change);
     END IF;
     IF locked.state = 'awaiting' AND locked.last_id IS NULL THEN
         PERFORM seats_internal.void_invoice(locked, caller);
@@ -106,15 +110,21 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.cancel_change(text, bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.cancel_change(text, bigint, text) IS 'behind seats.cancel_change';
+REVOKE ALL ON FUNCTION seats_internal.cancel_change(text, bigint, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.cancel_change(text, bigint, text, boolean) IS 'behind seats.cancel_change';
 
-CREATE OR REPLACE FUNCTION seats.cancel_change(change bigint, actor text DEFAULT NULL, OUT state text)
+CREATE OR REPLACE FUNCTION seats.cancel_change(
+    change      bigint,
+    actor       text    DEFAULT NULL,
+    run_handler boolean DEFAULT true,
+    OUT state   text
+)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
-REVOKE ALL ON FUNCTION seats.cancel_change(bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats.cancel_change(bigint, text) IS
+REVOKE ALL ON FUNCTION seats.cancel_change(bigint, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats.cancel_change(bigint, text, boolean) IS
     'takes a change back: at once while nothing of it was sent (state cancelled); while it waits for '
-    'its payment by voiding the invoice (state awaiting_payment until Stripe has said so)';
+    'its payment by voiding the invoice (state awaiting_payment until Stripe has said so). With '
+    'run_handler => false its on_refused does not run: you take back yourself what hangs on it';
 
 -- What a change would cost now. The preview and the change share a proration_date, because Stripe
 -- prorates to the second.

@@ -31,7 +31,8 @@ CREATE OR REPLACE FUNCTION seats_internal.make_change(
     wanted         jsonb,
     actor          text,
     request_key    text,
-    proration_date bigint
+    proration_date bigint,
+    handlers       seats_internal.named_handlers
 ) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -52,6 +53,7 @@ DECLARE
     held      boolean;
     used      integer;
     change    bigint;
+    stamp     uuid;
     locked    bigint;
 BEGIN
     UPDATE seats_internal.lane AS l
@@ -67,7 +69,8 @@ BEGIN
     END IF;
     IF request_key IS NOT NULL THEN
         arguments := jsonb_strip_nulls(jsonb_build_object(
-            'changes', wanted, 'actor', actor, 'proration_date', proration_date));
+            'changes', wanted, 'actor', actor, 'proration_date', proration_date)
+            || seats_internal.handlers_of_request(handlers));
         result := seats_internal.known_request(team, function_name, request_key, arguments);
         IF result IS NOT NULL THEN
             RETURN result || '{"repeated": true}';
@@ -133,9 +136,11 @@ BEGIN
     SELECT team.lane_id, i.uuid, team.destination, 'POST', '/v1/subscriptions/' || team.subscription,
            '', 'object', caller, 'change', team.id, actor, lines, proration_date
       FROM seats_internal.installation AS i
-    RETURNING id INTO change;
+    RETURNING id, installation INTO change, stamp;
     IF change IS NULL THEN
         PERFORM seats_internal.require_installation();  -- raises
+    ELSIF NOT (handlers IS NULL) THEN
+        PERFORM seats_internal.make_handler(caller, change, team.lane_id, stamp, handlers);
     END IF;
     result := jsonb_build_object('change', change, 'lines', lines);
     IF request_key IS NOT NULL THEN
@@ -145,10 +150,10 @@ BEGIN
     RETURN result || '{"repeated": false}';
 END
 $$;
-REVOKE ALL ON FUNCTION
-    seats_internal.make_change(text, text, text, jsonb, text, text, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION
-    seats_internal.make_change(text, text, text, jsonb, text, text, bigint) IS
+REVOKE ALL ON FUNCTION seats_internal.make_change(
+    text, text, text, jsonb, text, text, bigint, seats_internal.named_handlers) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.make_change(
+    text, text, text, jsonb, text, text, bigint, seats_internal.named_handlers) IS
     'changes a team''s seats and leaves the change in the outbox; gives {change, lines, repeated}';
 
 CREATE OR REPLACE FUNCTION seats_internal.make_simple_change(
@@ -161,6 +166,7 @@ CREATE OR REPLACE FUNCTION seats_internal.make_simple_change(
     actor                 text,
     request_key           text,
     expected              integer,
+    handlers              seats_internal.named_handlers,
     OUT change            bigint,
     OUT previous_quantity integer,
     OUT new_quantity      integer,
@@ -186,7 +192,7 @@ BEGIN
             'operation', CASE operation WHEN 'set' THEN 'set' ELSE 'add' END,
             'quantity', CASE operation WHEN 'remove' THEN -quantity ELSE quantity END,
             'expected', expected)),
-        actor, request_key, NULL);
+        actor, request_key, NULL, handlers);
     change := (made ->> 'change')::bigint;
     previous_quantity := (made #>> '{lines,0,previous_quantity}')::integer;
     new_quantity := (made #>> '{lines,0,new_quantity}')::integer;
@@ -194,9 +200,9 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.make_simple_change(
-    text, text, text, text, text, integer, text, text, integer) FROM PUBLIC;
+    text, text, text, text, text, integer, text, text, integer, seats_internal.named_handlers) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.make_simple_change(
-    text, text, text, text, text, integer, text, text, integer) IS
+    text, text, text, text, text, integer, text, text, integer, seats_internal.named_handlers) IS
     'make_change for one seat type';
 
 CREATE OR REPLACE FUNCTION seats_internal.add_seats(
@@ -207,6 +213,10 @@ CREATE OR REPLACE FUNCTION seats_internal.add_seats(
     actor                 text,
     request_key           text,
     expected_quantity     integer,
+    on_done               text,
+    on_refused            text,
+    context               jsonb,
+    keep_settings         text[],
     OUT change            bigint,
     OUT previous_quantity integer,
     OUT new_quantity      integer,
@@ -219,13 +229,14 @@ BEGIN
     SELECT m.change, m.previous_quantity, m.new_quantity, m.repeated
       INTO change, previous_quantity, new_quantity, repeated
       FROM seats_internal.make_simple_change(caller, 'add_seats', team, seat_type, 'add', quantity, actor,
-                                             request_key, expected_quantity) AS m;
+                                             request_key, expected_quantity,
+                                             ROW(on_done, on_refused, context, keep_settings)) AS m;
 END
 $$;
-REVOKE ALL ON FUNCTION
-    seats_internal.add_seats(text, text, text, integer, text, text, integer) FROM PUBLIC;
-COMMENT ON FUNCTION
-    seats_internal.add_seats(text, text, text, integer, text, text, integer) IS 'behind seats.add_seats';
+REVOKE ALL ON FUNCTION seats_internal.add_seats(
+    text, text, text, integer, text, text, integer, text, text, jsonb, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.add_seats(
+    text, text, text, integer, text, text, integer, text, text, jsonb, text[]) IS 'behind seats.add_seats';
 
 CREATE OR REPLACE FUNCTION seats.add_seats(
     team                  text,
@@ -234,15 +245,21 @@ CREATE OR REPLACE FUNCTION seats.add_seats(
     actor                 text    DEFAULT NULL,
     request_key           text    DEFAULT NULL,
     expected_quantity     integer DEFAULT NULL,
+    on_done               text    DEFAULT NULL,
+    on_refused            text    DEFAULT NULL,
+    context               jsonb   DEFAULT NULL,
+    keep_settings         text[]  DEFAULT NULL,
     OUT change            bigint,
     OUT previous_quantity integer,
     OUT new_quantity      integer,
     OUT repeated          boolean
 )
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
-REVOKE ALL ON FUNCTION seats.add_seats(text, text, integer, text, text, integer) FROM PUBLIC;
-COMMENT ON FUNCTION seats.add_seats(text, text, integer, text, text, integer) IS
-    'buys seats: the team has them when the transaction commits, and Stripe is told then. The change is confirmed, or undone, by what Stripe says; wait_for_change waits for that. actor is the member who buys. request_key makes a repeated click harmless (repeated then says true), expected_quantity a stale screen';
+REVOKE ALL ON FUNCTION seats.add_seats(
+    text, text, integer, text, text, integer, text, text, jsonb, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats.add_seats(
+    text, text, integer, text, text, integer, text, text, jsonb, text[]) IS
+    'buys seats: the team has them when the transaction commits, and Stripe is told then. The change is confirmed, or undone, by what Stripe says; wait_for_change waits for that. actor is the member who buys. request_key makes a repeated click harmless (repeated then says true), expected_quantity a stale screen. on_done and on_refused name functions of yours, schema.function(bigint, jsonb, jsonb), that run as you when the change is confirmed, or reverted or cancelled: with its id, the outcome and your context, and with those of your settings set that keep_settings names';
 
 CREATE OR REPLACE FUNCTION seats_internal.remove_seats(
     caller                text,
@@ -252,6 +269,10 @@ CREATE OR REPLACE FUNCTION seats_internal.remove_seats(
     actor                 text,
     request_key           text,
     expected_quantity     integer,
+    on_done               text,
+    on_refused            text,
+    context               jsonb,
+    keep_settings         text[],
     OUT change            bigint,
     OUT previous_quantity integer,
     OUT new_quantity      integer,
@@ -264,13 +285,14 @@ BEGIN
     SELECT m.change, m.previous_quantity, m.new_quantity, m.repeated
       INTO change, previous_quantity, new_quantity, repeated
       FROM seats_internal.make_simple_change(caller, 'remove_seats', team, seat_type, 'remove', quantity, actor,
-                                             request_key, expected_quantity) AS m;
+                                             request_key, expected_quantity,
+                                             ROW(on_done, on_refused, context, keep_settings)) AS m;
 END
 $$;
-REVOKE ALL ON FUNCTION
-    seats_internal.remove_seats(text, text, text, integer, text, text, integer) FROM PUBLIC;
-COMMENT ON FUNCTION
-    seats_internal.remove_seats(text, text, text, integer, text, text, integer) IS 'behind seats.remove_seats';
+REVOKE ALL ON FUNCTION seats_internal.remove_seats(
+    text, text, text, integer, text, text, integer, text, text, jsonb, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.remove_seats(
+    text, text, text, integer, text, text, integer, text, text, jsonb, text[]) IS 'behind seats.remove_seats';
 
 CREATE OR REPLACE FUNCTION seats.remove_seats(
     team                  text,
@@ -279,14 +301,20 @@ CREATE OR REPLACE FUNCTION seats.remove_seats(
     actor                 text    DEFAULT NULL,
     request_key           text    DEFAULT NULL,
     expected_quantity     integer DEFAULT NULL,
+    on_done               text    DEFAULT NULL,
+    on_refused            text    DEFAULT NULL,
+    context               jsonb   DEFAULT NULL,
+    keep_settings         text[]  DEFAULT NULL,
     OUT change            bigint,
     OUT previous_quantity integer,
     OUT new_quantity      integer,
     OUT repeated          boolean
 )
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
-REVOKE ALL ON FUNCTION seats.remove_seats(text, text, integer, text, text, integer) FROM PUBLIC;
-COMMENT ON FUNCTION seats.remove_seats(text, text, integer, text, text, integer) IS
+REVOKE ALL ON FUNCTION seats.remove_seats(
+    text, text, integer, text, text, integer, text, text, jsonb, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats.remove_seats(
+    text, text, integer, text, text, integer, text, text, jsonb, text[]) IS
     'gives seats back, never below what is in use; otherwise like add_seats';
 
 CREATE OR REPLACE FUNCTION seats_internal.set_seats(
@@ -297,6 +325,10 @@ CREATE OR REPLACE FUNCTION seats_internal.set_seats(
     actor                 text,
     request_key           text,
     expected_quantity     integer,
+    on_done               text,
+    on_refused            text,
+    context               jsonb,
+    keep_settings         text[],
     OUT change            bigint,
     OUT previous_quantity integer,
     OUT new_quantity      integer,
@@ -309,13 +341,14 @@ BEGIN
     SELECT m.change, m.previous_quantity, m.new_quantity, m.repeated
       INTO change, previous_quantity, new_quantity, repeated
       FROM seats_internal.make_simple_change(caller, 'set_seats', team, seat_type, 'set', quantity, actor,
-                                             request_key, expected_quantity) AS m;
+                                             request_key, expected_quantity,
+                                             ROW(on_done, on_refused, context, keep_settings)) AS m;
 END
 $$;
-REVOKE ALL ON FUNCTION
-    seats_internal.set_seats(text, text, text, integer, text, text, integer) FROM PUBLIC;
-COMMENT ON FUNCTION
-    seats_internal.set_seats(text, text, text, integer, text, text, integer) IS 'behind seats.set_seats';
+REVOKE ALL ON FUNCTION seats_internal.set_seats(
+    text, text, text, integer, text, text, integer, text, text, jsonb, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.set_seats(
+    text, text, text, integer, text, text, integer, text, text, jsonb, text[]) IS 'behind seats.set_seats';
 
 CREATE OR REPLACE FUNCTION seats.set_seats(
     team                  text,
@@ -324,14 +357,20 @@ CREATE OR REPLACE FUNCTION seats.set_seats(
     actor                 text    DEFAULT NULL,
     request_key           text    DEFAULT NULL,
     expected_quantity     integer DEFAULT NULL,
+    on_done               text    DEFAULT NULL,
+    on_refused            text    DEFAULT NULL,
+    context               jsonb   DEFAULT NULL,
+    keep_settings         text[]  DEFAULT NULL,
     OUT change            bigint,
     OUT previous_quantity integer,
     OUT new_quantity      integer,
     OUT repeated          boolean
 )
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
-REVOKE ALL ON FUNCTION seats.set_seats(text, text, integer, text, text, integer) FROM PUBLIC;
-COMMENT ON FUNCTION seats.set_seats(text, text, integer, text, text, integer) IS
+REVOKE ALL ON FUNCTION seats.set_seats(
+    text, text, integer, text, text, integer, text, text, jsonb, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats.set_seats(
+    text, text, integer, text, text, integer, text, text, jsonb, text[]) IS
     'makes the team have exactly so many seats, whatever it has; otherwise like add_seats';
 
 CREATE OR REPLACE FUNCTION seats_internal.change_seats(
@@ -342,6 +381,10 @@ CREATE OR REPLACE FUNCTION seats_internal.change_seats(
     request_key    text,
     expected       jsonb,
     proration_date bigint,
+    on_done        text,
+    on_refused     text,
+    context        jsonb,
+    keep_settings  text[],
     OUT change     bigint,
     OUT seats      jsonb,
     OUT repeated   boolean
@@ -367,7 +410,7 @@ BEGIN
                     'seat_type', c.seat_type, 'operation', c.operation, 'quantity', c.quantity,
                     'expected', (change_seats.expected ->> c.seat_type)::integer) ORDER BY c.seat_type)
            FROM seats_internal.read_changes(changes) AS c),
-        actor, request_key, proration_date);
+        actor, request_key, proration_date, ROW(on_done, on_refused, context, keep_settings));
     change := (made ->> 'change')::bigint;
     SELECT jsonb_object_agg(l ->> 'seat_type', jsonb_build_object(
                'previous_quantity', l -> 'previous_quantity', 'new_quantity', l -> 'new_quantity'))
@@ -376,10 +419,10 @@ BEGIN
     repeated := (made ->> 'repeated')::boolean;
 END
 $$;
-REVOKE ALL ON FUNCTION
-    seats_internal.change_seats(text, text, jsonb, text, text, jsonb, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION
-    seats_internal.change_seats(text, text, jsonb, text, text, jsonb, bigint) IS
+REVOKE ALL ON FUNCTION seats_internal.change_seats(
+    text, text, jsonb, text, text, jsonb, bigint, text, text, jsonb, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.change_seats(
+    text, text, jsonb, text, text, jsonb, bigint, text, text, jsonb, text[]) IS
     'behind seats.change_seats';
 
 CREATE OR REPLACE FUNCTION seats.change_seats(
@@ -389,13 +432,19 @@ CREATE OR REPLACE FUNCTION seats.change_seats(
     request_key    text   DEFAULT NULL,
     expected       jsonb  DEFAULT NULL,
     proration_date bigint DEFAULT NULL,
+    on_done        text   DEFAULT NULL,
+    on_refused     text   DEFAULT NULL,
+    context        jsonb  DEFAULT NULL,
+    keep_settings  text[] DEFAULT NULL,
     OUT change     bigint,
     OUT seats      jsonb,
     OUT repeated   boolean
 )
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
-REVOKE ALL ON FUNCTION seats.change_seats(text, jsonb, text, text, jsonb, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats.change_seats(text, jsonb, text, text, jsonb, bigint) IS
+REVOKE ALL ON FUNCTION seats.change_seats(
+    text, jsonb, text, text, jsonb, bigint, text, text, jsonb, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats.change_seats(
+    text, jsonb, text, text, jsonb, bigint, text, text, jsonb, text[]) IS
     'changes several seat types in one call of Stripe''s, all or none: {"team": {"add": 3}, "owner": '
     '{"set": 1}}. With the proration_date of a preview it costs what the preview said, or is undone '
-    'because the seats were changed meanwhile';
+    'because the seats were changed meanwhile. on_done, on_refused, context and keep_settings as in add_seats';

@@ -44,14 +44,18 @@ CREATE OR REPLACE PROCEDURE seats.change_seats_and_wait(
     INOUT state    text     DEFAULT NULL,
     INOUT reason   text     DEFAULT NULL,
     INOUT repeated boolean  DEFAULT NULL,
+    on_done        text     DEFAULT NULL,
+    on_refused     text     DEFAULT NULL,
+    context        jsonb    DEFAULT NULL,
+    keep_settings  text[]   DEFAULT NULL,
     handlers       boolean  DEFAULT false
 )
     LANGUAGE c
     AS 'MODULE_PATHNAME', 'pg_seats_change_seats_and_wait';
 REVOKE ALL ON PROCEDURE seats.change_seats_and_wait(
     text, jsonb, text, text, jsonb, bigint, interval, bigint, text, text,
-    boolean, boolean) FROM PUBLIC;
+    boolean, text, text, jsonb, text[], boolean) FROM PUBLIC;
 COMMENT ON PROCEDURE seats.change_seats_and_wait(
     text, jsonb, text, text, jsonb, bigint, interval, bigint, text, text,
-    boolean, boolean) IS
+    boolean, text, text, jsonb, text[], boolean) IS
     'change_seats, commit, and wait_for_change in one';
