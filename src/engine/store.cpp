@@ -133,8 +133,10 @@ constexpr auto finish_sql =
     "    g.enqueued_by, g.reason, g.error, g.error_code, g.decline_code, g.request_id, g.context,"
     "    g.answer, g.kind, g.team_id,"
     "    g.actor, g.lines, g.base, g.target"
-    "  FROM gone AS g CROSS JOIN seats_internal.ring RETURNING id";
+    "  FROM gone AS g CROSS JOIN seats_internal.ring RETURNING id,"
+    "    (SELECT true FROM seats_internal.handler AS h WHERE h.call_id = outbox_history.id)";
 Statement finish_statement{finish_sql.text()};
+Statement ended_statement{"SELECT seats_internal.calls_ended($1)"};
 
 constexpr auto stay_sql =
     pg::Sql{"WITH answer AS MATERIALIZED (SELECT * FROM "} + pg::unnest(staying_columns) +
@@ -205,10 +207,21 @@ std::vector<std::int64_t> not_given(std::vector<std::int64_t> ids, const pg::Row
 // Gives the ids that are not finished after all: changed, or settled, behind our back.
 //
 // Rows end here and in move_to_history (src/schema/outbox/history.sql), and nowhere else. What
-// hangs on every end, of whatever kind, is called in both: here behind the statement, for the ids
-// it has given.
+// hangs on every end, of whatever kind, is calls_ended, which both call; here behind the statement,
+// and only for those whose caller has named a handler.
 std::vector<std::int64_t> store_finished(Settlements items) {
-    return not_given(ids_of(items), finish_statement.run(pg::arrays(finished_columns, items)));
+    const pg::Rows finished = finish_statement.run(pg::arrays(finished_columns, items));
+    std::vector<std::int64_t> with_handler;
+    for (std::size_t row = 0; row < finished.size(); ++row) {
+        if (!finished.is_null(row, 2)) {
+            with_handler.push_back(finished.bigint(row, 1));
+        }
+    }
+    std::vector<std::int64_t> left = not_given(ids_of(items), finished);
+    if (!with_handler.empty()) {
+        ended_statement.run({pg::bigints(with_handler)});
+    }
+    return left;
 }
 
 // Gives the ids of rows that are not changed after all: somebody was there before.

@@ -1,5 +1,7 @@
 #include "pg/handler_slots.hpp"
 
+#include <algorithm>
+
 #include "pg/settings.hpp"
 #include "pg/shared_state.hpp"
 
@@ -40,16 +42,23 @@ void wake_handler(const HandlerSlot& slot) noexcept {
     set_latch_of(slot.pid, slot.proc_number);
 }
 
-void hand_over_all(Oid database) noexcept {
+void hand_over(Oid database, const std::int64_t* calls, int count, bool overflow) noexcept {
     SharedState* const shared = shared_state();
     if (shared == nullptr) {
         return;
     }
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);
     if (WorkerSlot* const slot = find_worker(*shared, database); slot != nullptr) {
-        slot->handed_overflow = true;
+        const int fitting = std::min(count, most_handed_over - slot->handed_count);
+        std::copy_n(calls, fitting, slot->handed + slot->handed_count);
+        slot->handed_count += fitting;
+        slot->handed_overflow = slot->handed_overflow || overflow || fitting < count;
     }
     LWLockRelease(shared->lock);
+}
+
+void hand_over_all(Oid database) noexcept {
+    hand_over(database, nullptr, 0, true);
 }
 
 bool is_held(Oid database) noexcept {

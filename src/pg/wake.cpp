@@ -1,5 +1,7 @@
 #include "pg/wake.hpp"
 
+#include <algorithm>
+
 #include "pg/error.hpp"
 #include "pg/shared_state.hpp"
 
@@ -10,6 +12,11 @@ namespace {
 std::uint32_t pending_reasons = 0;
 Oid pending_probe = InvalidOid;
 bool pending_probe_all = false;
+// Calls of this database that have ended and have handlers. Those of a savepoint that was rolled
+// back stay: whoever is told looks into the table.
+std::int64_t ended_calls[most_handed_over];
+std::int32_t ended_count = 0;
+bool ended_overflow = false;
 bool callback_registered = false;
 bool warned = false;
 
@@ -17,6 +24,9 @@ bool warned = false;
 void at_transaction_end(XactEvent event, void* /*argument*/) {
     switch (event) {
         case XACT_EVENT_COMMIT:
+            if (ended_count > 0 || ended_overflow) {
+                hand_over(MyDatabaseId, ended_calls, ended_count, ended_overflow);
+            }
             if (pending_reasons != 0) {
                 wake_worker(MyDatabaseId, pending_reasons);
             }
@@ -36,6 +46,8 @@ void at_transaction_end(XactEvent event, void* /*argument*/) {
     pending_reasons = 0;
     pending_probe = InvalidOid;
     pending_probe_all = false;
+    ended_count = 0;
+    ended_overflow = false;
 }
 
 // Once per backend: callbacks are never removed at commit, so registering one per transaction would
@@ -59,6 +71,14 @@ void wake_worker_at_commit(std::uint32_t reasons) {
     }
     register_callback();
     pending_reasons |= reasons;
+}
+
+void hand_over_at_commit(const std::int64_t* calls, int count) {
+    wake_worker_at_commit(wake_handlers);
+    const int fitting = std::min(count, most_handed_over - ended_count);
+    std::copy_n(calls, fitting, ended_calls + ended_count);
+    ended_count += fitting;
+    ended_overflow = ended_overflow || fitting < count;
 }
 
 void probe_at_commit(Oid database) {
