@@ -84,11 +84,11 @@ SELECT call_id, role_is_same, starts FROM seats_internal.waiting_handlers(0, 10)
 SELECT call_id, role_is_same, starts FROM seats_internal.handed_handlers('{3,4}');
 
 -- In the order of the lane.
-SELECT * FROM seats_internal.take_handler(3);
-SELECT * FROM seats_internal.take_handler(4);
-SELECT * FROM seats_internal.take_handler(1);
-SELECT * FROM seats_internal.take_handler(1);
-SELECT * FROM seats_internal.take_handler(3);
+SELECT state, function, outcome, context, settings FROM seats_internal.take_handler(3);
+SELECT state, function, outcome, context, settings FROM seats_internal.take_handler(4);
+SELECT state, function, outcome, context, settings FROM seats_internal.take_handler(1);
+SELECT state, function, outcome, context, settings FROM seats_internal.take_handler(1);
+SELECT state, function, outcome, context, settings FROM seats_internal.take_handler(3);
 
 -- ---- failing: five tries by its own fault, twenty more against others; then a person
 DELETE FROM seats_internal.outbox;

@@ -13,6 +13,8 @@ extern "C" {
 #include "catalog/pg_database.h"
 #include "postmaster/bgworker.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/regproc.h"
 #include "utils/wait_event.h"
 }
 
@@ -72,6 +74,21 @@ inline constexpr uint32 connect_as_any_role =
 inline constexpr bool connects_without_login = false;
 inline constexpr uint32 connect_as_any_role = BGWORKER_BYPASS_ALLOWCONN;
 #endif
+
+// "a"."b" as a list of names.
+inline List* split_qualified_name(const char* name) {
+#if PG_VERSION_NUM >= 160000
+    return stringToQualifiedNameList(name, nullptr);
+#else
+    return stringToQualifiedNameList(name);
+#endif
+}
+
+inline void ignore_transaction_timeout() {
+#if PG_VERSION_NUM >= 170000
+    SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+#endif
+}
 
 inline TimeLineID current_timeline() {
     return GetWALInsertionTimeLine();

@@ -1,3 +1,5 @@
+#include <csignal>
+
 #include "pg/handler_slots.hpp"
 
 #include <algorithm>
@@ -59,6 +61,37 @@ void hand_over(Oid database, const std::int64_t* calls, int count, bool overflow
 
 void hand_over_all(Oid database) noexcept {
     hand_over(database, nullptr, 0, true);
+}
+
+void disturb_handlers(Oid database, bool end) noexcept {
+    SharedState* const shared = shared_state();
+    if (shared == nullptr) {
+        return;
+    }
+    LWLockAcquire(shared->lock, LW_SHARED);
+    for (const HandlerSlot& slot : shared->handlers) {
+        if (slot.database == database && slot.pid != 0) {
+            wake_handler(slot);
+            if (end) {
+                kill(slot.pid, SIGTERM);
+            }
+        }
+    }
+    LWLockRelease(shared->lock);
+}
+
+bool has_handler_process(Oid database) noexcept {
+    SharedState* const shared = shared_state();
+    if (shared == nullptr) {
+        return false;
+    }
+    bool has = false;
+    LWLockAcquire(shared->lock, LW_SHARED);
+    for (const HandlerSlot& slot : shared->handlers) {
+        has = has || (slot.database == database && slot.pid != 0);
+    }
+    LWLockRelease(shared->lock);
+    return has;
 }
 
 bool is_held(Oid database) noexcept {

@@ -81,6 +81,10 @@ void wake_handler(const HandlerSlot& slot) noexcept;
 void hand_over(Oid database, const std::int64_t* calls, int count, bool overflow) noexcept;
 // The worker looks into the table for what it was not told: of a prepared transaction, say.
 void hand_over_all(Oid database) noexcept;
+// Wakes the processes of a database, so that they see for themselves; `end`: those that do not come
+// to that, because their handler takes its time, are terminated.
+void disturb_handlers(Oid database, bool end) noexcept;
+[[nodiscard]] bool has_handler_process(Oid database) noexcept;
 // Somebody wants the database for himself.
 [[nodiscard]] bool is_held(Oid database) noexcept;
 

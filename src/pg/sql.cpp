@@ -234,6 +234,12 @@ TimestampTz Rows::timestamp(std::size_t row, int column) const {
     return null ? 0 : DatumGetTimestampTz(datum);
 }
 
+Value Rows::value(std::size_t row, int column, Oid type) const {
+    bool null = false;
+    const Datum datum = cell(row, column, null);
+    return {type, datum, null};
+}
+
 std::string_view Rows::bytes(std::size_t row, int column) const {
     bool null = false;
     const Datum datum = cell(row, column, null);

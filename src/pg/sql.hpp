@@ -52,6 +52,8 @@ class Rows {
     [[nodiscard]] bool boolean(std::size_t row, int column) const;
     [[nodiscard]] double number(std::size_t row, int column) const;
     [[nodiscard]] TimestampTz timestamp(std::size_t row, int column) const;  // 0 = null
+    // As it is, for another statement of the same transaction.
+    [[nodiscard]] Value value(std::size_t row, int column, Oid type) const;
     // text, varchar, bytea: the bytes. Null is the empty view.
     [[nodiscard]] std::string_view bytes(std::size_t row, int column) const;
     [[nodiscard]] std::string string(std::size_t row, int column) const {

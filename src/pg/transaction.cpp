@@ -64,8 +64,9 @@ Failure failure_of_current_exception() noexcept {
             failure.message = data.message != nullptr ? data.message : "";
             failure.detail = data.detail != nullptr ? data.detail : "";
             failure.hint = data.hint != nullptr ? data.hint : "";
+            failure.context = data.context != nullptr ? data.context : "";
         } else {
-            failure = {error.sqlstate, error.message, error.detail, error.hint};
+            failure = {error.sqlstate, error.message, error.detail, error.hint, {}};
         }
     } catch (const std::bad_alloc&) {
         failure.sqlstate = ERRCODE_OUT_OF_MEMORY;

@@ -8,7 +8,7 @@ namespace pg_seats::pg {
 // What ended a transaction before its commit. Plain C++ values: it outlives the transaction.
 struct Failure {
     int sqlstate = 0;
-    std::string message, detail, hint;
+    std::string message, detail, hint, context;
 
     [[nodiscard]] std::string sqlstate_text() const;
     // Deadlock or serialisation failure: the same again may go through.

@@ -1,7 +1,8 @@
 // A worker that is connected to a database would make DROP DATABASE, ALTER DATABASE … RENAME and
 // SET TABLESPACE, and CREATE DATABASE … TEMPLATE fail after five seconds. So it steps aside: the
 // session that wants the database puts a hold on it, waits until the worker is gone, and the hold
-// ends with the command, or with the transaction if the command succeeded.
+// ends with the command, or with the transaction if the command succeeded. So do the processes that
+// run handlers; what one of them does just then is rolled back, and runs again later.
 #include "pg/error.hpp"
 #include "pg/shared_state.hpp"
 #include "pg/wake.hpp"
@@ -29,6 +30,7 @@ using pg::WorkerSlot;
 ProcessUtility_hook_type next_hook = nullptr;
 
 constexpr long longest_wait_ms = 10'000;
+constexpr long patience_with_handlers_ms = 1'000;
 
 // The holds of this backend. More than one only if a transaction renames several databases.
 constexpr int most_holds = 8;
@@ -63,6 +65,7 @@ bool take_hold(Oid database) {
     LWLockRelease(shared.lock);
     if (taken) {
         pg::wake_worker(database, pg::wake_step_aside);
+        pg::disturb_handlers(database, false);
     }
     return taken;
 }
@@ -118,7 +121,10 @@ void register_callbacks() {
     }
 }
 
-bool worker_is_there(Oid database) {
+bool somebody_is_there(Oid database) {
+    if (pg::has_handler_process(database)) {
+        return true;
+    }
     SharedState& shared = *pg::shared_state();
     LWLockAcquire(shared.lock, LW_SHARED);
     const WorkerSlot* slot = pg::find_worker(shared, database);
@@ -133,14 +139,21 @@ void await_departure(Oid database) {
         wait_event = pg::new_wait_event("PgSeatsStepAside");
     }
     ConditionVariable* const changed = &pg::shared_state()->worker_changed;
-    const TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), longest_wait_ms);
+    const TimestampTz begun = GetCurrentTimestamp();
+    long waited_ms = 0;
+    bool handlers_were_ended = false;
     ConditionVariablePrepareToSleep(changed);
-    while (worker_is_there(database)) {
-        const long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
-        if (left <= 0) {
+    while (somebody_is_there(database)) {
+        if (waited_ms >= longest_wait_ms) {
             break;  // the command itself will say that the database is in use
         }
-        ConditionVariableTimedSleep(changed, left, wait_event);
+        if (waited_ms >= patience_with_handlers_ms && !handlers_were_ended) {
+            handlers_were_ended = true;
+            pg::disturb_handlers(database, true);
+        }
+        const long until_ms = handlers_were_ended ? longest_wait_ms : patience_with_handlers_ms;
+        ConditionVariableTimedSleep(changed, until_ms - waited_ms, wait_event);
+        waited_ms = TimestampDifferenceMilliseconds(begun, GetCurrentTimestamp());
     }
     ConditionVariableCancelSleep();
 }

@@ -125,13 +125,16 @@ COMMENT ON FUNCTION seats_internal.lock_handler(bigint) IS
 --   gone    it has run, or a person has to decide it, or has
 --   held    an earlier one of its lane has not run yet
 --   review  role or function are not what they were: a person has to decide now
+-- The process compares role_oid with its own, and owner_oid once nobody can drop the function any more.
 CREATE OR REPLACE FUNCTION seats_internal.take_handler(
-    call         bigint,
-    OUT state    text,
-    OUT function text,
-    OUT outcome  jsonb,
-    OUT context  jsonb,
-    OUT settings jsonb
+    call          bigint,
+    OUT state     text,
+    OUT function  text,
+    OUT outcome   jsonb,
+    OUT context   jsonb,
+    OUT settings  jsonb,
+    OUT role_oid  oid,
+    OUT owner_oid oid
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -160,6 +163,9 @@ BEGIN
     outcome := locked.outcome;
     context := locked.context;
     settings := locked.settings;
+    role_oid := locked.role_oid;
+    owner_oid := CASE outcome ->> 'result' WHEN 'done' THEN locked.on_done_owner_oid
+                                           ELSE locked.on_refused_owner_oid END;
     PERFORM seats_internal.write_journal(
         'handler.done', locked.role, locked.call_id, locked.lane_id, NULL,
         seats_internal.handler_detail(locked) || jsonb_build_object('tries', locked.tries + locked.retries));

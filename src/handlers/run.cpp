@@ -1,0 +1,299 @@
+#include "handlers/run.hpp"
+
+#include "handlers/function.hpp"
+#include "handlers/identity.hpp"
+#include "handlers/limits.hpp"
+#include "pg/activity.hpp"
+#include "pg/debug_point.hpp"
+#include "pg/extension.hpp"
+#include "pg/identity_switch.hpp"
+#include "pg/interrupts.hpp"
+#include "pg/log.hpp"
+#include "pg/settings.hpp"
+#include "pg/shared_state.hpp"
+#include "pg/transaction.hpp"
+#include "pg/wait.hpp"
+
+extern "C" {
+#include "catalog/namespace.h"
+#include "common/pg_prng.h"
+#include "utils/jsonb.h"
+#include "utils/syscache.h"
+}
+
+namespace pg_seats::handlers {
+namespace {
+
+using pg::HandlerResult;
+
+// Who lost against others is tried again at once so often.
+constexpr int most_tries_at_once = 4;
+constexpr std::int32_t pause_without_extension_ms = 1'000;  // somebody changes it just now
+constexpr std::int32_t pause_without_storing_ms = 5'000;
+
+pg::Statement count_starts("SELECT seats_internal.count_starts($1)");
+pg::Statement forget_starts("SELECT seats_internal.forget_starts($1)");
+pg::Statement take_handler(
+    "SELECT h.state, h.function, h.outcome, h.context, h.settings, h.role_oid, h.owner_oid"
+    "  FROM seats_internal.take_handler($1) AS h");
+pg::Statement read_settings(
+    "SELECT s.key, s.value FROM pg_catalog.jsonb_each_text($1) AS s(key, value)");
+pg::Statement handler_failed("SELECT seats_internal.handler_failed($1, $2, $3, $4, $5, $6)");
+
+struct Result {
+    HandlerResult result = HandlerResult::none;
+    std::int32_t retry_ms = 0;
+};
+
+enum class Phase : std::uint8_t { preparing, taking, running };
+
+// One transaction in which a handler is to run.
+struct Try {
+    Phase phase = Phase::preparing;
+    HandlerResult result = HandlerResult::none;
+};
+
+struct Setting {
+    std::string name, value;
+};
+
+bool extension_is_there = true;
+
+// --- as the extension's owner -----------------------------------------------------------------
+
+// Nobody's privileges on our schema matter here, and no search_path.
+Oid owner_of_extension() {
+    const Oid schema = get_namespace_oid("seats_internal", false);
+    NameData name;
+    namestrcpy(&name, "take_handler");
+    const Oid types[] = {INT8OID};
+    const Oid function =
+        GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, NameGetDatum(&name),
+                        PointerGetDatum(buildoidvector(types, 1)), ObjectIdGetDatum(schema));
+    return pg::owner_of_function(function);
+}
+
+bool is_empty(Datum json) {
+    return JB_ROOT_COUNT(DatumGetJsonbP(json)) == 0;
+}
+
+// What raises in between ends the transaction, and the role is itself again.
+template <class Body>
+void as_owner(Body&& body) {
+    const pg::Identity before = pg::become(pg::guard(owner_of_extension));
+    body();
+    pg::become_again(before);
+}
+
+// A transaction of this process: as its role, and only while there is an extension.
+template <class Body>
+std::optional<pg::Failure> in_own_transaction(Body&& body) {
+    std::optional<pg::Failure> failure = pg::in_transaction([&] {
+        assume_role();
+        extension_is_there = true;
+        if (pg::check_extension() != pg::ExtensionState::present) {
+            extension_is_there = false;
+            throw pg::SqlError(ERRCODE_UNDEFINED_OBJECT, "the extension is gone");
+        }
+        body();
+    });
+    after_transaction();
+    return failure;
+}
+
+// --- one handler ------------------------------------------------------------------------------
+
+HandlerResult result_of(std::string_view state) {
+    if (state == "held") {
+        return HandlerResult::held;
+    }
+    return state == "review" ? HandlerResult::review : HandlerResult::gone;
+}
+
+// nullopt: it is not to run now, and `attempt.result` says why.
+std::optional<Call> take(std::int64_t id, Try& attempt, std::vector<Setting>& settings) {
+    std::optional<Call> taken;
+    as_owner([&] {
+        const pg::Rows rows = take_handler.run({pg::bigint(id)});
+        if (rows.bytes(0, 1) != "run") {
+            attempt.result = result_of(rows.bytes(0, 1));
+            return;
+        }
+        if (DatumGetObjectId(rows.value(0, 6, OIDOID).datum) != own_role()) {
+            throw pg::SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                               "the handler's role has become another one");
+        }
+        const pg::Value kept = rows.value(0, 5, JSONBOID);
+        taken = Call{id, rows.string(0, 2), DatumGetObjectId(rows.value(0, 7, OIDOID).datum),
+                     rows.value(0, 3, JSONBOID), rows.value(0, 4, JSONBOID)};
+        if (pg::guard(is_empty, kept.datum)) {
+            return;
+        }
+        const pg::Rows all = read_settings.run({kept});
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            settings.push_back({all.string(i, 1), all.string(i, 2)});
+        }
+    });
+    return taken;
+}
+
+void take_and_run(std::int64_t id, Try& attempt) {
+    pg::stand_at("handler_before_take");
+    attempt.phase = Phase::taking;
+    std::vector<Setting> settings;
+    const std::optional<Call> call = take(id, attempt, settings);
+    if (!call) {
+        return;
+    }
+    announce_running(id);
+    attempt.phase = Phase::running;
+    pg::stand_at("handler_before_function");
+    pg::guard(begin_time_limit);
+    for (const Setting& each : settings) {
+        set_for_transaction(each.name, each.value);
+    }
+    call_function(*call);
+    pg::stand_at("handler_before_commit");
+    attempt.result = HandlerResult::gone;
+}
+
+bool has_lost_against_others(const pg::Failure& failure) {
+    return failure.is_retriable() && !failure.is_lock_timeout();
+}
+
+// Whoever has lost waits a little, and not as long as the other one.
+void pause_a_little() {
+    try {
+        pg::wait_on_latch(10 +
+                          static_cast<long>(pg_prng_uint64_range(&pg_global_prng_state, 0, 90)));
+    } catch (
+        const pg::ServerError&) {  // NOLINT(bugprone-empty-catch): a cancel that comes too late
+    }
+}
+
+Result store_failure(std::int64_t call, pg::Failure failure) {
+    const bool too_long = took_too_long() && failure.is_cancel();
+    if (too_long) {
+        failure.message = "it took longer than pg_seats.handler_timeout (" +
+                          std::to_string(pg::settings.handler_timeout_ms) + " ms)";
+    }
+    Result result;
+    const std::optional<pg::Failure> not_stored = in_own_transaction([&] {
+        as_owner([&] {
+            const pg::Rows rows = handler_failed.run(
+                {pg::bigint(call), pg::text(failure.sqlstate_text()), pg::text(failure.message),
+                 pg::text_or_null(failure.detail), pg::text_or_null(failure.context),
+                 pg::boolean(too_long || failure.is_lock_timeout())});
+            result = rows.is_null(0, 1) ? Result{HandlerResult::review, 0}
+                                        : Result{HandlerResult::again, rows.integer(0, 1)};
+        });
+    });
+    if (not_stored) {
+        pg::log_warning("the failure of the handler of call " + std::to_string(call) +
+                        " could not be stored: " + not_stored->message);
+        return {HandlerResult::again, pause_without_storing_ms};
+    }
+    return result;
+}
+
+// `stays` becomes false if the process is not to run another one.
+Result run_one(std::int64_t call, bool& stays) {
+    for (int tries = 1;; ++tries) {
+        Try attempt;
+        const std::optional<pg::Failure> failure =
+            in_own_transaction([&] { take_and_run(call, attempt); });
+        const bool is_clean = pg::guard(clean_session);
+        stays = stays && extension_is_there && is_clean && is_own_role();
+        if (!failure) {
+            pg::stand_at("handler_after_commit");
+            return {attempt.result, 0};
+        }
+        pg::trace(
+            [&] { return "handler of call " + std::to_string(call) + ": " + failure->message; });
+        if (attempt.phase == Phase::preparing) {
+            return {};
+        }
+        if (!has_lost_against_others(*failure) || tries == most_tries_at_once) {
+            stays = stays && !is_swollen();
+            return store_failure(call, *failure);
+        }
+        pause_a_little();
+    }
+}
+
+// --- a batch ----------------------------------------------------------------------------------
+
+// On disk before the first of them runs: one that crashes its process takes the server along.
+bool count(const Batch& batch) {
+    const std::vector<std::int64_t> calls(batch.calls, batch.calls + batch.count);
+    const std::optional<pg::Failure> failure = in_own_transaction([&] {
+        ForceSyncCommit();
+        as_owner([&] { count_starts.run({pg::bigints(calls)}); });
+    });
+    if (failure) {
+        pg::log_line("handlers wait, because their starts could not be counted: " +
+                     failure->message);
+    }
+    return !failure;
+}
+
+void forget(const std::vector<std::int64_t>& calls) {
+    if (calls.empty()) {
+        return;
+    }
+    const std::optional<pg::Failure> failure =
+        in_own_transaction([&] { as_owner([&] { forget_starts.run({pg::bigints(calls)}); }); });
+    if (failure && extension_is_there) {
+        pg::log_line("starts of handlers that did not run could not be forgotten: " +
+                     failure->message);
+    }
+}
+
+void tell_waiters(std::int64_t call) {
+    ConditionVariableBroadcast(&pg::settled_condition(*pg::shared_state(), call));
+}
+
+// Between two of them nothing is open: a cancel that comes now comes too late for whom it was
+// meant.
+void look_at_interrupts() {
+    try {
+        pg::check_interrupts();
+    } catch (const pg::ServerError&) {  // NOLINT(bugprone-empty-catch)
+    }
+}
+
+}  // namespace
+
+bool run_batch(const Batch& batch) {
+    pg::show_working("handlers: " + std::to_string(batch.count));
+    bool goes_on = count(batch);
+    const bool counted = goes_on;
+    bool stays = extension_is_there;
+    std::vector<std::int64_t> not_run;
+    for (int i = 0; i < batch.count; ++i) {
+        const std::int64_t call = batch.calls[i];
+        look_at_interrupts();
+        Result result;
+        if (goes_on && stays && !pg::is_held(MyDatabaseId)) {
+            result = run_one(call, stays);
+            goes_on = result.result != HandlerResult::none;
+        }
+        if (counted &&
+            (result.result == HandlerResult::none || result.result == HandlerResult::held)) {
+            not_run.push_back(call);
+        }
+        if (!goes_on && stays) {
+            result = {HandlerResult::again, pause_without_extension_ms};
+        }
+        announce_result(i, result.result, result.retry_ms);
+        if (result.result == HandlerResult::gone) {
+            tell_waiters(call);
+        }
+    }
+    forget(not_run);
+    stays = stays && extension_is_there && !is_swollen();
+    announce_finished(!stays);
+    return stays;
+}
+
+}  // namespace pg_seats::handlers
