@@ -118,7 +118,7 @@ CREATE FUNCTION pg_temp.state(call bigint) RETURNS text LANGUAGE sql AS $$
 $$;
 SELECT pg_temp.ended('app.paid', 'refused') AS a \gset
 SELECT pg_temp.ended('app.paid', 'done') AS b \gset
-SELECT pg_temp.news() IS NULL;
+SELECT count(*) > 0 FROM pg_temp.news();
 SELECT pg_temp.fail(:a, '23503') FROM generate_series(1, 4);
 SELECT pg_temp.state(:a);
 SELECT pg_temp.fail(:a, NULL, true);
@@ -271,4 +271,195 @@ SELECT pg_temp.read('acme', '{"price_team": 9}');
 SELECT change FROM seats.invite('acme', 'cy@example.com', 'team', actor => 'ann', buy => true, on_refused => 'app.undo');
 SELECT pg_temp.try($$SELECT seats.invite('acme', 'dan@example.com', 'team', actor => 'ann', buy => true, on_refused => 'app.missing')$$);
 SELECT count(*) FROM seats_internal.handler;
+
+-- ---- functions of another role
+DELETE FROM seats_internal.handler;
+RESET ROLE;
+CREATE ROLE regress_seats_admin SUPERUSER;
+SELECT pg_temp.try($$SELECT seats.grant_handler('app.missing', 'regress_seats_app')$$);
+SELECT pg_temp.try($$SELECT seats.grant_handler('app."Of another"', 'regress_seats_nobody')$$);
+SELECT pg_temp.try($$SELECT seats.grant_handler('app."Of another"', 'regress_seats_admin')$$);
+SET ROLE regress_seats_app;
+SELECT pg_temp.try($$SELECT seats.grant_handler('app."Of another"', 'regress_seats_app')$$);
+RESET ROLE;
+SELECT * FROM seats.grant_handler(' app . "Of another" ', 'regress_seats_app');
+SELECT pg_temp.call('app."Of another"') AS j \gset
+SELECT * FROM seats.revoke_handler('app."Of another"', 'regress_seats_app');
+SELECT pg_temp.try($$SELECT seats.revoke_handler('app."Of another"', 'regress_seats_app')$$);
+SELECT pg_temp.try($$SELECT pg_temp.call('app."Of another"')$$);
+-- It was named while it was granted; that is asked again.
+SELECT seats_internal.settle_by_hand('operator', :j, 'done', 'executed_by_operator', 'person');
+SELECT state FROM seats_internal.take_handler(:j);
+SELECT review_reason FROM seats_internal.handler;
+SELECT pg_temp.try(format('SELECT seats.resolve_review(%s, %L, %L)', :j, 'retry', 'it is granted, I think'));
+SELECT seats.grant_handler('app."Of another"', 'regress_seats_app');
+-- It is bound to this owner.
+SAVEPOINT granted;
+ALTER FUNCTION app."Of another" OWNER TO regress_seats_app;
+ALTER ROLE regress_seats_other RENAME TO regress_seats_other_2;
+CREATE ROLE regress_seats_other;
+GRANT USAGE, CREATE ON SCHEMA app TO regress_seats_other;
+ALTER FUNCTION app."Of another" OWNER TO regress_seats_other;
+SELECT left(pg_temp.try($$SELECT pg_temp.call('app."Of another"')$$), 5);
+ROLLBACK TO granted;
+-- What a superuser enqueues, superusers' functions do only.
+SELECT left(pg_temp.try($$SELECT pg_temp.call('app."Of another"', caller => 'regress_seats_admin')$$), 5);
+SELECT pg_temp.try($$SELECT pg_temp.call('app.paid', caller => 'regress_seats_admin')$$);
+DELETE FROM seats_internal.handler WHERE call_id <> :j;
+
+-- ---- a person decides
+CREATE ROLE regress_seats_operator;
+SELECT seats.grant_operator('regress_seats_operator');
+CREATE TABLE app.done_by (who text, call bigint, outcome jsonb, context jsonb, tenant text, path text);
+GRANT INSERT ON app.done_by TO regress_seats_operator, regress_seats_app;
+GRANT USAGE ON SCHEMA app TO regress_seats_operator;
+CREATE FUNCTION app.by_hand(call bigint, outcome jsonb, context jsonb) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO app.done_by VALUES (current_user, call, outcome, context, current_setting('app.tenant', true),
+                                    current_setting('search_path'))
+$$;
+CREATE FUNCTION app.fails(call bigint, outcome jsonb, context jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM app.by_hand(call, outcome, context);
+    RAISE EXCEPTION 'no order %', context -> 'order';
+END
+$$;
+CREATE FUNCTION pg_temp.decide(call bigint, decision text, function text DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
+    SELECT pg_temp.try(format('SELECT seats.resolve_review(%s, %L, %L, %L)', call, decision, 'ticket 17', function))
+$$;
+SELECT count(*) > 0 FROM pg_temp.news();
+SELECT call - :j AS call, lane, method, path, reason, error, doubt, attempts, enqueued_by, waiting_behind, decisions, handler
+  FROM seats.reviews;
+SET ROLE regress_seats_operator;
+SELECT pg_temp.decide(:j, 'executed');
+SELECT pg_temp.decide(:j, NULL);
+SELECT pg_temp.try(format('SELECT seats.resolve_review(%s, %L, NULL)', :j, 'retry'));
+SELECT pg_temp.try('SELECT seats.resolve_review(NULL, NULL, NULL)');
+SELECT * FROM seats.resolve_review(:j, 'retry', 'it is granted now');
+SELECT pg_temp.decide(:j, 'retry');
+SELECT pg_temp.decide(:j, 'skip');
+SELECT pg_temp.decide(:j, 'run', 'app.by_hand');
+RESET ROLE;
+SELECT state, function FROM seats_internal.take_handler(:j);
+SELECT pg_temp.news();
+SELECT pg_temp.alerts();
+
+SELECT pg_temp.call('app.paid', 'app.undo', '{"order": 7}', '{app.tenant}') AS k \gset
+SELECT pg_temp.call('app.paid', 'app.undo') AS l \gset
+SELECT pg_temp.call('app.paid', 'app.undo') AS m \gset
+SELECT seats_internal.settle_by_hand('operator', c, 'refused', 'refused_by_operator', 'person') FROM unnest(ARRAY[:k, :l, :m]) AS c;
+SELECT seats_internal.review_handlers(ARRAY[:k, :l, :m], 'ended_the_server');
+SELECT seats_internal.review_handlers(ARRAY[:k, :l, :m], 'ended_the_server');
+SELECT pg_temp.alerts();
+SET app.tenant = 'of another session';
+SET search_path = app, public;
+SET ROLE regress_seats_operator;
+SELECT pg_temp.decide(:k, 'run');
+SELECT pg_temp.decide(:k, 'run', 'by_hand');
+SELECT pg_temp.decide(:k, 'run', 'app.missing');
+SELECT pg_temp.decide(:k, 'run', 'app.undo');
+SELECT pg_temp.decide(:k, 'run', 'app.fails');
+SELECT pg_temp.decide(:l, 'run', 'app.by_hand');
+SELECT * FROM seats.resolve_review(:k, 'run', 'the coupon was deleted', 'app.by_hand');
+SELECT current_setting('app.tenant'), current_setting('search_path'), current_user;
+SELECT pg_temp.decide(:k, 'run', 'app.by_hand');
+SELECT * FROM seats.resolve_review(:l, 'skip', 'done by hand');
+SELECT * FROM seats.resolve_review(:m, 'run', 'why not', 'app.by_hand');
+RESET ROLE;
+RESET search_path;
+SELECT who, call - :k AS call, outcome, context, tenant, path FROM app.done_by;
+SELECT pg_temp.news();
+SELECT pg_temp.alerts();
+
+-- Another role has the name of the one that enqueued the call: an operator cannot say that it may do.
+SELECT pg_temp.ended('app.paid', 'refused') AS n \gset
+UPDATE seats_internal.handler SET role_oid = 1;
+SELECT state FROM seats_internal.take_handler(:n);
+SET ROLE regress_seats_operator;
+SELECT pg_temp.decide(:n, 'retry');
+RESET ROLE;
+SELECT pg_temp.decide(:n, 'retry');
+SELECT state FROM seats_internal.take_handler(:n);
+
+-- ---- executed after all
+DELETE FROM seats_internal.alert;
+DELETE FROM seats_internal.compensated_call;
+CREATE FUNCTION pg_temp.event(call bigint, type text, generation integer DEFAULT 1) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM seats_internal.look_for_late_execution(
+        seats_internal.idempotency_key(h.installation, h.uuid, event.generation), type)
+       FROM seats_internal.settled_call(call) AS h;
+    RETURN QUERY SELECT pg_temp.alerts();
+END
+$$;
+SELECT pg_temp.ended('app.paid', 'done') AS o \gset
+SELECT pg_temp.ended('app.paid', 'refused') AS p \gset
+SELECT call_id - :o AS call FROM seats_internal.compensated_call;
+-- Done, or it failed at Stripe: nothing to tell.
+SELECT pg_temp.event(:o, 'coupon.created');
+SELECT pg_temp.event(:p, 'charge.failed');
+UPDATE seats_internal.outbox_history SET proof = 'answered' WHERE id = :p;
+SELECT pg_temp.event(:p, 'charge.captured');
+UPDATE seats_internal.outbox_history SET generation = 2 WHERE id = :p;
+-- Its on_refused waits for the earlier one of the lane: it does not run by itself any more.
+SELECT pg_temp.event(:p, 'charge.captured');
+SELECT review_reason FROM seats_internal.handler WHERE call_id = :p;
+DELETE FROM seats_internal.handler;
+DELETE FROM seats_internal.alert;
+UPDATE seats_internal.outbox_history SET proof = 'person' WHERE id = :p;
+SELECT pg_temp.event(:p, 'charge.captured', 2);
+DELETE FROM seats_internal.alert;
+-- Changes of seats: the marker tells.
+DELETE FROM seats_internal.compensated_call;
+SELECT pg_temp.read('acme', '{"price_team": 9}');
+SELECT change AS q FROM seats.add_seats('acme', 'team', 2, on_refused => 'app.undo') \gset
+SELECT change AS r FROM seats.add_seats('acme', 'team', 1, on_refused => 'app.undo') \gset
+SELECT change AS s FROM seats.add_seats('acme', 'team', 1) \gset
+SELECT pg_temp.freeze(:q);
+SELECT seats_internal.marker_of(o.uuid, o.last_uuid, 1) AS marker FROM seats_internal.outbox AS o WHERE o.id = :q \gset
+SELECT pg_temp.settle(:q, 'refused', NULL, 'card_declined');
+SELECT seats_internal.calls_ended(ARRAY[:q]);
+SELECT state FROM seats_internal.take_handler(:q);
+SELECT pg_temp.read('acme', '{"price_team": 13}', jsonb_build_object('marker', :'marker'));
+SELECT pg_temp.plain(a) FROM pg_temp.alerts() AS a;
+SELECT h.call_id - :q AS call, h.review_reason FROM seats_internal.handler AS h;
+DELETE FROM seats_internal.handler;
+DELETE FROM seats_internal.alert;
+
+-- ---- adopted
+SELECT seats_internal.adopt_handlers(true, NULL);
+SELECT pg_temp.ended('app.paid', 'refused') AS t \gset
+SELECT pg_temp.ended('app.paid', 'refused') AS u \gset
+SELECT pg_temp.call('app.paid', 'app.undo') AS v \gset
+UPDATE seats_internal.handler SET role_oid = 1, on_done_owner_oid = 2, on_refused_owner_oid = 3;
+UPDATE seats_internal.handler_grant SET owner_oid = 4, role_oid = 5;
+SELECT seats_internal.adopt_handlers(true, NULL);
+SELECT call_id - :t AS call, role_is_same FROM seats_internal.waiting_handlers(0, 10);
+SELECT count(*) FROM seats_internal.handler_grant AS g JOIN pg_roles AS r ON r.oid = g.role_oid AND r.rolname = g.role
+  JOIN pg_roles AS o ON o.oid = g.owner_oid AND o.rolname = g.owner;
+SELECT seats_internal.adopt_handlers(false, '22222222-2222-4333-8444-555555555555');
+SELECT h.call_id - :t AS call, h.review_reason, left(h.installation::text, 4) FROM seats_internal.handler AS h ORDER BY h.call_id;
+SELECT pg_temp.alerts();
+SELECT pg_temp.decide(:t, 'retry');
+UPDATE seats_internal.installation SET uuid = '22222222-2222-4333-8444-555555555555';
+SELECT pg_temp.decide(:t, 'retry');
+SELECT state FROM seats_internal.take_handler(:t);
+SELECT pg_temp.alerts();
+SELECT pg_temp.decide(:u, 'skip');
+SELECT pg_temp.alerts();
+
+-- ---- what is not forgotten before it has run
+UPDATE seats_internal.outbox_history SET actor = 'ann' WHERE id = :v;
+DELETE FROM seats_internal.outbox;
+UPDATE seats_internal.handler SET outcome = '{"result": "done"}';
+INSERT INTO seats_internal.outbox_history (ring, id, created_at, settled_at, uuid, result, generation, attempts, clean, destination,
+                                           method, path, body, enqueued_by, actor)
+SELECT 0, :v, now(), now(), gen_random_uuid(), 'done', 1, 1, true, 'stripe', 'POST', '/v1/path', '', 'me', 'zoe';
+SELECT pg_temp.try($$SELECT seats.erase_person('zoe', 'she asks for it')$$);
+SELECT pg_temp.try($$SELECT seats.unregister_team('acme', 'over')$$);
+UPDATE seats_internal.lane SET used_on = '2020-01-01';
+SELECT seats_internal.forget_lanes('2021-01-01', 10);
+SELECT count(*) FROM seats_internal.lane AS l JOIN seats_internal.handler AS h ON h.lane_id = l.id;
+INSERT INTO seats_internal.compensated_call VALUES (1, gen_random_uuid(), '2020-01-01'), (2, gen_random_uuid(), now());
+SELECT seats_internal.forget_ended('2021-01-01', 10);
+SELECT call_id FROM seats_internal.compensated_call WHERE call_id < 3;
 ROLLBACK;

@@ -7,6 +7,8 @@
 // DEFINER one current_user is the definer, while session_user is the superuser inside the worker
 // and the login role behind SET ROLE elsewhere. GetUserId(), read here before the switch, is the
 // one role whose privileges count at this moment.
+#include "functions/entry.hpp"
+
 #include "pg/error.hpp"
 #include "pg/identity_switch.hpp"
 #include "pg/shared_state.hpp"
@@ -86,6 +88,8 @@ Target* find_target(const FmgrInfo* info) {
     return target;
 }
 
+}  // namespace
+
 // resultinfo goes on as it came, so set-returning functions and OUT parameters work: the function
 // behind the door declares the same ones, and looks its row type up by its own OID.
 Datum call_internal(FunctionCallInfo fcinfo, std::uint32_t wakes) {
@@ -114,7 +118,6 @@ Datum call_internal(FunctionCallInfo fcinfo, std::uint32_t wakes) {
     return result;
 }
 
-}  // namespace
 }  // namespace pg_seats
 
 PG_SEATS_FUNCTION(pg_seats_entry) {

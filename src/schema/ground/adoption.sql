@@ -114,7 +114,8 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    former uuid;
+    former   uuid;
+    handlers bigint;
 BEGIN
     PERFORM seats_internal.require_superuser(caller, 'adopt_database');
     PERFORM seats_internal.require_reason(adopt_database.reason);
@@ -135,10 +136,11 @@ BEGIN
        SET uuid = adopt_database.installation, timeline = seats_internal.current_timeline();
     calls := CASE WHEN replaces_original THEN seats_internal.doubt_open_calls()
                   ELSE seats_internal.review_open_calls(installation) END;
+    handlers := seats_internal.adopt_handlers(replaces_original, installation);
     PERFORM seats_internal.write_journal(
         'installation.adopted', caller, NULL, NULL, adopt_database.reason,
         jsonb_build_object('replaces_original', replaces_original, 'former', former,
-                           'installation', installation, 'calls', calls));
+                           'installation', installation, 'calls', calls, 'handlers', handlers));
     PERFORM seats_internal.give_right_to_send(installation);
 END
 $$;

@@ -95,7 +95,11 @@ BEGIN
           FROM seats_internal.outbox_history AS k
          WHERE h.call_id = ANY (calls) AND h.outcome IS NULL
            AND k.ring = ANY (seats_internal.ring_slots()) AND k.id = ANY (calls) AND k.id = h.call_id
-        RETURNING h.call_id)
+        RETURNING h.call_id, k.uuid, k.settled_at, k.result),
+    compensated AS (
+        INSERT INTO seats_internal.compensated_call (call_id, uuid, ended_at)
+        SELECT t.call_id, t.uuid, t.settled_at FROM told AS t WHERE t.result <> 'done'
+        ON CONFLICT ON CONSTRAINT compensated_call_pkey DO NOTHING)
     SELECT array_agg(told.call_id) INTO ended FROM told;
     PERFORM seats_internal.wake_for_handlers(ended);
 END

@@ -185,6 +185,24 @@ COMMENT ON FUNCTION seats_internal.handler_detail(seats_internal.handler) IS
 
 -- ---- what cannot go on by itself
 
+CREATE OR REPLACE FUNCTION seats_internal.review_in_words(handler seats_internal.handler, reason text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE reason
+    WHEN 'failed' THEN coalesce(handler.error, 'it has failed again and again')
+    WHEN 'role_changed' THEN format('role %I is not the one any more that enqueued the call', handler.role)
+    WHEN 'function_missing' THEN 'there is no such function any more'
+    WHEN 'function_not_plain' THEN 'it is no plain function any more'
+    WHEN 'function_changed' THEN 'it belongs to another role than when it was named'
+    WHEN 'not_permitted' THEN format('role %I may not execute it any more', handler.role)
+    WHEN 'owner_not_trusted' THEN format('its owner could act as role %I by it, which no superuser has granted', handler.role)
+    WHEN 'ended_the_server' THEN 'it has ended the server again and again'
+    WHEN 'executed_after_refusal' THEN 'Stripe has executed the call after all'
+    ELSE reason END;
+REVOKE ALL ON FUNCTION seats_internal.review_in_words(seats_internal.handler, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.review_in_words(seats_internal.handler, text) IS
+    'why a person must decide about a handler';
+
 -- An on_refused that is given up is a compensation that is missing: nothing is worse.
 CREATE OR REPLACE FUNCTION seats_internal.review_handler(handler seats_internal.handler, reason text) RETURNS void
 LANGUAGE plpgsql
@@ -193,7 +211,6 @@ AS $$
 DECLARE
     function text := seats_internal.function_to_run(handler);
     is_done  boolean := handler.outcome ->> 'result' = 'done';
-    words    text := CASE reason WHEN 'failed' THEN coalesce(handler.error, reason) ELSE reason END;
     summary  text;
     hint     text := format('SELECT seats.explain_call(%s) and the view seats.handlers tell more; seats.resolve_review '
                             'decides: retry, skip, or run another function.', handler.call_id);
@@ -203,7 +220,7 @@ BEGIN
            alone = false
      WHERE h.call_id = handler.call_id;
     summary := format('%s of call %s, which is %s, needs a person: %s', function, handler.call_id,
-                      handler.outcome ->> 'result', left(words, 500));
+                      handler.outcome ->> 'result', left(seats_internal.review_in_words(handler, reason), 500));
     IF is_done THEN
         PERFORM seats_internal.raise_alert('handler:' || handler.call_id, 'critical', 'handler_failed', summary,
                                            seats_internal.handler_detail(handler), hint, handler.call_id);

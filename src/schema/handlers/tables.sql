@@ -63,6 +63,17 @@ COMMENT ON COLUMN seats_internal.handler.careful IS
 COMMENT ON COLUMN seats_internal.handler.review_since IS 'since when a person must decide; null: he need not';
 COMMENT ON COLUMN seats_internal.handler.error_code IS 'SQLSTATE of the last failure';
 
+CREATE TABLE seats_internal.compensated_call (
+    call_id  bigint      NOT NULL,
+    uuid     uuid        NOT NULL,
+    ended_at timestamptz NOT NULL,
+    CONSTRAINT compensated_call_pkey PRIMARY KEY (call_id)
+);
+CREATE INDEX compensated_call_by_uuid ON seats_internal.compensated_call (uuid);
+CREATE INDEX compensated_call_by_age ON seats_internal.compensated_call (ended_at);
+COMMENT ON TABLE seats_internal.compensated_call IS
+    'calls that were refused or cancelled and have an on_refused: should Stripe execute one after all, a person must know';
+
 -- As the verbs take it.
 CREATE TYPE seats_internal.named_handlers AS (
     on_done       text,

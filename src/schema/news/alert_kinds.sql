@@ -19,6 +19,7 @@ BEGIN ATOMIC
            ('compensation_failed',        'fatal',    false),
            ('handler_failed',             'critical', false),
            ('compensation_given_up',      'fatal',    false),
+           ('executed_after_refusal',     'critical', true),
            ('fenced',                     'critical', false),
            ('subscription_unreadable',    'critical', false),
            ('outside_change_overwritten', 'critical', true),

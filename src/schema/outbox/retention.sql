@@ -34,15 +34,21 @@ BEGIN
         SELECT o.ctid FROM seats_internal.request_key AS o
          WHERE o.created_at < too_old ORDER BY o.created_at LIMIT most FOR UPDATE SKIP LOCKED));
     GET DIAGNOSTICS deleted = ROW_COUNT;
+    is_more := is_more OR deleted >= most;
+    DELETE FROM seats_internal.compensated_call AS c
+     WHERE c.ctid = ANY (ARRAY(
+        SELECT o.ctid FROM seats_internal.compensated_call AS o
+         WHERE o.ended_at < too_old ORDER BY o.ended_at LIMIT most FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
     RETURN is_more OR deleted >= most;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.forget_ended(timestamptz, integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.forget_ended(timestamptz, integer) IS
-    'deletes alerts that are resolved, members who have left, invites that are settled and request keys '
-    'of before then, some of each: true if there may be more';
+    'deletes alerts that are resolved, members who have left, invites that are settled, request keys and '
+    'marks of compensated calls of before then, some of each: true if there may be more';
 
--- A lane is somebody's as long as it has rows, a team, a receiver or a pause. Of other lanes the name
+-- A lane is somebody's as long as it has rows, a handler that has not run, a team, a receiver or a pause. Of other lanes the name
 -- is wanted while the history tells of their calls, and that is why those with rows count as used.
 CREATE OR REPLACE FUNCTION seats_internal.forget_lanes(too_old date, most integer) RETURNS boolean
 LANGUAGE plpgsql
@@ -62,6 +68,7 @@ BEGIN
     FOREACH lane IN ARRAY unused LOOP
         IF EXISTS (SELECT FROM seats_internal.outbox AS o WHERE o.lane_id = lane)
            OR lane = ANY (read_beside)
+           OR EXISTS (SELECT FROM seats_internal.handler AS h WHERE h.lane_id = lane)
            OR EXISTS (SELECT FROM seats_internal.team AS t WHERE t.lane_id = lane)
            OR EXISTS (SELECT FROM seats_internal.receiver AS r WHERE r.lane_id = lane)
            OR EXISTS (SELECT FROM seats_internal.lane AS l WHERE l.id = lane AND l.paused_at IS NOT NULL) THEN

@@ -110,15 +110,21 @@ CREATE OR REPLACE FUNCTION seats_internal.resolve_review(
     INOUT call bigint,
     decision   text,
     reason     text,
+    function   text,
     OUT state  text
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    locked seats_internal.outbox := seats_internal.begin_verb(
-        call, resolve_review.reason, 'resolve_review', '{review}');
+    locked seats_internal.outbox;
 BEGIN
+    -- (It has ended, then. What is to run another function goes through another door, see handlers/deciding.sql.)
+    IF EXISTS (SELECT FROM seats_internal.handler AS h WHERE h.call_id = call AND h.review_since IS NOT NULL) THEN
+        state := seats_internal.decide_handler(caller, call, decision, resolve_review.reason);
+        RETURN;
+    END IF;
+    locked := seats_internal.begin_verb(call, resolve_review.reason, 'resolve_review', '{review}');
     PERFORM seats_internal.require_decision(locked, decision);
     CASE decision
         WHEN 'executed' THEN
@@ -141,16 +147,23 @@ BEGIN
                            'generation', locked.generation));
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.resolve_review(text, bigint, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.resolve_review(text, bigint, text, text) IS
+REVOKE ALL ON FUNCTION seats_internal.resolve_review(text, bigint, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.resolve_review(text, bigint, text, text, text) IS
     'behind seats.resolve_review';
 
-CREATE OR REPLACE FUNCTION seats.resolve_review(INOUT call bigint, decision text, reason text, OUT state text)
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
-REVOKE ALL ON FUNCTION seats.resolve_review(bigint, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats.resolve_review(bigint, text, text) IS
+CREATE OR REPLACE FUNCTION seats.resolve_review(
+    INOUT call bigint,
+    decision   text,
+    reason     text,
+    function   text DEFAULT NULL,
+    OUT state  text
+)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_resolve_review';
+REVOKE ALL ON FUNCTION seats.resolve_review(bigint, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.resolve_review(bigint, text, text, text) IS
     'decides a call in review: executed (proof: done), not_executed (proof: send under a new '
-    'key), same_key (send again while Stripe knows the key), refuse (give up: refused)';
+    'key), same_key (send again while Stripe knows the key), refuse (give up: refused). Or its handler in review: '
+    'retry, skip, or run (function, instead of it, now and as you)';
 
 CREATE OR REPLACE FUNCTION seats_internal.review_call(
     caller     text,

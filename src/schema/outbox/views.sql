@@ -141,7 +141,8 @@ SELECT o.id AS call, o.destination, l.name AS lane, t.name AS team,
        seats_internal.allowed_decisions(
            o.reason, o.first_sent_at,
            o.installation IS DISTINCT FROM (SELECT i.uuid FROM seats_internal.installation AS i))
-           AS decisions
+           AS decisions,
+       NULL::text AS handler
   FROM seats_internal.outbox AS o
   LEFT JOIN seats_internal.lane AS l ON l.id = o.lane_id
   LEFT JOIN seats_internal.team AS t ON t.id = o.team_id
@@ -151,9 +152,25 @@ SELECT o.id AS call, o.destination, l.name AS lane, t.name AS team,
       FROM seats_internal.outbox AS c
      WHERE o.lines IS NOT NULL AND c.lane_id = o.lane_id
        AND c.id BETWEEN o.id AND coalesce(o.last_id, o.id)) AS run
- WHERE o.state = 'review';
+ WHERE o.state = 'review'
+UNION ALL
+-- (The history may have forgotten the call.)
+SELECT w.call_id, h.destination, l.name, t.name, seats_internal.seats_before_and_after(h.lines, h.base, h.target),
+       h.actor, CASE WHEN h.lines IS NOT NULL THEN 1 END, h.method, h.path, w.review_since,
+       clock_timestamp() - w.review_since, w.review_reason, w.error, false, w.tries + w.retries, w.created_at, w.role,
+       h.first_sent_at, h.request_id, concat_ws('-', h.installation, h.uuid, h.generation),
+       (SELECT count(*) FROM seats_internal.handler AS behind
+         WHERE behind.lane_id = w.lane_id AND behind.call_id > w.call_id AND behind.outcome IS NOT NULL),
+       '{retry,skip,run}', CASE w.outcome ->> 'result' WHEN 'done' THEN w.on_done ELSE w.on_refused END
+  FROM seats_internal.handler AS w
+  LEFT JOIN seats_internal.outbox_history AS h
+         ON h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]) AND h.id = w.call_id
+  LEFT JOIN seats_internal.lane AS l ON l.id = w.lane_id
+  LEFT JOIN seats_internal.team AS t ON t.id = h.team_id
+ WHERE w.review_since IS NOT NULL;
 REVOKE ALL ON seats.reviews FROM PUBLIC;
-COMMENT ON VIEW seats.reviews IS 'calls that a person must decide, with seats.resolve_review';
+COMMENT ON VIEW seats.reviews IS
+    'calls, and handlers of calls that have ended, that a person must decide with seats.resolve_review';
 COMMENT ON COLUMN seats.reviews.team IS 'whose seats it changes; null: it is no change of seats';
 COMMENT ON COLUMN seats.reviews.seats IS
     '{seat type: {previous_quantity, new_quantity}}: what Stripe had, and what the call asks for';
@@ -163,3 +180,5 @@ COMMENT ON COLUMN seats.reviews.doubt IS 'it may have been executed';
 COMMENT ON COLUMN seats.reviews.waiting_behind IS
     'how many calls of its lane wait for the decision';
 COMMENT ON COLUMN seats.reviews.decisions IS 'what seats.resolve_review takes for it now';
+COMMENT ON COLUMN seats.reviews.handler IS
+    'the function that was to run because the call has ended; null: it is the call itself that must be decided';

@@ -40,13 +40,15 @@ BEGIN
               (SELECT count(*) FROM seats_internal.team AS t
                 WHERE t.kind = 'individual' AND t.name = person),
               (SELECT count(*) FROM seats_internal.outbox AS o WHERE o.actor = person),
+              (SELECT count(*) FROM seats_internal.handler AS w, seats_internal.settled_call(w.call_id) AS h
+                WHERE w.outcome IS NOT NULL AND h.actor = person),
               seats_internal.count_deliveries_about(person, addresses),
               (SELECT count(*) FROM seats_internal.journal_consumer AS c WHERE c.acknowledged < newest)],
         '{active membership(s),open invite(s),individual(s) with a subscription,open change(s) asked for,'
-        'delivery(ies) to receivers,consumer(s) of the journal that have not read what it tells}',
-        'Remove the member, revoke the invites, unregister the individual, and let the changes, deliveries '
+        'handler(s) of his changes that have not run,delivery(ies) to receivers,consumer(s) of the journal that have not read what it tells}',
+        'Remove the member, revoke the invites, unregister the individual, and let the changes, handlers, deliveries '
         'and consumers get through (seats.members, seats.invites, seats.individuals, seats.changes, '
-        'seats.receivers, seats.journal_consumers).');
+        'seats.handlers, seats.receivers, seats.journal_consumers).');
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.require_done_with(text, text[]) FROM PUBLIC;

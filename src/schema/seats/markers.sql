@@ -196,6 +196,8 @@ BEGIN
            AND h.uuid = first_uuid;
         IF settled.result IS DISTINCT FROM 'done' THEN
             PERFORM seats_internal.alert_unknown_marker(team, marker, known, settled.id, settled.result);
+            PERFORM seats_internal.compensated_run_executed(team.id, settled.id,
+                                                            seats_internal.last_of_marker(marker));
         END IF;
         PERFORM seats_internal.remember_marker(team.lane_id, marker);
         IF end_id IS NULL THEN

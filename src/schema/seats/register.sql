@@ -163,12 +163,13 @@ BEGIN
         format('%s %L cannot be unregistered', gone.kind, gone.name),
         ARRAY[(SELECT count(*) FROM seats_internal.outbox AS o
                 WHERE (o.lane_id = gone.lane_id OR o.team_id = gone.id) AND o.kind <> 'read'),
+              (SELECT count(*) FROM seats_internal.handler AS h WHERE h.lane_id = gone.lane_id),
               (SELECT count(*) FROM seats_internal.member AS m
                 WHERE m.team_id = gone.id AND m.status = 'active'),
               (SELECT count(*) FROM seats_internal.invite AS i
                 WHERE i.team_id = gone.id AND i.status = 'open')],
-        '{open call(s),member(s),open invite(s)}',
-        'Let the calls be settled (seats.blocked_lanes) or cancel them, remove the members (seats.members; '
+        '{open call(s),handler(s) that have not run,member(s),open invite(s)}',
+        'Let the calls be settled (seats.blocked_lanes) or cancel them, let handlers run (seats.handlers), remove the members (seats.members; '
         'the application then reads in the journal what to take away), revoke the invites (seats.invites).');
     DELETE FROM seats_internal.seat_line AS s WHERE s.team_id = gone.id;
     DELETE FROM seats_internal.member AS m WHERE m.team_id = gone.id;

@@ -318,10 +318,14 @@ DECLARE
     foreign_outcome CONSTANT text := seats_internal.outcome_of_foreign(event);
     known    record;  -- (Thin events, v2, have a prefix.)
     team     seats_internal.team;
+    is_own   boolean := false;
     is_told  boolean := false;
 BEGIN
     IF foreign_outcome IS NOT NULL THEN
         RETURN foreign_outcome;
+    ELSIF seats_internal.is_own_key(event.idempotency_key) THEN
+        is_own := true;
+        PERFORM seats_internal.look_for_late_execution(event.idempotency_key, event.type);
     END IF;
     SELECT t.* INTO known FROM seats_internal.webhook_types() AS t
      WHERE t.type = CASE WHEN thin THEN regexp_replace(event.type, '^v1[.]', '') ELSE event.type END;
@@ -351,7 +355,7 @@ BEGIN
     IF NOT seats_internal.try_lock(hashtextextended(event.destination || ' ' || event.event_id, 0), false) THEN
         RAISE EXCEPTION 'the same event is being processed' USING ERRCODE = 'lock_not_available';
     END IF;
-    IF seats_internal.is_own_key(event.idempotency_key) THEN
+    IF is_own THEN
         is_told := seats_internal.apply_event_of_call(team, event.facts);
     END IF;
     IF known.looks_at_awaiting THEN
