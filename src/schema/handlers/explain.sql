@@ -44,7 +44,7 @@ BEGIN
       FROM seats_internal.handler_state() AS s WHERE s.running = handler.call_id;
     RETURN concat_ws(E'\n',
         format('Its handler: %s, as role %s, %s.', seats_internal.function_to_run(handler), handler.role, CASE
-            WHEN in_review THEN format('in review %s, because of %s', seats_internal.since(handler.review_since),
+            WHEN in_review THEN format('in review %s: %s', seats_internal.since(handler.review_since),
                                        handler.review_reason)
             WHEN run.pid IS NOT NULL THEN format('runs %s in process %s', seats_internal.since(run.running_since),
                                                  run.pid)

@@ -31,6 +31,19 @@ worker AS MATERIALIZED (
                  + 3 * coalesce(current_setting('pg_seats.safety_poll', true), '30s')::interval
                AS stands_still
       FROM seats_internal.worker_state() AS w),
+-- Of calls that have ended.
+handler AS MATERIALIZED (
+    SELECT count(*) FILTER (WHERE h.review_since IS NOT NULL) AS reviews,
+           clock_timestamp() - min(h.ended_at) FILTER (WHERE h.review_since IS NULL) AS oldest
+      FROM seats_internal.handler AS h
+      JOIN seats_internal.installation AS i ON i.uuid = h.installation
+     WHERE h.outcome IS NOT NULL),
+oldest_handler AS MATERIALIZED (
+    SELECT h.call_id, h.error_code, h.error, h.lane_id
+      FROM seats_internal.handler AS h
+      JOIN seats_internal.installation AS i ON i.uuid = h.installation
+     WHERE h.outcome IS NOT NULL AND h.review_since IS NULL
+     ORDER BY h.ended_at, h.call_id LIMIT 1),
 oldest_snapshot AS MATERIALIZED (
     SELECT max(s.age) AS age
       FROM (SELECT age(a.backend_xmin) FROM pg_stat_activity AS a
@@ -109,6 +122,27 @@ SELECT 'reviews', CASE WHEN o.reviews > 0 THEN 'critical' ELSE 'ok' END,
        format('%s call(s) wait for a person''s decision', o.reviews),
        CASE WHEN o.reviews > 0 THEN 'See seats.reviews; decide with seats.resolve_review.' END
   FROM outbox AS o
+UNION ALL
+SELECT 'handlers',
+       CASE WHEN h.reviews > 0 THEN 'critical' WHEN h.oldest > interval '1 minute' THEN 'warning' ELSE 'ok' END,
+       CASE WHEN h.reviews = 0 AND h.oldest IS NULL THEN 'every handler of a call that has ended has run'
+            ELSE concat_ws('; ',
+                CASE WHEN h.reviews > 0 THEN format('%s handler(s) wait for a person''s decision', h.reviews) END,
+                CASE WHEN h.oldest IS NOT NULL
+                     THEN format('the oldest that is to run, of call %s, waits for %s', o.call_id,
+                                 date_trunc('second', h.oldest)) END,
+                CASE WHEN o.error IS NOT NULL THEN format('it has failed (%s: %s)', o.error_code, o.error)
+                     WHEN h.oldest > interval '1 minute' AND current_setting('pg_seats.handler_workers', true) = '0'
+                     THEN 'pg_seats.handler_workers is 0'
+                     ELSE (SELECT format('that of call %s, of the same lane, comes first', min(e.call_id))
+                             FROM seats_internal.handler AS e
+                            WHERE e.lane_id = o.lane_id AND e.call_id < o.call_id AND e.outcome IS NOT NULL
+                           HAVING count(*) > 0) END) END,
+       CASE WHEN h.reviews > 0
+            THEN 'See seats.reviews; decide with seats.resolve_review: retry, skip, or run another function.'
+            WHEN h.oldest > interval '1 minute'
+            THEN format('SELECT seats.explain_call(%s) tells why. See seats.handlers.', o.call_id) END
+  FROM handler AS h LEFT JOIN oldest_handler AS o ON true
 UNION ALL
 SELECT 'oldest_call',
        CASE WHEN o.oldest > interval '1 hour' THEN 'critical'
@@ -264,6 +298,19 @@ SELECT 'pg_seats_alerts_open', jsonb_build_object('severity', s.severity), count
   FROM unnest('{info,warning,critical,fatal}'::text[]) AS s (severity)
   LEFT JOIN seats_internal.alert AS a ON a.severity = s.severity AND a.resolved_at IS NULL
  GROUP BY s.severity
+UNION ALL
+SELECT 'pg_seats_handlers', jsonb_build_object('state', s.state), count(h.call)
+  FROM unnest('{open,waiting,running,failed,review}'::text[]) AS s (state)
+  LEFT JOIN seats.handlers AS h ON h.state = s.state
+ GROUP BY s.state
+UNION ALL
+SELECT m.name, '{}', m.value
+  FROM (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(h.ended_at)
+                                               FILTER (WHERE h.review_since IS NULL)), 0) AS oldest,
+               coalesce(sum(h.tries + h.retries), 0) AS failures
+          FROM seats_internal.handler AS h WHERE h.outcome IS NOT NULL) AS h
+ CROSS JOIN LATERAL (VALUES ('pg_seats_handlers_oldest_seconds', h.oldest),
+                            ('pg_seats_handlers_failed_tries', h.failures)) AS m (name, value)
 UNION ALL
 SELECT 'pg_seats_outbox_dead_rows', '{}', t.n_dead_tup
   FROM pg_stat_all_tables AS t
