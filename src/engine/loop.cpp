@@ -181,6 +181,9 @@ core::Duration until_next(LoopState& state) {
     if (!state.held.empty()) {
         consider(std::chrono::ceil<core::Duration>(state.held_at - now));
     }
+    if (engine.may_send()) {
+        consider(engine.handlers.until_next());
+    }
     for (const TimePoint before : {engine.changes_before, engine.housework_before}) {
         if (before > now) {
             consider(std::chrono::ceil<core::Duration>(before - now));
@@ -209,6 +212,7 @@ void look_around(LoopState& state, TimePoint now) {
         engine.next_due = 0;
         expect_unseen(engine);
         look_for_missed_events(engine);
+        engine.handlers.look_around();
     }
     if (engine.configuration_is_stale && now >= engine.no_work_before) {
         refresh_configuration(engine);
@@ -284,6 +288,14 @@ void claim_and_send(LoopState& state, TimePoint now) {
     wake_waiters(engine);  // of what was settled without a call
 }
 
+// Of calls that have ended, also just now: their handlers wait for nothing that follows here.
+void dispatch_handlers(Engine& engine) {
+    engine.handlers.work(
+        [&](const std::function<void()>& body) { return engine.transaction(body); },
+        engine.may_send());
+    engine.announce |= engine.handlers.take_news();
+}
+
 void work_once(LoopState& state) {
     Engine& engine = state.engine;
     const TimePoint now = steady_now();
@@ -293,6 +305,7 @@ void work_once(LoopState& state) {
     }
     take_and_settle(state, now);
     store_destination_changes(engine);
+    dispatch_handlers(engine);
     if (engine.leave) {
         return;
     }
@@ -313,6 +326,7 @@ LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
             count(engine.slot.counters.loops);
             if (pg::reload_configuration_if_asked()) {
                 state.poll_at = TimePoint{};  // the intervals may be others
+                engine.handlers.look_again();
                 engine.events_at = TimePoint{};
             }
             read_wake_reasons(engine);
@@ -341,7 +355,8 @@ LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
 
 }  // namespace
 
-Engine::Engine(pg::WorkerSlot& worker_slot) : slot(worker_slot), client(most_connections()) {}
+Engine::Engine(pg::WorkerSlot& worker_slot)
+    : slot(worker_slot), client(most_connections()), handlers(worker_slot) {}
 
 Destination* Engine::find_destination(std::string_view name) {
     const auto entry = destinations.find(name);

@@ -9,6 +9,7 @@
 #include "http/client.hpp"
 
 #include "engine/loop.hpp"
+#include "handlers/dispatch.hpp"
 #include "pg/shared_state.hpp"
 #include "pg/transaction.hpp"
 
@@ -144,6 +145,9 @@ struct Engine {
     bool events_expected = true;  // some may be
     TimePoint webhooks_at{};      // when to look at events that could not be processed
     std::int64_t queue_for_lane = 0;
+
+    // Of what hangs on the ends of calls.
+    handlers::Dispatcher handlers;
 
     std::mt19937_64 random{std::random_device{}()};
 

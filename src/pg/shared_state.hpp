@@ -116,8 +116,10 @@ struct WorkerSlot {
     // Calls that have ended and have handlers, for the dispatcher; they are cleared as it reads.
     std::int64_t handed[most_handed_over];
     std::int32_t handed_count;
-    bool handed_overflow;        // there were more: the table knows
-    std::int32_t roles_waiting;  // have handlers that are due, and no process
+    bool handed_overflow;  // there were more: the table knows
+    std::int32_t
+        roles_waiting;  // have handlers that are due, and less than their share of processes
+    TimestampTz roles_waiting_since;  // of the one that has waited longest
     // Launcher's bookkeeping.
     bool ended;     // the worker left, and the launcher has not seen it yet
     WorkerEnd end;  // why

@@ -41,7 +41,7 @@ DECLARE
     run       record;
 BEGIN
     SELECT s.pid, s.running_since INTO run
-      FROM seats_internal.handler_state() AS s WHERE s.running = handler.call_id;
+      FROM seats_internal.handler_state() AS s WHERE s.call = handler.call_id;
     RETURN concat_ws(E'\n',
         format('Its handler: %s, as role %s, %s.', seats_internal.function_to_run(handler), handler.role, CASE
             WHEN in_review THEN format('in review %s: %s', seats_internal.since(handler.review_since),

@@ -19,6 +19,8 @@ BEGIN ATOMIC
            ('compensation_failed',        'fatal',    false),
            ('handler_failed',             'critical', false),
            ('compensation_given_up',      'fatal',    false),
+           ('handler_stuck',              'critical', false),
+           ('handlers_not_started',       'critical', false),
            ('executed_after_refusal',     'critical', true),
            ('fenced',                     'critical', false),
            ('subscription_unreadable',    'critical', false),
