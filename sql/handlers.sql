@@ -130,9 +130,17 @@ SELECT call_id FROM seats_internal.waiting_handlers(0, 10);
 SELECT state FROM seats_internal.take_handler(:a);
 SELECT state FROM seats_internal.take_handler(:b);
 SELECT pg_temp.fail(:a, '23503');
-DELETE FROM seats_internal.handler WHERE call_id = :a;
+-- What people see.
+SELECT pg_temp.call('app.paid', 'app.undo') AS open \gset
+SELECT call - :a AS call, lane, role, on_done, on_refused, result, function, state, running_since, pid, tries, retries,
+       next_try_at, error, error_code, error_context, failed_at IS NULL AS never_failed, review_since IS NULL AS no_review,
+       review_reason, behind - :a AS behind, ended_at IS NULL AS not_ended
+  FROM seats.handlers ORDER BY handlers.call;
+DELETE FROM seats_internal.handler WHERE call_id IN (:a, :open);
+DELETE FROM seats_internal.outbox;
 SELECT pg_temp.fail(:b, '40P01', true);
 SELECT pg_temp.state(:b);
+SELECT state, next_try_at > now(), tries, retries, behind FROM seats.handlers;
 SELECT count(pg_temp.fail(:b, '40001')) FROM generate_series(2, 20);
 SELECT pg_temp.state(:b);
 SELECT count(pg_temp.fail(:b, '55P03')) FROM generate_series(1, 4);

@@ -23,7 +23,7 @@ BEGIN ATOMIC
        AND h.installation = (SELECT i.uuid FROM seats_internal.installation AS i)
        AND NOT EXISTS (SELECT FROM seats_internal.handler AS before
                         WHERE before.lane_id = h.lane_id AND before.call_id < h.call_id
-                          AND before.outcome IS NOT NULL AND before.review_since IS NOT NULL)
+                          AND before.review_since IS NOT NULL)
      ORDER BY h.call_id
      LIMIT most;
 END;
@@ -51,7 +51,7 @@ BEGIN ATOMIC
        AND h.installation = (SELECT i.uuid FROM seats_internal.installation AS i)
        AND NOT EXISTS (SELECT FROM seats_internal.handler AS before
                         WHERE before.lane_id = h.lane_id AND before.call_id < h.call_id
-                          AND before.outcome IS NOT NULL AND before.review_since IS NOT NULL)
+                          AND before.review_since IS NOT NULL)
      ORDER BY h.call_id;
 END;
 REVOKE ALL ON FUNCTION seats_internal.handed_handlers(bigint[]) FROM PUBLIC;

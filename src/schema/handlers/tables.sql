@@ -86,6 +86,7 @@ COMMENT ON TYPE seats_internal.named_handlers IS
 
 CREATE INDEX handler_by_lane ON seats_internal.handler (lane_id, call_id) WHERE lane_id IS NOT NULL;
 CREATE INDEX handler_ended ON seats_internal.handler (call_id) WHERE outcome IS NOT NULL;
+CREATE INDEX handler_in_review ON seats_internal.handler (lane_id, call_id) WHERE review_since IS NOT NULL;
 
 CREATE TABLE seats_internal.handler_grant (
     function   text        NOT NULL,

@@ -2,29 +2,32 @@
 
 CREATE OR REPLACE VIEW seats.handlers AS
 SELECT h.call_id AS call, l.name AS lane, h.role, h.on_done, h.on_refused, h.outcome ->> 'result' AS result,
-       seats_internal.function_to_run(h) AS function,
+       CASE WHEN h.outcome IS NOT NULL THEN seats_internal.function_to_run(h) END AS function,
        CASE WHEN h.outcome IS NULL THEN 'open'
             WHEN h.review_since IS NOT NULL THEN 'review'
+            WHEN s.call IS NOT NULL THEN 'running'
             WHEN h.failed_at IS NOT NULL THEN 'failed'
             ELSE 'waiting' END AS state,
-       h.tries, h.retries, h.due_at AS next_try_at, h.error, h.error_code, h.error_context, h.failed_at, h.review_since,
+       s.running_since, s.pid, h.tries, h.retries, h.due_at AS next_try_at, h.error, h.error_code, h.error_context, h.failed_at, h.review_since,
        h.review_reason,
        CASE WHEN h.outcome IS NOT NULL
             THEN (SELECT nullif(min(e.call_id), h.call_id) FROM seats_internal.handler AS e
                    WHERE e.lane_id = h.lane_id AND e.call_id <= h.call_id AND e.outcome IS NOT NULL) END AS behind,
        h.created_at, h.ended_at
   FROM seats_internal.handler AS h
-  LEFT JOIN seats_internal.lane AS l ON l.id = h.lane_id;
+  LEFT JOIN seats_internal.lane AS l ON l.id = h.lane_id
+  LEFT JOIN seats_internal.handler_state() AS s ON s.call = h.call_id;
 REVOKE ALL ON seats.handlers FROM PUBLIC;
 COMMENT ON VIEW seats.handlers IS
     'functions of the application''s own that are to run when a call has ended, and have not run';
 COMMENT ON COLUMN seats.handlers.call IS 'the call, or change of seats';
 COMMENT ON COLUMN seats.handlers.role IS 'who has enqueued it: as whom the function runs';
 COMMENT ON COLUMN seats.handlers.result IS 'of the call: done, refused or cancelled; null: it has not ended';
-COMMENT ON COLUMN seats.handlers.function IS 'the one of both that its result wants';
+COMMENT ON COLUMN seats.handlers.function IS 'the one of both that its result wants; null: it has not ended';
 COMMENT ON COLUMN seats.handlers.state IS
     'open (its call has not ended), waiting, running, failed (waits for its next try), review (a person must decide: '
     'seats.resolve_review)';
+COMMENT ON COLUMN seats.handlers.pid IS 'the process in which it runs';
 COMMENT ON COLUMN seats.handlers.tries IS 'how often it has failed by its own fault: the fifth time it goes to review';
 COMMENT ON COLUMN seats.handlers.retries IS 'how often it has lost against others: deadlocks, locks, serialisation';
 COMMENT ON COLUMN seats.handlers.error_code IS 'SQLSTATE of its last failure';
