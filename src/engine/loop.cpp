@@ -104,6 +104,9 @@ void read_wake_reasons(Engine& engine) {
     if ((reasons & pg::wake_news) != 0) {
         engine.announce = true;
     }
+    if ((reasons & pg::wake_handlers) != 0) {
+        engine.handlers.look_again();
+    }
     // A changed extension, too: without an installation there is no claim, and rereading the
     // configuration is then the only transaction that would notice it.
     if ((reasons & (pg::wake_configuration | pg::wake_extension)) != 0) {
