@@ -91,4 +91,56 @@ SELECT pg_temp.plain(line)
 UPDATE seats_internal.seat_line AS s SET quantity = 9 FROM seats_internal.team AS t
  WHERE t.id = s.team_id AND t.name = 'doubtful' AND s.seat_type = 'owner';
 SELECT line FROM pg_temp.checks() AS line WHERE line ~ '^seats';
+
+-- ---- functions of the application's for the end of a call
+
+CREATE FUNCTION public.regress_settled(call bigint, outcome jsonb, context jsonb) RETURNS void LANGUAGE sql AS 'SELECT';
+CREATE FUNCTION public.regress_undo(call bigint, outcome jsonb, context jsonb) RETURNS void LANGUAGE sql AS 'SELECT';
+CREATE FUNCTION pg_temp.untimed(words text) RETURNS text LANGUAGE sql AS $$
+    SELECT regexp_replace(pg_temp.plain(words), '\d\d:\d\d:\d\d', '<duration>', 'g')
+$$;
+CREATE FUNCTION pg_temp.handlers() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT pg_temp.untimed(concat_ws(' | ', status, message, hint)) FROM seats.health WHERE check_name = 'handlers'
+$$;
+CREATE FUNCTION pg_temp.explained(call bigint) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT regexp_replace(pg_temp.untimed(line), 'as role [^ ,:]+', 'as role <role>')
+      FROM regexp_split_to_table(seats.explain_call(call), '\n') AS line
+     WHERE line ~ '^(When it ends|Its handler|It has failed|What you can do|Nothing more)' OR line ~ 'handler'
+$$;
+SELECT seats.register_team('handled', 'sub_handled') > 0;
+SELECT pg_temp.read('handled', '{"price_team": 5}');
+SELECT change AS first FROM seats.add_seats('handled', 'team', 1, on_done => 'public.regress_settled',
+                                            on_refused => 'public.regress_undo') \gset
+SELECT change AS second FROM seats.add_seats('handled', 'team', 1, on_refused => 'public.regress_undo') \gset
+SELECT change AS third FROM seats.add_seats('handled', 'team', 1, on_done => 'public.regress_settled') \gset
+SELECT pg_temp.explained(:first);
+SELECT pg_temp.explained(:second);
+SELECT pg_temp.handlers();
+SELECT state FROM seats.cancel_change(:first);
+SELECT state FROM seats.cancel_change(:second);
+-- Of the third there is nothing to be done if it is cancelled.
+SELECT state FROM seats.cancel_change(:third);
+SELECT pg_temp.explained(:third);
+SELECT pg_temp.explained(:first);
+SELECT pg_temp.explained(:second);
+SELECT pg_temp.handlers();
+-- A minute is too long, and whoever looks is told why.
+UPDATE seats_internal.handler SET ended_at = ended_at - interval '2 minutes' WHERE call_id = :second;
+SELECT pg_temp.handlers();
+SELECT retry_ms > 0 FROM seats_internal.handler_failed(:first, 'P0001', 'no such coupon', NULL, NULL, false);
+UPDATE seats_internal.handler SET due_at = now() + interval '1 hour', ended_at = ended_at - interval '3 minutes'
+ WHERE call_id = :first;
+SELECT pg_temp.explained(:first);
+SELECT pg_temp.explained(:second);
+SELECT pg_temp.handlers();
+SELECT name, labels ->> 'state' AS state, CASE WHEN name ~ 'seconds' THEN value > 100 ELSE value > 0 END AS has_some
+  FROM seats.metrics WHERE name ~ '^pg_seats_handlers' AND value > 0 ORDER BY name, labels;
+-- Then a person must decide.
+SELECT seats_internal.review_handlers(ARRAY[:first], 'failed');
+SELECT pg_temp.explained(:first);
+SELECT pg_temp.explained(:second);
+SELECT pg_temp.handlers();
+DELETE FROM seats_internal.handler WHERE call_id IN (:first, :second);
+SELECT pg_temp.explained(:first);
+SELECT pg_temp.handlers();
 ROLLBACK;
