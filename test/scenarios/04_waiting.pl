@@ -71,7 +71,8 @@ sub places_taken
 
 sub hanging_call
 {
-	my $id = $server->enqueue('/v1/customers', { name => 'hangs' });
+	my (%options) = @_;
+	my $id = $server->enqueue('/v1/customers', { name => 'hangs' }, %options);
 	wait_until(
 		sub {
 			$server->sql("SELECT state FROM seats_internal.outbox WHERE id = $id") eq 'sending';
@@ -156,6 +157,43 @@ foreach my $round (1 .. 8)
 @delays = sort { $a <=> $b } @delays;
 note sprintf 'from the settlement to the end of psql: %s', join ' ', map { sprintf '%.3f s', $_ } @delays;
 cmp_ok($delays[4], '<', 0.35, 'waiters are woken, they do not poll');
+
+# ---- With handlers: over when what is to run at the call's end is committed, and not before
+
+$server->sql('CREATE TABLE noted (call bigint, at timestamptz DEFAULT clock_timestamp())');
+$server->sql(q{CREATE FUNCTION public.note(call bigint, outcome jsonb, context jsonb) RETURNS void LANGUAGE sql
+	AS 'INSERT INTO public.noted VALUES (call)'});
+$stripe->clear_faults;
+$server->set_debug_point('handler_before_commit');
+my $handled = $server->enqueue('/v1/customers', { name => 'handled' }, on_done => 'public.note');
+my $patient = in_background("CALL seats.wait_for_call($handled, '1 minute', handlers => true)");
+is($server->sql("CALL seats.wait_for_call($handled, '1 minute')"), 'done|200|', 'who does not ask for handlers is told of the call');
+$server->wait_for_sql("SELECT state FROM seats.handlers WHERE call = $handled", 'running');
+is($server->sql("CALL seats.wait_for_call($handled, '1 millisecond', handlers => true)"), 'handler_waiting|200|',
+	'who asks for them is told that its handler is not committed');
+is($server->sql("SELECT state FROM seats.await_call($handled, '1 millisecond', handlers => true)"), 'handler_waiting',
+	'by the function, too');
+wait_for_waiters(1);
+is($server->sql($what_it_holds), 't|t|', 'who waits for a handler has no snapshot, no transaction id and no lock');
+$server->release_debug_point;
+is((finish($patient))[0], 'done|200|', 'and comes back when it is committed');
+is($server->sql('SELECT count(*) FROM noted'), '1', 'which it is by then');
+
+@delays = ();
+$stripe->fault({ match => { path => '/v1/customers', body => '*hangs*' }, fault => 'hang', times => -1 });
+foreach my $round (1 .. 8)
+{
+	my $call = hanging_call(on_done => 'public.note');
+	my $session = in_background("CALL seats.wait_for_call($call, '1 minute', handlers => true)");
+	wait_for_waiters(1);
+	$stripe->release;
+	finish($session);
+	push @delays, $session->{begun} + $session->{took}
+	  - $server->sql("SELECT extract(epoch FROM at) FROM noted WHERE call = $call");
+}
+@delays = sort { $a <=> $b } @delays;
+note sprintf 'from the handler to the end of psql: %s', join ' ', map { sprintf '%.3f s', $_ } @delays;
+cmp_ok($delays[4], '<', 0.35, 'who waits for handlers is woken, too');
 
 # ---- Enqueue and wait in one block: its call must be committed by then, or it would never be sent
 
