@@ -419,9 +419,9 @@ DELETE FROM seats_internal.alert;
 -- Changes of seats: the marker tells.
 DELETE FROM seats_internal.compensated_call;
 SELECT pg_temp.read('acme', '{"price_team": 9}');
-SELECT change AS q FROM seats.add_seats('acme', 'team', 2, on_refused => 'app.undo') \gset
-SELECT change AS r FROM seats.add_seats('acme', 'team', 1, on_refused => 'app.undo') \gset
-SELECT change AS s FROM seats.add_seats('acme', 'team', 1) \gset
+SELECT change AS q FROM seats.add_seats('acme', 'team', 2, 'ann', on_refused => 'app.undo') \gset
+SELECT change AS r FROM seats.add_seats('acme', 'team', 1, 'ann', on_refused => 'app.undo') \gset
+SELECT change AS s FROM seats.add_seats('acme', 'team', 1, 'ann') \gset
 SELECT pg_temp.freeze(:q);
 SELECT seats_internal.marker_of(o.uuid, o.last_uuid, 1) AS marker FROM seats_internal.outbox AS o WHERE o.id = :q \gset
 SELECT pg_temp.settle(:q, 'refused', NULL, 'card_declined');

@@ -108,6 +108,15 @@ subtest 'the extension' => sub {
 	like($error, qr/WARNING:  pg_seats is dropped while 1 call\(s\) are open/, 'it warns while a call is open');
 	is($server->sql('SELECT count(*) FROM seats.changes WHERE state = $$pending$$'), '1', '… and a ROLLBACK brings it back');
 	$server->sql(q{SELECT seats.cancel_change(max(change), 'ada') FROM seats.changes});
+	$server->sql('CREATE FUNCTION undo(bigint, jsonb, jsonb) RETURNS void LANGUAGE sql AS $$SELECT$$');
+	($status, $output, $error) = $server->psql($server->database, <<'END');
+BEGIN;
+SELECT change FROM seats.add_seats('acme', 'team', 1, 'ada', on_refused => 'public.undo') \gset
+SELECT seats.cancel_change(:change, 'ada');
+DROP EXTENSION pg_seats;
+ROLLBACK;
+END
+	like($error, qr/WARNING:  pg_seats is dropped while 1 handler\(s\) have not run/, 'and while a handler waits');
 	($status, $output, $error) = $server->psql($server->database, 'DROP EXTENSION pg_seats');
 	unlike($error, qr/WARNING/, 'not when nothing is');
 	is($server->sql(q{SELECT count(*) FROM pg_namespace WHERE nspname ~ '^seats'}), '0', 'nothing is left of it');

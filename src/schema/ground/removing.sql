@@ -6,6 +6,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     open_calls bigint;
+    handlers   bigint;
 BEGIN
     -- (What is dropped is known only afterwards, when the tables are gone. Who may not look may not drop.)
     IF strpos(lower(current_query()), 'pg_seats') > 0
@@ -19,6 +20,13 @@ BEGIN
                                'They stand in seats.outbox.',
                       HINT = 'ROLLBACK if you can, let them be settled, and drop it then. docs/operations.md '
                              'has a section on removing.';
+        END IF;
+        SELECT count(*) INTO handlers FROM seats_internal.handler AS h WHERE h.outcome IS NOT NULL;
+        IF handlers > 0 THEN
+            RAISE WARNING 'pg_seats is dropped while % handler(s) have not run', handlers
+                USING DETAIL = 'Their calls have ended, and what the application wanted to do then is not done. They '
+                               'stand in seats.handlers.',
+                      HINT = 'ROLLBACK if you can, let them run, or decide them (seats.reviews), and drop it then.';
         END IF;
     END IF;
 END

@@ -38,7 +38,8 @@ DECLARE
     new_rank integer := seats_internal.severity_rank(raise_alert.severity);
 BEGIN
     -- Whoever is to decide about seats is told whose and how many, whatever has found that he must.
-    IF raise_alert.kind IN ('review', 'settling_failed', 'compensation_failed') THEN
+    IF raise_alert.kind IN ('review', 'settling_failed', 'compensation_failed', 'handler_failed', 'compensation_given_up',
+                            'executed_after_refusal') THEN
         change := seats_internal.facts_of_change(raise_alert.call_id);
         summary := summary || coalesce(' (' || seats_internal.change_in_words(change) || ')', '');
         detail := detail || coalesce(change, '{}');
