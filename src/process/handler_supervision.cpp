@@ -39,11 +39,36 @@ bool has_worker(Oid database) {
     return worker != nullptr && worker->pid != 0;
 }
 
-// The server has nobody to ask about it any more. The lock is held.
-bool is_forgotten(const HandlerSlot& slot) {
-    const WorkerSlot* const worker = pg::find_worker(shared(), slot.database);
-    return slot.state == HandlerState::ended ? worker == nullptr || worker->only_held
-                                             : !has_worker(slot.database);
+// A database that has no worker any more, and will have none.
+bool is_given_up(Oid database) {
+    const WorkerSlot* const worker = pg::find_worker(shared(), database);
+    return worker == nullptr || worker->only_held;
+}
+
+// What is of use to nobody without a worker: a wish; a process to which nobody gives work, and
+// which others may need. What a batch has come to waits for the next worker. The lock is held.
+void clear_up(HandlerSlot& slot) {
+    switch (slot.state) {
+        case HandlerState::wanted:
+            if (!has_worker(slot.database)) {
+                pg::free_handler_slot(slot);
+            }
+            break;
+        case HandlerState::idle:
+        case HandlerState::finished:
+            if (!has_worker(slot.database)) {
+                slot.must_leave = true;
+                pg::wake_handler(slot);
+            }
+            break;
+        case HandlerState::ended:
+            if (is_given_up(slot.database)) {
+                pg::free_handler_slot(slot);
+            }
+            break;
+        default:
+            break;
+    }
 }
 
 // Ended without ever having entered its slot; or the launcher that registered it is gone, and so is
@@ -75,10 +100,7 @@ void notice_ends(TimestampTz now) {
             strlcpy(slot.trouble, "it did not come to its start", sizeof slot.trouble);
             database = slot.database;
         }
-        if ((slot.state == HandlerState::ended || slot.state == HandlerState::wanted) &&
-            is_forgotten(slot)) {
-            pg::free_handler_slot(slot);
-        }
+        clear_up(slot);
         LWLockRelease(shared().lock);
         if (OidIsValid(database)) {
             pg::wake_worker(database, pg::wake_handlers);
