@@ -1,0 +1,506 @@
+# Applications' handlers run as the role that has named them, and as nobody else, whatever they try; within limits of
+# time and memory; once, whatever ends their process; and they leave nothing behind for the next one.
+use strict;
+use warnings;
+use PgSeats::Scenario;
+use PgSeats::Calls;
+use PgSeats::Handlers;
+use PostgreSQL::Test::Utils qw(slurp_file);
+
+my $stripe = new_simulator();
+my $server = new_server('main', simulator => $stripe, configuration => <<'END');
+pg_seats.safety_poll = '600s'
+pg_seats.handler_memory = '48MB'
+max_worker_processes = 16
+END
+$server->wait_for_worker;
+set_up_handlers($server, { app => 'LOGIN', helper => 'NOLOGIN' });
+# It can create, but not what it needs to become more than it is.
+$server->sql('GRANT CREATE ON SCHEMA app TO app, helper; CREATE ROLE other LOGIN; GRANT other TO app');
+
+my @roles = qw(app helper);
+
+# ---- as whom
+
+subtest 'as the role, with its settings and those that are kept' => sub {
+	define_handler($server, 'who', q{
+BEGIN
+    INSERT INTO app.told (call, what) VALUES (who.call, concat_ws(' ', current_user, session_user,
+        current_setting('app.of_role'), current_setting('app.tenant'), who.outcome ->> 'result', who.context ->> 'n'));
+END});
+	foreach my $role (@roles)
+	{
+		$server->sql("ALTER ROLE $role SET app.of_role = 'set for $role'");
+		my $call = ended_call($server, 'who', role => $role, before => q{SET app.tenant = '7'},
+			keep_settings => '{app.tenant}', context => '{"n": 5}');
+		await_handled($server, $call);
+		is(told($server, $call), "$role $role set for $role 7 cancelled 5", "$role");
+		my $next = ended_call($server, 'who', role => $role, before => q{SET app.tenant = 'eight'},
+			keep_settings => '{app.tenant}', context => '{"n": 6}');
+		await_handled($server, $next);
+		is(told($server, $next), "$role $role set for $role eight cancelled 6", '… and the next one has its own');
+	}
+};
+
+subtest 'no way leads to another role' => sub {
+	my @ways = (
+		'RESET ROLE', 'SET ROLE NONE', 'SET ROLE postgres', 'SET LOCAL ROLE postgres',
+		'RESET SESSION AUTHORIZATION', 'SET SESSION AUTHORIZATION DEFAULT', 'SET SESSION AUTHORIZATION postgres',
+		q{SELECT set_config('role', 'postgres', false)}, q{SELECT set_config('session_authorization', 'postgres', false)},
+		'RESET ALL', 'DISCARD ALL', 'ALTER ROLE CURRENT_USER SUPERUSER', 'ALTER ROLE CURRENT_USER CREATEROLE',
+		q{SELECT seats_internal.take_handler(1)}, q{UPDATE seats_internal.handler SET role = 'postgres'},
+		'SET session_replication_role = replica', 'SET temp_file_limit = -1', 'SET deadlock_timeout = 1',
+		q{COPY app.told (what) FROM PROGRAM 'id'}, 'LISTEN x', 'COMMIT', 'ROLLBACK',
+		q{PREPARE TRANSACTION 'x'});
+	my $list = join ', ', map { PgSeats::Server::quote($_) } @ways;
+	foreach my $role (@roles)
+	{
+		define_handler($server, "ways_of_$role", qq{
+DECLARE
+    way text;
+BEGIN
+    FOREACH way IN ARRAY ARRAY[$list] LOOP
+        BEGIN
+            EXECUTE way;
+        EXCEPTION WHEN OTHERS THEN
+            NULL;
+        END;
+        IF (current_user, session_user) <> ('$role', '$role') OR current_setting('is_superuser') = 'on' THEN
+            INSERT INTO app.told (call, what) VALUES (ways_of_$role.call, way || ' makes ' || current_user);
+        END IF;
+    END LOOP;
+END}, owner => $role);
+		my $call = ended_call($server, "ways_of_$role", role => $role);
+		await_handled($server, $call);
+		is(told($server, $call), '', "$role tried them all");
+	}
+	is($server->sql(q{SELECT string_agg(rolname, ' ') FROM pg_roles WHERE rolsuper OR rolcreaterole}), 'postgres',
+		'nobody has risen');
+};
+
+# (At the commit, where an identity that was given back before it would be the superuser's.)
+subtest 'what is deferred runs as the role, and what that defers again' => sub {
+	$server->sql(<<'END');
+CREATE TABLE app.ledger (entry bigint, depth integer);
+GRANT ALL ON app.ledger TO PUBLIC;
+CREATE FUNCTION app.balance() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO app.told (call, what) VALUES (NEW.entry, format('%s %s', current_user, session_user));
+    IF NEW.depth < 3 THEN
+        INSERT INTO app.ledger VALUES (NEW.entry, NEW.depth + 1);
+    ELSE
+        EXECUTE format('ALTER ROLE %I SUPERUSER', session_user);
+    END IF;
+    RETURN NULL;
+EXCEPTION WHEN insufficient_privilege THEN
+    INSERT INTO app.told (call, what) VALUES (NEW.entry, 'refused');
+    RETURN NULL;
+END
+$$;
+ALTER FUNCTION app.balance() OWNER TO helper;
+CREATE CONSTRAINT TRIGGER balance AFTER INSERT ON app.ledger DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION app.balance();
+END
+	foreach my $role (@roles)
+	{
+		define_handler($server, "book_of_$role", "BEGIN INSERT INTO app.ledger VALUES (book_of_$role.call, 1); END",
+			owner => $role);
+		my $call = ended_call($server, "book_of_$role", role => $role);
+		await_handled($server, $call);
+		is(told($server, $call), join("\n", ("$role $role") x 3, 'refused'), $role);
+	}
+	is($server->sql(q{SELECT count(*) FROM pg_roles WHERE rolsuper}), '1', 'nobody has risen');
+	# A ledger that does not balance: the check at the commit takes the handler back, mark and all.
+	$server->sql(q{ALTER TABLE app.ledger ADD UNIQUE (entry, depth) DEFERRABLE INITIALLY DEFERRED});
+	define_handler($server, 'twice', q{BEGIN INSERT INTO app.ledger VALUES (twice.call, 3), (twice.call, 3); END});
+	my $call = ended_call($server, 'twice');
+	await_handler($server, $call, q{tries = 1 AND error_code = '23505'});
+	is($server->sql("SELECT count(*) FROM app.ledger WHERE entry = $call"), '0', 'what fails at the commit is undone');
+};
+
+subtest 'who becomes another role that he may be does not stay it' => sub {
+	define_handler($server, 'become_other', q{BEGIN SET ROLE other; SET work_mem = '1MB'; END});
+	my ($process) = handler_processes($server, 'app');
+	my $call = ended_call($server, 'become_other');
+	await_handled($server, $call);
+	my $next = ended_call($server, 'who', before => q{SET app.tenant = '1'}, keep_settings => '{app.tenant}');
+	await_handled($server, $next);
+	like(told($server, $next), qr/^app app/, 'the next one is the role again');
+	ok(!(grep { $_ eq $process } handler_processes($server, 'app')), '… in another process');
+};
+
+# ---- what is left behind
+
+subtest 'settings, cursors, statements and locks are nobody else\'s' => sub {
+	define_handler($server, 'litter', q{
+BEGIN
+    SET work_mem = '77MB';
+    PERFORM set_config('app.left', 'behind', false);
+    PERFORM pg_advisory_lock(77);
+    EXECUTE 'PREPARE left_behind AS SELECT 1';
+    EXECUTE 'DECLARE left_behind CURSOR WITH HOLD FOR SELECT 1';
+END});
+	define_handler($server, 'look', q{
+BEGIN
+    INSERT INTO app.told (call, what) VALUES (look.call, concat_ws(' ', current_setting('work_mem'),
+        nullif(current_setting('app.left', true), ''), nullif(current_setting('app.tenant', true), ''),
+        current_setting('app.of_role'), (SELECT count(*) FROM pg_prepared_statements),
+        (SELECT count(*) FROM pg_cursors WHERE is_holdable), current_setting('lock_timeout'), pg_backend_pid()));
+END});
+	my $call = ended_call($server, 'litter', before => q{SET app.tenant = '1'}, keep_settings => '{app.tenant}');
+	await_handled($server, $call);
+	my ($process) = handler_processes($server, 'app');
+	is($server->sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 77}), '0', 'no lock');
+	my $next = ended_call($server, 'look');
+	await_handled($server, $next);
+	is(told($server, $next), "4MB set for app 0 0 500ms $process", 'and in the same process nothing of all that');
+};
+
+subtest 'temporary objects end their process' => sub {
+	define_handler($server, 'hide', q{
+BEGIN
+    CREATE TEMPORARY TABLE told (call bigint, what text);
+    INSERT INTO app.told (call, what) VALUES (hide.call, pg_backend_pid());
+END});
+	my $call = ended_call($server, 'hide');
+	await_handled($server, $call);
+	my $next = ended_call($server, 'hide');
+	await_handled($server, $next);
+	isnt(told($server, $next), told($server, $call), 'the next one ran in another process');
+};
+
+# ---- time and memory
+
+subtest 'who takes too long is cancelled, and is careful from then on' => sub {
+	$server->sql(q{ALTER SYSTEM SET pg_seats.handler_timeout = '300ms'});
+	$server->sql('SELECT pg_reload_conf()');
+	$server->wait_for_sql('SHOW pg_seats.handler_timeout', '300ms');
+	define_handler($server, 'sleep', q{BEGIN PERFORM pg_sleep(600); END});
+	define_handler($server, 'turn', q{BEGIN LOOP END LOOP; END});
+	foreach my $name (qw(sleep turn))
+	{
+		my $call = ended_call($server, $name);
+		await_handler($server, $call, q{tries = 1 AND error_code = '57014' AND careful});
+		like(handler_of($server, $call, 'error'), qr/longer than pg_seats\.handler_timeout \(300 ms\)/, $name);
+		like(handler_of($server, $call, 'error_context'), qr/function app\.$name|function $name/, '… and where');
+		$server->sql("DELETE FROM seats_internal.handler WHERE call_id = $call");
+	}
+};
+
+subtest 'deferred triggers count' => sub {
+	$server->sql(<<'END');
+CREATE TABLE app.slow (entry bigint);
+GRANT ALL ON app.slow TO PUBLIC;
+CREATE FUNCTION app.slow_trigger() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(600); RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON app.slow DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION app.slow_trigger();
+END
+	define_handler($server, 'defer_sleep', 'BEGIN INSERT INTO app.slow VALUES (defer_sleep.call); END');
+	my $call = ended_call($server, 'defer_sleep');
+	await_handler($server, $call, q{tries = 1 AND error_code = '57014' AND careful});
+	is($server->sql('SELECT count(*) FROM app.slow'), '0', 'nothing of it is there');
+	$server->sql("DELETE FROM seats_internal.handler WHERE call_id = $call");
+};
+
+subtest 'who catches the cancel and goes on ends with his process, and the server lives' => sub {
+	my $worker = $server->worker_pid;
+	define_handler($server, 'stubborn', q{
+BEGIN
+    LOOP
+        BEGIN
+            PERFORM pg_sleep(600);
+        EXCEPTION WHEN query_canceled THEN
+            NULL;
+        END;
+    END LOOP;
+END});
+	my $call = ended_call($server, 'stubborn');
+	await_handler($server, $call, 'tries = 1 AND careful');
+	is(handler_of($server, $call, 'error_code'), '57014', 'it is charged with a time-out');
+	is($server->worker_pid, $worker, 'the worker has noticed nothing');
+	$server->sql("DELETE FROM seats_internal.handler WHERE call_id = $call");
+	my $next = ended_call($server, 'look');
+	await_handled($server, $next);
+	ok(told($server, $next), 'the next one runs');
+};
+
+subtest 'who catches the cancel and ends is done' => sub {
+	define_handler($server, 'polite', q{
+BEGIN
+    BEGIN
+        PERFORM pg_sleep(600);
+    EXCEPTION WHEN query_canceled THEN
+        NULL;
+    END;
+    INSERT INTO app.told (call, what) VALUES (polite.call, 'caught');
+END});
+	my $call = ended_call($server, 'polite');
+	await_handled($server, $call);
+	is(told($server, $call), 'caught', 'it ran');
+};
+$server->sql(q{ALTER SYSTEM RESET pg_seats.handler_timeout});
+$server->sql('SELECT pg_reload_conf()');
+
+subtest 'too much memory, or disk, is an error like others' => sub {
+	my ($process) = handler_processes($server, 'app');
+	define_handler($server, 'hoard', q{
+DECLARE
+    hoard text[] := '{}';
+BEGIN
+    FOR number IN 1..1000 LOOP
+        hoard := hoard || repeat('x', 1000000);
+    END LOOP;
+END});
+	define_handler($server, 'sort', q{
+BEGIN
+    PERFORM count(*) FROM (SELECT repeat('x', 100) AS x, n FROM generate_series(1, 2000000) AS n ORDER BY 1, 2 DESC OFFSET 0) AS s;
+END});
+	my $hoard = ended_call($server, 'hoard');
+	await_handler($server, $hoard, q{tries = 1 AND error_code = '53200'});
+	my $sort = ended_call($server, 'sort');
+	await_handler($server, $sort, q{tries = 1 AND error_code = '53400'});
+	$server->sql("DELETE FROM seats_internal.handler WHERE call_id IN ($hoard, $sort)");
+	my $next = ended_call($server, 'look');
+	await_handled($server, $next);
+	like(told($server, $next), qr/ $process$/, 'the session lives');
+};
+
+subtest 'a lock that somebody holds is waited for half a second' => sub {
+	my $holder = $server->background_psql('postgres');
+	$holder->query_safe('BEGIN; LOCK TABLE app.ledger');
+	define_handler($server, 'want_lock', q{BEGIN INSERT INTO app.ledger VALUES (want_lock.call, 3); END});
+	my $call = ended_call($server, 'want_lock');
+	await_handler($server, $call, q{retries = 1 AND tries = 0 AND error_code = '55P03' AND careful});
+	$holder->query_safe('COMMIT');
+	$holder->quit;
+	await_handled($server, $call);
+	is($server->sql("SELECT count(*) FROM app.ledger WHERE entry = $call"), '1', 'then it runs, once');
+};
+
+subtest 'two that always deadlock, and one that always says so, hold up nobody' => sub {
+	$server->sql('CREATE TABLE app.two (n integer PRIMARY KEY, hits integer); INSERT INTO app.two VALUES (1, 0), (2, 0); '
+		. 'GRANT ALL ON app.two TO PUBLIC');
+	foreach my $order ([ 1, 2 ], [ 2, 1 ])
+	{
+		define_handler($server, "lock_$order->[0]", qq{
+BEGIN
+    UPDATE app.two SET hits = hits + 1 WHERE n = $order->[0];
+    PERFORM pg_sleep(0.3);
+    UPDATE app.two SET hits = hits + 1 WHERE n = $order->[1];
+END}, owner => $order->[0] == 1 ? 'app' : 'helper');
+	}
+	define_handler($server, 'lose', q{BEGIN RAISE EXCEPTION 'so it is' USING ERRCODE = '40001'; END});
+	my $loser = ended_call($server, 'lose');
+	my @calls = (ended_call($server, 'lock_1'), ended_call($server, 'lock_2', role => 'helper'));
+	my $next = ended_call($server, 'look');
+	await_handled($server, $next, @calls);
+	is($server->sql('SELECT string_agg(hits::text, $$ $$) FROM app.two'), '2 2', 'each ran once in effect');
+	await_handler($server, $loser, q{retries > 1 AND tries = 0 AND error = 'so it is'});
+	$server->sql("DELETE FROM seats_internal.handler WHERE call_id = $loser");
+};
+
+# ---- what is no longer as it was
+
+# Named while all is well, ended when it no longer is. Afterwards all is well again.
+sub after
+{
+	my ($change, $back, $reason) = @_;
+	define_handler($server, 'mine', q{BEGIN INSERT INTO app.told (call, what) VALUES (mine.call, current_user); END});
+	my $call = name_handler($server, 'mine');
+	$server->sql($change);
+	$server->sql("SELECT seats.cancel_call($call, 'as the scenario says')");
+	if ($reason)
+	{
+		await_handler($server, $call, "review_reason = '$reason'");
+		is(told($server, $call), '', $change);
+	}
+	else
+	{
+		await_handled($server, $call);
+		is(told($server, $call), 'app', "$change: it runs");
+	}
+	$server->sql($back);
+	$server->sql("DELETE FROM seats_internal.handler WHERE call_id = $call");
+	return;
+}
+
+subtest 'a function or a role that is another one is not run' => sub {
+	after('DROP FUNCTION app.mine', 'SELECT', 'function_missing');
+	after(q{ALTER FUNCTION app.mine OWNER TO other}, 'DROP FUNCTION app.mine', 'owner_not_trusted');
+	after(q{ALTER FUNCTION app.mine OWNER TO postgres}, 'DROP FUNCTION app.mine', 'function_changed');
+	after('DROP FUNCTION app.mine; '
+		  . q{CREATE FUNCTION app.mine(bigint, jsonb, jsonb) RETURNS void LANGUAGE sql AS 'ALTER ROLE app SUPERUSER'; }
+		  . 'ALTER FUNCTION app.mine OWNER TO other', 'DROP FUNCTION app.mine', 'owner_not_trusted');
+	after('REVOKE ALL ON FUNCTION app.mine FROM PUBLIC, app', 'DROP FUNCTION app.mine', 'not_permitted');
+	after('ALTER ROLE app RENAME TO app_before', 'ALTER ROLE app_before RENAME TO app', 'role_changed');
+	# (What a role replaces itself is its own.)
+	after(q{CREATE OR REPLACE FUNCTION app.mine(call bigint, outcome jsonb, context jsonb) RETURNS void LANGUAGE sql
+		    AS 'INSERT INTO app.told (call, what) VALUES (call, current_user)'}, 'DROP FUNCTION app.mine', '');
+	after('ALTER ROLE app NOLOGIN', 'ALTER ROLE app LOGIN', '');
+};
+
+subtest 'a role that is dropped and made anew is another one' => sub {
+	$server->sql(q{CREATE ROLE brief LOGIN; SELECT seats.grant_application('brief');
+		SELECT seats.grant_call('brief', 'stripe', '{POST}', '/v1/x')});
+	define_handler($server, 'of_brief', q{BEGIN INSERT INTO app.told (call, what) VALUES (of_brief.call, 'ran'); END},
+		owner => 'postgres');
+	my $call = name_handler($server, 'of_brief', role => 'brief');
+	$server->sql('DROP OWNED BY brief; DROP ROLE brief; CREATE ROLE brief LOGIN');
+	$server->sql("SELECT seats.cancel_call($call, 'as the scenario says')");
+	await_handler($server, $call, q{review_reason = 'role_changed'});
+	is(told($server, $call), '', 'it has not run');
+};
+
+# The owner of the schema could drop the function between the look at whose it is and the call.
+subtest 'a function is held while it is called' => sub {
+	define_handler($server, 'held', q{BEGIN INSERT INTO app.told (call, what) VALUES (held.call, 'ran'); END});
+	$server->set_debug_point('handler_before_commit');
+	my $call = ended_call($server, 'held');
+	await_handler_at($server, 'handler_before_commit');
+	my ($status, $out, $error) = $server->try_sql(q{SET lock_timeout = '100ms'; DROP FUNCTION app.held});
+	like($error, qr/lock timeout/, 'it cannot be dropped now');
+	$server->release_debug_point;
+	await_handled($server, $call);
+
+	define_handler($server, 'swapped', q{BEGIN INSERT INTO app.told (call, what) VALUES (swapped.call, 'ran'); END});
+	$server->set_debug_point('handler_before_function');
+	$call = ended_call($server, 'swapped');
+	await_handler_at($server, 'handler_before_function');
+	$server->sql(q{DROP FUNCTION app.swapped;
+		CREATE FUNCTION app.swapped(bigint, jsonb, jsonb) RETURNS void LANGUAGE sql AS 'ALTER ROLE app SUPERUSER';
+		ALTER FUNCTION app.swapped OWNER TO other});
+	$server->release_debug_point;
+	await_handler($server, $call, q{review_reason = 'owner_not_trusted'});
+	is($server->sql(q{SELECT rolsuper FROM pg_roles WHERE rolname = 'app'}), 'f', 'what took its place has not run');
+};
+
+# ---- whoever wants the database, or the extension, for himself
+
+sub new_shop
+{
+	$server->safe_psql('postgres', 'CREATE DATABASE shop');
+	my $shop = bless { %$server, _pg_seats_database => 'shop' }, ref $server;
+	$shop->sql('CREATE EXTENSION pg_seats; SELECT seats.create_installation()');
+	$shop->define_destination('stripe');
+	$shop->sql(q{SELECT seats.pause('stripe', 'calls end when the scenario says so'); CREATE SCHEMA app;
+		GRANT USAGE ON SCHEMA app TO PUBLIC; CREATE TABLE app.told (number bigint GENERATED ALWAYS AS IDENTITY, call bigint, what text);
+		GRANT ALL ON app.told TO PUBLIC; SELECT seats.grant_application('app');
+		SELECT seats.grant_call('app', 'stripe', '{POST}', '/v1/x')});
+	$shop->wait_for_worker(database => 'shop');
+	define_handler($shop, 'mine', q{BEGIN INSERT INTO app.told (call, what) VALUES (mine.call, 'ran'); END});
+	return $shop;
+}
+
+subtest 'DROP DATABASE ends those that are busy' => sub {
+	my $shop = new_shop();
+	$server->set_debug_point('handler_before_commit');
+	my $call = ended_call($shop, 'mine');
+	await_handler_at($shop, 'handler_before_commit');
+	# In vain, because somebody is there: the handler runs again, and is not charged.
+	my $guest = $shop->background_psql('shop');
+	$guest->query_safe('SELECT 1');
+	$server->set_debug_point('nowhere');
+	my ($status, $out, $error);
+	$status = $server->psql('postgres', 'ALTER DATABASE shop RENAME TO shop2', stderr => \$error);
+	like($error, qr/being accessed by other users/, 'in vain');
+	await_handled($shop, $call);
+	is(told($shop, $call), 'ran', 'it ran once in effect');
+	$guest->quit;
+
+	$server->set_debug_point('handler_before_commit');
+	$call = ended_call($shop, 'mine');
+	await_handler_at($shop, 'handler_before_commit');
+	$server->safe_psql('postgres', 'DROP DATABASE shop');
+	pass('dropped');
+	$server->release_debug_point;
+};
+
+subtest 'DROP EXTENSION waits for the handler of the moment, and no idle process hinders it' => sub {
+	my $shop = new_shop();
+	$server->set_debug_point('handler_before_commit');
+	my $call = ended_call($shop, 'mine');
+	my $pid = await_handler_at($shop, 'handler_before_commit');
+	my $dropper = $shop->background_psql('shop');
+	$dropper->query_until(qr/asked/, "\\echo asked\nDROP EXTENSION pg_seats CASCADE;\n");
+	$shop->wait_for_sql(q{SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'object'
+		AND classid = 'pg_extension'::regclass}, '1');
+	$server->release_debug_point;
+	is($dropper->query_safe('SELECT count(*) FROM pg_extension WHERE extname = $$pg_seats$$'), '0', 'dropped');
+	is(told($shop, $call), 'ran', 'behind the handler');
+	$dropper->quit;
+	wait_until(sub { !kill 0, $pid }, 'its process to end');
+	$server->safe_psql('postgres', 'DROP DATABASE shop');
+	pass('and the database');
+};
+
+# ---- ends of processes
+
+subtest 'a process that is terminated is charged to what it ran, which runs again' => sub {
+	foreach my $point (qw(handler_before_take handler_before_function handler_before_commit handler_after_commit))
+	{
+		define_handler($server, 'once', q{BEGIN INSERT INTO app.told (call, what) VALUES (once.call, 'ran'); END});
+		$server->set_debug_point($point);
+		my @calls = map { ended_call($server, 'once') } 1 .. 3;
+		my $pid = await_handler_at($server, $point);
+		$server->set_debug_point('nowhere');
+		$server->sql("SELECT pg_terminate_backend($pid)");
+		await_handled($server, @calls);
+		is(told($server, @calls), "ran\nran\nran", "at $point: each ran once in effect");
+	}
+};
+
+subtest 'a cancel is an error of the handler' => sub {
+	define_handler($server, 'cancelled', q{BEGIN PERFORM pg_sleep(600); END});
+	my $call = ended_call($server, 'cancelled');
+	$server->wait_for_sql("SELECT count(*) FROM seats_internal.handler_state() WHERE call = $call", '1');
+	$server->sql("SELECT pg_cancel_backend(pid) FROM seats_internal.handler_state() WHERE call = $call");
+	await_handler($server, $call, q{tries = 1 AND error_code = '57014' AND NOT careful});
+	$server->sql("DELETE FROM seats_internal.handler WHERE call_id = $call");
+};
+
+subtest 'the launcher may end meanwhile' => sub {
+	my $launcher = $server->sql('SELECT launcher_pid FROM seats_internal.worker_state()');
+	$server->set_debug_point('handler_before_commit');
+	my $call = ended_call($server, 'once');
+	my $pid = await_handler_at($server, 'handler_before_commit');
+	$server->sql("SELECT pg_terminate_backend($launcher)");
+	$server->wait_for_sql("SELECT launcher_pid <> $launcher FROM seats_internal.worker_state()", 't');
+	$server->release_debug_point;
+	await_handled($server, $call);
+	is(told($server, $call), 'ran', 'what was under way has ended');
+	$server->sql("SELECT pg_terminate_backend($pid)");
+	$call = ended_call($server, 'once');
+	await_handled($server, $call);
+	is(told($server, $call), 'ran', 'and the next one finds a process');
+};
+
+subtest 'a process that crashes takes the server along, and what it ran runs once' => sub {
+	foreach my $point (qw(handler_before_function handler_before_commit handler_after_commit))
+	{
+		$server->set_debug_point($point);
+		my @calls = map { ended_call($server, 'once') } 1 .. 3;
+		my $pid = await_handler_at($server, $point);
+		my $worker = $server->worker_pid;
+		$server->set_debug_point('nowhere');
+		$server->expect_signals(1, 9);
+		kill 'KILL', $pid or die "process $pid: $!";
+		$server->wait_for_worker(another_than => $worker);
+		await_handled($server, @calls);
+		is(told($server, @calls), "ran\nran\nran", "at $point: each ran once in effect");
+	}
+};
+
+subtest 'an immediate stop' => sub {
+	$server->set_debug_point('handler_before_commit');
+	my @calls = map { ended_call($server, 'once') } 1 .. 3;
+	await_handler_at($server, 'handler_before_commit');
+	$server->set_debug_point('nowhere');
+	$server->stop('immediate');
+	$server->start;
+	await_handled($server, @calls);
+	is(told($server, @calls), "ran\nran\nran", 'each ran once in effect');
+};
+
+is($server->sql('SELECT count(*) FROM seats_internal.handler WHERE review_since IS NULL'), '0', 'nothing is left');
+$server->assert_log_clean;
+done_testing();
