@@ -80,7 +80,7 @@ END}, owner => $role);
 
 # (At the commit, where an identity that was given back before it would be the superuser's.)
 subtest 'what is deferred runs as the role, and what that defers again' => sub {
-	$server->sql(<<'END');
+	$server->sql(<<'SQL');
 CREATE TABLE app.ledger (entry bigint, depth integer);
 GRANT ALL ON app.ledger TO PUBLIC;
 CREATE FUNCTION app.balance() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -100,7 +100,7 @@ $$;
 ALTER FUNCTION app.balance() OWNER TO helper;
 CREATE CONSTRAINT TRIGGER balance AFTER INSERT ON app.ledger DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION app.balance();
-END
+SQL
 	foreach my $role (@roles)
 	{
 		define_handler($server, "book_of_$role", "BEGIN INSERT INTO app.ledger VALUES (book_of_$role.call, 1); END",
