@@ -97,7 +97,7 @@ sub handler_of
 sub handler_processes
 {
 	my ($server, $role) = @_;
-	my $of = defined $role ? "AND role = '$role'::regrole" : '';
+	my $of = defined $role ? "AND role_oid = '$role'::regrole" : '';
 	return split /\n/, $server->sql("SELECT pid FROM seats_internal.handler_state() WHERE pid IS NOT NULL $of ORDER BY pid");
 }
 
