@@ -332,6 +332,9 @@ std::vector<core::WaitingHandler> Dispatcher::rows_of(Found& found) {
         }
     }
     of_nobody_.insert(of_nobody_.end(), found.of_nobody.begin(), found.of_nobody.end());
+    if (!of_nobody_.empty()) {
+        look_at(Clock::now());  // they are written at the next look
+    }
     return std::move(found.page.rows);
 }
 
