@@ -75,6 +75,11 @@ BEGIN ATOMIC
                         WHERE a.resolved_at IS NULL
                           AND (a.call_id = o.id OR starts_with(a.fingerprint, 'form:')))
     UNION ALL
+    SELECT format('P2 the handler of call %s is in review (%s), and no alert says so', r.call_id, r.review_reason)
+      FROM seats_internal.handler AS r
+     WHERE r.review_since IS NOT NULL
+       AND NOT EXISTS (SELECT FROM seats_internal.alert AS a WHERE a.resolved_at IS NULL AND a.call_id = r.call_id)
+    UNION ALL
     SELECT format('P4 the call of change %s asks for fewer than no seats: %s', o.id, o.target)
       FROM seats_internal.outbox AS o, jsonb_each_text(o.target) AS t
      WHERE t.value::integer < 0

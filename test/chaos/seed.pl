@@ -20,6 +20,7 @@ use PgSeats::Chaos::Mishaps;
 use PgSeats::Chaos::Promises;
 use PgSeats::Chaos::Storm;
 use PgSeats::Crowds;
+use PgSeats::HandlerModel;
 use PgSeats::Seats;
 use PgSeats::Webhooks;
 
@@ -73,6 +74,10 @@ my %definition = map {
 } keys %rules;
 new_teams($server, $stripe, \@teams, seats => \%at_first);
 $server->safe_psql($server->database, PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/look.sql"));
+set_up_model($server, 'shop');
+# (Who may read the whole journal reads all of it.)
+$server->sql('GRANT USAGE ON SCHEMA chaos TO shop; GRANT ALL ON ALL TABLES IN SCHEMA chaos TO shop; GRANT SELECT ON seats.journal TO shop');
+set_trouble($server, $dice->one_of(0, 0.02, 0.1));
 my $relay = start_relay($server);
 define_endpoint($server, 'main');
 

@@ -1,5 +1,6 @@
 # What applications do, all at once: sessions that add, remove, set, change, cancel, invite, accept, leave and
-# wait, in transactions of every kind, and die in the middle of them.
+# wait, in transactions of every kind, and die in the middle of them. Half of what they ask for has handlers
+# (PgSeats::HandlerModel); they are no superusers, so that these run as somebody.
 package PgSeats::Chaos::Application;
 
 use strict;
@@ -9,7 +10,7 @@ use PgSeats::Seats qw(owner_of);
 
 # What an application may be told. Everything else is a finding: a deadlock, an error nobody has documented.
 my %expected = map { $_ => 1 } qw(
-  PS503 PS505 PS506 PS507 PS508 PS509 PS510 PS512 PS514 PS515 PS516 PS517 PS518 PS519 PS523 PS526 PS527 PS529 PS531 PS532 PS533 PS534
+  PS503 PS505 PS506 PS507 PS508 PS509 PS510 PS512 PS514 PS515 PS516 PS517 PS518 PS519 PS523 PS526 PS527 PS529 PS531 PS532 PS533 PS534 PS702
   PS121 PS122 PS123 40001 25P02 3B001
   57P01 57P02 57P03 08006);
 
@@ -27,7 +28,7 @@ sub start
 	{
 		my $self = bless {
 			storm => $storm, name => "session $number", dice => $storm->dice("session $number"), step => 0,
-			kept => {}, undone => {}, session => $storm->open_session("chaos session $number"),
+			kept => {}, undone => {}, session => $storm->open_session("chaos session $number", 'shop'),
 		}, __PACKAGE__;
 		push @{ $storm->{applications} }, $self;
 		$storm->in($self->{dice}->seconds(0, 1), sub { $self->next_step });
@@ -37,10 +38,26 @@ sub start
 
 # ---- deeds: one statement each, which tells chaos.told what it has made
 
+# handlers: what of the change's own is to run, see HandlerModel.pm; none, if not told.
 sub told
 {
-	my ($tag, $team, $from) = @_;
-	return "INSERT INTO chaos.told SELECT '$tag', '$team', t.change FROM $from AS t";
+	my ($tag, $team, $from, $handlers) = @_;
+	my $named = $handlers ? $handlers->{named} : 'NULL, NULL';
+	return "WITH made AS MATERIALIZED (SELECT t.change FROM $from AS t),"
+	  . " asked AS (INSERT INTO proof.asked (on_done, on_refused, kind, call) SELECT $named, 'change', m.change"
+	  . ' FROM made AS m WHERE m.change IS NOT NULL ON CONFLICT DO NOTHING)'
+	  . " INSERT INTO chaos.told SELECT '$tag', '$team', m.change FROM made AS m";
+}
+
+# For both ends, for one, or none; now and then one that makes another call.
+sub handlers
+{
+	my ($dice, $tag) = @_;
+	my ($done, $refused) = $dice->happens(0.5) ? @{ $dice->one_of([ 1, 1 ], [ 1, 1 ], [ 1, 0 ], [ 0, 1 ]) } : (0, 0);
+	return { named => 'NULL, NULL', arguments => '' } unless $done || $refused;
+	my ($on_done, $on_refused) = ($done ? q('shop.paid') : 'NULL', $refused ? q('shop.undone') : 'NULL');
+	my $context = $dice->happens(0.1) ? qq(, context => '{"next": "after $tag"}') : '';
+	return { named => "$on_done, $on_refused", arguments => ", on_done => $on_done, on_refused => $on_refused$context" };
 }
 
 sub statement
@@ -50,7 +67,9 @@ sub statement
 	my $owner = owner_of($team);
 	my $type = $dice->weighted({ team => 6, owner => 2, later => 2 });
 	my $user = 'user ' . $dice->between(1, 12);
-	my $simple = sub { told($tag, $team, "seats.$_[0]_seats('$team', '$type', $_[1], '$owner')") };
+	my $handlers = handlers($dice, $tag);
+	my $more = $handlers->{arguments};
+	my $simple = sub { told($tag, $team, "seats.$_[0]_seats('$team', '$type', $_[1], '$owner'$more)", $handlers) };
 	return $simple->('add', $dice->between(1, 5)) if $deed eq 'add';
 	return $simple->('remove', $dice->between(1, 5)) if $deed eq 'remove';
 	return $simple->('set', $dice->between(0, 14)) if $deed eq 'set';
@@ -60,34 +79,36 @@ sub statement
 		my $other = $dice->happens(0.7) ? $verb : $dice->one_of(qw(add remove set));
 		my $changes = sprintf '{"team": {"%s": %d}, "owner": {"%s": %d}}',
 		  $verb, $dice->between(1, 4), $other, $dice->between(1, 4);
-		return told($tag, $team, "seats.change_seats('$team', '$changes', '$owner')");
+		return told($tag, $team, "seats.change_seats('$team', '$changes', '$owner'$more)", $handlers);
 	}
 	if ($deed eq 'again')
 	{
-		# The same request comes several times, and is one.
+		# The same request comes several times, and is one; its handlers belong to it.
 		my $request = $dice->between(1, 4);
-		return told($tag, $team, "seats.add_seats('$team', 'owner', $request, '$owner', request_key => 'request $request')");
+		return told($tag, $team, "seats.add_seats('$team', 'owner', $request, '$owner', request_key => 'request $request', "
+			. q{on_done => 'shop.paid', on_refused => 'shop.undone')}, { named => q{'shop.paid', 'shop.undone'} });
 	}
 	if ($deed eq 'previewed')
 	{
 		my $changes = sprintf '{"team": {"add": %d}}', $dice->between(1, 3);
 		return told($tag, $team, "seats.change_seats('$team', '$changes', '$owner', "
-			. 'proration_date => floor(extract(epoch FROM now()))::bigint)');
+			. "proration_date => floor(extract(epoch FROM now()))::bigint$more)", $handlers);
 	}
 	return "SELECT seats.preview_change('$team', '{\"$type\": {\"add\": 2}}')" if $deed eq 'preview';
 	# Any of the newest changes that the application knows of. (Everything in a transaction is about one team, or
 	# it could not complain of deadlocks.)
 	my $newest = "SELECT t.change FROM chaos.told AS t WHERE t.team = '$team' AND t.change IS NOT NULL"
 	  . ' ORDER BY t.change DESC OFFSET ' . $dice->between(0, 3) . ' LIMIT 1';
-	return "SELECT seats.cancel_change(($newest))" if $deed eq 'cancel';
+	return cancelling($newest, $owner, $dice->happens(0.3)) if $deed eq 'cancel';
 	return "SELECT coalesce(max(n.change), 0) AS waited_for FROM ($newest) AS n \\gset\n"
 	  . "CALL seats.wait_for_change(:waited_for, '300 ms')" if $deed eq 'wait';
 	if ($deed eq 'invite')
 	{
 		my $buy = $dice->happens(0.6) ? 'true' : 'false';
 		my $address = "$tag\@example.com";
-		return "WITH i AS (SELECT * FROM seats.invite('$team', '$address', '$type', actor => '$owner', buy => $buy)),"
-		  . " token AS (INSERT INTO chaos.token SELECT i.token, '$team' FROM i WHERE i.token IS NOT NULL) " . told($tag, $team, 'i');
+		return "WITH i AS (SELECT * FROM seats.invite('$team', '$address', '$type', actor => '$owner', buy => $buy$more)),"
+		  . " token AS (INSERT INTO chaos.token SELECT i.token, '$team' FROM i WHERE i.token IS NOT NULL), "
+		  . (told($tag, $team, 'i', $handlers) =~ s/^WITH //r);
 	}
 	if ($deed eq 'accept')
 	{
@@ -97,15 +118,24 @@ sub statement
 	}
 	return "SELECT seats.add_member('$team', '$user', '$type')" if $deed eq 'sit';
 	return "SELECT seats.remove_member('$team', '$user')" if $deed eq 'leave';
-	return $self->generic_call($team, $tag) if $deed eq 'call';
+	return $self->generic_call($team, $tag, $handlers) if $deed eq 'call';
 	return $self->reading if $deed eq 'read_journal';
 	die "no deed is called $deed";
+}
+
+# By somebody who undoes himself what hangs on it, or not.
+sub cancelling
+{
+	my ($newest, $owner, $forgets) = @_;
+	return "SELECT seats.cancel_change(($newest), '$owner')" unless $forgets;
+	return "WITH forgotten AS (UPDATE proof.asked SET forgets = true WHERE call = ($newest))"
+	  . " SELECT seats.cancel_change(($newest), '$owner', run_handler => false)";
 }
 
 # Any call of Stripe's, by each way of proof.
 sub generic_call
 {
-	my ($self, $team, $tag) = @_;
+	my ($self, $team, $tag, $handlers) = @_;
 	my $dice = $self->{dice};
 	my $made = $dice->one_of('none', 'list', 'object', 'object');
 	my $lane = $dice->happens(0.5) ? ", lane => 'lane of $team'" : '';
@@ -113,7 +143,7 @@ sub generic_call
 		. ( $made eq 'object'
 			? "'/v1/customers/cus_$team', '{\"description\": \"$tag\"}', verifier => 'object'"
 			: "'/v1/customers', '{\"name\": \"$tag\"}'" . ($made eq 'list' ? ", verifier => 'list'" : ''))
-		. "$lane) AS change)");
+		. "$lane$handlers->{arguments}) AS change)", $handlers);
 }
 
 # What the application reads, it stores in the transaction that acknowledges it.

@@ -6,6 +6,7 @@ use strict;
 use warnings;
 use PgSeats::Chaos::House;
 use PgSeats::Chaos::Mishaps;
+use PgSeats::HandlerModel;
 use PgSeats::Seats qw(customer_of);
 use PgSeats::Simulator;
 use PgSeats::Waiting;
@@ -36,6 +37,12 @@ sub come
 	$storm->end_sessions(10);
 	finish_prepared($storm);
 	resume($storm);
+	if (my $lost = $storm->{lost_function})
+	{
+		# (It may be back already.)
+		$server->try_sql("ALTER FUNCTION shop.away RENAME TO $lost");
+	}
+	set_trouble($server, 0);
 	# (Now that nobody is in its way.)
 	$server->sql(PgSeats::Chaos::Mishaps::with_raised_price($storm));
 	$server->wait_for_worker(timeout => 60);
@@ -87,6 +94,7 @@ sub drain
 	{
 		$left = $server->sql(<<'END');
 SELECT concat_ws(', ', (SELECT count(*) || ' in the outbox' FROM seats_internal.outbox HAVING count(*) > 0),
+    (SELECT count(*) || ' handlers' FROM seats_internal.handler HAVING count(*) > 0),
     (SELECT count(*) || ' of our calls whose event has not come' FROM seats_internal.expected_event HAVING count(*) > 0),
     (SELECT count(*) || ' events that are not processed' FROM seats_internal.webhook_event AS e
       WHERE e.retry_at IS NOT NULL HAVING count(*) > 0),
@@ -114,7 +122,8 @@ END
 	return if $left eq '';
 	$storm->find('P2', "after $limit s of calm, $what: $left are left");
 	foreach my $line (split /\n/, $server->sql(
-		q{SELECT replace(seats.explain_call(o.id), E'\n', ' ') FROM seats_internal.outbox AS o ORDER BY o.id LIMIT 5}))
+		q{SELECT replace(seats.explain_call(o.id), E'\n', ' ')
+		    FROM (SELECT o.id FROM seats_internal.outbox AS o UNION SELECT r.call_id FROM seats_internal.handler AS r ORDER BY 1 LIMIT 5) AS o}))
 	{
 		$storm->find('P2', "left: $line");
 	}

@@ -1,5 +1,5 @@
 # A copy of the database as it is in the middle of everything: dumped, and restored beside the original. It has
-# the same calls to send, and must send none of them.
+# the same calls to send and handlers to run, and must do nothing of that.
 package PgSeats::Chaos::Copy;
 
 use strict;
@@ -22,7 +22,8 @@ sub make
 	run('psql', '-XqAt', '-h', $connection{host}, '-p', $connection{port}, '-d', 'copy', '-v', 'ON_ERROR_STOP=1', '-f', $dump);
 	$server->safe_psql('copy', "UPDATE seats_internal.destination SET base_url = '@{[ $stripe->url ]}'");
 	my $open = $server->safe_psql('copy', 'SELECT count(*) FROM seats_internal.outbox');
-	$storm->{copy} = { stripe => $stripe, open => $open };
+	my $ran = $server->safe_psql('copy', 'SELECT count(*) FROM proof.ran');
+	$storm->{copy} = { stripe => $stripe, open => $open, ran => $ran };
 	$storm->{written} = [ $dump, $server->logfile ];
 	$storm->tell("a copy of the database was made, with $open open calls");
 	$server->wait_for_worker(database => 'copy', timeout => 60);

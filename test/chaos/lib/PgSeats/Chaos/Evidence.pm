@@ -31,6 +31,8 @@ SELECT o.id, o.uuid, o.generation, o.kind, t.name, 'open', concat_ws(' ', o.stat
  ORDER BY id
 END
 	$self->{told} = $rows->('SELECT t.tag, t.change FROM chaos.told AS t');
+	# (What a handler has asked for, nobody else tells of.)
+	$self->{asked} = $rows->('SELECT a.call FROM proof.asked AS a');
 	$self->{journal} = $rows->('SELECT j.number, j.kind, j.call_id AS call, j.detail FROM seats_internal.journal AS j ORDER BY j.number');
 	$self->{feed} = $rows->('SELECT f.number FROM chaos.feed AS f');
 	$self->{lines} = $rows->(<<'END');

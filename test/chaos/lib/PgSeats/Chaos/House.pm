@@ -5,11 +5,12 @@ package PgSeats::Chaos::House;
 
 use strict;
 use warnings;
+use PgSeats::Chaos::Application;
 use PgSeats::Seats qw(owner_of);
 use PgSeats::Waiting;
 
 my %events = (
-	kill_worker => 2, end_worker => 2, kill_backend => 2, immediate_stop => 1, stand_still => 4, stop_the_clock => 3,
+	kill_worker => 2, end_worker => 2, kill_backend => 2, kill_handlers => 1, end_handlers => 2, lose_function => 2, immediate_stop => 1, stand_still => 4, stop_the_clock => 3,
 	turn_ring => 5, pause => 2, define => 2, retry => 3, acknowledge => 2, reconcile => 2);
 
 my @debug_points = qw(before_freeze_commit after_freeze after_answer before_settle_commit after_settle);
@@ -61,6 +62,47 @@ sub end_worker
 	my $pid = $storm->server->worker_pid or return;
 	kill 'TERM', $pid;
 	$storm->tell("the worker $pid is asked to end");
+	return;
+}
+
+# The processes that run applications' handlers: one is killed, or all are ended.
+sub kill_handlers
+{
+	my ($storm, $dice) = @_;
+	my ($pid) = handler_processes($storm) or return;
+	kill 'KILL', $pid or return;
+	$storm->server->expect_signals(1, 9);
+	$storm->tell("handler process $pid is killed, and the server starts anew");
+	return;
+}
+
+sub end_handlers
+{
+	my ($storm, $dice) = @_;
+	my @pids = handler_processes($storm) or return;
+	kill 'TERM', @pids;
+	$storm->tell("handler processes @pids are asked to end");
+	return;
+}
+
+sub handler_processes
+{
+	my ($storm) = @_;
+	return split /\n/, $storm->server->sql(q{SELECT a.pid FROM pg_stat_activity AS a WHERE a.backend_type = 'pg_seats handler'});
+}
+
+# A function is gone for a while: what comes to run it meanwhile is a person's matter.
+sub lose_function
+{
+	my ($storm, $dice) = @_;
+	my $name = $dice->one_of(qw(paid undone));
+	return if $storm->{lost_function};
+	$storm->{lost_function} = $name;
+	ask($storm, 'owner', "ALTER FUNCTION shop.$name RENAME TO away", "shop.$name is gone");
+	$storm->in($dice->seconds(0.2, 1), sub {
+		ask($storm, 'owner', "ALTER FUNCTION shop.away RENAME TO $name", "shop.$name is back");
+		delete $storm->{lost_function};
+	});
 	return;
 }
 
@@ -143,8 +185,7 @@ sub take_back
 	my ($storm, $team) = @_;
 	# In two transactions, so that the worker may be first.
 	ask($storm, 'taker', <<"END", "an operator has taken back a change of $team");
-INSERT INTO chaos.told SELECT 'taken @{[ $storm->next_number('taken') ]}', '$team', t.change
-  FROM seats.add_seats('$team', 'team', 2, '@{[ owner_of($team) ]}') AS t;
+@{[ PgSeats::Chaos::Application::told('taken ' . $storm->next_number('taken'), $team, "seats.add_seats('$team', 'team', 2, '" . owner_of($team) . "')") ]};
 SELECT seats.cancel_call(max(o.id), 'a mistake')
   FROM seats_internal.outbox AS o JOIN seats_internal.team AS t ON t.id = o.team_id
  WHERE t.name = '$team' AND o.kind = 'change' AND o.state = 'pending' AND NOT o.doubt HAVING count(*) > 0
@@ -281,6 +322,7 @@ sub work_sql
 	return <<'END';
 SELECT concat_ws('|', 'review', r.id, r.uuid, r.first_sent_at IS NOT NULL, r.reason, r.kind) FROM seats_internal.outbox AS r
  WHERE r.state = 'review';
+SELECT concat_ws('|', 'handler', r.call_id, r.review_reason) FROM seats_internal.handler AS r WHERE r.review_since IS NOT NULL;
 SELECT concat_ws('|', 'limit', o.id) FROM seats_internal.outbox AS o
  WHERE o.state = 'pending' AND o.reason = 'stripes_limit_for_a_subscription' AND o.due_at > clock_timestamp();
 SELECT concat_ws('|', 'halted', d.name, d.halted_reason) FROM seats_internal.destination AS d
@@ -303,12 +345,24 @@ sub decide
 			push @verbs, [ "SELECT seats.resolve_review($id, '$decision', 'seen in the Dashboard');",
 				"$id was in review ($reason), and is decided: $decision" ];
 		}
+		push @verbs, decision_on_handler($storm, $id, $uuid) if $what eq 'handler';
 		push @verbs, [ "SELECT seats.retry($id, 'the limit is not the topic');", "$id goes on" ] if $what eq 'limit';
 		# (What a wrong key has halted goes on by itself.)
 		push @verbs, [ "SELECT seats.resume('$id', 'the cause is gone');", "$id was halted ($uuid), and is resumed" ]
 		  if $what eq 'halted';
 	}
 	return @verbs;
+}
+
+# What a person does about a handler; told to the judge where it is not to run.
+sub decision_on_handler
+{
+	my ($storm, $call, $reason) = @_;
+	my $decision = $storm->dice("handler of $call")->one_of(qw(retry retry skip run));
+	my $function = $decision eq 'run' ? q{, function => 'proof.by_hand'} : '';
+	my $note = $decision eq 'retry' ? '' : "UPDATE proof.asked SET decided = '$decision' WHERE call = $call; ";
+	return [ "BEGIN; SELECT seats.resolve_review($call, '$decision', 'we have talked about it'$function); ${note}COMMIT;",
+		"the handler of $call was in review ($reason), and is decided: $decision" ];
 }
 
 # By the ledger. While a request is still held somewhere, nobody can know.

@@ -5,6 +5,7 @@ package PgSeats::Chaos::Promises;
 use strict;
 use warnings;
 use List::Util qw(max min sum0 uniq);
+use PgSeats::HandlerModel;
 use PostgreSQL::Test::Utils qw(slurp_file);
 
 my @promises = (
@@ -17,6 +18,7 @@ my @promises = (
 	[ P7 => 'proven: what was undone, Stripe had refused', \&proven ],
 	[ P8 => 'secret: no secret in logs and dumps', \&secret ],
 	[ P9 => 'fenced: a copy sends nothing', \&fenced ],
+	[ handlers => 'each ran once, with the right outcome, in its turn', \&handlers ],
 	[ money => 'what was charged is what confirmed changes justify', \&money ],
 	[ journal => 'without a gap or a repetition', \&journal ],
 	[ errors => 'applications were told only what is documented', sub { } ]);
@@ -41,7 +43,7 @@ sub atomic
 		$storm->find('P1', "$application->{name} has rolled $_ back, and it is there")
 		  foreach grep { $told{$_} } keys %{ $application->{undone} };
 	}
-	my %asked_for = map { $_->{change} => 1 } grep { defined $_->{change} } @{ $e->{told} };
+	my %asked_for = map { $_ => 1 } grep { defined } (map { $_->{change} } @{ $e->{told} }), (map { $_->{call} } @{ $e->{asked} });
 	$storm->find('P1', "change $_ was committed, and there is no trace of it")
 	  foreach grep { !$e->{call_of_id}{$_} } sort { $a <=> $b } keys %asked_for;
 	$storm->find('P1', $e->name_of($_) . ' is there, and no committed transaction has asked for it')
@@ -278,6 +280,16 @@ sub fenced
 	$storm->find('P9', 'the copy has sent ' . join ', ', @requests[ 0 .. min(4, $#requests) ]) if @requests;
 	my $open = $storm->server->safe_psql('copy', 'SELECT count(*) FROM seats_internal.outbox');
 	$storm->find('P9', "the copy had $copy->{open} open calls, and has $open") if $open != $copy->{open};
+	return;
+}
+
+sub handlers
+{
+	my ($storm, $e) = @_;
+	$storm->find('handlers', $_) foreach judge_handlers($storm->server);
+	my $copy = $storm->{copy} or return;
+	my $ran = $storm->server->safe_psql('copy', 'SELECT count(*) FROM proof.ran');
+	$storm->find('handlers', 'the copy has run ' . ($ran - $copy->{ran})) if $ran != $copy->{ran};
 	return;
 }
 

@@ -13,11 +13,11 @@ my @running = ();
 
 sub new
 {
-	my ($class, $server, $name) = @_;
+	my ($class, $server, $name, $role) = @_;
 	my $self = bless {
 		name => $name, asked => 0, read => '',
 		command => [ 'psql', '-XAt', '-v', 'ON_ERROR_STOP=0', '-v', 'VERBOSITY=verbose', '-d',
-			$server->connstr($server->database) . " application_name='$name'" ],
+			$server->connstr($server->database) . " application_name='$name'" . ($role ? " user=$role" : '') ],
 	}, $class;
 	$self->start;
 	return $self;

@@ -106,8 +106,8 @@ sub set_webhooks
 
 sub open_session
 {
-	my ($self, $name) = @_;
-	my $session = PgSeats::Chaos::Session->new($self->server, $name);
+	my ($self, $name, $role) = @_;
+	my $session = PgSeats::Chaos::Session->new($self->server, $name, $role);
 	push @{ $self->{sessions} }, $session;
 	return $session;
 }
