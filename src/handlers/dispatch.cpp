@@ -45,6 +45,16 @@ bool is_woken(pg::WorkerSlot& worker) {
            (pg_atomic_fetch_and_u32(&worker.wake, ~reason) & reason) != 0;
 }
 
+void count_result(pg::WorkerCounters& counters, const HandlerSlot& slot,
+                  const pg::HandedCall& call) {
+    if (call.result == HandlerResult::gone) {
+        pg_atomic_fetch_add_u64(&counters.handlers_done, 1);
+    } else if (call.result == HandlerResult::again || call.result == HandlerResult::review ||
+               (call.result == HandlerResult::none && slot.running == call.call)) {
+        pg_atomic_fetch_add_u64(&counters.handlers_failed, 1);
+    }
+}
+
 TimestampTz ends_at_the_latest(const HandlerSlot& slot) {
     const Duration most = Duration{pg::settings.handler_timeout_ms} + time_to_end;
     return slot.running_since + std::chrono::microseconds{most}.count();
@@ -195,6 +205,7 @@ void Dispatcher::take_result(const HandlerSlot& slot, const pg::HandedCall& call
     if (const auto told = told_stuck_.find(call.call); told != told_stuck_.end()) {
         told->second = false;
     }
+    count_result(worker_.counters, slot, call);
     switch (call.result) {
         case HandlerResult::review:
             queue_.forget_lane_of(call.call, pg::now());

@@ -75,6 +75,8 @@ struct DestinationStatus {
     counter(settle_failures)       \
     counter(wakes)                 \
     counter(row_errors)            \
+    counter(handlers_done)         \
+    counter(handlers_failed)       \
     counter(loops)                 \
     counter(transactions)
 // clang-format on

@@ -59,6 +59,10 @@ my ($status, undef, $error) = $server->try_sql(q{SELECT shop.place_order('SPRING
 like($error, qr/violates check constraint/, 'a coupon that is used up buys nothing');
 is($server->sql('SELECT count(*) FROM seats.handlers'), '0', 'and the order that was rolled back has no handler');
 
+# (The worker counts what its processes have told it.)
+$server->wait_for_sql(q{SELECT string_agg(value::text, ' ' ORDER BY name) FROM seats.metrics WHERE name ~ '^pg_seats_handlers_.*_total$'},
+	'2 0');
+
 # ---- A member who comes with a seat
 
 my @member = $page->under('A member who comes with a seat');
@@ -128,6 +132,7 @@ like($server->sql("CALL seats.wait_for_call($stuck, '10 ms', handlers => true)")
 like($server->sql("SELECT seats.explain_call($stuck)"), qr/shop\.step_stays_held.*step 2 of trip 3 could not be released/s,
 	'explain_call tells of it');
 is($server->sql(q{SELECT state FROM shop.step WHERE trip = 3 AND number = 2}), 'releasing', 'nothing of it is committed');
+$server->wait_for_sql(q{SELECT handlers_failed > 0 FROM seats.worker_status}, 't');
 
 $server->stop;
 $stripe->stop;

@@ -4,8 +4,8 @@ CREATE OR REPLACE VIEW seats.worker_status AS
 SELECT (SELECT i.uuid FROM seats_internal.installation AS i) AS installation, w.state, w.trouble,
        w.pid, w.started_at, w.last_loop_at, clock_timestamp() - w.last_loop_at AS last_loop_age,
        w.in_flight, w.ready, w.reading_backlog, w.claims, w.frozen, w.sent, w.reads, w.done,
-       w.refused, w.again, w.unknown, w.halted, w.reviews, w.settle_failures, w.row_errors, w.wakes,
-       w.launcher_pid, w.preloaded, w.debug_point
+       w.refused, w.again, w.unknown, w.halted, w.reviews, w.settle_failures, w.row_errors,
+       w.handlers_done, w.handlers_failed, w.wakes, w.launcher_pid, w.preloaded, w.debug_point
   FROM seats_internal.worker_state() AS w;
 REVOKE ALL ON seats.worker_status FROM PUBLIC;
 COMMENT ON VIEW seats.worker_status IS
@@ -26,6 +26,9 @@ COMMENT ON COLUMN seats.worker_status.done IS
 COMMENT ON COLUMN seats.worker_status.settle_failures IS
     'batches of answers that could not be stored at once';
 COMMENT ON COLUMN seats.worker_status.row_errors IS 'database errors that were charged to a call';
+COMMENT ON COLUMN seats.worker_status.handlers_done IS 'handlers that have run, and are committed';
+COMMENT ON COLUMN seats.worker_status.handlers_failed IS
+    'tries of handlers that came to nothing: failed, timed out, or ended with their process';
 COMMENT ON COLUMN seats.worker_status.debug_point IS
     'where it stands still for a test; otherwise empty';
 

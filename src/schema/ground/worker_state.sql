@@ -24,6 +24,8 @@ CREATE OR REPLACE FUNCTION seats_internal.worker_state(
     OUT settle_failures bigint,
     OUT wakes           bigint,
     OUT row_errors      bigint,
+    OUT handlers_done   bigint,
+    OUT handlers_failed bigint,
     OUT loops           bigint,
     OUT transactions    bigint,
     OUT launcher_pid    integer,

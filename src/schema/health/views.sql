@@ -271,6 +271,8 @@ SELECT m.name, m.labels, m.value::double precision AS value
      ('pg_seats_reviews_total', '{}', w.reviews),
      ('pg_seats_settle_failures_total', '{}', w.settle_failures),
      ('pg_seats_row_errors_total', '{}', w.row_errors),
+     ('pg_seats_handlers_done_total', '{}', w.handlers_done),
+     ('pg_seats_handlers_failed_total', '{}', w.handlers_failed),
      ('pg_seats_wakes_total', '{}', w.wakes)) AS m (name, labels, value)
  WHERE m.value IS NOT NULL
 UNION ALL
