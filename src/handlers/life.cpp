@@ -5,6 +5,7 @@
 #include "handlers/run.hpp"
 #include "handlers/slot.hpp"
 #include "pg/activity.hpp"
+#include "pg/debug_point.hpp"
 #include "pg/extension.hpp"
 #include "pg/interrupts.hpp"
 #include "pg/transaction.hpp"
@@ -72,6 +73,7 @@ void main_body(int index) {
     if (!OidIsValid(extension)) {
         return;
     }
+    pg::stand_at("handler_before_idle");
     emit_log_hook = next_log_hook;
     announce_idle();
     work_until_end();

@@ -127,6 +127,12 @@ void announce_running(std::int64_t call) noexcept {
     });
 }
 
+bool must_leave() noexcept {
+    bool must = false;
+    change([&must](const HandlerSlot& own) { must = own.must_leave; });
+    return must;
+}
+
 void announce_result(int index, pg::HandlerResult result, std::int32_t retry_ms) noexcept {
     change([=](HandlerSlot& own) {
         own.running = 0;

@@ -51,7 +51,7 @@ struct HandlerSlot {
     bool without_login;  // 15 and 16 let nobody connect as such a role
     pid_t pid;           // 0: no process
     int proc_number;     // where its latch is; valid only together with pid
-    bool must_leave;     // gets no other batch, and ends after this one
+    bool must_leave;     // gets no other batch, and ends behind the handler of the moment
     bool careful;        // its batch is one that timed out, or waited for a lock, before
     bool timed_out;      // and is ended for it, because a cancel did not help
     std::int32_t count;

@@ -70,8 +70,8 @@ BEGIN
         fingerprint, 'critical', 'handlers_not_started',
         format('no process can be started for the handlers of role %I: %s', role, trouble),
         jsonb_build_object('role', role),
-        'Look into the server''s log. The role needs CONNECT on the database and, if it has a connection limit, room for '
-        'pg_seats.handler_workers more. The worker tries again every minute.');
+        'The server''s log says more: memory may be short, or a setting of the role''s (ALTER ROLE … SET) in the way. The '
+        'worker tries again every minute.');
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.alert_role_of_handlers(oid, text) FROM PUBLIC;
