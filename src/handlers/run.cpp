@@ -77,11 +77,26 @@ bool is_empty(Datum json) {
     return JB_ROOT_COUNT(DatumGetJsonbP(json)) == 0;
 }
 
+void set_for_a_moment(const char* name) {
+    set_config_option(name, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+// A plan that was made while there were few handlers, and is kept, must not read all of them once
+// there are many.
+int plan_by_indexes() {
+    const int level = NewGUCNestLevel();
+    set_for_a_moment("enable_seqscan");
+    set_for_a_moment("enable_bitmapscan");
+    return level;
+}
+
 // What raises in between ends the transaction, and the role is itself again.
 template <class Body>
 void as_owner(Body&& body) {
     const pg::Identity before = pg::become(pg::guard(owner_of_extension));
+    const int level = pg::guard(plan_by_indexes);
     body();
+    AtEOXact_GUC(true, level);
     pg::become_again(before);
 }
 
