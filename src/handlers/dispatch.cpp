@@ -55,9 +55,8 @@ void count_result(pg::WorkerCounters& counters, const HandlerSlot& slot,
     }
 }
 
-TimestampTz ends_at_the_latest(const HandlerSlot& slot) {
-    const Duration most = Duration{pg::settings.handler_timeout_ms} + time_to_end;
-    return slot.running_since + std::chrono::microseconds{most}.count();
+Duration longest_run() {
+    return Duration{pg::settings.handler_timeout_ms} + time_to_end;
 }
 
 TimePoint at(core::Moment moment) {
@@ -258,9 +257,9 @@ void Dispatcher::has_come(int index, Oid role_oid) {
 }
 
 void Dispatcher::look_for_stuck(const HandlerSlot& slot) {
-    if (slot.running == 0) {
-        look_at(Clock::now() + Duration{pg::settings.handler_timeout_ms});
-    } else if (const TimestampTz end = ends_at_the_latest(slot); end > pg::now()) {
+    const TimestampTz since = slot.running != 0 ? slot.running_since : pg::now();
+    const TimestampTz end = since + std::chrono::microseconds{longest_run()}.count();
+    if (end > pg::now()) {
         look_at(at(end));
     } else if (told_stuck_.emplace(slot.running, true).second) {
         stuck_.push_back({slot.running, slot.pid, slot.running_since});
@@ -424,6 +423,7 @@ void Dispatcher::give() {
             }
             if (give_batch(static_cast<int>(i), worker_.database, role, batch, slots_[i])) {
                 given_at_.at(i) = slots_[i].since;
+                look_at(Clock::now() + longest_run());
                 pg::trace([&] {
                     return "handlers: process " + std::to_string(slots_[i].pid) + " is given " +
                            std::to_string(batch.calls.size()) + " from call " +
