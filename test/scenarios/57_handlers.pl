@@ -427,7 +427,7 @@ subtest 'DROP EXTENSION waits for the handler of the moment, and no idle process
 	my $call = ended_call($shop, 'mine');
 	my $pid = await_handler_at($shop, 'handler_before_commit');
 	my $dropper = $shop->background_psql('shop');
-	$dropper->query_until(qr/asked/, "\\echo asked\nDROP EXTENSION pg_seats CASCADE;\n");
+	$dropper->query_until(qr/asked/, "SET client_min_messages = error;\n\\echo asked\nDROP EXTENSION pg_seats CASCADE;\n");
 	$shop->wait_for_sql(q{SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'object'
 		AND classid = 'pg_extension'::regclass}, '1');
 	$server->release_debug_point;
