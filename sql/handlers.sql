@@ -111,8 +111,8 @@ CREATE FUNCTION pg_temp.fail(call bigint, code text, careful boolean DEFAULT fal
       FROM seats_internal.handler_failed(call, code, 'no such coupon', 'Key (id)=(7).', 'SQL function "undo"', careful) AS f
 $$;
 CREATE FUNCTION pg_temp.state(call bigint) RETURNS text LANGUAGE sql AS $$
-    SELECT format('tries %s, retries %s, starts %s%s%s%s, %s: %s (%s)', h.tries, h.retries, h.starts,
-                  CASE WHEN h.alone THEN ', alone' END, CASE WHEN h.careful THEN ', careful' END,
+    SELECT format('tries %s, retries %s, starts %s%s%s, %s: %s (%s)', h.tries, h.retries, h.starts,
+                  CASE WHEN h.careful THEN ', careful' END,
                   ', review: ' || h.review_reason, h.error_code, h.error, h.error_context)
       FROM seats_internal.handler AS h WHERE h.call_id = call
 $$;

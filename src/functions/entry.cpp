@@ -4,9 +4,8 @@
 //
 // Why neither plain functions nor SECURITY DEFINER (src/functions/README.md has the whole story):
 // a plain function would need privileges on our tables for every application, and in a SECURITY
-// DEFINER one current_user is the definer, while session_user is the superuser inside the worker
-// and the login role behind SET ROLE elsewhere. GetUserId(), read here before the switch, is the
-// one role whose privileges count at this moment.
+// DEFINER one current_user is the definer, while session_user is the login role behind SET ROLE.
+// GetUserId(), read here before the switch, is the one role whose privileges count at this moment.
 #include "functions/entry.hpp"
 
 #include "pg/error.hpp"

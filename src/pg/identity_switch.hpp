@@ -1,6 +1,6 @@
 // Acting as the extension's owner on behalf of a caller who has no privilege on our tables. What
 // SECURITY DEFINER does, but after the caller was read: inside one, current_user would be the
-// definer, and session_user is the superuser inside the worker.
+// definer, and session_user is whoever logged in.
 //
 // These raise and are called below a guard. If something raises in between, the end of the
 // (sub)transaction gives the caller his identity back.

@@ -43,7 +43,7 @@ DECLARE
 BEGIN
     UPDATE seats_internal.handler AS h
        SET review_since = coalesce(h.review_since, clock_timestamp()), review_reason = 'adopted_copy', due_at = NULL,
-           starts = 0, alone = false
+           starts = 0
      WHERE h.outcome IS NOT NULL;
     GET DIAGNOSTICS reviewed = ROW_COUNT;
     IF reviewed > 0 THEN

@@ -73,7 +73,7 @@ BEGIN
            on_done_owner_oid = CASE WHEN is_done THEN judged.owner_oid ELSE h.on_done_owner_oid END,
            on_refused_owner = CASE WHEN is_done THEN h.on_refused_owner ELSE judged.owner END,
            on_refused_owner_oid = CASE WHEN is_done THEN h.on_refused_owner_oid ELSE judged.owner_oid END,
-           review_since = NULL, review_reason = NULL, tries = 0, retries = 0, starts = 0, alone = false, due_at = NULL
+           review_since = NULL, review_reason = NULL, tries = 0, retries = 0, starts = 0, due_at = NULL
      WHERE h.call_id = handler.call_id;
 END
 $$;

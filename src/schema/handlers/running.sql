@@ -64,9 +64,7 @@ CREATE OR REPLACE FUNCTION seats_internal.count_starts(calls bigint[]) RETURNS v
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    UPDATE seats_internal.handler AS h
-       SET starts = h.starts + 1, alone = h.starts > 0 AND cardinality(calls) = 1
-     WHERE h.call_id = ANY (calls);
+    UPDATE seats_internal.handler AS h SET starts = h.starts + 1 WHERE h.call_id = ANY (calls);
 END;
 REVOKE ALL ON FUNCTION seats_internal.count_starts(bigint[]) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.count_starts(bigint[]) IS
@@ -76,7 +74,7 @@ CREATE OR REPLACE FUNCTION seats_internal.forget_starts(calls bigint[]) RETURNS 
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    UPDATE seats_internal.handler AS h SET starts = 0, alone = false
+    UPDATE seats_internal.handler AS h SET starts = 0
      WHERE h.call_id = ANY (calls) AND h.starts > 0;
 END;
 REVOKE ALL ON FUNCTION seats_internal.forget_starts(bigint[]) FROM PUBLIC;
@@ -216,8 +214,7 @@ DECLARE
                             'decides: retry, skip, or run another function.', handler.call_id);
 BEGIN
     UPDATE seats_internal.handler AS h
-       SET review_since = clock_timestamp(), review_reason = review_handler.reason, due_at = NULL, starts = 0,
-           alone = false
+       SET review_since = clock_timestamp(), review_reason = review_handler.reason, due_at = NULL, starts = 0
      WHERE h.call_id = handler.call_id;
     summary := format('%s of call %s, which is %s, needs a person: %s', function, handler.call_id,
                       handler.outcome ->> 'result', left(seats_internal.review_in_words(handler, reason), 500));
@@ -281,7 +278,7 @@ BEGIN
     UPDATE seats_internal.handler AS h
        SET retries = h.retries + has_lost::integer,
            tries = h.tries + (NOT has_lost OR h.retries >= most_retries)::integer,
-           careful = h.careful OR coalesce(handler_failed.careful, false), starts = 0, alone = false,
+           careful = h.careful OR coalesce(handler_failed.careful, false), starts = 0,
            error = left(concat_ws('; ', handler_failed.message, nullif(handler_failed.detail, '')), 2000),
            error_code = handler_failed.error_code, error_context = left(handler_failed.error_context, 4000),
            failed_at = clock_timestamp()

@@ -23,7 +23,6 @@ CREATE TABLE seats_internal.handler (
     tries                integer     NOT NULL DEFAULT 0,
     retries              integer     NOT NULL DEFAULT 0,
     starts               smallint    NOT NULL DEFAULT 0,
-    alone                boolean     NOT NULL DEFAULT false,
     careful              boolean     NOT NULL DEFAULT false,
     review_since         timestamptz,
     review_reason        text,
@@ -57,7 +56,6 @@ COMMENT ON COLUMN seats_internal.handler.due_at IS 'not before; null: at once';
 COMMENT ON COLUMN seats_internal.handler.tries IS 'how often it failed by its own fault';
 COMMENT ON COLUMN seats_internal.handler.retries IS 'how often it lost against others: deadlocks and the like';
 COMMENT ON COLUMN seats_internal.handler.starts IS 'how often it was begun and nothing was heard of it since';
-COMMENT ON COLUMN seats_internal.handler.alone IS 'is run by itself, because it is suspected of ending the server';
 COMMENT ON COLUMN seats_internal.handler.careful IS
     'has taken too long, or waited for a lock: does not get the last process';
 COMMENT ON COLUMN seats_internal.handler.review_since IS 'since when a person must decide; null: he need not';

@@ -1,4 +1,4 @@
-// What SQL calls about handlers.
+// Calls have ended whose handlers can run: the worker is told at the commit.
 #include "pg/error.hpp"
 #include "pg/wake.hpp"
 
