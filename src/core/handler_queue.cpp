@@ -139,6 +139,7 @@ bool HandlerQueue::update(const WaitingHandler& row, Moment now) {
     Handler& handler = found->second;
     handler.pass = pass_;
     if (handler.place == Place::running) {
+        handler.told_anew = true;
         return true;
     }
     if (handler.row.role != row.role || handler.row.lane != row.lane) {  // an adoption, say
@@ -147,20 +148,27 @@ bool HandlerQueue::update(const WaitingHandler& row, Moment now) {
     }
     move(handler, Place::blocked);
     handler.row = row;
-    place(handler, now);
+    place_anew(handler, now);
     return true;
 }
 
 void HandlerQueue::insert(const WaitingHandler& row, Moment now) {
-    handlers_.insert_or_assign(row.call, Handler{.row = row, .pass = pass_});
+    Handler& handler = handlers_[row.call];
+    handler = {.row = row, .pass = pass_};
     roles_[row.role].calls.insert(row.call);
     if (row.lane != 0) {
-        Lane& lane = lanes_[row.lane];
-        lane.calls.insert(row.call);
-        lane.held = false;
-        look_at_lane(row.lane, now);
+        lanes_[row.lane].calls.insert(row.call);
+    }
+    place_anew(handler, now);
+}
+
+// Whoever is told of, what held its lane may be over.
+void HandlerQueue::place_anew(Handler& handler, Moment now) {
+    if (const std::int64_t id = handler.row.lane; id != 0) {
+        lanes_.at(id).held = false;
+        look_at_lane(id, now);
     } else {
-        place(handlers_.at(row.call), now);
+        place(handler, now);
     }
 }
 
@@ -182,6 +190,11 @@ bool HandlerQueue::make_room_below(Role& role, std::int64_t call, Moment now) {
 bool HandlerQueue::is_running(std::int64_t call) const {
     const auto found = handlers_.find(call);
     return found != handlers_.end() && found->second.place == Place::running;
+}
+
+bool HandlerQueue::is_told_anew(std::int64_t call) const {
+    const auto found = handlers_.find(call);
+    return found != handlers_.end() && found->second.told_anew;
 }
 
 void HandlerQueue::set_running(std::int64_t call) {
@@ -216,22 +229,25 @@ void HandlerQueue::erase(Handlers::iterator at, Moment now) {
     }
 }
 
-void HandlerQueue::forget_lane_of(std::int64_t call, Moment now) {
+std::vector<std::int64_t> HandlerQueue::forget_lane_of(std::int64_t call, Moment now) {
     const auto found = handlers_.find(call);
     if (found == handlers_.end()) {
-        return;
+        return {call};
     }
-    const std::int64_t lane = found->second.row.lane;
-    if (lane != 0) {
-        // From behind, or each would be looked at as the next one.
-        const std::set<std::int64_t> calls = lanes_.at(lane).calls;
-        for (auto each = calls.rbegin(); each != calls.rend() && *each > call; ++each) {
-            if (handlers_.at(*each).place != Place::running) {
-                forget(*each, now);
-            }
-        }
+    // From behind, or each would be looked at as the next one.
+    std::vector<std::int64_t> forgotten;
+    if (const std::int64_t lane = found->second.row.lane; lane != 0) {
+        const std::set<std::int64_t>& calls = lanes_.at(lane).calls;
+        std::copy_if(calls.rbegin(), std::make_reverse_iterator(calls.upper_bound(call)),
+                     std::back_inserter(forgotten), [this](std::int64_t each) {
+                         return handlers_.at(each).place != Place::running;
+                     });
     }
-    forget(call, now);
+    forgotten.push_back(call);
+    for (const std::int64_t each : forgotten) {
+        forget(each, now);
+    }
+    return forgotten;
 }
 
 void HandlerQueue::give_back(std::int64_t call, Moment now) {
@@ -243,18 +259,17 @@ void HandlerQueue::give_back(std::int64_t call, Moment now) {
     place(found->second, now);
 }
 
-void HandlerQueue::hold_lane_of(std::int64_t call) {
+void HandlerQueue::hold_lane_of(std::int64_t call, Moment now) {
     const auto found = handlers_.find(call);
     if (found == handlers_.end()) {
         return;
     }
     move(found->second, Place::blocked);
-    if (const auto lane = lanes_.find(found->second.row.lane); lane != lanes_.end()) {
-        lane->second.held = true;
-        if (const auto next = handlers_.find(*lane->second.calls.begin());
-            next->second.place != Place::running) {
-            move(next->second, Place::blocked);
-        }
+    const std::int64_t id = found->second.row.lane;
+    if (const auto lane = lanes_.find(id); lane != lanes_.end()) {
+        // Unless the earlier one was heard of since.
+        lane->second.held = *lane->second.calls.begin() == call;
+        look_at_lane(id, now);
     }
 }
 

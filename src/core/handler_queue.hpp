@@ -75,14 +75,18 @@ class HandlerQueue {
     // A process has it, from an earlier life of the worker.
     void set_running(std::int64_t call);
     [[nodiscard]] bool is_running(std::int64_t call) const;
+    // While it ran it was told of once more: what comes of it now may be older than that.
+    [[nodiscard]] bool is_told_anew(std::int64_t call) const;
     // It has run, or is looked up anew.
     void forget(std::int64_t call, Moment now);
-    // A person must decide: those behind it in its lane are offered anew when he has.
-    void forget_lane_of(std::int64_t call, Moment now);
+    // A person must decide: those behind it in its lane are offered anew when he has. Gives all
+    // that was forgotten.
+    std::vector<std::int64_t> forget_lane_of(std::int64_t call, Moment now);
     // It was not begun.
     void give_back(std::int64_t call, Moment now);
-    // An earlier one of its lane is there, and we know nothing of that one yet.
-    void hold_lane_of(std::int64_t call);
+    // An earlier one of its lane is there. If we know nothing of that one, the lane waits until we
+    // hear of one of its calls.
+    void hold_lane_of(std::int64_t call, Moment now);
 
     // ---- choosing
 
@@ -105,6 +109,7 @@ class HandlerQueue {
         WaitingHandler row;
         Place place = Place::blocked;
         std::uint64_t pass = 0;  // in which it was seen last
+        bool told_anew = false;
     };
     struct Lane {
         std::set<std::int64_t> calls;
@@ -132,6 +137,7 @@ class HandlerQueue {
 
     [[nodiscard]] bool is_next_of_lane(const WaitingHandler& row) const;
     void look_at_lane(std::int64_t lane, Moment now);
+    void place_anew(Handler& handler, Moment now);
     void place(Handler& handler, Moment now);
     void move(Handler& handler, Place to);
     void note(const Handler& handler, bool comes);

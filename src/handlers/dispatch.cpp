@@ -206,13 +206,19 @@ void Dispatcher::take_result(const HandlerSlot& slot, const pg::HandedCall& call
     }
     count_result(worker_.counters, slot, call);
     switch (call.result) {
-        case HandlerResult::review:
-            queue_.forget_lane_of(call.call, pg::now());
+        case HandlerResult::review: {
+            // Unless somebody has decided already, nothing of it is found.
+            const auto forgotten = queue_.forget_lane_of(call.call, pg::now());
+            to_look_up_.insert(to_look_up_.end(), forgotten.begin(), forgotten.end());
             return;
+        }
         case HandlerResult::held:
-            queue_.hold_lane_of(call.call);
+            queue_.hold_lane_of(call.call, pg::now());
             return;
         case HandlerResult::gone:
+            if (queue_.is_told_anew(call.call)) {  // it was in review, and is decided
+                to_look_up_.push_back(call.call);
+            }
             break;
         case HandlerResult::again:
             to_look_up_.push_back(call.call);

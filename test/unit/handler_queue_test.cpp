@@ -167,7 +167,7 @@ TEST(HandlerQueue, a_lane_whose_earlier_one_is_unknown_waits_until_it_is_heard_o
     Table table;
     table.arrive(2, 7);
     EXPECT_EQ(table.take(), Calls{2});
-    table.queue.hold_lane_of(2);
+    table.queue.hold_lane_of(2, now);
     EXPECT_EQ(table.take(), Calls{});
     table.arrive(1, 7);
     EXPECT_EQ(table.take(), Calls{1});
@@ -179,10 +179,46 @@ TEST(HandlerQueue, a_lane_that_is_held_is_looked_at_again_when_all_is_read) {
     Table table;
     table.arrive(2, 7);
     EXPECT_EQ(table.take(), Calls{2});
-    table.queue.hold_lane_of(2);
+    table.queue.hold_lane_of(2, now);
     table.queue.read_all();
     table.read();
     EXPECT_EQ(table.take(), Calls{2});
+}
+
+// A person has left the earlier one out, say: nobody will tell of that one.
+TEST(HandlerQueue, a_lane_that_is_held_is_looked_at_again_when_one_of_it_is_told_of_anew) {
+    Table table;
+    table.arrive(2, 7);
+    table.arrive(3, 7);
+    EXPECT_EQ(table.take(), Calls{2});
+    table.queue.hold_lane_of(2, now);
+    EXPECT_EQ(table.take(), Calls{});
+    table.arrive(3, 7);
+    EXPECT_EQ(table.take(), Calls{2});
+}
+
+TEST(HandlerQueue, an_earlier_call_that_came_while_the_later_one_was_refused_goes_first) {
+    Table table;
+    table.arrive(2, 7);
+    EXPECT_EQ(table.take(), Calls{2});
+    table.arrive(1, 7);
+    table.queue.hold_lane_of(2, now);
+    EXPECT_EQ(table.take(), Calls{1});
+    table.run({1});
+    EXPECT_EQ(table.take(), Calls{2});
+}
+
+TEST(HandlerQueue, what_was_told_of_while_it_ran_is_known) {
+    Table table;
+    table.arrive(1);
+    EXPECT_EQ(table.take(), Calls{1});
+    EXPECT_FALSE(table.queue.is_told_anew(1));
+    table.arrive(1);
+    EXPECT_TRUE(table.queue.is_told_anew(1));
+    table.run({1});
+    table.arrive(1);
+    EXPECT_EQ(table.take(), Calls{1});
+    EXPECT_FALSE(table.queue.is_told_anew(1));
 }
 
 TEST(HandlerQueue, those_behind_one_in_review_are_forgotten_until_they_are_offered_anew) {
@@ -192,7 +228,7 @@ TEST(HandlerQueue, those_behind_one_in_review_are_forgotten_until_they_are_offer
     table.arrive(3, 7);
     table.arrive(4, 8);
     EXPECT_EQ(table.take(1), Calls{1});
-    table.queue.forget_lane_of(1, now);
+    EXPECT_EQ(table.queue.forget_lane_of(1, now), (Calls{3, 2, 1}));
     EXPECT_EQ(table.take(), Calls{4});
     EXPECT_EQ(table.queue.size(), 1U);
     table.arrive(2, 7);
@@ -390,7 +426,7 @@ TEST(HandlerQueue, lanes_keep_their_order_whatever_the_memory_holds) {
                                 return row.second.lane == lane && row.first < taken;
                             });
                         if (held) {
-                            table.queue.hold_lane_of(taken);
+                            table.queue.hold_lane_of(taken, now);
                         } else {
                             running.push_back(taken);
                         }
