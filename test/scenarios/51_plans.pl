@@ -6,6 +6,7 @@ use warnings;
 use PgSeats::Scenario;
 use PgSeats::Calls;
 use PgSeats::Faults;
+use PgSeats::Handlers;
 use PgSeats::Plans;
 use PgSeats::Receiver;
 use PgSeats::Seats;
@@ -67,6 +68,17 @@ SELECT l.id, i.uuid, 'quiet', 'POST', '/v1/customers', 'name=x', 'filled',
 INSERT INTO seats_internal.outbox (installation, destination, method, path, body, enqueued_by)
 SELECT i.uuid, 'quiet', 'POST', '/v1/customers', 'name=x', 'filled'
   FROM seats_internal.installation AS i CROSS JOIN generate_series(1, $many) AS n;
+-- Handlers whose calls are open, that a person must decide, and some that wait for their next try: these the worker
+-- has in its memory, and may read again.
+INSERT INTO seats_internal.handler (call_id, installation, lane_id, role, role_oid, on_done)
+SELECT o.id, o.installation, o.lane_id, current_user, current_user::regrole, 'public.noted'
+  FROM seats_internal.outbox AS o WHERE o.enqueued_by = 'filled' AND o.due_at IS NULL;
+INSERT INTO seats_internal.handler (call_id, installation, lane_id, role, role_oid, on_done, outcome, review_since, due_at)
+SELECT 1000000 * ($round + 1) + n, i.uuid, -n % ($many / 2), current_user, current_user::regrole, 'public.noted',
+       '{"result": "done"}', CASE WHEN n > 50 THEN now() END, now() + interval '1 year'
+  FROM seats_internal.installation AS i CROSS JOIN generate_series(1, $many) AS n;
+INSERT INTO seats_internal.compensated_call (call_id, uuid, ended_at)
+SELECT 1000000 * ($round + 1) + n, gen_random_uuid(), now() FROM generate_series(1, $many) AS n;
 INSERT INTO seats_internal.outbox_history (ring, id, settled_at, created_at, uuid, result, generation, attempts, clean,
        destination, method, path, body, enqueued_by, kind, team_id, lines)
 SELECT 0, 1000000 * ($round + 1) + n, now(), now(), gen_random_uuid(), 'done', 1, 1, true, 'quiet', 'POST', '/v1/x', '', 'filled',
@@ -108,6 +120,8 @@ sub drain
 {
 	$server->sql(<<'END');
 DELETE FROM seats_internal.outbox WHERE enqueued_by = 'filled';
+DELETE FROM seats_internal.handler;
+DELETE FROM seats_internal.compensated_call;
 DELETE FROM seats_internal.lane WHERE name LIKE 'filled %';
 UPDATE seats_internal.alert SET resolved_at = now() WHERE fingerprint LIKE 'filled:%' AND resolved_at IS NULL;
 DELETE FROM seats_internal.request_key WHERE request_key = 'x';
@@ -193,6 +207,19 @@ sub work
 	push @calls, $server->enqueue($path, { metadata => { x => 'y' } });
 	await_state($server, $_, 'done') foreach @calls;
 
+	# Handlers, in a lane and without one; and what is no longer as it was.
+	my @named = (on_done => 'public.noted', on_refused => 'public.noted');
+	my @handled = map { $server->enqueue('/v1/customers', { name => $_ }, lane => "lane $round", @named) } 1 .. 5;
+	push @handled, map { $server->enqueue('/v1/customers', { name => $_ }, @named) } 1 .. 5;
+	push @handled, $server->sql("SELECT change FROM seats.add_seats('$team', 'team', 1, on_done => 'public.noted')");
+	my $changed = $server->sql(join '; ', 'BEGIN',
+		PgSeats::Server::enqueue_statement('/v1/customers', { name => 'changed' }, @named, lane => "lane $round"),
+		q{UPDATE seats_internal.handler SET on_done_owner_oid = 1 WHERE on_done = 'public.noted' AND outcome IS NULL
+		   AND call_id = (SELECT max(id) FROM seats_internal.outbox)}, 'COMMIT');
+	await_handled($server, @handled);
+	await_handler($server, $changed, 'review_since IS NOT NULL');
+	$server->sql("SELECT seats.resolve_review($changed, 'skip', 'the scenario wants it')");
+
 	# An event that nobody can process at once, and lists of events.
 	my $holder = $server->background_psql('postgres');
 	$holder->query_safe("BEGIN; UPDATE seats_internal.lane SET version = version WHERE name LIKE '%" . subscription_of($team) . "'");
@@ -252,6 +279,7 @@ sub look
 	$plans->begin;
 	work();
 	assert_reads_little($name);
+	assert_reads_little("$name: a process of handlers", $_) foreach handler_processes($server);
 	assert_bounded($name);
 	return;
 }
@@ -293,6 +321,7 @@ sub look_at_session
 	return assert_reads_little($name, $pid);
 }
 
+$server->sql("CREATE FUNCTION noted(bigint, jsonb, jsonb) RETURNS void LANGUAGE sql AS 'SELECT'");
 new_teams();
 work();
 fill();

@@ -1,7 +1,8 @@
 -- Running handlers: what the worker asks, which chooses (src/handlers/dispatch), and what a process that runs them asks
 -- (src/handlers/run). The mark that a handler has run is that its row is gone, which commits with what it has done.
 
--- In order of their calls. What stands behind one in review of its lane is not shown: it is offered anew when that is decided.
+-- In order of their calls. What stands behind one in review of its lane is not shown: it is offered anew when that is
+-- decided. (OFFSET: asked for each row by the index. Joined, all that are in review would be read.)
 CREATE OR REPLACE FUNCTION seats_internal.waiting_handlers(
     after_id         bigint,
     most             integer,
@@ -23,7 +24,7 @@ BEGIN ATOMIC
        AND h.installation = (SELECT i.uuid FROM seats_internal.installation AS i)
        AND NOT EXISTS (SELECT FROM seats_internal.handler AS before
                         WHERE before.lane_id = h.lane_id AND before.call_id < h.call_id
-                          AND before.review_since IS NOT NULL)
+                          AND before.review_since IS NOT NULL OFFSET 0)
      ORDER BY h.call_id
      LIMIT most;
 END;
@@ -51,7 +52,7 @@ BEGIN ATOMIC
        AND h.installation = (SELECT i.uuid FROM seats_internal.installation AS i)
        AND NOT EXISTS (SELECT FROM seats_internal.handler AS before
                         WHERE before.lane_id = h.lane_id AND before.call_id < h.call_id
-                          AND before.review_since IS NOT NULL)
+                          AND before.review_since IS NOT NULL OFFSET 0)
      ORDER BY h.call_id;
 END;
 REVOKE ALL ON FUNCTION seats_internal.handed_handlers(bigint[]) FROM PUBLIC;

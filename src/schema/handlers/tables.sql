@@ -83,7 +83,7 @@ COMMENT ON TYPE seats_internal.named_handlers IS
     'which functions are to run at the end of what is enqueued, with what; null (all of it): none';
 
 CREATE INDEX handler_by_lane ON seats_internal.handler (lane_id, call_id) WHERE lane_id IS NOT NULL;
-CREATE INDEX handler_ended ON seats_internal.handler (call_id) WHERE outcome IS NOT NULL;
+CREATE INDEX handler_to_run ON seats_internal.handler (call_id) WHERE outcome IS NOT NULL AND review_since IS NULL;
 CREATE INDEX handler_in_review ON seats_internal.handler (lane_id, call_id) WHERE review_since IS NOT NULL;
 
 CREATE TABLE seats_internal.handler_grant (

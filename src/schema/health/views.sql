@@ -37,7 +37,8 @@ handler AS MATERIALIZED (
            clock_timestamp() - min(h.ended_at) FILTER (WHERE h.review_since IS NULL) AS oldest
       FROM seats_internal.handler AS h
       JOIN seats_internal.installation AS i ON i.uuid = h.installation
-     WHERE h.outcome IS NOT NULL),
+     -- (In the words of two indexes.)
+     WHERE h.outcome IS NOT NULL AND h.review_since IS NULL OR h.review_since IS NOT NULL),
 oldest_handler AS MATERIALIZED (
     SELECT h.call_id, h.error_code, h.error, h.lane_id
       FROM seats_internal.handler AS h
@@ -310,7 +311,8 @@ SELECT m.name, '{}', m.value
   FROM (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(h.ended_at)
                                                FILTER (WHERE h.review_since IS NULL)), 0) AS oldest,
                coalesce(sum(h.tries + h.retries), 0) AS failures
-          FROM seats_internal.handler AS h WHERE h.outcome IS NOT NULL) AS h
+          FROM seats_internal.handler AS h
+         WHERE h.outcome IS NOT NULL AND h.review_since IS NULL OR h.review_since IS NOT NULL) AS h
  CROSS JOIN LATERAL (VALUES ('pg_seats_handlers_oldest_seconds', h.oldest),
                             ('pg_seats_handlers_failed_tries', h.failures)) AS m (name, value)
 UNION ALL
