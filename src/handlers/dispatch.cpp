@@ -354,6 +354,20 @@ std::vector<core::WaitingHandler> Dispatcher::rows_of(Found& found) {
     return std::move(found.page.rows);
 }
 
+// It has been decided by a person, say, or waits behind what is in review.
+void Dispatcher::forget_what_is_gone(const Found& arrivals) {
+    std::ranges::sort(to_look_up_);
+    auto row = arrivals.page.rows.begin();
+    for (const std::int64_t call : to_look_up_) {
+        row = std::ranges::lower_bound(row, arrivals.page.rows.end(), call, {},
+                                       &core::WaitingHandler::call);
+        const bool is_there = row != arrivals.page.rows.end() && row->call == call;
+        if (!is_there && !queue_.is_running(call)) {
+            queue_.forget(call, pg::now());
+        }
+    }
+}
+
 bool Dispatcher::read(const Transaction& transaction) {
     const auto page_after = queue_.wanted_page();
     if (to_look_up_.empty() && !page_after) {
@@ -378,6 +392,7 @@ bool Dispatcher::read(const Transaction& transaction) {
             row.due_at = std::max(row.due_at, again->second);
         }
     }
+    forget_what_is_gone(arrivals);
     to_look_up_.clear();
     not_before_.clear();
     if (page_after) {
