@@ -261,6 +261,10 @@ SELECT pg_temp.freeze(:h);
 SAVEPOINT frozen;
 SELECT pg_temp.settle_as(:h, 'done', '{"id": "sub_acme", "schedule": null}');
 SELECT h.call_id - :h AS number, jsonb_pretty(h.outcome) FROM seats_internal.handler AS h ORDER BY h.call_id;
+-- What a read or an event has shown is no answer to it.
+SELECT p.proof, seats_internal.outcome_of(jsonb_populate_record(h, jsonb_build_object('proof', p.proof))) -> 'answer' ->> 'id' AS answer
+  FROM seats_internal.outbox_history AS h CROSS JOIN unnest('{answered,replayed,read,event,person}'::text[]) AS p (proof)
+ WHERE h.id = :h;
 ROLLBACK TO frozen;
 SELECT pg_temp.settle_as(:h, 'refused', 'no JSON');
 SELECT h.call_id - :h AS number, h.outcome FROM seats_internal.handler AS h ORDER BY h.call_id;

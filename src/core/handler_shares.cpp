@@ -40,10 +40,6 @@ struct Sharing {
         return has == 0 || (has + 1) * contenders <= most;
     }
 
-    [[nodiscard]] bool has_more_than_its_share(const ProcessOwner& owner) const {
-        return count(owner) * contenders > most;
-    }
-
     // Those that came before, and those that need it more.
     [[nodiscard]] int others_before(Moment since) const {
         int roles = 0;
@@ -81,8 +77,9 @@ struct Sharing {
         return process.state == Process::busy || process.state == Process::coming;
     }
 
-    // One that does nothing; or else of the role that has the most, the one that has worked longest
-    // without being asked. -1: there is none.
+    // One that does nothing; or else of the role that has the most (which is more than its share,
+    // as all of them are in use), the one that has worked longest without being asked. -1: there is
+    // none.
     [[nodiscard]] int victim_for(const ProcessOwner& owner) const {
         int found = -1;
         int most_of_owner = 0;
@@ -99,7 +96,7 @@ struct Sharing {
                 found < 0 || has > most_of_owner ||
                 (has == most_of_owner &&
                  process.since < processes[static_cast<std::size_t>(found)].since);
-            if (has_more_than_its_share(process.owner) && is_better) {
+            if (is_better) {
                 found = static_cast<int>(i);
                 most_of_owner = has;
             }
@@ -107,11 +104,14 @@ struct Sharing {
         return found;
     }
 
-    void let_one_go(const ProcessOwner& for_whom) {
-        if (const int victim = victim_for(for_whom); victim >= 0) {
-            choices.leave.at(static_cast<std::size_t>(victim)) = true;
-            ++leaving;
+    bool let_one_go(const ProcessOwner& for_whom) {
+        const int victim = victim_for(for_whom);
+        if (victim < 0) {
+            return false;
         }
+        choices.leave.at(static_cast<std::size_t>(victim)) = true;
+        ++leaving;
+        return true;
     }
 
     void grant(std::size_t wish) {
@@ -129,7 +129,7 @@ struct Sharing {
             choices.waiting_since = wish.since;
         }
         if (room + leaving < choices.waiting + all_others()) {
-            let_one_go(wish.owner);
+            static_cast<void>(let_one_go(wish.owner));
         }
     }
 };
@@ -166,12 +166,7 @@ ShareChoices choose_shares(std::span<const ProcessSeen> processes,
         }
     }
     // The setting was made smaller.
-    while (sharing.room + sharing.leaving < 0) {
-        const int before = sharing.leaving;
-        sharing.let_one_go({});
-        if (sharing.leaving == before) {
-            break;
-        }
+    while (sharing.room + sharing.leaving < 0 && sharing.let_one_go({})) {
     }
     return sharing.choices;
 }
