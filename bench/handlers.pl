@@ -177,9 +177,8 @@ sub compare_drain
 			}
 			load_for_shop($calls, $arguments);
 			push @{ $results[$number] }, drain($server, $calls, loaded => 1);
-			await_handlers($calls) if $processes;
+			end_handlers();
 			forget_all();
-			restart_worker();
 		}
 		$done++;
 	}
@@ -202,13 +201,11 @@ sub await_handlers
 	return;
 }
 
-# What the last course left to be remembered (handlers whose rows are gone) is not part of the next one.
-sub restart_worker
+# What one course leaves is not part of the next one.
+sub end_handlers
 {
-	my $pid = $server->worker_pid;
-	$session->sql("SELECT pg_terminate_backend($pid)");
-	$server->wait_for_worker(another_than => $pid);
-	await_quiet($server);
+	allow_processes(2);
+	wait_until(sub { $session->sql('SELECT count(*) FROM seats_internal.handler') == 0 }, 'all handlers to have run', timeout => 120, pause => 0.1);
 	return;
 }
 
@@ -219,6 +216,7 @@ sub measure_latency
 	forget_all();
 	allow_processes(2);
 	set_pace($server, 256);
+	hold_back($server);
 	$session->sql(q{SELECT seats.resume('stripe', 'go on')});
 	my $application = PgSeats::Session->new($server);
 	$application->sql('SET ROLE shop');
@@ -280,20 +278,25 @@ sub other_calls
 # handler's transaction does.
 sub measure_rate
 {
-	my @rows = ([ 'processes', 'rounds', 'handlers /s', 'in 1,000 lanes /s', 'by hand /s', 'rate' ]);
+	my @rows = ([ 'processes', 'rounds', 'handlers /s', 'process µs', 'worker µs', 'in 1,000 lanes /s', 'by hand /s', 'rate' ]);
 	foreach my $processes (1, 2)
 	{
-		my (@rate, @in_lanes, @by_hand);
+		my (@alone, @in_lanes, @by_hand);
 		for (my $done = 0; $done < $rounds && ($done < 1 || seconds_left() > 60); $done++)
 		{
-			push @rate, handlers_a_second($processes, '');
+			push @alone, handlers_a_second($processes, '');
 			push @in_lanes, handlers_a_second($processes, q{, lane => 'lane ' || g % 1000});
 			push @by_hand, by_hand_a_second($processes);
 		}
+		my ($rate, $process, $worker) = map { my $field = $_; median(map { $_->{$field} } @alone) } qw(rate process worker);
+		my $in_lanes = median(map { $_->{rate} } @in_lanes);
 		push @rows,
-		  [ $processes, scalar @rate, number(median(@rate)), number(median(@in_lanes)), number(median(@by_hand)), ratio(median(@rate), median(@by_hand)) ];
+		  [
+			$processes, scalar @alone, number($rate), number($process), number($worker), number($in_lanes),
+			number(median(@by_hand)), ratio($rate, median(@by_hand))
+		  ];
 	}
-	title("a backlog of $calls settled calls whose handlers have not run");
+	title("a backlog of $calls settled calls whose handlers have not run; processor time of each handler");
 	print_table(@rows);
 	return;
 }
@@ -303,15 +306,20 @@ sub handlers_a_second
 	my ($processes, $lane) = @_;
 	forget_all();
 	allow_processes(0);
-	restart_worker();
 	load_for_shop($calls, ', ' . with_handlers() . $lane);
 	$session->sql(q{SELECT seats.resume('stripe', 'loaded')});
 	wait_until(sub { count_open($server) == 0 }, 'all calls to be settled', timeout => 120, pause => 0.1);
 	$session->sql('CHECKPOINT');
 	await_quiet($server);
+	my $worker = $server->worker_pid;
+	my $before = processor_time($worker);
 	allow_processes($processes);
 	await_handlers($calls);
-	return $session->sql("SELECT ($calls - 1) / extract(epoch FROM max(at) - min(at)) FROM bench.ran");
+	my @own = split /\n/, $session->sql('SELECT pid FROM seats_internal.handler_state()');
+	return {
+		rate => $session->sql("SELECT ($calls - 1) / extract(epoch FROM max(at) - min(at)) FROM bench.ran"),
+		process => 1e6 * processor_time(@own) / $calls,
+		worker => 1e6 * (processor_time($worker) - $before) / $calls };
 }
 
 # The mark that it ran is deleted, the function called, in one transaction.
@@ -330,7 +338,7 @@ sub by_hand_a_second
 BEGIN;
 WITH next AS MATERIALIZED (SELECT nextval('bench.next') AS id)
 DELETE FROM bench.mark AS m USING next WHERE m.id = next.id RETURNING m.id, m.outcome \gset
-SELECT bench.ended(:id, :'outcome', NULL);
+SELECT bench.ended(:id::bigint, :outcome::jsonb, NULL);
 COMMIT;
 SQL
 	close $script or die "$file: $!\n";
