@@ -228,8 +228,8 @@ BEGIN
     END IF;
     PERFORM seats_internal.write_journal(
         'handler.failed', handler.role, handler.call_id, handler.lane_id, review_handler.reason,
-        jsonb_strip_nulls(seats_internal.handler_detail(handler) || jsonb_build_object(
-            'error', left(handler.error, 500), 'error_code', handler.error_code)));
+        jsonb_strip_nulls(seats_internal.handler_detail(handler)
+                          || jsonb_build_object('error_code', handler.error_code)));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.review_handler(seats_internal.handler, text) FROM PUBLIC;
@@ -252,7 +252,8 @@ COMMENT ON FUNCTION seats_internal.review_handlers(bigint[], text) IS
     'review_handler for several, those left out that have run or are in review; called by the worker';
 
 -- Gives after how many milliseconds it may run again; null: not by itself. Who lost against others is not charged
--- before he has lost often.
+-- before he has lost often. The error's detail often shows a row (Key (address)=(…)): it stands in the handler's own row
+-- alone, while the message goes to whoever is told of alerts. The journal, which keeps what it has, gets neither.
 CREATE OR REPLACE FUNCTION seats_internal.handler_failed(
     call          bigint,
     error_code    text,
@@ -280,8 +281,8 @@ BEGIN
        SET retries = h.retries + has_lost::integer,
            tries = h.tries + (NOT has_lost OR h.retries >= most_retries)::integer,
            careful = h.careful OR coalesce(handler_failed.careful, false), starts = 0,
-           error = left(concat_ws('; ', handler_failed.message, nullif(handler_failed.detail, '')), 2000),
-           error_code = handler_failed.error_code, error_context = left(handler_failed.error_context, 4000),
+           error = left(handler_failed.message, 2000), error_code = handler_failed.error_code,
+           error_context = left(concat_ws(E'\n', nullif(detail, ''), handler_failed.error_context), 4000),
            failed_at = clock_timestamp()
      WHERE h.call_id = locked.call_id
     RETURNING h.* INTO locked;

@@ -31,6 +31,7 @@ COMMENT ON COLUMN seats.handlers.pid IS 'the process in which it runs';
 COMMENT ON COLUMN seats.handlers.tries IS 'how often it has failed by its own fault: the fifth time it goes to review';
 COMMENT ON COLUMN seats.handlers.retries IS 'how often it has lost against others: deadlocks, locks, serialisation';
 COMMENT ON COLUMN seats.handlers.error_code IS 'SQLSTATE of its last failure';
+COMMENT ON COLUMN seats.handlers.error_context IS 'its detail, and where in the function it came up';
 COMMENT ON COLUMN seats.handlers.behind IS 'the call of its lane whose handler has to run first; null: none';
 COMMENT ON COLUMN seats.handlers.ended_at IS 'when its call has ended';
 
