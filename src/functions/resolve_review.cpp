@@ -20,7 +20,7 @@ enum Argument { call, decision, reason, function };
 constexpr std::uint32_t wakes = pg::wake_rows | pg::wake_configuration;
 
 KeptPlan take_handler{
-    "SELECT t.function, t.outcome, t.context, t.settings"
+    "SELECT t.function, t.outcome, t.context, t.settings, t.role_oid"
     "  FROM seats_internal.take_handler_for_operator($1, $2, $3, $4) AS t",
     nullptr};
 
@@ -51,16 +51,27 @@ void run_as_caller(const char* statement, int count, Oid* types, Datum* values, 
     }
 }
 
+// With the privileges of the role that has named them: what only superusers may set, or may give to
+// a library that is loaded later, is not to be had through a superuser who decides.
+void set_locally(Datum settings, Oid role) {
+    Oid types[] = {JSONBOID};
+    run_as_caller("SELECT s.key, s.value FROM pg_catalog.jsonb_each_text($1) AS s", 1, types,
+                  &settings, " ");
+    SPITupleTable* const all = SPI_tuptable;
+    for (uint64 i = 0; i < all->numvals; ++i) {
+        set_config_option_ext(SPI_getvalue(all->vals[i], all->tupdesc, 1),
+                              SPI_getvalue(all->vals[i], all->tupdesc, 2), PGC_USERSET,
+                              PGC_S_SESSION, role, GUC_ACTION_LOCAL, true, 0, false);
+    }
+}
+
 // The settings hold until the end of the transaction: what the function defers needs them, too.
 void run(FunctionCallInfo fcinfo, SPITupleTable* taken) {
-    Datum values[4];
-    bool is_null[4];
+    Datum values[5];
+    bool is_null[5];
     heap_deform_tuple(taken->vals[0], taken->tupdesc, values, is_null);
+    set_locally(values[3], DatumGetObjectId(values[4]));
     Oid types[] = {INT8OID, JSONBOID, JSONBOID};
-    run_as_caller(
-        "SELECT pg_catalog.set_config(s.key, s.value, true)"
-        "  FROM pg_catalog.jsonb_each_text($1) AS s",
-        1, types + 1, values + 3, " ");
     Datum arguments[] = {fcinfo->args[call].value, values[1], values[2]};
     run_as_caller(psprintf("SELECT %s($1, $2, $3)", TextDatumGetCString(values[0])), 3, types,
                   arguments, is_null[2] ? "  n" : "   ");

@@ -27,6 +27,7 @@ void settle_settings() {
     set("application_name", "pg_seats handler");
     set("role", "none");
     set("default_transaction_read_only", "off");
+    set("exit_on_error", "off");  // an error is the handler's, and no end of its process
     pg::ignore_transaction_timeout();
     // A web request waits for what a handler has locked; a handler has time.
     set("lock_timeout", "500ms");
@@ -41,8 +42,9 @@ void settle_settings() {
 void take_settings_of_role() {
     Relation relation = table_open(DbRoleSettingRelationId, AccessShareLock);
     Snapshot snapshot = RegisterSnapshot(GetCatalogSnapshot(DbRoleSettingRelationId));
-    ApplySetting(snapshot, MyDatabaseId, role, relation, PGC_S_DATABASE_USER);
+    // Those of this database come last, as of two that are equally strong the later one holds.
     ApplySetting(snapshot, InvalidOid, role, relation, PGC_S_DATABASE_USER);
+    ApplySetting(snapshot, MyDatabaseId, role, relation, PGC_S_DATABASE_USER);
     UnregisterSnapshot(snapshot);
     table_close(relation, AccessShareLock);
 }

@@ -31,7 +31,8 @@ BEGIN
 END}, owner => 'CURRENT_USER');
 	foreach my $role (@roles)
 	{
-		$server->sql("ALTER ROLE $role SET app.of_role = 'set for $role'");
+		$server->sql("ALTER ROLE $role SET app.of_role = 'for other databases'; "
+			  . "ALTER ROLE $role IN DATABASE postgres SET app.of_role = 'set for $role'");
 		my $call = ended_call($server, 'who', role => $role, before => q{SET app.tenant = '7'},
 			keep_settings => '{app.tenant}', context => '{"n": 5}');
 		await_handled($server, $call);
@@ -78,6 +79,26 @@ END}, owner => $role);
 	}
 	is($server->sql(q{SELECT string_agg(rolname, ' ') FROM pg_roles WHERE rolsuper OR rolcreaterole}), $superuser,
 		'nobody has risen');
+};
+
+# The operator may be a superuser, and a library that is loaded later takes what it finds, as who has set it.
+subtest 'what only superusers may set is not set by a superuser who decides' => sub {
+	define_handler($server, 'fails', q{BEGIN RAISE EXCEPTION 'no'; END});
+	define_handler($server, 'instead', q{BEGIN
+    INSERT INTO app.told (call, what) VALUES (instead.call, current_setting('app.tenant')); END}, owner => 'CURRENT_USER');
+	my @calls = map {
+		ended_call($server, 'fails', before => q{SET auto_explain.log_min_duration = 17; SET app.tenant = '9'},
+			keep_settings => '{auto_explain.log_min_duration,app.tenant}')
+	} 1 .. 2;
+	await_handler($server, $_, 'tries > 0') foreach @calls;
+	$server->sql("SELECT seats_internal.review_handlers(ARRAY[$calls[0], $calls[1]]::bigint[], 'failed')");
+	my $decide = sub { "SELECT seats.resolve_review($_[0], 'run', 'as the scenario says', function => 'app.instead');" };
+	my ($status, $out, $error) = $server->try_sql("LOAD 'auto_explain'; " . $decide->($calls[0]));
+	like($error, qr/permission denied to set parameter "auto_explain.log_min_duration"/, 'not where the library is loaded');
+	is($server->sql("BEGIN; " . $decide->($calls[1]) . q{LOAD 'auto_explain'; SHOW auto_explain.log_min_duration; COMMIT}),
+		"($calls[1],ran)\n-1", 'not for a library that is loaded later');
+	is(told($server, $calls[1]), '9', 'what anybody may set is set');
+	$server->sql("DELETE FROM seats_internal.handler WHERE call_id = $calls[0]");
 };
 
 # (At the commit, where an identity that was given back before it would be the superuser's.)
@@ -363,6 +384,8 @@ subtest 'a function is held while it is called' => sub {
 	await_handler_at($server, 'handler_before_commit');
 	my ($status, $out, $error) = $server->try_sql(q{SET lock_timeout = '100ms'; DROP FUNCTION app.held});
 	like($error, qr/lock timeout/, 'it cannot be dropped now');
+	$server->sql("SET lock_timeout = '100ms'; SELECT seats_internal.review_handlers(ARRAY[$call]::bigint[], 'role_changed')");
+	pass('the worker does not wait for it');
 	$server->release_debug_point;
 	await_handled($server, $call);
 

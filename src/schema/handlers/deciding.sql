@@ -157,7 +157,8 @@ CREATE OR REPLACE FUNCTION seats_internal.take_handler_for_operator(
     INOUT function text,
     OUT outcome    jsonb,
     OUT context    jsonb,
-    OUT settings   jsonb
+    OUT settings   jsonb,
+    OUT role_oid   oid
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -186,6 +187,7 @@ BEGIN
     outcome := locked.outcome;
     context := locked.context;
     settings := locked.settings;
+    role_oid := locked.role_oid;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.take_handler_for_operator(text, bigint, text, text) FROM PUBLIC;

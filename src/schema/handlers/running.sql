@@ -236,6 +236,7 @@ REVOKE ALL ON FUNCTION seats_internal.review_handler(seats_internal.handler, tex
 COMMENT ON FUNCTION seats_internal.review_handler(seats_internal.handler, text) IS
     'a person must decide about a handler: alert and journal; the later ones of its lane wait for that';
 
+-- (What runs just now is not waited for, as it may take long. If it fails it is looked at once more.)
 CREATE OR REPLACE FUNCTION seats_internal.review_handlers(calls bigint[], reason text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -244,12 +245,12 @@ BEGIN
     PERFORM seats_internal.review_handler(l, reason)
        FROM (SELECT h.* FROM seats_internal.handler AS h
               WHERE h.call_id = ANY (calls) AND h.outcome IS NOT NULL AND h.review_since IS NULL
-              ORDER BY h.call_id FOR UPDATE) AS l;
+              ORDER BY h.call_id FOR UPDATE SKIP LOCKED) AS l;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.review_handlers(bigint[], text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.review_handlers(bigint[], text) IS
-    'review_handler for several, those left out that have run or are in review; called by the worker';
+    'review_handler for several, those left out that have run, run just now or are in review; called by the worker';
 
 -- Gives after how many milliseconds it may run again; null: not by itself. Who lost against others is not charged
 -- before he has lost often. The error's detail often shows a row (Key (address)=(…)): it stands in the handler's own row
