@@ -47,8 +47,8 @@ void end() {
 }
 
 void end_time_limit() {
-    disable_timeout(cancel_timeout, false);
-    disable_timeout(end_timeout, false);
+    const DisableTimeoutParams both[] = {{cancel_timeout, false}, {end_timeout, false}};
+    disable_timeouts(both, lengthof(both));
     if (cancelled != 0) {
         QueryCancelPending = 0;  // of what has come to its end nevertheless
     }
@@ -125,8 +125,10 @@ bool is_swollen() noexcept {
 
 void begin_time_limit() {
     cancelled = 0;
-    enable_timeout_after(cancel_timeout, pg::settings.handler_timeout_ms);
-    enable_timeout_after(end_timeout, pg::settings.handler_timeout_ms + grace_ms);
+    const int limit_ms = pg::settings.handler_timeout_ms;
+    const EnableTimeoutParams both[] = {{cancel_timeout, TMPARAM_AFTER, limit_ms, 0},
+                                        {end_timeout, TMPARAM_AFTER, limit_ms + grace_ms, 0}};
+    enable_timeouts(both, lengthof(both));
 }
 
 bool took_too_long() noexcept {

@@ -301,7 +301,7 @@ bool run_batch(const Batch& batch) {
             result = {HandlerResult::again, pause_without_extension_ms};
         }
         announce_result(i, result.result, result.retry_ms);
-        if (result.result == HandlerResult::gone) {
+        if (result.result == HandlerResult::gone || result.result == HandlerResult::review) {
             tell_waiters(call);
         }
     }

@@ -534,4 +534,33 @@ subtest 'an immediate stop' => sub {
 
 is($server->sql('SELECT count(*) FROM seats_internal.handler WHERE review_since IS NULL'), '0', 'nothing is left');
 $server->assert_log_clean;
+$server->stop;
+
+# ---- places in the server
+
+# Launcher, one worker, and one more.
+subtest 'handlers get what workers leave' => sub {
+	my $small = new_server('small', simulator => $stripe, configuration => <<'END');
+max_worker_processes = 3
+max_logical_replication_workers = 0
+END
+	$small->wait_for_worker;
+	$small->sql('CREATE ROLE app');
+	set_up_handlers($small, { helper => 'LOGIN' });
+	define_handler($small, 'mine', q{BEGIN INSERT INTO app.told (call, what) VALUES (mine.call, 'ran'); END});
+	$small->sql('ALTER FUNCTION app.mine OWNER TO CURRENT_USER');
+	await_handled($small, ended_call($small, 'mine', role => 'helper'));
+	is(scalar(handler_processes($small)), 1, 'an idle process has the last place');
+	$small->safe_psql('postgres', 'CREATE DATABASE another');
+	$small->safe_psql('another', 'CREATE EXTENSION pg_seats');
+	$small->wait_for_worker(database => 'another');
+	is(scalar(handler_processes($small)), 0, 'a worker that needs it gets it');
+	my $call = ended_call($small, 'mine', role => 'helper');
+	wait_until(sub { $small->log_text =~ /no free worker slot for a process of handlers/ }, 'the log to tell of it');
+	is(told($small, $call), '', 'the handler waits');
+	$small->safe_psql('another', 'DROP EXTENSION pg_seats');
+	await_handled($small, $call);
+	is(told($small, $call), 'ran', 'until there is a place');
+	$small->stop;
+};
 done_testing();
