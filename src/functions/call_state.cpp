@@ -116,15 +116,6 @@ bool may_see(Oid caller, const char* enqueued_by) {
     return (OidIsValid(role) && has_privs_of_role(caller, role)) || is_operator(caller);
 }
 
-// Stale statistics have chosen the wrong plan for hot tables before: there is one index that fits
-// each of these statements, and it is to be used.
-void prefer_indexes() {
-    for (const char* name : {"enable_seqscan", "enable_bitmapscan"}) {
-        (void)set_config_option(name, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-                                false);
-    }
-}
-
 bool find(std::int64_t call, LookFor what, CallState* state) {
     memset(state, 0, sizeof *state);
     // One snapshot for both: a call is in one of the tables.
@@ -203,8 +194,7 @@ bytea* look_as_owner(std::int64_t call, LookFor what, Handlers handlers, Oid fun
     const Oid caller = GetUserId();
     PushActiveSnapshot(GetTransactionSnapshot());
     const pg::Identity before = pg::become(pg::owner_of_function(function));
-    const int nest_level = NewGUCNestLevel();
-    prefer_indexes();
+    const int nest_level = pg::prefer_indexes();
     // A session of its own for each look: it frees what the look has read.
     if (SPI_connect() != SPI_OK_CONNECT) {
         elog(ERROR, "could not connect to SPI");

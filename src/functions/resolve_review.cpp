@@ -5,6 +5,7 @@
 #include "functions/kept_plan.hpp"
 #include "pg/error.hpp"
 #include "pg/identity_switch.hpp"
+#include "pg/kept_settings.hpp"
 #include "pg/shared_state.hpp"
 #include "pg/wake.hpp"
 
@@ -45,36 +46,19 @@ SPITupleTable* take(FunctionCallInfo fcinfo) {
     return SPI_tuptable;
 }
 
-void run_as_caller(const char* statement, int count, Oid* types, Datum* values, const char* nulls) {
-    if (SPI_execute_with_args(statement, count, types, values, nulls, false, 0) != SPI_OK_SELECT) {
-        elog(ERROR, "could not run: %s", statement);
-    }
-}
-
-// With the privileges of the role that has named them: what only superusers may set, or may give to
-// a library that is loaded later, is not to be had through a superuser who decides.
-void set_locally(Datum settings, Oid role) {
-    Oid types[] = {JSONBOID};
-    run_as_caller("SELECT s.key, s.value FROM pg_catalog.jsonb_each_text($1) AS s", 1, types,
-                  &settings, " ");
-    SPITupleTable* const all = SPI_tuptable;
-    for (uint64 i = 0; i < all->numvals; ++i) {
-        set_config_option_ext(SPI_getvalue(all->vals[i], all->tupdesc, 1),
-                              SPI_getvalue(all->vals[i], all->tupdesc, 2), PGC_USERSET,
-                              PGC_S_SESSION, role, GUC_ACTION_LOCAL, true, 0, false);
-    }
-}
-
-// The settings hold until the end of the transaction: what the function defers needs them, too.
+// As the caller. But his privileges are not lent to settings that another role has named.
 void run(FunctionCallInfo fcinfo, SPITupleTable* taken) {
     Datum values[5];
     bool is_null[5];
     heap_deform_tuple(taken->vals[0], taken->tupdesc, values, is_null);
-    set_locally(values[3], DatumGetObjectId(values[4]));
+    pg::set_kept_settings(values[3], DatumGetObjectId(values[4]));
     Oid types[] = {INT8OID, JSONBOID, JSONBOID};
     Datum arguments[] = {fcinfo->args[call].value, values[1], values[2]};
-    run_as_caller(psprintf("SELECT %s($1, $2, $3)", TextDatumGetCString(values[0])), 3, types,
-                  arguments, is_null[2] ? "  n" : "   ");
+    const char* const statement = psprintf("SELECT %s($1, $2, $3)", TextDatumGetCString(values[0]));
+    if (SPI_execute_with_args(statement, 3, types, arguments, is_null[2] ? "  n" : "   ", false,
+                              0) != SPI_OK_SELECT) {
+        elog(ERROR, "could not run: %s", statement);
+    }
 }
 
 Datum run_instead(FunctionCallInfo fcinfo) {

@@ -69,16 +69,7 @@ void execute(const char* name, Oid owner, const Datum* values, const char* nulls
     }
 }
 
-void set_locally(const char* name, const char* value) {
-    set_config_option(name, value, superuser() ? PGC_SUSET : PGC_USERSET, PGC_S_SESSION,
-                      GUC_ACTION_LOCAL, true, 0, false);
-}
-
 }  // namespace
-
-void set_for_transaction(const std::string& name, const std::string& value) {
-    pg::guard(set_locally, name.c_str(), value.c_str());
-}
 
 void call_function(const Call& call) {
     const Datum values[parameters] = {Int64GetDatum(call.id), call.outcome.datum,

@@ -10,10 +10,8 @@ struct Call {
     std::string function;  // qualified and quoted
     Oid owner;             // to whom it belonged when it was judged
     pg::Value outcome, context;
+    pg::Value settings;  // {name: value}
 };
-
-// Of the application's own, until the end of the transaction; as the role may set them.
-void set_for_transaction(const std::string& name, const std::string& value);
 
 // In the transaction of the moment, as whoever the process is then.
 void call_function(const Call& call);

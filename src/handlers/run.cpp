@@ -8,6 +8,7 @@
 #include "pg/extension.hpp"
 #include "pg/identity_switch.hpp"
 #include "pg/interrupts.hpp"
+#include "pg/kept_settings.hpp"
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared_state.hpp"
@@ -17,7 +18,6 @@
 extern "C" {
 #include "catalog/namespace.h"
 #include "common/pg_prng.h"
-#include "utils/jsonb.h"
 #include "utils/syscache.h"
 }
 
@@ -36,8 +36,6 @@ pg::Statement forget_starts("SELECT seats_internal.forget_starts($1)");
 pg::Statement take_handler(
     "SELECT h.state, h.function, h.outcome, h.context, h.settings, h.role_oid, h.owner_oid"
     "  FROM seats_internal.take_handler($1) AS h");
-pg::Statement read_settings(
-    "SELECT s.key, s.value FROM pg_catalog.jsonb_each_text($1) AS s(key, value)");
 pg::Statement handler_failed("SELECT seats_internal.handler_failed($1, $2, $3, $4, $5, $6)");
 
 struct Result {
@@ -51,10 +49,6 @@ enum class Phase : std::uint8_t { preparing, taking, running };
 struct Try {
     Phase phase = Phase::preparing;
     HandlerResult result = HandlerResult::none;
-};
-
-struct Setting {
-    std::string name, value;
 };
 
 bool extension_is_there = true;
@@ -73,28 +67,11 @@ Oid owner_of_extension() {
     return pg::owner_of_function(function);
 }
 
-bool is_empty(Datum json) {
-    return JB_ROOT_COUNT(DatumGetJsonbP(json)) == 0;
-}
-
-void set_for_a_moment(const char* name) {
-    set_config_option(name, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-}
-
-// A plan that was made while there were few handlers, and is kept, must not read all of them once
-// there are many.
-int plan_by_indexes() {
-    const int level = NewGUCNestLevel();
-    set_for_a_moment("enable_seqscan");
-    set_for_a_moment("enable_bitmapscan");
-    return level;
-}
-
 // What raises in between ends the transaction, and the role is itself again.
 template <class Body>
 void as_owner(Body&& body) {
     const pg::Identity before = pg::become(pg::guard(owner_of_extension));
-    const int level = pg::guard(plan_by_indexes);
+    const int level = pg::guard(pg::prefer_indexes);
     body();
     AtEOXact_GUC(true, level);
     pg::become_again(before);
@@ -126,7 +103,7 @@ HandlerResult result_of(std::string_view state) {
 }
 
 // nullopt: it is not to run now, and `attempt.result` says why.
-std::optional<Call> take(std::int64_t id, Try& attempt, std::vector<Setting>& settings) {
+std::optional<Call> take(std::int64_t id, Try& attempt) {
     std::optional<Call> taken;
     as_owner([&] {
         const pg::Rows rows = take_handler.run({pg::bigint(id)});
@@ -138,16 +115,12 @@ std::optional<Call> take(std::int64_t id, Try& attempt, std::vector<Setting>& se
             throw pg::SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                                "the handler's role has become another one");
         }
-        const pg::Value kept = rows.value(0, 5, JSONBOID);
-        taken = Call{id, rows.string(0, 2), DatumGetObjectId(rows.value(0, 7, OIDOID).datum),
-                     rows.value(0, 3, JSONBOID), rows.value(0, 4, JSONBOID)};
-        if (pg::guard(is_empty, kept.datum)) {
-            return;
-        }
-        const pg::Rows all = read_settings.run({kept});
-        for (std::size_t i = 0; i < all.size(); ++i) {
-            settings.push_back({all.string(i, 1), all.string(i, 2)});
-        }
+        taken = Call{.id = id,
+                     .function = rows.string(0, 2),
+                     .owner = DatumGetObjectId(rows.value(0, 7, OIDOID).datum),
+                     .outcome = rows.value(0, 3, JSONBOID),
+                     .context = rows.value(0, 4, JSONBOID),
+                     .settings = rows.value(0, 5, JSONBOID)};
     });
     return taken;
 }
@@ -155,8 +128,7 @@ std::optional<Call> take(std::int64_t id, Try& attempt, std::vector<Setting>& se
 void take_and_run(std::int64_t id, Try& attempt) {
     pg::stand_at("handler_before_take");
     attempt.phase = Phase::taking;
-    std::vector<Setting> settings;
-    const std::optional<Call> call = take(id, attempt, settings);
+    const std::optional<Call> call = take(id, attempt);
     if (!call) {
         return;
     }
@@ -164,9 +136,7 @@ void take_and_run(std::int64_t id, Try& attempt) {
     attempt.phase = Phase::running;
     pg::stand_at("handler_before_function");
     pg::guard(begin_time_limit);
-    for (const Setting& each : settings) {
-        set_for_transaction(each.name, each.value);
-    }
+    pg::guard(pg::set_kept_settings, call->settings.datum, own_role());
     call_function(*call);
     pg::stand_at("handler_before_commit");
     attempt.result = HandlerResult::gone;

@@ -11,6 +11,7 @@
 extern "C" {
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
+#include "utils/guc.h"
 #include "utils/syscache.h"
 }
 
@@ -39,6 +40,18 @@ inline Identity become(Oid role) {
     GetUserIdAndSecContext(&before.role, &before.context);
     SetUserIdAndSecContext(role, before.context | SECURITY_LOCAL_USERID_CHANGE);
     return before;
+}
+
+// Stale statistics have chosen the wrong plan for hot tables before, and a plan that was made while
+// there were few rows is kept: there is one index that fits each of our statements, and it is to be
+// used. AtEOXact_GUC(true, level) takes this back.
+inline int prefer_indexes() {
+    const int level = NewGUCNestLevel();
+    for (const char* name : {"enable_seqscan", "enable_bitmapscan"}) {
+        (void)set_config_option(name, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                                false);
+    }
+    return level;
 }
 
 inline void become_again(const Identity& before) {
