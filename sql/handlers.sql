@@ -304,6 +304,9 @@ SELECT seats_internal.settle_by_hand('operator', :j, 'done', 'executed_by_operat
 SELECT state FROM seats_internal.take_handler(:j);
 SELECT review_reason FROM seats_internal.handler;
 SELECT pg_temp.try(format('SELECT seats.resolve_review(%s, %L, %L)', :j, 'retry', 'it is granted, I think'));
+ALTER ROLE regress_seats_app RENAME TO regress_seats_renamed;
+SELECT pg_temp.try(format('SELECT seats.resolve_review(%s, %L, %L)', :j, 'retry', 'once more'));
+ALTER ROLE regress_seats_renamed RENAME TO regress_seats_app;
 SELECT seats.grant_handler('app."Of another"', 'regress_seats_app');
 -- It is bound to this owner.
 SAVEPOINT granted;
@@ -344,6 +347,7 @@ SELECT call - :j AS call, lane, method, path, reason, error, doubt, attempts, en
 SET ROLE regress_seats_operator;
 SELECT pg_temp.decide(:j, 'executed');
 SELECT pg_temp.decide(:j, NULL);
+SELECT pg_temp.decide(:j, 'retry', 'app.by_hand');
 SELECT pg_temp.try(format('SELECT seats.resolve_review(%s, %L, NULL)', :j, 'retry'));
 SELECT pg_temp.try('SELECT seats.resolve_review(NULL, NULL, NULL)');
 SELECT * FROM seats.resolve_review(:j, 'retry', 'it is granted now');

@@ -105,7 +105,7 @@ $$;
 CREATE FUNCTION pg_temp.explained(call bigint) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT regexp_replace(pg_temp.untimed(line), 'as role [^ ,:]+', 'as role <role>')
       FROM regexp_split_to_table(seats.explain_call(call), '\n') AS line
-     WHERE line ~ '^(When it ends|Its handler|It has failed|What you can do|Nothing more)' OR line ~ 'handler'
+     WHERE line ~ '^(When it ends|Its handler|It has failed|  |What you can do|Nothing more)' OR line ~ 'handler'
 $$;
 SELECT seats.register_team('handled', 'sub_handled') > 0;
 SELECT pg_temp.read('handled', '{"price_team": 5}');
@@ -127,7 +127,9 @@ SELECT pg_temp.handlers();
 -- A minute is too long, and whoever looks is told why.
 UPDATE seats_internal.handler SET ended_at = ended_at - interval '2 minutes' WHERE call_id = :second;
 SELECT pg_temp.handlers();
-SELECT retry_ms > 0 FROM seats_internal.handler_failed(:first, 'P0001', 'no such coupon', NULL, NULL, false);
+SELECT retry_ms > 0 FROM seats_internal.handler_failed(
+    :first, 'P0001', 'no such coupon', E'It is SPRING.\nHINT: Make it anew.',
+    E'PL/pgSQL function regress_undo(bigint,jsonb,jsonb) line 3 at RAISE\nSQL statement "SELECT …"', false);
 UPDATE seats_internal.handler SET due_at = now() + interval '1 hour', ended_at = ended_at - interval '3 minutes'
  WHERE call_id = :first;
 SELECT pg_temp.explained(:first);

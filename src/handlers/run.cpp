@@ -133,6 +133,7 @@ void take_and_run(std::int64_t id, Try& attempt) {
         return;
     }
     announce_running(id);
+    pg::show_working("call " + std::to_string(id) + ": " + call->function);
     attempt.phase = Phase::running;
     pg::stand_at("handler_before_function");
     pg::guard(begin_time_limit);
@@ -156,6 +157,15 @@ void pause_a_little() {
     }
 }
 
+// Its author may have said in the HINT what a person is to do.
+pg::Value detail_and_hint(const pg::Failure& failure) {
+    if (failure.hint.empty()) {
+        return pg::text_or_null(failure.detail);
+    }
+    const std::string hint = "HINT: " + failure.hint;
+    return pg::text(failure.detail.empty() ? hint : failure.detail + "\n" + hint);
+}
+
 Result store_failure(std::int64_t call, pg::Failure failure) {
     const bool too_long = took_too_long() && failure.is_cancel();
     if (too_long) {
@@ -167,7 +177,7 @@ Result store_failure(std::int64_t call, pg::Failure failure) {
         as_owner([&] {
             const pg::Rows rows = handler_failed.run(
                 {pg::bigint(call), pg::text(failure.sqlstate_text()), pg::text(failure.message),
-                 pg::text_or_null(failure.detail), pg::text_or_null(failure.context),
+                 detail_and_hint(failure), pg::text_or_null(failure.context),
                  pg::boolean(too_long || failure.is_lock_timeout())});
             result = rows.is_null(0, 1) ? Result{HandlerResult::review, 0}
                                         : Result{HandlerResult::again, rows.integer(0, 1)};

@@ -15,7 +15,9 @@ BEGIN
      WHERE h.call_id = call AND h.review_since IS NOT NULL FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'call % has no handler in review', coalesce(call::text, 'NULL')
-            USING ERRCODE = 'PS705', HINT = 'seats.handlers lists those that have not run.';
+            USING ERRCODE = 'PS705',
+                  HINT = 'seats.handlers lists those that have not run; one that waits, or is tried again, goes on by '
+                         'itself.';
     END IF;
     RETURN locked;
 END
@@ -54,9 +56,14 @@ DECLARE
     now_oid  oid;
     judged   record;
 BEGIN
-    PERFORM seats_internal.require_role(handler.role);
     now_oid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = handler.role);
-    IF now_oid <> handler.role_oid
+    IF now_oid IS NULL THEN
+        RAISE EXCEPTION 'role %, as which the handler of call % runs, is gone', quote_ident(handler.role),
+            handler.call_id
+            USING ERRCODE = 'PS201',
+                  HINT = 'If it was renamed, give it its name back. If it was dropped, make it again, and a superuser '
+                         'can have the handler tried. You can also skip it, or run a function yourself.';
+    ELSIF now_oid <> handler.role_oid
        AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = caller AND r.rolsuper) THEN
         RAISE EXCEPTION 'role % is not the one that enqueued call %', quote_ident(handler.role), handler.call_id
             USING ERRCODE = 'PS706',
@@ -73,7 +80,8 @@ BEGIN
            on_done_owner_oid = CASE WHEN is_done THEN judged.owner_oid ELSE h.on_done_owner_oid END,
            on_refused_owner = CASE WHEN is_done THEN h.on_refused_owner ELSE judged.owner END,
            on_refused_owner_oid = CASE WHEN is_done THEN h.on_refused_owner_oid ELSE judged.owner_oid END,
-           review_since = NULL, review_reason = NULL, tries = 0, retries = 0, starts = 0, due_at = NULL
+           review_since = NULL, review_reason = NULL, tries = 0, retries = 0, starts = 0, due_at = NULL,
+           error = NULL, error_code = NULL, error_context = NULL, failed_at = NULL
      WHERE h.call_id = handler.call_id;
 END
 $$;
@@ -131,7 +139,7 @@ BEGIN
     PERFORM seats_internal.require_reason(reason);
     IF coalesce(decision, '') NOT IN ('retry', 'skip') THEN
         RAISE EXCEPTION 'unknown decision'
-            USING ERRCODE = 'PS403', DETAIL = 'It is about the call''s handler.', HINT = 'One of: retry, skip, run.';
+            USING ERRCODE = 'PS403', DETAIL = format('Call %s has ended; this is about its handler.', call), HINT = 'One of: retry, skip, run.';
     END IF;
     locked := seats_internal.take_handler_in_review(call);
     IF decision = 'retry' THEN

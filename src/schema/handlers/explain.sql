@@ -7,6 +7,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     earlier seats_internal.handler;
+    running record;
 BEGIN
     IF seats_internal.worker_obstacle() IS NOT NULL THEN
         RETURN NEXT seats_internal.worker_obstacle();
@@ -25,6 +26,17 @@ BEGIN
                            CASE WHEN earlier.review_since IS NOT NULL THEN 'is in review'
                                 WHEN earlier.failed_at IS NOT NULL THEN 'has failed and is tried again'
                                 ELSE 'has not run' END);
+    ELSIF handler.due_at > clock_timestamp() THEN
+        RETURN;
+    END IF;
+    SELECT count(*) AS number, string_agg(s.call::text, ', ' ORDER BY s.call) AS calls INTO running
+      FROM seats_internal.handler_state() AS s WHERE s.call IS NOT NULL;
+    IF running.number >= current_setting('pg_seats.handler_workers', true)::integer THEN
+        RETURN NEXT format('all processes are busy (pg_seats.handler_workers), with the handlers of calls %s',
+                           running.calls);
+    ELSIF handler.careful AND running.number > 0 THEN
+        RETURN NEXT format('it has timed out or waited for a lock before, so it does not get the last free process; '
+                           'handlers of calls %s run', running.calls);
     END IF;
 END
 $$;
@@ -45,7 +57,8 @@ BEGIN
     RETURN concat_ws(E'\n',
         format('Its handler: %s, as role %s, %s.', seats_internal.function_to_run(handler), handler.role, CASE
             WHEN in_review THEN format('in review %s: %s', seats_internal.since(handler.review_since),
-                                       handler.review_reason)
+                                       CASE handler.review_reason WHEN 'failed' THEN 'it fails'
+                                       ELSE seats_internal.review_in_words(handler, handler.review_reason) END)
             WHEN run.pid IS NOT NULL THEN format('runs %s in process %s', seats_internal.since(run.running_since),
                                                  run.pid)
             WHEN handler.due_at > clock_timestamp() THEN format('is tried again at %s',
@@ -54,12 +67,13 @@ BEGIN
         CASE WHEN handler.failed_at IS NOT NULL
              THEN format('It has failed %s time(s), last at %s with %s: %s', handler.tries + handler.retries,
                          date_trunc('second', handler.failed_at), handler.error_code, handler.error) END,
+        '  ' || replace(nullif(left(handler.error_context, 1000), ''), E'\n', E'\n  '),
         CASE WHEN NOT in_review AND run.pid IS NULL
              THEN (SELECT string_agg('Held back: ' || o || '.', E'\n')
                      FROM seats_internal.handler_obstacles(handler) AS o) END,
         CASE WHEN in_review
              THEN format('What you can do: seats.resolve_review(%s, decision, reason) with one of: retry, skip, run '
-                         '(another function: function => schema.name).', handler.call_id) END);
+                         '(another function, which the argument function names).', handler.call_id) END);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.explain_ended_handler(seats_internal.handler) FROM PUBLIC;

@@ -42,8 +42,8 @@ CREATE OR REPLACE FUNCTION seats.grant_handler(INOUT function text, INOUT role t
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.grant_handler(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.grant_handler(text, text) IS
-    'lets a role name a function as its handler that belongs to another role, which can act as the former by it: as '
-    'long as it belongs to this owner; superusers only';
+    'lets a role name another role''s function as its handler (on_done, on_refused), as long as that function has this '
+    'owner, who can act as the role by it; superusers only';
 
 CREATE OR REPLACE FUNCTION seats_internal.revoke_handler(
     caller         text,

@@ -82,8 +82,8 @@ BEGIN
     IF cardinality(names) <> 2 THEN
         RAISE EXCEPTION '% is no name of a function with its schema: %', argument, quote_literal(left(name, 200))
             USING ERRCODE = 'PS701',
-                  HINT = 'Give schema.function, without arguments: the function may be found by no search_path, '
-                         'because it runs later and in another session.';
+                  HINT = 'Give schema.function, without arguments. Your search_path does not count: the function '
+                         'runs later, in another session.';
     END IF;
     RETURN format('%I.%I', names[1], names[2]);
 END
@@ -115,9 +115,12 @@ BEGIN
             RAISE EXCEPTION 'function % belongs to another role', function
                 USING ERRCODE = 'PS703',
                       DETAIL = format('It belongs to %I, and would run as %I.', owner, role),
-                      HINT = 'Whoever owns it could act as that role. Give it to the role (ALTER FUNCTION … OWNER TO), or '
-                             'ask a superuser for seats.grant_handler(function, role); what a superuser enqueues takes '
-                             'functions of superusers only.';
+                      HINT = CASE WHEN (SELECT r.rolsuper FROM pg_roles AS r
+                                         WHERE r.rolname = raise_no_handler.role)
+                          THEN 'What a superuser enqueues takes functions of superusers only: enqueue it as the role '
+                               'of your application.'
+                          ELSE 'Whoever owns it could act as that role. Give it to the role (ALTER FUNCTION … OWNER '
+                               'TO), or have a superuser call seats.grant_handler(function, role).' END;
     END CASE;
 END
 $$;

@@ -197,6 +197,7 @@ RETURN CASE reason
     WHEN 'owner_not_trusted' THEN format('its owner could act as role %I by it, which no superuser has granted', handler.role)
     WHEN 'ended_the_server' THEN 'it has ended the server again and again'
     WHEN 'executed_after_refusal' THEN 'Stripe has executed the call after all'
+    WHEN 'adopted_copy' THEN 'it came with the copy that was adopted, and the original runs it'
     ELSE reason END;
 REVOKE ALL ON FUNCTION seats_internal.review_in_words(seats_internal.handler, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.review_in_words(seats_internal.handler, text) IS
@@ -211,8 +212,9 @@ DECLARE
     function text := seats_internal.function_to_run(handler);
     is_done  boolean := handler.outcome ->> 'result' = 'done';
     summary  text;
-    hint     text := format('SELECT seats.explain_call(%s) and the view seats.handlers tell more; seats.resolve_review '
-                            'decides: retry, skip, or run another function.', handler.call_id);
+    hint     text := format('SELECT seats.explain_call(%1$s) tells more. Remove the cause, then SELECT '
+                            'seats.resolve_review(%1$s, ''retry'', reason); or decide skip, or run another function.',
+                            handler.call_id);
 BEGIN
     UPDATE seats_internal.handler AS h
        SET review_since = clock_timestamp(), review_reason = review_handler.reason, due_at = NULL, starts = 0

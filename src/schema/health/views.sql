@@ -132,7 +132,7 @@ SELECT 'handlers',
                 CASE WHEN h.oldest IS NOT NULL
                      THEN format('the oldest that is to run, of call %s, waits for %s', o.call_id,
                                  date_trunc('second', h.oldest)) END,
-                CASE WHEN o.error IS NOT NULL THEN format('it has failed (%s: %s)', o.error_code, o.error)
+                CASE WHEN o.error IS NOT NULL THEN format('it has failed (%s: %s)', o.error_code, left(o.error, 200))
                      WHEN h.oldest > interval '1 minute' AND current_setting('pg_seats.handler_workers', true) = '0'
                      THEN 'pg_seats.handler_workers is 0'
                      ELSE (SELECT format('that of call %s, of the same lane, comes first', min(e.call_id))
@@ -140,7 +140,7 @@ SELECT 'handlers',
                             WHERE e.lane_id = o.lane_id AND e.call_id < o.call_id AND e.outcome IS NOT NULL
                            HAVING count(*) > 0) END) END,
        CASE WHEN h.reviews > 0
-            THEN 'See seats.reviews; decide with seats.resolve_review: retry, skip, or run another function.'
+            THEN 'See seats.reviews and seats.handlers. Remove the cause, then seats.resolve_review: retry, skip, or run another function.'
             WHEN h.oldest > interval '1 minute'
             THEN format('SELECT seats.explain_call(%s) tells why. See seats.handlers.', o.call_id) END
   FROM handler AS h LEFT JOIN oldest_handler AS o ON true

@@ -119,8 +119,16 @@ AS $$
 DECLARE
     locked seats_internal.outbox;
 BEGIN
-    -- (It has ended, then. What is to run another function goes through another door, see handlers/deciding.sql.)
-    IF EXISTS (SELECT FROM seats_internal.handler AS h WHERE h.call_id = call AND h.review_since IS NOT NULL) THEN
+    -- (Running another function goes through another door, see handlers/deciding.sql.)
+    IF function IS NOT NULL THEN
+        RAISE EXCEPTION 'a function goes with the decision run only'
+            USING ERRCODE = 'PS403',
+                  HINT = 'Leave it out, or decide run: that function runs then, instead of the handler.';
+    END IF;
+    -- (Its call has ended, then.)
+    IF EXISTS (SELECT FROM seats_internal.handler AS h
+                WHERE h.call_id = call AND h.outcome IS NOT NULL
+                  AND (h.review_since IS NOT NULL OR decision IN ('retry', 'skip'))) THEN
         state := seats_internal.decide_handler(caller, call, decision, resolve_review.reason);
         RETURN;
     END IF;

@@ -157,7 +157,7 @@ UNION ALL
 -- (The history may have forgotten the call.)
 SELECT w.call_id, h.destination, l.name, t.name, seats_internal.seats_before_and_after(h.lines, h.base, h.target),
        h.actor, CASE WHEN h.lines IS NOT NULL THEN 1 END, h.method, h.path, w.review_since,
-       clock_timestamp() - w.review_since, w.review_reason, w.error, false, w.tries + w.retries, w.created_at, w.role,
+       clock_timestamp() - w.review_since, w.review_reason, seats_internal.review_in_words(w, w.review_reason), false, w.tries + w.retries, w.created_at, w.role,
        h.first_sent_at, h.request_id, concat_ws('-', h.installation, h.uuid, h.generation),
        (SELECT count(*) FROM seats_internal.handler AS behind
          WHERE behind.lane_id = w.lane_id AND behind.call_id > w.call_id AND behind.outcome IS NOT NULL),
@@ -178,7 +178,7 @@ COMMENT ON COLUMN seats.reviews.actor IS 'who has asked for it: the members, or 
 COMMENT ON COLUMN seats.reviews.changes IS 'how many changes of seats are decided with it';
 COMMENT ON COLUMN seats.reviews.doubt IS 'it may have been executed';
 COMMENT ON COLUMN seats.reviews.waiting_behind IS
-    'how many calls of its lane wait for the decision';
+    'how many calls of its lane wait for the decision; of a handler: how many handlers';
 COMMENT ON COLUMN seats.reviews.decisions IS 'what seats.resolve_review takes for it now';
 COMMENT ON COLUMN seats.reviews.handler IS
     'the function that was to run because the call has ended; null: it is the call itself that must be decided';
