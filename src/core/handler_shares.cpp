@@ -147,7 +147,8 @@ ShareChoices choose_shares(std::span<const ProcessSeen> processes,
     sharing.room = most;
     for (const ProcessSeen& process : sharing.processes) {
         sharing.room -= process.state != Process::unused ? 1 : 0;
-        sharing.leaving += process.state != Process::unused && process.leaves ? 1 : 0;
+        const bool is_leaving = process.leaves && !process.is_late;
+        sharing.leaving += process.state != Process::unused && is_leaving ? 1 : 0;
     }
     if (most <= 0) {
         sharing.choices.leave.fill(true);

@@ -28,8 +28,9 @@ struct ProcessSeen {
     enum class State : std::uint8_t { unused, coming, idle, busy };
     State state = State::unused;
     ProcessOwner owner;
-    bool leaves = false;  // is told to
-    Moment since = 0;     // in this state
+    bool leaves = false;   // is told to
+    bool is_late = false;  // … and does not: nobody is to wait for that
+    Moment since = 0;      // in this state
 };
 
 // A role of ours that has more to run than the processes that it has can take now.

@@ -70,7 +70,7 @@ TimePoint at(core::Moment moment) {
 void Dispatcher::work(const Transaction& transaction, bool may_run) {
     const bool woken = is_woken(worker_);
     if (!may_run) {
-        if (begun_ || woken) {
+        if (!is_back_ || woken) {
             step_back();
         }
         return;
@@ -128,11 +128,13 @@ bool Dispatcher::begin(const Transaction& transaction) {
     }
     queue_.read_all();
     begun_ = true;
+    is_back_ = false;
     return true;
 }
 
 void Dispatcher::step_back() {
     begun_ = false;
+    is_back_ = true;
     queue_ = core::HandlerQueue();
     roles_.clear();
     to_look_up_.clear();
@@ -269,6 +271,20 @@ void Dispatcher::look_for_stuck(const HandlerSlot& slot) {
         look_at(at(end));
     } else if (told_stuck_.emplace(slot.running, true).second) {
         stuck_.push_back({slot.running, slot.pid, slot.running_since});
+        offer_rest_again(slot);
+    }
+}
+
+// What stands behind it in its batch. (Should it come to its turn there, too, it will be gone: the
+// row is the mark.)
+void Dispatcher::offer_rest_again(const HandlerSlot& slot) {
+    for (int i = 0; i < slot.count; ++i) {
+        const pg::HandedCall& rest = slot.calls[i];
+        if (rest.result == HandlerResult::none && rest.call != slot.running) {
+            queue_.forget(rest.call, pg::now());
+            not_run_.push_back(rest.call);
+            to_look_up_.push_back(rest.call);
+        }
     }
 }
 
@@ -398,7 +414,7 @@ bool Dispatcher::read(const Transaction& transaction) {
     if (page_after) {
         const TimePoint after = Clock::now();
         read_all_not_before_ =
-            std::max(read_all_not_before_, after + (after - before) * calm_after_read);
+            std::max(read_all_not_before_, after) + (after - before) * calm_after_read;
         page.page.rows = rows_of(page);
         queue_.take_page(page.page, now);
     }

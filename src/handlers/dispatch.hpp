@@ -67,6 +67,7 @@ class Dispatcher {
     void take_end(int index, const pg::HandlerSlot& slot);
     void has_come(int index, Oid role);
     void look_for_stuck(const pg::HandlerSlot& slot);
+    void offer_rest_again(const pg::HandlerSlot& slot);
 
     void take_handed();
     void write(const Transaction& transaction);
@@ -84,6 +85,7 @@ class Dispatcher {
     pg::WorkerSlot& worker_;
     core::HandlerQueue queue_;
     bool begun_ = false;
+    bool is_back_ = false;  // all has been told that nothing runs here
     core::TimePoint look_at_{};
     core::TimePoint read_all_not_before_{};
     bool has_news_ = false;

@@ -50,6 +50,14 @@ bool runs_careful(const HandlerSlot& slot) {
     return slot.state == HandlerState::working && slot.careful;
 }
 
+// What runs there goes on, although its time is over.
+bool is_late(const HandlerSlot& slot) {
+    constexpr int grace_ms = 2'000;
+    return slot.running != 0 &&
+           TimestampDifferenceExceeds(slot.running_since, GetCurrentTimestamp(),
+                                      pg::settings.handler_timeout_ms + grace_ms);
+}
+
 void tell_to_leave(HandlerSlot& slot) {
     slot.must_leave = true;
     pg::wake_handler(slot);
@@ -170,6 +178,7 @@ Shared share_processes(WorkerSlot& worker, std::span<const core::ProcessWish> wi
             seen.at(i) = {.state = state_of(slot),
                           .owner = {slot.database, slot.role},
                           .leaves = slot.must_leave,
+                          .is_late = is_late(slot),
                           .since = slot.since};
         }
         shared.choices = core::choose_shares(seen, wishes, wishes_of_others(worker, space),

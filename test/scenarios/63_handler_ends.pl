@@ -128,13 +128,15 @@ subtest 'who is charged for a process that was terminated' => sub {
 
 subtest 'one that heeds nothing' => sub {
 	set_configuration($server, 'pg_seats.handler_timeout' => '100ms');
-	my ($call) = ended_together('sleeps');
+	my ($call, @behind) = ended_together(qw(sleeps notes notes));
 	$server->wait_for_sql(q{SELECT count(*) FROM seats.alerts WHERE kind = 'handler_stuck' AND state = 'open'}, '1');
 	my $pid = $server->sql("SELECT s.pid FROM seats_internal.handler_state() AS s WHERE s.call = $call");
 	like($server->sql(q{SELECT summary FROM seats.alerts WHERE kind = 'handler_stuck'}),
 		qr/^app\.sleeps of call $call runs in process $pid since/, 'people are told which function and which process');
+	once('what was given to its process is given to the other one', @behind);
 	my @others = ended_together('notes', 'notes');
-	once('the others go on in the other process', @others);
+	once('the others go on there', @others);
+	is($server->sql("SELECT count(*) FROM seats_internal.handler_state() AS s WHERE s.call = $call"), '1', 'all before it ends');
 	await_handler($server, $call, 'tries = 1');
 	is(handler_of($server, $call, 'error_code, careful'), '57014|t', 'when it has ended it is charged with it');
 	$server->wait_for_sql(q{SELECT count(*) FROM seats.alerts WHERE kind = 'handler_stuck' AND state = 'open'}, '0');

@@ -64,7 +64,7 @@ TEST(HandlerShares, who_is_alone_may_have_all_of_them) {
 }
 
 TEST(HandlerShares, who_has_all_of_them_gives_one_back_when_its_batch_is_done) {
-    const Picture picture{.processes = {{busy, a, false, 5}, {busy, a, false, 3}},
+    const Picture picture{.processes = {{busy, a, false, false, 5}, {busy, a, false, false, 3}},
                           .wishes = {{b, 9}}};
     EXPECT_EQ(picture.leave(), Numbers{1}) << "the one that has worked longest";
     EXPECT_EQ(picture.choose().waiting, 1);
@@ -75,6 +75,13 @@ TEST(HandlerShares, nobody_else_is_asked_when_one_is_leaving_already) {
     const Picture picture{.processes = {{busy, a, true}, {busy, a}}, .wishes = {{b, 9}}};
     EXPECT_EQ(picture.leave(), Numbers{});
     EXPECT_EQ(picture.choose().waiting, 1);
+}
+
+TEST(HandlerShares, who_should_leave_and_does_not_is_not_waited_for) {
+    const Picture picture{
+        .processes = {{.state = busy, .owner = a, .leaves = true, .is_late = true}, {busy, a}},
+        .wishes = {{b, 9}}};
+    EXPECT_EQ(picture.leave(), Numbers{1});
 }
 
 TEST(HandlerShares, who_does_nothing_goes_first) {
@@ -89,7 +96,7 @@ TEST(HandlerShares, a_role_that_wants_more_sends_nobody_away_who_has_his_share) 
 }
 
 TEST(HandlerShares, the_third_of_three_roles_gets_its_turn_with_two_processes) {
-    const Picture picture{.processes = {{busy, a, false, 5}, {busy, b, false, 4}},
+    const Picture picture{.processes = {{busy, a, false, false, 5}, {busy, b, false, false, 4}},
                           .wishes = {{c, 9}}};
     EXPECT_EQ(picture.leave(), Numbers{1});
 }
@@ -137,8 +144,9 @@ TEST(HandlerShares, a_process_that_comes_is_one_that_its_role_has) {
 }
 
 TEST(HandlerShares, what_is_too_many_ends) {
-    const Picture picture{.processes = {{busy, a, false, 2}, {busy, a, false, 1}, {idle, b}},
-                          .most = 1};
+    const Picture picture{
+        .processes = {{busy, a, false, false, 2}, {busy, a, false, false, 1}, {idle, b}},
+        .most = 1};
     EXPECT_EQ(picture.leave(), (Numbers{1, 2}));
 }
 
@@ -156,6 +164,7 @@ TEST(HandlerShares, rules_of_any_picture) {
             picture.processes.push_back(
                 {static_cast<ProcessSeen::State>(random(4)),
                  {static_cast<std::uint32_t>(1 + random(2)), static_cast<std::uint32_t>(random(3))},
+                 random(4) == 0,
                  random(4) == 0,
                  random(9)});
             used += picture.processes.back().state != unused ? 1 : 0;
