@@ -184,7 +184,7 @@ core::Duration until_next(LoopState& state) {
     if (!state.held.empty()) {
         consider(std::chrono::ceil<core::Duration>(state.held_at - now));
     }
-    if (engine.may_send()) {
+    if (engine.may_send() && state.recovered) {
         consider(engine.handlers.until_next());
     }
     for (const TimePoint before : {engine.changes_before, engine.housework_before}) {

@@ -4,6 +4,7 @@ use warnings;
 use PgSeats::Scenario;
 use PgSeats::Calls;
 use PgSeats::Faults;
+use PgSeats::Handlers;
 
 my $stripe = new_simulator();
 my $server = new_server('main', simulator => $stripe, configuration => <<'END');
@@ -70,10 +71,24 @@ my ($first) = named_call($server);
 await_state($server, $first, 'done');
 is_idle('nothing to do');
 
-$server->sql(q{SELECT seats.pause('stripe', 'test')});
+set_up_handlers($server, { app => 'LOGIN' });  # … and the destination is paused
 $server->sql(q{SELECT count(seats.enqueue_call('stripe', 'POST', '/v1/customers', '{}', lane => n || ''))
 	FROM generate_series(1, 2000) AS n});
 is_idle('paused, with calls');
+
+# Handlers that cannot run now: one that is tried again in a minute, one behind another in review, and then all of them.
+define_handler($server, 'fails', q{BEGIN RAISE EXCEPTION 'as told'; END});
+my ($later, $reviewed, $behind) = map { ended_call($server, 'fails', lane => $_) } qw(later review review);
+await_handler($server, $_, 'tries > 0') foreach $later, $reviewed;
+$server->sql("UPDATE seats_internal.handler SET tries = CASE call_id WHEN $later THEN 3 ELSE 4 END WHERE call_id IN ($later, $reviewed)");
+await_handler($server, $later, 'tries = 4');
+await_handler($server, $reviewed, q{review_reason = 'failed'});
+is_idle('with handlers that wait');
+$server->sql('ALTER SYSTEM SET pg_seats.handler_workers = 0');
+$server->sql('SELECT pg_reload_conf()');
+$server->wait_for_sql('SELECT count(*) FROM seats_internal.handler_state()', '0');
+ended_call($server, 'fails', lane => 'other');
+is_idle('without processes for handlers');
 
 $stripe->control('POST', '/keys', { key => $PgSeats::Server::api_key, state => 'revoked' });
 $server->sql(q{SELECT seats.resume('stripe', 'test')});
@@ -94,6 +109,23 @@ is_idle('fenced, without a directory', loops => 8);
 mkdir $server->secrets_directory, 0700 or die $!;
 $server->write_secret('stripe_key', $PgSeats::Server::api_key);
 is_idle('fenced, with a key', loops => 8);
+
+rename $server->secrets_directory, $server->secrets_directory . '.other' or die $!;
+rename $server->secrets_directory . '.away', $server->secrets_directory or die $!;
+$server->wait_for_sql('SELECT state FROM seats.worker_status', 'running');
+# What an earlier worker left cannot be taken over while somebody holds it.
+my $holder = $server->background_psql('postgres');
+$holder->query_safe('BEGIN; LOCK TABLE seats_internal.outbox');
+my $before = $server->worker_pid;
+$server->kill_worker('TERM');
+$server->wait_for_worker(another_than => $before);
+$server->wait_for_sql(q{SELECT trouble LIKE 'cannot take over%' FROM seats_internal.worker_state()}, 't');
+my $loops = efforts()->[0];
+sleep 2;
+$loops = efforts()->[0] - $loops;
+cmp_ok($loops, '<=', 20, "as long as it cannot take over: $loops wake-ups in 2 s");
+$holder->query_safe('COMMIT');
+$holder->quit;
 
 $server->assert_log_clean;
 $server->stop;
