@@ -194,6 +194,18 @@ END});
 	isnt(told($server, $next), told($server, $call), 'the next one ran in another process');
 };
 
+subtest 'what its author says in DETAIL and HINT is there for whoever looks' => sub {
+	define_handler($server, 'hints', q{
+BEGIN
+    RAISE EXCEPTION 'its payment is not known' USING DETAIL = 'Order 7.', HINT = 'Enter it.';
+END});
+	my $call = ended_call($server, 'hints');
+	await_handler($server, $call, 'tries = 1');
+	is(handler_of($server, $call, 'error'), 'its payment is not known', 'the message');
+	like(handler_of($server, $call, 'error_context'), qr/^Order 7\.\nHINT: Enter it\.\n.*hints/, 'and the rest');
+	$server->sql("DELETE FROM seats_internal.handler WHERE call_id = $call");
+};
+
 # ---- time and memory
 
 subtest 'who takes too long is cancelled, and is careful from then on' => sub {

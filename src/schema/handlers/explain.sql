@@ -31,7 +31,10 @@ BEGIN
     END IF;
     SELECT count(*) AS number, string_agg(s.call::text, ', ' ORDER BY s.call) AS calls INTO running
       FROM seats_internal.handler_state() AS s WHERE s.call IS NOT NULL;
-    IF running.number >= current_setting('pg_seats.handler_workers', true)::integer THEN
+    IF handler.starts > 0 AND running.number > 0 THEN
+        RETURN NEXT format('it stands in one batch with others, in a process that comes to it next; handlers of calls '
+                           '%s run', running.calls);
+    ELSIF running.number >= current_setting('pg_seats.handler_workers', true)::integer THEN
         RETURN NEXT format('all processes are busy (pg_seats.handler_workers), with the handlers of calls %s',
                            running.calls);
     ELSIF handler.careful AND running.number > 0 THEN
