@@ -99,7 +99,7 @@ class Dispatcher {
     std::vector<std::int64_t> to_look_up_;
     std::map<std::int64_t, core::Moment> not_before_;  // of those that are to run again
     std::vector<std::int64_t> not_run_;                // although counted as started
-    std::vector<std::int64_t> of_nobody_;
+    std::vector<std::int64_t> of_nobody_;              // their role is not what it was
     std::vector<Dead> dead_;
     std::vector<Trouble> troubles_;
     std::vector<Stuck> stuck_;

@@ -43,11 +43,9 @@ struct Result {
     std::int32_t retry_ms = 0;
 };
 
-enum class Phase : std::uint8_t { preparing, taking, running };
-
 // One transaction in which a handler is to run.
 struct Try {
-    Phase phase = Phase::preparing;
+    bool is_begun = false;  // what fails from then on is charged to the handler
     HandlerResult result = HandlerResult::none;
 };
 
@@ -127,14 +125,13 @@ std::optional<Call> take(std::int64_t id, Try& attempt) {
 
 void take_and_run(std::int64_t id, Try& attempt) {
     pg::stand_at("handler_before_take");
-    attempt.phase = Phase::taking;
+    attempt.is_begun = true;
     const std::optional<Call> call = take(id, attempt);
     if (!call) {
         return;
     }
     announce_running(id);
     pg::show_working("call " + std::to_string(id) + ": " + call->function);
-    attempt.phase = Phase::running;
     pg::stand_at("handler_before_function");
     pg::guard(begin_time_limit);
     pg::guard(pg::set_kept_settings, call->settings.datum, own_role());
@@ -205,7 +202,7 @@ Result run_one(std::int64_t call, bool& stays) {
         }
         pg::trace(
             [&] { return "handler of call " + std::to_string(call) + ": " + failure->message; });
-        if (attempt.phase == Phase::preparing) {
+        if (!attempt.is_begun) {
             return {};
         }
         if (!has_lost_against_others(*failure) || tries == most_tries_at_once) {

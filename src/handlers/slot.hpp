@@ -11,6 +11,7 @@ struct Batch {
     std::int64_t calls[pg::handler_batch];
 };
 
+// Where a process works, and as whom.
 struct Place {
     Oid database;
     Oid role;

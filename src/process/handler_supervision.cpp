@@ -25,6 +25,9 @@ constexpr long idle_ms = 60'000;
 
 // Beside the slot of the same number in shared memory. Gone with the launcher: the next one goes by
 // what stands in the slots.
+constexpr char no_slot_trouble[] =
+    "no free worker slot: raise max_worker_processes, or lower pg_seats.handler_workers";
+
 BackgroundWorkerHandle* handles[pg::max_handler_processes];
 TimestampTz no_slot_until = 0;
 bool no_slot_logged = false;
@@ -164,6 +167,7 @@ bool begin_start(int index, Oid* database, Oid* role) {
                       slot.role == *role && worker != nullptr && worker->holders == 0;
     if (goes) {
         slot.without_login = without_login;
+        slot.trouble[0] = '\0';
         pg::move_handler(slot, HandlerState::starting);
     }
     LWLockRelease(shared().lock);
@@ -184,6 +188,7 @@ void start_wanted(TimestampTz now) {
         HandlerSlot& slot = shared().handlers[index];
         LWLockAcquire(shared().lock, LW_EXCLUSIVE);
         pg::move_handler(slot, HandlerState::wanted);
+        strlcpy(slot.trouble, no_slot_trouble, sizeof slot.trouble);
         LWLockRelease(shared().lock);
         no_slot_until = TimestampTzPlusMilliseconds(now, no_slot_pause_ms);
         log_no_slot();
@@ -192,12 +197,14 @@ void start_wanted(TimestampTz now) {
 }
 
 // Their background worker slots are wanted for what is more important.
-void send_idle_ones_away() {
+void leave_room_for_workers() {
     LWLockAcquire(shared().lock, LW_EXCLUSIVE);
     for (HandlerSlot& slot : shared().handlers) {
         if (slot.state == HandlerState::idle) {
             slot.must_leave = true;
             pg::wake_handler(slot);
+        } else if (slot.state == HandlerState::wanted) {
+            strlcpy(slot.trouble, no_slot_trouble, sizeof slot.trouble);
         }
     }
     LWLockRelease(shared().lock);
@@ -225,7 +232,7 @@ long look_after_handlers(bool a_worker_lacks_a_slot) {
     const TimestampTz now = GetCurrentTimestamp();
     notice_ends(now);
     if (a_worker_lacks_a_slot) {
-        send_idle_ones_away();
+        leave_room_for_workers();
     } else if (now >= no_slot_until) {
         start_wanted(now);
     }

@@ -571,6 +571,8 @@ END
 	my $call = ended_call($small, 'mine', role => 'helper');
 	wait_until(sub { $small->log_text =~ /no free worker slot for a process of handlers/ }, 'the log to tell of it');
 	is(told($small, $call), '', 'the handler waits');
+	like($small->sql("SELECT seats.explain_call($call)"), qr/Held back: no process can be started for it: no free worker slot/,
+		'whoever asks is told why');
 	$small->safe_psql('another', 'DROP EXTENSION pg_seats');
 	await_handled($small, $call);
 	is(told($small, $call), 'ran', 'until there is a place');

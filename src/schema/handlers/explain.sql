@@ -29,6 +29,11 @@ BEGIN
     ELSIF handler.due_at > clock_timestamp() THEN
         RETURN;
     END IF;
+    RETURN QUERY SELECT format('no process can be started for it: %s', s.trouble)
+      FROM seats_internal.handler_state() AS s
+     WHERE s.state = 'wanted' AND s.role_oid = handler.role_oid AND s.trouble IS NOT NULL LIMIT 1;
+    RETURN QUERY SELECT a.summary FROM seats_internal.alert AS a
+     WHERE a.fingerprint = 'handler_role:' || handler.role AND a.resolved_at IS NULL;
     SELECT count(*) AS number, string_agg(s.call::text, ', ' ORDER BY s.call) AS calls INTO running
       FROM seats_internal.handler_state() AS s WHERE s.call IS NOT NULL;
     IF handler.starts > 0 AND running.number > 0 THEN

@@ -135,10 +135,13 @@ SELECT 'handlers',
                 CASE WHEN o.error IS NOT NULL THEN format('it has failed (%s: %s)', o.error_code, left(o.error, 200))
                      WHEN h.oldest > interval '1 minute' AND current_setting('pg_seats.handler_workers', true) = '0'
                      THEN 'pg_seats.handler_workers is 0'
-                     ELSE (SELECT format('that of call %s, of the same lane, comes first', min(e.call_id))
-                             FROM seats_internal.handler AS e
-                            WHERE e.lane_id = o.lane_id AND e.call_id < o.call_id AND e.outcome IS NOT NULL
-                           HAVING count(*) > 0) END) END,
+                     ELSE coalesce(
+                         (SELECT format('that of call %s, of the same lane, comes first', min(e.call_id))
+                            FROM seats_internal.handler AS e
+                           WHERE e.lane_id = o.lane_id AND e.call_id < o.call_id AND e.outcome IS NOT NULL
+                          HAVING count(*) > 0),
+                         (SELECT max(s.trouble) FROM seats_internal.handler_state() AS s WHERE s.state = 'wanted'))
+                     END) END,
        CASE WHEN h.reviews > 0
             THEN 'See seats.reviews and seats.handlers. Remove the cause, then seats.resolve_review: retry, skip, or run another function.'
             WHEN h.oldest > interval '1 minute'
