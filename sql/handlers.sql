@@ -61,6 +61,9 @@ SELECT pg_temp.try($$SELECT pg_temp.call(NULL, NULL, keep_settings => '{app.tena
 SELECT pg_temp.try($$SELECT pg_temp.call('app.paid', keep_settings => '{search_path}')$$);
 SELECT pg_temp.try($$SELECT pg_temp.call('app.paid', keep_settings => '{pg_seats.key_lifetime}')$$);
 SELECT pg_temp.try($$SELECT pg_temp.call('app.paid', keep_settings => ARRAY(SELECT 'app.s' || i FROM generate_series(1, 21) AS i))$$);
+SELECT length(set_config('app.tenant', repeat('x', 1048576), false));
+SELECT pg_temp.try($$SELECT pg_temp.call('app.paid', keep_settings => '{app.tenant}')$$);
+RESET app.tenant;
 DELETE FROM seats_internal.outbox;
 DELETE FROM seats_internal.handler;
 ALTER SEQUENCE seats_internal.outbox_id_seq RESTART;

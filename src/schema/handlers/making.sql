@@ -43,7 +43,7 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    largest_context CONSTANT integer := 1048576;
+    largest CONSTANT integer := 1048576;
     checked seats_internal.handler;
     done    record;
     refused record;
@@ -52,7 +52,7 @@ BEGIN
         RAISE EXCEPTION '% is given, and no handler',
             CASE WHEN named.keep_settings IS NULL THEN 'context' ELSE 'keep_settings' END
             USING ERRCODE = 'PS704', HINT = 'Name a function in on_done or on_refused.';
-    ELSIF octet_length(named.context::text) > largest_context THEN
+    ELSIF octet_length(named.context::text) > largest THEN
         RAISE EXCEPTION 'the context is larger than 1 MB' USING ERRCODE = 'PS106';
     END IF;
     checked.role := caller;
@@ -67,6 +67,9 @@ BEGIN
     checked.on_refused_owner_oid := refused.owner_oid;
     checked.context := named.context;
     checked.settings := seats_internal.kept_settings(named.keep_settings);
+    IF octet_length(checked.settings::text) > largest THEN
+        RAISE EXCEPTION 'the settings that are to be kept are larger than 1 MB' USING ERRCODE = 'PS106';
+    END IF;
     RETURN checked;
 END
 $$;
