@@ -266,7 +266,7 @@ bool run_batch(const Batch& batch) {
         const std::int64_t call = batch.calls[i];
         look_at_interrupts();
         Result result;
-        if (goes_on && stays && !must_leave() && !pg::is_held(MyDatabaseId)) {
+        if (goes_on && stays && !must_leave()) {
             result = run_one(call, stays);
             goes_on = result.result != HandlerResult::none;
         }

@@ -17,6 +17,11 @@ constexpr long longest_idle_ms = 60'000;
 // Only what this process itself has entered is taken out again.
 HandlerSlot* slot = nullptr;
 
+// Somebody wants the database for himself. The lock is held.
+bool is_held() {
+    return pg::is_held(*pg::shared_state(), slot->database);
+}
+
 // Runs after the process has left ProcArray: whoever sees the slot without a process can drop the
 // database.
 void leave(int /*code*/, Datum /*argument*/) {
@@ -26,8 +31,7 @@ void leave(int /*code*/, Datum /*argument*/) {
     }
     const Oid database = slot->database;
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-    const pg::WorkerSlot* const worker = pg::find_worker(*shared, database);
-    if (worker != nullptr && worker->holders > 0) {
+    if (is_held()) {
         slot->running = 0;  // it was told to make place, whatever it did just then
     }
     slot->pid = 0;
@@ -69,8 +73,7 @@ std::optional<Place> enter_slot(int index) noexcept {
         slot = &wanted;
         slot->pid = MyProcPid;
         slot->proc_number = pg::my_proc_number();
-        const pg::WorkerSlot* const worker = pg::find_worker(*shared, slot->database);
-        if (worker == nullptr || worker->holders == 0) {
+        if (!is_held()) {
             place = Place{slot->database, slot->role, slot->without_login};
         }
     }
@@ -95,11 +98,12 @@ void show_trouble(std::string_view text) noexcept {
 }
 
 Next what_next(Batch& batch, long& wait_ms) noexcept {
-    if (pg::is_held(slot->database)) {
-        return Next::leave;
-    }
     Next next = Next::wait;
     change([&](HandlerSlot& own) {
+        if (is_held()) {
+            next = Next::leave;
+            return;
+        }
         if (own.state == HandlerState::working) {
             batch.count = own.count;
             for (int i = 0; i < own.count; ++i) {
@@ -129,7 +133,7 @@ void announce_running(std::int64_t call) noexcept {
 
 bool must_leave() noexcept {
     bool must = false;
-    change([&must](const HandlerSlot& own) { must = own.must_leave; });
+    change([&must](const HandlerSlot& own) { must = own.must_leave || is_held(); });
     return must;
 }
 

@@ -39,7 +39,8 @@ Next what_next(Batch& batch, long& wait_ms) noexcept;
 // The handler of a call begins, so that whoever looks sees what runs, and who is to blame if the
 // process ends.
 void announce_running(std::int64_t call) noexcept;
-// Others wait for a process: what of the batch has not begun is for another one.
+// Others wait for a process, or somebody for the database: what of the batch has not begun is for
+// later.
 [[nodiscard]] bool must_leave() noexcept;
 void announce_result(int index, pg::HandlerResult result, std::int32_t retry_ms) noexcept;
 // (Who leaves is not to be given another batch.)

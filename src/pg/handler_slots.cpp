@@ -2,8 +2,6 @@
 
 #include "pg/handler_slots.hpp"
 
-#include <algorithm>
-
 #include "pg/settings.hpp"
 #include "pg/shared_state.hpp"
 
@@ -44,25 +42,6 @@ void wake_handler(const HandlerSlot& slot) noexcept {
     set_latch_of(slot.pid, slot.proc_number);
 }
 
-void hand_over(Oid database, const std::int64_t* calls, int count, bool overflow) noexcept {
-    SharedState* const shared = shared_state();
-    if (shared == nullptr) {
-        return;
-    }
-    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-    if (WorkerSlot* const slot = find_worker(*shared, database); slot != nullptr) {
-        const int fitting = std::min(count, most_handed_over - slot->handed_count);
-        std::copy_n(calls, fitting, slot->handed + slot->handed_count);
-        slot->handed_count += fitting;
-        slot->handed_overflow = slot->handed_overflow || overflow || fitting < count;
-    }
-    LWLockRelease(shared->lock);
-}
-
-void hand_over_all(Oid database) noexcept {
-    hand_over(database, nullptr, 0, true);
-}
-
 void disturb_handlers(Oid database, bool end) noexcept {
     SharedState* const shared = shared_state();
     if (shared == nullptr) {
@@ -92,18 +71,6 @@ bool has_handler_process(Oid database) noexcept {
     }
     LWLockRelease(shared->lock);
     return has;
-}
-
-bool is_held(Oid database) noexcept {
-    SharedState* const shared = shared_state();
-    if (shared == nullptr) {
-        return false;
-    }
-    LWLockAcquire(shared->lock, LW_SHARED);
-    const WorkerSlot* const slot = find_worker(*shared, database);
-    const bool held = slot != nullptr && slot->holders > 0;
-    LWLockRelease(shared->lock);
-    return held;
 }
 
 }  // namespace pg_seats::pg

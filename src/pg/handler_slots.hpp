@@ -18,7 +18,6 @@ struct SharedState;
 
 constexpr int max_handler_processes = 32;  // of a server; the setting is below
 constexpr int handler_batch = 50;          // calls that a process is given at once
-constexpr int most_handed_over = 1'024;    // settled calls that wait for a look of their worker
 
 enum class HandlerState : std::uint8_t {
     free,
@@ -76,16 +75,9 @@ void wake_handler(const HandlerSlot& slot) noexcept;
 
 // These take the lock.
 
-// Calls that have ended and have handlers, for the worker of their database. `overflow`: there are
-// more. Safe in a commit callback.
-void hand_over(Oid database, const std::int64_t* calls, int count, bool overflow) noexcept;
-// The worker looks into the table for what it was not told: of a prepared transaction, say.
-void hand_over_all(Oid database) noexcept;
 // Wakes the processes of a database, so that they see for themselves; `end`: those that do not come
 // to that, because their handler takes its time, are terminated.
 void disturb_handlers(Oid database, bool end) noexcept;
 [[nodiscard]] bool has_handler_process(Oid database) noexcept;
-// Somebody wants the database for himself.
-[[nodiscard]] bool is_held(Oid database) noexcept;
 
 }  // namespace pg_seats::pg

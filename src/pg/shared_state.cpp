@@ -1,5 +1,7 @@
 #include "pg/shared_state.hpp"
 
+#include <algorithm>
+
 #include "pg/error.hpp"
 
 extern "C" {
@@ -108,6 +110,29 @@ WorkerSlot* find_worker(SharedState& shared, Oid database) noexcept {
         }
     }
     return nullptr;
+}
+
+bool is_held(SharedState& shared, Oid database) noexcept {
+    const WorkerSlot* const slot = find_worker(shared, database);
+    return slot != nullptr && slot->holders > 0;
+}
+
+void hand_over(Oid database, const std::int64_t* calls, int count, bool overflow) noexcept {
+    if (state == nullptr) {
+        return;
+    }
+    LWLockAcquire(state->lock, LW_EXCLUSIVE);
+    if (WorkerSlot* const slot = find_worker(*state, database); slot != nullptr) {
+        const int fitting = std::min(count, most_handed_over - slot->handed_count);
+        std::copy_n(calls, fitting, slot->handed + slot->handed_count);
+        slot->handed_count += fitting;
+        slot->handed_overflow = slot->handed_overflow || overflow || fitting < count;
+    }
+    LWLockRelease(state->lock);
+}
+
+void hand_over_all(Oid database) noexcept {
+    hand_over(database, nullptr, 0, true);
 }
 
 void wake_worker(Oid database, std::uint32_t reasons) noexcept {

@@ -16,6 +16,8 @@ constexpr int max_databases = 64;     // databases of one server with the extens
 constexpr int max_destinations = 16;  // shown per database
 constexpr int waiter_buckets = 64;    // condition variables, by hash of what is waited for
 constexpr int max_probe_requests = 64;
+constexpr int most_handed_over =
+    1'024;  // calls that have ended and wait for a look of their worker
 
 // Why a worker is woken. Several at once are or-ed.
 enum WakeReason : std::uint32_t {
@@ -162,6 +164,15 @@ void give_slot(WorkerSlot& slot, Oid database) noexcept;
 
 // Find the slot of a database; the lock must be held. nullptr if there is none.
 WorkerSlot* find_worker(SharedState& shared, Oid database) noexcept;
+
+// Somebody wants the database for himself; the lock must be held.
+[[nodiscard]] bool is_held(SharedState& shared, Oid database) noexcept;
+
+// Calls that have ended and have handlers, for the worker of their database. `overflow`: there are
+// more. Takes the lock; safe in a commit callback.
+void hand_over(Oid database, const std::int64_t* calls, int count, bool overflow) noexcept;
+// The worker looks into the table for what it was not told: of a prepared transaction, say.
+void hand_over_all(Oid database) noexcept;
 
 // Safe in a commit callback: takes the lock, sets bits and a latch, raises nothing.
 void wake_worker(Oid database, std::uint32_t reasons) noexcept;
