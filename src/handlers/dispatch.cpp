@@ -139,7 +139,7 @@ void Dispatcher::step_back() {
     roles_.clear();
     to_look_up_.clear();
     not_before_.clear();
-    not_run_.clear();
+    reports_ = {};
     send_all_away(worker_);
     free_ended(worker_.database);
 }
@@ -203,9 +203,7 @@ void Dispatcher::note_pace(int index, const HandlerSlot& slot) {
 
 // What is not plainly over is looked up: the table knows when it is due.
 void Dispatcher::take_result(const HandlerSlot& slot, const pg::HandedCall& call) {
-    if (const auto told = told_stuck_.find(call.call); told != told_stuck_.end()) {
-        told->second = false;
-    }
+    reports_.over(call.call);
     count_result(worker_.counters, slot, call);
     switch (call.result) {
         case HandlerResult::review: {
@@ -228,12 +226,12 @@ void Dispatcher::take_result(const HandlerSlot& slot, const pg::HandedCall& call
             break;
         case HandlerResult::none:
             if (slot.running == call.call) {
-                dead_.push_back({call.call, slot.timed_out});
+                reports_.died(call.call, slot.timed_out);
                 break;
             }
             to_look_up_.push_back(call.call);
             if (slot.state == HandlerState::ended) {  // the process could not say so itself
-                not_run_.push_back(call.call);
+                reports_.not_run(call.call);
             }
             break;
     }
@@ -247,8 +245,8 @@ void Dispatcher::take_end(int index, const HandlerSlot& slot) {
     Role& role = roles_[slot.role];
     role.not_before = Clock::now() + pause_of_role(++role.failed_starts);
     if (role.failed_starts == failed_starts_to_tell) {
-        troubles_.push_back(
-            {slot.role, slot.trouble[0] != '\0' ? slot.trouble : "its process ended at its start"});
+        reports_.trouble_of(
+            slot.role, slot.trouble[0] != '\0' ? slot.trouble : "its process ended at its start");
     }
 }
 
@@ -258,7 +256,7 @@ void Dispatcher::has_come(int index, Oid role_oid) {
     }
     if (const auto role = roles_.find(role_oid); role != roles_.end()) {
         if (role->second.failed_starts >= failed_starts_to_tell) {
-            troubles_.push_back({role_oid, {}});
+            reports_.trouble_of(role_oid, {});
         }
         role->second.failed_starts = 0;
     }
@@ -269,8 +267,7 @@ void Dispatcher::look_for_stuck(const HandlerSlot& slot) {
     const TimestampTz end = since + std::chrono::microseconds{longest_run()}.count();
     if (end > pg::now()) {
         look_at(at(end));
-    } else if (told_stuck_.emplace(slot.running, true).second) {
-        stuck_.push_back({slot.running, slot.pid, slot.running_since});
+    } else if (reports_.stuck(slot.running, slot.pid, slot.running_since)) {
         offer_rest_again(slot);
     }
 }
@@ -282,7 +279,7 @@ void Dispatcher::offer_rest_again(const HandlerSlot& slot) {
         const pg::HandedCall& rest = slot.calls[i];
         if (rest.result == HandlerResult::none && rest.call != slot.running) {
             queue_.forget(rest.call, pg::now());
-            not_run_.push_back(rest.call);
+            reports_.not_run(rest.call);
             to_look_up_.push_back(rest.call);
         }
     }
@@ -304,50 +301,12 @@ void Dispatcher::take_handed() {
     }
 }
 
-// Each by itself: a row that somebody has locked holds up nothing else. What fails is tried again
-// with the next look.
 void Dispatcher::write(const Transaction& transaction) {
-    const auto try_all = [&](auto& items, auto&& write_one) {
-        std::erase_if(items, [&](const auto& item) {
-            const auto failure = transaction([&] { write_one(item); });
-            if (failure) {
-                look_at(Clock::now() + pause_after_failure);
-            } else {
-                has_news_ = true;
-            }
-            return !failure;
-        });
-    };
-    const auto try_list = [&](std::vector<std::int64_t>& calls, auto&& write_all) {
-        if (calls.empty()) {
-            return;
-        }
-        if (transaction([&] { write_all(calls); })) {
-            look_at(Clock::now() + pause_after_failure);
-        } else {
-            calls.clear();
-        }
-    };
-    try_list(not_run_, forget_starts);
-    try_list(of_nobody_, review_for_role);
-    try_all(dead_, [&](const Dead& dead) {
-        if (charge_for_death(dead.call, dead.timed_out)) {
-            to_look_up_.push_back(dead.call);
-        }
-    });
-    try_all(troubles_, [](const Trouble& trouble) { alert_role(trouble.role, trouble.text); });
-    try_all(stuck_, [](const Stuck& stuck) { alert_stuck(stuck.call, stuck.pid, stuck.since); });
-    std::vector<std::int64_t> over;
-    for (const auto& [call, is_stuck] : told_stuck_) {
-        if (!is_stuck) {
-            over.push_back(call);
-        }
-    }
-    for (const std::int64_t call : over) {
-        if (!transaction([&] { resolve_stuck(call); })) {
-            told_stuck_.erase(call);
-            has_news_ = true;
-        }
+    const Reports::Written written = reports_.write(transaction);
+    to_look_up_.insert(to_look_up_.end(), written.to_look_up.begin(), written.to_look_up.end());
+    has_news_ |= written.is_news;
+    if (written.is_left) {
+        look_at(Clock::now() + pause_after_failure);
     }
 }
 
@@ -359,12 +318,12 @@ std::vector<core::WaitingHandler> Dispatcher::rows_of(Found& found) {
         if (core::contains(found.begun, row.call) && !queue_.is_running(row.call)) {
             row.suspect = follows_crash;
             if (!follows_crash) {
-                not_run_.push_back(row.call);
+                reports_.not_run(row.call);
             }
         }
     }
-    of_nobody_.insert(of_nobody_.end(), found.of_nobody.begin(), found.of_nobody.end());
-    if (!of_nobody_.empty()) {
+    if (!found.of_nobody.empty()) {
+        reports_.of_nobody(found.of_nobody);
         look_at(Clock::now());  // they are written at the next look
     }
     return std::move(found.page.rows);

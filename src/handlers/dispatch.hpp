@@ -2,9 +2,7 @@
 // itself. See README.md.
 #pragma once
 
-#include <functional>
 #include <map>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -12,13 +10,9 @@
 #include "core/pace.hpp"
 
 #include "handlers/processes.hpp"
-#include "handlers/table.hpp"
-#include "pg/transaction.hpp"
+#include "handlers/reports.hpp"
 
 namespace pg_seats::handlers {
-
-// Runs a body in a transaction of the worker's.
-using Transaction = std::function<std::optional<pg::Failure>(const std::function<void()>&)>;
 
 class Dispatcher {
   public:
@@ -43,19 +37,6 @@ class Dispatcher {
         core::TimePoint not_before{};
         core::Moment wishes_since = 0;  // a process; 0: it has what it needs
         std::int64_t pace_us = 10'000;  // of one handler, as they have gone of late
-    };
-    struct Dead {
-        std::int64_t call;
-        bool timed_out;
-    };
-    struct Trouble {
-        Oid role;
-        std::string text;  // empty: it is over
-    };
-    struct Stuck {
-        std::int64_t call;
-        pid_t pid;
-        TimestampTz since;
     };
 
     [[nodiscard]] bool begin(const Transaction& transaction);
@@ -95,15 +76,10 @@ class Dispatcher {
     std::array<TimestampTz, pg::max_handler_processes> given_at_{};
     std::map<Oid, Role> roles_;
 
-    // To be looked up, or written, before anything else is given to processes.
+    // To be written, or looked up, before anything else is given to processes.
+    Reports reports_;
     std::vector<std::int64_t> to_look_up_;
     std::map<std::int64_t, core::Moment> not_before_;  // of those that are to run again
-    std::vector<std::int64_t> not_run_;                // although counted as started
-    std::vector<std::int64_t> of_nobody_;              // their role is not what it was
-    std::vector<Dead> dead_;
-    std::vector<Trouble> troubles_;
-    std::vector<Stuck> stuck_;
-    std::map<std::int64_t, bool> told_stuck_;  // … and whether it is so still
 };
 
 }  // namespace pg_seats::handlers

@@ -2,13 +2,19 @@
 // worker's.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <vector>
 
 #include "core/handler_queue.hpp"
 
 #include "pg/sql.hpp"
+#include "pg/transaction.hpp"
 
 namespace pg_seats::handlers {
+
+// Runs a body in a transaction of the worker's.
+using Transaction = std::function<std::optional<pg::Failure>(const std::function<void()>&)>;
 
 struct Found {
     core::HandlerPage page;
