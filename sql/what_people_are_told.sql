@@ -105,7 +105,7 @@ $$;
 CREATE FUNCTION pg_temp.explained(call bigint) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT regexp_replace(pg_temp.untimed(line), 'as role [^ ,:]+', 'as role <role>')
       FROM regexp_split_to_table(seats.explain_call(call), '\n') AS line
-     WHERE line ~ '^(When it ends|Its handler|It has failed|  |What you can do|Nothing more)' OR line ~ 'handler'
+     WHERE line ~ '^(When it ends|Its handler|It has failed|  |Call \d+ has ended|What you can do|Nothing more)' OR line ~ 'handler'
 $$;
 SELECT seats.register_team('handled', 'sub_handled') > 0;
 SELECT pg_temp.read('handled', '{"price_team": 5}');
@@ -140,6 +140,11 @@ SELECT name, labels ->> 'state' AS state, CASE WHEN name ~ 'seconds' THEN value 
 -- Then a person must decide.
 SELECT seats_internal.review_handlers(ARRAY[:first], 'failed');
 SELECT pg_temp.explained(:first);
+-- The history may have forgotten the call.
+SAVEPOINT remembered;
+DELETE FROM seats_internal.outbox_history WHERE id = :first;
+SELECT pg_temp.explained(:first);
+ROLLBACK TO remembered;
 SELECT pg_temp.explained(:second);
 SELECT pg_temp.handlers();
 DELETE FROM seats_internal.handler WHERE call_id IN (:first, :second);

@@ -36,13 +36,15 @@ BEGIN
      WHERE a.fingerprint = 'handler_role:' || handler.role AND a.resolved_at IS NULL;
     SELECT count(*) AS number, string_agg(s.call::text, ', ' ORDER BY s.call) AS calls INTO running
       FROM seats_internal.handler_state() AS s WHERE s.call IS NOT NULL;
-    IF handler.starts > 0 AND running.number > 0 THEN
+    IF running.number = 0 THEN
+        RETURN;
+    ELSIF handler.starts > 0 THEN
         RETURN NEXT format('it stands in one batch with others, in a process that comes to it next; handlers of calls '
                            '%s run', running.calls);
     ELSIF running.number >= current_setting('pg_seats.handler_workers', true)::integer THEN
         RETURN NEXT format('all processes are busy (pg_seats.handler_workers), with the handlers of calls %s',
                            running.calls);
-    ELSIF handler.careful AND running.number > 0 THEN
+    ELSIF handler.careful THEN
         RETURN NEXT format('it has timed out or waited for a lock before, so it does not get the last free process; '
                            'handlers of calls %s run', running.calls);
     END IF;

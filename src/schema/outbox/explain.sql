@@ -268,6 +268,8 @@ BEGIN
         (SELECT seats_internal.explain_settled(h)
            FROM seats_internal.settled_call(call) AS h
           WHERE h.id IS NOT NULL),
+        format(E'Call %s has ended more than pg_seats.history_days ago.\n', call)
+            || seats_internal.explain_handler(call),
         format('There is no call %s. seats.calls lists them; settled ones leave after '
                'pg_seats.history_days.', call));
 END
