@@ -77,10 +77,11 @@ struct Sharing {
         return process.state == Process::busy || process.state == Process::coming;
     }
 
-    // One that does nothing; or else of the role that has the most (which is more than its share,
-    // as all of them are in use), the one that has worked longest without being asked. -1: there is
-    // none.
+    // One that does nothing; or else of the role that has the most, the one that has worked longest
+    // without being asked. -1: there is none. Who has none gets one from anybody; but of two that
+    // have some, the one that gives is not to have less afterwards, or it would ask it back.
     [[nodiscard]] int victim_for(const ProcessOwner& owner) const {
+        const int own = count(owner);
         int found = -1;
         int most_of_owner = 0;
         for (std::size_t i = 0; i < processes.size(); ++i) {
@@ -96,7 +97,7 @@ struct Sharing {
                 found < 0 || has > most_of_owner ||
                 (has == most_of_owner &&
                  process.since < processes[static_cast<std::size_t>(found)].since);
-            if (is_better) {
+            if (is_better && (own == 0 || has > own + 1)) {
                 found = static_cast<int>(i);
                 most_of_owner = has;
             }

@@ -84,6 +84,19 @@ TEST(HandlerShares, who_should_leave_and_does_not_is_not_waited_for) {
     EXPECT_EQ(picture.leave(), Numbers{1});
 }
 
+TEST(HandlerShares,
+     where_late_ones_take_all_shares_who_has_none_gets_one_and_who_has_one_no_other) {
+    const ProcessSeen late{.state = busy, .owner = a, .leaves = true, .is_late = true};
+    const std::vector<ProcessSeen> processes = {late, late, late, {busy, b}, {busy, c}};
+    const Picture who_has_none{.processes = processes, .wishes = {{elsewhere, 9}}, .most = 5};
+    EXPECT_EQ(who_has_none.leave(), Numbers{3});
+    std::vector<ProcessSeen> more = processes;
+    more.insert(more.end(), 3, late);
+    const Picture who_has_one{.processes = more, .wishes = {{b, 9}}, .most = 8};
+    EXPECT_EQ(who_has_one.leave(), Numbers{});
+    EXPECT_EQ(who_has_one.choose().waiting, 1);
+}
+
 TEST(HandlerShares, who_does_nothing_goes_first) {
     const Picture picture{.processes = {{busy, a}, {idle, elsewhere}}, .wishes = {{b, 9}}};
     EXPECT_EQ(picture.leave(), Numbers{1});
