@@ -29,7 +29,6 @@ using pg::HandlerResult;
 // Who lost against others is tried again at once so often.
 constexpr int most_tries_at_once = 4;
 constexpr std::int32_t pause_without_extension_ms = 1'000;  // somebody changes it just now
-constexpr std::int32_t pause_without_storing_ms = 5'000;
 
 pg::Statement count_starts("SELECT seats_internal.count_starts($1)");
 pg::Statement forget_starts("SELECT seats_internal.forget_starts($1)");
@@ -163,14 +162,18 @@ pg::Value detail_and_hint(const pg::Failure& failure) {
     return pg::text(failure.detail.empty() ? hint : failure.detail + "\n" + hint);
 }
 
-Result store_failure(std::int64_t call, pg::Failure failure) {
+// nullopt: it cannot be said from here (its role's settings or its memory are in the way). Who ends
+// now while it runs has it charged by the worker; tried again and again it would never come before
+// a person.
+std::optional<Result> store_failure(std::int64_t call, pg::Failure failure) {
     const bool too_long = took_too_long() && failure.is_cancel();
     if (too_long) {
         failure.message = "it took longer than pg_seats.handler_timeout (" +
                           std::to_string(pg::settings.handler_timeout_ms) + " ms)";
     }
     Result result;
-    const std::optional<pg::Failure> not_stored = in_own_transaction([&] {
+    const auto store = [&] {
+        pg::stand_at("handler_before_failure");
         as_owner([&] {
             const pg::Rows rows = handler_failed.run(
                 {pg::bigint(call), pg::text(failure.sqlstate_text()), pg::text(failure.message),
@@ -179,17 +182,27 @@ Result store_failure(std::int64_t call, pg::Failure failure) {
             result = rows.is_null(0, 1) ? Result{HandlerResult::review, 0}
                                         : Result{HandlerResult::again, rows.integer(0, 1)};
         });
-    });
+    };
+    std::optional<pg::Failure> not_stored = in_own_transaction(store);
+    for (int tries = 1; not_stored && not_stored->is_retriable() && tries < most_tries_at_once;
+         ++tries) {
+        pause_a_little();
+        not_stored = in_own_transaction(store);
+    }
     if (not_stored) {
         pg::log_warning("the failure of the handler of call " + std::to_string(call) +
                         " could not be stored: " + not_stored->message);
-        return {HandlerResult::again, pause_without_storing_ms};
+        if (!extension_is_there) {
+            return Result{};
+        }
+        announce_running(call);
+        return std::nullopt;
     }
     return result;
 }
 
-// `stays` becomes false if the process is not to run another one.
-Result run_one(std::int64_t call, bool& stays) {
+// `stays` becomes false if the process is not to run another one. nullopt: it is to end at once.
+std::optional<Result> run_one(std::int64_t call, bool& stays) {
     for (int tries = 1;; ++tries) {
         Try attempt;
         const std::optional<pg::Failure> failure =
@@ -198,12 +211,12 @@ Result run_one(std::int64_t call, bool& stays) {
         stays = stays && extension_is_there && is_clean && is_own_role();
         if (!failure) {
             pg::stand_at("handler_after_commit");
-            return {attempt.result, 0};
+            return Result{attempt.result, 0};
         }
         pg::trace(
             [&] { return "handler of call " + std::to_string(call) + ": " + failure->message; });
         if (!attempt.is_begun) {
-            return {};
+            return Result{};
         }
         if (!has_lost_against_others(*failure) || tries == most_tries_at_once) {
             stays = stays && !is_swollen();
@@ -267,7 +280,11 @@ bool run_batch(const Batch& batch) {
         look_at_interrupts();
         Result result;
         if (goes_on && stays && !must_leave()) {
-            result = run_one(call, stays);
+            const std::optional<Result> came = run_one(call, stays);
+            if (!came) {
+                return false;
+            }
+            result = *came;
             goes_on = result.result != HandlerResult::none;
         }
         if (counted &&

@@ -3,6 +3,7 @@
 #include "pg/log.hpp"
 
 extern "C" {
+#include "mb/pg_wchar.h"
 #include "pgstat.h"
 #include "utils/errcodes.h"
 }
@@ -36,6 +37,17 @@ void abort_current() {
     MemoryContextSwitchTo(TopMemoryContext);
 }
 
+// What a function raises can be as long as its memory allows, and would be copied again and again.
+std::string bounded(const char* text) {
+    constexpr int most_bytes = 16'384;
+    if (text == nullptr) {
+        return {};
+    }
+    const int length = static_cast<int>(strnlen(text, most_bytes + 1));
+    return {text, static_cast<std::size_t>(
+                      length <= most_bytes ? length : pg_mbcliplen(text, length, most_bytes))};
+}
+
 }  // namespace
 
 void detail::begin_transaction() {
@@ -61,10 +73,10 @@ Failure failure_of_current_exception() noexcept {
         if (error.original != nullptr) {
             const ErrorData& data = *error.original;
             failure.sqlstate = data.sqlerrcode;
-            failure.message = data.message != nullptr ? data.message : "";
-            failure.detail = data.detail != nullptr ? data.detail : "";
-            failure.hint = data.hint != nullptr ? data.hint : "";
-            failure.context = data.context != nullptr ? data.context : "";
+            failure.message = bounded(data.message);
+            failure.detail = bounded(data.detail);
+            failure.hint = bounded(data.hint);
+            failure.context = bounded(data.context);
         } else {
             failure = {error.sqlstate, error.message, error.detail, error.hint, {}};
         }
