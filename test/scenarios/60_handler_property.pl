@@ -22,7 +22,7 @@ diag "the seed is $seed";
 
 my @worker_points = qw(before_freeze_commit after_freeze before_send before_answered before_decision before_judgement
   after_judgement after_effects after_answer before_settle_commit after_settle);
-my @handler_points = map {"handler_$_"} qw(before_take before_function before_commit after_commit);
+my @handler_points = map {"handler_$_"} qw(before_idle before_take before_function before_commit after_commit);
 my @points = shuffle(@worker_points, @handler_points);
 my $rounds = $ENV{ROUNDS} // 3 * @points;
 my @roles = qw(shop club);
@@ -116,7 +116,9 @@ sub change
 	{
 		my $verb = one_of(qw(add add remove));
 		my $lines = sprintf '{"team": {"%s": %d}, "owner": {"%s": 1}}', $verb, 1 + int rand 3, $verb;
-		return $into . q{(SELECT jsonb_object_agg(s.key, jsonb_build_array(s.value -> 'previous_quantity', s.value -> 'new_quantity')) FROM jsonb_each(c.seats) AS s)}
+		return $into
+		  . q{(SELECT jsonb_object_agg(s.key, jsonb_build_array(s.value -> 'previous_quantity', s.value -> 'new_quantity'))}
+		  . ' FROM jsonb_each(c.seats) AS s)'
 		  . " FROM seats.change_seats('$team', '$lines', $actor$arguments) AS c";
 	}
 	my $verb = one_of(qw(add add add remove remove set));
@@ -142,8 +144,9 @@ sub cancel
 	my ($role, $tenant, $team) = @_;
 	my $forgets = happens(0.4);
 	# (Where the transaction has failed before, there is nothing to set it to.)
-	return ("\\set one 0\nSELECT coalesce(max(n.call), 0) AS one FROM (SELECT a.call FROM proof.asked AS a WHERE a.kind = 'change' ORDER BY a.call DESC OFFSET "
-		  . int(rand 4) . " LIMIT 1) AS n \\gset\n" . 'SELECT seats.cancel_change(:one, \'the owner\'' . ($forgets ? ', run_handler => false)' : ')'),
+	return ("\\set one 0\nSELECT coalesce(max(n.call), 0) AS one"
+		  . " FROM (SELECT a.call FROM proof.asked AS a WHERE a.kind = 'change' ORDER BY a.call DESC"
+		  . ' OFFSET ' . int(rand 4) . " LIMIT 1) AS n \\gset\n" . 'SELECT seats.cancel_change(:one, \'the owner\'' . ($forgets ? ', run_handler => false)' : ')'),
 		$forgets ? 'UPDATE proof.asked SET forgets = true WHERE call = :one' : ());
 }
 
@@ -159,7 +162,8 @@ sub transaction
 	@deeds = grep { $_->[0] == 1 || $_ == $calls[0] } @deeds;
 	my @statements = map { $_->[1]->($role, $tenant, $team) } @deeds;
 	my $pause = happens(0.3) ? "SELECT pg_sleep(0.03);\n" : '';
-	return join "\n", "SET ROLE $role;", 'BEGIN;', "SET LOCAL app.tenant = '$tenant';", (map {"$_;"} @statements), $pause . (happens(0.9) ? 'COMMIT;' : 'ROLLBACK;'), '';
+	return join "\n", "SET ROLE $role;", 'BEGIN;', "SET LOCAL app.tenant = '$tenant';", (map {"$_;"} @statements),
+	  $pause . (happens(0.9) ? 'COMMIT;' : 'ROLLBACK;'), '';
 }
 
 # ---- applications, several at once, each a psql that may end with the server
@@ -284,7 +288,8 @@ my %decided = ();
 
 sub decide_calls
 {
-	foreach my $line (split /\n/, $server->sql(q{SELECT o.id, o.uuid, o.state, o.payment ->> 'invoice' FROM seats_internal.outbox AS o WHERE o.state IN ('review', 'awaiting')}))
+	foreach my $line (split /\n/, $server->sql(q{SELECT o.id, o.uuid, o.state, o.payment ->> 'invoice'
+		FROM seats_internal.outbox AS o WHERE o.state IN ('review', 'awaiting')}))
 	{
 		my ($call, $uuid, $state, $invoice) = split /\|/, $line;
 		if ($state eq 'awaiting')

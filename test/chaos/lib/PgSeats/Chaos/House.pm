@@ -10,7 +10,8 @@ use PgSeats::Seats qw(owner_of);
 use PgSeats::Waiting;
 
 my %events = (
-	kill_worker => 2, end_worker => 2, kill_backend => 2, kill_handlers => 1, end_handlers => 2, lose_function => 2, immediate_stop => 1, stand_still => 4, stop_the_clock => 3,
+	kill_worker => 2, end_worker => 2, kill_backend => 2, kill_handlers => 1, end_handlers => 2, lose_function => 2,
+	immediate_stop => 1, stand_still => 4, stop_the_clock => 3,
 	turn_ring => 5, pause => 2, define => 2, retry => 3, acknowledge => 2, reconcile => 2);
 
 my @debug_points = qw(before_freeze_commit after_freeze after_answer before_settle_commit after_settle);
