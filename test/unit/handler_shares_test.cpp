@@ -84,8 +84,13 @@ TEST(HandlerShares, who_should_leave_and_does_not_is_not_waited_for) {
     EXPECT_EQ(picture.leave(), Numbers{1});
 }
 
-TEST(HandlerShares,
-     where_late_ones_take_all_shares_who_has_none_gets_one_and_who_has_one_no_other) {
+TEST(HandlerShares, who_has_the_most_gives_one) {
+    const Picture picture{
+        .processes = {{busy, a}, {busy, c}, {busy, c}}, .wishes = {{b, 9}}, .most = 3};
+    EXPECT_EQ(picture.leave(), Numbers{1});
+}
+
+TEST(HandlerShares, where_late_ones_keep_all_shares_only_who_has_none_gets_one) {
     const ProcessSeen late{.state = busy, .owner = a, .leaves = true, .is_late = true};
     const std::vector<ProcessSeen> processes = {late, late, late, {busy, b}, {busy, c}};
     const Picture who_has_none{.processes = processes, .wishes = {{elsewhere, 9}}, .most = 5};
