@@ -2,7 +2,9 @@
 -- (src/handlers/run). The mark that a handler has run is that its row is gone, which commits with what it has done.
 
 -- In order of their calls. What stands behind one in review of its lane is not shown: it is offered anew when that is
--- decided. (OFFSET: asked for each row by the index. Joined, all that are in review would be read.)
+-- decided. (OFFSET: asked for each row by the index. Joined, all that are in review would be read. And functions, no
+-- view: what is in them is planned anew at each call, while a statement of the worker's own that was planned when there
+-- were no handlers goes by the wrong index for ever.)
 CREATE OR REPLACE FUNCTION seats_internal.waiting_handlers(
     after_id         bigint,
     most             integer,

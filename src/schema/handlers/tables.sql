@@ -39,6 +39,9 @@ CREATE TABLE seats_internal.handler (
     autovacuum_analyze_scale_factor = 0,
     autovacuum_analyze_threshold = 50000
 );
+CREATE INDEX handler_by_lane ON seats_internal.handler (lane_id, call_id) WHERE lane_id IS NOT NULL;
+CREATE INDEX handler_to_run ON seats_internal.handler (call_id) WHERE outcome IS NOT NULL AND review_since IS NULL;
+CREATE INDEX handler_in_review ON seats_internal.handler (lane_id, call_id) WHERE review_since IS NOT NULL;
 COMMENT ON TABLE seats_internal.handler IS
     'the functions that are to run when a call has ended: a row of each call that names one, deleted by the '
     'transaction in which its function runs';
@@ -81,10 +84,6 @@ CREATE TYPE seats_internal.named_handlers AS (
 );
 COMMENT ON TYPE seats_internal.named_handlers IS
     'which functions are to run at the end of what is enqueued, with what; null (all of it): none';
-
-CREATE INDEX handler_by_lane ON seats_internal.handler (lane_id, call_id) WHERE lane_id IS NOT NULL;
-CREATE INDEX handler_to_run ON seats_internal.handler (call_id) WHERE outcome IS NOT NULL AND review_since IS NULL;
-CREATE INDEX handler_in_review ON seats_internal.handler (lane_id, call_id) WHERE review_since IS NOT NULL;
 
 CREATE TABLE seats_internal.handler_grant (
     function   text        NOT NULL,
