@@ -232,9 +232,11 @@ sub kill_process
 	my ($who, $pid) = @_;
 	my $so_far = -s $server->logfile;
 	return unless $pid && kill 'KILL', $pid;
+	# Until the server has noticed, it answers as if nothing had happened. (It may have been ending by itself just then.)
+	my $is_noticed = sub { return $server->log_text($so_far) =~ /\(PID $pid\) was terminated by signal 9/ };
+	wait_until(sub { $is_noticed->() || !kill 0, $pid }, "the end of $pid to be noticed");
+	return unless eval { wait_until($is_noticed, 'the log to tell', timeout => 1) };
 	$server->expect_signals(1, 9);
-	# Until the server has noticed, it answers as if nothing had happened.
-	wait_until(sub { $server->log_text($so_far) =~ /\(PID $pid\) was terminated by signal 9/ }, "the end of $pid to be noticed");
 	$met{"kill -9 of $who"}++;
 	recount("… $who $pid is killed");
 	return;
