@@ -39,6 +39,8 @@ Duration pause_of_role(int failed_starts) {
     return std::min(first_pause_of_role * (1 << doublings), longest_pause_of_role);
 }
 
+// Since the loop has last asked why it was woken: by calls that have ended in this very round,
+// whose handlers are not to wait for the next one.
 bool is_woken(pg::WorkerSlot& worker) {
     const std::uint32_t reason = pg::wake_handlers;
     return (pg_atomic_read_u32(&worker.wake) & reason) != 0 &&

@@ -22,12 +22,11 @@ using pg::WorkerSlot;
 constexpr int slow_start_ms = 10'000;
 constexpr int no_slot_pause_ms = 5'000;
 constexpr long idle_ms = 60'000;
-
-// Beside the slot of the same number in shared memory. Gone with the launcher: the next one goes by
-// what stands in the slots.
 constexpr char no_slot_trouble[] =
     "no free worker slot: raise max_worker_processes, or lower pg_seats.handler_workers";
 
+// Beside the slot of the same number in shared memory. Gone with the launcher: the next one goes by
+// what stands in the slots.
 BackgroundWorkerHandle* handles[pg::max_handler_processes];
 TimestampTz no_slot_until = 0;
 bool no_slot_logged = false;

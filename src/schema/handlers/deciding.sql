@@ -139,7 +139,8 @@ BEGIN
     PERFORM seats_internal.require_reason(reason);
     IF coalesce(decision, '') NOT IN ('retry', 'skip') THEN
         RAISE EXCEPTION 'unknown decision'
-            USING ERRCODE = 'PS403', DETAIL = format('Call %s has ended; this is about its handler.', call), HINT = 'One of: retry, skip, run.';
+            USING ERRCODE = 'PS403', DETAIL = format('Call %s has ended; this is about its handler.', call),
+                  HINT = 'One of: retry, skip, run.';
     END IF;
     locked := seats_internal.take_handler_in_review(call);
     IF decision = 'retry' THEN

@@ -15,7 +15,8 @@ SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'pg_seats_handler_state';
 REVOKE ALL ON FUNCTION seats_internal.handler_state() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.handler_state() IS
-    'the processes of this database''s handlers: state is wanted, starting, idle, working, finished or ended; call: whose handler runs';
+    'the processes of this database''s handlers: state is wanted, starting, idle, working, finished or ended; call: whose '
+    'handler runs';
 
 -- What an earlier life of the worker has told of processes nobody knows any more; what is still so is told again.
 CREATE OR REPLACE FUNCTION seats_internal.begin_dispatching() RETURNS void
@@ -31,7 +32,8 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.begin_dispatching() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.begin_dispatching() IS 'called by the worker before it gives the first handler to a process';
+COMMENT ON FUNCTION seats_internal.begin_dispatching() IS
+    'called by the worker before it gives the first handler to a process';
 
 -- A language or a C function that never looks whether it was interrupted can be neither cancelled nor ended.
 CREATE OR REPLACE FUNCTION seats_internal.alert_stuck_handler(call bigint, pid integer, since timestamptz) RETURNS void

@@ -196,7 +196,8 @@ RETURN CASE reason
     WHEN 'function_not_plain' THEN 'it is no plain function any more'
     WHEN 'function_changed' THEN 'it belongs to another role than when it was named'
     WHEN 'not_permitted' THEN format('role %I may not execute it any more', handler.role)
-    WHEN 'owner_not_trusted' THEN format('its owner could act as role %I by it, which no superuser has granted', handler.role)
+    WHEN 'owner_not_trusted' THEN
+        format('its owner could act as role %I by it, which no superuser has granted', handler.role)
     WHEN 'ended_the_server' THEN 'it has ended the server again and again'
     WHEN 'executed_after_refusal' THEN 'Stripe has executed the call after all'
     WHEN 'adopted_copy' THEN 'it came with the copy that was adopted, and the original runs it'

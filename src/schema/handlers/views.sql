@@ -36,7 +36,8 @@ COMMENT ON COLUMN seats.handlers.next_try_at IS 'not before; null: as soon as a 
 COMMENT ON COLUMN seats.handlers.error IS 'what its last failure said';
 COMMENT ON COLUMN seats.handlers.error_code IS 'SQLSTATE of its last failure';
 COMMENT ON COLUMN seats.handlers.error_context IS 'its detail and hint, and where in the function it came up';
-COMMENT ON COLUMN seats.handlers.review_reason IS 'why a person must decide; seats.explain_call(call) says it in a sentence';
+COMMENT ON COLUMN seats.handlers.review_reason IS
+    'why a person must decide; seats.explain_call(call) says it in a sentence';
 COMMENT ON COLUMN seats.handlers.behind IS 'the call of its lane whose handler has to run first; null: none';
 COMMENT ON COLUMN seats.handlers.ended_at IS 'when its call has ended';
 

@@ -143,7 +143,8 @@ SELECT 'handlers',
                          (SELECT max(s.trouble) FROM seats_internal.handler_state() AS s WHERE s.state = 'wanted'))
                      END) END,
        CASE WHEN h.reviews > 0
-            THEN 'See seats.reviews and seats.handlers. Remove the cause, then seats.resolve_review: retry, skip, or run another function.'
+            THEN 'See seats.reviews and seats.handlers. Remove the cause, then seats.resolve_review: retry, skip, or run '
+                 'another function.'
             WHEN h.oldest > interval '1 minute'
             THEN format('SELECT seats.explain_call(%s) tells why. See seats.handlers.', o.call_id) END
   FROM handler AS h LEFT JOIN oldest_handler AS o ON true

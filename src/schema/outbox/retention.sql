@@ -48,8 +48,8 @@ COMMENT ON FUNCTION seats_internal.forget_ended(timestamptz, integer) IS
     'deletes alerts that are resolved, members who have left, invites that are settled, request keys and '
     'marks of compensated calls of before then, some of each: true if there may be more';
 
--- A lane is somebody's as long as it has rows, a handler that has not run, a team, a receiver or a pause. Of other lanes the name
--- is wanted while the history tells of their calls, and that is why those with rows count as used.
+-- A lane is somebody's as long as it has rows, a handler that has not run, a team, a receiver or a pause. Of other lanes
+-- the name is wanted while the history tells of their calls, and that is why those with rows count as used.
 CREATE OR REPLACE FUNCTION seats_internal.forget_lanes(too_old date, most integer) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

@@ -157,11 +157,11 @@ UNION ALL
 -- (The history may have forgotten the call.)
 SELECT w.call_id, h.destination, l.name, t.name, seats_internal.seats_before_and_after(h.lines, h.base, h.target),
        h.actor, CASE WHEN h.lines IS NOT NULL THEN 1 END, h.method, h.path, w.review_since,
-       clock_timestamp() - w.review_since, w.review_reason, seats_internal.review_in_words(w, w.review_reason), false, w.tries + w.retries, w.created_at, w.role,
-       h.first_sent_at, h.request_id, concat_ws('-', h.installation, h.uuid, h.generation),
+       clock_timestamp() - w.review_since, w.review_reason, seats_internal.review_in_words(w, w.review_reason), false,
+       w.tries + w.retries, w.created_at, w.role, h.first_sent_at, h.request_id, concat_ws('-', h.installation, h.uuid, h.generation),
        (SELECT count(*) FROM seats_internal.handler AS behind
          WHERE behind.lane_id = w.lane_id AND behind.call_id > w.call_id AND behind.outcome IS NOT NULL),
-       '{retry,skip,run}', CASE w.outcome ->> 'result' WHEN 'done' THEN w.on_done ELSE w.on_refused END
+       '{retry,skip,run}', seats_internal.function_to_run(w)
   FROM seats_internal.handler AS w
   LEFT JOIN seats_internal.outbox_history AS h
          ON h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]) AND h.id = w.call_id

@@ -45,7 +45,8 @@ BEGIN
               seats_internal.count_deliveries_about(person, addresses),
               (SELECT count(*) FROM seats_internal.journal_consumer AS c WHERE c.acknowledged < newest)],
         '{active membership(s),open invite(s),individual(s) with a subscription,open change(s) asked for,'
-        'handler(s) of his changes that have not run,delivery(ies) to receivers,consumer(s) of the journal that have not read what it tells}',
+        'handler(s) of his changes that have not run,delivery(ies) to receivers,'
+        'consumer(s) of the journal that have not read what it tells}',
         'Remove the member, revoke the invites, unregister the individual, and let the changes, handlers, deliveries '
         'and consumers get through (seats.members, seats.invites, seats.individuals, seats.changes, '
         'seats.handlers, seats.receivers, seats.journal_consumers).');

@@ -169,7 +169,8 @@ BEGIN
               (SELECT count(*) FROM seats_internal.invite AS i
                 WHERE i.team_id = gone.id AND i.status = 'open')],
         '{open call(s),handler(s) that have not run,member(s),open invite(s)}',
-        'Let the calls be settled (seats.blocked_lanes) or cancel them, let handlers run (seats.handlers), remove the members (seats.members; '
+        'Let the calls be settled (seats.blocked_lanes) or cancel them, let handlers run (seats.handlers), remove the '
+        'members (seats.members; '
         'the application then reads in the journal what to take away), revoke the invites (seats.invites).');
     DELETE FROM seats_internal.seat_line AS s WHERE s.team_id = gone.id;
     DELETE FROM seats_internal.member AS m WHERE m.team_id = gone.id;
