@@ -18,6 +18,7 @@ void HandlerQueue::begin_pass() {
     reading_ = true;
     read_again_ = false;
     read_up_to_ = 0;
+    left_out_until_.reset();
     ++pass_;
     page_of_.reset();
     for (auto& [id, role] : roles_) {
@@ -56,8 +57,9 @@ bool HandlerQueue::has_room(const Role& role) const {
 const std::pair<const RoleId, HandlerQueue::Role>* HandlerQueue::role_with_room() const {
     const auto found = std::ranges::find_if(roles_, [this](const auto& entry) {
         const Role& role = entry.second;
-        return role.dropped_from != 0 && has_room(role) &&
-               role.calls.size() <= limits_.most_of_role / 2;
+        const std::size_t half = limits_.most_of_role / 2;
+        return role.dropped_from != 0 &&
+               ((has_room(role) && role.calls.size() <= half) || role.later.size() > half);
     });
     return found != roles_.end() ? &*found : nullptr;
 }
@@ -96,7 +98,11 @@ void HandlerQueue::take_page_of(RoleId role_id, const HandlerPage& page, Moment 
         if (row.role != role_id || row.call < role.dropped_from || update(row, now)) {
             continue;
         }
-        if (!has_room(role)) {
+        if (!has_room(role) && row.due_at > now) {
+            leave_out(row);
+            continue;
+        }
+        if (!has_room(role) && !make_room_of_later(role, now)) {
             role.dropped_from = row.call;
             return;
         }
@@ -123,7 +129,14 @@ void HandlerQueue::add(const WaitingHandler& row, Moment now) {
     if (role.dropped_from != 0 && row.call >= role.dropped_from) {
         return;
     }
-    if (has_room(role) || make_room_below(role, row.call, now)) {
+    if (has_room(role)) {
+        insert(row, now);
+    } else if (row.due_at > now) {
+        leave_out(row);
+        if (role.calls.empty() && role.dropped_from == 0) {
+            roles_.erase(row.role);
+        }
+    } else if (make_room(role, row.call, now)) {
         insert(row, now);
     } else {
         role.dropped_from = row.call;
@@ -172,8 +185,28 @@ void HandlerQueue::place_anew(Handler& handler, Moment now) {
     }
 }
 
+// When its time comes all is read anew.
+void HandlerQueue::leave_out(const WaitingHandler& row) {
+    left_out_until_ = std::min(left_out_until_.value_or(row.due_at), row.due_at);
+}
+
+// Many that have failed and wait for their next try are not to keep others of their role waiting.
+// (The last of a role takes the role along.)
+bool HandlerQueue::make_room_of_later(const Role& role, Moment now) {
+    if (role.later.empty()) {
+        return false;
+    }
+    const auto latest = handlers_.find(role.later.rbegin()->second);
+    leave_out(latest->second.row);
+    erase(latest, now);
+    return true;
+}
+
 // The order of a lane is that of its calls, so the later ones are left to the table.
-bool HandlerQueue::make_room_below(Role& role, std::int64_t call, Moment now) {
+bool HandlerQueue::make_room(Role& role, std::int64_t call, Moment now) {
+    if (make_room_of_later(role, now)) {
+        return true;
+    }
     const auto highest = std::ranges::find_if(
         role.calls.rbegin(), role.calls.rend(),
         [this](std::int64_t candidate) { return handlers_.at(candidate).place != Place::running; });
@@ -285,6 +318,10 @@ std::optional<Moment> HandlerQueue::next_due() const {
     return later_.empty() ? std::nullopt : std::optional(later_.begin()->first);
 }
 
+std::optional<Moment> HandlerQueue::left_out_until() const {
+    return left_out_until_;
+}
+
 std::vector<RoleId> HandlerQueue::roles() const {
     std::vector<RoleId> roles;
     for (const auto& [id, role] : roles_) {
@@ -393,10 +430,12 @@ void HandlerQueue::note(const Handler& handler, bool comes) {
         case Place::blocked:
             break;
         case Place::later:
-            if (comes) {
-                later_.emplace(row.due_at, row.call);
-            } else {
-                later_.erase({row.due_at, row.call});
+            for (auto* later : {&later_, &roles_.at(row.role).later}) {
+                if (comes) {
+                    later->emplace(row.due_at, row.call);
+                } else {
+                    later->erase({row.due_at, row.call});
+                }
             }
             break;
         case Place::ready:

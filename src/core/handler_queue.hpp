@@ -93,6 +93,9 @@ class HandlerQueue {
     // What has become due by now is ready.
     void look_at_clock(Moment now);
     [[nodiscard]] std::optional<Moment> next_due() const;
+    // Then one is due that was left to the table because others could run before: all is to be
+    // read.
+    [[nodiscard]] std::optional<Moment> left_out_until() const;
     [[nodiscard]] std::vector<RoleId> roles() const;
     // How many calls of a role could be given to processes now.
     [[nodiscard]] std::size_t ready(RoleId role, Allowed allowed) const;
@@ -119,6 +122,7 @@ class HandlerQueue {
     struct Role {
         std::set<std::int64_t> calls;
         std::set<std::int64_t> plain, careful, suspects;  // which are ready
+        std::set<std::pair<Moment, std::int64_t>> later;
         std::int64_t dropped_from = 0;  // from this call on the table may have more; 0: nothing
     };
     using Handlers = std::unordered_map<std::int64_t, Handler>;
@@ -132,7 +136,9 @@ class HandlerQueue {
     void add(const WaitingHandler& row, Moment now);
     [[nodiscard]] bool update(const WaitingHandler& row, Moment now);
     void insert(const WaitingHandler& row, Moment now);
-    [[nodiscard]] bool make_room_below(Role& role, std::int64_t call, Moment now);
+    void leave_out(const WaitingHandler& row);
+    [[nodiscard]] bool make_room_of_later(const Role& role, Moment now);
+    [[nodiscard]] bool make_room(Role& role, std::int64_t call, Moment now);
     void erase(Handlers::iterator at, Moment now);
 
     [[nodiscard]] bool is_next_of_lane(const WaitingHandler& row) const;
@@ -150,6 +156,7 @@ class HandlerQueue {
     std::unordered_map<std::int64_t, Lane> lanes_;
     std::map<RoleId, Role> roles_;
     std::set<std::pair<Moment, std::int64_t>> later_;
+    std::optional<Moment> left_out_until_;
     int running_suspects_ = 0;
     // A pass over the whole table, and up to where it has come.
     bool reading_ = false;

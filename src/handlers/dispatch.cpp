@@ -87,6 +87,9 @@ void Dispatcher::work(const Transaction& transaction, bool may_run) {
     }
     take_results();
     take_handed();
+    if (const auto until = queue_.left_out_until(); until && until_read(*until) <= Clock::now()) {
+        queue_.read_all();
+    }
     write(transaction);
     if (!read(transaction)) {
         look_at(Clock::now() + pause_after_failure);
@@ -100,6 +103,14 @@ void Dispatcher::work(const Transaction& transaction, bool may_run) {
     } else if (const auto due = queue_.next_due()) {
         look_at(at(*due));
     }
+    if (const auto until = queue_.left_out_until()) {
+        look_at(until_read(*until));
+    }
+}
+
+// The whole table is not read again soon, whoever is due.
+core::TimePoint Dispatcher::until_read(core::Moment due) const {
+    return std::max(at(due), read_all_not_before_);
 }
 
 // At the worker's start, and when its database is no copy any more.

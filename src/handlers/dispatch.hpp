@@ -52,6 +52,7 @@ class Dispatcher {
 
     void take_handed();
     void write(const Transaction& transaction);
+    [[nodiscard]] core::TimePoint until_read(core::Moment due) const;
     [[nodiscard]] bool read(const Transaction& transaction);
     void forget_what_is_gone(const Found& arrivals);
     [[nodiscard]] std::vector<core::WaitingHandler> rows_of(Found& found);

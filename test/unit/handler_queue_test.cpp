@@ -357,6 +357,48 @@ TEST(HandlerQueue, a_role_that_cannot_run_does_not_fill_the_memory) {
     EXPECT_EQ(table.take(50, bank), expected);
 }
 
+TEST(HandlerQueue, those_that_wait_for_their_next_try_leave_room_for_others_of_their_role) {
+    Table table({.most = 8, .most_of_role = 4, .page = 3});
+    for (std::int64_t call = 1; call <= 6; ++call) {
+        table.put(call).due_at = now + call;
+        table.queue.take_arrival(table.rows[call], now);
+    }
+    EXPECT_EQ(table.queue.size(), 4U);
+    EXPECT_EQ(table.queue.left_out_until(), now + 5);
+    table.arrive(7);
+    table.arrive(8);
+    EXPECT_EQ(table.queue.size(), 4U);
+    EXPECT_EQ(table.take(), (Calls{7, 8}));
+    EXPECT_EQ(table.queue.left_out_until(), now + 3);
+    table.run({7, 8});
+    // Nothing is lost.
+    for (auto& [call, row] : table.rows) {
+        row.due_at = now;
+    }
+    table.queue.read_all();
+    EXPECT_EQ(table.queue.left_out_until(), std::nullopt);
+    EXPECT_EQ(table.run_all(), (Calls{1, 2, 3, 4, 5, 6}));
+}
+
+TEST(HandlerQueue, what_had_no_room_is_read_when_those_that_had_wait_for_their_next_try) {
+    Table table({.most = 8, .most_of_role = 4, .page = 3});
+    for (std::int64_t call = 1; call <= 12; ++call) {
+        table.arrive(call);
+    }
+    EXPECT_EQ(table.take(), (Calls{1, 2, 3, 4}));
+    for (std::int64_t call = 1; call <= 4; ++call) {
+        table.queue.forget(call, now);
+        table.rows[call].due_at = now + call;
+        table.queue.take_arrival(table.rows[call], now);
+    }
+    EXPECT_EQ(table.take(), Calls{});
+    table.read();
+    EXPECT_EQ(table.take(), (Calls{5, 6, 7}));
+    table.run({5, 6, 7});
+    EXPECT_EQ(table.run_all(), (Calls{8, 9, 10, 11, 12}));
+    EXPECT_LE(table.queue.left_out_until(), now + 4);
+}
+
 TEST(HandlerQueue, what_had_no_room_is_read_when_there_is) {
     for (const std::size_t page : {1U, 3U, 7U, 50U}) {
         Table table({.most = 10, .most_of_role = 6, .page = page});
@@ -411,7 +453,10 @@ TEST(HandlerQueue, lanes_keep_their_order_whatever_the_memory_holds) {
                 case 1:
                     if (step < 300) {
                         lane_of[call] = random(4);
-                        table.arrive(call, lane_of[call], random(2) == 0 ? shop : bank);
+                        WaitingHandler& row =
+                            table.put(call, lane_of[call], random(2) == 0 ? shop : bank);
+                        row.due_at = random(4) == 0 ? now + 1 : 0;
+                        table.queue.take_arrival(row, now);
                     }
                     break;
                 case 2:
@@ -446,6 +491,9 @@ TEST(HandlerQueue, lanes_keep_their_order_whatever_the_memory_holds) {
             EXPECT_LE(table.queue.size(), 12U);
         }
         table.run(running);
+        for (auto& [call, row] : table.rows) {
+            row.due_at = 0;
+        }
         table.queue.read_all();
         EXPECT_EQ(ran + running.size() + table.run_all().size(), lane_of.size());
     }
