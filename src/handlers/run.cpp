@@ -70,7 +70,7 @@ void as_owner(Body&& body) {
     const pg::Identity before = pg::become(pg::guard(owner_of_extension));
     const int level = pg::guard(pg::prefer_indexes);
     body();
-    AtEOXact_GUC(true, level);
+    pg::guard(AtEOXact_GUC, true, level);
     pg::become_again(before);
 }
 
