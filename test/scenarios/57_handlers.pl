@@ -154,6 +154,58 @@ subtest 'who becomes another role that he may be does not stay it' => sub {
 	ok(!(grep { $_ eq $process } handler_processes($server, 'app')), '… in another process');
 };
 
+# Our own statements run in its session, as somebody who may do more.
+subtest 'whatever a role has set for its sessions, its handlers run, and nothing of its own runs as somebody else' => sub {
+	my $evil = 'CREATE SCHEMA evil; CREATE TABLE evil.caught (who text, what text); GRANT ALL ON SCHEMA evil TO PUBLIC; '
+	  . 'GRANT ALL ON evil.caught TO PUBLIC; SET ROLE app; CREATE TABLE evil.pg_roles (rolname name, oid oid, rolsuper boolean); ';
+	my $catch = sub { qq{LANGUAGE plpgsql AS 'BEGIN INSERT INTO evil.caught VALUES (current_user, ''$_[0]''); RETURN $_[1]; END'; } };
+	foreach my $type (qw(bigint integer text oid name timestamptz smallint jsonb uuid))
+	{
+		my %names = ('=' => 'eq', '<' => 'lt', '>' => 'gt', '>=' => 'ge', '<>' => 'ne');
+		foreach my $operator (sort keys %names)
+		{
+			$evil .= "CREATE FUNCTION evil.$names{$operator}($type, $type) RETURNS boolean " . $catch->("$operator of $type", 'true')
+			  . "CREATE OPERATOR evil.$operator (LEFTARG = $type, RIGHTARG = $type, FUNCTION = evil.$names{$operator}); ";
+		}
+	}
+	$evil .= 'CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz ' . $catch->('clock_timestamp', 'now()')
+	  . 'CREATE FUNCTION evil.left(text, integer) RETURNS text ' . $catch->('left', '$1');
+	$server->sql($evil);
+	my @settings = (
+		'search_path = evil, pg_catalog', q{plpgsql.extra_errors = 'all'}, 'quote_all_identifiers = on',
+		'standard_conforming_strings = off', 'transform_null_equals = on', 'array_nulls = off', 'exit_on_error = on',
+		'statement_timeout = 1', 'idle_in_transaction_session_timeout = 1', 'lock_timeout = 1', 'row_security = off',
+		'default_transaction_isolation = serializable', 'default_transaction_read_only = on',
+		'default_transaction_deferrable = on', 'max_parallel_workers_per_gather = 4', 'parallel_setup_cost = 0',
+		q{DateStyle = 'German'}, 'bytea_output = escape', 'enable_indexscan = off', 'plan_cache_mode = force_custom_plan',
+		q{default_tablespace = 'none_such'}, q{temp_tablespaces = 'none_such'}, q{role = 'other'},
+		q{session_authorization = 'helper'}, 'jit = on', 'jit_above_cost = 0', q{work_mem = '64kB'});
+	define_handler($server, 'evil_ok', q{
+BEGIN
+    INSERT INTO app.told (call, what) VALUES (evil_ok.call, pg_catalog.concat_ws(' ', current_user, session_user,
+        pg_catalog.current_setting('search_path'), pg_catalog.current_setting('app.tenant')));
+END}, owner => 'CURRENT_USER');
+	define_handler($server, 'evil_fails', q{BEGIN RAISE EXCEPTION 'no'; END}, owner => 'CURRENT_USER');
+	foreach my $role (@roles)
+	{
+		$server->sql(join ' ', map {"ALTER ROLE $role SET $_;"} @settings);
+		$server->sql('SELECT pg_terminate_backend(pid) FROM seats_internal.handler_state() WHERE pid IS NOT NULL');
+		my $lost = name_handler($server, 'evil_ok', role => $role);
+		my $fails = ended_call($server, 'evil_fails', role => $role);
+		my @calls = map { ended_call($server, 'evil_ok', role => $role, lane => "of $role",
+				before => "SET app.tenant = '$_'", keep_settings => '{app.tenant}') } 1 .. 3;
+		await_handled($server, @calls);
+		is(told($server, @calls), join("\n", map {"$role $role evil, pg_catalog $_"} 1 .. 3), "$role: they run");
+		await_handler($server, $fails, q{tries > 0 AND error = 'no' AND error_code = 'P0001'});
+		$server->sql("REVOKE ALL ON FUNCTION app.evil_ok FROM PUBLIC; SELECT seats.cancel_call($lost, 'as the scenario says')");
+		await_handler($server, $lost, q{review_reason = 'not_permitted'});
+		$server->sql("GRANT ALL ON FUNCTION app.evil_ok TO PUBLIC; DELETE FROM seats_internal.handler WHERE call_id IN ($lost, $fails)");
+		is($server->sql("SELECT * FROM evil.caught WHERE who <> '$role'"), '', '… and nothing was caught');
+		$server->sql("DELETE FROM evil.caught; ALTER ROLE $role RESET ALL");
+		$server->sql('SELECT pg_terminate_backend(pid) FROM seats_internal.handler_state() WHERE pid IS NOT NULL');
+	}
+};
+
 # ---- what is left behind
 
 subtest 'settings, cursors, statements and locks are nobody else\'s' => sub {
