@@ -15,7 +15,8 @@ namespace pg_seats::handlers {
 namespace {
 
 Oid role = InvalidOid;
-bool is_borrowed = false;  // a connection of the bootstrap superuser
+bool is_borrowed = false;   // a connection of the bootstrap superuser
+bool is_superuser = false;  // as the server has noted it for the session
 
 void set(const char* name, const char* value) {
     SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
@@ -75,7 +76,18 @@ void connect(const Place& place) {
         ereport(FATAL, (errmsg("settings of the database make another role of the one with OID %u",
                                role)));
     }
+    is_superuser = strcmp(GetConfigOption("is_superuser", false, false), "on") == 0;
     pgstat_report_activity(STATE_IDLE, nullptr);
+}
+
+// Until PostgreSQL 16 a session that began as a superuser's may become anybody, for as long as it
+// lives.
+void require_same_rights() {
+    if (superuser_arg(role) != is_superuser) {
+        ereport(FATAL, (errmsg("the role with OID %u has become a superuser, or is none any more, "
+                               "since its process was connected",
+                               role)));
+    }
 }
 
 void assume_role() noexcept {

@@ -15,6 +15,10 @@ void connect(const Place& place);
 void assume_role() noexcept;
 void after_transaction() noexcept;
 
+// Raises, and ends the process, if the role is a superuser now and was none, or the other way
+// round. In a transaction only.
+void require_same_rights();
+
 // False once a handler has become somebody else and has stayed so.
 [[nodiscard]] bool is_own_role() noexcept;
 [[nodiscard]] Oid own_role() noexcept;

@@ -79,6 +79,7 @@ template <class Body>
 std::optional<pg::Failure> in_own_transaction(Body&& body) {
     std::optional<pg::Failure> failure = pg::in_transaction([&] {
         assume_role();
+        pg::guard(require_same_rights);
         extension_is_there = true;
         if (pg::check_extension() != pg::ExtensionState::present) {
             extension_is_there = false;

@@ -80,6 +80,19 @@ END}, owner => $role);
 		'nobody has risen');
 };
 
+# (A session that began as a superuser's may become anybody until PostgreSQL 16.)
+subtest 'who is no superuser any more is none in his process either' => sub {
+	define_handler($server, 'quiet', 'BEGIN END', owner => 'CURRENT_USER');
+	define_handler($server, 'rise', "BEGIN SET SESSION AUTHORIZATION $superuser; ALTER ROLE app CREATEROLE; END");
+	$server->sql('ALTER ROLE app SUPERUSER');
+	await_handled($server, ended_call($server, 'quiet'));
+	$server->sql('ALTER ROLE app NOSUPERUSER');
+	my $call = ended_call($server, 'rise');
+	await_handler($server, $call, q{tries = 1 AND error_code = '42501'});
+	is($server->sql(q{SELECT rolcreaterole FROM pg_roles WHERE rolname = 'app'}), 'f', 'it has not risen');
+	$server->sql("DELETE FROM seats_internal.handler WHERE call_id = $call");
+};
+
 # The operator may be a superuser, and a library that is loaded later takes what it finds, as who has set it.
 subtest 'what only superusers may set is not set by a superuser who decides' => sub {
 	define_handler($server, 'fails', q{BEGIN RAISE EXCEPTION 'no'; END});
