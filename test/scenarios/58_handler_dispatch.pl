@@ -284,5 +284,23 @@ subtest 'a role that is dropped' => sub {
 	$server->sql("SELECT seats.resolve_review($call, 'skip', 'gone')");
 };
 
+# What its batch came to is known to the worker only when all of that has run.
+subtest 'decided by a person while others of its batch still run' => sub {
+	set_configuration($server, 'pg_seats.handler_workers' => '0');
+	my $failing = handled(lane => 'decided', what => 'failing');
+	my $long = handled(what => 'long', sleep => 2);
+	my $behind = handled(lane => 'decided', what => 'behind');
+	cancel($failing, $long, $behind);
+	$server->sql(qq{INSERT INTO app.fails VALUES ('failing'); UPDATE seats_internal.handler SET tries = 4 WHERE call_id = $failing});
+	set_configuration($server, 'pg_seats.handler_workers' => '1');
+	await_handler($server, $failing, q{review_reason = 'failed'});
+	$server->wait_for_sql("SELECT count(*) FROM seats_internal.handler_state() WHERE call = $long", '1');
+	$server->sql(q{DELETE FROM app.fails WHERE what = 'failing'});
+	$server->sql("SELECT seats.resolve_review($failing, 'retry', 'put right')");
+	await_told($failing, $long, $behind);
+	is($server->sql("SELECT string_agg(call::text, ' ' ORDER BY number) FROM app.told WHERE call IN ($failing, $behind)"),
+		"$failing $behind", 'it runs, and what is behind it');
+};
+
 is($server->sql('SELECT count(*) FROM seats_internal.handler'), '0', 'nothing is left');
 done_testing();
