@@ -298,7 +298,10 @@ SET ROLE regress_seats_app;
 SELECT pg_temp.try($$SELECT seats.grant_handler('app."Of another"', 'regress_seats_app')$$);
 RESET ROLE;
 SELECT * FROM seats.grant_handler(' app . "Of another" ', 'regress_seats_app');
+SET quote_all_identifiers = on;
 SELECT pg_temp.call('app."Of another"') AS j \gset
+RESET quote_all_identifiers;
+SELECT on_done FROM seats_internal.handler;
 SELECT * FROM seats.revoke_handler('app."Of another"', 'regress_seats_app');
 SELECT pg_temp.try($$SELECT seats.revoke_handler('app."Of another"', 'regress_seats_app')$$);
 SELECT pg_temp.try($$SELECT pg_temp.call('app."Of another"')$$);

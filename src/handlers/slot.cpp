@@ -1,5 +1,6 @@
 #include "handlers/slot.hpp"
 
+#include "pg/fixed_text.hpp"
 #include "pg/shared_state.hpp"
 
 namespace pg_seats::handlers {
@@ -90,11 +91,7 @@ void show_trouble(std::string_view text) noexcept {
     if (slot == nullptr) {
         return;
     }
-    change([text](HandlerSlot& own) {
-        const std::size_t length = std::min(text.size(), sizeof own.trouble - 1);
-        memcpy(own.trouble, text.data(), length);
-        own.trouble[length] = '\0';
-    });
+    change([text](HandlerSlot& own) { pg::copy_text(own.trouble, text); });
 }
 
 Next what_next(Batch& batch, long& wait_ms) noexcept {

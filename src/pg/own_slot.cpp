@@ -1,5 +1,7 @@
 #include "pg/own_slot.hpp"
 
+#include "pg/fixed_text.hpp"
+
 namespace pg_seats::pg {
 namespace {
 
@@ -40,10 +42,8 @@ void set_trouble(std::string_view text) noexcept {
     if (slot == nullptr || shared == nullptr) {
         return;
     }
-    const std::size_t length = std::min(text.size(), sizeof slot->trouble - 1);
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-    memcpy(slot->trouble, text.data(), length);
-    slot->trouble[length] = '\0';
+    copy_text(slot->trouble, text);
     LWLockRelease(shared->lock);
 }
 

@@ -70,6 +70,8 @@ COMMENT ON FUNCTION seats_internal.judge_handler(text, oid) IS
 CREATE OR REPLACE FUNCTION seats_internal.handler_name(argument text, name text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
+-- (Names are compared as they are stored, those of grants with those of handlers.)
+SET quote_all_identifiers = off
 AS $$
 DECLARE
     names text[];
