@@ -210,6 +210,8 @@ class Http {
         transfer->headers = curl_slist_append(nullptr, ("Authorization: Bearer " + key_).c_str());
         transfer->headers =
             curl_slist_append(transfer->headers, ("Idempotency-Key: " + transfer->row.key).c_str());
+        transfer->headers =
+            curl_slist_append(transfer->headers, "Stripe-Version: 2026-05-27.dahlia");
         transfer->headers = curl_slist_append(transfer->headers, "Expect:");
         curl_easy_setopt(handle, CURLOPT_URL, (url_ + transfer->row.path).c_str());
         curl_easy_setopt(handle, CURLOPT_HTTPHEADER, transfer->headers);
