@@ -37,6 +37,8 @@ void settle_settings() {
     // compiler that finds no memory ends its process.
     set("max_parallel_workers_per_gather", "0");
     set("jit", "off");
+    // What a function fails with is to be told, and not that its process has ended.
+    set("exit_on_error", "off");
 }
 
 // As ALTER ROLE … SET has it, which the connection of another role has not looked at.

@@ -215,7 +215,7 @@ subtest 'settings of the role' => sub {
 		gin_fuzzy_search_limit => '1', join_collapse_limit => '1', from_collapse_limit => '1', jit_above_cost => '0',
 		parallel_setup_cost => '0', min_parallel_table_scan_size => '0', max_parallel_workers_per_gather => '8',
 		'plpgsql.extra_errors' => 'all', 'plpgsql.extra_warnings' => 'all', role => 'shop', 'mallory.x' => 'y',
-		escape_string_warning => 'on', application_name => 'pg_seats worker');
+		escape_string_warning => 'on', exit_on_error => 'on', application_name => 'pg_seats worker');
 	foreach my $role (qw(mallory mute))
 	{
 		my @set = ();
