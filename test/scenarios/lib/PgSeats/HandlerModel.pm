@@ -101,11 +101,13 @@ wanted AS MATERIALIZED (
                 WHEN NOT a.forgets THEN a.on_refused END AS function,
            (SELECT count(*) FROM proof.ran AS r WHERE r.call = a.call) AS times
       FROM proof.asked AS a LEFT JOIN history AS h ON h.id = a.call),
--- What was taken back, by a person or because other changes made it impossible, ends out of turn.
+-- What was taken back, by a person, because other changes made it impossible, or unsent at the end of its subscription,
+-- ends out of turn.
 in_turn AS (
     SELECT w.lane_id, w.call, lag(w.call) OVER (PARTITION BY w.lane_id ORDER BY r.number) AS before
       FROM wanted AS w JOIN proof.ran AS r ON r.call = w.call
-     WHERE w.lane_id IS NOT NULL AND w.result <> 'cancelled' AND w.reason IS DISTINCT FROM 'no_longer_valid')
+     WHERE w.lane_id IS NOT NULL AND w.result <> 'cancelled'
+       AND coalesce(w.reason, '') NOT IN ('no_longer_valid', 'subscription_ended'))
 SELECT format('%s %s was committed, and there is no trace of its end', w.kind, w.call)
   FROM wanted AS w WHERE w.result IS NULL
 UNION ALL

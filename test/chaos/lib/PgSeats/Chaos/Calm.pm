@@ -37,11 +37,7 @@ sub come
 	$storm->end_sessions(10);
 	finish_prepared($storm);
 	resume($storm);
-	if (my $lost = $storm->{lost_function})
-	{
-		# (It may be back already.)
-		$server->try_sql("ALTER FUNCTION shop.away RENAME TO $lost");
-	}
+	$server->sql("ALTER FUNCTION shop.away RENAME TO $_") foreach PgSeats::Chaos::House::missing_function($storm);
 	set_trouble($server, 0);
 	# (Now that nobody is in its way.)
 	$server->sql(PgSeats::Chaos::Mishaps::with_raised_price($storm));

@@ -97,14 +97,25 @@ sub lose_function
 {
 	my ($storm, $dice) = @_;
 	my $name = $dice->one_of(qw(paid undone));
-	return if $storm->{lost_function};
-	$storm->{lost_function} = $name;
 	ask($storm, 'owner', "ALTER FUNCTION shop.$name RENAME TO away", "shop.$name is gone");
-	$storm->in($dice->seconds(0.2, 1), sub {
-		ask($storm, 'owner', "ALTER FUNCTION shop.away RENAME TO $name", "shop.$name is back");
-		delete $storm->{lost_function};
-	});
+	$storm->in($dice->seconds(0.2, 1), sub { find_function($storm) });
 	return;
+}
+
+# Whichever it was. (Tried again, because who renames it may be under way still, or have lost his session.)
+sub find_function
+{
+	my ($storm) = @_;
+	ask($storm, 'finder', "ALTER FUNCTION shop.away RENAME TO $_", "shop.$_ is back") foreach missing_function($storm);
+	$storm->in(1, sub { find_function($storm) }) if missing_function($storm);
+	return;
+}
+
+sub missing_function
+{
+	my ($storm) = @_;
+	return split /\n/, $storm->server->sql(
+		q{SELECT n FROM unnest('{paid,undone}'::text[]) AS n WHERE to_regprocedure('shop.' || n || '(bigint,jsonb,jsonb)') IS NULL});
 }
 
 # Only its own session: the others go on.
