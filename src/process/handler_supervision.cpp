@@ -3,11 +3,11 @@
 #include "process/handler_supervision.hpp"
 
 #include "pg/shared_state.hpp"
+#include "process/registering.hpp"
 
 extern "C" {
 #include "access/htup_details.h"
 #include "catalog/pg_authid.h"
-#include "postmaster/bgworker.h"
 #include "utils/syscache.h"
 }
 
@@ -120,22 +120,14 @@ bool can_log_in(Oid role) {
     return can;
 }
 
-bool register_process(int index, Oid database, Oid role) {
-    BackgroundWorker worker{};
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    worker.bgw_restart_time = BGW_NEVER_RESTART;
-    strlcpy(worker.bgw_library_name, "pg_seats", sizeof worker.bgw_library_name);
-    strlcpy(worker.bgw_function_name, "pg_seats_handler_main", sizeof worker.bgw_function_name);
-    snprintf(worker.bgw_name, sizeof worker.bgw_name, "pg_seats handler of database %u for role %u",
-             database, role);
-    strlcpy(worker.bgw_type, "pg_seats handler", sizeof worker.bgw_type);
-    worker.bgw_main_arg = Int32GetDatum(index);
-    worker.bgw_notify_pid = MyProcPid;
-    const MemoryContext context = MemoryContextSwitchTo(TopMemoryContext);
-    const bool registered = RegisterDynamicBackgroundWorker(&worker, &handles[index]);
-    MemoryContextSwitchTo(context);
-    return registered;
+bool register_handler(int index, Oid database, Oid role) {
+    char name[BGW_MAXLEN];
+    snprintf(name, sizeof name, "pg_seats handler of database %u for role %u", database, role);
+    handles[index] = register_process({.type = "pg_seats handler",
+                                       .name = name,
+                                       .function = "pg_seats_handler_main",
+                                       .argument = Int32GetDatum(index)});
+    return handles[index] != nullptr;
 }
 
 // Said once, not with every attempt.
@@ -180,7 +172,7 @@ void start_wanted(TimestampTz now) {
         if (!begin_start(index, &database, &role)) {
             continue;
         }
-        if (register_process(index, database, role)) {
+        if (register_handler(index, database, role)) {
             no_slot_logged = false;
             continue;
         }

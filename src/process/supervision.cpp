@@ -3,6 +3,7 @@
 #include "process/supervision.hpp"
 
 #include "pg/shared_state.hpp"
+#include "process/registering.hpp"
 
 extern "C" {
 #include "access/heapam.h"
@@ -11,7 +12,6 @@ extern "C" {
 #include "access/tableam.h"
 #include "catalog/pg_database.h"
 #include "nodes/pg_list.h"
-#include "postmaster/bgworker.h"
 #include "utils/rel.h"
 }
 
@@ -249,22 +249,12 @@ void find_slots(List* databases) {
 }
 
 BackgroundWorkerHandle* register_worker(Oid database) {
-    BackgroundWorker worker{};
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    // The launcher restarts, because it knows whether a worker is still wanted and when.
-    worker.bgw_restart_time = BGW_NEVER_RESTART;
-    strlcpy(worker.bgw_library_name, "pg_seats", sizeof worker.bgw_library_name);
-    strlcpy(worker.bgw_function_name, "pg_seats_worker_main", sizeof worker.bgw_function_name);
-    snprintf(worker.bgw_name, sizeof worker.bgw_name, "pg_seats worker of database %u", database);
-    strlcpy(worker.bgw_type, "pg_seats worker", sizeof worker.bgw_type);
-    worker.bgw_main_arg = ObjectIdGetDatum(database);
-    worker.bgw_notify_pid = MyProcPid;
-    BackgroundWorkerHandle* handle = nullptr;
-    const MemoryContext context = MemoryContextSwitchTo(TopMemoryContext);
-    const bool registered = RegisterDynamicBackgroundWorker(&worker, &handle);
-    MemoryContextSwitchTo(context);
-    return registered ? handle : nullptr;
+    char name[BGW_MAXLEN];
+    snprintf(name, sizeof name, "pg_seats worker of database %u", database);
+    return register_process({.type = "pg_seats worker",
+                             .name = name,
+                             .function = "pg_seats_worker_main",
+                             .argument = ObjectIdGetDatum(database)});
 }
 
 // Said once, not with every attempt.
