@@ -15,7 +15,12 @@ BEGIN ATOMIC
            ('read',     false, false),  -- of a subscription
            ('price',    false, false),  -- a read of a price
            ('void',     true,  false),  -- of the invoice that a change waits for
-           ('delivery', false, false);  -- to a receiver, who knows it by its id
+           ('delivery', false, false),  -- to a receiver, who knows it by its id
+           ('payment',        true,  false),  -- makes a PaymentIntent
+           ('payment_cancel', false, false),  -- cancels one; does nothing the second time
+           ('payment_read',   false, false),  -- of one, of its refunds, or of its disputes
+           ('payment_list',   false, false),  -- a page of all of them
+           ('refund',         true,  false);
 END;
 REVOKE ALL ON FUNCTION seats_internal.kinds() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.kinds() IS

@@ -94,6 +94,8 @@ CREATE TABLE seats_internal.outbox (
     -- What only seats need: null in every other row.
     kind           text        NOT NULL DEFAULT 'call',
     team_id        bigint,
+    payment_id     bigint,
+    list_cursor    text,
     beside_lane_id bigint,
     base_wanted_at timestamptz,
     last_id        bigint,
@@ -139,6 +141,10 @@ COMMENT ON COLUMN seats_internal.outbox.marker IS 'metadata[pg_seats] of the cur
 COMMENT ON COLUMN seats_internal.outbox.kind IS
     'what it is about: one of seats_internal.kinds()';
 COMMENT ON COLUMN seats_internal.outbox.team_id IS 'whose seats a change, read or void is about';
+COMMENT ON COLUMN seats_internal.outbox.payment_id IS
+    'which payment a create, read, cancel or refund is about';
+COMMENT ON COLUMN seats_internal.outbox.list_cursor IS
+    'of a call that is looked for in a list: where the next look goes on';
 COMMENT ON COLUMN seats_internal.outbox.beside_lane_id IS
     'of a read: it waits for no row of this lane, only until none of its rows is on the wire';
 COMMENT ON COLUMN seats_internal.outbox.base_wanted_at IS
@@ -166,6 +172,8 @@ CREATE INDEX outbox_by_lane ON seats_internal.outbox (lane_id, id) WHERE lane_id
 -- Not unique: a read that is on the wire may have seen what was there before, so another one may
 -- wait behind it; and whoever leaves one waits for nobody who does the same.
 CREATE INDEX outbox_read_by_team ON seats_internal.outbox (team_id) WHERE kind = 'read';
+
+CREATE INDEX outbox_read_by_payment ON seats_internal.outbox (payment_id) WHERE kind = 'payment_read';
 
 -- What was settled. A call that went through at the first attempt has that attempt in this row.
 CREATE TABLE seats_internal.outbox_history (
@@ -199,6 +207,7 @@ CREATE TABLE seats_internal.outbox_history (
     answer         bytea,
     kind           text        NOT NULL DEFAULT 'call',
     team_id        bigint,
+    payment_id     bigint,
     carrier_id     bigint,
     actor          text,
     lines          jsonb,
