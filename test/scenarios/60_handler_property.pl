@@ -10,6 +10,7 @@ use strict;
 use warnings;
 use List::Util qw(shuffle sum0);
 use PgSeats::Scenario;
+use PgSeats::Clients;
 use PgSeats::Crowds;
 use PgSeats::Faults;
 use PgSeats::HandlerModel;
@@ -166,56 +167,18 @@ sub transaction
 	  $pause . (happens(0.9) ? 'COMMIT;' : 'ROLLBACK;'), '';
 }
 
-# ---- applications, several at once, each a psql that may end with the server
-
-my %clients = ();                                                # pid => file of what it printed
-my $directory = PostgreSQL::Test::Utils::tempdir('clients');
+# ---- applications, several at once
 
 # What an application may be told: what does not fit its quantities, that it comes too late, that the server goes.
-my %expected = map { $_ => 1 } qw(PS120 PS121 PS122 PS123 PS401 PS402 PS503 PS505 PS506 PS507 PS508 PS509 PS510 PS512 PS514 PS515 PS516
-  PS517 PS518 PS519 PS523 PS526 PS527 PS529 PS531 PS532 PS533 PS534 PS702 25P02 57P01 57P02 57P03 08006);
-my @unexpected = ();
+my $clients = PgSeats::Clients->new($server, expected => [qw(PS120 PS121 PS122 PS123 PS401 PS402 PS503 PS505 PS506 PS507 PS508 PS509
+	PS510 PS512 PS514 PS515 PS516 PS517 PS518 PS519 PS523 PS526 PS527 PS529 PS531 PS532 PS533 PS534 PS702 25P02 57P01 57P02 57P03 08006)]);
 
 sub start_clients
 {
 	my ($count, $transactions) = @_;
-	foreach my $number (1 .. $count)
-	{
-		my $file = "$directory/" . keys(%clients) . '-' . ++$names;
-		open my $script, '>', "$file.sql" or die "$file.sql: $!\n";
-		print $script transaction() foreach 1 .. $transactions;
-		close $script or die "$file.sql: $!\n";
-		my $pid = fork // die "fork: $!\n";
-		if (!$pid)
-		{
-			open STDOUT, '>', "$file.out";
-			open STDERR, '>&', \*STDOUT;
-			exec 'psql', '-XAt', '-v', 'VERBOSITY=verbose', '-f', "$file.sql", '-d', $server->connstr($server->database) . " application_name='a client'"
-			  or POSIX::_exit(127);
-		}
-		$clients{$pid} = $file;
-	}
+	$clients->start(map { join '', map { transaction() } 1 .. $transactions } 1 .. $count);
 	return;
 }
-
-sub take_ended_clients
-{
-	local $?;
-	foreach my $pid (grep { waitpid($_, POSIX::WNOHANG()) == $_ } keys %clients)
-	{
-		my $file = delete $clients{$pid};
-		my $text = PostgreSQL::Test::Utils::slurp_file("$file.out");
-		foreach my $line (grep {/(?:ERROR|FATAL|PANIC): /} split /\n/, $text)
-		{
-			my ($code) = $line =~ /(?:ERROR|FATAL|PANIC):\s+(\w{5}):/;
-			$met{"an application was told $code"}++ if $code;
-			push @unexpected, $line if $code && !$expected{$code};
-		}
-	}
-	return;
-}
-
-sub clients_are_done { take_ended_clients(); return !%clients }
 
 # ---- what happens to processes
 
@@ -230,13 +193,7 @@ sub handler_pids { return pids_of(q{a.backend_type = 'pg_seats handler'}) }
 sub kill_process
 {
 	my ($who, $pid) = @_;
-	my $so_far = -s $server->logfile;
-	return unless $pid && kill 'KILL', $pid;
-	# Until the server has noticed, it answers as if nothing had happened. (It may have been ending by itself just then.)
-	my $is_noticed = sub { return $server->log_text($so_far) =~ /\(PID $pid\) was terminated by signal 9/ };
-	wait_until(sub { $is_noticed->() || !kill 0, $pid }, "the end of $pid to be noticed");
-	return unless eval { wait_until($is_noticed, 'the log to tell', timeout => 1) };
-	$server->expect_signals(1, 9);
+	return unless kill_noticed($server, $pid);
 	$met{"kill -9 of $who"}++;
 	recount("… $who $pid is killed");
 	return;
@@ -383,14 +340,14 @@ foreach my $round (1 .. $rounds)
 	start_clients(3, 6);
 	my $until = time + 1.5;
 	my @standing = ();
-	wait_until(sub { @standing = standing_at($point); @standing || time > $until && clients_are_done() }, "somebody to stand at $point", timeout => 20);
+	wait_until(sub { @standing = standing_at($point); @standing || time > $until && $clients->are_done }, "somebody to stand at $point", timeout => 20);
 	$met{"stood at $point"}++ if @standing;
 	# Whoever stands there goes on standing; what is started after it does not.
 	$server->sql('ALTER SYSTEM RESET pg_seats.debug_point');
 	$mishaps{$mishap}->(@standing);
 	kill 'HUP', $server->{_pid};
 	be_back();
-	wait_until(sub { clients_are_done() }, 'the applications to be done', timeout => 60);
+	wait_until(sub { $clients->are_done }, 'the applications to be done', timeout => 60);
 	decide();
 }
 
@@ -410,7 +367,7 @@ my $is_done = eval {
 };
 is($left, '0|0', 'nothing waits: rows of calls, rows of handlers') or diag $@;
 is(join("\n", judge_handlers($server)), '', 'each handler ran once, with the right outcome, in its turn');
-is(join("\n", @unexpected), '', 'applications were told only what they must expect');
+is(join("\n", $clients->unexpected), '', 'applications were told only what they must expect');
 is($server->sql(q{SELECT string_agg(concat_ws(' ', call, state), ', ') FROM seats.handlers}), '', 'seats.handlers shows none');
 is($server->sql(q{SELECT string_agg(concat_ws(' ', kind, summary), '; ') FROM seats.alerts 
 	WHERE state <> 'resolved' AND kind <> 'invite_failed'}), '', 'no alert is open but about invites');
@@ -418,6 +375,8 @@ assert_ledger($server, $stripe);
 assert_nothing_twice($stripe);
 assert_folded($server);
 cmp_ok($met{"stood at $_"} // 0, '>', 0, "somebody stood at $_") foreach $rounds >= @points ? @points : ();
+my %told = $clients->told;
+$met{"an application was told $_"} = $told{$_} foreach keys %told;
 diag 'handlers run: ' . $server->sql('SELECT count(*) FROM proof.ran') . '; met: ' . join ', ', map {"$_: $met{$_}"} sort keys %met;
 diag "seed $seed; the story:\n  " . join "\n  ", @story unless Test::More->builder->is_passing;
 $server->assert_log_clean;

@@ -15,7 +15,7 @@ our @EXPORT = qw(
   named_call fault_of struck_call attempts_of await_attempt uuid_of assert_once_under_any_key
   assert_nothing_twice assert_settled_once open_alerts breaker_of await_breaker fresh_connections
   settled_as
-  debug_point_from_now_on stop_worker kill_stopped_worker kill_at_debug_point await_all_settled set_configuration);
+  debug_point_from_now_on stop_worker kill_stopped_worker kill_at_debug_point kill_noticed await_all_settled set_configuration);
 
 my $names = 0;
 
@@ -191,6 +191,20 @@ sub kill_at_debug_point
 {
 	my ($server) = @_;
 	return kill_stopped_worker($server, stop_worker($server));
+}
+
+# Kills a process of the server's, which may be ending by itself just then; whether the server says that it was killed.
+# (Until it has noticed, it answers as if nothing had happened.)
+sub kill_noticed
+{
+	my ($server, $pid) = @_;
+	my $so_far = -s $server->logfile;
+	return 0 unless $pid && kill 'KILL', $pid;
+	my $is_noticed = sub { return $server->log_text($so_far) =~ /\(PID $pid\) was terminated by signal 9/ };
+	wait_until(sub { $is_noticed->() || !kill 0, $pid }, "the end of $pid to be noticed");
+	return 0 unless eval { wait_until($is_noticed, 'the log to tell', timeout => 1) };
+	$server->expect_signals(1, 9);
+	return 1;
 }
 
 # Until nothing is open; returns when.
