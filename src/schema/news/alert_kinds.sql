@@ -39,6 +39,13 @@ BEGIN ATOMIC
            ('webhooks_silent',            'warning',  false),
            ('events_unreadable',          'warning',  false),
            ('too_many_missed_events',     'critical', true),
+           ('payment_unreadable',         'critical', false),
+           ('paid_after_cancel',          'critical', false),
+           ('paid_other_amount',          'critical', false),
+           ('paid_twice',                 'critical', false),
+           ('second_intent_paid',         'critical', true),
+           ('refund_failed',              'critical', true),
+           ('payment_disputed',           'warning',  false),
            ('receiver_fails',             'warning',  false);
 END;
 REVOKE ALL ON FUNCTION seats_internal.alert_kinds() FROM PUBLIC;

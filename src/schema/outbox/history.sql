@@ -77,7 +77,7 @@ BEGIN
     INSERT INTO seats_internal.outbox_history AS h
         (ring, id, lane_id, created_at, first_sent_at, settled_at, uuid, installation, result, generation, attempts,
          clean, destination, method, path, body, enqueued_by, reason, error, error_code, decline_code, request_id,
-         settled_by, proof, context, kind, team_id, carrier_id, actor, lines, base, target)
+         settled_by, proof, context, kind, team_id, payment_id, carrier_id, actor, lines, base, target)
     -- (The ring's row is asked for by itself: joined, an empty statistic makes thousands of it, and the statement so
     -- dear that it is compiled first.)
     SELECT (SELECT r.slot FROM seats_internal.ring AS r),
@@ -88,7 +88,7 @@ BEGIN
            CASE WHEN w.has_own THEN g.error_code WHEN with_error THEN carriers.error_code END,
            CASE WHEN w.has_own THEN g.decline_code WHEN with_error THEN carriers.decline_code END,
            g.request_id, move_to_history.settled_by,
-           coalesce(move_to_history.proof, carriers.proof), g.context, g.kind, g.team_id,
+           coalesce(move_to_history.proof, carriers.proof), g.context, g.kind, g.team_id, g.payment_id,
            nullif(move_to_history.carrier, g.id), g.actor, g.lines, g.base, g.target
       FROM gone AS g
      CROSS JOIN LATERAL (

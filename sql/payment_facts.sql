@@ -1,0 +1,266 @@
+-- What Stripe says of payments, and what follows: payment, transaction, member, handler, journal, in one transaction. Facts
+-- by hand, as C++ reads them from Stripe's JSON.
+\set ECHO none
+\getenv inputs PG_ABS_SRCDIR
+\set helpers :inputs '/sql/include/seats.psql'
+\i :helpers
+\set payments :inputs '/sql/include/payments.psql'
+\i :payments
+\set ECHO all
+BEGIN;
+SELECT pg_temp.begin_payments();
+
+-- Made, paid.
+SELECT pg_temp.start('ada') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_ada'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_ada', 'processing'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_ada', 'succeeded', '{"amount_received": 1000, "charge": "ch_ada", "charge_refunded": 0}'), event => 'evt_1');
+SELECT pg_temp.look(:p);
+-- The same once more, late and out of order, changes nothing.
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_ada', 'succeeded', '{"amount_received": 1000, "charge": "ch_ada"}'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_ada', 'requires_payment_method'), '1 hour');
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_ada', 'canceled'), '1 hour');
+SELECT pg_temp.look(:p);
+
+-- Declined, goes on, fails 3-D Secure twice, is paid at last. Failures are told once each.
+SELECT pg_temp.start('bob') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_bob'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'requires_payment_method', '{"error_code": "card_declined", "decline_code": "insufficient_funds", "failed_charge": "ch_1"}'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'requires_payment_method', '{"error_code": "card_declined", "decline_code": "insufficient_funds", "failed_charge": "ch_1"}'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'requires_action', '{"next_action": "redirect_to_url"}'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'requires_payment_method', '{"error_code": "payment_intent_authentication_failure"}'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'requires_payment_method', '{"error_code": "payment_intent_authentication_failure"}'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'requires_action', '{"next_action": "redirect_to_url"}'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'requires_payment_method', '{"error_code": "payment_intent_authentication_failure"}'));
+SELECT pg_temp.look(:p);
+-- A debit that fails at the bank after days: backwards, and normal. What is older than that is not taken over.
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'processing'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'requires_payment_method', '{"error_code": "debit_not_authorized", "failed_charge": "py_1"}'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'processing'), '1 hour');
+SELECT pg_temp.look(:p);
+
+-- Refused; a member of whom nothing is known to be made can begin anew.
+SELECT pg_temp.start('cyd') AS p \gset
+SELECT pg_temp.created(:p, NULL, 'refused', 'amount_too_small');
+SELECT pg_temp.look(:p);
+-- Without proof: nobody is told, and the intents are listed. What turns up then is cancelled.
+SELECT pg_temp.start('cyd') AS p \gset
+SELECT pg_temp.created(:p, NULL, 'refused', reason => 'not_proven');
+SELECT pg_temp.look(:p);
+SELECT wanted_reason FROM seats_internal.payment_listing;
+SELECT seats_internal.apply_intent(:p, pg_temp.intent('pi_cyd'), now());
+SELECT pg_temp.look(:p);
+SELECT pg_temp.calls(:p);
+-- And were it paid all the same, that is money, and counts.
+SELECT seats_internal.apply_intent(:p, pg_temp.intent('pi_cyd', 'succeeded', '{"amount_received": 1000}'), now());
+SELECT pg_temp.look(:p);
+
+-- A replayed create is read before its secret is given away, and says nothing of now.
+SELECT pg_temp.start('dan') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_dan'), replayed => true);
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_dan', 'succeeded', '{"amount_received": 1000}'));
+SELECT pg_temp.look(:p);
+
+-- Cancelled: while it is created, then by Stripe. Refused as it is under way at a bank; payable again, it goes.
+SELECT pg_temp.start('eve') AS p \gset
+SELECT pg_temp.cancel(:p);
+SELECT pg_temp.created(:p, pg_temp.intent('pi_eve'));
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.cancelled(:p, pg_temp.intent('pi_eve', 'processing'), 'payment_intent_unexpected_state');
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_eve'));
+SELECT pg_temp.calls(:p);
+-- Refused though it is payable: the next try waits.
+SELECT pg_temp.cancelled(:p, pg_temp.intent('pi_eve'), 'something');
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.cancelled(:p, pg_temp.intent('pi_eve', 'canceled', '{"cancellation_reason": "requested_by_customer"}'));
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.look(:p);
+
+-- Paid although it was to be cancelled: asked, kept, refunded, as the request says.
+SELECT pg_temp.start('fay') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_fay'));
+SELECT pg_temp.cancel(:p);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_fay', 'succeeded', '{"amount_received": 1000}'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.open_alerts();
+SELECT pg_temp.try(format('SELECT seats_internal.resolve_payment(%L, %s, %L, %L)', 'op', :p, 'forget', 'why'));
+SELECT seats_internal.resolve_payment('op', :p, 'keep', 'she is right');
+SELECT pg_temp.look(:p);
+SELECT pg_temp.try(format('SELECT seats_internal.resolve_payment(%L, %s, %L, %L)', 'op', :p, 'keep', 'again'));
+SELECT pg_temp.open_alerts();
+UPDATE seats_internal.payment_request SET when_paid_after_cancel = 'keep';
+SELECT pg_temp.start('gil') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_gil'));
+SELECT pg_temp.cancel(:p);
+UPDATE seats_internal.payment_member SET state = 'waived' WHERE reference = 'gil';
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_gil', 'succeeded', '{"amount_received": 1000}'));
+SELECT pg_temp.look(:p);
+UPDATE seats_internal.payment_request SET when_paid_after_cancel = 'refund';
+SELECT pg_temp.start('hal') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_hal'));
+SELECT pg_temp.cancel(:p);
+UPDATE seats_internal.payment_member SET state = 'waived' WHERE reference = 'hal';
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_hal', 'succeeded', '{"amount_received": 1000}'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.refunded(:p, pg_temp.refund('re_hal'));
+SELECT pg_temp.look(:p);
+-- What was transferred to an account is not given back without a word.
+SELECT pg_temp.start('ida') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_ida', more => '{"has_transfer": true}'));
+SELECT pg_temp.cancel(:p);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_ida', 'succeeded', '{"amount_received": 1000}'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.try(format('SELECT seats_internal.resolve_payment(%L, %s, %L, %L)', 'op', :p, 'refund', 'why'));
+SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s)', 'app', :p));
+SELECT repeated FROM seats_internal.refund_payment('app', :p, reverse_transfer => true, refund_application_fee => false);
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.refunded(:p, pg_temp.refund('re_ida'));
+SELECT pg_temp.look(:p);
+
+-- Another amount, another currency.
+SELECT pg_temp.start('jon') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_jon'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_jon', 'succeeded', '{"amount": 900, "amount_received": 900}'));
+SELECT pg_temp.look(:p);
+SELECT seats_internal.resolve_payment('op', :p, 'keep', 'a discount');
+SELECT pg_temp.look(:p);
+SELECT pg_temp.start('kim') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_kim'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_kim', 'succeeded', '{"amount_received": 1000, "currency": "usd"}'));
+SELECT pg_temp.look(:p);
+SELECT seats_internal.resolve_payment('op', :p, 'refund', 'a mistake');
+SELECT pg_temp.look(:p);
+SELECT pg_temp.refunded(:p, pg_temp.refund('re_kim', more => '{"currency": "usd"}'));
+SELECT pg_temp.look(:p);
+
+-- Two of a member: the later one is cancelled; if both are paid, a person decides.
+SELECT pg_temp.start('lea') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_lea_1'));
+SELECT pg_temp.start('lea') AS q \gset
+SELECT pg_temp.created(:q, pg_temp.intent('pi_lea_2'));
+SELECT pg_temp.look(:q);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_lea_1', 'succeeded', '{"amount_received": 1000}'));
+UPDATE seats_internal.payment_request SET when_paid_after_cancel = 'ask';
+SELECT pg_temp.was_read(:q, pg_temp.intent('pi_lea_2', 'succeeded', '{"amount_received": 1000}'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.look(:q);
+SELECT pg_temp.open_alerts();
+-- A second intent of one attempt is a stray.
+SELECT pg_temp.was_read(:q, pg_temp.intent('pi_other', 'succeeded', '{"amount_received": 1000}'));
+SELECT intent, attempt, status FROM seats_internal.payment_stray;
+SELECT pg_temp.open_alerts();
+
+-- An answer that is none, and one that misses things, change nothing.
+SELECT pg_temp.start('max') AS p \gset
+SELECT pg_temp.created(:p, '{"object": "payment_intent", "id": "pi_max"}');
+SELECT pg_temp.created(:p, NULL);
+SELECT pg_temp.created(:p, pg_temp.intent('pi_max', 'a_new_status'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_max', 'succeeded', '{"amount_received": null, "currency": null}'));
+SELECT pg_temp.look(:p);
+ROLLBACK;
+
+-- ---- refunds
+BEGIN;
+SELECT pg_temp.begin_payments();
+SELECT pg_temp.paid('ada') AS p \gset
+-- Never above what came in; the same key is the same refund.
+SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s, 1001)', 'app', :p));
+SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s, 0)', 'app', :p));
+SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s, reason => %L)', 'app', :p, 'a whim'));
+SELECT repeated FROM seats_internal.refund_payment('app', :p, 400, request_key => 'r1');
+SELECT repeated FROM seats_internal.refund_payment('app', :p, 400, request_key => 'r1');
+SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s, 500, request_key => %L)', 'app', :p, 'r1'));
+SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s, 601)', 'app', :p));
+SELECT repeated FROM seats_internal.refund_payment('app', :p, reason => 'duplicate');
+SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s)', 'app', :p));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.calls(:p);
+-- The list shows the first one before its call has an answer: it is that one, and no other.
+SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_1', 'pending', 400, jsonb_build_object('marker',
+    (SELECT o.uuid || '-' || o.uuid || '-1' FROM seats_internal.outbox AS o WHERE o.payment_id = :p AND o.kind = 'refund' ORDER BY o.id LIMIT 1)))));
+SELECT pg_temp.look(:p);
+-- It is settled as what it is; an answer that is given again does not take it back.
+SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_1', 'succeeded', 400)));
+SELECT pg_temp.refunded(:p, pg_temp.refund('re_1', 'pending', 400));
+SELECT pg_temp.look(:p);
+-- The second one is refused: what was reserved is free again.
+SELECT pg_temp.refunded(:p, NULL, 'refused', 'charge_already_refunded');
+SELECT pg_temp.look(:p);
+SELECT pg_temp.open_alerts();
+-- Somebody refunds in the Dashboard: the intent tells, the list says what.
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_ada', 'succeeded', '{"amount_received": 1000, "charge": "ch", "charge_refunded": 1000}'));
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_2', 'succeeded', 600), pg_temp.refund('re_1', 'succeeded', 400)));
+SELECT pg_temp.look(:p);
+-- It comes back, long after.
+SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_2', 'failed', 600, '{"failure_reason": "lost_or_stolen_card"}'), pg_temp.refund('re_1', 'succeeded', 400)));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.open_alerts();
+-- Ours, and one of the Dashboard that was faster: more than came in is not counted.
+SELECT repeated FROM seats_internal.refund_payment('app', :p);
+SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_3', 'succeeded', 600), pg_temp.refund('re_1', 'succeeded', 400)));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.refunded(:p, NULL, 'refused', 'charge_already_refunded');
+SELECT pg_temp.look(:p);
+SELECT pg_temp.refunds_of(:p);
+
+-- ---- disputes
+SELECT pg_temp.paid('bob') AS p \gset
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'succeeded', '{"amount_received": 1000, "charge": "ch", "charge_refunded": 0, "charge_disputed": true}'));
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_1', 'warning_needs_response'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_1', 'needs_response'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.open_alerts();
+SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_1', 'won'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_2', 'lost'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.open_alerts();
+
+-- ---- reads: one for a burst; while one is on the wire, a second one waits
+SELECT seats_internal.queue_payment_read(:p, 'intent') = seats_internal.queue_payment_read(:p, 'intent', 'evt_2');
+SELECT seats_internal.queue_payment_read(:p, 'refunds') = seats_internal.queue_payment_read(:p, 'disputes');
+UPDATE seats_internal.outbox SET state = 'sending' WHERE kind = 'payment_read';
+SELECT seats_internal.queue_secret_read(:p) = seats_internal.queue_payment_read(:p, 'intent');
+SELECT pg_temp.calls(:p);
+-- One that cannot be made is told, until one can.
+SELECT seats_internal.payment_not_read(1, :p, 'No such payment_intent');
+SELECT pg_temp.open_alerts();
+SELECT pg_temp.was_read(:p, '{"object": "unknown"}');
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'succeeded', '{"amount_received": 1000}'));
+SELECT pg_temp.open_alerts();
+
+-- ---- nobody goes on
+UPDATE seats_internal.payment_request SET abandon_after = '1 day';
+SELECT pg_temp.start('cyd') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_cyd'));
+SELECT seats_internal.abandon_payments(10);
+SELECT pg_temp.look(:p);
+UPDATE seats_internal.payment SET touched_at = now() - interval '2 days';
+SELECT seats_internal.abandon_payments(1);
+SELECT seats_internal.abandon_payments(1);
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.look(:p);
+
+-- ---- what a person ends without an answer
+SELECT pg_temp.start('dan') AS p \gset
+SELECT seats_internal.settle_by_hand('op', (SELECT call_id FROM seats_internal.payment WHERE id = :p), 'cancelled', 'cancelled_by_operator', 'none needed');
+SELECT pg_temp.look(:p);
+SELECT pg_temp.paid('eve') AS p \gset
+SELECT seats_internal.settle_by_hand('op', (SELECT r.call FROM seats_internal.refund_payment('app', :p) AS r), 'done', 'executed', 'person');
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.look(:p);
+-- He was wrong.
+SELECT pg_temp.refunds_read(:p, '[]');
+SELECT pg_temp.look(:p);
+SELECT pg_temp.refunds_of(:p);
+SELECT kind, role, reason, detail - '{payment,member,request}'::text[] FROM seats_internal.journal WHERE kind LIKE '%payment%' ORDER BY id;
+ROLLBACK;

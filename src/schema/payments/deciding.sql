@@ -1,0 +1,221 @@
+-- Money that has come in otherwise than it was to: after a cancel, in another amount, twice. What becomes of it is the
+-- request's rule, or a person's word: keep or refund. And payments that nobody goes on with.
+
+CREATE OR REPLACE FUNCTION seats_internal.review_payment(
+    payment  seats_internal.payment,
+    severity text,
+    reason   text,
+    summary  text
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    detail jsonb := seats_internal.payment_detail(payment) || jsonb_build_object('received', payment.received);
+BEGIN
+    UPDATE seats_internal.payment AS p
+       SET review_since = clock_timestamp(), review_reason = review_payment.reason
+     WHERE p.id = payment.id;
+    PERFORM seats_internal.raise_alert(
+        'payment:' || payment.id, severity, reason, summary, detail,
+        format('SELECT seats.resolve_payment(%s, decision, reason) with one of: keep, refund.', payment.id),
+        payment.id, payment.destination);
+    PERFORM seats_internal.write_journal('payment.review', 'stripe', payment.id, payment.lane_id, reason, detail);
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.review_payment(seats_internal.payment, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.review_payment(seats_internal.payment, text, text, text) IS
+    'a person must decide about money that has come in: alert (whose kind is the reason) and journal';
+
+-- Called when the transaction is written, so that a refund knows what came in. What was transferred to an account is not
+-- given back without a word.
+CREATE OR REPLACE FUNCTION seats_internal.judge_paid(payment seats_internal.payment, currency text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    other  bigint;
+    policy text;  -- of what came although it was to be cancelled; null: it was not
+BEGIN
+    SELECT p.* INTO payment FROM seats_internal.payment AS p WHERE p.id = payment.id;
+    SELECT r.when_paid_after_cancel INTO policy
+      FROM seats_internal.payment_member AS m
+      JOIN seats_internal.payment_request AS r ON r.id = m.request_id
+     WHERE m.id = payment.member_id AND payment.cancel_requested_at IS NOT NULL;
+    SELECT min(p.id) INTO other FROM seats_internal.payment AS p
+     WHERE p.member_id = payment.member_id AND p.id <> payment.id AND p.state = 'succeeded'
+       AND p.refunded < p.received;
+    IF policy = 'refund' AND NOT payment.has_transfer THEN
+        PERFORM seats_internal.refund_rest('pg_seats', payment, 'requested_by_customer');
+    ELSIF other IS NOT NULL THEN
+        PERFORM seats_internal.review_payment(
+            payment, 'critical', 'paid_twice',
+            format('a member has paid twice: with payment %s, and with payment %s', other, payment.id));
+    ELSIF (payment.received, judge_paid.currency) <> (payment.amount, payment.currency) THEN
+        PERFORM seats_internal.review_payment(
+            payment, 'critical', 'paid_other_amount',
+            format('payment %s is of %s %s, and %s %s came in', payment.id, payment.amount, payment.currency,
+                   payment.received, judge_paid.currency));
+    ELSIF policy = 'keep' THEN
+        UPDATE seats_internal.payment AS p SET review_reason = 'kept' WHERE p.id = payment.id;
+    ELSIF policy IS NOT NULL THEN
+        PERFORM seats_internal.review_payment(
+            payment, 'critical', 'paid_after_cancel',
+            format('payment %s was to be cancelled, and was paid all the same', payment.id));
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.judge_paid(seats_internal.payment, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.judge_paid(seats_internal.payment, text) IS
+    'a payment was paid: is it as it was to be, and if not, what becomes of it?';
+
+CREATE OR REPLACE FUNCTION seats_internal.refund_rest(caller text, payment seats_internal.payment, reason text)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    remaining bigint := payment.received - payment.refunded - payment.refund_reserved;
+BEGIN
+    IF remaining <= 0 THEN
+        RETURN NULL;
+    END IF;
+    RETURN (seats_internal.begin_refund(caller, payment, remaining, reason)).id;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.refund_rest(text, seats_internal.payment, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.refund_rest(text, seats_internal.payment, text) IS
+    'gives back all that is left, if there is something; gives the refund';
+
+CREATE OR REPLACE FUNCTION seats_internal.end_payment_review(
+    payment    seats_internal.payment,
+    result     text,
+    resolution text
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.payment AS p SET review_since = NULL, review_reason = result WHERE p.id = payment.id;
+    PERFORM seats_internal.resolve_alert('payment:' || payment.id, resolution);
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.end_payment_review(seats_internal.payment, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.end_payment_review(seats_internal.payment, text, text) IS
+    'nobody has to decide about a payment any more';
+
+CREATE OR REPLACE FUNCTION seats_internal.resolve_payment(
+    caller           text,
+    INOUT payment    bigint,
+    decision         text,
+    reason           text,
+    OUT member_state text
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    locked seats_internal.payment;
+BEGIN
+    PERFORM seats_internal.require_reason(reason);
+    locked := seats_internal.lock_payment(payment);
+    IF locked.review_since IS NULL THEN
+        RAISE EXCEPTION 'payment % is not in review', locked.id
+            USING ERRCODE = 'PS816', HINT = format('SELECT seats.explain_call(%s) tells how it stands.', locked.id);
+    ELSIF decision IS NULL OR decision NOT IN ('keep', 'refund') THEN
+        RAISE EXCEPTION 'unknown decision' USING ERRCODE = 'PS403', HINT = 'One of: keep, refund.';
+    ELSIF decision = 'refund' AND locked.has_transfer THEN
+        RAISE EXCEPTION 'payment % was transferred to an account, and nothing says who gives it back', locked.id
+            USING ERRCODE = 'PS814',
+                  HINT = format('Refund it with SELECT * FROM seats.refund_payment(%s, reverse_transfer => …, '
+                                'refund_application_fee => …): the review ends with that.', locked.id);
+    END IF;
+    PERFORM seats_internal.end_payment_review(
+        locked, CASE decision WHEN 'keep' THEN 'kept' ELSE 'refunded' END, format('decided by %I', caller));
+    IF decision = 'refund' THEN
+        PERFORM seats_internal.refund_rest(caller, locked, 'requested_by_customer');
+    END IF;
+    PERFORM seats_internal.settle_member_by_payments(locked.member_id);
+    PERFORM seats_internal.write_journal(
+        'operator.resolve_payment', caller, locked.id, locked.lane_id, resolve_payment.reason,
+        seats_internal.payment_detail(locked)
+        || jsonb_build_object('decision', decision, 'was', locked.review_reason));
+    member_state := (SELECT m.state FROM seats_internal.payment_member AS m WHERE m.id = locked.member_id);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.resolve_payment(text, bigint, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.resolve_payment(text, bigint, text, text) IS 'behind seats.resolve_payment';
+
+CREATE OR REPLACE FUNCTION seats.resolve_payment(
+    INOUT payment    bigint,
+    decision         text,
+    reason           text,
+    OUT member_state text
+)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.resolve_payment(bigint, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.resolve_payment(bigint, text, text) IS
+    'decides about money that has come in otherwise than it was to: keep (it counts as paid) or refund (all that is left)';
+
+-- ---- payments that nobody goes on with
+
+-- Somebody who has the member just now is going on with it.
+CREATE OR REPLACE FUNCTION seats_internal.abandon_payments(most integer) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    idle  record;
+    found_some integer := 0;
+BEGIN
+    FOR idle IN
+        SELECT p.id, p.lane_id, r.abandon_after
+          FROM seats_internal.payment AS p
+          JOIN seats_internal.payment_member AS m ON m.id = p.member_id
+          JOIN seats_internal.payment_request AS r ON r.id = m.request_id
+         WHERE p.state IN ('creating', 'payable') AND p.cancel_requested_at IS NULL
+           AND p.touched_at < clock_timestamp() - r.abandon_after
+         ORDER BY p.lane_id LIMIT most
+    LOOP
+        found_some := found_some + 1;
+        IF seats_internal.try_lane(idle.lane_id) THEN
+            PERFORM seats_internal.abandon_payment(idle.id, idle.abandon_after);
+        END IF;
+    END LOOP;
+    RETURN found_some >= most;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.abandon_payments(integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.abandon_payments(integer) IS
+    'cancels payments that nobody goes on with, some of them: true if there may be more; called by the worker';
+
+CREATE OR REPLACE FUNCTION seats_internal.abandon_payment(payment bigint, abandon_after interval) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    abandoned seats_internal.payment;
+BEGIN
+    UPDATE seats_internal.payment AS p
+       SET cancel_requested_at = clock_timestamp(), cancel_reason = 'abandoned'
+     WHERE p.id = abandon_payment.payment AND p.state IN ('creating', 'payable') AND p.cancel_requested_at IS NULL
+       AND p.touched_at < clock_timestamp() - abandon_after
+    RETURNING p.* INTO abandoned;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF abandoned.state = 'payable' THEN
+        PERFORM seats_internal.queue_payment_cancel(abandoned);
+    END IF;
+    PERFORM seats_internal.write_journal(
+        'payment.abandoned', 'pg_seats', abandoned.id, abandoned.lane_id, NULL,
+        seats_internal.payment_detail(abandoned));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.abandon_payment(bigint, interval) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.abandon_payment(bigint, interval) IS
+    'a payment that nobody has gone on with for so long is to be cancelled';

@@ -1,0 +1,158 @@
+-- Reads of payments: of the intent, its refunds, its disputes. Whatever hints that something may have changed (an event,
+-- a person, a replayed answer) leaves a read, and the read's answer is what counts.
+
+-- As queue_read does it for subscriptions: a read that was not sent yet will see what we know of; one that is on the
+-- wire may have left too early, so another one follows it. Waits for nobody. Null: no intent is known, so the call that
+-- makes it will tell.
+CREATE OR REPLACE FUNCTION seats_internal.queue_payment_read(
+    payment bigint,
+    what    text,
+    event   text DEFAULT NULL,
+    caller  text DEFAULT 'pg_seats'
+) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    target seats_internal.payment;
+    read   bigint;
+BEGIN
+    SELECT p.* INTO target FROM seats_internal.payment AS p WHERE p.id = queue_payment_read.payment;
+    IF target.intent IS NULL OR target.state = 'left_to_original' THEN
+        RETURN NULL;
+    END IF;
+    UPDATE seats_internal.outbox AS o
+       SET created_at = clock_timestamp(),
+           context = o.context || jsonb_strip_nulls(jsonb_build_object('event', queue_payment_read.event))
+     WHERE o.id = (SELECT r.id FROM seats_internal.outbox AS r
+                    WHERE r.payment_id = target.id AND r.kind = 'payment_read'
+                      AND r.state NOT IN ('sending', 'review')
+                      AND r.context ->> 'what' = queue_payment_read.what
+                    ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING o.id INTO read;
+    IF NOT FOUND THEN
+        INSERT INTO seats_internal.outbox
+            (installation, destination, method, path, body, enqueued_by, kind, payment_id, beside_lane_id, context,
+             created_at)
+        SELECT i.uuid, target.destination, 'GET', q.path, seats_internal.encoded_form(q.parameters),
+               queue_payment_read.caller, 'payment_read', target.id, target.lane_id,
+               jsonb_strip_nulls(jsonb_build_object('what', queue_payment_read.what,
+                                                    'event', queue_payment_read.event)),
+               clock_timestamp()
+          FROM seats_internal.installation AS i
+         CROSS JOIN seats_internal.payment_query(target.intent, queue_payment_read.what) AS q
+        RETURNING id INTO read;
+    END IF;
+    RETURN read;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.queue_payment_read(bigint, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.queue_payment_read(bigint, text, text, text) IS
+    'leaves a read of a payment''s intent, refunds or disputes in the outbox, unless one is waiting there; gives its id';
+
+CREATE OR REPLACE FUNCTION seats_internal.payment_query(
+    intent         text,
+    what           text,
+    OUT path       text,
+    OUT parameters jsonb
+)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE what WHEN 'intent' THEN '/v1/payment_intents/' || intent ELSE '/v1/' || what END,
+           CASE what WHEN 'intent' THEN '{"expand": ["latest_charge"]}'::jsonb
+                     ELSE jsonb_build_object('payment_intent', intent, 'limit', 100) END;
+END;
+REVOKE ALL ON FUNCTION seats_internal.payment_query(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.payment_query(text, text) IS
+    'how an intent is read, or its refunds or disputes';
+
+-- For whoever wants the client secret: from now on it may be in a browser.
+CREATE OR REPLACE FUNCTION seats_internal.queue_secret_read(payment bigint) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.lane AS l SET version = l.version + 1
+      FROM seats_internal.payment AS p
+     WHERE p.id = queue_secret_read.payment AND l.id = p.lane_id;
+    UPDATE seats_internal.payment AS p
+       SET secret_given_at = coalesce(p.secret_given_at, clock_timestamp()), touched_at = clock_timestamp()
+     WHERE p.id = queue_secret_read.payment;
+    RETURN seats_internal.queue_payment_read(payment, 'intent');
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.queue_secret_read(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.queue_secret_read(bigint) IS
+    'somebody waits for a payment''s client secret: gives the read to wait for; null: its open create is enough';
+
+-- Only a listing can find what nobody knows the id of.
+CREATE OR REPLACE FUNCTION seats_internal.want_intents_listed(
+    destination text,
+    since       timestamptz,
+    reason      text
+) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO seats_internal.payment_listing AS l (destination, wanted_since, wanted_reason)
+    VALUES (destination, since, reason)
+    ON CONFLICT ON CONSTRAINT payment_listing_pkey DO UPDATE
+       SET wanted_since = least(l.wanted_since, excluded.wanted_since),
+           wanted_reason = coalesce(l.wanted_reason, excluded.wanted_reason);
+END;
+REVOKE ALL ON FUNCTION seats_internal.want_intents_listed(text, timestamptz, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.want_intents_listed(text, timestamptz, text) IS
+    'the intents that were made since then are to be listed, soon';
+
+-- True: the client secret of this answer may be given away.
+CREATE OR REPLACE FUNCTION seats_internal.payment_was_read(
+    call    bigint,
+    payment bigint,
+    facts   jsonb,
+    as_of   timestamptz
+) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    event text := (SELECT h.context ->> 'event' FROM seats_internal.settled_call(call) AS h);
+BEGIN
+    PERFORM seats_internal.resolve_alert('payment_unreadable:' || payment, 'it was read');
+    CASE facts ->> 'object'
+        WHEN 'payment_intent' THEN
+            RETURN seats_internal.apply_intent(payment, facts, as_of, event);
+        WHEN 'refunds' THEN
+            PERFORM seats_internal.apply_refunds(payment, facts, event);
+        WHEN 'disputes' THEN
+            PERFORM seats_internal.apply_disputes(payment, facts, event);
+        ELSE
+            PERFORM seats_internal.payment_not_read(call, payment, 'the answer is not what was asked for');
+    END CASE;
+    RETURN false;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.payment_was_read(bigint, bigint, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.payment_was_read(bigint, bigint, jsonb, timestamptz) IS
+    'takes over what a read has shown; called by the worker, which has the lane';
+
+CREATE OR REPLACE FUNCTION seats_internal.payment_not_read(call bigint, payment bigint, error text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    target seats_internal.payment;
+BEGIN
+    SELECT p.* INTO target FROM seats_internal.payment AS p WHERE p.id = payment_not_read.payment;
+    PERFORM seats_internal.raise_alert(
+        'payment_unreadable:' || target.id, 'critical', 'payment_unreadable',
+        format('payment %s (%s) cannot be read: %s', target.id, target.intent, coalesce(error, 'no answer')),
+        seats_internal.payment_detail(target),
+        format('Look at it in Stripe''s Dashboard. When the cause is gone: SELECT seats.reconcile_payment(%s, reason).',
+               target.id),
+        call, target.destination);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.payment_not_read(bigint, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.payment_not_read(bigint, bigint, text) IS
+    'a read of a payment has failed for good: a person is told; called by the worker';
