@@ -41,6 +41,7 @@ SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'requires_payment_method', 
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'processing'), '1 hour');
 SELECT pg_temp.look(:p);
 
+SELECT pg_temp.explained(:p);
 -- Refused; a member of whom nothing is known to be made can begin anew.
 SELECT pg_temp.start('cyd') AS p \gset
 SELECT pg_temp.created(:p, NULL, 'refused', 'amount_too_small');
@@ -59,6 +60,7 @@ SELECT pg_temp.look(:p);
 
 -- A replayed create is read before its secret is given away, and says nothing of now.
 SELECT pg_temp.start('dan') AS p \gset
+SELECT pg_temp.explained(:p);
 SELECT pg_temp.created(:p, pg_temp.intent('pi_dan'), replayed => true);
 SELECT pg_temp.calls(:p);
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_dan', 'succeeded', '{"amount_received": 1000}'));
@@ -87,6 +89,7 @@ SELECT pg_temp.cancel(:p);
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_fay', 'succeeded', '{"amount_received": 1000}'));
 SELECT pg_temp.look(:p);
 SELECT pg_temp.open_alerts();
+SELECT pg_temp.explained(:p);
 SELECT pg_temp.try(format('SELECT seats_internal.resolve_payment(%L, %s, %L, %L)', 'op', :p, 'forget', 'why'));
 SELECT seats_internal.resolve_payment('op', :p, 'keep', 'she is right');
 SELECT pg_temp.look(:p);
@@ -210,6 +213,12 @@ SELECT pg_temp.refunded(:p, NULL, 'refused', 'charge_already_refunded');
 SELECT pg_temp.look(:p);
 SELECT pg_temp.refunds_of(:p);
 
+-- In words.
+SELECT pg_temp.explained(:p);
+SELECT pg_temp.explained(r.id) FROM seats_internal.refund AS r WHERE r.refund = 're_2';
+SELECT pg_temp.explained(t.id) FROM seats_internal.payment_transaction AS t WHERE t.kind = 'refund_failed';
+SELECT pg_temp.explained(r.call_id) FROM seats_internal.refund AS r WHERE r.refund = 're_1';
+
 -- ---- disputes
 SELECT pg_temp.paid('bob') AS p \gset
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'succeeded', '{"amount_received": 1000, "charge": "ch", "charge_refunded": 0, "charge_disputed": true}'));
@@ -249,6 +258,9 @@ SELECT seats_internal.abandon_payments(1);
 SELECT seats_internal.abandon_payments(1);
 SELECT pg_temp.calls(:p);
 SELECT pg_temp.look(:p);
+
+SELECT pg_temp.explained(:p);
+SELECT pg_temp.explained(p.cancel_call_id) FROM seats_internal.payment AS p WHERE p.id = :p;
 
 -- ---- what a person ends without an answer
 SELECT pg_temp.start('dan') AS p \gset

@@ -12,6 +12,10 @@ BEGIN
       FROM pg_roles AS owner, pg_roles AS role
      WHERE owner.rolname = g.owner AND role.rolname = g.role
        AND (g.owner_oid, g.role_oid) IS DISTINCT FROM (owner.oid, role.oid);
+    UPDATE seats_internal.payment_request AS q SET role_oid = r.oid
+      FROM pg_roles AS r WHERE r.rolname = q.role AND r.oid <> q.role_oid;
+    UPDATE seats_internal.payment_handler AS f SET owner_oid = r.oid
+      FROM pg_roles AS r WHERE r.rolname = f.owner AND r.oid <> f.owner_oid;
     UPDATE seats_internal.handler AS h
        SET role_oid = n.role_oid, on_done_owner_oid = n.on_done_owner_oid,
            on_refused_owner_oid = n.on_refused_owner_oid

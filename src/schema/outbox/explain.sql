@@ -43,6 +43,7 @@ BEGIN
         seats_internal.explain_what(h.id, h.method, h.path, h.destination, h.lane_id,
                                     h.enqueued_by, h.created_at),
         'It changes seats: ' || seats_internal.change_in_words(seats_internal.facts_of_change(h.id)) || '.',
+        'It is about ' || seats_internal.payment_in_words(h.payment_id) || '.',
         format('Settled as %s at %s by %s, after %s request(s)%s.', h.result,
                date_trunc('second', h.settled_at), coalesce(h.settled_by, 'the worker'),
                h.attempts, CASE WHEN h.http_status > 0
@@ -230,6 +231,7 @@ BEGIN
         seats_internal.explain_what(call.id, call.method, call.path, call.destination,
                                     call.lane_id, call.enqueued_by, call.created_at),
         'It changes seats: ' || seats_internal.change_in_words(seats_internal.facts_of_change(call.id)) || '.',
+        'It is about ' || seats_internal.payment_in_words(call.payment_id) || '.',
         format('State: %s %s%s.', CASE call.state WHEN 'review' THEN 'in review'
                                                   ELSE call.state::text END,
                seats_internal.since(call.state_since), coalesce(', because of ' || call.reason, '')),
@@ -268,6 +270,8 @@ BEGIN
         (SELECT seats_internal.explain_settled(h)
            FROM seats_internal.settled_call(call) AS h
           WHERE h.id IS NOT NULL),
+        seats_internal.explain_transaction(call), seats_internal.explain_payment(call),
+        seats_internal.explain_refund(call),
         format(E'Call %s has ended more than pg_seats.history_days ago.\n', call)
             || seats_internal.explain_handler(call),
         format('There is no call %s. seats.calls lists them; settled ones leave after '
@@ -281,5 +285,5 @@ CREATE OR REPLACE FUNCTION seats.explain_call(call bigint) RETURNS text
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.explain_call(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats.explain_call(bigint) IS
-    'in words: what a call is, where it stands and why, what holds it back, what happens next, '
+    'in words: what a call (or payment, refund, or what has happened to a payment) is, where it stands and why, what holds it back, what happens next, '
     'and what a person can do';

@@ -38,12 +38,16 @@ AS $$
 DECLARE
     other  bigint;
     policy text;  -- of what came although it was to be cancelled; null: it was not
+    fits   boolean;
 BEGIN
     SELECT p.* INTO payment FROM seats_internal.payment AS p WHERE p.id = payment.id;
-    SELECT r.when_paid_after_cancel INTO policy
+    SELECT CASE WHEN payment.cancel_requested_at IS NOT NULL THEN r.when_paid_after_cancel END,
+           (payment.received, judge_paid.currency) = ALL (VALUES (payment.amount, payment.currency),
+                                                                 (m.amount, r.currency))
+      INTO policy, fits
       FROM seats_internal.payment_member AS m
       JOIN seats_internal.payment_request AS r ON r.id = m.request_id
-     WHERE m.id = payment.member_id AND payment.cancel_requested_at IS NOT NULL;
+     WHERE m.id = payment.member_id;
     SELECT min(p.id) INTO other FROM seats_internal.payment AS p
      WHERE p.member_id = payment.member_id AND p.id <> payment.id AND p.state = 'succeeded'
        AND p.refunded < p.received;
@@ -53,7 +57,7 @@ BEGIN
         PERFORM seats_internal.review_payment(
             payment, 'critical', 'paid_twice',
             format('a member has paid twice: with payment %s, and with payment %s', other, payment.id));
-    ELSIF (payment.received, judge_paid.currency) <> (payment.amount, payment.currency) THEN
+    ELSIF NOT fits THEN
         PERFORM seats_internal.review_payment(
             payment, 'critical', 'paid_other_amount',
             format('payment %s is of %s %s, and %s %s came in', payment.id, payment.amount, payment.currency,

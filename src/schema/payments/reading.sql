@@ -144,6 +144,9 @@ DECLARE
     target seats_internal.payment;
 BEGIN
     SELECT p.* INTO target FROM seats_internal.payment AS p WHERE p.id = payment_not_read.payment;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
     PERFORM seats_internal.raise_alert(
         'payment_unreadable:' || target.id, 'critical', 'payment_unreadable',
         format('payment %s (%s) cannot be read: %s', target.id, target.intent, coalesce(error, 'no answer')),
