@@ -17,6 +17,7 @@ Statement expire_statement{
 Statement sweep_statement{
     "SELECT s.queued, s.next_after::text"
     "  FROM seats_internal.sweep($1::timestamptz, $2, $3 * interval '1 second') AS s"};
+Statement abandon_statement{"SELECT seats_internal.abandon_payments($1)"};
 Statement recount_statement{"SELECT seats_internal.recount_teams()"};
 Statement forget_statement{"SELECT seats_internal.forget($1)"};
 Statement fenced_statement{
@@ -30,6 +31,7 @@ Statement unfenced_statement{
 // Five reads a second, whatever Stripe would allow: see docs/reconciliation.md.
 constexpr int sweeps_per_second = 5;
 constexpr int most_sweeps = 300;
+constexpr int most_abandoned = 100;
 
 // Of what is too old: what comes must not outrun what goes.
 constexpr core::Duration pause_between_batches{1'000};
@@ -57,6 +59,20 @@ void sweep(Engine& engine, core::Duration since_last) {
     });
 }
 
+// Payments that nobody goes on with leave cancels in the outbox.
+void abandon_payments(Engine& engine, TimePoint now) {
+    int idle = 0;
+    (void)engine.transaction([&] {
+        idle = static_cast<int>(abandon_statement.run({pg::integer(most_abandoned)}).integer(0, 1));
+    });
+    if (idle > 0) {
+        engine.look_for_arrivals = true;
+    }
+    if (idle >= most_abandoned) {
+        engine.chores_at = now + pause_between_batches;
+    }
+}
+
 void expire_and_sweep(Engine& engine, TimePoint now) {
     const auto since_last = std::chrono::duration_cast<core::Duration>(now - engine.chores_before);
     engine.chores_before = now;
@@ -70,6 +86,7 @@ void expire_and_sweep(Engine& engine, TimePoint now) {
     (void)engine.transaction([&] {
         engine.expired_until = expire_statement.run({pg::text(engine.expired_until)}).string(0, 1);
     });
+    abandon_payments(engine, now);
     sweep(engine, since_last);
     engine.announce = true;
 }

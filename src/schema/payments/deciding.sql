@@ -168,12 +168,12 @@ COMMENT ON FUNCTION seats.resolve_payment(bigint, text, text) IS
 -- ---- payments that nobody goes on with
 
 -- Somebody who has the member just now is going on with it.
-CREATE OR REPLACE FUNCTION seats_internal.abandon_payments(most integer) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.abandon_payments(most integer) RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    idle  record;
+    idle       record;
     found_some integer := 0;
 BEGIN
     FOR idle IN
@@ -190,12 +190,12 @@ BEGIN
             PERFORM seats_internal.abandon_payment(idle.id, idle.abandon_after);
         END IF;
     END LOOP;
-    RETURN found_some >= most;
+    RETURN found_some;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.abandon_payments(integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.abandon_payments(integer) IS
-    'cancels payments that nobody goes on with, some of them: true if there may be more; called by the worker';
+    'cancels payments that nobody goes on with, at most so many: gives how many it has found; called by the worker';
 
 CREATE OR REPLACE FUNCTION seats_internal.abandon_payment(payment bigint, abandon_after interval) RETURNS void
 LANGUAGE plpgsql
