@@ -240,6 +240,11 @@ SELECT seats_internal.queue_payment_read(:p, 'refunds') = seats_internal.queue_p
 UPDATE seats_internal.outbox SET state = 'sending' WHERE kind = 'payment_read';
 SELECT seats_internal.queue_secret_read(:p) = seats_internal.queue_payment_read(:p, 'intent');
 SELECT pg_temp.calls(:p);
+-- An event may name an intent that nobody here knows of.
+SELECT pg_temp.start('fay') AS q \gset
+SELECT seats_internal.queue_payment_read(:q, 'intent');
+SELECT seats_internal.queue_payment_read(:q, 'intent', intent => 'pi_fay') = seats_internal.queue_payment_read(:q, 'intent', 'evt_3', intent => 'pi_fay');
+SELECT pg_temp.calls(:q);
 -- One that cannot be made is told, until one can.
 SELECT seats_internal.payment_not_read(1, :p, 'No such payment_intent');
 SELECT pg_temp.open_alerts();

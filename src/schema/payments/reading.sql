@@ -2,52 +2,54 @@
 -- a person, a replayed answer) leaves a read, and the read's answer is what counts.
 
 -- As queue_read does it for subscriptions: a read that was not sent yet will see what we know of; one that is on the
--- wire may have left too early, so another one follows it. Waits for nobody. Null: no intent is known, so the call that
--- makes it will tell.
+-- wire may have left too early, so another one follows it. Waits for nobody. `intent`: where an event names another one
+-- than is known here. Null: none is known, so the call that makes it will tell.
 CREATE OR REPLACE FUNCTION seats_internal.queue_payment_read(
     payment bigint,
     what    text,
     event   text DEFAULT NULL,
-    caller  text DEFAULT 'pg_seats'
+    caller  text DEFAULT 'pg_seats',
+    intent  text DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     target seats_internal.payment;
+    query  record;
     read   bigint;
 BEGIN
     SELECT p.* INTO target FROM seats_internal.payment AS p WHERE p.id = queue_payment_read.payment;
+    target.intent := coalesce(queue_payment_read.intent, target.intent);
     IF target.intent IS NULL OR target.state = 'left_to_original' THEN
         RETURN NULL;
     END IF;
+    SELECT q.path, seats_internal.encoded_form(q.parameters) AS body INTO query
+      FROM seats_internal.payment_query(target.intent, what) AS q;
     UPDATE seats_internal.outbox AS o
        SET created_at = clock_timestamp(),
            context = o.context || jsonb_strip_nulls(jsonb_build_object('event', queue_payment_read.event))
      WHERE o.id = (SELECT r.id FROM seats_internal.outbox AS r
                     WHERE r.payment_id = target.id AND r.kind = 'payment_read'
-                      AND r.state NOT IN ('sending', 'review')
-                      AND r.context ->> 'what' = queue_payment_read.what
+                      AND r.state NOT IN ('sending', 'review') AND (r.path, r.body) = (query.path, query.body)
                     ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING o.id INTO read;
     IF NOT FOUND THEN
         INSERT INTO seats_internal.outbox
             (installation, destination, method, path, body, enqueued_by, kind, payment_id, beside_lane_id, context,
              created_at)
-        SELECT i.uuid, target.destination, 'GET', q.path, seats_internal.encoded_form(q.parameters),
-               queue_payment_read.caller, 'payment_read', target.id, target.lane_id,
-               jsonb_strip_nulls(jsonb_build_object('what', queue_payment_read.what,
-                                                    'event', queue_payment_read.event)),
+        SELECT i.uuid, target.destination, 'GET', query.path, query.body, queue_payment_read.caller, 'payment_read',
+               target.id, target.lane_id,
+               jsonb_strip_nulls(jsonb_build_object('what', what, 'event', queue_payment_read.event)),
                clock_timestamp()
           FROM seats_internal.installation AS i
-         CROSS JOIN seats_internal.payment_query(target.intent, queue_payment_read.what) AS q
         RETURNING id INTO read;
     END IF;
     RETURN read;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.queue_payment_read(bigint, text, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.queue_payment_read(bigint, text, text, text) IS
+REVOKE ALL ON FUNCTION seats_internal.queue_payment_read(bigint, text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.queue_payment_read(bigint, text, text, text, text) IS
     'leaves a read of a payment''s intent, refunds or disputes in the outbox, unless one is waiting there; gives its id';
 
 CREATE OR REPLACE FUNCTION seats_internal.payment_query(
