@@ -48,8 +48,9 @@ COMMENT ON FUNCTION seats_internal.forget_ended(timestamptz, integer) IS
     'deletes alerts that are resolved, members who have left, invites that are settled, request keys and '
     'marks of compensated calls of before then, some of each: true if there may be more';
 
--- A lane is somebody's as long as it has rows, a handler that has not run, a team, a receiver or a pause. Of other lanes
--- the name is wanted while the history tells of their calls, and that is why those with rows count as used.
+-- A lane is somebody's as long as it has rows, a handler that has not run, a team, a member of a payment request, a
+-- receiver or a pause. Of other lanes the name is wanted while the history tells of their calls, and that is why those
+-- with rows count as used.
 CREATE OR REPLACE FUNCTION seats_internal.forget_lanes(too_old date, most integer) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -70,6 +71,7 @@ BEGIN
            OR lane = ANY (read_beside)
            OR EXISTS (SELECT FROM seats_internal.handler AS h WHERE h.lane_id = lane)
            OR EXISTS (SELECT FROM seats_internal.team AS t WHERE t.lane_id = lane)
+           OR EXISTS (SELECT FROM seats_internal.payment_member AS m WHERE m.lane_id = lane)
            OR EXISTS (SELECT FROM seats_internal.receiver AS r WHERE r.lane_id = lane)
            OR EXISTS (SELECT FROM seats_internal.lane AS l WHERE l.id = lane AND l.paused_at IS NOT NULL) THEN
             UPDATE seats_internal.lane AS l SET used_on = CURRENT_DATE WHERE l.id = lane;

@@ -73,6 +73,7 @@ CREATE TABLE seats_internal.payment_member (
     CONSTRAINT payment_member_state_is_known CHECK (state IN
         ('unpaid', 'paying', 'paid', 'paid_other_amount', 'refunded', 'paid_outside', 'waived', 'nothing_due'))
 ) WITH (fillfactor = 70);
+CREATE INDEX payment_member_by_lane ON seats_internal.payment_member (lane_id);
 COMMENT ON TABLE seats_internal.payment_member IS
     'what a member of a request owes. Whoever changes it, or a payment of it, has its lane''s row: the worker, too, which '
     'passes by a lane that somebody holds';

@@ -1,0 +1,99 @@
+-- Taking requests, members and payments. The order is everywhere: the request, the members' lanes by id, and then, in a
+-- second statement with a new snapshot, what is there. A member's lane is its lock; whoever has it may write the member,
+-- its payments and refunds. The worker takes lanes, too, and never a request.
+
+CREATE OR REPLACE FUNCTION seats_internal.raise_no_payment_thing(what text, id bigint) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'there is no % %', CASE what WHEN 'request' THEN 'payment request' WHEN 'member' THEN 'payment member'
+                                                 ELSE what END, coalesce(id::text, 'NULL')
+        USING ERRCODE = CASE what WHEN 'request' THEN 'PS804' WHEN 'member' THEN 'PS805' ELSE 'PS806' END,
+              HINT = format('The view seats.%s lists them.', CASE what
+                  WHEN 'request' THEN 'payment_requests' WHEN 'member' THEN 'payment_members' ELSE 'payments' END);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.raise_no_payment_thing(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.raise_no_payment_thing(text, bigint) IS
+    'the error for a request, member or payment that does not exist';
+
+CREATE OR REPLACE FUNCTION seats_internal.take_request(request bigint) RETURNS seats_internal.payment_request
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken seats_internal.payment_request;
+BEGIN
+    UPDATE seats_internal.payment_request AS r SET version = r.version + 1 WHERE r.id = request
+    RETURNING r.* INTO taken;
+    IF NOT FOUND THEN
+        PERFORM seats_internal.raise_no_payment_thing('request', request);
+    END IF;
+    RETURN taken;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_request(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_request(bigint) IS
+    'locks a payment request until the end of the transaction, and gives it; all of its verbs begin so';
+
+-- (The version moves: whoever has an older snapshot gets a serialisation failure instead of what was.)
+CREATE OR REPLACE FUNCTION seats_internal.take_member_lanes(lanes bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    one bigint;
+BEGIN
+    FOR one IN SELECT DISTINCT l FROM unnest(lanes) AS l ORDER BY l LOOP
+        UPDATE seats_internal.lane AS l SET version = l.version + 1, used_on = CURRENT_DATE WHERE l.id = one;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_member_lanes(bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_member_lanes(bigint[]) IS
+    'locks lanes by their ids; whoever calls this has the request';
+
+CREATE OR REPLACE FUNCTION seats_internal.take_payment_member(member bigint) RETURNS seats_internal.payment_member
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken seats_internal.payment_member;
+BEGIN
+    SELECT m.* INTO taken FROM seats_internal.payment_member AS m WHERE m.id = member;
+    IF NOT FOUND THEN
+        PERFORM seats_internal.raise_no_payment_thing('member', member);
+    END IF;
+    PERFORM seats_internal.take_request(taken.request_id);
+    PERFORM seats_internal.take_member_lanes(ARRAY[taken.lane_id]);
+    SELECT m.* INTO taken FROM seats_internal.payment_member AS m WHERE m.id = member FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM seats_internal.raise_no_payment_thing('member', member);
+    END IF;
+    RETURN taken;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_payment_member(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_payment_member(bigint) IS
+    'locks a member, behind its request, and gives it as it is then';
+
+CREATE OR REPLACE FUNCTION seats_internal.take_payment(payment bigint) RETURNS seats_internal.payment
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken seats_internal.payment;
+BEGIN
+    SELECT p.* INTO taken FROM seats_internal.payment AS p WHERE p.id = take_payment.payment;
+    IF NOT FOUND THEN
+        PERFORM seats_internal.raise_no_payment_thing('payment', take_payment.payment);
+    END IF;
+    PERFORM seats_internal.take_payment_member(taken.member_id);
+    SELECT p.* INTO taken FROM seats_internal.payment AS p WHERE p.id = take_payment.payment FOR UPDATE;
+    RETURN taken;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_payment(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_payment(bigint) IS
+    'locks a payment, behind its request and member, and gives it as it is then';

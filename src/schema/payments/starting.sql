@@ -1,0 +1,333 @@
+-- Starting a payment: the one that can still be paid, or a new one, whose intent the worker makes. What goes to Stripe is
+-- made from what the application names and from nothing else: a start that a failover has forgotten meets the same intent
+-- when the payer clicks again.
+
+CREATE OR REPLACE FUNCTION seats_internal.payment_uuid(installation uuid, hash text, attempt integer) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN encode(substr(sha256(convert_to(concat_ws('-', installation, hash, attempt), 'UTF8')), 1, 16), 'hex')::uuid;
+REVOKE ALL ON FUNCTION seats_internal.payment_uuid(uuid, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.payment_uuid(uuid, text, integer) IS
+    'what a payment''s idempotency key and its marker at Stripe are made from';
+
+-- For the application and its pages: one that is to be cancelled can no longer be gone on with.
+CREATE OR REPLACE FUNCTION seats_internal.payment_state(state text, cancel_requested_at timestamptz) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE WHEN cancel_requested_at IS NOT NULL AND state IN ('creating', 'payable', 'processing') THEN 'canceling'
+            ELSE state END;
+REVOKE ALL ON FUNCTION seats_internal.payment_state(text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.payment_state(text, timestamptz) IS 'a payment''s state as people are told it';
+
+-- ---- parameters
+
+CREATE OR REPLACE FUNCTION seats_internal.raise_wrong_parameter(name text, problem text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'invalid parameters of a payment'
+        USING ERRCODE = 'PS812',
+              DETAIL = format('%s %s.', quote_literal(left(seats_internal.one_line(name), 60)), problem),
+              HINT = 'There can be: customer, receipt_email, description, statement_descriptor_suffix, '
+                     'setup_future_usage, on_behalf_of, transfer_data, application_fee_amount. Amount, currency, capture '
+                     'and metadata are pg_seats''s; the payer confirms.';
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.raise_wrong_parameter(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.raise_wrong_parameter(text, text) IS
+    'the error for what a payment cannot be started with';
+
+-- `most`: an amount of it, so nothing above what is paid.
+CREATE OR REPLACE FUNCTION seats_internal.check_share(name text, share jsonb, most bigint) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF jsonb_typeof(share) <> 'number' OR share #>> '{}' !~ '^[0-9]{1,18}$' OR (share #>> '{}')::bigint > most THEN
+        PERFORM seats_internal.raise_wrong_parameter(name, format('is no whole number from 0 to %s', most));
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.check_share(text, jsonb, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.check_share(text, jsonb, bigint) IS 'an error unless it is a part of an amount';
+
+-- Whoever gives something wrong here is told at once, and not by Stripe, when he no longer listens.
+CREATE OR REPLACE FUNCTION seats_internal.check_payment_parameters(parameters jsonb, amount bigint) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    one record;
+BEGIN
+    IF jsonb_typeof(parameters) IS DISTINCT FROM 'object' THEN
+        PERFORM seats_internal.raise_wrong_parameter('parameters', 'must be an object');
+    END IF;
+    FOR one IN SELECT p.key, p.value, p.value #>> '{}' AS word FROM jsonb_each(parameters) AS p LOOP
+        CASE
+            WHEN one.key = 'transfer_data' THEN
+                IF jsonb_typeof(one.value) <> 'object' OR (one.value - '{destination,amount}'::text[]) <> '{}'
+                   OR coalesce(one.value ->> 'destination' !~ '^acct_[A-Za-z0-9]{1,100}$', true) THEN
+                    PERFORM seats_internal.raise_wrong_parameter(one.key, 'is not {"destination": "acct_…", "amount": …}');
+                ELSIF one.value ? 'amount' THEN
+                    PERFORM seats_internal.check_share('amount of transfer_data', one.value -> 'amount', amount);
+                END IF;
+            WHEN one.key = 'application_fee_amount' THEN
+                PERFORM seats_internal.check_share(one.key, one.value, amount);
+            WHEN jsonb_typeof(one.value) <> 'string' THEN
+                PERFORM seats_internal.raise_wrong_parameter(one.key, 'is not a text');
+            WHEN one.key = 'customer' AND one.word !~ '^cus_[A-Za-z0-9]{1,100}$'
+                 OR one.key = 'on_behalf_of' AND one.word !~ '^acct_[A-Za-z0-9]{1,100}$' THEN
+                PERFORM seats_internal.raise_wrong_parameter(one.key, 'is no such id of Stripe''s');
+            WHEN one.key = 'setup_future_usage' AND one.word NOT IN ('on_session', 'off_session') THEN
+                PERFORM seats_internal.raise_wrong_parameter(one.key, 'is neither on_session nor off_session');
+            WHEN one.key = 'receipt_email' AND (one.word !~ '^[^@[:space:]]+@[^@[:space:]]+$' OR length(one.word) > 800) THEN
+                PERFORM seats_internal.raise_wrong_parameter(one.key, 'is no address');
+            WHEN one.key = 'description' AND octet_length(one.word) > 1000 THEN
+                PERFORM seats_internal.raise_wrong_parameter(one.key, 'has more than 1000 bytes');
+            WHEN one.key = 'statement_descriptor_suffix' AND one.word !~ '^[ -~]{1,22}$' THEN
+                PERFORM seats_internal.raise_wrong_parameter(one.key, 'is not 1 to 22 letters of ASCII');
+            WHEN one.key IN ('customer', 'receipt_email', 'description', 'statement_descriptor_suffix',
+                             'setup_future_usage', 'on_behalf_of') THEN
+                NULL;
+            ELSE
+                PERFORM seats_internal.raise_wrong_parameter(one.key, 'is not known');
+        END CASE;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.check_payment_parameters(jsonb, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.check_payment_parameters(jsonb, bigint) IS
+    'an error unless a payment of that amount can be started with these parameters';
+
+-- (jsonb has its keys in an order of its own, which is always the same; so the same words give the same bytes.)
+CREATE OR REPLACE FUNCTION seats_internal.payment_body(payment seats_internal.payment, hash text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN seats_internal.encoded_form(payment.parameters || jsonb_build_object(
+    'amount', payment.amount, 'currency', payment.currency, 'capture_method', 'automatic',
+    'automatic_payment_methods', jsonb_build_object('enabled', true),
+    'metadata', jsonb_build_object('pg_seats_installation', payment.installation, 'pg_seats_member', hash,
+                                   'pg_seats_attempt', payment.attempt)));
+REVOKE ALL ON FUNCTION seats_internal.payment_body(seats_internal.payment, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.payment_body(seats_internal.payment, text) IS
+    'the body of the request that makes a payment''s intent';
+
+-- ---- beginning
+
+-- The member's lane is held, and nothing of his is live. `found`: the intent is there already.
+CREATE OR REPLACE FUNCTION seats_internal.insert_payment(
+    request    seats_internal.payment_request,
+    member     seats_internal.payment_member,
+    parameters jsonb,
+    found      seats_internal.payment_stray DEFAULT NULL
+) RETURNS seats_internal.payment
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    installation CONSTANT uuid := seats_internal.require_installation();
+    attempt      CONSTANT integer := coalesce(found.attempt, member.attempts + 1);
+    is_over      CONSTANT boolean := coalesce(found.status = 'canceled', false);
+    made         seats_internal.payment;
+BEGIN
+    INSERT INTO seats_internal.payment AS p
+        (member_id, lane_id, destination, installation, attempt, uuid, intent, amount, currency, parameters,
+         has_transfer, state, status, cancel_requested_at, cancel_reason)
+    SELECT member.id, member.lane_id, request.destination, installation, attempt,
+           seats_internal.payment_uuid(installation, member.hash, attempt), found.intent,
+           coalesce(found.amount, member.amount), coalesce(found.currency, request.currency), parameters,
+           parameters ? 'transfer_data', CASE WHEN is_over THEN 'canceled' ELSE 'creating' END, found.status,
+           -- (He would pay what he does not owe. That it is not wanted is told; what Stripe makes of it, a read shows.)
+           CASE WHEN found.intent IS NOT NULL AND NOT is_over
+                     AND (found.amount, found.currency) IS DISTINCT FROM (member.amount, request.currency)
+                THEN clock_timestamp() END,
+           CASE WHEN found.intent IS NOT NULL AND NOT is_over
+                     AND (found.amount, found.currency) IS DISTINCT FROM (member.amount, request.currency)
+                THEN 'duplicate' END
+    RETURNING p.* INTO made;
+    UPDATE seats_internal.payment_member AS m
+       SET attempts = greatest(m.attempts, attempt),
+           live_payment_id = CASE WHEN is_over THEN m.live_payment_id ELSE made.id END,
+           state = CASE WHEN is_over THEN m.state ELSE 'paying' END,
+           state_since = CASE WHEN is_over THEN m.state_since ELSE clock_timestamp() END
+     WHERE m.id = member.id;
+    RETURN made;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.insert_payment(
+    seats_internal.payment_request, seats_internal.payment_member, jsonb, seats_internal.payment_stray) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.insert_payment(
+    seats_internal.payment_request, seats_internal.payment_member, jsonb, seats_internal.payment_stray) IS
+    'a new attempt of a member, which is locked';
+
+-- After a failover that has forgotten starts: their intents become the member's payments again, up to the first one that
+-- is not canceled. What has become of that one a read tells: money that came in meanwhile, too.
+CREATE OR REPLACE FUNCTION seats_internal.take_over_strays(
+    request seats_internal.payment_request,
+    member  seats_internal.payment_member
+) RETURNS seats_internal.payment
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    stray seats_internal.payment_stray;
+    taken seats_internal.payment;
+BEGIN
+    FOR stray IN
+        SELECT s.* FROM seats_internal.payment_stray AS s
+         WHERE s.hash = member.hash AND s.destination = request.destination AND s.attempt > member.attempts
+           AND s.installation = seats_internal.require_installation()
+         ORDER BY s.attempt, s.created, s.intent
+    LOOP
+        -- (Of one attempt there may be two, made when its key was forgotten.)
+        CONTINUE WHEN EXISTS (SELECT FROM seats_internal.payment AS p
+                               WHERE p.member_id = member.id AND p.attempt = stray.attempt
+                                  OR p.destination = stray.destination AND p.intent = stray.intent);
+        taken := seats_internal.insert_payment(request, member, '{}', stray);
+        DELETE FROM seats_internal.payment_stray AS s
+         WHERE s.destination = stray.destination AND s.intent = stray.intent;
+        PERFORM seats_internal.write_journal(
+            'payment.found', 'pg_seats', taken.id, taken.lane_id, NULL,
+            seats_internal.member_detail(member) || jsonb_build_object(
+                'payment', taken.id, 'attempt', taken.attempt, 'intent', stray.intent, 'status', stray.status));
+        IF taken.state = 'creating' THEN
+            PERFORM seats_internal.queue_payment_read(taken.id, 'intent');
+            RETURN taken;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.take_over_strays(seats_internal.payment_request, seats_internal.payment_member) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.take_over_strays(seats_internal.payment_request, seats_internal.payment_member) IS
+    'intents at Stripe that were forgotten here become payments of their member, which is locked; gives the one that may '
+    'be paid yet, or null';
+
+CREATE OR REPLACE FUNCTION seats_internal.begin_payment(
+    caller     text,
+    request    seats_internal.payment_request,
+    member     seats_internal.payment_member,
+    parameters jsonb
+) RETURNS seats_internal.payment
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    made seats_internal.payment;
+    call bigint;
+BEGIN
+    made := seats_internal.insert_payment(request, member, parameters);
+    INSERT INTO seats_internal.outbox
+        (lane_id, installation, destination, method, path, body, verifier, enqueued_by, kind, uuid, payment_id)
+    VALUES (made.lane_id, made.installation, made.destination, 'POST', '/v1/payment_intents',
+            seats_internal.payment_body(made, member.hash), 'list', caller, 'payment', made.uuid, made.id)
+    RETURNING id INTO call;
+    UPDATE seats_internal.payment AS p SET call_id = call WHERE p.id = made.id RETURNING p.* INTO made;
+    PERFORM seats_internal.write_journal(
+        'payment.started', caller, made.id, made.lane_id, NULL,
+        seats_internal.member_detail(member) || jsonb_build_object('payment', made.id, 'attempt', made.attempt,
+                                                                   'call', call));
+    RETURN made;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.begin_payment(
+    text, seats_internal.payment_request, seats_internal.payment_member, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.begin_payment(
+    text, seats_internal.payment_request, seats_internal.payment_member, jsonb) IS
+    'a new payment of a member, which is locked, and the call that makes its intent';
+
+-- What a click meets: the payment that is live, or the one that has succeeded, or nothing. (A click on what was paid
+-- meanwhile, in another tab, is no mistake of anybody's.)
+CREATE OR REPLACE FUNCTION seats_internal.present_payment(member seats_internal.payment_member, again boolean)
+RETURNS seats_internal.payment
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    present seats_internal.payment;
+BEGIN
+    IF member.live_payment_id IS NOT NULL THEN
+        UPDATE seats_internal.payment AS p
+           SET touched_at = clock_timestamp()
+         WHERE p.id = member.live_payment_id AND p.cancel_requested_at IS NULL;
+        SELECT p.* INTO present FROM seats_internal.payment AS p WHERE p.id = member.live_payment_id;
+    ELSIF member.state IN ('paid', 'paid_other_amount') AND NOT again THEN
+        SELECT p.* INTO present FROM seats_internal.payment AS p
+         WHERE p.member_id = member.id AND p.state = 'succeeded' AND p.refunded < p.received
+         ORDER BY p.attempt DESC LIMIT 1;
+    END IF;
+    RETURN present;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.present_payment(seats_internal.payment_member, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.present_payment(seats_internal.payment_member, boolean) IS
+    'the payment of a member, which is locked, that stands in the way of a new one; null: none does';
+
+CREATE OR REPLACE FUNCTION seats_internal.start_payment(
+    caller       text,
+    member       bigint,
+    parameters   jsonb,
+    again        boolean,
+    OUT payment  bigint,
+    OUT call     bigint,
+    OUT attempt  integer,
+    OUT state    text,
+    OUT repeated boolean
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    taken   seats_internal.payment_member := seats_internal.take_payment_member(member);
+    request seats_internal.payment_request;
+    started seats_internal.payment;
+BEGIN
+    SELECT r.* INTO request FROM seats_internal.payment_request AS r WHERE r.id = taken.request_id;
+    parameters := coalesce(parameters, '{}');
+    PERFORM seats_internal.check_payment_parameters(parameters, taken.amount);
+    started := seats_internal.present_payment(taken, coalesce(again, false));
+    repeated := started.id IS NOT NULL;
+    IF NOT repeated THEN
+        PERFORM seats_internal.require_open_request(request);
+        IF taken.removed_at IS NOT NULL OR taken.amount = 0
+           OR NOT (taken.state = 'unpaid' OR taken.state = 'refunded' AND coalesce(again, false)) THEN
+            PERFORM seats_internal.raise_settled_member(taken);
+        END IF;
+        started := seats_internal.take_over_strays(request, taken);
+        IF started.id IS NULL THEN
+            SELECT m.* INTO taken FROM seats_internal.payment_member AS m WHERE m.id = member;
+            started := seats_internal.begin_payment(caller, request, taken, parameters);
+        END IF;
+    END IF;
+    payment := started.id;
+    call := started.call_id;
+    attempt := started.attempt;
+    state := seats_internal.payment_state(started.state, started.cancel_requested_at);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.start_payment(text, bigint, jsonb, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.start_payment(text, bigint, jsonb, boolean) IS 'behind seats.start_payment';
+
+CREATE OR REPLACE FUNCTION seats.start_payment(
+    member       bigint,
+    parameters   jsonb   DEFAULT '{}',
+    again        boolean DEFAULT false,
+    OUT payment  bigint,
+    OUT call     bigint,
+    OUT attempt  integer,
+    OUT state    text,
+    OUT repeated boolean
+)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
+REVOKE ALL ON FUNCTION seats.start_payment(bigint, jsonb, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats.start_payment(bigint, jsonb, boolean) IS
+    'begins to pay what a member owes: gives the payment that can still be paid, or has been, if there is one (repeated), '
+    'however many ask at once, and else makes one. parameters: customer, receipt_email, description, '
+    'statement_descriptor_suffix, setup_future_usage, on_behalf_of, transfer_data, application_fee_amount. Who has got '
+    'back all he has paid pays once more with again => true';
