@@ -264,6 +264,8 @@ SELECT seats_internal.abandon_payments(1);
 SELECT pg_temp.calls(:p);
 SELECT pg_temp.look(:p);
 
+-- (That of fay was never sent.)
+SELECT pg_temp.look(:q);
 SELECT pg_temp.explained(:p);
 SELECT pg_temp.explained(p.cancel_call_id) FROM seats_internal.payment AS p WHERE p.id = :p;
 

@@ -126,7 +126,7 @@ DECLARE
     locked seats_internal.payment;
 BEGIN
     PERFORM seats_internal.require_reason(reason);
-    locked := seats_internal.lock_payment(payment);
+    locked := seats_internal.take_payment(payment);
     IF locked.review_since IS NULL THEN
         RAISE EXCEPTION 'payment % is not in review', locked.id
             USING ERRCODE = 'PS816', HINT = format('SELECT seats.explain_call(%s) tells how it stands.', locked.id);
@@ -214,6 +214,8 @@ BEGIN
     END IF;
     IF abandoned.state = 'payable' THEN
         PERFORM seats_internal.queue_payment_cancel(abandoned);
+    ELSIF abandoned.intent IS NULL THEN
+        PERFORM seats_internal.take_back_create('pg_seats', abandoned);
     END IF;
     PERFORM seats_internal.write_journal(
         'payment.abandoned', 'pg_seats', abandoned.id, abandoned.lane_id, NULL,

@@ -312,7 +312,8 @@ AS $$
 BEGIN
     UPDATE seats_internal.payment AS p
        SET state = CASE result WHEN 'cancelled' THEN 'canceled' ELSE 'refused' END, state_since = clock_timestamp(),
-           error_code = coalesce(payment_was_not_made.code, payment_was_not_made.reason)
+           error_code = CASE WHEN result <> 'cancelled'
+                             THEN coalesce(payment_was_not_made.code, payment_was_not_made.reason) END
      WHERE p.id = payment.id AND p.state = 'creating'
     RETURNING p.* INTO payment;
     IF NOT FOUND THEN

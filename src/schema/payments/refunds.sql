@@ -381,33 +381,6 @@ COMMENT ON FUNCTION seats_internal.begin_refund(
     text, seats_internal.payment, bigint, text, text, boolean, boolean) IS
     'reserves a refund and leaves its call in the outbox';
 
--- The order of everybody's locks: the request, the lane, the payment; what is read is read by a further statement.
-CREATE OR REPLACE FUNCTION seats_internal.lock_payment(payment bigint) RETURNS seats_internal.payment
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    locked seats_internal.payment;
-BEGIN
-    UPDATE seats_internal.payment_request AS r SET version = r.version + 1
-      FROM seats_internal.payment AS p
-      JOIN seats_internal.payment_member AS m ON m.id = p.member_id
-     WHERE p.id = lock_payment.payment AND r.id = m.request_id;
-    UPDATE seats_internal.lane AS l SET version = l.version + 1
-      FROM seats_internal.payment AS p
-     WHERE p.id = lock_payment.payment AND l.id = p.lane_id;
-    SELECT p.* INTO locked FROM seats_internal.payment AS p WHERE p.id = lock_payment.payment FOR UPDATE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'there is no payment %', coalesce(lock_payment.payment::text, 'NULL')
-            USING ERRCODE = 'PS806', HINT = 'seats.payments lists them.';
-    END IF;
-    RETURN locked;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.lock_payment(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.lock_payment(bigint) IS
-    'locks a payment''s request, its member''s lane and its row, and gives the row, or an error';
-
 -- The same request_key again is the same refund; something else under it is a mistake.
 CREATE OR REPLACE FUNCTION seats_internal.repeated_refund(
     payment                seats_internal.payment,
@@ -460,7 +433,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    locked seats_internal.payment := seats_internal.lock_payment(payment);
+    locked seats_internal.payment := seats_internal.take_payment(payment);
     asked  seats_internal.refund;
 BEGIN
     PERFORM seats_internal.check_refund(locked, reason, reverse_transfer, refund_application_fee);

@@ -151,6 +151,9 @@ COMMENT ON COLUMN seats_internal.payment.disputed IS 'what disputes hold back, o
 COMMENT ON COLUMN seats_internal.payment.read_at IS 'when the request left whose answer was taken over last';
 COMMENT ON COLUMN seats_internal.payment.secret_given_at IS
     'when its client secret was given away first: before that nobody could pay it';
+COMMENT ON COLUMN seats_internal.payment.review_reason IS
+    'paid_after_cancel, paid_other_amount, paid_twice; once it is decided: kept (it counts as paid, whatever came in) or '
+    'refunded';
 COMMENT ON COLUMN seats_internal.payment.cancel_requested_at IS 'it is to be cancelled; that may take days';
 
 -- What really happened. Money in these rows is money at Stripe.

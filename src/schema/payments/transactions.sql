@@ -107,7 +107,9 @@ BEGIN
     END IF;
     PERFORM seats_internal.make_fact_handler(payment, noted, detail);
     PERFORM seats_internal.write_journal(
-        (SELECT k.journal_kind FROM seats_internal.transaction_kinds() AS k WHERE k.kind = noted.kind), 'stripe',
+        (SELECT k.journal_kind FROM seats_internal.transaction_kinds() AS k WHERE k.kind = noted.kind),
+        -- (What was never sent is cancelled here.)
+        CASE WHEN noted.kind = 'cancelled' AND payment.intent IS NULL THEN 'pg_seats' ELSE 'stripe' END,
         noted.id, payment.lane_id, noted.error_code,
         seats_internal.payment_detail(payment) || detail
         || jsonb_strip_nulls(jsonb_build_object('amount', noted.amount, 'currency', noted.currency,
