@@ -3,6 +3,7 @@
 --
 --   application   teams, seats, members and invites, and the views of them; webhooks and the journal;
 --                 waits for its calls and reads their answers; enqueueing is granted path by path
+--   payments      payment requests, what follows from them, and the views of them; webhooks
 --   monitor       sees every view, and may have calls explained
 --   operator      a monitor who also has the verbs
 
@@ -34,6 +35,23 @@ BEGIN ATOMIC
         ('application', 'seats', 'register_individual'),
         ('application', 'seats', 'read_journal'),
         ('application', 'seats', 'acknowledge_journal'),
+        ('payments',    'seats', 'create_payment_request'),
+        ('payments',    'seats', 'add_payment_member'),
+        ('payments',    'seats', 'remove_payment_member'),
+        ('payments',    'seats', 'change_amount'),
+        ('payments',    'seats', 'settle_member'),
+        ('payments',    'seats', 'payment_member'),
+        ('payments',    'seats', 'start_payment'),
+        ('payments',    'seats', 'start_payment_and_wait'),
+        ('payments',    'seats', 'fetch_client_secret'),
+        ('payments',    'seats', 'cancel_payment'),
+        ('payments',    'seats', 'cancel_payment_request'),
+        ('payments',    'seats', 'refund_payment'),
+        ('payments',    'seats', 'wait_for_call'),
+        ('payments',    'seats', 'await_call'),
+        ('payments',    'seats', 'receive_webhook'),
+        ('payments',    'seats', 'read_journal'),
+        ('payments',    'seats', 'acknowledge_journal'),
         ('call',        'seats', 'enqueue_call'),
         ('monitor',     'seats', 'explain_call'),
         -- A view's functions run with the rights of whoever asks the view.
@@ -69,6 +87,13 @@ BEGIN ATOMIC
         ('operator',    'seats', 'acknowledge'),
         ('operator',    'seats', 'drop_journal_consumer'),
         ('operator',    'seats', 'drop_seat_type'),
+        ('operator',    'seats', 'settle_member'),
+        ('operator',    'seats', 'cancel_payment'),
+        ('operator',    'seats', 'cancel_payment_request'),
+        ('operator',    'seats', 'refund_payment'),
+        ('operator',    'seats', 'resolve_payment'),
+        ('operator',    'seats', 'reconcile_payment'),
+        ('operator',    'seats', 'reconcile_payments'),
         ('operator',    'seats', 'unregister_team'),
         ('operator',    'seats', 'unregister_individual'),
         ('operator',    'seats', 'erase_person'))
@@ -152,7 +177,10 @@ BEGIN
          WHERE relnamespace = 'seats'::regnamespace AND relkind = 'v'
            AND (audience IN ('monitor', 'operator')
                 OR audience = 'application'
-                   AND relname IN ('teams', 'changes', 'members', 'invites', 'individuals', 'seat_types'))
+                   AND relname IN ('teams', 'changes', 'members', 'invites', 'individuals', 'seat_types')
+                OR audience = 'payments'
+                   AND relname IN ('payment_requests', 'payment_members', 'payments', 'payment_transactions',
+                                   'refunds'))
     LOOP
         EXECUTE format(CASE WHEN give THEN 'GRANT SELECT ON %s TO %I'
                             ELSE 'REVOKE SELECT ON %s FROM %I' END, view_name, role);
@@ -190,10 +218,12 @@ BEGIN
     -- Kinds share views: what the role needs as the other kind that it is, it keeps.
     FOR one IN
         SELECT other.kind
-          FROM (VALUES ('application', 'register_team'), ('monitor', 'explain_call')) AS other (kind, mark)
+          FROM (VALUES ('application', 'register_team'), ('payments', 'start_payment'), ('monitor', 'explain_call'),
+                       ('operator', 'retry')) AS other (kind, mark)
           JOIN pg_proc AS p ON p.pronamespace = 'seats'::regnamespace AND p.proname = other.mark
           JOIN pg_roles AS r ON r.rolname = change_privileges.role
-         WHERE NOT give AND EXISTS (SELECT FROM aclexplode(p.proacl) AS a WHERE a.grantee = r.oid)
+         WHERE NOT give AND (other.kind <> 'operator' OR audience IN ('application', 'payments'))
+           AND EXISTS (SELECT FROM aclexplode(p.proacl) AS a WHERE a.grantee = r.oid)
     LOOP
         PERFORM seats_internal.grant_views(one, change_privileges.role, true);
         PERFORM seats_internal.grant_routines(one, change_privileges.role);
@@ -225,6 +255,22 @@ END;
 REVOKE ALL ON FUNCTION seats_internal.revoke_application(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.revoke_application(text, text) IS
     'behind seats.revoke_application';
+
+CREATE OR REPLACE FUNCTION seats_internal.grant_payments(caller text, INOUT role text)
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT seats_internal.change_privileges(caller, 'grant_payments', 'payments', role, true);
+END;
+REVOKE ALL ON FUNCTION seats_internal.grant_payments(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.grant_payments(text, text) IS 'behind seats.grant_payments';
+
+CREATE OR REPLACE FUNCTION seats_internal.revoke_payments(caller text, INOUT role text)
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT seats_internal.change_privileges(caller, 'revoke_payments', 'payments', role, false);
+END;
+REVOKE ALL ON FUNCTION seats_internal.revoke_payments(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.revoke_payments(text, text) IS 'behind seats.revoke_payments';
 
 CREATE OR REPLACE FUNCTION seats_internal.grant_monitor(caller text, INOUT role text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -270,6 +316,18 @@ CREATE OR REPLACE FUNCTION seats.revoke_application(INOUT role text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.revoke_application(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.revoke_application(text) IS 'takes back what grant_application gave';
+
+CREATE OR REPLACE FUNCTION seats.grant_payments(INOUT role text)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.grant_payments(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.grant_payments(text) IS
+    'lets a role make payment requests, start, cancel and refund payments, get client secrets for its payers, receive '
+    'webhooks and follow the journal; superusers only';
+
+CREATE OR REPLACE FUNCTION seats.revoke_payments(INOUT role text)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.revoke_payments(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.revoke_payments(text) IS 'takes back what grant_payments gave';
 
 CREATE OR REPLACE FUNCTION seats.grant_monitor(INOUT role text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';

@@ -97,3 +97,27 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.take_payment(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.take_payment(bigint) IS
     'locks a payment, behind its request and member, and gives it as it is then';
+
+-- A number names one thing, so a member's and a payment's are told apart by themselves. (Nothing is locked: who a payer is
+-- never changes.)
+CREATE OR REPLACE FUNCTION seats_internal.check_payer(member_or_payment bigint, payer text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM seats_internal.payment_member AS m
+                    WHERE m.reference = payer
+                      AND m.id = coalesce((SELECT p.member_id FROM seats_internal.payment AS p
+                                            WHERE p.id = member_or_payment), member_or_payment)) THEN
+        -- (Who asks for somebody else's learns nothing of whether there is one.)
+        RAISE EXCEPTION 'there is nothing that % is to pay there',
+            coalesce(quote_literal(left(seats_internal.one_line(payer), 60)), 'NULL')
+            USING ERRCODE = 'PS811',
+                  HINT = 'Give the payer as your application knows it, from its own session and not from the request: it '
+                         'must be the member''s reference.';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.check_payer(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.check_payer(bigint, text) IS
+    'an error unless this is the payer of the member, or of the payment';
