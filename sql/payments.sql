@@ -86,4 +86,140 @@ SELECT o.kind, o.method, o.path, o.body, o.verifier, o.state, o.payment_id = :a_
   JOIN seats_internal.payment_member AS m ON m.lane_id = l.id;
 SELECT reference, state, payment = :a_payment AS payment, attempts FROM seats.payment_members
  WHERE request_key = 'dinner' ORDER BY reference;
+
+-- What cannot be started, and with what.
+SELECT pg_temp.try(format('SELECT seats.start_payment(%s)', call))
+  FROM (VALUES (1, :'bob' || $$, '[]'$$),
+               (2, :'bob' || $$, '{"amount": 5}'$$),
+               (3, :'bob' || $$, '{"confirm": true}'$$),
+               (4, :'bob' || $$, '{"customer": "Bob"}'$$),
+               (5, :'bob' || $$, '{"receipt_email": "bob"}'$$),
+               (6, :'bob' || $$, '{"setup_future_usage": "always"}'$$),
+               (7, :'bob' || $$, '{"transfer_data": {"amount": 5}}'$$),
+               (8, :'bob' || $$, '{"transfer_data": {"destination": "acct_1", "amount": 1251}}'$$),
+               (9, :'bob' || $$, '{"application_fee_amount": -1}'$$),
+               (10, :'bob' || $$, '{"description": 5}'$$),
+               (11, :'cy'),
+               (12, '0'),
+               (13, 'NULL')) AS c (number, call)
+ ORDER BY c.number;
+
+-- Who pays is asked by number and name.
+SELECT pg_temp.try(format('SELECT seats_internal.check_payer(%s, %L)', c.number, c.payer))
+  FROM (VALUES (1, :ann, 'ann'), (2, :a_payment, 'ann'), (3, :ann, 'bob'), (4, :a_payment, 'bob'), (5, 0, 'ann'),
+               (6, :ann, NULL)) AS c (place, number, payer)
+ ORDER BY c.place;
+
+-- While it can be paid nothing else may happen to what is owed.
+SELECT pg_temp.try(format('SELECT seats.change_amount(%s, 1300)', :ann));
+SELECT pg_temp.try(format('SELECT seats.settle_member(%s, ''waived'', ''birthday'')', :ann));
+SELECT seats.change_amount(:ann, 1250);
+
+-- Nothing of it was sent: it is cancelled at once, and its create is taken back.
+SELECT pg_temp.try(format('SELECT seats.cancel_payment(%s, ''no fun'')', :a_payment));
+SELECT seats.cancel_payment(:a_payment);
+SELECT seats.cancel_payment(:a_payment);
+SELECT h.kind, h.result, h.reason, h.proof, h.payment_id = :a_payment AS payment
+  FROM seats_internal.outbox_history AS h WHERE h.id = :a_call;
+SELECT state, attempts, payment FROM seats.payment_members WHERE member = :ann;
+SELECT state, cancel_reason FROM seats.payments WHERE payment = :a_payment;
+SELECT kind, amount FROM seats.payment_transactions;
+
+-- Now the amount can change; the next attempt has another key.
+SELECT seats.change_amount(:ann, 1300);
+SELECT * FROM seats.start_payment(:ann, '{"transfer_data": {"destination": "acct_1"}}') \gset b_
+SELECT :'b_attempt', :'b_state', :'b_repeated', :b_payment <> :a_payment AS other;
+SELECT p.amount, p.has_transfer, p.uuid = o.uuid AS own_uuid,
+       p.uuid <> (SELECT f.uuid FROM seats_internal.payment AS f WHERE f.id = :a_payment) AS other_uuid
+  FROM seats_internal.payment AS p JOIN seats_internal.outbox AS o ON o.id = p.call_id WHERE p.id = :b_payment;
+
+-- It is on the wire, and perhaps made: what is to become of it is noted. Each click says so.
+SAVEPOINT sent;
+UPDATE seats_internal.outbox SET state = 'sending', first_sent_at = now(), doubt = true WHERE id = :b_call;
+SELECT seats.cancel_payment(:b_payment);
+SELECT state, repeated FROM seats.start_payment(:ann);
+SELECT count(*) FROM seats_internal.outbox WHERE payment_id = :b_payment AND kind = 'payment';
+-- The intent is there, and payable: now it can be cancelled.
+SELECT seats_internal.payment_created(
+    :b_call, :b_payment, 'done', jsonb_build_object(
+        'object', 'payment_intent', 'id', 'pi_b', 'status', 'requires_payment_method', 'amount', 1300,
+        'amount_received', 0, 'currency', 'eur'), clock_timestamp(), false, NULL, NULL) AS secret_may_be_given;
+SELECT method, path, body FROM seats_internal.outbox WHERE payment_id = :b_payment AND kind = 'payment_cancel';
+SELECT state FROM seats.payments WHERE payment = :b_payment;
+ROLLBACK TO sent;
+
+-- Removing: who never began is gone, others are closed, and come back with their attempts.
+SELECT seats.remove_payment_member(:cy);
+SELECT seats.remove_payment_member(:ann);
+SELECT reference, state, attempts, removed_at IS NOT NULL AS removed FROM seats.payment_members
+ WHERE request = :request ORDER BY reference;
+SELECT pg_temp.try(format('SELECT seats.start_payment(%s)', :ann));
+SELECT seats.add_payment_member(:request, 'ann', 900);
+SELECT * FROM seats.add_payment_member(:request, 'dan', 100) \gset dan_
+SELECT repeated FROM seats.add_payment_member(:request, 'dan', 100);
+SELECT pg_temp.try(format('SELECT seats.add_payment_member(%s, ''dan'', 200)', :request));
+SELECT pg_temp.try('SELECT seats.add_payment_member(0, ''dan'', 200)');
+SELECT attempt FROM seats.start_payment(:ann);
+
+-- Settled by hand, and taken back.
+SELECT pg_temp.try(format('SELECT seats.settle_member(%s, ''waived'', '' '')', :bob));
+SELECT pg_temp.try(format('SELECT seats.settle_member(%s, ''paid'', ''cash'')', :bob));
+SELECT pg_temp.try(format('SELECT seats.settle_member(%s, ''unpaid'', ''cash'')', :bob));
+SELECT seats.settle_member(:bob, 'paid_outside', 'cash');
+SELECT reference, state, reason FROM seats.payment_members WHERE member = :bob;
+SELECT pg_temp.try(format('SELECT seats.start_payment(%s)', :bob));
+SELECT pg_temp.try(format('SELECT seats.change_amount(%s, 500)', :bob));
+SELECT seats.settle_member(:bob, 'unpaid', 'it was not his');
+SELECT state FROM seats.start_payment(:bob);
+
+-- Intents of starts that were forgotten: the canceled one is a former attempt, the next one is gone on with and read.
+INSERT INTO seats_internal.payment_stray
+    (destination, intent, installation, hash, attempt, status, amount, received, currency, created)
+SELECT 'stripe', s.intent, '11111111-2222-4333-8444-555555555555', m.hash, s.attempt, s.status, 100, 0, 'eur', now()
+  FROM seats_internal.payment_member AS m
+ CROSS JOIN (VALUES ('pi_1', 1, 'canceled'), ('pi_2', 2, 'succeeded')) AS s (intent, attempt, status)
+ WHERE m.id = :dan_member;
+SELECT attempt, state, repeated, call FROM seats.start_payment(:dan_member);
+SELECT intent, attempt, state FROM seats.payments WHERE member = :dan_member ORDER BY attempt;
+SELECT o.kind, o.method, o.path FROM seats_internal.outbox AS o JOIN seats_internal.payment AS p ON p.id = o.payment_id
+ WHERE p.member_id = :dan_member;
+SELECT count(*) FROM seats_internal.payment_stray;
+SELECT attempt, repeated FROM seats.start_payment(:dan_member);
+-- The same when the whole request was forgotten: who has begun goes on as soon as he is a member again; what he would pay
+-- is not what he owes.
+INSERT INTO seats_internal.payment_stray
+    (destination, intent, installation, hash, attempt, status, amount, received, currency, created)
+VALUES ('stripe', 'pi_3', '11111111-2222-4333-8444-555555555555', seats_internal.payment_hash('again', 'eve'), 1,
+        'requires_payment_method', 100, 0, 'eur', now());
+SELECT r.repeated FROM seats.create_payment_request('again', 'eur', '[{"reference": "eve", "amount": 200}]') AS r;
+SELECT p.intent, p.state, p.amount, m.state FROM seats.payments AS p JOIN seats.payment_members AS m USING (member)
+ WHERE p.reference = 'eve';
+
+-- The request is cancelled: nobody begins any more.
+SELECT * FROM seats.cancel_payment_request(:request, 'the dinner was cold');
+SELECT * FROM seats.cancel_payment_request(:request, 'the dinner was cold');
+SELECT pg_temp.try(format('SELECT seats.start_payment(%s)', :ann));
+SELECT pg_temp.try(format('SELECT seats.add_payment_member(%s, ''fay'', 200)', :request));
+SELECT reference, state, attempts FROM seats.payment_members WHERE request = :request ORDER BY reference;
+SELECT state, members, settled, amount FROM seats.payment_requests WHERE request = :request;
+SELECT kind, count(*) FROM seats_internal.journal WHERE kind LIKE 'payment.%' GROUP BY kind ORDER BY kind COLLATE "C";
+
+-- What a role that takes payments may do, and no more; lanes of members are nobody's to forget.
+CREATE ROLE regress_seats_till;
+SELECT seats.grant_payments('regress_seats_till');
+SET ROLE regress_seats_till;
+SELECT repeated FROM seats.create_payment_request('till', 'eur', '[{"reference": "ann", "amount": 500}]');
+SELECT state FROM seats.start_payment(seats.payment_member('till', 'ann'));
+SELECT count(*) FROM seats.payments WHERE request_key = 'till';
+SELECT pg_temp.try('SELECT seats.resolve_payment(1, ''keep'', ''x'')');
+SELECT pg_temp.try('SELECT count(*) FROM seats.alerts');
+RESET ROLE;
+SELECT seats.revoke_payments('regress_seats_till');
+SELECT has_function_privilege('regress_seats_till', 'seats.start_payment(bigint, jsonb, boolean)', 'EXECUTE'),
+       has_table_privilege('regress_seats_till', 'seats.payments', 'SELECT');
+UPDATE seats_internal.lane SET used_on = '2020-01-01';
+DELETE FROM seats_internal.outbox;
+SELECT seats_internal.forget_lanes(CURRENT_DATE, 1000);
+SELECT count(*) = (SELECT count(*) FROM seats_internal.payment_member) AS all_lanes
+  FROM seats_internal.lane WHERE name LIKE 'payment:%';
 ROLLBACK;

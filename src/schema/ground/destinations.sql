@@ -251,9 +251,11 @@ BEGIN
                 WHERE t.destination = drop_destination.name AND t.kind = 'team'),
               (SELECT count(*) FROM seats_internal.team AS t
                 WHERE t.destination = drop_destination.name AND t.kind = 'individual'),
+              (SELECT count(*) FROM seats_internal.payment AS p
+                WHERE p.destination = drop_destination.name AND p.state IN ('creating', 'payable', 'processing')),
               (SELECT count(*) FROM seats_internal.webhook_endpoint AS e WHERE e.destination = drop_destination.name),
               (SELECT count(*) FROM seats_internal.call_grant AS g WHERE g.destination = drop_destination.name)],
-        '{open call(s),team(s),individual(s),webhook endpoint(s),grant(s) of calls}',
+        '{open call(s),team(s),individual(s),payment(s) that can be paid,webhook endpoint(s),grant(s) of calls}',
         'See seats.outbox, seats.teams, seats.individuals, seats.webhook_endpoints and seats.call_grants.');
     DELETE FROM seats_internal.event_cursor AS c WHERE c.destination = drop_destination.name;
     DELETE FROM seats_internal.stripe_price AS p WHERE p.destination = drop_destination.name;

@@ -74,6 +74,9 @@ BEGIN
                 END IF;
             WHEN one.key = 'application_fee_amount' THEN
                 PERFORM seats_internal.check_share(one.key, one.value, amount);
+            WHEN one.key NOT IN ('customer', 'receipt_email', 'description', 'statement_descriptor_suffix',
+                                 'setup_future_usage', 'on_behalf_of') THEN
+                PERFORM seats_internal.raise_wrong_parameter(one.key, 'is not known');
             WHEN jsonb_typeof(one.value) <> 'string' THEN
                 PERFORM seats_internal.raise_wrong_parameter(one.key, 'is not a text');
             WHEN one.key = 'customer' AND one.word !~ '^cus_[A-Za-z0-9]{1,100}$'
@@ -87,11 +90,8 @@ BEGIN
                 PERFORM seats_internal.raise_wrong_parameter(one.key, 'has more than 1000 bytes');
             WHEN one.key = 'statement_descriptor_suffix' AND one.word !~ '^[ -~]{1,22}$' THEN
                 PERFORM seats_internal.raise_wrong_parameter(one.key, 'is not 1 to 22 letters of ASCII');
-            WHEN one.key IN ('customer', 'receipt_email', 'description', 'statement_descriptor_suffix',
-                             'setup_future_usage', 'on_behalf_of') THEN
-                NULL;
             ELSE
-                PERFORM seats_internal.raise_wrong_parameter(one.key, 'is not known');
+                NULL;
         END CASE;
     END LOOP;
 END
