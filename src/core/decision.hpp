@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/call.hpp"
+#include "core/client_secret.hpp"
 #include "core/exchange.hpp"
 #include "core/mistakes.hpp"
 #include "core/pace.hpp"
@@ -173,6 +174,8 @@ struct Decision {
     std::string facts;
     Moment facts_as_of = 0;
     bool split = false;
+    // Of a PaymentIntent that was made or read: handed over after the commit, or wiped with this.
+    ClientSecret secret;
     // Why the subscription cannot be read, and whether a person should know.
     std::string read_problem;
     bool problem_lasts = false;
