@@ -39,6 +39,27 @@ handler AS MATERIALIZED (
       JOIN seats_internal.installation AS i ON i.uuid = h.installation
      -- (In the words of two indexes.)
      WHERE h.outcome IS NOT NULL AND h.review_since IS NULL OR h.review_since IS NOT NULL),
+payment AS MATERIALIZED (
+    SELECT (SELECT count(*) FROM seats_internal.payment AS p WHERE p.review_since IS NOT NULL) AS reviews,
+           c.id AS oldest, clock_timestamp() - c.created_at AS creating
+      FROM (VALUES (1)) AS one
+      -- (What is live has an index.)
+      LEFT JOIN LATERAL (
+        SELECT p.id, p.created_at FROM seats_internal.payment AS p
+         WHERE p.state IN ('creating', 'payable', 'processing') AND p.state = 'creating'
+         ORDER BY p.created_at, p.id LIMIT 1) AS c ON true),
+payment_listing AS MATERIALIZED (
+    SELECT l.destination, l.holds_creates, l.wanted_reason, l.found, l.finished_at, c.held, s.strays,
+           coalesce(current_setting('pg_seats.payment_sweep', true), 'report') <> 'off'
+           AND l.finished_at < clock_timestamp() - interval '2 days' AS is_overdue
+      FROM seats_internal.payment_listing AS l
+     CROSS JOIN LATERAL (
+        SELECT clock_timestamp() - min(p.created_at) AS held FROM seats_internal.payment AS p
+         WHERE p.state IN ('creating', 'payable', 'processing') AND p.state = 'creating'
+           AND p.destination = l.destination) AS c
+     CROSS JOIN LATERAL (
+        SELECT count(*) AS strays FROM seats_internal.payment_stray AS s
+         WHERE s.destination = l.destination AND s.status <> 'canceled') AS s),
 oldest_handler AS MATERIALIZED (
     SELECT h.call_id, h.error_code, h.error, h.lane_id
       FROM seats_internal.handler AS h
@@ -175,6 +196,35 @@ SELECT 'seats', CASE WHEN u.lines > 0 THEN 'critical' ELSE 'ok' END,
                  'Compare seats.teams with seats.changes; seats.reconcile(team, reason) computes a '
                  'team''s quantities anew.' END
   FROM unfolded AS u
+UNION ALL
+SELECT 'payments',
+       CASE WHEN p.reviews > 0 THEN 'critical' WHEN p.creating > interval '5 minutes' THEN 'warning' ELSE 'ok' END,
+       concat_ws('; ', format('%s payment(s) wait for a person''s decision', p.reviews),
+                 CASE WHEN p.oldest IS NOT NULL
+                      THEN format('the oldest that has no intent yet, %s, waits for %s', p.oldest,
+                                  date_trunc('second', p.creating)) END),
+       CASE WHEN p.reviews > 0
+            THEN 'See seats.payments, where review_since is not null; decide with seats.resolve_payment.'
+            WHEN p.creating > interval '5 minutes'
+            THEN format('SELECT seats.explain_call(%s) tells what holds it back.', p.oldest) END
+  FROM payment AS p
+UNION ALL
+SELECT 'payment_listing ' || l.destination,
+       CASE WHEN l.holds_creates AND l.held > interval '10 minutes' THEN 'critical'
+            WHEN l.holds_creates OR l.is_overdue OR l.strays > 0 THEN 'warning' ELSE 'ok' END,
+       concat_ws('; ',
+           CASE WHEN l.holds_creates THEN format('no intent is made before those are listed that were forgotten '
+                                                 '(%s); %s found so far', l.wanted_reason, l.found) END,
+           format('%s intent(s) at Stripe that no payment here has', l.strays),
+           CASE WHEN l.finished_at IS NULL THEN 'its intents were never listed to the end'
+                ELSE format('its intents were last listed at %s', date_trunc('second', l.finished_at)) END),
+       CASE WHEN l.holds_creates
+            THEN 'It goes on by itself once Stripe answers: see seats.destinations.'
+            WHEN l.strays > 0
+            THEN 'See seats.payment_drift. pg_seats.payment_sweep = cancel has them cancelled.'
+            WHEN l.is_overdue
+            THEN 'Does Stripe answer (seats.destinations), and may the key list PaymentIntents?' END
+  FROM payment_listing AS l
 UNION ALL
 SELECT 'unreadable_subscriptions', CASE WHEN count(*) > 0 THEN 'critical' ELSE 'ok' END,
        format('%s subscription(s) that cannot be read', count(*)),
@@ -319,6 +369,32 @@ SELECT m.name, '{}', m.value
          WHERE h.outcome IS NOT NULL AND h.review_since IS NULL OR h.review_since IS NOT NULL) AS h
  CROSS JOIN LATERAL (VALUES ('pg_seats_handlers_oldest_seconds', h.oldest),
                             ('pg_seats_handlers_failed_tries', h.failures)) AS m (name, value)
+UNION ALL
+-- (Those that are over are counted by whoever reads the journal: they grow without end.)
+SELECT 'pg_seats_payments', jsonb_build_object('state', s.state), count(p.id)
+  FROM unnest('{creating,payable,processing,canceling}'::text[]) AS s (state)
+  LEFT JOIN seats_internal.payment AS p
+    ON p.state IN ('creating', 'payable', 'processing')
+   AND s.state = seats_internal.payment_state(p.state, p.cancel_requested_at)
+ GROUP BY s.state
+UNION ALL
+SELECT m.name, '{}', m.value
+  FROM (SELECT (SELECT count(*) FROM seats_internal.payment AS p WHERE p.review_since IS NOT NULL) AS reviews,
+               (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(p.created_at)), 0)
+                  FROM seats_internal.payment AS p
+                 WHERE p.state IN ('creating', 'payable', 'processing') AND p.state = 'creating') AS oldest) AS p
+ CROSS JOIN LATERAL (VALUES ('pg_seats_payments_in_review', p.reviews::numeric),
+                            ('pg_seats_payments_oldest_creating_seconds', p.oldest)) AS m (name, value)
+UNION ALL
+SELECT m.name, jsonb_build_object('destination', l.destination), m.value
+  FROM seats_internal.payment_listing AS l
+ CROSS JOIN LATERAL (VALUES
+     ('pg_seats_payment_listing_holds_creates', CASE WHEN l.holds_creates THEN 1 ELSE 0 END::numeric),
+     ('pg_seats_payment_listing_age_seconds', extract(epoch FROM clock_timestamp() - l.finished_at)),
+     ('pg_seats_payment_strays',
+      (SELECT count(*) FROM seats_internal.payment_stray AS s
+        WHERE s.destination = l.destination AND s.status <> 'canceled')::numeric)) AS m (name, value)
+ WHERE m.value IS NOT NULL
 UNION ALL
 SELECT 'pg_seats_outbox_dead_rows', '{}', t.n_dead_tup
   FROM pg_stat_all_tables AS t
