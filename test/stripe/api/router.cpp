@@ -29,6 +29,7 @@ Router::Router() {
     add_invoice_operations(*this);
     add_payment_intent_operations(*this);
     add_refund_operations(*this);
+    add_dispute_operations(*this);
     add_event_operations(*this);
 }
 

@@ -45,6 +45,7 @@ void add_subscription_item_operations(Router& router);
 void add_invoice_operations(Router& router);
 void add_payment_intent_operations(Router& router);
 void add_refund_operations(Router& router);
+void add_dispute_operations(Router& router);
 void add_event_operations(Router& router);
 
 }  // namespace stripe_simulator

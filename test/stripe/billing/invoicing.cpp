@@ -1,5 +1,6 @@
 #include "billing/invoicing.hpp"
 
+#include "billing/intents.hpp"
 #include "billing/money.hpp"
 #include "billing/render.hpp"
 #include "billing/subscription_change.hpp"

@@ -51,20 +51,4 @@ std::int64_t prorated_amount(const Price& price, std::int64_t quantity, std::int
     return rounded_quotient(price.unit_pico * quantity * (end - at), kPico * (end - start));
 }
 
-std::int64_t minimum_charge(std::string_view) {
-    return 50;
-}
-
-bool is_currency(std::string_view text) {
-    if (text.size() != 3) {
-        return false;
-    }
-    for (const char c : text) {
-        if ((c < 'a' || c > 'z') && (c < 'A' || c > 'Z')) {
-            return false;
-        }
-    }
-    return true;
-}
-
 }  // namespace stripe_simulator

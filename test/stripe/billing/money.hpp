@@ -16,8 +16,14 @@ std::int64_t full_amount(const Price& price, std::int64_t quantity);
 // The share of [start, end) that is left at `at`, to the second, rounded half away from zero.
 std::int64_t prorated_amount(const Price& price, std::int64_t quantity, std::int64_t start,
                              std::int64_t end, std::int64_t at);
+
+// currencies.cpp. All of them in minor units; a currency's name in small letters, except for
+// is_currency, which takes what Stripe takes.
+bool is_currency(std::string_view text);
 // Below it Stripe does not charge a card but carries the amount on the customer's balance.
 std::int64_t minimum_charge(std::string_view currency);
-bool is_currency(std::string_view text);
+std::int64_t maximum_charge(std::string_view currency);
+// Amounts are multiples of it: 10 where there are three decimals, 100 for ISK and UGX.
+std::int64_t charge_step(std::string_view currency);
 
 }  // namespace stripe_simulator

@@ -21,9 +21,17 @@ namespace stripe_simulator {
 // Sorted by key, as Stripe answers it.
 using Metadata = std::vector<std::pair<std::string, std::string>>;
 
-// What a card does when it is charged.
+// How a refund begins, and what becomes of it later.
+struct RefundPlan {
+    std::string status = "succeeded";
+    std::string then;           // succeeded or failed; empty: it stays as it is
+    std::int64_t seconds = 60;  // until then
+    std::string failure_reason = "unknown";
+};
+
+// What a card, or another way to pay, does when it is charged.
 struct CardBehaviour {
-    enum class Does : std::uint8_t { kPay, kDecline, kNeedAction, kDeclineOver };
+    enum class Does : std::uint8_t { kPay, kDecline, kNeedAction, kDeclineOver, kProcess };
 
     Does does = Does::kPay;
     bool refuses_attach = false;
@@ -32,6 +40,13 @@ struct CardBehaviour {
     std::string code = "card_declined";
     std::string decline_code = "generic_decline";
     std::string name = "ok";
+    std::string type = "card";
+    // kProcess: how long until it is paid, or fails with the code; -1: it never ends by itself.
+    std::int64_t seconds = -1;
+    bool fails_later = false;
+    RefundPlan refunds;
+    std::string disputed_for;  // the reason why each payment is disputed at once
+    bool inquiry = false;      // and that takes no money yet
 };
 
 // What few customers have; apart, so that a million plain ones stay small.
@@ -241,12 +256,20 @@ struct PaymentIntent {
     std::string setup_future_usage;
     std::string receipt_email;
     std::string statement_descriptor;
+    std::string statement_descriptor_suffix;
     std::string transfer_group;
+    std::string transfer_destination;
+    std::string on_behalf_of;
+    std::string return_url;
+    std::int64_t transfer_amount = 0;
+    std::int64_t application_fee_amount = 0;
     std::int64_t amount = 0;
     std::int64_t amount_received = 0;
     std::int64_t amount_capturable = 0;
     std::int64_t canceled_at = 0;
     bool action_done = false;
+    bool cancelable = false;            // though it is processing; set by control
+    std::optional<RefundPlan> refunds;  // set by control: rules over the method's
     Metadata metadata;
     Json last_payment_error;
 };
@@ -265,8 +288,11 @@ struct Charge {
     std::int64_t amount = 0;
     std::int64_t amount_captured = 0;
     std::int64_t amount_refunded = 0;
+    std::int64_t application_fee_amount = 0;
+    bool has_transfer = false;
     bool captured = true;
     bool disputed = false;
+    RefundPlan refunds;
     Metadata metadata;
 };
 
@@ -278,9 +304,42 @@ struct Refund {
     std::string payment_intent;
     std::string currency;
     std::string reason;
+    std::string failure_reason;
     std::string status = "succeeded";
+    std::string transfer_reversal;
     std::int64_t amount = 0;
     Metadata metadata;
+};
+
+struct Dispute {
+    std::string id;
+    std::size_t number = 0;
+    std::int64_t created = 0;
+    std::string charge;
+    std::string payment_intent;
+    std::string currency;
+    std::string reason;
+    std::string status = "needs_response";
+    std::int64_t amount = 0;
+    Metadata metadata;
+
+    // An inquiry takes no money; it ends as warning_closed.
+    [[nodiscard]] bool is_inquiry() const { return status.rfind("warning_", 0) == 0; }
+    [[nodiscard]] bool is_over() const {
+        return status == "won" || status == "lost" || status == "warning_closed";
+    }
+};
+
+// Money that came or went, whoever caused it.
+struct MoneyMove {
+    std::uint64_t sequence = 0;
+    std::int64_t at = 0;
+    std::string_view kind;  // paid, refunded, refund_failed, disputed, dispute_won
+    std::string object;     // of the charge, refund or dispute
+    std::string payment_intent;
+    std::string currency;
+    std::int64_t amount = 0;  // below zero: it went
+    bool of_invoice = false;
 };
 
 struct Event {

@@ -1,5 +1,7 @@
+#include <cctype>
+
 #include "api/router.hpp"
-#include "billing/invoicing.hpp"
+#include "billing/intents.hpp"
 #include "billing/lookup.hpp"
 #include "billing/money.hpp"
 #include "billing/payments.hpp"
@@ -8,8 +10,6 @@
 namespace stripe_simulator {
 
 namespace {
-
-constexpr std::int64_t kLargestAmount = 99999999;
 
 PaymentIntent& need_intent(Call& call) {
     return need(call, &Account::payment_intents, "payment_intent", call.ids[0], "intent");
@@ -20,7 +20,7 @@ ApiError unexpected_state(Call& call, const PaymentIntent& intent, std::string_v
     ApiError error = invalid_request(
         "You cannot " + std::string(verb) + " this PaymentIntent because it has a status of " +
             intent.status + ". Only a PaymentIntent with one of the following statuses may be " +
-            std::string(verb) + "ed: " + std::string(allowed) + ".",
+            std::string(verb) + (verb.back() == 'e' ? "d: " : "ed: ") + std::string(allowed) + ".",
         {}, "payment_intent_unexpected_state");
     error.payment_intent = render(call.account, intent);
     return error;
@@ -31,16 +31,39 @@ std::int64_t read_amount(const Params& params, const char* name, std::string_vie
         throw missing_parameter(name);
     }
     const std::int64_t amount = params.integer(name).value_or(0);
+    const auto refuse = [&](const std::string& message, const char* code) {
+        throw invalid_request(message, name, code);
+    };
     if (amount < minimum_charge(currency)) {
         // As observed: not amount_too_small, and before execution.
-        throw invalid_request(amount < 1 ? "This value must be greater than or equal to 1."
-                                         : "Amount must be at least 50 " + std::string(currency),
-                              name, "parameter_invalid_integer");
+        refuse(amount < 1 ? "This value must be greater than or equal to 1."
+                          : "Amount must be at least " + std::to_string(minimum_charge(currency)) +
+                                " " + std::string(currency),
+               "parameter_invalid_integer");
     }
-    if (amount > kLargestAmount) {
-        throw invalid_request("Amount must be no more than $999,999.99", name, "amount_too_large");
+    if (amount > maximum_charge(currency)) {
+        refuse("Amount must be no more than " + std::to_string(maximum_charge(currency)) + " " +
+                   std::string(currency),
+               "amount_too_large");
+    }
+    if (amount % charge_step(currency) != 0) {
+        refuse("Invalid integer: " + std::to_string(amount) + ". Amounts in " +
+                   std::string(currency) + " must be multiples of " +
+                   std::to_string(charge_step(currency)) + ".",
+               "parameter_invalid_integer");
     }
     return amount;
+}
+
+std::string read_currency(const Params& params) {
+    std::string currency(params.required("currency"));
+    if (!is_currency(currency)) {
+        throw invalid_request("Invalid currency: " + currency, "currency");
+    }
+    for (char& c : currency) {
+        c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    }
+    return currency;
 }
 
 void read_method(Call& call, PaymentIntent& intent) {
@@ -85,28 +108,34 @@ void confirm(Call& call, PaymentIntent& intent, bool off_session) {
     const PaymentMethod* method = call.account.payment_methods.find(intent.payment_method);
     const Customer* customer = call.account.customers.find(intent.customer);
     const ChargeResult result = charge(customer, method, intent.amount, intent.action_done);
-    Invoice* invoice = call.account.invoices.find(intent.invoice);
-    if (result.paid) {
-        if (invoice != nullptr) {
-            invoice_paid(call.world, call.account, *invoice);
-        } else {
-            intent_succeeded(call.world, call.account, intent);
-        }
-        return;
-    }
-    if (invoice != nullptr) {
-        invoice_failed(call.world, call.account, *invoice, result);
-    } else if (result.needs_action && off_session) {
-        ChargeResult declined = result;
-        declined.needs_action = false;
-        intent_failed(call.world, call.account, intent, declined);
-    } else {
-        intent_failed(call.world, call.account, intent, result);
-    }
-    if (!result.needs_action || off_session) {
+    ChargeResult said = result;
+    said.needs_action = result.needs_action && !(off_session && intent.invoice.empty());
+    conclude(call.world, call.account, intent, said);
+    if (!result.paid && !result.processing && (!result.needs_action || off_session)) {
         ApiError error = decline_error(result);
         error.payment_intent = render(call.account, intent);
         throw error;
+    }
+}
+
+// Accounts that were never seen may be there: only what cannot be one is refused.
+void read_account(const Params& params, const char* name, std::string& field) {
+    if (!params.has(name)) {
+        return;
+    }
+    field = params.text(name);
+    if (field.rfind("acct_", 0) != 0 && !field.empty()) {
+        throw no_such("destination", field, name, 400);
+    }
+}
+
+void read_share(const Params& params, const char* name, std::int64_t& field, std::int64_t amount) {
+    if (const auto share = params.integer(name)) {
+        if (*share < 0 || *share > amount) {
+            throw invalid_request("It must be between 0 and the amount of the PaymentIntent.", name,
+                                  "parameter_invalid_integer");
+        }
+        field = *share;
     }
 }
 
@@ -121,12 +150,25 @@ void read_fields(Call& call, PaymentIntent& intent) {
     copy("description", intent.description);
     copy("receipt_email", intent.receipt_email);
     copy("statement_descriptor", intent.statement_descriptor);
-    copy("setup_future_usage", intent.setup_future_usage);
+    copy("statement_descriptor_suffix", intent.statement_descriptor_suffix);
+    intent.setup_future_usage = params.choice(
+        "setup_future_usage", {"off_session", "on_session", ""}, intent.setup_future_usage);
     copy("transfer_group", intent.transfer_group);
+    read_account(params, "on_behalf_of", intent.on_behalf_of);
+    read_account(params, "transfer_data[destination]", intent.transfer_destination);
+    read_share(params, "transfer_data[amount]", intent.transfer_amount, intent.amount);
+    read_share(params, "application_fee_amount", intent.application_fee_amount, intent.amount);
+    if (!intent.receipt_email.empty() && intent.receipt_email.find('@') == std::string::npos) {
+        throw invalid_request("Invalid email address: " + intent.receipt_email, "receipt_email",
+                              "email_invalid");
+    }
     if (params.has("customer")) {
-        intent.customer =
-            need(call, &Account::customers, "customer", params.text("customer"), "customer", 400)
-                .id;
+        const Customer& customer =
+            need(call, &Account::customers, "customer", params.text("customer"), "customer", 400);
+        if (customer.deleted) {
+            throw no_such("customer", customer.id, "customer", 400);
+        }
+        intent.customer = customer.id;
     }
 }
 
@@ -142,12 +184,10 @@ std::string create_intent(Call& call) {
         throw invalid_request("`payment_method_types` is no longer supported.",
                               "payment_method_types", "payment_method_types_no_longer_supported");
     }
-    const std::string_view currency = params.required("currency");
-    if (!is_currency(currency)) {
-        throw invalid_request("Invalid currency: " + std::string(currency), "currency");
-    }
+    const std::string currency = read_currency(params);
     const std::int64_t amount = read_amount(params, "amount", currency);
     PaymentIntent draft;
+    draft.amount = amount;
     draft.capture_method = params.choice(
         "capture_method", {"automatic", "automatic_async", "manual"}, "automatic_async");
     const bool confirms = params.flag("confirm");
@@ -157,6 +197,7 @@ std::string create_intent(Call& call) {
     }
     const bool off_session = is_off_session(params);
     read_fields(call, draft);
+    draft.return_url = params.text("return_url");
     read_method(call, draft);
     if (confirms) {
         check_confirmable(call, draft);
@@ -166,7 +207,6 @@ std::string create_intent(Call& call) {
     draft.number = intent.number;
     draft.client_secret = intent.client_secret;
     draft.created = intent.created;
-    draft.amount = amount;
     draft.currency = intent.currency;
     intent = draft;
     note_intent(call, intent);
@@ -177,20 +217,19 @@ std::string create_intent(Call& call) {
     return answer(call, render(call.account, intent));
 }
 
-bool is_unconfirmed(const PaymentIntent& intent) {
-    return intent.status == "requires_payment_method" || intent.status == "requires_confirmation" ||
-           intent.status == "requires_action";
-}
-
 std::string update_intent(Call& call) {
     PaymentIntent& intent = need_intent(call);
-    if (!is_unconfirmed(intent) && call.params.has("amount")) {
+    const bool other_money = call.params.has("amount") || call.params.has("currency");
+    if (!is_unconfirmed(intent) && other_money) {
         throw unexpected_state(call, intent, "update",
                                "requires_payment_method, requires_confirmation, requires_action");
     }
     // A refused request changes nothing; the method comes last, as a token makes one.
     PaymentIntent draft = intent;
-    if (call.params.has("amount")) {
+    if (call.params.has("currency")) {
+        draft.currency = read_currency(call.params);
+    }
+    if (call.params.has("amount") || draft.currency != intent.currency) {
         draft.amount = read_amount(call.params, "amount", draft.currency);
     }
     read_fields(call, draft);
@@ -211,26 +250,28 @@ std::string confirm_intent(Call& call) {
     PaymentIntent draft = intent;
     read_method(call, draft);
     check_confirmable(call, draft);
+    if (call.params.has("return_url")) {
+        draft.return_url = call.params.text("return_url");
+    }
+    draft.action_done = false;
     intent = draft;  // not moved: the store knows it by the very text of its id
     confirm(call, intent, off_session);
     return answer(call, render(call.account, intent));
 }
 
-std::string cancel_intent(Call& call) {
+std::string cancel_by_request(Call& call) {
     PaymentIntent& intent = need_intent(call);
-    if (!is_unconfirmed(intent) && intent.status != "requires_capture") {
+    const std::string reason =
+        call.params.choice("cancellation_reason",
+                           {"duplicate", "fraudulent", "requested_by_customer", "abandoned"}, "");
+    const bool in_time = intent.status == "processing" && intent.cancelable;
+    if (!is_unconfirmed(intent) && intent.status != "requires_capture" && !in_time) {
         throw unexpected_state(call, intent, "cancel",
                                "requires_payment_method, requires_capture, "
                                "requires_confirmation, requires_action, processing");
     }
-    intent.cancellation_reason =
-        call.params.choice("cancellation_reason",
-                           {"duplicate", "fraudulent", "requested_by_customer", "abandoned"}, "");
-    intent.status = "canceled";
-    intent.canceled_at = call.world.now();
-    intent.amount_capturable = 0;
     note_intent(call, intent);
-    emit_intent(call.world, call.account, intent, "payment_intent.canceled");
+    cancel_intent(call.world, call.account, intent, reason);
     return answer(call, render(call.account, intent));
 }
 
@@ -245,16 +286,9 @@ std::string capture_intent(Call& call) {
         throw invalid_request("Amount to capture must be between 1 and the capturable amount.",
                               "amount_to_capture", "amount_too_large");
     }
-    intent.status = "succeeded";
-    intent.amount_received = amount;
-    intent.amount_capturable = 0;
-    if (Charge* charge = call.account.charges.find(intent.latest_charge)) {
-        charge->captured = true;
-        charge->amount_captured = amount;
-    }
+    intent_captured(call.world, call.account, intent, amount);
     note_intent(call, intent);
     call.note.amount = amount;
-    emit_intent(call.world, call.account, intent, "payment_intent.succeeded");
     return answer(call, render(call.account, intent));
 }
 
@@ -279,17 +313,18 @@ void add_payment_intent_operations(Router& router) {
     const std::string fields =
         "amount customer description metadata[*] payment_method payment_method_types[] "
         "receipt_email statement_descriptor statement_descriptor_suffix setup_future_usage "
-        "transfer_group application_fee_amount";
+        "transfer_group application_fee_amount transfer_data[amount]";
     router.add("POST", "/v1/payment_intents", create_intent,
                fields +
-                   " currency confirm off_session error_on_requires_action return_url "
+                   " currency confirm off_session transfer_data[destination] "
+                   "error_on_requires_action return_url "
                    "automatic_payment_methods[enabled] capture_method confirmation_method "
                    "automatic_payment_methods[allow_redirects] on_behalf_of "
                    "allowed_payment_method_types[] excluded_payment_method_types[]");
     router.add("POST", "/v1/payment_intents/{id}", update_intent, fields + " currency");
     router.add("POST", "/v1/payment_intents/{id}/confirm", confirm_intent,
                "payment_method off_session return_url error_on_requires_action mandate");
-    router.add("POST", "/v1/payment_intents/{id}/cancel", cancel_intent, "cancellation_reason");
+    router.add("POST", "/v1/payment_intents/{id}/cancel", cancel_by_request, "cancellation_reason");
     router.add("POST", "/v1/payment_intents/{id}/capture", capture_intent,
                "amount_to_capture final_capture");
     router.add("GET", "/v1/payment_intents/{id}", retrieve_intent, "client_secret");

@@ -36,6 +36,83 @@ CardBehaviour declining(std::string_view code, std::string_view decline_code) {
     return card;
 }
 
+// Paid some days later, or not: nobody knows before.
+CardBehaviour processing(std::int64_t seconds) {
+    CardBehaviour card;
+    card.does = CardBehaviour::Does::kProcess;
+    card.seconds = seconds;
+    card.name = "processing";
+    return card;
+}
+
+constexpr std::int64_t kDay = 86400;
+
+std::optional<CardBehaviour> bank_account_of_token(std::string_view name) {
+    CardBehaviour bank = processing(4 * kDay);
+    bank.type = "us_bank_account";
+    bank.refunds = {"pending", "succeeded", 5 * kDay, {}};
+    if (name == "processing") {
+        bank.seconds = -1;
+    } else if (name == "dispute") {
+        bank.disputed_for = "bank_cannot_process";
+    } else if (name != "success") {
+        bank.fails_later = true;
+        bank.decline_code.clear();
+        if (name == "insufficientFunds") {
+            bank.code = "insufficient_funds";
+        } else if (name == "accountClosed") {
+            bank.code = "account_closed";
+        } else if (name == "noAccount") {
+            bank.code = "no_account";
+        } else if (name == "debitNotAuthorized") {
+            bank.code = "debit_not_authorized";
+        } else {
+            return std::nullopt;
+        }
+    }
+    return bank;
+}
+
+// Cards that pay, and whose payments come to grief afterwards.
+CardBehaviour paying(std::string_view name) {
+    CardBehaviour card;
+    if (name == "pendingRefund") {
+        card.refunds = {"pending", "succeeded", 60, {}};
+    } else if (name == "refundFail") {
+        card.refunds = {"succeeded", "failed", 60, "expired_or_canceled_card"};
+    } else if (name == "createDispute") {
+        card.disputed_for = "fraudulent";
+    } else if (name == "createDisputeProductNotReceived") {
+        card.disputed_for = "product_not_received";
+    } else if (name == "createDisputeInquiry") {
+        card.disputed_for = "fraudulent";
+        card.inquiry = true;
+    }
+    return card;
+}
+
+// "processing", "processing:345600", "processing:345600:insufficient_funds"
+std::optional<CardBehaviour> processing_of_word(std::string_view word) {
+    CardBehaviour card = processing(-1);
+    card.name = word;
+    const std::size_t first = word.find(':');
+    if (first == std::string_view::npos) {
+        return card;
+    }
+    const std::size_t second = word.find(':', first + 1);
+    const auto seconds = parse_integer(word.substr(first + 1, second - first - 1));
+    if (!seconds || *seconds < 0) {
+        return std::nullopt;
+    }
+    card.seconds = *seconds;
+    if (second != std::string_view::npos) {
+        card.fails_later = true;
+        card.code = word.substr(second + 1);
+        card.decline_code.clear();
+    }
+    return card;
+}
+
 CardBehaviour needing_action() {
     CardBehaviour card;
     card.does = CardBehaviour::Does::kNeedAction;
@@ -46,6 +123,10 @@ CardBehaviour needing_action() {
 std::string message_of(std::string_view code, std::string_view decline_code) {
     if (decline_code == "insufficient_funds") {
         return "Your card has insufficient funds.";
+    }
+    if (code == "insufficient_funds" || code == "account_closed" || code == "no_account" ||
+        code == "debit_not_authorized") {
+        return "The customer's bank account could not be debited.";
     }
     if (code == "expired_card") {
         return "Your card has expired.";
@@ -59,6 +140,8 @@ std::string message_of(std::string_view code, std::string_view decline_code) {
     return "Your card was declined.";
 }
 
+}  // namespace
+
 ChargeResult declined(std::string code, std::string decline_code) {
     ChargeResult result;
     result.message = message_of(code, decline_code);
@@ -67,10 +150,12 @@ ChargeResult declined(std::string code, std::string decline_code) {
     return result;
 }
 
-}  // namespace
-
 std::optional<CardBehaviour> card_of_token(std::string_view token) {
     constexpr std::string_view kPrefix = "pm_card_";
+    constexpr std::string_view kBank = "pm_usBankAccount_";
+    if (token.substr(0, kBank.size()) == kBank) {
+        return bank_account_of_token(token.substr(kBank.size()));
+    }
     if (token.substr(0, kPrefix.size()) != kPrefix) {
         return std::nullopt;
     }
@@ -105,7 +190,7 @@ std::optional<CardBehaviour> card_of_token(std::string_view token) {
         }
         return std::nullopt;
     }
-    return CardBehaviour();
+    return paying(name);
 }
 
 std::optional<CardBehaviour> card_of_word(std::string_view word) {
@@ -118,6 +203,9 @@ std::optional<CardBehaviour> card_of_word(std::string_view word) {
     }
     if (word == "requires_action") {
         return needing_action();
+    }
+    if (word.substr(0, 10) == "processing" && (word.size() == 10 || word[10] == ':')) {
+        return processing_of_word(word);
     }
     if (word.substr(0, kOver.size()) == kOver) {
         const auto limit = parse_integer(word.substr(kOver.size()));
@@ -198,6 +286,13 @@ ChargeResult charge(const Customer* customer, const PaymentMethod* method, std::
         case CardBehaviour::Does::kDeclineOver:
             result.paid = amount <= card.limit;
             return result.paid ? result : declined(card.code, card.decline_code);
+        case CardBehaviour::Does::kProcess:
+            if (card.fails_later) {
+                result = declined(card.code, card.decline_code);
+            }
+            result.processing = true;
+            result.seconds = card.seconds;
+            return result;
         case CardBehaviour::Does::kNeedAction:
             break;
     }
@@ -225,81 +320,6 @@ ApiError no_payment_source() {
         {}, "resource_missing");
     error.executed = true;
     return error;
-}
-
-PaymentIntent& make_intent(World& world, Account& account, std::int64_t amount,
-                           std::string_view currency, std::string_view customer) {
-    PaymentIntent intent;
-    intent.id = world.ids().make("pi_3", 23);
-    intent.client_secret = world.ids().make(intent.id + "_secret_", 25);
-    intent.created = world.now();
-    intent.amount = amount;
-    intent.currency = currency;
-    intent.customer = customer;
-    return account.payment_intents.add(std::move(intent));
-}
-
-void emit_intent(World& world, Account& account, const PaymentIntent& intent,
-                 std::string_view type) {
-    world.emit(account, type, [&](std::string_view) { return render(account, intent); });
-}
-
-namespace {
-
-Charge& make_charge(World& world, Account& account, PaymentIntent& intent) {
-    Charge charge;
-    charge.id = world.ids().make("ch_3", 23);
-    charge.created = world.now();
-    charge.payment_intent = intent.id;
-    charge.customer = intent.customer;
-    charge.payment_method = intent.payment_method;
-    charge.currency = intent.currency;
-    charge.amount = intent.amount;
-    charge.metadata = intent.metadata;
-    intent.latest_charge = charge.id;
-    return account.charges.add(std::move(charge));
-}
-
-}  // namespace
-
-void intent_succeeded(World& world, Account& account, PaymentIntent& intent) {
-    Charge& charge = make_charge(world, account, intent);
-    intent.last_payment_error = Json();
-    if (intent.capture_method == "manual") {
-        charge.captured = false;
-        intent.status = "requires_capture";
-        intent.amount_capturable = intent.amount;
-        emit_intent(world, account, intent, "payment_intent.amount_capturable_updated");
-        return;
-    }
-    charge.amount_captured = intent.amount;
-    intent.status = "succeeded";
-    intent.amount_received = intent.amount;
-    world.emit(account, "charge.succeeded",
-               [&](std::string_view) { return render(account, charge); });
-    emit_intent(world, account, intent, "payment_intent.succeeded");
-}
-
-void intent_failed(World& world, Account& account, PaymentIntent& intent,
-                   const ChargeResult& result) {
-    if (result.needs_action) {
-        intent.status = "requires_action";
-        emit_intent(world, account, intent, "payment_intent.requires_action");
-        return;
-    }
-    Charge& charge = make_charge(world, account, intent);
-    charge.status = "failed";
-    charge.captured = false;
-    charge.failure_code = result.code;
-    charge.failure_message = result.message;
-    Json error = Json::object();
-    error.set("charge", charge.id).set("code", result.code);
-    error.set_or_null("decline_code", result.decline_code).set("message", result.message);
-    intent.last_payment_error = error.set("type", "card_error");
-    intent.status = "requires_payment_method";
-    intent.payment_method.clear();
-    world.emit(account, "charge.failed", [&](std::string_view) { return render(account, charge); });
-    emit_intent(world, account, intent, "payment_intent.payment_failed");
 }
 
 }  // namespace stripe_simulator

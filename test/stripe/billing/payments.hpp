@@ -1,6 +1,7 @@
 // Cards and what happens when they are charged.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,14 +14,20 @@ namespace stripe_simulator {
 struct ChargeResult {
     bool paid = false;
     bool needs_action = false;
+    bool processing = false;    // not known yet: paid later, or failed where there is a code
+    std::int64_t seconds = -1;  // until it is known; -1: until somebody says so
     std::string code;
     std::string decline_code;
     std::string message;
 };
 
-// The behaviour behind a test token such as pm_card_visa; nothing for other names.
+ChargeResult declined(std::string code, std::string decline_code);
+
+// The behaviour behind a test token such as pm_card_visa or pm_usBankAccount_success; nothing for
+// other names.
 std::optional<CardBehaviour> card_of_token(std::string_view token);
-// "ok", "declined", "insufficient_funds", "requires_action", "insufficient_over:500", …
+// "ok", "declined", "insufficient_funds", "requires_action", "insufficient_over:500",
+// "processing:60", …
 std::optional<CardBehaviour> card_of_word(std::string_view word);
 
 // Throws a 402 where the token's card is refused when it is attached.
@@ -36,14 +43,5 @@ ChargeResult charge(const Customer* customer, const PaymentMethod* method, std::
                     bool action_done);
 ApiError decline_error(const ChargeResult& result);
 ApiError no_payment_source();
-
-// PaymentIntent steps; each emits its events.
-PaymentIntent& make_intent(World& world, Account& account, std::int64_t amount,
-                           std::string_view currency, std::string_view customer);
-void emit_intent(World& world, Account& account, const PaymentIntent& intent,
-                 std::string_view type);
-void intent_succeeded(World& world, Account& account, PaymentIntent& intent);
-void intent_failed(World& world, Account& account, PaymentIntent& intent,
-                   const ChargeResult& result);
 
 }  // namespace stripe_simulator

@@ -1,7 +1,10 @@
 // Refunds, and the charges they go back to.
 
 #include "api/router.hpp"
+#include "billing/disputes.hpp"
 #include "billing/lookup.hpp"
+#include "billing/money.hpp"
+#include "billing/refunding.hpp"
 #include "billing/render.hpp"
 
 namespace stripe_simulator {
@@ -27,11 +30,20 @@ Charge& charge_to_refund(Call& call) {
 std::string create_refund(Call& call) {
     Charge& charge = charge_to_refund(call);
     const std::int64_t left = charge.amount_captured - charge.amount_refunded;
+    if (is_charged_back(call.account, charge)) {
+        throw invalid_request(
+            "Charge " + charge.id + " has been charged back; cannot issue a refund.", {},
+            "charge_disputed");
+    }
     if (left <= 0) {
         throw invalid_request("Charge " + charge.id + " has already been refunded.", {},
                               "charge_already_refunded");
     }
     const std::int64_t amount = call.params.integer("amount").value_or(left);
+    if (amount % charge_step(charge.currency) != 0) {
+        throw invalid_request("Invalid integer: " + std::to_string(amount), "amount",
+                              "parameter_invalid_integer");
+    }
     if (amount < 1 || amount > left) {
         throw invalid_request("Refund amount (" + std::to_string(amount) +
                                   ") is greater than unrefunded amount on charge (" +
@@ -42,24 +54,22 @@ std::string create_refund(Call& call) {
     merge_metadata(fresh.metadata, call.params);
     fresh.reason =
         call.params.choice("reason", {"duplicate", "fraudulent", "requested_by_customer"}, "");
-    fresh.id = call.world.ids().make("re_3", 23);
-    fresh.created = call.world.now();
-    fresh.charge = charge.id;
-    fresh.payment_intent = charge.payment_intent;
-    fresh.currency = charge.currency;
     fresh.amount = amount;
-    const Json before = render(call.account, charge);
-    charge.amount_refunded += amount;
-    const Json after = render(call.account, charge);
-    const Refund& refund = call.account.refunds.add(std::move(fresh));
+    if (call.params.flag("reverse_transfer")) {
+        if (!charge.has_transfer) {
+            throw invalid_request("Cannot reverse a transfer on a charge that has none.",
+                                  "reverse_transfer");
+        }
+        fresh.transfer_reversal = call.world.ids().make("trr_1", 23);
+    }
+    if (call.params.flag("refund_application_fee") && charge.application_fee_amount == 0) {
+        throw invalid_request("There is no application fee on charge " + charge.id + ".",
+                              "refund_application_fee");
+    }
+    const Refund& refund = make_refund(call.world, call.account, charge, std::move(fresh));
     call.note.object = refund.id;
     call.note.amount = amount;
     call.note.currency = refund.currency;
-    call.world.emit(
-        call.account, "charge.refunded", [&](std::string_view) { return after; },
-        difference(before.node(), after.node()));
-    call.world.emit(call.account, "refund.created",
-                    [&](std::string_view) { return render(call.account, refund); });
     return answer(call, render(call.account, refund));
 }
 

@@ -99,6 +99,12 @@ Json render(const Account& account, const Price& price) {
 Json render(const Account& account, const PaymentMethod& method) {
     Json out = Json::object();
     out.set("id", method.id).set("object", "payment_method").set("allow_redisplay", "unspecified");
+    if (method.card.type != "card") {
+        out.set("created", method.created).set_or_null("customer", method.customer);
+        out.set("livemode", account.livemode).set("metadata", render_metadata(method.metadata));
+        out.set(method.card.type.c_str(), Json::object().set("last4", "6789"));
+        return out.set("type", method.card.type);
+    }
     Json card = Json::object();
     card.set("brand", method.brand).set("country", "US").set("exp_month", 12);
     card.set("exp_year", 2035).set("funding", "credit").set("last4", method.last4);
@@ -209,7 +215,14 @@ Json render(const Account& account, const PaymentIntent& intent) {
     out.set("metadata", render_metadata(intent.metadata));
     if (intent.status == "requires_action") {
         Json action = Json::object();
-        action.set("type", "use_stripe_sdk").set("use_stripe_sdk", Json::object());
+        if (intent.return_url.empty()) {
+            action.set("type", "use_stripe_sdk").set("use_stripe_sdk", Json::object());
+        } else {
+            Json redirect = Json::object();
+            redirect.set("return_url", intent.return_url);
+            redirect.set("url", "https://hooks.stripe.com/redirect/authenticate/" + intent.id);
+            action.set("redirect_to_url", redirect).set("type", "redirect_to_url");
+        }
         out.set("next_action", action);
     } else {
         out.set("next_action", nullptr);
@@ -219,6 +232,18 @@ Json render(const Account& account, const PaymentIntent& intent) {
     out.set_or_null("receipt_email", intent.receipt_email);
     out.set_or_null("setup_future_usage", intent.setup_future_usage);
     out.set_or_null("statement_descriptor", intent.statement_descriptor);
+    out.set_or_null("statement_descriptor_suffix", intent.statement_descriptor_suffix);
+    out.set_or_null("on_behalf_of", intent.on_behalf_of);
+    out.set("application_fee_amount", or_null(intent.application_fee_amount));
+    if (intent.transfer_destination.empty()) {
+        out.set("transfer_data", nullptr);
+    } else {
+        Json transfer = Json::object();
+        if (intent.transfer_amount != 0) {
+            transfer.set("amount", intent.transfer_amount);
+        }
+        out.set("transfer_data", transfer.set("destination", intent.transfer_destination));
+    }
     return out.set("status", intent.status).set_or_null("transfer_group", intent.transfer_group);
 }
 
@@ -231,10 +256,13 @@ Json render(const Account& account, const Charge& charge) {
     out.set_or_null("customer", charge.customer).set("disputed", charge.disputed);
     out.set_or_null("failure_code", charge.failure_code);
     out.set_or_null("failure_message", charge.failure_message).set("livemode", account.livemode);
-    out.set("metadata", render_metadata(charge.metadata)).set("paid", charge.status != "failed");
+    out.set("metadata", render_metadata(charge.metadata)).set("paid", charge.status == "succeeded");
     out.set_or_null("payment_intent", charge.payment_intent);
     out.set_or_null("payment_method", charge.payment_method);
     out.set("refunded", charge.amount_refunded >= charge.amount);
+    if (charge.application_fee_amount != 0) {
+        out.set("application_fee_amount", charge.application_fee_amount);
+    }
     return out.set("status", charge.status);
 }
 
@@ -244,7 +272,21 @@ Json render(const Account&, const Refund& refund) {
     out.set_or_null("charge", refund.charge).set("created", refund.created);
     out.set("currency", refund.currency).set("metadata", render_metadata(refund.metadata));
     out.set_or_null("payment_intent", refund.payment_intent);
-    return out.set_or_null("reason", refund.reason).set("status", refund.status);
+    out.set_or_null("reason", refund.reason).set("status", refund.status);
+    if (!refund.failure_reason.empty()) {
+        out.set("failure_reason", refund.failure_reason);
+    }
+    return out.set_or_null("transfer_reversal", refund.transfer_reversal);
+}
+
+Json render(const Account& account, const Dispute& dispute) {
+    Json out = Json::object();
+    out.set("id", dispute.id).set("object", "dispute").set("amount", dispute.amount);
+    out.set("charge", dispute.charge).set("created", dispute.created);
+    out.set("currency", dispute.currency).set("is_charge_refundable", dispute.is_inquiry());
+    out.set("livemode", account.livemode).set("metadata", render_metadata(dispute.metadata));
+    out.set_or_null("payment_intent", dispute.payment_intent).set("reason", dispute.reason);
+    return out.set("status", dispute.status);
 }
 
 }  // namespace stripe_simulator

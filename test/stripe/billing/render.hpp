@@ -28,6 +28,7 @@ Json render_invoice_payments(const Account& account, const Invoice& invoice);
 Json render(const Account& account, const PaymentIntent& intent);
 Json render(const Account& account, const Charge& charge);
 Json render(const Account& account, const Refund& refund);
+Json render(const Account& account, const Dispute& dispute);
 
 // The object that an id stands for; null when there is none.
 Json render_by_id(const Account& account, std::string_view id, std::string_view version);

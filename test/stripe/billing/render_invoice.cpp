@@ -123,6 +123,12 @@ Json render_by_id(const Account& account, std::string_view id, std::string_view 
     if (const auto* found = account.charges.find(id)) {
         return render(account, *found);
     }
+    if (const auto* found = account.refunds.find(id)) {
+        return render(account, *found);
+    }
+    if (const auto* found = account.disputes.find(id)) {
+        return render(account, *found);
+    }
     if (const auto* found = account.prices.find(id)) {
         return render(account, *found);
     }

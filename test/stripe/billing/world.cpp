@@ -1,5 +1,7 @@
 #include "billing/world.hpp"
 
+#include <algorithm>
+
 #include "billing/happenings.hpp"
 
 namespace stripe_simulator {
@@ -22,16 +24,45 @@ Account& World::account(std::string_view id, bool livemode) {
 
 void World::catch_up() {
     const std::int64_t now = clock_.now();
-    while (!schedule_.empty() && schedule_.begin()->first <= now && !happening_) {
-        const Due due = *schedule_.begin();
-        schedule_.erase(schedule_.begin());
-        auto& [account, subscription] = due.second;
-        scheduled_at_.erase(subscription);
-        happening_ = due.first;
-        let_happen(*this, *account, *subscription);
-        happening_.reset();
-        reschedule(*account, *subscription);
+    while (!happening_) {
+        std::int64_t next = schedule_.empty() ? now + 1 : schedule_.begin()->first;
+        if (!later_.empty()) {
+            next = std::min(next, later_.begin()->first);
+        }
+        if (next > now) {
+            return;
+        }
+        happen(next);
     }
+}
+
+// One thing that is due at that time.
+void World::happen(std::int64_t time) {
+    happening_ = time;
+    if (!later_.empty() && later_.begin()->first == time) {
+        const auto what = std::move(later_.begin()->second);
+        later_.erase(later_.begin());
+        what();
+        happening_.reset();
+        return;
+    }
+    const Due due = *schedule_.begin();
+    schedule_.erase(schedule_.begin());
+    auto& [account, subscription] = due.second;
+    scheduled_at_.erase(subscription);
+    let_happen(*this, *account, *subscription);
+    happening_.reset();
+    reschedule(*account, *subscription);
+}
+
+void World::at(std::int64_t time, std::function<void()> what) {
+    later_.emplace(time, std::move(what));
+}
+
+void World::move_money(Account& account, MoneyMove move) {
+    move.sequence = ++moves_made_;
+    move.at = now();
+    account.money.push_back(std::move(move));
 }
 
 void World::reschedule(Account& account, Subscription& subscription) {
@@ -138,6 +169,8 @@ void World::clear() {
     accounts_.clear();
     schedule_.clear();
     scheduled_at_.clear();
+    later_.clear();
+    moves_made_ = 0;
     events_made_ = 0;
     limits_ = Limits();
 }

@@ -33,6 +33,8 @@ struct Account {
     Store<PaymentIntent> payment_intents;
     Store<Charge> charges;
     Store<Refund> refunds;
+    Store<Dispute> disputes;
+    std::deque<MoneyMove> money;  // in the order in which it moved
     std::unordered_map<std::string, Subscription*> item_owner;
     std::deque<Event> events;  // oldest first, bounded
 };
@@ -79,6 +81,9 @@ class World {
     void catch_up();
     // To be called whenever a subscription's next happening may have moved.
     void reschedule(Account& account, Subscription& subscription);
+    // Lets something happen later; whether it still makes sense then is its own business.
+    void at(std::int64_t time, std::function<void()> what);
+    void move_money(Account& account, MoneyMove move);
 
     // The request that causes the events to come; none when time does.
     void set_cause(std::string request_id, std::string key);
@@ -100,6 +105,8 @@ class World {
     void clear();
 
   private:
+    void happen(std::int64_t time);
+
     using Due = std::pair<std::int64_t, std::pair<Account*, Subscription*>>;
 
     Event& add_event(Account& account, std::string_view type, BlobRef object, BlobRef previous);
@@ -112,7 +119,9 @@ class World {
     std::map<std::string, std::unique_ptr<Account>> accounts_;
     std::set<Due> schedule_;
     std::unordered_map<const Subscription*, std::int64_t> scheduled_at_;
+    std::multimap<std::int64_t, std::function<void()>> later_;
     std::optional<std::int64_t> happening_;
+    std::uint64_t moves_made_ = 0;
     std::string cause_request_;
     std::string cause_key_;
     EventListener listener_;

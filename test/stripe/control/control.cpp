@@ -100,8 +100,14 @@ Json Control::dispatch(const Asked& asked) {
     if (asked.method == "POST" && what == "customers" && asked.path.size() == 2) {
         return customer(asked);
     }
-    if (asked.method == "POST" && what == "payment_intents" && asked.path.size() == 2) {
-        return payment_intent(asked);
+    if (what == "payment_intents") {
+        return asked.path.size() == 2 ? payment_intent(asked) : list_payment_intents(asked);
+    }
+    if (what == "refunds" && asked.path.size() == 2) {
+        return refund(asked);
+    }
+    if (asked.is("GET", "money")) {
+        return money(asked);
     }
     if (asked.method == "POST" && what == "subscriptions") {
         return asked.path.size() == 2 ? subscription(asked) : seed_subscriptions(asked);

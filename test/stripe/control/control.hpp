@@ -64,9 +64,14 @@ class Control : public ControlSide, public Service {
     // dashboard.cpp
     Json subscription(const Asked& asked);
 
+    // payments.cpp
+    Json payment_intent(const Asked& asked);
+    Json list_payment_intents(const Asked& asked);
+    Json refund(const Asked& asked);
+    Json money(const Asked& asked);
+
     // objects.cpp
     Json customer(const Asked& asked);
-    Json payment_intent(const Asked& asked);
     Json seed_subscriptions(const Asked& asked);
     Account& account_of(const Asked& asked);
 

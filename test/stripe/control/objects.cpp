@@ -1,10 +1,9 @@
-// Control over objects: what a card does now, what a customer does in the browser, and
-// subscriptions made in bulk.
+// Control over objects: what a card does now, and subscriptions made in bulk.
 
 #include "control/objects.hpp"
-#include "billing/invoicing.hpp"
 #include "billing/lookup.hpp"
 #include "billing/money.hpp"
+#include "billing/payments.hpp"
 #include "billing/render.hpp"
 #include "billing/subscription_change.hpp"
 #include "control/control.hpp"
@@ -42,63 +41,6 @@ Json Control::customer(const Asked& asked) {
         out.set("card", nullptr);
     }
     return out;
-}
-
-// What happens outside the API: 3-D Secure done or failed, a dispute.
-Json Control::payment_intent(const Asked& asked) {
-    World& world = parts_.world;
-    auto [account, intent] = find_anywhere(world, &Account::payment_intents, asked.path[1]);
-    const std::string_view action = text_at(asked.raw(), "action");
-    Invoice* invoice = account->invoices.find(intent->invoice);
-    if (action == "succeed") {
-        intent->action_done = true;
-        if (invoice != nullptr && invoice->status == "open") {
-            invoice_paid(world, *account, *invoice);
-        } else {
-            intent_succeeded(world, *account, *intent);
-        }
-    } else if (action == "fail") {
-        ChargeResult result;
-        result.code = text_at(asked.raw(), "code", "card_declined");
-        result.decline_code = text_at(asked.raw(), "decline_code", "generic_decline");
-        result.message = "Your card was declined.";
-        if (invoice != nullptr && invoice->status == "open") {
-            invoice_failed(world, *account, *invoice, result);
-        } else {
-            intent_failed(world, *account, *intent, result);
-        }
-    } else if (action == "requires_action") {
-        ChargeResult result;
-        result.needs_action = true;
-        intent_failed(world, *account, *intent, result);
-    } else if (action == "processing") {
-        intent->status = "processing";
-        emit_intent(world, *account, *intent, "payment_intent.processing");
-    } else if (action == "cancel") {
-        intent->status = "canceled";
-        intent->canceled_at = world.now();
-        intent->cancellation_reason = "automatic";
-        emit_intent(world, *account, *intent, "payment_intent.canceled");
-    } else if (action == "dispute") {
-        Charge* charge = account->charges.find(intent->latest_charge);
-        if (charge == nullptr) {
-            throw invalid_request("There is no charge to dispute.", "action");
-        }
-        charge->disputed = true;
-        Json dispute = Json::object();
-        dispute.set("id", world.ids().make("du_1", 23)).set("object", "dispute");
-        dispute.set("amount", charge->amount).set("charge", charge->id);
-        dispute.set("created", world.now()).set("currency", charge->currency);
-        dispute.set("livemode", account->livemode).set("metadata", Json::object());
-        dispute.set("payment_intent", intent->id).set("reason", "fraudulent");
-        dispute.set("status", "needs_response");
-        world.emit(*account, "charge.dispute.created", [&](std::string_view) { return dispute; });
-    } else {
-        throw invalid_request(
-            "action must be succeed, fail, requires_action, processing, cancel or dispute",
-            "action");
-    }
-    return render(*account, *intent);
 }
 
 // The price that is named, or a new one; its amount is for new ones only.
