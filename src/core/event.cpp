@@ -2,8 +2,13 @@
 
 #include "core/json.hpp"
 
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <utility>
 
+#include "core/ascii.hpp"
+#include "core/contains.hpp"
 #include "core/json_writer.hpp"
 
 namespace pg_seats::core {
@@ -12,6 +17,34 @@ namespace {
 constexpr std::string_view a_subscription = "subscription";
 constexpr std::string_view an_invoice = "invoice";
 constexpr std::string_view a_payment_intent = "payment_intent";
+
+constexpr std::array<std::string_view, 3> objects_of_intents{"charge", "refund", "dispute"};
+
+constexpr std::size_t uuid_length = 36;
+constexpr std::size_t hash_length = 32;
+constexpr std::size_t longest_attempt = 9;  // digits
+
+// As we write it: digits and a to f, with the hyphens of a uuid or without any.
+bool is_hexadecimal(std::string_view text, bool with_hyphens) {
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const bool is_hyphens_place =
+            with_hyphens && (i == 8 || i == 13 || i == 18 || i == 23);  // 8-4-4-4-12
+        const bool fits = is_hyphens_place
+                              ? text[i] == '-'
+                              : is_digit(text[i]) || (text[i] >= 'a' && text[i] <= 'f');
+        if (!fits) {
+            return false;
+        }
+    }
+    return true;
+}
+
+std::string hexadecimal_member(const json_t* object, const char* name, std::size_t length,
+                               bool with_hyphens) {
+    const std::string_view text = text_member(object, name);
+    return text.size() == length && is_hexadecimal(text, with_hyphens) ? std::string(text)
+                                                                       : std::string();
+}
 
 // Very old versions had the request's id in its place.
 void read_request(EventFacts& facts, const json_t* owner) {
@@ -32,6 +65,14 @@ std::string subscription_of(const EventFacts& facts, const json_t* object) {
         id = id_member(member(member(object, "parent"), "subscription_details"), "subscription");
     }
     return id;
+}
+
+std::string payment_intent_of(const EventFacts& facts, const json_t* object) {
+    if (facts.object_type == a_payment_intent) {
+        return facts.object_id;
+    }
+    return contains(objects_of_intents, facts.object_type) ? id_member(object, "payment_intent")
+                                                           : std::string();
 }
 
 void read_previous(EventFacts& facts, const json_t* previous) {
@@ -74,6 +115,8 @@ void read_snapshot(EventFacts& facts, const json_t* event) {
     facts.object_id = fact_member(object, "id");
     facts.customer = id_member(object, "customer");
     facts.subscription_id = subscription_of(facts, object);
+    facts.payment_intent_id = payment_intent_of(facts, object);
+    facts.marks = payment_marks(object);
     facts.subscription = read_subscription(object);
     if (facts.object_type == an_invoice) {
         facts.invoice = read_invoice(object);
@@ -89,6 +132,8 @@ void read_thin(EventFacts& facts, const json_t* event) {
     facts.object_type = fact_member(related, "type");
     facts.object_id = fact_member(related, "id");
     facts.subscription_id = facts.object_type == a_subscription ? facts.object_id : std::string();
+    facts.payment_intent_id =
+        facts.object_type == a_payment_intent ? facts.object_id : std::string();
     read_request(facts, member(event, "reason"));
 }
 
@@ -104,6 +149,21 @@ void append_if(ObjectWriter& writer, std::string_view name, const std::optional<
 }
 
 }  // namespace
+
+PaymentMarks payment_marks(const json_t* object) {
+    const json_t* const metadata = member(object, "metadata");
+    PaymentMarks marks;
+    marks.installation = hexadecimal_member(metadata, "pg_seats_installation", uuid_length, true);
+    marks.hash = hexadecimal_member(metadata, "pg_seats_member", hash_length, false);
+    const std::string_view digits = text_member(metadata, "pg_seats_attempt");
+    if (!digits.empty() && digits.size() <= longest_attempt &&
+        std::ranges::all_of(digits, is_digit)) {
+        std::int64_t attempt = 0;
+        std::from_chars(digits.data(), digits.data() + digits.size(), attempt);
+        marks.attempt = attempt;
+    }
+    return marks;
+}
 
 std::optional<EventFacts> read_event(const ParsedBody& body) {
     return read_event(body.root());
@@ -149,6 +209,10 @@ std::string to_json(const EventFacts& facts) {
     writer.text("object_id", facts.object_id);
     writer.text("customer", facts.customer);
     writer.text("subscription_id", facts.subscription_id);
+    writer.text("payment_intent_id", facts.payment_intent_id);
+    writer.text("installation", facts.marks.installation);
+    writer.text("hash", facts.marks.hash);
+    writer.number("attempt", facts.marks.attempt);
     append_if(writer, "subscription", facts.subscription,
               [](std::string& to, const SubscriptionFacts& value) { to.append(to_json(value)); });
     append_if(writer, "previous_items", facts.previous_items,

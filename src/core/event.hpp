@@ -23,6 +23,14 @@ struct PaymentIntentFacts {
     std::string operation;  // metadata.pg_seats
 };
 
+// metadata[pg_seats_installation], [pg_seats_member] and [pg_seats_attempt]: each empty, or absent,
+// where it is not what we write there.
+struct PaymentMarks {
+    std::string installation, hash;
+    std::optional<std::int64_t> attempt;
+};
+[[nodiscard]] PaymentMarks payment_marks(const json_t* object);
+
 // Absent texts are empty, and null in JSON.
 struct EventFacts {
     std::string id, type;
@@ -37,6 +45,11 @@ struct EventFacts {
     std::string customer;
     // The subscription that it is about, also where the object is one of its invoices.
     std::string subscription_id;
+    // The payment intent that it is about, also where the object is a charge, refund or dispute of
+    // it; and whose payment that is, from the metadata that we wrote (Stripe gives charges those of
+    // their intents).
+    std::string payment_intent_id;
+    PaymentMarks marks;
     std::optional<SubscriptionFacts> subscription;
     std::optional<std::vector<ItemFacts>> previous_items;  // before the change, if they changed
     std::string previous_status;

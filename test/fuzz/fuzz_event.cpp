@@ -16,11 +16,12 @@ void check_event(const EventFacts& facts) {
     check_id(facts.id);
     check_id(facts.type);
     const Json json = checked_json(to_json(facts));
-    check(json_object_size(json.get()) == 18);
+    check(json_object_size(json.get()) == 22);
     check(text_member(json.get(), "id") == facts.id);
     check(text_member(json.get(), "idempotency_key") == facts.idempotency_key);
     check(has_member(json.get(), "subscription") == facts.subscription.has_value());
     check(!facts.subscription || facts.subscription_id == facts.subscription->id);
+    check(!facts.payment_intent || facts.payment_intent_id == facts.payment_intent->id);
     if (facts.previous_items) {
         check_items(member(json.get(), "previous_items"));
     }

@@ -31,7 +31,8 @@ TEST(ReadEvent, a_subscription_was_changed) {
         R"({"id":"evt_1","type":"customer.subscription.updated","created":1700000000,)"
         R"("livemode":false,"account":"acct_1","api_version":"2025-09-30.clover","thin":false,)"
         R"("idempotency_key":"k-1","request_id":"req_1","object_type":"subscription",)"
-        R"("object_id":"sub_1","customer":"cus_1","subscription_id":"sub_1","subscription":)" +
+        R"("object_id":"sub_1","customer":"cus_1","subscription_id":"sub_1",)"
+        R"("payment_intent_id":null,"installation":null,"hash":null,"attempt":null,"subscription":)" +
             core::to_json(facts.subscription.value_or(core::SubscriptionFacts{})) +
             R"(,"previous_items":[{"id":"si_1","price":"price_1","quantity":4,"metered":false}],)"
             R"("previous_status":"active","invoice":null,"payment_intent":null})");
@@ -50,7 +51,8 @@ TEST(ReadEvent, thin) {
         R"({"id":"evt_2","type":"v1.customer.subscription.updated","created":null,)"
         R"("livemode":true,"account":null,"api_version":null,"thin":true,)"
         R"("idempotency_key":"k-2","request_id":"req_2","object_type":"subscription",)"
-        R"("object_id":"sub_1","customer":null,"subscription_id":"sub_1","subscription":null,)"
+        R"("object_id":"sub_1","customer":null,"subscription_id":"sub_1","payment_intent_id":null,)"
+        R"("installation":null,"hash":null,"attempt":null,"subscription":null,)"
         R"("previous_items":null,"previous_status":null,"invoice":null,"payment_intent":null})");
 }
 
@@ -151,6 +153,48 @@ TEST(ReadEvent, payment_intent) {
         R"("amount_received":499,"currency":"usd","operation":"m-1"}})"))
         << core::to_json(facts);
     EXPECT_EQ(core::to_json(facts).find("secret"), std::string::npos);
+}
+
+TEST(ReadEvent, whose_payment_it_is_about) {
+    const auto intent = about(R"({"id":"pi_1","object":"payment_intent","metadata":{
+        "pg_seats_installation":"0b2f8c1e-1111-4222-8333-444455556666",
+        "pg_seats_member":"0123456789abcdef0123456789abcdef","pg_seats_attempt":"12"}})");
+    EXPECT_EQ(intent.payment_intent_id, "pi_1");
+    EXPECT_EQ(intent.marks.installation, "0b2f8c1e-1111-4222-8333-444455556666");
+    EXPECT_EQ(intent.marks.hash, "0123456789abcdef0123456789abcdef");
+    EXPECT_EQ(intent.marks.attempt, 12);
+    for (const char* object :
+         {R"({"id":"ch_1","object":"charge","payment_intent":"pi_2"})",
+          R"({"id":"re_1","object":"refund","payment_intent":{"id":"pi_2","object":"x"}})",
+          R"({"id":"dp_1","object":"dispute","payment_intent":"pi_2"})"}) {
+        EXPECT_EQ(about(object).payment_intent_id, "pi_2") << object;
+    }
+    EXPECT_EQ(about(R"({"id":"ch_1","object":"charge","payment_intent":null})").payment_intent_id,
+              "");
+    EXPECT_EQ(about(R"({"id":"x","object":"novelty","payment_intent":"pi_2"})").payment_intent_id,
+              "");
+    const auto thin = facts_of(R"({"id":"evt_2","object":"v2.core.event",
+        "type":"v1.payment_intent.succeeded","related_object":{"id":"pi_3",
+        "type":"payment_intent"}})");
+    EXPECT_EQ(thin.payment_intent_id, "pi_3");
+}
+
+TEST(ReadEvent, what_others_write_into_metadata_names_no_payment) {
+    for (const char* metadata :
+         {R"({"pg_seats_installation":"0B2F8C1E-1111-4222-8333-444455556666"})",
+          R"({"pg_seats_installation":"0b2f8c1e1-111-4222-8333-444455556666"})",
+          R"({"pg_seats_installation":7,"pg_seats_member":{},"pg_seats_attempt":12})",
+          R"({"pg_seats_member":"0123456789abcdef0123456789abcde-"})",
+          R"({"pg_seats_member":"0123456789abcdef0123456789abcdef0"})",
+          R"({"pg_seats_attempt":""})", R"({"pg_seats_attempt":"-1"})",
+          R"({"pg_seats_attempt":"1234567890"})", R"({"pg_seats_attempt":"1 "})", "null", "[]"}) {
+        const auto marks = about(R"({"id":"pi_1","object":"payment_intent","metadata":)" +
+                                 std::string(metadata) + "}")
+                               .marks;
+        EXPECT_EQ(marks.installation, "") << metadata;
+        EXPECT_EQ(marks.hash, "") << metadata;
+        EXPECT_FALSE(marks.attempt.has_value()) << metadata;
+    }
 }
 
 TEST(ReadEvent, previous_items_only_if_they_changed) {

@@ -308,7 +308,8 @@ COMMENT ON FUNCTION seats_internal.outcome_of_foreign(seats_internal.webhook_eve
     'the outcome of an event that is not our destination''s; null: it is';
 
 -- Gives the outcome: processed, ignored (a type, or an object, that nothing follows from), thin (the
--- same of a thin event), unmatched (a subscription that no team has), other_account, wrong_mode.
+-- same of a thin event), unmatched (a subscription that no team has, an intent that no payment has), other_account,
+-- wrong_mode.
 CREATE OR REPLACE FUNCTION seats_internal.apply_event(event seats_internal.webhook_event) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -336,6 +337,8 @@ BEGIN
     ELSIF known.of_price THEN
         RETURN CASE WHEN seats_internal.renew_price(event.destination, event.facts ->> 'object_id')
                     THEN 'processed' ELSE 'ignored' END;
+    ELSIF known.of_payment IS NOT NULL THEN
+        RETURN seats_internal.apply_payment_event(event, known.of_payment);
     ELSIF event.subscription IS NULL THEN
         RETURN CASE WHEN thin THEN 'thin' ELSE 'ignored' END;
     END IF;
