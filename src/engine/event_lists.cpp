@@ -10,6 +10,7 @@
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
 #include "pg/sql.hpp"
+#include "pg/time.hpp"
 
 namespace pg_seats::engine {
 namespace {
@@ -49,6 +50,27 @@ Statement any_statement{
     "    OR EXISTS (SELECT FROM seats_internal.event_cursor AS c WHERE c.requested_at IS NOT "
     "NULL)"};
 
+// The first types that Stripe lists at once; the others are left in `types`.
+std::string first_types(std::string& types) {
+    constexpr int most_types = 20;
+    std::size_t end = 0;
+    for (int count = 0; count < most_types && end < types.size(); ++count) {
+        end = std::min(types.find(' ', end + 1), types.size());
+    }
+    std::string first = types.substr(0, end);
+    types.erase(0, std::min(end + 1, types.size()));
+    return first;
+}
+
+// What is of these types, and came while others were listed, is listed next time: so that no event
+// is taken for known that appeared behind our back, `newest` stays where the first types' list
+// has begun. (Where Stripe's clock is far ahead, as in tests, that only makes lists longer.)
+void go_on_with_more_types(Flight& flight) {
+    flight.most_newest = std::max(flight.newest.value_or(0), flight.began_at);
+    flight.event_types = first_types(flight.more_types);
+    flight.leg.cursor.clear();
+}
+
 // Half of the time after which they are missed, so that none is missed for long.
 core::Duration pause_between_looks() {
     return core::Duration{std::max(pg::settings.event_check_after_ms / 2, 100)};
@@ -69,7 +91,9 @@ void add_lists(Engine& engine, std::vector<Flight>& lists, const pg::Rows& rows,
         if (!rows.is_null(row, 3)) {
             flight.until = rows.bigint(row, 3);
         }
-        flight.event_types = rows.string(row, 4);
+        flight.more_types = rows.string(row, 4);
+        flight.event_types = first_types(flight.more_types);
+        flight.began_at = pg::unix_seconds(pg::now());
         flight.all_events = all_events;
         flight.call.method = "GET";
         flight.call.api_version = destination->api_version;
@@ -85,7 +109,11 @@ void store_page(Engine& engine, Flight& flight, const core::EventPage& page) {
         }
         if (flight.all_events && !(flight.until && event.created > flight.until)) {
             facts.push_back(core::to_json(event));
-            flight.newest = std::max(flight.newest, event.created);
+            std::optional<std::int64_t> created = event.created;
+            if (created && flight.most_newest) {
+                created = std::min(*created, *flight.most_newest);
+            }
+            flight.newest = std::max(flight.newest, created);
         }
     }
     if (!facts.empty()) {
@@ -173,7 +201,8 @@ void events_answered(Engine& engine, Flight& flight) {
     }
     const bool is_end = !page->has_more || page->last_id.empty();
     const bool is_last =
-        ++flight.leg.pages >= (flight.all_events ? most_pages_of_all : most_pages) || is_end;
+        ++flight.leg.pages >= (flight.all_events ? most_pages_of_all : most_pages) ||
+        (is_end && flight.more_types.empty());
     const auto failure = engine.transaction([&] {
         store_page(engine, flight, *page);
         if (!is_last) {
@@ -181,7 +210,8 @@ void events_answered(Engine& engine, Flight& flight) {
         }
         if (flight.all_events) {
             missed_listed_statement.run(
-                {pg::text(destination.name), pg::bigint(flight.found), pg::boolean(!is_end),
+                {pg::text(destination.name), pg::bigint(flight.found),
+                 pg::boolean(!is_end || !flight.more_types.empty()),
                  flight.newest ? pg::bigint(*flight.newest) : pg::null_of(INT8OID)});
         }
         listed_statement.run(
@@ -199,7 +229,11 @@ void events_answered(Engine& engine, Flight& flight) {
     }
     engine.announce = true;
     if (!failure && !is_last) {
-        flight.leg.cursor = page->last_id;
+        if (is_end) {
+            go_on_with_more_types(flight);
+        } else {
+            flight.leg.cursor = page->last_id;
+        }
         flight.answer = {};
         destination.listing_events = true;
         engine.to_send.push_back(std::move(flight));
