@@ -64,7 +64,7 @@ bool AccessKeys::set_state(std::string_view key, std::string_view state) {
     return true;
 }
 
-const AccessKey& AccessKeys::authenticate(std::string_view authorization) const {
+AccessKey AccessKeys::authenticate(std::string_view authorization) const {
     std::string from_basic;
     std::string_view key;
     if (authorization.size() > 7 && iequals(authorization.substr(0, 7), "bearer ")) {
@@ -79,14 +79,18 @@ const AccessKey& AccessKeys::authenticate(std::string_view authorization) const 
             "Authorization header, using Bearer auth (e.g. 'Authorization: Bearer "
             "YOUR_SECRET_KEY').");
     }
-    const auto found = keys_.find(key);
+    const bool publishable = key.substr(0, 3) == "pk_";
+    const auto found =
+        publishable ? keys_.find("sk" + std::string(key.substr(2))) : keys_.find(key);
     if (found == keys_.end() || found->second.state == "revoked") {
         throw unauthorized("Invalid API Key provided: " + masked(key));
     }
     if (found->second.state == "expired") {
         throw unauthorized("Expired API Key provided: " + masked(key), "api_key_expired");
     }
-    return found->second;
+    AccessKey access = found->second;
+    access.publishable = publishable;
+    return access;
 }
 
 bool AccessKeys::knows_account(std::string_view account) const {

@@ -13,6 +13,7 @@ struct AccessKey {
     std::string account;
     bool livemode = false;
     std::string state = "active";  // active, revoked, expired, forbidden
+    bool publishable = false;      // of a browser: only what a payer may do
 };
 
 class AccessKeys {
@@ -20,8 +21,8 @@ class AccessKeys {
     // Live or not is told by the key itself: sk_live_… or rk_live_….
     void add(const std::string& key, const std::string& account);
     bool set_state(std::string_view key, std::string_view state);
-    // Throws a 401 as Stripe words it.
-    const AccessKey& authenticate(std::string_view authorization) const;
+    // Throws a 401 as Stripe words it. pk_test_x belongs to sk_test_x.
+    [[nodiscard]] AccessKey authenticate(std::string_view authorization) const;
     [[nodiscard]] bool knows_account(std::string_view account) const;
     // What control means when it names no account.
     [[nodiscard]] std::string_view first_account() const;

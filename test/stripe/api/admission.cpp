@@ -68,7 +68,7 @@ bool Gateway::admit(Exchange& exchange) {
 
 void Gateway::identify(Exchange& exchange) {
     const Request& request = exchange.request;
-    const AccessKey& access = parts_.access.authenticate(request.header("authorization"));
+    const AccessKey access = parts_.access.authenticate(request.header("authorization"));
     std::string_view account = access.account;
     const std::string_view version = request.header("stripe-version");
     exchange.version =
@@ -120,6 +120,14 @@ void Gateway::identify(Exchange& exchange) {
     exchange.operation = router_.find(request.method, request.path, exchange.ids);
     if (exchange.operation == nullptr) {
         throw unrecognized(request);
+    }
+    exchange.by_payer = access.publishable;
+    if (access.publishable && !exchange.operation->for_payers) {
+        ApiError error = invalid_request(
+            "This API call cannot be made with a publishable API key. Please use a secret API key.",
+            {}, "secret_key_required");
+        error.status = 401;
+        throw error;
     }
     const bool has_body = request.method == "POST";
     exchange.params = Params::decode(has_body ? request.body : request.query);
@@ -176,7 +184,8 @@ void Gateway::execute(Exchange& exchange, bool as_500) {
     World& world = parts_.world;
     world.catch_up();
     world.set_cause(exchange.request_id, exchange.key);
-    Call call{world, *exchange.account, exchange.params, exchange.version, exchange.ids, {}};
+    Call call{world, *exchange.account, exchange.params, exchange.version, exchange.ids,
+              {},    exchange.by_payer};
     Outcome& outcome = exchange.outcome;
     outcome = Outcome();
     ++counters_.by_operation[exchange.operation->name];

@@ -22,6 +22,7 @@ struct Call {
     const std::string& version;    // the Stripe-Version that rules
     std::vector<std::string> ids;  // what stood for {…} in the path
     LedgerNote note;
+    bool by_payer = false;  // from a browser: it must give the client_secret, and sees less
 
     // Versions begin with their date, so they compare as text.
     [[nodiscard]] bool at_least(std::string_view date) const {

@@ -50,6 +50,7 @@ struct Exchange {
     std::vector<std::string> ids;
     std::shared_ptr<FaultRule> fault;
     Phase phase = Phase::kNew;
+    bool by_payer = false;  // with a publishable key
     bool gone = false;      // nobody waits for the answer any more
     bool delayed = false;   // executed later than it was received
     bool keeps_key = true;  // holds its key while it is held

@@ -17,7 +17,8 @@ struct Operation {
     std::vector<std::string> segments;
     std::vector<std::string> parameters;
     CallHandler handler = nullptr;
-    bool changes = false;  // written to the ledger
+    bool changes = false;     // written to the ledger
+    bool for_payers = false;  // a publishable key will do
 };
 
 class Router {

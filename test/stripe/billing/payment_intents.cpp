@@ -12,7 +12,48 @@ namespace stripe_simulator {
 namespace {
 
 PaymentIntent& need_intent(Call& call) {
-    return need(call, &Account::payment_intents, "payment_intent", call.ids[0], "intent");
+    PaymentIntent& intent =
+        need(call, &Account::payment_intents, "payment_intent", call.ids[0], "intent");
+    const bool said = call.by_payer || call.params.has("client_secret");
+    if (said && call.params.required("client_secret") != intent.client_secret) {
+        throw invalid_request(
+            "The client_secret provided does not match the client_secret associated with the "
+            "PaymentIntent.",
+            "client_secret", "payment_intent_invalid_parameter");
+    }
+    return intent;
+}
+
+// A browser sees less than the account does: not whose customer it is, no metadata, no charge.
+Json render_for(const Call& call, const PaymentIntent& intent) {
+    Json whole = render(call.account, intent);
+    if (!call.by_payer) {
+        return whole;
+    }
+    Json out = Json::object();
+    for (const char* name : {"id",
+                             "object",
+                             "amount",
+                             "automatic_payment_methods",
+                             "canceled_at",
+                             "cancellation_reason",
+                             "capture_method",
+                             "client_secret",
+                             "confirmation_method",
+                             "created",
+                             "currency",
+                             "description",
+                             "last_payment_error",
+                             "livemode",
+                             "next_action",
+                             "payment_method",
+                             "payment_method_types",
+                             "receipt_email",
+                             "setup_future_usage",
+                             "status"}) {
+        out.set(name, Json::share(json_object_get(whole.node(), name)));
+    }
+    return out;
 }
 
 ApiError unexpected_state(Call& call, const PaymentIntent& intent, std::string_view verb,
@@ -22,7 +63,7 @@ ApiError unexpected_state(Call& call, const PaymentIntent& intent, std::string_v
             intent.status + ". Only a PaymentIntent with one of the following statuses may be " +
             std::string(verb) + (verb.back() == 'e' ? "d: " : "ed: ") + std::string(allowed) + ".",
         {}, "payment_intent_unexpected_state");
-    error.payment_intent = render(call.account, intent);
+    error.payment_intent = render_for(call, intent);
     return error;
 }
 
@@ -113,7 +154,7 @@ void confirm(Call& call, PaymentIntent& intent, bool off_session) {
     conclude(call.world, call.account, intent, said);
     if (!result.paid && !result.processing && (!result.needs_action || off_session)) {
         ApiError error = decline_error(result);
-        error.payment_intent = render(call.account, intent);
+        error.payment_intent = render_for(call, intent);
         throw error;
     }
 }
@@ -256,7 +297,7 @@ std::string confirm_intent(Call& call) {
     draft.action_done = false;
     intent = draft;  // not moved: the store knows it by the very text of its id
     confirm(call, intent, off_session);
-    return answer(call, render(call.account, intent));
+    return answer(call, render_for(call, intent));
 }
 
 std::string cancel_by_request(Call& call) {
@@ -293,7 +334,7 @@ std::string capture_intent(Call& call) {
 }
 
 std::string retrieve_intent(Call& call) {
-    return answer(call, render(call.account, need_intent(call)));
+    return answer(call, render_for(call, need_intent(call)));
 }
 
 std::string list_intents(Call& call) {
@@ -322,12 +363,16 @@ void add_payment_intent_operations(Router& router) {
                    "automatic_payment_methods[allow_redirects] on_behalf_of "
                    "allowed_payment_method_types[] excluded_payment_method_types[]");
     router.add("POST", "/v1/payment_intents/{id}", update_intent, fields + " currency");
-    router.add("POST", "/v1/payment_intents/{id}/confirm", confirm_intent,
-               "payment_method off_session return_url error_on_requires_action mandate");
+    router
+        .add("POST", "/v1/payment_intents/{id}/confirm", confirm_intent,
+             "payment_method off_session return_url error_on_requires_action mandate "
+             "client_secret")
+        .for_payers = true;
     router.add("POST", "/v1/payment_intents/{id}/cancel", cancel_by_request, "cancellation_reason");
     router.add("POST", "/v1/payment_intents/{id}/capture", capture_intent,
                "amount_to_capture final_capture");
-    router.add("GET", "/v1/payment_intents/{id}", retrieve_intent, "client_secret");
+    router.add("GET", "/v1/payment_intents/{id}", retrieve_intent, "client_secret").for_payers =
+        true;
     router.add("GET", "/v1/payment_intents", list_intents,
                "customer" + std::string(kPageParameters));
 }
