@@ -7,6 +7,7 @@
 #include "pg/handler_slots.hpp"
 
 extern "C" {
+#include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/varlena.h"
 }
@@ -78,6 +79,9 @@ const Number numbers[] = {
     {"pg_seats.base_lifetime",
      "How long a read of a subscription is good to compute quantities from.",
      &settings.base_lifetime_ms, 60'000, 0, 600'000, GUC_UNIT_MS},
+    {"pg_seats.client_secret_slots",
+     "How many sessions of the server may wait for client secrets at once.",
+     &settings.client_secret_slots, 64, 0, 10'000, 0, PGC_POSTMASTER},
     {"pg_seats.connect_timeout", "Time to connect, TLS included.", &settings.connect_timeout_ms,
      10'000, 100, 120'000, GUC_UNIT_MS},
     {"pg_seats.default_wait", "How long wait_for_change and its like wait when no time is given.",
@@ -153,6 +157,10 @@ const Text texts[] = {
 
 void define_settings() {
     for (const Number& each : numbers) {
+        // A library that is loaded later has no shared memory that it could size.
+        if (each.context == PGC_POSTMASTER && !process_shared_preload_libraries_in_progress) {
+            continue;
+        }
         DefineCustomIntVariable(each.name, each.description, nullptr, each.variable, each.value,
                                 each.least, each.most, each.context, each.flags, nullptr, nullptr,
                                 nullptr);

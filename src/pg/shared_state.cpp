@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pg/error.hpp"
+#include "pg/secret_slots.hpp"
 
 extern "C" {
 #include "catalog/pg_control.h"
@@ -23,7 +24,8 @@ void request_memory() {
         previous_request_hook();
     }
     RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)));
-    RequestNamedLWLockTranche("pg_seats", 1);
+    RequestAddinShmemSpace(secret_slots_size());
+    RequestNamedLWLockTranche("pg_seats", 2);
 }
 
 // Shared memory survives no crash, be it of the machine or of one process: what it does not know is
@@ -64,6 +66,7 @@ void start_up() {
             clear_counters(slot.counters);
         }
     }
+    make_secret_slots(&GetNamedLWLockTranche("pg_seats")[1].lock);
     LWLockRelease(AddinShmemInitLock);
 }
 
