@@ -51,6 +51,9 @@ struct Call {
     Moment key_final_at = 0;
     State state = State::pending;  // as it stands in the table while we hold it
 
+    std::int64_t payment_id = 0;
+    std::string list_cursor;  // where the next look into a list for it goes on
+
     // Of seats.
     std::int64_t team_id = 0;
     std::int64_t beside_lane_id = 0;  // of a read: nothing of that lane is on the wire meanwhile

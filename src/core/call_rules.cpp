@@ -123,18 +123,6 @@ void check_lane(std::string_view lane, std::string_view path) {
     }
 }
 
-// The value of a parameter of the first level in an encoded body, or nullopt.
-std::optional<std::string_view> form_value(std::string_view body, std::string_view name) {
-    while (!body.empty()) {
-        const std::string_view pair = body.substr(0, body.find('&'));
-        if (pair.starts_with(name) && pair.substr(name.size()).starts_with('=')) {
-            return pair.substr(name.size() + 1);
-        }
-        body.remove_prefix(std::min(pair.size() + 1, body.size()));
-    }
-    return std::nullopt;
-}
-
 // Metadata that is no object takes away all keys that the object has, the marker too.
 void check_metadata(const WantedCall& wanted, std::string_view body) {
     if (wanted.method == "POST" && form_value(body, "metadata") &&
@@ -189,6 +177,17 @@ void check_verifier(const WantedCall& wanted) {
 }
 
 }  // namespace
+
+std::optional<std::string_view> form_value(std::string_view body, std::string_view name) {
+    while (!body.empty()) {
+        const std::string_view pair = body.substr(0, body.find('&'));
+        if (pair.starts_with(name) && pair.substr(name.size()).starts_with('=')) {
+            return pair.substr(name.size() + 1);
+        }
+        body.remove_prefix(std::min(pair.size() + 1, body.size()));
+    }
+    return std::nullopt;
+}
 
 std::string_view object_path(std::string_view path) {
     if (!path.starts_with(version_prefix)) {

@@ -37,6 +37,10 @@ struct CheckedCall {
 // Throws BrokenRule.
 [[nodiscard]] CheckedCall check_call(const WantedCall& wanted);
 
+// The value of a parameter of the first level in an encoded form, as it stands there, or nullopt.
+[[nodiscard]] std::optional<std::string_view> form_value(std::string_view body,
+                                                         std::string_view name);
+
 // The path at which the object of a call is read: /v1/payment_intents/pi_1 for
 // /v1/payment_intents/pi_1/cancel, /v1/checkout/sessions/cs_1 for …/cs_1/expire. Empty if the path
 // does not name an object.

@@ -61,7 +61,8 @@ struct Policy {
     int key_lifetime_s = 20 * 60 * 60;
     int delivery_lifetime_s = 24 * 60 * 60;
 
-    int key_forgotten_s = 24 * 60 * 60;  // by Stripe, after its last use
+    Duration pause_between_looks{600'000};  // for what can neither be sent again nor be given up
+    int key_forgotten_s = 24 * 60 * 60;     // by Stripe, after its last use
     // After so many tries in doubt a read is the better way to learn what happened.
     int tries_before_verifying = 4;
     int most_verifications = 6;  // reads that prove nothing, before a person is asked
@@ -169,8 +170,9 @@ struct Decision {
     bool clean = false;          // settled by the only attempt, no replay: needs no attempt row
     bool proves_marker = false;  // our marker is on the object now
     std::string answer;
-    // Of seats: what Stripe says of the subscription (to_json), as of when; and whether the changes
-    // of a refused call are to be tried in smaller ones.
+    std::string list_cursor;  // of a call that stays, and is looked for in a list
+    // What Stripe says of its object (to_json), as of when; and of seats, whether the changes of a
+    // refused call are to be tried in smaller ones.
     std::string facts;
     Moment facts_as_of = 0;
     bool split = false;

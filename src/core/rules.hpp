@@ -29,6 +29,21 @@ Decision read_of_base_failed(Situation& situation);
 Decision price_was_read(Situation& situation);
 Decision price_is_missing(Situation& situation);
 
+Decision decide_payment(Situation& situation);
+Decision payment_was_made(Situation& situation);
+Decision payment_is_in_list(Situation& situation, std::string object);
+Decision payment_is_not_proven(Situation& situation);
+Decision decide_payment_cancel(Situation& situation);
+Decision payment_was_cancelled(Situation& situation);
+Decision payment_cancel_was_refused(Situation& situation);
+Decision payment_was_read(Situation& situation);
+Decision payments_were_listed(Situation& situation);
+Decision decide_list(Situation& situation);
+Decision payment_cannot_be_read(Situation& situation);
+Decision decide_refund(Situation& situation);
+Decision refund_was_made(Situation& situation);
+Decision refund_is_in_list(Situation& situation, std::string object);
+
 // Null: the general rule.
 struct Rules {
     Decision (*decide)(Situation&) = decide_answer;
@@ -41,6 +56,12 @@ struct Rules {
     Decision (*object)(Situation&, const ObjectFacts&) = nullptr;
     // An event has proved that it was executed.
     Decision (*by_event)(Situation&) = nullptr;
+    // A list has it: the element, as JSON.
+    Decision (*in_list)(Situation&, std::string) = nullptr;
+    // It cannot be sent again as Stripe has forgotten its key, and nothing shows that it was
+    // executed. With it, a list is looked through until then, however long it is, and no person is
+    // asked.
+    Decision (*key_is_forgotten)(Situation&) = nullptr;
     // After a plain 404 its object was read, and is there. Nothing: the general rule after all.
     std::optional<Decision> (*object_is_there)(Situation&) = nullptr;
     // Provably not executed now.
@@ -55,6 +76,8 @@ struct Rules {
     bool can_be_in_doubt = true;
     // Its ends are told by what settles them.
     bool has_own_journal = false;
+    // An unknown outcome is looked for in a list of its objects, and not among events.
+    bool is_proven_by_list = false;
     // A GET of the subscription itself.
     bool reads_subscription = false;
     // A 400, 403 or 404 is about this row alone, whatever it says.
@@ -86,6 +109,39 @@ inline constexpr Rules price{.done = price_was_read,
                              .is_ours = true,
                              .can_be_in_doubt = false,
                              .is_refused_by_status = true};
+inline constexpr Rules payment{.decide = decide_payment,
+                               .done = payment_was_made,
+                               .in_list = payment_is_in_list,
+                               .key_is_forgotten = payment_is_not_proven,
+                               .is_ours = true,
+                               .has_own_journal = true,
+                               .is_proven_by_list = true};
+inline constexpr Rules payment_cancel{.decide = decide_payment_cancel,
+                                      .done = payment_was_cancelled,
+                                      .refused = payment_cancel_was_refused,
+                                      .not_accepted = payment_cancel_was_refused,
+                                      .is_ours = true,
+                                      .can_be_in_doubt = false};
+inline constexpr Rules payment_read{.decide = decide_list,
+                                    .done = payment_was_read,
+                                    .refused = payment_cannot_be_read,
+                                    .not_accepted = payment_cannot_be_read,
+                                    .is_ours = true,
+                                    .can_be_in_doubt = false,
+                                    .is_refused_by_status = true};
+inline constexpr Rules payment_list{.decide = decide_list,
+                                    .done = payments_were_listed,
+                                    .refused = payment_cannot_be_read,
+                                    .not_accepted = payment_cannot_be_read,
+                                    .is_ours = true,
+                                    .can_be_in_doubt = false,
+                                    .is_refused_by_status = true};
+inline constexpr Rules refund{.decide = decide_refund,
+                              .done = refund_was_made,
+                              .in_list = refund_is_in_list,
+                              .is_ours = true,
+                              .has_own_journal = true,
+                              .is_proven_by_list = true};
 inline constexpr Rules delivery{.decide = decide_delivery, .can_be_in_doubt = false};
 
 }  // namespace rules

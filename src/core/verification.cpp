@@ -7,11 +7,15 @@
 namespace pg_seats::core {
 namespace {
 
+bool key_is_forgotten(const Situation& situation) {
+    return older_than(situation, situation.call.last_sent_at, situation.policy.key_forgotten_s);
+}
+
 // Stripe has stored a failure under the key (seen twice), or forgotten the key: it cannot execute.
 bool key_cannot_execute(const Situation& situation) {
     const Call& call = situation.call;
     return older_than(situation, call.key_final_at, situation.policy.final_answer_gap_s) ||
-           older_than(situation, call.last_sent_at, situation.policy.key_forgotten_s);
+           key_is_forgotten(situation);
 }
 
 bool key_can_be_sent(const Situation& situation) {
@@ -31,8 +35,26 @@ Decision proven_not_executed(const Situation& situation) {
     return decision;
 }
 
+// Looked for until Stripe has forgotten the key; then nobody asks a person.
+Decision keep_looking(Situation& situation, std::string_view why) {
+    Decision decision =
+        keep(situation, key_can_be_sent(situation) ? State::waiting : State::verifying);
+    decision.doubt = true;
+    decision.reason = "not_proven_yet";
+    decision.verdict = Verdict::unknown;
+    decision.error = why;
+    decision.due_in = decision.state == State::waiting
+                          ? backoff(situation, situation.call.tries, {})
+                          : situation.policy.pause_between_looks;
+    return decision;
+}
+
 // No proof either way. The same key is safe as long as Stripe remembers it; else a person decides.
-Decision inconclusive(const Situation& situation, std::string_view why = {}) {
+Decision inconclusive(Situation& situation, std::string_view why = {}) {
+    if (situation.rules.key_is_forgotten != nullptr) {
+        return key_is_forgotten(situation) ? situation.rules.key_is_forgotten(situation)
+                                           : keep_looking(situation, why);
+    }
     // What a plain 404 has left in doubt the row does not know of yet.
     const Leg& leg = situation.leg;
     const bool doubt =
@@ -120,6 +142,9 @@ Decision read_failed(Situation& situation) {
     } else {
         decision.verifications = situation.verifications() - 1;
     }
+    if (situation.rules.is_proven_by_list && leg.purpose == Purpose::search_list) {
+        decision.list_cursor = leg.cursor;
+    }
     decision.reason = judgement.reason;
     decision.error = judgement.message;
     decision.verdict = judgement.verdict;
@@ -161,15 +186,34 @@ Decision next_page(Situation& situation, const std::string& last_id) {
     return ask(situation);
 }
 
+// A long list: others have their turn in between, and a worker that ends does not begin anew.
+Decision look_further(const Situation& situation, const std::string& last_id) {
+    Decision decision = keep(situation, State::verifying);
+    decision.verifications = situation.verifications() - 1;
+    decision.reason = "not_proven_yet";
+    decision.verdict = Verdict::unknown;
+    decision.list_cursor = last_id;
+    decision.due_in = situation.policy.retry_first;
+    return decision;
+}
+
 Decision list_was_read(Situation& situation) {
     const auto search = find_marker_in_list(situation.answer.body, situation.call.marker);
     if (search && search->found) {
-        return proven_done(situation, "proven_by_list", search->object_json);
+        return situation.rules.in_list != nullptr
+                   ? situation.rules.in_list(situation, std::move(search->object_json))
+                   : proven_done(situation, "proven_by_list", search->object_json);
     }
-    if (search && search->has_more && ++situation.leg.pages < situation.policy.most_pages) {
-        return next_page(situation, search->last_id);
+    if (search && search->has_more && !search->last_id.empty()) {
+        if (++situation.leg.pages < situation.policy.most_pages) {
+            return next_page(situation, search->last_id);
+        }
+        if (situation.rules.is_proven_by_list) {
+            return look_further(situation, search->last_id);
+        }
     }
-    if (search && !search->has_more && key_cannot_execute(situation)) {
+    if (search && !search->has_more && key_cannot_execute(situation) &&
+        (situation.rules.key_is_forgotten == nullptr || !key_is_forgotten(situation))) {
         return proven_not_executed(situation);
     }
     return search_events_next(situation);
@@ -302,6 +346,9 @@ Decision proven_done(const Situation& situation, std::string_view reason, std::s
 }
 
 Decision search_events_next(Situation& situation) {
+    if (situation.rules.is_proven_by_list) {
+        return inconclusive(situation);
+    }
     begin_list(situation.leg, Purpose::search_events);
     return ask(situation);
 }

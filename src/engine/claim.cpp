@@ -62,7 +62,7 @@ constexpr auto freeze_sql =
     "   SET state = 'sending', state_since = pg_catalog.clock_timestamp(), due_at = NULL,"
     "       first_sent_at = coalesce(o.first_sent_at, pg_catalog.clock_timestamp()),"
     "       last_sent_at = pg_catalog.clock_timestamp(),"
-    "       tries = o.tries + 1, attempts = o.attempts + 1, alone = $4,"
+    "       tries = o.tries + 1, attempts = o.attempts + 1, alone = $4, list_cursor = NULL,"
     "       marker = " MARKER
     ","
     "       api_version = coalesce(o.api_version, " DESTINATION_VERSION
@@ -119,6 +119,9 @@ void take(Engine& engine, Statement& statement, const std::vector<std::int64_t>&
         flight.call = read_call(rows, row);
         flight.address = engine.find_destination(flight.call.destination);
         flight.leg.purpose = core::first_purpose(flight.call);
+        if (flight.leg.purpose == Purpose::search_list) {
+            flight.leg.cursor = flight.call.list_cursor;
+        }
         flights.push_back(std::move(flight));
     }
 }
@@ -209,6 +212,9 @@ Plans plan(Engine& engine, const std::vector<Candidate>& candidates) {
     for (const kinds::Kind* kind : kinds::all) {
         if (kind->plan != nullptr) {
             kind->plan(planning, ids);
+        }
+        if (kind->hold != nullptr) {
+            kind->hold(planning, ids);
         }
     }
     Plans& plans = planning.plans;

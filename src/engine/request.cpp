@@ -21,6 +21,14 @@ std::string read_path(const std::string& path) {
     return object.empty() ? path : std::string(object);
 }
 
+void append_since(std::string& query, const Flight& flight, int seconds_before) {
+    const TimestampTz since =
+        flight.call.first_sent_at != 0 ? flight.call.first_sent_at : flight.call.created_at;
+    // Our clock and Stripe's may differ; a margin costs a page at most.
+    core::append_form_field(query, "created[gte]",
+                            std::to_string(pg::unix_seconds(since) - seconds_before));
+}
+
 std::string list_query(const Flight& flight, int seconds_before) {
     std::string query = "limit=" + std::to_string(flight.leg.page_size);
     // What a POST to a subscription does has an event of this type, whatever else has one.
@@ -28,11 +36,12 @@ std::string list_query(const Flight& flight, int seconds_before) {
         flight.call.path.starts_with(subscriptions_path)) {
         core::append_form_field(query, "type", "customer.subscription.updated");
     }
-    const TimestampTz since =
-        flight.call.first_sent_at != 0 ? flight.call.first_sent_at : flight.call.created_at;
-    // Our clock and Stripe's may differ; a margin costs a page at most.
-    core::append_form_field(query, "created[gte]",
-                            std::to_string(pg::unix_seconds(since) - seconds_before));
+    const kinds::Kind& kind = kinds::kind_of(flight.call);
+    if (flight.leg.purpose == Purpose::search_list && kind.narrow_list != nullptr) {
+        kind.narrow_list(flight.call, query);
+    } else {
+        append_since(query, flight, seconds_before);
+    }
     if (!flight.leg.cursor.empty()) {
         core::append_form_field(query, "starting_after", flight.leg.cursor);
     }
@@ -69,6 +78,17 @@ std::string events_query(const Flight& flight) {
     return query;
 }
 
+// A read's own query; of a list whose answer was too large, in smaller pages.
+std::string own_query(const Flight& flight) {
+    std::string query = flight.call.body;
+    const auto limit = core::form_value(query, "limit");
+    if (limit && flight.leg.page_size < core::Leg{}.page_size) {
+        query.replace(static_cast<std::size_t>(limit->data() - query.data()), limit->size(),
+                      std::to_string(flight.leg.page_size));
+    }
+    return query;
+}
+
 }  // namespace
 
 Target target_of(const Flight& flight) {
@@ -76,7 +96,7 @@ Target target_of(const Flight& flight) {
     switch (flight.leg.purpose) {
         case Purpose::send: {
             if (call.method != "POST") {
-                return {call.method, call.path, call.body, {}};
+                return {call.method, call.path, own_query(flight), {}};
             }
             std::string body = call.body;
             if (!call.marker.empty()) {

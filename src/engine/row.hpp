@@ -59,6 +59,8 @@ inline constexpr std::tuple call_columns{
     pg::column<pg::Text>("(SELECT m.marker FROM seats_internal.lane_marker AS m WHERE m.lane_id = o.lane_id)",
                          &Call::last_lane_marker),
     pg::column<pg::Text>("o.kind", &Call::kind),
+    pg::column<pg::Bigint>("o.payment_id", &Call::payment_id),
+    pg::column<pg::Text>("o.list_cursor", &Call::list_cursor),
     pg::column<pg::Bigint>("o.team_id", &Call::team_id),
     pg::column<pg::Bigint>("o.beside_lane_id", &Call::beside_lane_id),
     pg::column<pg::Bigint>("o.last_id", &Call::last_id),

@@ -84,7 +84,8 @@ constexpr std::tuple staying_columns{
     column<Text>("error", [](const Staying& row) { return view(row.item->decision.error); }),
     column<Text>("request_id", [](const Staying& row) { return view(row.item->flight.answer.response.headers.request_id); }),
     column<Text>("error_code", [](const Staying& row) { return view(row.item->decision.error_code); }),
-    column<Text>("decline_code", [](const Staying& row) { return view(row.item->decision.decline_code); })};
+    column<Text>("decline_code", [](const Staying& row) { return view(row.item->decision.decline_code); }),
+    column<Text>("list_cursor", [](const Staying& row) { return view(row.item->decision.list_cursor); })};
 
 constexpr std::tuple attempt_columns{
     column<Bigint>("call_id", [](Item item) { return item->flight.call.id; }),
@@ -119,19 +120,21 @@ constexpr auto finish_sql =
     "      o.method, o.path, o.body, o.enqueued_by, a.reason, a.error, a.error_code, "
     "a.decline_code,"
     "      a.request_id, o.context,"
-    "      a.answer, o.kind, o.team_id, o.actor, o.lines, o.base, o.target)"
+    "      a.answer, o.kind, o.team_id, o.payment_id, o.actor, o.lines, o.base, "
+    "o.target)"
     "INSERT INTO seats_internal.outbox_history (ring, id, lane_id, created_at, first_sent_at,"
     "    settled_at, uuid, installation, result, proof, generation, attempts, http_status, "
     "duration_ms,"
     "    clean, destination, method, path, body, enqueued_by, reason, error, error_code,"
-    "    decline_code, request_id, context, answer, kind, team_id, actor, lines, base, target) "
+    "    decline_code, request_id, context, answer, kind, team_id, payment_id, actor, lines, base, "
+    "target) "
     "SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at,"
     "    pg_catalog.clock_timestamp(), g.uuid, g.installation, g.result, g.proof, g.generation, "
     "g.attempts,"
     "    nullif(g.http_status, 0), g.duration_us / 1000.0, g.clean, g.destination, g.method, "
     "g.path, g.body,"
     "    g.enqueued_by, g.reason, g.error, g.error_code, g.decline_code, g.request_id, g.context,"
-    "    g.answer, g.kind, g.team_id,"
+    "    g.answer, g.kind, g.team_id, g.payment_id,"
     "    g.actor, g.lines, g.base, g.target"
     "  FROM gone AS g CROSS JOIN seats_internal.ring RETURNING id,"
     "    (SELECT true FROM seats_internal.handler AS h WHERE h.call_id = outbox_history.id)";
@@ -151,7 +154,7 @@ constexpr auto stay_sql =
     "       tries = a.tries, attempts = a.attempts, generation = a.next_generation,"
     "       verifications = a.verifications, key_final_at = a.key_final_at,"
     "       reason = a.reason, last_error = a.error, error_code = a.error_code,"
-    "       decline_code = a.decline_code,"
+    "       decline_code = a.decline_code, list_cursor = a.list_cursor,"
     "       request_id = coalesce(a.request_id, o.request_id), alone = false"
     "  FROM answer AS a"
     " WHERE o.id = a.id AND o.id = ANY ($1) AND o.generation = a.generation AND o.state::text = "

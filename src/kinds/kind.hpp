@@ -34,11 +34,12 @@ struct Settlement {
 
 // What a batch leaves for the worker to do, once it is committed.
 struct Follow {
-    bool arrivals = false;     // rows were left, or may go on
-    bool news = false;         // alerts, or entries of the journal
-    bool all_waiters = false;  // others were settled along with it
-    bool events = false;       // of calls, to be compared with what they were computed on
-    bool receivers = false;    // there is room for more to tell them
+    bool arrivals = false;              // rows were left, or may go on
+    bool news = false;                  // alerts, or entries of the journal
+    bool all_waiters = false;           // others were settled along with it
+    bool events = false;                // of calls, to be compared with what they were computed on
+    bool receivers = false;             // there is room for more to tell them
+    std::vector<std::int64_t> secrets;  // calls whose answer's client secret may be given away
 };
 
 struct Storing {
@@ -84,6 +85,10 @@ struct Kind {
     // Before it is frozen, in the claim's transaction: rows of lanes, of whichever kind, become
     // calls or go into `plans`. What it plans has no body until then.
     void (*plan)(Planning&, const std::vector<std::int64_t>& ids) = nullptr;
+    // The same, of rows that are calls already and are not to be sent now: into `plans` with them.
+    void (*hold)(Planning&, const std::vector<std::int64_t>& ids) = nullptr;
+    // What a list is asked for in which its object is looked for. Without it: what was made since.
+    void (*narrow_list)(const Call&, std::string& query) = nullptr;
     // Puts on what its receiver wants; without it the request is one to Stripe, with its key.
     void (*dress)(const Flight&, const Address&, http::Request&) = nullptr;
     // Storing needs the lane's lock.
@@ -100,9 +105,16 @@ extern const Kind read_kind;
 extern const Kind price_kind;
 extern const Kind void_kind;
 extern const Kind delivery_kind;
+extern const Kind payment_kind;
+extern const Kind payment_cancel_kind;
+extern const Kind payment_read_kind;
+extern const Kind payment_list_kind;
+extern const Kind refund_kind;
 
-inline constexpr std::array all{&call_kind,  &change_kind, &read_kind,
-                                &price_kind, &void_kind,   &delivery_kind};
+inline constexpr std::array all{&call_kind,         &change_kind,         &read_kind,
+                                &price_kind,        &void_kind,           &delivery_kind,
+                                &payment_kind,      &payment_cancel_kind, &payment_read_kind,
+                                &payment_list_kind, &refund_kind};
 
 // A row of a kind that nobody knows is a call: what an application wants.
 [[nodiscard]] const Kind& find(std::string_view name);

@@ -1,0 +1,58 @@
+// Makes a PaymentIntent. Whether it did is looked for in the list of intents of that time.
+#include "core/call_rules.hpp"
+#include "core/form.hpp"
+#include "kinds/payments.hpp"
+
+#include "pg/time.hpp"
+
+namespace pg_seats::kinds {
+namespace {
+
+// Our clock and Stripe's may differ, and a request may be on its way for long.
+constexpr std::int64_t seconds_before = 600;
+constexpr std::int64_t seconds_after = 900;
+
+pg::Statement created_statement{
+    "SELECT seats_internal.payment_created($1, $2, $3, $4::jsonb, $5, $6, $7, $8)"};
+
+void narrow_list(const Call& call, std::string& query) {
+    const core::Moment first = call.first_sent_at != 0 ? call.first_sent_at : call.created_at;
+    const core::Moment last = call.last_sent_at != 0 ? call.last_sent_at : first;
+    core::append_form_field(query, "created[gte]",
+                            std::to_string(pg::unix_seconds(first) - seconds_before));
+    core::append_form_field(query, "created[lte]",
+                            std::to_string(pg::unix_seconds(last) + seconds_after));
+    if (const auto customer = core::form_value(call.body, "customer")) {
+        query.append("&customer=").append(*customer);
+    }
+}
+
+void store(Storing& storing, Settlements items) {
+    for (const Settlement* item : items) {
+        if (!is_to_be_told(storing, *item)) {
+            continue;
+        }
+        const auto& [flight, decision] = *item;
+        // (Without its secret it is as good as replayed: a fresh read has one.)
+        const bool is_replayed = flight.answer.response.headers.replayed || decision.secret.empty();
+        const pg::Rows told = created_statement.run(
+            {pg::bigint(flight.call.id), pg::bigint(flight.call.payment_id),
+             pg::text(to_string(decision.result)), facts_of(*item), as_of(*item),
+             pg::boolean(is_replayed), pg::text_or_null(decision.error),
+             pg::text_or_null(decision.error_code)});
+        if (told.boolean(0, 1) && !storing.is_left(*item)) {
+            storing.follow.secrets.push_back(flight.call.id);
+        }
+        has_told(storing);
+    }
+}
+
+}  // namespace
+
+const Kind payment_kind{.name = "payment",
+                        .rules = core::rules::payment,
+                        .narrow_list = narrow_list,
+                        .wants_lane = ends,
+                        .store = store};
+
+}  // namespace pg_seats::kinds

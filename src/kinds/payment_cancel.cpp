@@ -1,0 +1,29 @@
+// Cancels a PaymentIntent.
+#include "kinds/payments.hpp"
+
+namespace pg_seats::kinds {
+namespace {
+
+pg::Statement settled_statement{
+    "SELECT seats_internal.payment_cancel_settled($1, $2, $3::jsonb, $4, $5, $6)"};
+
+void store(Storing& storing, Settlements items) {
+    for (const Settlement* item : items) {
+        if (is_to_be_told(storing, *item)) {
+            const auto& [flight, decision] = *item;
+            settled_statement.run({pg::bigint(flight.call.id), pg::bigint(flight.call.payment_id),
+                                   facts_of(*item), as_of(*item), pg::text_or_null(decision.error),
+                                   pg::text_or_null(decision.error_code)});
+            has_told(storing);
+        }
+    }
+}
+
+}  // namespace
+
+const Kind payment_cancel_kind{.name = "payment_cancel",
+                               .rules = core::rules::payment_cancel,
+                               .wants_lane = ends,
+                               .store = store};
+
+}  // namespace pg_seats::kinds

@@ -1,0 +1,36 @@
+// What the kinds of payments share.
+#pragma once
+
+#include "kinds/kind.hpp"
+
+#include "pg/sql.hpp"
+
+namespace pg_seats::kinds {
+
+// What ends takes the payment's member: his lane is his lock.
+inline bool ends(const Settlement& item) {
+    return item.is_over();
+}
+
+inline pg::Value facts_of(const Settlement& item) {
+    return pg::text_or_null(item.decision.facts);
+}
+
+inline pg::Value as_of(const Settlement& item) {
+    return item.decision.facts_as_of != 0 ? pg::timestamp(item.decision.facts_as_of)
+                                          : pg::null_of(TIMESTAMPTZOID);
+}
+
+// A row that somebody else has ended says nothing more of itself. What Stripe has shown is so all
+// the same.
+inline bool is_to_be_told(const Storing& storing, const Settlement& item) {
+    return item.is_over() && (!item.decision.facts.empty() || !storing.is_left(item));
+}
+
+inline void has_told(Storing& storing) {
+    storing.follow.arrivals = true;     // reads, cancels, refunds that it makes necessary
+    storing.follow.news = true;         // the journal tells of it
+    storing.follow.all_waiters = true;  // for a payment, and not for this call
+}
+
+}  // namespace pg_seats::kinds
