@@ -65,6 +65,7 @@ BEGIN ATOMIC
         ('monitor',     'seats_internal', 'handler_state'),
         ('monitor',     'seats_internal', 'seats_before_and_after'),
         ('monitor',     'seats_internal', 'severity_rank'),
+        ('monitor',     'seats_internal', 'payment_state'),
         ('monitor',     'seats_internal', 'fold'),
         ('monitor',     'seats_internal', 'fold_step'),
         ('application', 'seats_internal', 'change_state'),
