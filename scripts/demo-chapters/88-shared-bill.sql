@@ -1,0 +1,55 @@
+-- A bill that three share
+-- Ann, Bob and Cy have dined, and each pays his part in his own browser. The request is made in the application's own
+-- transaction; it names a function that runs whenever somebody has paid.
+CREATE TABLE share (payer text PRIMARY KEY, paid bigint NOT NULL DEFAULT 0);
+INSERT INTO share VALUES ('ann'), ('bob'), ('cy');
+CREATE FUNCTION public.share_is_paid(number bigint, outcome jsonb, context jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE public.share AS s SET paid = s.paid + (outcome ->> 'amount')::bigint WHERE s.payer = outcome ->> 'reference';
+END
+$$;
+SELECT repeated FROM seats.create_payment_request('dinner', 'eur',
+    '[{"reference": "ann", "amount": 1250}, {"reference": "bob", "amount": 1250}, {"reference": "cy", "amount": 2000}]',
+    when_paid_after_cancel => 'refund', on_paid => 'public.share_is_paid');
+
+-- Ann opens the page, and at Stripe a PaymentIntent is made for her. However often she clicks, it is this one.
+SELECT * FROM seats.start_payment(seats.payment_member('dinner', 'ann')) \gset ann_
+CALL seats.wait_for_call(:ann_call);
+SELECT state, intent LIKE 'pi_%' AS has_intent FROM seats.payments WHERE payment = :ann_payment;
+\! simulate payer ann pays
+\! simulate until "SELECT state = 'paid' FROM seats.payment_members WHERE reference = 'ann'"
+
+-- Bob's card is declined. That ends nothing: he clicks again, and it is the same payment.
+SELECT * FROM seats.start_payment(seats.payment_member('dinner', 'bob')) \gset bob_
+CALL seats.wait_for_call(:bob_call);
+\! simulate payer bob declined
+\! simulate until "SELECT decline_code IS NOT NULL FROM seats.payments WHERE reference = 'bob'"
+SELECT state, decline_code FROM seats.payments WHERE reference = 'bob';
+SELECT * FROM seats.start_payment(seats.payment_member('dinner', 'bob')) \gset again_
+SELECT :again_payment = :bob_payment AS same_payment, :'again_state' AS state;
+
+-- Another card, whose bank asks him first (3-D Secure).
+\! simulate payer bob asked
+\! simulate until "SELECT next_action IS NOT NULL FROM seats.payments WHERE reference = 'bob'"
+SELECT state, status FROM seats.payments WHERE reference = 'bob';
+\! simulate payer bob approves
+\! simulate until "SELECT state = 'paid' FROM seats.payment_members WHERE reference = 'bob'"
+
+-- Cy pays by debit, which takes days, and the others would rather invite him. Cancelling is a wish: the bank has it.
+SELECT * FROM seats.start_payment(seats.payment_member('dinner', 'cy')) \gset cy_
+CALL seats.wait_for_call(:cy_call);
+\! simulate payer cy debits
+\! simulate until "SELECT state = 'processing' FROM seats.payments WHERE reference = 'cy'"
+SELECT state FROM seats.cancel_payment(:cy_payment);
+
+-- Days later the money comes in all the same. This request says that it is given back.
+\! simulate payer cy pays
+\! simulate until "SELECT state = 'refunded' FROM seats.payment_members WHERE reference = 'cy'"
+
+-- And Ann has not had the dessert.
+SELECT repeated FROM seats.refund_payment(:ann_payment, 250, request_key => 'no dessert');
+\! simulate until "SELECT state = 'succeeded' FROM seats.refunds WHERE refund_key = 'no dessert'"
+SELECT reference, amount, state FROM seats.payment_members ORDER BY reference;
+SELECT reference, kind, amount, currency FROM seats.payment_transactions ORDER BY reference, transaction;
+\! simulate until "SELECT count(*) = 3 FROM share WHERE paid > 0"
+SELECT * FROM share ORDER BY payer;
