@@ -216,7 +216,9 @@ Decision by_verdict(Situation& situation) {
 Decision decide_sent(Situation& situation) {
     const Judgement& judgement = situation.judgement;
     Decision decision = by_verdict(situation);
-    decision.verdict = judgement.verdict;
+    if (!decision.verdict || decision.outcome == Decision::Outcome::settled) {
+        decision.verdict = judgement.verdict;  // (What stays may have been judged once more.)
+    }
     if (decision.error.empty()) {
         decision.error = judgement.message;
     }

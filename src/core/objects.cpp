@@ -37,6 +37,7 @@ std::optional<ListSearch> search_list(const ParsedBody& body, const Wanted& want
     }
     ListSearch search;
     search.has_more = bool_member(root, "has_more").value_or(false);
+    search.is_whole = bool_member(root, "has_more") == false;
     const std::size_t size = json_array_size(data);
     for (std::size_t i = 0; i < size; ++i) {
         const json_t* const element = json_array_get(data, i);

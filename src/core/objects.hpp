@@ -32,6 +32,7 @@ struct ObjectFacts {
 struct ListSearch {
     bool found = false;
     bool has_more = false;
+    bool is_whole = false;    // there are no more pages, and it says so
     std::string last_id;      // for starting_after
     std::string object_json;  // the found element, secrets stripped
 };

@@ -105,8 +105,8 @@ Decision is_in_list(const Situation& situation, std::string facts) {
     return decision;
 }
 
-Decision cannot_be_read(const Situation& situation, std::string message) {
-    Decision decision = finish(situation, Result::refused, situation.judgement.reason);
+Decision cannot_be_read(const Situation& situation, std::string_view reason, std::string message) {
+    Decision decision = finish(situation, Result::refused, reason);
     decision.answer.clear();
     decision.verdict = Verdict::refused;
     decision.error = std::move(message);
@@ -120,7 +120,7 @@ Decision is_something_else(Situation& situation) {
         judgement.message = not_asked_for;
         return decide_as(situation, judgement);
     }
-    return cannot_be_read(situation, std::string(not_asked_for));
+    return cannot_be_read(situation, "unreadable", std::string(not_asked_for));
 }
 
 Decision was_read(Situation& situation, std::optional<std::string> facts) {
@@ -204,7 +204,8 @@ Decision payment_was_cancelled(Situation& situation) {
 
 // With the intent as it is, mostly: it is at the payer's bank, has succeeded, or is gone.
 Decision payment_cancel_was_refused(Situation& situation) {
-    Decision decision = cannot_be_read(situation, situation.judgement.message);
+    Decision decision =
+        cannot_be_read(situation, situation.judgement.reason, situation.judgement.message);
     const auto intent = read_intent_of_error(situation.answer.body);
     if (intent && intent->id == intent_of(situation.call)) {
         add_facts(decision, to_json(*intent), as_of(situation));
@@ -227,7 +228,8 @@ Decision decide_list(Situation& situation) {
         }
         if (situation.call.tries >= situation.policy.failed_reads_to_tell) {
             situation.effects.count = Counter::reads;
-            return cannot_be_read(situation, "the answer is larger than pg_seats.response_limit");
+            return cannot_be_read(situation, "answer_too_large",
+                                  "the answer is larger than pg_seats.response_limit");
         }
     }
     return decide_answer(situation);
@@ -258,7 +260,7 @@ Decision payments_were_listed(Situation& situation) {
 }
 
 Decision payment_cannot_be_read(Situation& situation) {
-    return cannot_be_read(situation, situation.judgement.message);
+    return cannot_be_read(situation, situation.judgement.reason, situation.judgement.message);
 }
 
 // ---- giving it back

@@ -115,6 +115,10 @@ std::optional<DisputeFacts> read_dispute(const json_t* dispute) {
     return facts;
 }
 
+bool says_whether_more(const ParsedBody& body) {
+    return bool_member(body.root(), "has_more").has_value();
+}
+
 // The elements of a list, written; false if one could not be read.
 template <typename Read>
 bool append_elements(std::string& out, const ListPage& page, const Read& read) {
@@ -152,7 +156,7 @@ std::optional<std::string> list_json(const ParsedBody& body, std::string_view in
     std::string out;
     ObjectWriter writer(out);
     writer.text("object", name);
-    writer.boolean("complete", all && !page->has_more);
+    writer.boolean("complete", all && !page->has_more && says_whether_more(body));
     writer.begin(name).append(elements);
     writer.end();
     return out;
@@ -249,7 +253,7 @@ std::optional<std::string> disputes_json(const ParsedBody& body, std::string_vie
 
 std::optional<std::string> intents_json(const ParsedBody& body) {
     const auto page = read_list_page(body.root());
-    if (!page || (page->has_more && page->last_id.empty())) {
+    if (!page || !says_whether_more(body) || (page->has_more && page->last_id.empty())) {
         return std::nullopt;
     }
     std::string out;

@@ -212,7 +212,7 @@ Decision list_was_read(Situation& situation) {
             return look_further(situation, search->last_id);
         }
     }
-    if (search && !search->has_more && key_cannot_execute(situation) &&
+    if (search && search->is_whole && key_cannot_execute(situation) &&
         (situation.rules.key_is_forgotten == nullptr || !key_is_forgotten(situation))) {
         return proven_not_executed(situation);
     }

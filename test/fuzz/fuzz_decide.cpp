@@ -74,7 +74,10 @@ void check_decision(const Call& call, const Rules& rules, const Leg& leg,
     check(!decision.due_in || decision.due_in->count() >= 0);
     if (decision.outcome == Outcome::asks) {
         const Purpose next = decision.next.purpose;
-        check(next != Purpose::send && next != Purpose::probe && next != Purpose::list_events);
+        // (Only a list is asked for once more, in smaller pages.)
+        check(next != Purpose::send ||
+              (rules.decide == decide_list && decision.next.page_size < leg.page_size));
+        check(next != Purpose::probe && next != Purpose::list_events);
         check(next != Purpose::read_items || decision.next.subscription.has_value() ||
               leg.purpose == Purpose::read_items);
         check(decision.next.page_size >= 1 && decision.next.page_size <= 100);
@@ -86,14 +89,16 @@ void check_decision(const Call& call, const Rules& rules, const Leg& leg,
               decision.state == State::pending || decision.state == State::waiting);
         check(decision.generation == call.generation || call.is_preview() || !decision.doubt);
         // Doubt ends by proof: another generation, or the end.
-        check(!is_verification || !call.doubt || decision.doubt ||
+        check(!is_verification || !call.doubt || !rules.can_be_in_doubt || decision.doubt ||
               decision.generation > call.generation);
     }
     // A refusal needs more than a word, where the call may have been executed.
     if (decision.result == Result::refused && rules.can_be_in_doubt && call.doubt &&
         is_verification) {
-        check(call.state == State::awaiting);
+        check(call.state == State::awaiting ||
+              (rules.key_is_forgotten != nullptr && decision.reason == "not_proven"));
     }
+    check(decision.secret.empty() || decision.result == Result::done);
     check(rules.can_be_in_doubt || call.state == State::verifying ||
           decision.outcome != Decision::Outcome::stays || decision.state != State::verifying);
 }
@@ -102,8 +107,10 @@ void check_decision(const Call& call, const Rules& rules, const Leg& leg,
 
 // First the row, the leg and what the transport tells, a byte each; then the body.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    constexpr std::array kinds{&rules::call, &rules::of_our_own, &rules::change,
-                               &rules::read, &rules::price,      &rules::delivery};
+    constexpr std::array kinds{&rules::call,         &rules::of_our_own,     &rules::change,
+                               &rules::read,         &rules::price,          &rules::delivery,
+                               &rules::payment,      &rules::payment_cancel, &rules::payment_read,
+                               &rules::payment_list, &rules::refund};
     constexpr std::array purposes{
         Purpose::send,          Purpose::send,         Purpose::read_object, Purpose::search_list,
         Purpose::search_events, Purpose::read_missing, Purpose::read_base,   Purpose::read_items};
