@@ -18,6 +18,8 @@ Statement sweep_statement{
     "SELECT s.queued, s.next_after::text"
     "  FROM seats_internal.sweep($1::timestamptz, $2, $3 * interval '1 second') AS s"};
 Statement abandon_statement{"SELECT seats_internal.abandon_payments($1)"};
+Statement sweep_payments_statement{"SELECT seats_internal.sweep_payments($1)"};
+Statement abandon_payments_statement{"SELECT seats_internal.abandon_payments($1)"};
 Statement recount_statement{"SELECT seats_internal.recount_teams()"};
 Statement forget_statement{"SELECT seats_internal.forget($1)"};
 Statement fenced_statement{
@@ -31,6 +33,7 @@ Statement unfenced_statement{
 // Five reads a second, whatever Stripe would allow: see docs/reconciliation.md.
 constexpr int sweeps_per_second = 5;
 constexpr int most_sweeps = 300;
+constexpr int most_payments = 100;  // at a time
 constexpr int most_abandoned = 100;
 
 // Of what is too old: what comes must not outrun what goes.
@@ -73,6 +76,16 @@ void abandon_payments(Engine& engine, TimePoint now) {
     }
 }
 
+// Payments that nobody goes on with, and intents that are to be listed or read.
+void look_after_payments(Engine& engine) {
+    (void)engine.transaction([&] {
+        abandon_payments_statement.run({pg::integer(most_payments)});
+        if (sweep_payments_statement.run({pg::integer(most_payments)}).boolean(0, 1)) {
+            engine.look_for_arrivals = true;
+        }
+    });
+}
+
 void expire_and_sweep(Engine& engine, TimePoint now) {
     const auto since_last = std::chrono::duration_cast<core::Duration>(now - engine.chores_before);
     engine.chores_before = now;
@@ -88,6 +101,7 @@ void expire_and_sweep(Engine& engine, TimePoint now) {
     });
     abandon_payments(engine, now);
     sweep(engine, since_last);
+    look_after_payments(engine);
     engine.announce = true;
 }
 

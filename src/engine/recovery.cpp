@@ -84,6 +84,10 @@ Statement new_timeline_statement{
     "   SET doubt = true, first_sent_at = coalesce(o.first_sent_at, o.created_at),"
     "       last_sent_at = pg_catalog.clock_timestamp()"};
 
+// … and payments that were begun: their client secrets may be in browsers.
+Statement payments_in_doubt_statement{
+    "SELECT seats_internal.payments_are_in_doubt('failover or restore')"};
+
 Statement store_timeline_statement{"UPDATE seats_internal.installation SET timeline = $1"};
 
 Statement journal_statement{
@@ -130,6 +134,7 @@ bool recover(Engine& engine) {
         new_timeline = !known.empty() && known.integer(0, 1) != timeline;
         if (new_timeline) {
             doubtful = new_timeline_statement.run().processed();
+            payments_in_doubt_statement.run();
             store_timeline_statement.run({pg::integer(timeline)});
             journal_statement.run({pg::text("worker.new_timeline"),
                                    pg::text("failover or restore: open calls are in doubt"),

@@ -59,6 +59,11 @@ const config_enum_entry reconcile_modes[] = {{"off", reconcile_off, false},
                                              {"repair", reconcile_repair, false},
                                              {nullptr, 0, false}};
 
+const config_enum_entry payment_sweeps[] = {{"off", payment_sweep_off, false},
+                                            {"report", payment_sweep_report, false},
+                                            {"cancel", payment_sweep_cancel, false},
+                                            {nullptr, 0, false}};
+
 struct Number {
     const char* name;
     const char* description;
@@ -174,6 +179,12 @@ void define_settings() {
         "What the sweep over all subscriptions does with differences: off, report, repair.",
         nullptr, &settings.reconcile, reconcile_report, reconcile_modes, PGC_SIGHUP, 0, nullptr,
         nullptr, nullptr);
+    DefineCustomEnumVariable(
+        "pg_seats.payment_sweep",
+        "What the daily listing does with payment intents that are forgotten here: off (there is "
+        "none), report, cancel.",
+        nullptr, &settings.payment_sweep, payment_sweep_report, payment_sweeps, PGC_SIGHUP, 0,
+        nullptr, nullptr, nullptr);
     MarkGUCPrefixReserved("pg_seats");
 }
 

@@ -5,6 +5,7 @@
 
 namespace pg_seats::pg {
 
+enum PaymentSweep : int { payment_sweep_off, payment_sweep_report, payment_sweep_cancel };
 enum ReconcileMode : int { reconcile_off, reconcile_report, reconcile_repair };
 
 // Plain variables, as the server wants them; read by everybody, written by the server only.
@@ -36,6 +37,7 @@ struct Settings {
     int history_days;
     int max_waiters;
     int reconcile = reconcile_report;  // as it is defined: a server with assertions compares
+    int payment_sweep = payment_sweep_report;
     int reconcile_interval_s;
     int webhook_silence_s;
 };

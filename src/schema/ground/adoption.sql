@@ -93,7 +93,14 @@ BEGIN
         END IF;
     END LOOP;
     -- Settled calls have left the outbox, and keep their ids.
-    SELECT max(h.id) INTO last FROM seats_internal.outbox_history AS h;
+    -- What payments are made of is numbered by the same sequence.
+    SELECT max(n.id) INTO last
+      FROM (SELECT max(h.id) AS id FROM seats_internal.outbox_history AS h
+            UNION ALL SELECT max(r.id) FROM seats_internal.payment_request AS r
+            UNION ALL SELECT max(m.id) FROM seats_internal.payment_member AS m
+            UNION ALL SELECT max(p.id) FROM seats_internal.payment AS p
+            UNION ALL SELECT max(t.id) FROM seats_internal.payment_transaction AS t
+            UNION ALL SELECT max(f.id) FROM seats_internal.refund AS f) AS n;
     IF last > coalesce(pg_sequence_last_value('seats_internal.outbox_id_seq'), 0) THEN
         PERFORM setval('seats_internal.outbox_id_seq', last);
     END IF;
@@ -136,6 +143,7 @@ BEGIN
        SET uuid = adopt_database.installation, timeline = seats_internal.current_timeline();
     calls := CASE WHEN replaces_original THEN seats_internal.doubt_open_calls()
                   ELSE seats_internal.review_open_calls(installation) END;
+    PERFORM seats_internal.adopt_payments(replaces_original);
     handlers := seats_internal.adopt_handlers(replaces_original, installation);
     PERFORM seats_internal.write_journal(
         'installation.adopted', caller, NULL, NULL, adopt_database.reason,

@@ -46,6 +46,9 @@ BEGIN ATOMIC
            ('second_intent_paid',         'critical', true),
            ('refund_failed',              'critical', true),
            ('payment_disputed',           'warning',  false),
+           ('payments_unlisted',          'critical', false),
+           ('payment_strays',             'warning',  false),
+           ('stray_paid',                 'critical', false),
            ('receiver_fails',             'warning',  false);
 END;
 REVOKE ALL ON FUNCTION seats_internal.alert_kinds() FROM PUBLIC;

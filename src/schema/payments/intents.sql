@@ -404,6 +404,7 @@ DECLARE
 BEGIN
     SELECT p.* INTO target FROM seats_internal.payment AS p WHERE p.id = payment_cancel_settled.payment FOR UPDATE;
     IF NOT FOUND THEN
+        PERFORM seats_internal.stray_cancel_settled(call, facts);
         RETURN;
     ELSIF target.state = 'payable' AND seats_internal.intent_state(facts ->> 'status') = 'payable' THEN
         PERFORM seats_internal.queue_payment_cancel(target, clock_timestamp() + pause);

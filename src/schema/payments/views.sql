@@ -94,3 +94,16 @@ COMMENT ON COLUMN seats.refunds.state IS
 COMMENT ON COLUMN seats.refunds.stripe_refund IS 'Stripe''s id of it';
 COMMENT ON COLUMN seats.refunds.refund_key IS 'the request_key that it was asked for with';
 COMMENT ON COLUMN seats.refunds.call IS 'the call that makes it; null: it was found at Stripe';
+
+CREATE OR REPLACE VIEW seats.payment_drift AS
+SELECT s.destination, s.intent, m.id AS member, s.attempt, s.status, s.amount, s.received, s.currency, s.created,
+       s.first_seen, s.last_seen, s.cancel_call_id AS cancel_call
+  FROM seats_internal.payment_stray AS s
+  LEFT JOIN seats_internal.payment_member AS m ON m.hash = s.hash;
+REVOKE ALL ON seats.payment_drift FROM PUBLIC;
+COMMENT ON VIEW seats.payment_drift IS
+    'payment intents at Stripe that were made for payments of this database, and that no payment here has';
+COMMENT ON COLUMN seats.payment_drift.member IS 'whose it was to be; null: his request is not known, either';
+COMMENT ON COLUMN seats.payment_drift.status IS 'Stripe''s, as it was listed last';
+COMMENT ON COLUMN seats.payment_drift.cancel_call IS
+    'the call that cancels it (pg_seats.payment_sweep = cancel); null: none';

@@ -1,0 +1,346 @@
+-- Listing intents: those that were made for payments here, and are forgotten here (after a failover or a restore) or
+-- were never known. Newest first, a page at a time, with a cursor that survives; each page is a row of the outbox.
+
+-- A page behind `cursor`, or the first one.
+CREATE OR REPLACE FUNCTION seats_internal.queue_payment_page(
+    listing seats_internal.payment_listing,
+    due_at  timestamptz DEFAULT NULL
+) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO seats_internal.outbox
+        (installation, destination, method, path, body, enqueued_by, kind, due_at, context)
+    SELECT i.uuid, (listing).destination, 'GET', '/v1/payment_intents',
+           seats_internal.encoded_form(jsonb_strip_nulls(jsonb_build_object(
+               'created', jsonb_build_object('gte', floor(extract(epoch FROM (listing).listing_from))::bigint),
+               'limit', 100, 'starting_after', (listing).cursor))),
+           'pg_seats', 'payment_list', queue_payment_page.due_at,
+           jsonb_build_object('until', (listing).listing_until, 'cursor', (listing).cursor)
+      FROM seats_internal.installation AS i;
+END;
+REVOKE ALL ON FUNCTION seats_internal.queue_payment_page(seats_internal.payment_listing, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.queue_payment_page(seats_internal.payment_listing, timestamptz) IS
+    'leaves the next page of a listing in the outbox';
+
+-- From when on: what is wanted, what came after the last listing, and strays that may still be paid, which are looked at
+-- again (not for ever).
+CREATE OR REPLACE FUNCTION seats_internal.begin_listing(destination text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    begun seats_internal.payment_listing;
+BEGIN
+    UPDATE seats_internal.payment_listing AS l
+       SET listing_from = least(
+               l.wanted_since,
+               coalesce(l.listed_until, (SELECT min(r.created_at) FROM seats_internal.payment_request AS r
+                                          WHERE r.destination = l.destination), clock_timestamp()),
+               greatest((SELECT min(s.created) FROM seats_internal.payment_stray AS s
+                          WHERE s.destination = l.destination AND s.status NOT IN ('succeeded', 'canceled')),
+                        clock_timestamp() - interval '30 days')) - seats_internal.listing_margin(),
+           listing_until = clock_timestamp(), cursor = NULL, found = 0, wanted_since = NULL
+     WHERE l.destination = begin_listing.destination
+    RETURNING l.* INTO begun;
+    PERFORM seats_internal.queue_payment_page(begun);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.begin_listing(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.begin_listing(text) IS 'begins to list a destination''s intents';
+
+CREATE OR REPLACE FUNCTION seats_internal.payment_sweep_setting() RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN coalesce(current_setting('pg_seats.payment_sweep', true), 'report');
+REVOKE ALL ON FUNCTION seats_internal.payment_sweep_setting() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.payment_sweep_setting() IS
+    'the setting pg_seats.payment_sweep: off, report or cancel';
+
+-- The worker's chore: listings that are wanted, or due (once a day where members pay), and reads of payments that can
+-- still be paid and of which nothing was heard for a day. True: there is something to send.
+CREATE OR REPLACE FUNCTION seats_internal.sweep_payments(most integer) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    a_day_ago CONSTANT timestamptz := clock_timestamp() - interval '1 day';
+    one     record;
+    is_sent boolean := false;
+BEGIN
+    IF NOT EXISTS (SELECT FROM seats_internal.payment_request)
+       AND NOT EXISTS (SELECT FROM seats_internal.payment_listing) THEN
+        RETURN false;
+    END IF;
+    IF seats_internal.payment_sweep_setting() <> 'off' THEN
+        INSERT INTO seats_internal.payment_listing (destination)
+        SELECT DISTINCT r.destination FROM seats_internal.payment_request AS r
+        ON CONFLICT ON CONSTRAINT payment_listing_pkey DO NOTHING;
+    END IF;
+    FOR one IN
+        SELECT l.destination FROM seats_internal.payment_listing AS l
+          JOIN seats_internal.destination AS d ON d.name = l.destination
+         WHERE (l.wanted_since IS NOT NULL
+                OR coalesce(l.finished_at < a_day_ago, true) AND seats_internal.payment_sweep_setting() <> 'off')
+           AND d.halted_at IS NULL AND d.paused_at IS NULL
+           AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o
+                            WHERE o.kind = 'payment_list' AND o.destination = l.destination)
+         FOR NO KEY UPDATE OF l SKIP LOCKED
+    LOOP
+        PERFORM seats_internal.begin_listing(one.destination);
+        is_sent := true;
+    END LOOP;
+    FOR one IN
+        SELECT p.id FROM seats_internal.payment AS p
+         WHERE p.state IN ('payable', 'processing') AND p.read_at < a_day_ago
+           AND seats_internal.payment_sweep_setting() <> 'off'
+           AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o
+                            WHERE o.kind = 'payment_read' AND o.payment_id = p.id)
+         ORDER BY p.read_at LIMIT most
+    LOOP
+        PERFORM seats_internal.queue_payment_read(one.id, 'intent');
+        is_sent := true;
+    END LOOP;
+    RETURN is_sent;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.sweep_payments(integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.sweep_payments(integer) IS
+    'has intents listed, and payments read, that are due; called by the worker';
+
+-- ---- what was listed
+
+-- An intent that no payment here has. Its member may be here, and nothing of this attempt: then it is his again.
+CREATE OR REPLACE FUNCTION seats_internal.note_stray(destination text, facts jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    member seats_internal.payment_member;
+BEGIN
+    INSERT INTO seats_internal.payment_stray AS s
+        (destination, intent, installation, hash, attempt, status, amount, received, currency, created)
+    VALUES (note_stray.destination, facts ->> 'id', (facts ->> 'installation')::uuid, facts ->> 'hash',
+            (facts ->> 'attempt')::integer, facts ->> 'status', (facts ->> 'amount')::bigint,
+            (facts ->> 'amount_received')::bigint, facts ->> 'currency',
+            to_timestamp((facts ->> 'created')::double precision))
+    ON CONFLICT ON CONSTRAINT payment_stray_pkey DO UPDATE
+       SET status = excluded.status, received = excluded.received, last_seen = clock_timestamp();
+    SELECT m.* INTO member FROM seats_internal.payment_member AS m WHERE m.hash = facts ->> 'hash';
+    IF FOUND AND seats_internal.try_lane(member.lane_id) THEN
+        PERFORM seats_internal.take_over_strays(r, m)
+           FROM seats_internal.payment_member AS m
+           JOIN seats_internal.payment_request AS r ON r.id = m.request_id
+          WHERE m.id = member.id;
+        -- Whatever else of his can be paid: only one of them is to stay.
+        PERFORM seats_internal.queue_payment_read(p.id, 'intent') FROM seats_internal.payment AS p
+          WHERE p.member_id = member.id AND p.state IN ('payable', 'processing');
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.note_stray(text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.note_stray(text, jsonb) IS
+    'stores an intent that no payment here has, and gives it back to its member if it can be his';
+
+-- What is known otherwise, or not yet known to its payment, is read: one way for all that Stripe says.
+CREATE OR REPLACE FUNCTION seats_internal.take_listed_intent(destination text, facts jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    known seats_internal.payment;
+BEGIN
+    SELECT p.* INTO known FROM seats_internal.payment AS p
+     WHERE p.destination = take_listed_intent.destination AND p.intent = facts ->> 'id';
+    IF FOUND THEN
+        DELETE FROM seats_internal.payment_stray AS s
+         WHERE s.destination = known.destination AND s.intent = known.intent;
+        IF known.status IS DISTINCT FROM facts ->> 'status' THEN
+            PERFORM seats_internal.queue_payment_read(known.id, 'intent');
+        END IF;
+        RETURN;
+    END IF;
+    SELECT p.* INTO known FROM seats_internal.payment_member AS m
+      JOIN seats_internal.payment AS p ON p.member_id = m.id
+     WHERE m.hash = facts ->> 'hash' AND p.attempt = (facts ->> 'attempt')::integer
+       AND p.installation = (facts ->> 'installation')::uuid AND p.destination = take_listed_intent.destination;
+    IF FOUND AND known.intent IS NULL THEN
+        PERFORM seats_internal.queue_payment_read(known.id, 'intent', intent => facts ->> 'id');
+    ELSE
+        PERFORM seats_internal.note_stray(destination, facts);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_listed_intent(text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_listed_intent(text, jsonb) IS 'compares an intent of a list with what is known';
+
+CREATE OR REPLACE FUNCTION seats_internal.payments_were_listed(
+    call        bigint,
+    destination text,
+    facts       jsonb,
+    as_of       timestamptz
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    asked   jsonb := (SELECT h.context FROM seats_internal.settled_call(call) AS h);
+    listing seats_internal.payment_listing;
+    one     jsonb;
+BEGIN
+    SELECT l.* INTO listing FROM seats_internal.payment_listing AS l
+     WHERE l.destination = payments_were_listed.destination FOR UPDATE;
+    -- (Another listing was begun since: this page is of the one before.)
+    IF NOT FOUND OR listing.listing_until IS DISTINCT FROM (asked ->> 'until')::timestamptz
+       OR listing.cursor IS DISTINCT FROM asked ->> 'cursor' THEN
+        RETURN;
+    END IF;
+    FOR one IN
+        SELECT i.value FROM jsonb_array_elements(facts -> 'intents') AS i
+         WHERE i.value ->> 'installation' = (SELECT n.uuid::text FROM seats_internal.installation AS n)
+           AND i.value ->> 'hash' IS NOT NULL AND i.value ->> 'attempt' IS NOT NULL
+           AND i.value ->> 'status' IS NOT NULL
+         ORDER BY (i.value ->> 'attempt')::integer
+    LOOP
+        PERFORM seats_internal.take_listed_intent(destination, one);
+    END LOOP;
+    PERFORM seats_internal.resolve_alert('payments_unlisted:' || destination, 'they could be listed');
+    IF (facts ->> 'has_more')::boolean AND facts ->> 'last_id' IS DISTINCT FROM listing.cursor THEN
+        UPDATE seats_internal.payment_listing AS l
+           SET cursor = facts ->> 'last_id', found = l.found + jsonb_array_length(facts -> 'intents')
+         WHERE l.destination = listing.destination
+        RETURNING l.* INTO listing;
+        -- In the background, unless payers wait for it.
+        PERFORM seats_internal.queue_payment_page(
+            listing, CASE WHEN NOT listing.holds_creates THEN clock_timestamp() + interval '500 ms' END);
+    ELSE
+        PERFORM seats_internal.finish_listing(listing);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.payments_were_listed(bigint, text, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.payments_were_listed(bigint, text, jsonb, timestamptz) IS
+    'takes a page of a destination''s intents, and asks for the next one; called by the worker';
+
+CREATE OR REPLACE FUNCTION seats_internal.finish_listing(listing seats_internal.payment_listing) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.payment_listing AS l
+       SET holds_creates = false, listing_from = NULL, listing_until = NULL, cursor = NULL,
+           listed_until = greatest(l.listed_until, listing.listing_until), finished_at = clock_timestamp(),
+           wanted_reason = CASE WHEN l.wanted_since IS NOT NULL THEN l.wanted_reason END
+     WHERE l.destination = listing.destination;
+    IF listing.holds_creates THEN
+        UPDATE seats_internal.outbox AS o
+           SET due_at = NULL, eligible_xid = pg_current_xact_id(), reason = NULL
+         WHERE o.due_at IS NOT NULL AND o.kind = 'payment' AND o.destination = listing.destination
+           AND o.reason = 'intents_are_listed_first';
+        PERFORM seats_internal.write_journal(
+            'payments.listed', 'pg_seats', NULL, NULL, listing.wanted_reason,
+            jsonb_build_object('destination', listing.destination, 'since', listing.listing_from));
+    END IF;
+    DELETE FROM seats_internal.payment_stray AS s
+     WHERE s.destination = listing.destination AND s.status = 'canceled'
+       AND s.last_seen < clock_timestamp() - interval '90 days';
+    PERFORM seats_internal.tell_of_strays(listing.destination);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.finish_listing(seats_internal.payment_listing) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.finish_listing(seats_internal.payment_listing) IS
+    'all intents were listed: creates may go on, and strays are told';
+
+-- For good. It is begun anew, as the intent may be gone that the cursor names. Creates that are held stay held.
+CREATE OR REPLACE FUNCTION seats_internal.payments_not_listed(call bigint, destination text, error text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    asked   jsonb := (SELECT h.context FROM seats_internal.settled_call(call) AS h);
+    listing seats_internal.payment_listing;
+BEGIN
+    UPDATE seats_internal.payment_listing AS l
+       SET cursor = NULL, found = 0
+     WHERE l.destination = payments_not_listed.destination AND l.listing_until = (asked ->> 'until')::timestamptz
+    RETURNING l.* INTO listing;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM seats_internal.queue_payment_page(listing, clock_timestamp() + interval '1 minute');
+    PERFORM seats_internal.raise_alert(
+        'payments_unlisted:' || destination, 'critical', 'payments_unlisted',
+        format('payment intents of destination %s cannot be listed: %s', destination, coalesce(error, 'no answer')),
+        jsonb_build_object('destination', destination, 'holds_creates', listing.holds_creates),
+        'A restricted key needs the permission PaymentIntents: Read. Without it nobody can begin to pay after a failover, '
+        'and strays are not found. It is tried on, every minute.', call, destination);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.payments_not_listed(bigint, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.payments_not_listed(bigint, text, text) IS
+    'a page of a destination''s intents cannot be had: a person is told; called by the worker';
+
+CREATE OR REPLACE FUNCTION seats_internal.reconcile_payments(
+    caller      text,
+    INOUT destination text,
+    reason      text,
+    INOUT since timestamptz
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.require_reason(reason);
+    destination := seats_internal.only_destination(destination);
+    since := coalesce(
+        since, (SELECT l.listed_until FROM seats_internal.payment_listing AS l
+                 WHERE l.destination = reconcile_payments.destination),
+        clock_timestamp() - interval '30 days');
+    PERFORM seats_internal.want_intents_listed(destination, since, reason);
+    PERFORM seats_internal.write_journal('operator.reconcile_payments', caller, NULL, NULL, reason,
+                                         jsonb_build_object('destination', destination, 'since', since));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.reconcile_payments(text, text, text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.reconcile_payments(text, text, text, timestamptz) IS
+    'behind seats.reconcile_payments';
+
+CREATE OR REPLACE FUNCTION seats.reconcile_payments(
+    INOUT destination text,
+    reason            text,
+    INOUT since       timestamptz DEFAULT NULL
+)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.reconcile_payments(text, text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION seats.reconcile_payments(text, text, timestamptz) IS
+    'has a destination''s payment intents listed that were made since then (null: since the last listing), and compared '
+    'with what is known here; destination null: the only one';
+
+CREATE OR REPLACE FUNCTION seats_internal.reconcile_payment(caller text, payment bigint, reason text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    target seats_internal.payment;
+BEGIN
+    PERFORM seats_internal.require_reason(reason);
+    SELECT p.* INTO target FROM seats_internal.payment AS p WHERE p.id = reconcile_payment.payment;
+    IF NOT FOUND THEN
+        PERFORM seats_internal.raise_no_payment_thing('payment', payment);
+    END IF;
+    PERFORM seats_internal.write_journal('operator.reconcile_payment', caller, payment, target.lane_id, reason,
+                                         jsonb_build_object('payment', payment, 'intent', target.intent));
+    PERFORM seats_internal.queue_payment_read(payment, 'refunds', caller => caller);
+    PERFORM seats_internal.queue_payment_read(payment, 'disputes', caller => caller);
+    RETURN seats_internal.queue_payment_read(payment, 'intent', caller => caller);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.reconcile_payment(text, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.reconcile_payment(text, bigint, text) IS 'behind seats.reconcile_payment';
+
+CREATE OR REPLACE FUNCTION seats.reconcile_payment(payment bigint, reason text) RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
+REVOKE ALL ON FUNCTION seats.reconcile_payment(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.reconcile_payment(bigint, text) IS
+    'has a payment''s intent, refunds and disputes read at Stripe; gives the read''s id, for wait_for_call (null: no intent '
+    'is known yet)';
