@@ -15,6 +15,16 @@ constexpr std::int64_t seconds_after = 900;
 pg::Statement created_statement{
     "SELECT seats_internal.payment_created($1, $2, $3, $4::jsonb, $5, $6, $7, $8)"};
 
+pg::Statement hold_statement{"SELECT h FROM seats_internal.hold_creates($1) AS h"};
+
+// After a failover no intent is made before those are found that were forgotten.
+void hold(Planning& planning, const std::vector<std::int64_t>& ids) {
+    const pg::Rows held = hold_statement.run({pg::bigints(ids)});
+    for (std::size_t row = 0; row < held.size(); ++row) {
+        planning.plans.settled_or_waits.push_back(held.bigint(row, 1));
+    }
+}
+
 void narrow_list(const Call& call, std::string& query) {
     const core::Moment first = call.first_sent_at != 0 ? call.first_sent_at : call.created_at;
     const core::Moment last = call.last_sent_at != 0 ? call.last_sent_at : first;
@@ -51,6 +61,7 @@ void store(Storing& storing, Settlements items) {
 
 const Kind payment_kind{.name = "payment",
                         .rules = core::rules::payment,
+                        .hold = hold,
                         .narrow_list = narrow_list,
                         .wants_lane = ends,
                         .store = store};

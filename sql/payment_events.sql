@@ -1,0 +1,89 @@
+-- Events about payments, and intents that were forgotten here: what is read, what is found again, what waits meanwhile.
+\set ECHO none
+\getenv inputs PG_ABS_SRCDIR
+\set helpers :inputs '/sql/include/seats.psql'
+\i :helpers
+\set payments :inputs '/sql/include/payments.psql'
+\i :payments
+\set ECHO all
+BEGIN;
+SELECT pg_temp.begin_payments();
+SELECT uuid AS ours FROM seats_internal.installation \gset
+CREATE FUNCTION pg_temp.event(type text, facts jsonb) RETURNS text LANGUAGE sql AS $$
+    INSERT INTO seats_internal.webhook_event
+        (endpoint, event_id, destination, type, created, livemode, idempotency_key, facts)
+    SELECT 'main', 'evt_' || (SELECT count(*) FROM seats_internal.webhook_event), d.name, $1, now(), d.livemode,
+           $2 ->> 'idempotency_key', $2
+      FROM seats_internal.destination AS d WHERE d.name = (SELECT min(r.destination) FROM seats_internal.payment_request AS r);
+    SELECT seats_internal.apply_event(w) FROM seats_internal.webhook_event AS w
+     WHERE w.event_id = 'evt_' || (SELECT count(*) - 1 FROM seats_internal.webhook_event);
+$$;
+CREATE FUNCTION pg_temp.reads() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', o.kind, o.path, regexp_replace(o.body, 'gte\]=[0-9]+', 'gte]='), o.context ->> 'what') FROM seats_internal.outbox AS o
+     WHERE o.kind IN ('payment_read', 'payment_list', 'payment_cancel') ORDER BY o.id;
+$$;
+
+-- By the intent, once for a burst; by our metadata before the answer; nothing of other people's.
+SELECT pg_temp.start('ada') AS p \gset
+SELECT m.hash FROM seats_internal.payment AS p JOIN seats_internal.payment_member AS m ON m.id = p.member_id WHERE p.id = :p \gset
+SELECT pg_temp.event('payment_intent.succeeded', jsonb_build_object('payment_intent_id', 'pi_ada', 'installation', :'ours', 'hash', :'hash', 'attempt', 1));
+SELECT pg_temp.reads();
+SELECT pg_temp.created(:p, pg_temp.intent('pi_ada'));
+DELETE FROM seats_internal.outbox WHERE kind = 'payment_read';
+SELECT pg_temp.event('payment_intent.processing', '{"payment_intent_id": "pi_ada"}');
+SELECT pg_temp.event('payment_intent.succeeded', '{"payment_intent_id": "pi_ada"}');
+SELECT pg_temp.event('refund.failed', '{"payment_intent_id": "pi_ada"}');
+SELECT pg_temp.event('charge.dispute.created', '{"payment_intent_id": "pi_ada"}');
+SELECT pg_temp.event('payment_intent.succeeded', '{"payment_intent_id": "pi_other"}');
+SELECT pg_temp.event('charge.refunded', '{"payment_intent_id": null}');
+SELECT pg_temp.reads();
+-- Ours, and forgotten: a list is wanted.
+SELECT pg_temp.event('payment_intent.succeeded', jsonb_build_object('payment_intent_id', 'pi_lost', 'installation', :'ours', 'hash', repeat('0', 32), 'attempt', 1));
+SELECT holds_creates, wanted_reason FROM seats_internal.payment_listing;
+DELETE FROM seats_internal.outbox WHERE kind IN ('payment_read', 'payment_list', 'payment_cancel');
+
+-- After a failover creates wait for the list.
+SELECT pg_temp.start('bob') AS b \gset
+SELECT seats_internal.payments_are_in_doubt('failover or restore');
+SELECT count(*) AS held FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) WHERE o.payment_id = :b;
+SELECT seats_internal.sweep_payments(10);
+SELECT pg_temp.reads();
+SELECT m.hash FROM seats_internal.payment AS p JOIN seats_internal.payment_member AS m ON m.id = p.member_id WHERE p.id = :b \gset
+SELECT h.id AS page FROM seats_internal.move_to_history(
+    ARRAY(SELECT o.id FROM seats_internal.outbox AS o WHERE o.kind = 'payment_list'), 'done', NULL) AS h \gset
+-- What was forgotten of his is read, and his create waits for that; what is nobody's is told; another database's is not ours.
+SELECT seats_internal.payments_were_listed(:page, 'stripe', jsonb_build_object(
+    'object', 'intents', 'has_more', false, 'last_id', 'pi_foreign', 'intents', jsonb_build_array(
+        pg_temp.intent('pi_bob', 'succeeded', jsonb_build_object('installation', :'ours', 'hash', :'hash', 'attempt', 1)),
+        pg_temp.intent('pi_paid', 'succeeded', jsonb_build_object('installation', :'ours', 'hash', repeat('1', 32), 'attempt', 1)),
+        pg_temp.intent('pi_lost', 'requires_action', jsonb_build_object('installation', :'ours', 'hash', repeat('2', 32), 'attempt', 1)),
+        pg_temp.intent('pi_foreign', 'succeeded', jsonb_build_object('installation', gen_random_uuid(), 'hash', repeat('3', 32), 'attempt', 1)))),
+    now());
+SELECT holds_creates, wanted_since IS NULL AS done, listed_until IS NOT NULL AS listed FROM seats_internal.payment_listing;
+SELECT intent, member, status FROM seats.payment_drift ORDER BY intent;
+SELECT kind, summary FROM seats.alerts WHERE kind IN ('stray_paid', 'payment_strays') ORDER BY kind;
+SELECT pg_temp.reads();
+SELECT count(*) AS held FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) WHERE o.payment_id = :b AND o.kind = 'payment';
+-- Once the intent is known, the create has nothing to do.
+SELECT pg_temp.was_read(:b, pg_temp.intent('pi_bob', 'succeeded', '{"amount_received": 1000}'));
+SELECT count(*) AS not_sent FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) WHERE o.payment_id = :b AND o.kind = 'payment';
+SELECT h.result, h.reason FROM seats_internal.outbox_history AS h WHERE h.payment_id = :b AND h.kind = 'payment';
+SELECT p.state, m.state AS member FROM seats_internal.payment AS p JOIN seats_internal.payment_member AS m ON m.id = p.member_id WHERE p.id = :b;
+-- A list that cannot be had is asked for again, and told.
+SELECT seats_internal.want_intents_listed('stripe', now(), 'test');
+SELECT seats_internal.sweep_payments(10);
+SELECT h.id AS page FROM seats_internal.move_to_history(
+    ARRAY(SELECT o.id FROM seats_internal.outbox AS o WHERE o.kind = 'payment_list'), 'refused', 'forbidden') AS h \gset
+SELECT seats_internal.payments_not_listed(:page, 'stripe', 'no permission');
+SELECT kind, due_at > clock_timestamp() AS later FROM seats_internal.outbox WHERE kind = 'payment_list';
+SELECT summary FROM seats.alerts WHERE kind = 'payments_unlisted';
+-- Strays are cancelled after an hour.
+UPDATE seats_internal.payment_stray SET first_seen = now() - interval '2 hours';
+SELECT seats_internal.cancel_strays('stripe');
+SELECT path, body FROM seats_internal.outbox WHERE kind = 'payment_cancel';
+-- A copy leaves payments to its original.
+SELECT pg_temp.start('cy') AS c \gset
+SELECT seats_internal.adopt_payments(false);
+SELECT p.state, m.state AS member, m.live_payment_id FROM seats_internal.payment AS p JOIN seats_internal.payment_member AS m ON m.id = p.member_id WHERE p.id = :c;
+SELECT holds_creates, wanted_reason FROM seats_internal.payment_listing;
+ROLLBACK;
