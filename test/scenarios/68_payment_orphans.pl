@@ -1,0 +1,95 @@
+# A failover that forgets payments whose client secrets are in browsers. No intent is made before those are found: so
+# nobody has two that he can pay, and what was paid meanwhile is his.
+use strict;
+use warnings;
+use PgSeats::Scenario;
+use PgSeats::Calls;
+use PgSeats::Copies;
+
+my %pace = (configuration => "pg_seats.safety_poll = '300ms'\npg_seats.retry_delay = '50ms'\n"
+	  . "pg_seats.retry_delay_limit = '200ms'\n");
+
+sub share
+{
+	my ($server, $key, @names) = @_;
+	my $members = join ', ', map {qq({"reference": "$_", "amount": 1000})} @names;
+	return $server->sql("SELECT request FROM seats.create_payment_request('$key', 'eur', '[$members]')");
+}
+
+sub start
+{
+	my ($server, $key, $name) = @_;
+	return $server->sql("SELECT payment FROM seats.start_payment(seats.payment_member('$key', '$name'))");
+}
+
+sub await_payment
+{
+	my ($server, $payment, $state) = @_;
+	$server->wait_for_sql("SELECT state FROM seats.payments WHERE payment = $payment", $state);
+	return $server->sql("SELECT intent FROM seats.payments WHERE payment = $payment");
+}
+
+sub member_state
+{
+	my ($server, $key, $name) = @_;
+	return $server->sql(
+		"SELECT state FROM seats.payment_members WHERE request_key = '$key' AND reference = '$name'");
+}
+
+# Those that could be paid.
+sub live_intents
+{
+	my ($stripe) = @_;
+	return sort map { $_->{id} } grep { $_->{status} !~ /^(succeeded|canceled)$/ }
+	  @{ $stripe->control('GET', '/payment_intents')->{payment_intents} };
+}
+
+foreach my $hours (0, 25)
+{
+	my $stripe = new_simulator();
+	my $primary = new_server("primary$hours", simulator => $stripe, allows_streaming => 1, %pace);
+	share($primary, 'dinner', qw(ada bob cy));
+	my $cy = await_payment($primary, start($primary, 'dinner', 'cy'), 'payable');
+	$primary->backup('base');
+	my $standby = copy_of_server($primary, "standby$hours", backup => 'base', streaming => 1);
+	$standby->start;
+	$primary->wait_for_catchup($standby);
+	disconnect_standby($primary, $standby);
+
+	# All this is lost.
+	my %lost = map { $_ => await_payment($primary, start($primary, 'dinner', $_), 'payable') } qw(ada bob);
+	share($primary, 'brunch', qw(dora eve));
+	$lost{$_} = await_payment($primary, start($primary, 'brunch', $_), 'payable') foreach qw(dora eve);
+	$stripe->control('POST', "/payment_intents/$lost{$_}", { action => 'succeed' }) foreach qw(bob eve);
+	$primary->stop('immediate');
+	$stripe->clock_advance($hours * 60 * 60) if $hours;
+	$stripe->fault({ match => { method => 'GET', path => '/v1/payment_intents*' }, fault => 'hang' });
+	$standby->promote;
+
+	# They click again while nothing is known yet, and get the intents that they had.
+	$standby->wait_for_sql(q{SELECT holds_creates FROM seats_internal.payment_listing}, 't');
+	my $ada = start($standby, 'dinner', 'ada');
+	my $bob = start($standby, 'dinner', 'bob');
+	wait_until(sub { @{ $stripe->requests(state => 'hanging') } > 0 }, 'the list to be asked for');
+	is($standby->sql("SELECT state FROM seats.payments WHERE payment = $ada"), 'creating',
+		"$hours hours: a create waits until what was forgotten is found");
+	$stripe->release();
+	is(await_payment($standby, $ada, 'payable'), $lost{ada}, 'who can pay has the intent that is in his browser');
+	is(await_payment($standby, $bob, 'succeeded'), $lost{bob}, 'who has paid has paid');
+	is(member_state($standby, 'dinner', 'bob'), 'paid', 'the money is his');
+	is($standby->sql(q{SELECT string_agg(status, ' ' ORDER BY status) FROM seats.payment_drift}),
+		'requires_payment_method succeeded', 'intents of a request that is not known are told');
+
+	# The application makes that request once more.
+	share($standby, 'brunch', qw(dora eve));
+	$standby->wait_for_sql(q{SELECT state FROM seats.payment_members WHERE reference = 'eve'}, 'paid');
+	is(await_payment($standby, start($standby, 'brunch', 'dora'), 'payable'), $lost{dora}, 'a request that is made again has its intents');
+	is($standby->sql('SELECT count(*) FROM seats.payment_drift'), '0', 'none is a stray any more');
+	is_deeply([ live_intents($stripe) ], [ sort $cy, @lost{qw(ada dora)} ], 'nobody has two that he can pay');
+	is(scalar @{ $stripe->control('GET', '/payment_intents')->{payment_intents} }, 5, 'none was made twice');
+	is($standby->sql('SELECT count(*) FROM seats.reviews'), '0', 'no person was needed');
+	$standby->stop;
+	$stripe->stop;
+}
+
+done_testing();
