@@ -10,6 +10,7 @@
 #include "engine/find.hpp"
 #include "pg/columns.hpp"
 #include "pg/debug_point.hpp"
+#include "pg/secret_slots.hpp"
 #include "pg/time.hpp"
 
 namespace pg_seats::engine {
@@ -358,6 +359,18 @@ kinds::Follow store_by_kind(Engine& engine, Settlements items,
     return storing.follow;
 }
 
+// To whoever waits for a client secret: here it is, or look how the payment stands.
+void tell_payers(Engine& engine, const Settlement& item, const kinds::Follow& wanted) {
+    const auto& [flight, decision] = item;
+    if (flight.call.payment_id == 0 || !item.is_over()) {
+        return;
+    }
+    const bool may_be_given = contains(wanted.secrets, flight.call.id);
+    pg::hand_over_secret(flight.call.payment_id,
+                         may_be_given ? decision.secret.reveal() : std::string_view());
+    engine.settled_calls.push_back(flight.call.payment_id);
+}
+
 void after_commit(Engine& engine, const Settlement& item, const std::vector<std::int64_t>& left) {
     const auto& [flight, decision] = item;
     trace_stored(item, contains(left, flight.call.id));
@@ -423,6 +436,7 @@ void after_commit(Engine& engine, Settlements all, const Stored& stored) {
     for (const Settlement* item : all) {
         if (!contains(stored.locked, item)) {
             after_commit(engine, *item, stored.left);
+            tell_payers(engine, *item, stored.follow);
         }
     }
 }

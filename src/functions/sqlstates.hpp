@@ -1,5 +1,5 @@
-// The SQLSTATEs of enqueueing, of waiting and of webhooks. docs/errors.md says of each when it
-// comes and what to do.
+// The SQLSTATEs of enqueueing, of waiting, of webhooks and of client secrets. docs/errors.md says
+// of each when it comes and what to do.
 #pragma once
 
 #include "pg/postgres.hpp"
@@ -26,5 +26,7 @@ constexpr int invalid_timeout = MAKE_SQLSTATE('P', 'S', '1', '2', '4');
 constexpr int no_such_change = MAKE_SQLSTATE('P', 'S', '5', '1', '4');
 
 constexpr int unknown_webhook_endpoint = MAKE_SQLSTATE('P', 'S', '6', '0', '1');
+
+constexpr int too_many_secrets_wanted = MAKE_SQLSTATE('P', 'S', '8', '1', '5');
 
 }  // namespace pg_seats::sqlstate

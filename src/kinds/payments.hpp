@@ -28,9 +28,8 @@ inline bool is_to_be_told(const Storing& storing, const Settlement& item) {
 }
 
 inline void has_told(Storing& storing) {
-    storing.follow.arrivals = true;     // reads, cancels, refunds that it makes necessary
-    storing.follow.news = true;         // the journal tells of it
-    storing.follow.all_waiters = true;  // for a payment, and not for this call
+    storing.follow.arrivals = true;  // reads, cancels, refunds that it makes necessary
+    storing.follow.news = true;      // the journal tells of it
 }
 
 }  // namespace pg_seats::kinds

@@ -1,0 +1,58 @@
+-- Client secrets, for whoever waits for one. As with calls (outbox/enqueue.sql), these are C functions that run as their
+-- caller and have no SET clause, because a procedure with one could not commit. A secret is in no table.
+
+-- `may_come`: the payment can still be paid, so there will be a secret; `is_open`: what brings it is under way.
+CREATE OR REPLACE FUNCTION seats_internal.look_for_secret(
+    payment      bigint,
+    OUT state    text,
+    OUT may_come boolean,
+    OUT is_open  boolean
+)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT seats_internal.payment_state(p.state, p.cancel_requested_at),
+           p.state IN ('creating', 'payable', 'processing') AND p.cancel_requested_at IS NULL AND p.review_since IS NULL,
+           EXISTS (SELECT FROM seats_internal.outbox AS o
+                    WHERE o.id = p.call_id AND o.state <> 'review')
+        OR EXISTS (SELECT FROM seats_internal.outbox AS o
+                    WHERE o.payment_id = p.id AND o.kind = 'payment_read' AND o.state <> 'review'
+                      AND o.path = (SELECT q.path FROM seats_internal.payment_query(p.intent, 'intent') AS q))
+      FROM seats_internal.payment AS p
+     WHERE p.id = look_for_secret.payment;
+END;
+REVOKE ALL ON FUNCTION seats_internal.look_for_secret(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.look_for_secret(bigint) IS
+    'how a payment stands for who waits for its client secret';
+
+CREATE OR REPLACE PROCEDURE seats.start_payment_and_wait(
+    member              bigint,
+    payer               text,
+    timeout             interval DEFAULT NULL,
+    parameters          jsonb    DEFAULT '{}',
+    INOUT payment       bigint   DEFAULT NULL,
+    INOUT state         text     DEFAULT NULL,
+    INOUT client_secret text     DEFAULT NULL
+)
+    LANGUAGE c
+    AS 'MODULE_PATHNAME', 'pg_seats_start_payment_and_wait';
+REVOKE ALL ON PROCEDURE seats.start_payment_and_wait(bigint, text, interval, jsonb, bigint, text, text) FROM PUBLIC;
+COMMENT ON PROCEDURE seats.start_payment_and_wait(bigint, text, interval, jsonb, bigint, text, text) IS
+    'start_payment, commit, and wait for the client secret with which the payer''s browser goes on. payer must be the '
+    'member''s reference, as your application knows it from its own session. client_secret is null if the time is up '
+    '(state creating, payable: fetch_client_secret goes on waiting) or if the payment can no longer be paid. Holds no '
+    'snapshot and no lock while it sleeps, so it may not be called inside a transaction.';
+
+CREATE OR REPLACE PROCEDURE seats.fetch_client_secret(
+    payment             bigint,
+    payer               text,
+    timeout             interval DEFAULT NULL,
+    INOUT state         text     DEFAULT NULL,
+    INOUT client_secret text     DEFAULT NULL
+)
+    LANGUAGE c
+    AS 'MODULE_PATHNAME', 'pg_seats_fetch_client_secret';
+REVOKE ALL ON PROCEDURE seats.fetch_client_secret(bigint, text, interval, text, text) FROM PUBLIC;
+COMMENT ON PROCEDURE seats.fetch_client_secret(bigint, text, interval, text, text) IS
+    'reads a payment at Stripe and gives its client secret, for a payer who comes back, or whose start took too long. '
+    'Otherwise as start_payment_and_wait';

@@ -1,0 +1,177 @@
+# Client secrets: whoever waits for one gets it, once Stripe has said it, and nobody else; whichever way a session leaves,
+# nothing of it stays in shared memory, and no table or log has ever had it.
+use strict;
+use warnings;
+use IPC::Run ();
+use PgSeats::Scenario;
+
+my $stripe = new_simulator();
+my $server = new_server('main', simulator => $stripe, configuration => <<'END');
+pg_seats.client_secret_slots = 3
+log_statement = 'all'
+END
+$server->wait_for_worker;
+$server->sql('CREATE ROLE shop LOGIN; CREATE ROLE stranger LOGIN');
+$server->sql(q{SELECT seats.grant_payments('shop')});
+$server->sql(<<'END');
+CREATE FUNCTION public.secret_slots(OUT used boolean, OUT blank boolean, OUT pid integer, OUT payment bigint)
+RETURNS SETOF record LANGUAGE c AS '$libdir/pg_seats', 'pg_seats_secret_slots';
+END
+
+my $secret = qr/pi_\w+_secret_\w+/;
+
+# A session of its own for one statement, as the shop's.
+sub in_background
+{
+	my ($sql, %options) = @_;
+	my %session = (out => '', error => '');
+	my $role = $options{role} // 'shop';
+	$session{run} = IPC::Run::start(
+		[
+			'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d',
+			$server->connstr($server->database) . " user=$role application_name='" . ($options{name} // 'payer') . "'",
+			(map { ('-c', $_) } @{ $options{before} // [] }), '-c', $sql ],
+		'<', \undef, '>', \$session{out}, '2>', \$session{error});
+	return \%session;
+}
+
+sub finish
+{
+	my ($session) = @_;
+	IPC::Run::finish($session->{run});
+	chomp $session->{out};
+	return ($session->{out}, $session->{error});
+}
+
+sub at_once { return finish(in_background(@_)) }
+
+# A bill with one member, ada; her number.
+sub bill
+{
+	my ($key) = @_;
+	$server->sql(<<"END");
+SELECT request FROM seats.create_payment_request('$key', 'eur', '[{"reference": "ada", "amount": 1000}]')
+END
+	return $server->sql("SELECT seats.payment_member('$key', 'ada')");
+}
+
+sub start { my ($member, $timeout) = @_; return "CALL seats.start_payment_and_wait($member, 'ada', '$timeout')" }
+sub fetch { my ($payment, $timeout) = @_; return "CALL seats.fetch_client_secret($payment, 'ada', '$timeout')" }
+
+sub payment_of
+{
+	my ($member) = @_;
+	return $server->sql("SELECT live_payment_id FROM seats_internal.payment_member WHERE id = $member");
+}
+
+sub wait_for_payers
+{
+	my ($count, $name) = @_;
+	$name //= 'payer';
+	return $server->wait_for_sql(<<"END", $count);
+SELECT count(*) FROM pg_stat_activity WHERE application_name = '$name' AND state = 'active'
+   AND wait_event_type = 'Extension'
+END
+}
+
+sub hold_creates { return $stripe->fault({ match => { method => 'POST', path => '/v1/payment_intents' }, fault => 'hang' }) }
+
+sub release_creates { return $stripe->release(method => 'POST', path => '/v1/payment_intents') }
+
+# Slots that somebody has, and those that nobody has and that are not blank.
+my $slots = q{SELECT count(*) FILTER (WHERE used), count(*) FILTER (WHERE NOT used AND NOT blank)
+                FROM public.secret_slots()};
+
+sub nothing_stays
+{
+	my ($how) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return is($server->sql($slots), '0|0', "nothing stays in shared memory: $how");
+}
+
+subtest 'one who starts, and who comes back' => sub {
+	my $member = bill('dinner');
+	my ($first) = at_once(start($member, '20 s'));
+	like($first, qr/^\d+\|payable\|$secret$/, 'the secret comes with the start');
+	my ($again) = at_once(start($member, '20 s'));
+	is($again, $first, 'a second click gets the same');
+	my ($payment, undef, $given) = split /\|/, $first;
+	my ($fetched) = at_once(fetch($payment, '20 s'));
+	is($fetched, "payable|$given", 'and so does who comes back');
+	is($server->sql("SELECT secret_given_at IS NOT NULL FROM seats_internal.payment WHERE id = $payment"), 't',
+		'that somebody may have it is remembered');
+	nothing_stays('given');
+};
+
+subtest 'two who wait for one' => sub {
+	my $member = bill('two');
+	hold_creates();
+	my $starts = in_background(start($member, '60 s'));
+	$stripe->await_held(method => 'POST', path => '/v1/payment_intents');
+	my $payment = payment_of($member);
+	my @sessions = ($starts, in_background(fetch($payment, '60 s')), in_background(start($member, '60 s')));
+	wait_for_payers(3);
+	is($server->sql(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'payer'
+	                     AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)}), '0',
+		'who waits has no snapshot and no transaction id');
+	my (undef, $error) = at_once(fetch($payment, '20 s'), name => 'fourth');
+	like($error, qr/too many sessions wait for client secrets/, 'a fourth finds no slot');
+	my $other = bill('no slot');
+	at_once(start($other, '20 s'));
+	is(payment_of($other), '', 'and begins nothing');
+	release_creates();
+	my %secrets = map { ((finish($_))[0] =~ s/^.*\|//r => 1) } @sessions;
+	is(scalar(keys %secrets), 1, 'all three get the same');
+	like((keys %secrets)[0], qr/^$secret$/, 'secret');
+	nothing_stays('three at once');
+};
+
+subtest 'whoever leaves' => sub {
+	my $member = bill('leaves');
+	hold_creates();
+	my ($timed_out) = at_once(start($member, '100 ms'));
+	my $payment = payment_of($member);
+	is($timed_out, "$payment|creating|", 'the time is up: the state, and no secret');
+	nothing_stays('timed out');
+	my @sessions = map { in_background(fetch($payment, '60 s'), name => $_) } qw(cancelled terminated);
+	wait_for_payers(1, $_) foreach qw(cancelled terminated);
+	$server->sql(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'cancelled'});
+	$server->sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'terminated'});
+	my @errors = map { (finish($_))[1] } @sessions;
+	like($errors[0], qr/canceling statement/, 'one is cancelled');
+	like($errors[1], qr/terminating connection/, 'one is terminated');
+	$server->wait_for_sql($slots, '0|0');
+	release_creates();
+	like((at_once(fetch($payment, '20 s')))[0], qr/^payable\|$secret$/, 'who comes back gets it');
+	nothing_stays('left');
+};
+
+subtest 'who may not' => sub {
+	my $member = bill('others');
+	my (undef, $error) = at_once("CALL seats.start_payment_and_wait($member, 'bob', '5 s')");
+	like($error, qr/nothing that 'bob' is to pay/, 'not the payer');
+	is(payment_of($member), '', 'nothing is begun for him');
+	(undef, $error) = at_once("CALL seats.start_payment_and_wait($member, NULL, '5 s')");
+	like($error, qr/nothing that NULL is to pay/, 'nor for nobody');
+	(undef, $error) = at_once(start($member, '5 s'), role => 'stranger');
+	like($error, qr/permission denied/, 'nor for a role without the right');
+	(undef, $error) = at_once(start($member, '5 s'), before => ['BEGIN']);
+	like($error, qr/cannot be called inside a transaction/, 'nor inside a transaction');
+	nothing_stays('refused');
+};
+
+subtest 'what can no longer be paid' => sub {
+	my $member = bill('cancelled');
+	my ($payment) = split /\|/, (at_once(start($member, '20 s')))[0];
+	$server->sql("SELECT seats.cancel_payment($payment)");
+	like((at_once(fetch($payment, '20 s')))[0], qr/^cancel(?:ing|ed)\|$/, 'has no secret');
+	nothing_stays('cancelled');
+};
+
+# P8: no table and no log has had a secret. (What psql has sent has none, either.)
+unlike($server->log_text, qr/_secret_\w{6}/, 'no secret in the log');
+my $dump = '';
+IPC::Run::run(['pg_dump', '-d', $server->connstr($server->database), '--data-only'], '>', \$dump);
+unlike($dump, qr/_secret_\w{6}/, 'nor in a dump');
+$server->assert_log_clean;
+done_testing();
