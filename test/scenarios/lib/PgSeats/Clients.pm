@@ -11,12 +11,11 @@ use warnings;
 use POSIX ();
 use PostgreSQL::Test::Utils;
 
-# on_output: a sub that is given what a client has printed, once it has ended.
 sub new
 {
 	my ($class, $server, %options) = @_;
 	return bless {
-		server => $server, expected => { map { $_ => 1 } @{ $options{expected} } }, on_output => $options{on_output},
+		server => $server, expected => { map { $_ => 1 } @{ $options{expected} } },
 		directory => PostgreSQL::Test::Utils::tempdir('clients'), started => 0, file_of => {}, unexpected => [], told => {},
 	}, $class;
 }
@@ -53,7 +52,6 @@ sub are_done
 	foreach my $pid (grep { waitpid($_, POSIX::WNOHANG()) == $_ } keys %$file_of)
 	{
 		my $text = PostgreSQL::Test::Utils::slurp_file(delete($file_of->{$pid}) . '.out');
-		$self->{on_output}->($text) if $self->{on_output};
 		foreach my $line (grep {/(?:ERROR|FATAL|PANIC): /} split /\n/, $text)
 		{
 			my ($code) = $line =~ /(?:ERROR|FATAL|PANIC):\s+(\w{5}):/ or next;

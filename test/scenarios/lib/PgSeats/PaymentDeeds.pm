@@ -1,0 +1,124 @@
+# What groups that share bills do, and what payers, banks and people in the Dashboard do at Stripe, by chance: SQL for
+# psql, and actions for the simulator.
+#
+#   my $deeds = PgSeats::PaymentDeeds->new(role => 'shop', chance => sub { rand });
+#   $deeds->new_bill                     SQL that makes another bill
+#   my ($name, @sql) = $deeds->deed      what somebody does with one
+#   my ($name, %details) = $deeds->happening
+package PgSeats::PaymentDeeds;
+
+use strict;
+use warnings;
+use JSON::PP ();
+use PgSeats::PaymentModel qw(handlers_of_facts);
+
+my %largest = (usd => 2000, jpy => 5000, kwd => 20000, eur => 2000);
+
+my %deeds = (
+	start => 40, cancel => 6, cancel_all => 1, change => 3, refund => 10, settle => 1, add => 1, remove => 1, create => 2);
+my %happenings = (
+	succeed => 6, fail => 4, requires_action => 3, authenticate => 3, fail_authentication => 2, processing => 3, expire => 1,
+	refund => 2, dispute => 2, dispute_won => 1, dispute_lost => 1);
+
+# longest: so many seconds banks and refunds may take. bills: what is shared with others.
+sub new { my ($class, %options) = @_; return bless { bills => [], longest => 5 * 86400, %options, refund_keys => 0 }, $class }
+
+sub below { my ($self, $number) = @_; return int($self->{chance}->() * $number) }
+sub happens { my ($self, $probability) = @_; return $self->{chance}->() < $probability }
+sub one_of { my ($self, @choices) = @_; return $choices[ $self->below(scalar @choices) ] }
+
+sub weighted
+{
+	my ($self, $weights) = @_;
+	return $self->one_of(map { ($_) x $weights->{$_} } sort keys %$weights);
+}
+
+# (All currencies' smallest amounts lie below, and what has three decimals must end in 0.)
+sub an_amount { my ($self, $currency) = @_; return 10 * (30 + $self->below($largest{$currency} / 10 - 30)) }
+
+sub new_bill
+{
+	my ($self) = @_;
+	my $currency = $self->one_of(sort keys %largest);
+	my %members = map { ("payer $_" => $self->an_amount($currency)) } 1 .. 1 + $self->below(3);
+	$members{'the guest'} = 0 if $self->happens(0.1);
+	my $key = 'bill ' . (@{ $self->{bills} } + 1);
+	my $list = join ', ', map {qq({"reference": "$_", "amount": $members{$_}})} sort keys %members;
+	my $sql = "SELECT seats.create_payment_request('$key', '$currency', '[$list]', when_paid_after_cancel => '"
+	  . $self->one_of(qw(ask ask refund keep)) . q(') . ($self->happens(0.2) ? ", abandon_after => '1 minute'" : '')
+	  . ($self->happens(0.85) ? ', ' . handlers_of_facts($self->{role}) : '') . ')';
+	push @{ $self->{bills} }, { key => $key, currency => $currency, members => \%members, sql => $sql };
+	return $sql;
+}
+
+# One of the newest, mostly: what several sessions meet in.
+sub a_bill
+{
+	my ($self) = @_;
+	my $bills = $self->{bills};
+	return $bills->[ $self->happens(0.8) ? -1 - $self->below(@$bills > 3 ? 3 : scalar @$bills) : $self->below(scalar @$bills) ];
+}
+
+sub request_of { my ($bill) = @_; return "(SELECT r.request FROM seats.payment_requests AS r WHERE r.request_key = '$bill->{key}')" }
+
+sub deed
+{
+	my ($self) = @_;
+	my $name = $self->weighted(\%deeds);
+	my $bill = $self->a_bill;
+	my $payer = $self->one_of(sort keys %{ $bill->{members} });
+	# psql's variables: who it is, and his newest payment that is like that; 0 if there is none.
+	my $member = "SELECT coalesce(seats.payment_member('$bill->{key}', '$payer'), 0) AS member \\gset";
+	my $newest = sub { return "SELECT coalesce(max(p.payment), 0) AS payment FROM seats.payments AS p WHERE p.member = :member AND p.state IN ($_[0]) \\gset" };
+	my $live = $newest->(q('creating', 'payable', 'processing'));
+	my %sql = (
+		start => [ $member, 'INSERT INTO paying.asked SELECT s.payment, :member, s.repeated FROM seats.start_payment(:member'
+			  . ($self->happens(0.2) ? ', again => true' : '') . ') AS s' ],
+		cancel => [ $member, $live, 'SELECT seats.cancel_payment(:payment)' ],
+		cancel_all => [ "SELECT seats.cancel_payment_request(@{[ request_of($bill) ]}, 'nobody comes')" ],
+		change => [ $member, "SELECT seats.change_amount(:member, @{[ $self->an_amount($bill->{currency}) ]})" ],
+		refund => [ $member, $newest->(q('succeeded')), "SELECT seats.refund_payment(:payment, @{[ $self->refund($bill) ]})" ],
+		settle => [ $member, "SELECT seats.settle_member(:member, '@{[ $self->one_of(qw(paid_outside waived unpaid)) ]}', 'he said so')" ],
+		remove => [ $member, 'SELECT seats.remove_payment_member(:member)' ],
+		create => [ $bill->{sql} ]);
+	return ($name, "\\set member 0\n\\set payment 0", @{ $sql{$name} }) if $name ne 'add';
+	my $who = 'payer ' . (1 + $self->below(4));
+	my $amount = $bill->{members}{$who} //= $self->an_amount($bill->{currency});
+	return ($name, "SELECT seats.add_payment_member(@{[ request_of($bill) ]}, '$who', $amount)");
+}
+
+# Arguments of refund_payment: all, a part, too much; under a key, which may have been there before.
+sub refund
+{
+	my ($self, $bill) = @_;
+	my $amount = $self->one_of('NULL', 'NULL', 10 * (1 + $self->below(100)), $self->an_amount($bill->{currency}));
+	return "$amount, 'requested_by_customer'" if $self->happens(0.5);
+	$self->{refund_keys}++ if $self->happens(0.7);
+	return "$amount, 'requested_by_customer', request_key => 'refund $self->{refund_keys}'";
+}
+
+# An action of the simulator's (test/stripe/README.md) with its details. Refunds may wait, or come back long after they
+# seemed to be made, and a bank may take days: all of it ends by itself.
+sub happening
+{
+	my ($self) = @_;
+	my $name = $self->weighted(\%happenings);
+	my ($true, $false) = (JSON::PP::true, JSON::PP::false);
+	my %details = (
+		succeed => [ refunds => $self->refund_plan ],
+		fail => [ decline_code => $self->one_of(qw(generic_decline insufficient_funds lost_card)) ],
+		processing => [ seconds => $self->one_of(0, 1, $self->{longest}), then => $self->one_of(qw(succeed succeed fail)), cancelable => $self->happens(0.2) ? $true : $false ],
+		refund => [ $self->happens(0.5) ? () : (amount => 10 * (1 + $self->below(60))) ],
+		dispute => [ inquiry => $self->happens(0.3) ? $true : $false ]);
+	return ($name, @{ $details{$name} // [] });
+}
+
+sub refund_plan
+{
+	my ($self) = @_;
+	my $seconds = $self->one_of(1, $self->{longest});
+	return $self->one_of({ status => 'succeeded' }, { status => 'pending', then => $self->one_of(qw(succeeded succeeded failed canceled)), seconds => $seconds },
+		{ status => 'succeeded', then => 'failed', seconds => $seconds });
+}
+
+1;

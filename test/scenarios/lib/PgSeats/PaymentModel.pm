@@ -1,0 +1,323 @@
+# Payments that applications have asked for at random, and the judge: what Stripe has, by the simulator's objects and
+# ledger, is compared with what the database says, and with what handlers were told.
+#
+#   set_up_payments($server, 'shop');          an application with functions for what happens to payments
+#   set_payment_trouble($server, 0.05);        so large a share of their runs fails
+#   live_twice($stripe)                        members that can pay twice just now, in words; a list, empty at every moment
+#   judge_payments($server, $stripe)           once everything is drained: what is wrong, in words; a list
+package PgSeats::PaymentModel;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use List::Util qw(sum0 uniq);
+use JSON::PP ();
+
+our @EXPORT = qw(set_up_payments set_payment_trouble live_twice judge_payments handlers_of_facts);
+
+my @facts = qw(paid failed cancelled refunded disputed);
+
+# paying.asked: payments as start_payment has given them, in transactions that were committed, and which of them were said
+# to be there before. paying.heard: what handlers were told. (Nothing is unique there: what comes twice is to be seen.)
+my $tables = <<'END_OF_TABLES';
+CREATE SCHEMA paying;
+CREATE TABLE paying.asked (
+    payment  bigint NOT NULL,
+    member   bigint NOT NULL,
+    repeated boolean NOT NULL);
+CREATE TABLE paying.heard (
+    transaction bigint NOT NULL,
+    function    text   NOT NULL,
+    role        text   NOT NULL,
+    outcome     jsonb  NOT NULL,
+    context     jsonb);
+CREATE TABLE paying.trouble (share double precision NOT NULL);
+INSERT INTO paying.trouble VALUES (0);
+END_OF_TABLES
+
+# What the application does when it hears of something: it notes it, and fails now and then.
+my $function = <<'END_OF_FUNCTION';
+CREATE FUNCTION SCHEMA.on_FACT(call bigint, outcome jsonb, context jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO paying.heard VALUES (call, 'FACT', session_user || ' ' || current_user, outcome, context);
+    IF random() < (SELECT t.share FROM paying.trouble AS t) THEN
+        RAISE EXCEPTION 'the application is not well'
+            USING ERRCODE = (ARRAY['40001', '40P01', '55P03', 'P0001', '22012'])[1 + floor(random() * 5)::integer];
+    END IF;
+END $$;
+END_OF_FUNCTION
+
+sub set_up_payments
+{
+	my ($server, $role) = @_;
+	$server->sql($tables);
+	$server->sql("CREATE ROLE $role LOGIN; CREATE SCHEMA $role AUTHORIZATION $role;
+		GRANT USAGE ON SCHEMA paying TO $role; GRANT ALL ON ALL TABLES IN SCHEMA paying TO $role;
+		SELECT seats.grant_payments('$role');");
+	$server->sql("SET ROLE $role; " . ($function =~ s/SCHEMA/$role/gr =~ s/FACT/$_/gr)) foreach @facts;
+	return;
+}
+
+# So large a share of the functions' runs fails from now on.
+sub set_payment_trouble { my ($server, $share) = @_; $server->sql("UPDATE paying.trouble SET share = $share"); return }
+
+# The arguments of create_payment_request that have every function run.
+sub handlers_of_facts { my ($role) = @_; return join ', ', map {"on_$_ => '$role.on_$_'"} @facts }
+
+# ---- what Stripe has
+
+# Intents that were made for members: member's hash => list of intents.
+sub intents_of_members
+{
+	my ($stripe) = @_;
+	my %of = ();
+	push @{ $of{ $_->{metadata}{pg_seats_member} } }, $_
+	  foreach grep { $_->{metadata}{pg_seats_member} } @{ $stripe->control('GET', '/payment_intents')->{payment_intents} };
+	return \%of;
+}
+
+sub is_live { my ($intent) = @_; return $intent->{status} !~ /^(?:succeeded|canceled)$/ }
+
+sub live_twice
+{
+	my ($stripe) = @_;
+	my $of = intents_of_members($stripe);
+	my @wrong = ();
+	foreach my $hash (sort keys %$of)
+	{
+		my @live = grep { is_live($_) } @{ $of->{$hash} };
+		push @wrong, "member $hash has the live intents " . join ', ', map {"$_->{id} ($_->{status})"} @live if @live > 1;
+	}
+	return @wrong;
+}
+
+# ---- the judge
+
+# What the database says, as lists of rows.
+sub rows
+{
+	my ($server, $query) = @_;
+	return @{ JSON::PP->new->decode($server->sql("SELECT coalesce(jsonb_agg(q.*), '[]') FROM ($query) AS q")) };
+}
+
+my %queries = (
+	members => 'SELECT m.*, r.currency FROM seats_internal.payment_member AS m JOIN seats_internal.payment_request AS r ON r.id = m.request_id',
+	payments => 'SELECT p.*, m.hash FROM seats_internal.payment AS p JOIN seats_internal.payment_member AS m ON m.id = p.member_id',
+	transactions => 'SELECT t.*, p.intent FROM seats_internal.payment_transaction AS t JOIN seats_internal.payment AS p ON p.id = t.payment_id',
+	refunds => 'SELECT r.*, p.intent FROM seats_internal.refund AS r JOIN seats_internal.payment AS p ON p.id = r.payment_id',
+	heard => 'SELECT h.* FROM paying.heard AS h',
+	asked => 'SELECT a.* FROM paying.asked AS a',
+	functions => 'SELECT h.*, p.id AS payment FROM seats_internal.payment_handler AS h
+		JOIN seats_internal.payment_member AS m ON m.request_id = h.request_id JOIN seats_internal.payment AS p ON p.member_id = m.id');
+
+my %state_of = (requires_payment_method => 'payable', requires_confirmation => 'payable', requires_action => 'payable',
+	processing => 'processing', requires_capture => 'processing', canceled => 'canceled', succeeded => 'succeeded');
+
+sub judge_payments
+{
+	my ($server, $stripe) = @_;
+	my %d = map { $_ => [ rows($server, $queries{$_}) ] } keys %queries;
+	my $intents = intents_of_members($stripe);
+	$d{intents} = $intents;
+	$d{intent} = { map { $_->{id} => $_ } map {@$_} values %$intents };
+	$d{payment} = { map { $_->{id} => $_ } @{ $d{payments} } };
+	$d{refunds_there} = [ grep { $d{intent}{ $_->{payment_intent} // '' } } @{ $stripe->all_of('/v1/refunds') } ];
+	$d{disputes_there} = [ grep { $d{intent}{ $_->{payment_intent} // '' } } @{ $stripe->all_of('/v1/disputes') } ];
+	$d{money} = $stripe->control('GET', '/money', undef, summary => 'true')->{totals};
+	return (judge_intents(\%d), judge_members(\%d), judge_refunds(\%d), judge_money(\%d), judge_heard(\%d));
+}
+
+# Each payment is what its intent is; each intent is somebody's; of a member at most one is live.
+sub judge_intents
+{
+	my ($d) = @_;
+	my @wrong = ();
+	my %known = ();
+	foreach my $payment (@{ $d->{payments} })
+	{
+		my $name = "payment $payment->{id} ($payment->{state})";
+		my $intent = $d->{intent}{ $payment->{intent} // '' };
+		$known{ $payment->{intent} } = 1 if $payment->{intent};
+		push @wrong, "$name has intent $payment->{intent}, which is nobody's at Stripe" if $payment->{intent} && !$intent;
+		push @wrong, "$name has no intent" if !$payment->{intent} && $payment->{state} !~ /^(?:refused|canceled)$/;
+		next unless $intent;
+		my $state = $state_of{ $intent->{status} };
+		# (What was given up as not made, and was made, is cancelled.)
+		push @wrong, "$name is $intent->{status} at Stripe"
+		  if $payment->{state} ne $state && !($payment->{state} eq 'refused' && $state eq 'canceled');
+		push @wrong, "$name has received $payment->{received}, and Stripe $intent->{amount_received}"
+		  if $payment->{received} != $intent->{amount_received};
+		push @wrong, "$name is of another member at Stripe" if $intent->{metadata}{pg_seats_member} ne $payment->{hash};
+		push @wrong, "$name was asked to be cancelled, and is payable" if $payment->{state} eq 'payable' && $payment->{cancel_requested_at};
+	}
+	push @wrong, map {"intent $_ ($d->{intent}{$_}{status}) is no payment's"} grep { !$known{$_} } sort keys %{ $d->{intent} };
+	push @wrong, map {"payment $_->{payment} was committed, and is not there"} grep { !$d->{payment}{ $_->{payment} } } @{ $d->{asked} };
+	return @wrong;
+}
+
+# What a member is, by what Stripe has of him. (One that was settled by hand is what was said, and money that a person, or
+# the request's rule, has kept makes a member paid.)
+sub judge_members
+{
+	my ($d) = @_;
+	my @wrong = ();
+	my %decided_to_keep = map { $_->{intent} => 1 } grep { $_->{intent} && ($_->{review_reason} // '') eq 'kept' } @{ $d->{payments} };
+	foreach my $member (@{ $d->{members} })
+	{
+		my @all = @{ $d->{intents}{ $member->{hash} } // [] };
+		my @live = grep { is_live($_) } @all;
+		my @paid = grep { $_->{status} eq 'succeeded' } @all;
+		my @held = grep { refunded_of($d, $_) < $_->{amount_received} } @paid;
+		my $name = "member $member->{id} ($member->{reference}, $member->{state})";
+		push @wrong, "$name has " . (@live ? 'a live intent' : 'none') . ", and live_payment_id is " . ($member->{live_payment_id} // 'null')
+		  if !@live != !$member->{live_payment_id};
+		push @wrong, "$name has paid by " . join ', ', map { $_->{id} } @held if @held > 1 && !has_failed_refund($d, @paid);
+		next if $member->{state} =~ /^(?:waived|paid_outside)$/ && (!@held || has_failed_refund($d, @held));
+		my $fits = grep { $decided_to_keep{ $_->{id} } || $_->{amount_received} == $member->{amount} && $_->{currency} eq $member->{currency} } @held;
+		my $is =
+			$fits ? 'paid'
+		  : @held ? 'paid_other_amount'
+		  : @live ? 'paying'
+		  : @paid ? 'refunded'
+		  : $member->{amount} == 0 ? 'nothing_due'
+		  :                          'unpaid';
+		push @wrong, "$name is to be $is" if $member->{state} ne $is;
+	}
+	return @wrong;
+}
+
+sub refunded_of
+{
+	my ($d, $intent) = @_;
+	return sum0 map { $_->{amount} } grep { $_->{payment_intent} eq $intent->{id} && $_->{status} eq 'succeeded' } @{ $d->{refunds_there} };
+}
+
+sub has_failed_refund
+{
+	my ($d, @intents) = @_;
+	my %is = map { $_->{id} => 1 } @intents;
+	return scalar grep { $is{ $_->{payment_intent} } && $_->{status} eq 'failed' } @{ $d->{refunds_there} };
+}
+
+# Each refund is there once, here and at Stripe, and they never come to more than was received.
+sub judge_refunds
+{
+	my ($d) = @_;
+	my @wrong = ();
+	my (%here, %markers) = ();
+	foreach my $refund (@{ $d->{refunds} })
+	{
+		push @wrong, "refund $refund->{id} is $refund->{state}, and has no id of Stripe's" if !$refund->{refund} && $refund->{state} ne 'refused';
+		next unless $refund->{refund};
+		push @wrong, "refund $refund->{refund} stands here twice" if $here{ $refund->{refund} }++;
+		my ($there) = grep { $_->{id} eq $refund->{refund} } @{ $d->{refunds_there} };
+		push @wrong, "refund $refund->{refund} is $refund->{state} of $refund->{amount}, and at Stripe "
+		  . ($there ? "$there->{status} of $there->{amount}" : 'not there')
+		  unless $there && $there->{status} eq $refund->{state} && $there->{amount} == $refund->{amount};
+	}
+	foreach my $there (@{ $d->{refunds_there} })
+	{
+		push @wrong, "refund $there->{id} ($there->{status}) of $there->{payment_intent} is not known here" unless $here{ $there->{id} };
+		my $marker = $there->{metadata}{pg_seats} // next;
+		push @wrong, "refund $there->{id} was made again, by another key" if $markers{ $marker =~ s/-\d+$//r }++;
+	}
+	foreach my $intent (values %{ $d->{intent} })
+	{
+		my $sum = sum0 map { $_->{amount} } grep { $_->{payment_intent} eq $intent->{id} && $_->{status} !~ /^(?:failed|canceled)$/ } @{ $d->{refunds_there} };
+		push @wrong, "$intent->{id} has received $intent->{amount_received}, and $sum are refunded" if $sum > $intent->{amount_received};
+	}
+	foreach my $payment (grep { $_->{intent} && $d->{intent}{ $_->{intent} } } @{ $d->{payments} })
+	{
+		my $sum = refunded_of($d, $d->{intent}{ $payment->{intent} });
+		push @wrong, "payment $payment->{id} has refunded $payment->{refunded}, and $payment->{refund_reserved} reserved; Stripe has $sum"
+		  if $payment->{refunded} != $sum || $payment->{refund_reserved} != 0;
+	}
+	return @wrong;
+}
+
+# Money at Stripe is money in the transactions, by currency and kind.
+sub judge_money
+{
+	my ($d) = @_;
+	my (%here, %there) = ();
+	$here{"$_->{currency} $_->{kind}"} += $_->{amount} foreach @{ $d->{transactions} };
+	$there{"$_->{currency} succeeded"} += $_->{amount_received} foreach grep { $_->{status} eq 'succeeded' } values %{ $d->{intent} };
+	$there{"$_->{currency} refunded"} += $_->{amount} foreach grep { $_->{status} eq 'succeeded' } @{ $d->{refunds_there} };
+	# (An inquiry takes no money.)
+	foreach my $dispute (grep { $_->{status} !~ /^warning_/ } @{ $d->{disputes_there} })
+	{
+		$there{"$dispute->{currency} disputed"} += $dispute->{amount};
+		$there{"$dispute->{currency} dispute_$dispute->{status}"} += $dispute->{amount} if $dispute->{status} =~ /^(?:won|lost)$/;
+	}
+	$there{"$_->{currency} refund_failed"} += $_->{amount} foreach grep { $_->{status} =~ /^(?:failed|canceled)$/ } @{ $d->{refunds_there} };
+	my @wrong = judge_ledger($d);
+	# What failed once it had succeeded was refunded, and is no longer.
+	my %has_failed = map { $_->{object} => 1 } grep { $_->{kind} eq 'refund_failed' } @{ $d->{transactions} };
+	$here{"$_->{currency} refunded"} -= $_->{amount} foreach grep { $_->{kind} eq 'refunded' && $has_failed{ $_->{object} } } @{ $d->{transactions} };
+	my @currencies = uniq map { (split / /)[0] } keys %here, keys %there;
+	foreach my $currency (sort @currencies)
+	{
+		foreach my $kind (qw(succeeded refunded refund_failed disputed dispute_won dispute_lost))
+		{
+			my ($ours, $stripes) = map { $_->{"$currency $kind"} // 0 } \%here, \%there;
+			push @wrong, "$kind in $currency: $ours here, $stripes at Stripe" if $ours != $stripes;
+		}
+	}
+	my %cancelled = map { $_->{payment_id} => 1 } grep { $_->{kind} eq 'cancelled' } @{ $d->{transactions} };
+	push @wrong, map {"payment $_->{id} is $_->{state}, and a transaction " . ($cancelled{ $_->{id} } ? 'says' : 'does not say') . ' that it was cancelled'}
+	  grep { $_->{intent} && !($_->{state} eq 'canceled') != !$cancelled{ $_->{id} } } @{ $d->{payments} };
+	return @wrong;
+}
+
+# The same by what has moved on the account at Stripe: it gives back a refund's money when it is asked for, we when it is made.
+sub judge_ledger
+{
+	my ($d) = @_;
+	my (%sum, @wrong) = ();
+	$sum{ $_->{currency} }{ $_->{kind} } += $_->{amount} foreach @{ $d->{transactions} };
+	my %back = map { $_->{object} => 1 } grep { $_->{kind} eq 'refunded' } @{ $d->{transactions} };
+	$sum{ $_->{currency} }{came_back} += $_->{amount} foreach grep { $_->{kind} eq 'refund_failed' && $back{ $_->{object} } } @{ $d->{transactions} };
+	foreach my $currency (uniq sort keys %sum, keys %{ $d->{money} })
+	{
+		my ($here, $there) = ($sum{$currency} // {}, $d->{money}{$currency} // {});
+		my %balance = (
+			here => sum0(map { $_ // 0 } @$here{qw(succeeded dispute_won came_back)}) - sum0(map { $_ // 0 } @$here{qw(refunded disputed)}),
+			there => $there->{balance} // 0);
+		push @wrong, "the balance in $currency is $balance{here} here, $balance{there} at Stripe" if $balance{here} != $balance{there};
+		my ($paid_here, $paid_there) = ($here->{succeeded} // 0, $there->{paid} // 0);
+		push @wrong, "paid in $currency: $paid_here here, $paid_there at Stripe" if $paid_here != $paid_there;
+	}
+	return @wrong;
+}
+
+my %fact_of = (succeeded => 'paid', failed => 'failed', cancelled => 'cancelled', refunded => 'refunded', refund_failed => 'refunded',
+	disputed => 'disputed', dispute_won => 'disputed', dispute_lost => 'disputed');
+
+# Each transaction was told once, to the request's function for it, as what it is; nothing else was.
+sub judge_heard
+{
+	my ($d) = @_;
+	my @wrong = ();
+	my %wants = map {; "$_->{payment} $_->{fact}" => 1 } @{ $d->{functions} };
+	my %heard = ();
+	push @{ $heard{ $_->{transaction} } }, $_ foreach @{ $d->{heard} };
+	foreach my $transaction (@{ $d->{transactions} })
+	{
+		my $fact = $fact_of{ $transaction->{kind} };
+		my $name = "transaction $transaction->{id} ($transaction->{kind} $transaction->{amount} $transaction->{currency} of payment $transaction->{payment_id})";
+		my @said = @{ delete $heard{ $transaction->{id} } // [] };
+		my $times = $wants{"$transaction->{payment_id} $fact"} ? 1 : 0;
+		push @wrong, "$name was told " . @said . " times, not $times" if @said != $times;
+		foreach my $heard (@said)
+		{
+			my $outcome = $heard->{outcome};
+			push @wrong, "$name was told as " . JSON::PP->new->canonical->encode($outcome) . " to on_$heard->{function}"
+			  unless $heard->{function} eq $fact && $outcome->{transaction} eq $transaction->{kind} && $outcome->{payment} == $transaction->{payment_id}
+			  && $outcome->{amount} == $transaction->{amount} && $outcome->{currency} eq $transaction->{currency};
+		}
+	}
+	push @wrong, map {"something was told about $_, which is no transaction"} sort keys %heard;
+	return @wrong;
+}
+
+1;
