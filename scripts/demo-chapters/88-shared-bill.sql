@@ -12,20 +12,18 @@ SELECT repeated FROM seats.create_payment_request('dinner', 'eur',
     '[{"reference": "ann", "amount": 1250}, {"reference": "bob", "amount": 1250}, {"reference": "cy", "amount": 2000}]',
     when_paid_after_cancel => 'refund', on_paid => 'public.share_is_paid');
 
--- Ann opens the page, and at Stripe a PaymentIntent is made for her. However often she clicks, it is this one.
-SELECT * FROM seats.start_payment(seats.payment_member('dinner', 'ann')) \gset ann_
-CALL seats.wait_for_call(:ann_call);
-SELECT state, intent LIKE 'pi_%' AS has_intent FROM seats.payments WHERE payment = :ann_payment;
+-- Ann opens the page. What her browser needs comes back in the same call, and is stored nowhere.
+CALL seats.start_payment_and_wait(seats.payment_member('dinner', 'ann'), 'ann') \gset ann_
+SELECT :'ann_state' AS state, left(:'ann_client_secret', 3) AS begins, length(:'ann_client_secret') > 20 AS has_secret;
 \! simulate payer ann pays
 \! simulate until "SELECT state = 'paid' FROM seats.payment_members WHERE reference = 'ann'"
 
 -- Bob's card is declined. That ends nothing: he clicks again, and it is the same payment.
-SELECT * FROM seats.start_payment(seats.payment_member('dinner', 'bob')) \gset bob_
-CALL seats.wait_for_call(:bob_call);
+CALL seats.start_payment_and_wait(seats.payment_member('dinner', 'bob'), 'bob') \gset bob_
 \! simulate payer bob declined
 \! simulate until "SELECT decline_code IS NOT NULL FROM seats.payments WHERE reference = 'bob'"
 SELECT state, decline_code FROM seats.payments WHERE reference = 'bob';
-SELECT * FROM seats.start_payment(seats.payment_member('dinner', 'bob')) \gset again_
+CALL seats.start_payment_and_wait(seats.payment_member('dinner', 'bob'), 'bob') \gset again_
 SELECT :again_payment = :bob_payment AS same_payment, :'again_state' AS state;
 
 -- Another card, whose bank asks him first (3-D Secure).
@@ -36,8 +34,7 @@ SELECT state, status FROM seats.payments WHERE reference = 'bob';
 \! simulate until "SELECT state = 'paid' FROM seats.payment_members WHERE reference = 'bob'"
 
 -- Cy pays by debit, which takes days, and the others would rather invite him. Cancelling is a wish: the bank has it.
-SELECT * FROM seats.start_payment(seats.payment_member('dinner', 'cy')) \gset cy_
-CALL seats.wait_for_call(:cy_call);
+CALL seats.start_payment_and_wait(seats.payment_member('dinner', 'cy'), 'cy') \gset cy_
 \! simulate payer cy debits
 \! simulate until "SELECT state = 'processing' FROM seats.payments WHERE reference = 'cy'"
 SELECT state FROM seats.cancel_payment(:cy_payment);
@@ -53,3 +50,7 @@ SELECT reference, amount, state FROM seats.payment_members ORDER BY reference;
 SELECT reference, kind, amount, currency FROM seats.payment_transactions ORDER BY reference, transaction;
 \! simulate until "SELECT count(*) = 3 FROM share WHERE paid > 0"
 SELECT * FROM share ORDER BY payer;
+
+-- The client secrets were handed out, and the database does not have them:
+SELECT count(*) AS with_secret FROM seats_internal.outbox_history AS h
+ WHERE position(:'ann_client_secret' IN h::text) > 0;
