@@ -39,9 +39,11 @@ namespace {
 // Beside the calls: probes and lists of events.
 constexpr std::size_t more_connections = 16;
 
-// Answers whose rows are locked by others: how often to look, and how many before nothing new is
-// claimed.
-constexpr core::Duration held_pause{500};
+// Answers whose rows are locked by others: how soon to look again, as most locks are over in a
+// moment and whoever waits for the answer should not wait for the others that are not; and how many
+// before nothing new is claimed.
+constexpr core::Duration first_held_pause{10};
+constexpr core::Duration longest_held_pause{500};
 constexpr std::size_t most_held = 1'000;
 constexpr std::size_t most_held_bytes = std::size_t{64} << 20U;
 
@@ -82,6 +84,7 @@ struct LoopState {
     std::vector<Settlement> batch;  // decided, not yet stored
     std::vector<Settlement> held;   // the same, and somebody else has locked their rows
     TimePoint held_at{};            // when to look whether they are free
+    core::Duration held_pause{};    // before the next look
     TimePoint poll_at{};
     bool recovered = false;
 
@@ -245,14 +248,20 @@ void take_and_settle(LoopState& state, TimePoint now) {
     if (state.batch.empty() && !engine.answered_suspects.empty() && now >= engine.no_work_before) {
         take_answer_of_suspect(engine, state.batch);
     }
+    const std::size_t held_before = state.held.size();
     if (!state.held.empty() && now >= state.held_at) {
-        state.held_at = now + held_pause;
+        state.held_pause = std::min(2 * state.held_pause, longest_held_pause);
+        state.held_at = now + state.held_pause;
         settle_held(engine, state.held, state.batch);
     }
     if (!state.batch.empty() && now >= engine.no_work_before) {
         pg::show_working("settling answers: " + std::to_string(state.batch.size()));
         pg::stand_at("after_answer");
         settle(engine, state.batch, state.held);
+        if (state.held.size() > held_before) {
+            state.held_pause = first_held_pause;
+            state.held_at = now + state.held_pause;
+        }
         wake_waiters(engine);
         if (state.batch.empty()) {
             pg::stand_at("after_settle");
