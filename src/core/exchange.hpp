@@ -1,6 +1,8 @@
 // What came of a request: what the transport can tell, and the answer as it is read.
 #pragma once
 
+#include <string.h>  // explicit_bzero
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -56,6 +58,17 @@ struct Answer {
     void parse(bool expect_stripe) {
         const bool is_read = expect_stripe && response.transport == Transport::complete;
         body = is_read ? ParsedBody(response.body) : ParsedBody();
+    }
+
+    // With a client secret in it (pi_123_secret_abc) nothing of it is left in memory that is given
+    // back.
+    void forget_body() noexcept {
+        if (response.body.find("_secret_") != std::string::npos) {
+            explicit_bzero(response.body.data(), response.body.size());
+            body.wipe();
+        }
+        response.body = {};
+        body = {};
     }
 };
 

@@ -85,14 +85,14 @@ void row_answered(Engine& engine, std::vector<Settlement>& batch, Flight& flight
         Flight& next = engine.to_send.emplace_back();
         flight.leg = std::move(decision.next);
         flight.judgement.reset();
-        flight.answer = {};  // a tree is several times as large as its text
+        flight.answer.forget_body();  // a tree is several times as large as its text
+        flight.answer = {};
         flight.raised = 0;
         next = std::move(flight);
     } else {
         Settlement& item = batch.emplace_back();
         // What is kept of it is in the decision.
-        flight.answer.response.body = {};
-        flight.answer.body = {};
+        flight.answer.forget_body();
         item.flight = std::move(flight);
         item.decision = std::move(decision);
     }

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <string>
 
+#include "core/exchange.hpp"
+#include "core/json.hpp"
 #include "core/secrets.hpp"
 #include "http/client.hpp"
 
@@ -158,6 +160,25 @@ TEST(StripSecrets, without_memory_nothing_secret_is_left) {
     json_set_alloc_funcs(std::malloc, std::free);
     EXPECT_TRUE(was_short);
     EXPECT_TRUE(was_enough);
+}
+
+// (Its texts are kept alive here, to look at.)
+TEST(Answer, that_held_a_client_secret_leaves_nothing_of_it) {
+    core::Answer answer;
+    answer.response.transport = core::Transport::complete;
+    answer.response.body =
+        R"({"client_secret":"pi_1_secret_x","of":[{"client_secret":"pi_2_secret_x"}]})";
+    answer.parse(true);
+    const json_t* const root = answer.body.root();
+    const core::Json outer(json_incref(json_object_get(root, "client_secret")));
+    const core::Json inner(json_incref(
+        json_object_get(json_array_get(json_object_get(root, "of"), 0), "client_secret")));
+    ASSERT_STREQ(json_string_value(inner.get()), "pi_2_secret_x");
+    answer.forget_body();
+    EXPECT_EQ(answer.body.root(), nullptr);
+    EXPECT_TRUE(answer.response.body.empty());
+    EXPECT_STREQ(json_string_value(outer.get()), "");
+    EXPECT_STREQ(json_string_value(inner.get()), "");
 }
 
 }  // namespace
