@@ -365,6 +365,7 @@ void tell_payers(Engine& engine, const Settlement& item, const kinds::Follow& wa
     if (flight.call.payment_id == 0 || !item.is_over()) {
         return;
     }
+    pg::stand_at("before_hand_over");
     const bool may_be_given = contains(wanted.secrets, flight.call.id);
     pg::hand_over_secret(flight.call.payment_id,
                          may_be_given ? decision.secret.reveal() : std::string_view());

@@ -81,6 +81,7 @@ void look(Wanted* wanted) {
     const Datum values[] = {Int64GetDatum(wanted->payment)};
     PushActiveSnapshot(GetTransactionSnapshot());
     const pg::Identity before = become_owner(wanted);
+    const int nest_level = pg::prefer_indexes();
     run_kept(look_statement, 1, types, values, nullptr, Sees::active_snapshot);
     wanted->may_come = SPI_processed == 1 && DatumGetBool(cell(2));
     wanted->is_open = SPI_processed == 1 && DatumGetBool(cell(3));
@@ -89,6 +90,7 @@ void look(Wanted* wanted) {
         strlcpy(wanted->state, TextDatumGetCString(cell(1)), sizeof wanted->state);
     }
     SPI_freetuptable(SPI_tuptable);
+    AtEOXact_GUC(true, nest_level);
     pg::become_again(before);
     PopActiveSnapshot();
 }

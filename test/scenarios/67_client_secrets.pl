@@ -146,6 +146,39 @@ subtest 'whoever leaves' => sub {
 	nothing_stays('left');
 };
 
+subtest 'who sees but one snapshot' => sub {
+	my $member = bill('serializable');
+	my ($first) = at_once(start($member, '20 s'), before => [q{SET default_transaction_isolation = 'serializable'}]);
+	like($first, qr/^\d+\|payable\|$secret$/, 'waits like others');
+	nothing_stays('serializable');
+};
+
+subtest 'an answer that was lost' => sub {
+	my $member = bill('lost');
+	$stripe->fault(
+		{ match => { method => 'POST', path => '/v1/payment_intents' }, fault => 'execute_and_drop' });
+	like((at_once(start($member, '60 s')))[0], qr/^\d+\|payable\|$secret$/,
+		'what Stripe has said once is not believed again: the secret comes with a fresh read');
+	my $payment = payment_of($member);
+	my $intent = $server->sql("SELECT intent FROM seats_internal.payment WHERE id = $payment");
+	ok(scalar(@{ $stripe->requests(method => 'GET', path => "/v1/payment_intents/$intent") }), 'there was one');
+	nothing_stays('lost');
+};
+
+# (Then nobody tells the session anything; it looks by itself, and finds that nothing is under way.)
+subtest 'the worker ends between its commit and the hand-over' => sub {
+	my $member = bill('ended');
+	$server->set_debug_point('before_hand_over');
+	my $starts = in_background(start($member, '60 s'));
+	$server->wait_at_debug_point('before_hand_over');
+	my $payment = payment_of($member);
+	is($server->sql("SELECT state FROM seats_internal.payment WHERE id = $payment"), 'payable', 'the intent is known');
+	$server->sql('SELECT pg_terminate_backend(' . $server->worker_pid . ')');
+	$server->release_debug_point;
+	like((finish($starts))[0], qr/^$payment\|payable\|$secret$/, 'it is read again');
+	nothing_stays('ended');
+};
+
 subtest 'who may not' => sub {
 	my $member = bill('others');
 	my (undef, $error) = at_once("CALL seats.start_payment_and_wait($member, 'bob', '5 s')");

@@ -1,7 +1,8 @@
 -- Client secrets, for whoever waits for one. As with calls (outbox/enqueue.sql), these are C functions that run as their
 -- caller and have no SET clause, because a procedure with one could not commit. A secret is in no table.
 
--- `may_come`: the payment can still be paid, so there will be a secret; `is_open`: what brings it is under way.
+-- `is_open`: what brings the secret is under way; `may_come`: there will be one, sooner or later. (A payment whose create
+-- waits for a person has none for long.)
 CREATE OR REPLACE FUNCTION seats_internal.look_for_secret(
     payment      bigint,
     OUT state    text,
@@ -12,13 +13,17 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT seats_internal.payment_state(p.state, p.cancel_requested_at),
-           p.state IN ('creating', 'payable', 'processing') AND p.cancel_requested_at IS NULL AND p.review_since IS NULL,
-           EXISTS (SELECT FROM seats_internal.outbox AS o
-                    WHERE o.id = p.call_id AND o.state <> 'review')
-        OR EXISTS (SELECT FROM seats_internal.outbox AS o
-                    WHERE o.payment_id = p.id AND o.kind = 'payment_read' AND o.state <> 'review'
-                      AND o.path = (SELECT q.path FROM seats_internal.payment_query(p.intent, 'intent') AS q))
+           (p.state IN ('payable', 'processing') OR p.state = 'creating' AND open.create_is)
+           AND p.cancel_requested_at IS NULL AND p.review_since IS NULL,
+           open.create_is OR open.read_is
       FROM seats_internal.payment AS p
+     CROSS JOIN LATERAL (
+           SELECT EXISTS (SELECT FROM seats_internal.outbox AS o
+                           WHERE o.id = p.call_id AND o.state <> 'review') AS create_is,
+                  EXISTS (SELECT FROM seats_internal.outbox AS o
+                           WHERE o.payment_id = p.id AND o.kind = 'payment_read' AND o.state <> 'review'
+                             AND o.path = (SELECT q.path FROM seats_internal.payment_query(p.intent, 'intent') AS q))
+                  AS read_is) AS open
      WHERE p.id = look_for_secret.payment;
 END;
 REVOKE ALL ON FUNCTION seats_internal.look_for_secret(bigint) FROM PUBLIC;
