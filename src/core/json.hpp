@@ -46,6 +46,9 @@ namespace pg_seats::core {
     return json_is_true(value);
 }
 
+// Overwrites all texts in a value that nobody reads any more, in place.
+void wipe_texts(json_t* value) noexcept;
+
 // There, and not null.
 [[nodiscard]] inline bool has_member(const json_t* object, const char* name) noexcept {
     const json_t* const value = member(object, name);

@@ -5,9 +5,11 @@
 #include "core/json.hpp"
 
 namespace pg_seats::core {
-namespace {
 
-// In place: its size stays.
+void JsonRelease::operator()(json_t* value) const noexcept {
+    json_decref(value);
+}
+
 void wipe_texts(json_t* value) noexcept {
     if (json_is_string(value)) {
         explicit_bzero(const_cast<char*>(json_string_value(value)), json_string_length(value));
@@ -18,12 +20,6 @@ void wipe_texts(json_t* value) noexcept {
     for (void* at = json_object_iter(value); at != nullptr; at = json_object_iter_next(value, at)) {
         wipe_texts(json_object_iter_value(at));
     }
-}
-
-}  // namespace
-
-void JsonRelease::operator()(json_t* value) const noexcept {
-    json_decref(value);
 }
 
 ParsedBody::ParsedBody(std::string_view text) noexcept : root_(parse_json(text)) {}

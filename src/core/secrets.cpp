@@ -1,5 +1,7 @@
 #include "core/secrets.hpp"
 
+#include <string.h>  // explicit_bzero
+
 #include <algorithm>
 #include <array>
 
@@ -82,6 +84,7 @@ json_t* clean_text(const std::string& text) {
 bool strip(json_t* value);
 
 bool strip_object(json_t* object) {
+    wipe_texts(json_object_get(object, "client_secret"));
     bool changed = json_object_del(object, "client_secret") == 0;
     void* next = nullptr;
     const char* key = nullptr;
@@ -93,6 +96,7 @@ bool strip_object(json_t* object) {
             json_object_del(object, key);
             changed = true;
         } else if (cut_secrets(text)) {
+            wipe_texts(inner);
             // Where there is no memory for the new text, the old one must not stay.
             if (json_object_set_new_nocheck(object, key, clean_text(text)) != 0) {
                 json_object_del(object, key);
@@ -110,6 +114,7 @@ bool strip_array(json_t* array) {
     for (std::size_t i = 0; i < json_array_size(array); ++i) {
         json_t* const inner = json_array_get(array, i);
         if (std::string text(text_of(inner)); cut_secrets(text)) {
+            wipe_texts(inner);
             json_array_set_new(array, i, clean_text(text));
             changed = true;
         } else {
@@ -204,7 +209,11 @@ std::string strip_secrets(std::string body, const ParsedBody& parsed) {
         return {};  // where there is no memory for a new text, the old one must not stay
     }
     const bool changed = strip(copy.get());
-    return changed || !names_are_unique(body) ? written(copy.get()) : body;
+    if (!changed && names_are_unique(body)) {
+        return body;
+    }
+    explicit_bzero(body.data(), body.size());
+    return written(copy.get());
 }
 
 std::string strip_secrets(std::string body) {
