@@ -19,7 +19,6 @@ Statement sweep_statement{
     "  FROM seats_internal.sweep($1::timestamptz, $2, $3 * interval '1 second') AS s"};
 Statement abandon_statement{"SELECT seats_internal.abandon_payments($1)"};
 Statement sweep_payments_statement{"SELECT seats_internal.sweep_payments($1)"};
-Statement abandon_payments_statement{"SELECT seats_internal.abandon_payments($1)"};
 Statement recount_statement{"SELECT seats_internal.recount_teams()"};
 Statement forget_statement{"SELECT seats_internal.forget($1)"};
 Statement fenced_statement{
@@ -76,10 +75,9 @@ void abandon_payments(Engine& engine, TimePoint now) {
     }
 }
 
-// Payments that nobody goes on with, and intents that are to be listed or read.
+// Intents that are to be listed or read.
 void look_after_payments(Engine& engine) {
     (void)engine.transaction([&] {
-        abandon_payments_statement.run({pg::integer(most_payments)});
         if (sweep_payments_statement.run({pg::integer(most_payments)}).boolean(0, 1)) {
             engine.look_for_arrivals = true;
         }

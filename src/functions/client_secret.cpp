@@ -126,9 +126,9 @@ void claim(const Wanted* wanted) {
     if (!pg::claim_secret_slot(wanted->payment)) {
         ereport(ERROR, (errcode(sqlstate::too_many_secrets_wanted),
                         errmsg("too many sessions wait for client secrets"),
-                        errdetail("pg_seats.client_secret_slots allows %d at once. Nothing was "
+                        errdetail("pg_seats.secret_slots allows %d at once. Nothing was "
                                   "begun.",
-                                  pg::settings.client_secret_slots),
+                                  pg::settings.secret_slots),
                         errhint("Try again in a moment, or raise the setting.")));
     }
 }

@@ -64,7 +64,7 @@ bool is_blank(const SecretSlot& slot) noexcept {
 
 Size secret_slots_size() noexcept {
     return MAXALIGN(offsetof(SecretSlots, slots) +
-                    static_cast<Size>(settings.client_secret_slots) * sizeof(SecretSlot));
+                    static_cast<Size>(settings.secret_slots) * sizeof(SecretSlot));
 }
 
 void make_secret_slots(LWLock* lock) {
@@ -74,7 +74,7 @@ void make_secret_slots(LWLock* lock) {
     if (!found) {
         memset(static_cast<void*>(all), 0, secret_slots_size());
         all->lock = lock;
-        all->count = settings.client_secret_slots;
+        all->count = settings.secret_slots;
     }
 }
 

@@ -18,7 +18,7 @@ struct Settings {
     char* ca_file;
     char* debug_point;
     int base_lifetime_ms;
-    int client_secret_slots;
+    int secret_slots;
     int connect_timeout_ms;
     int default_wait_ms;
     int event_check_after_ms;

@@ -7,7 +7,7 @@ use PgSeats::Scenario;
 
 my $stripe = new_simulator();
 my $server = new_server('main', simulator => $stripe, configuration => <<'END');
-pg_seats.client_secret_slots = 3
+pg_seats.secret_slots = 3
 log_statement = 'all'
 END
 $server->wait_for_worker;

@@ -22,7 +22,7 @@ COMMENT ON FUNCTION seats_internal.payment_state(text, timestamptz) IS 'a paymen
 -- ---- parameters
 
 CREATE OR REPLACE FUNCTION seats_internal.raise_wrong_parameter(name text, problem text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
