@@ -60,8 +60,6 @@ CREATE TABLE seats_internal.alert (
 );
 CREATE UNIQUE INDEX alert_open_by_fingerprint ON seats_internal.alert (fingerprint)
     WHERE resolved_at IS NULL;
--- For whoever looks which alerts of one kind are over. (Kinds are few, so there is no reading of all others.)
-CREATE INDEX alert_open_by_kind ON seats_internal.alert (kind) WHERE resolved_at IS NULL;
 CREATE INDEX alert_unannounced ON seats_internal.alert (id) WHERE NOT announced;
 -- In the order in which they get numbers: where there was no receiver, all that was ever resolved has none.
 CREATE INDEX alert_unnumbered ON seats_internal.alert

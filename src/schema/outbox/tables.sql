@@ -174,6 +174,7 @@ CREATE INDEX outbox_by_lane ON seats_internal.outbox (lane_id, id) WHERE lane_id
 CREATE INDEX outbox_read_by_team ON seats_internal.outbox (team_id) WHERE kind = 'read';
 
 CREATE INDEX outbox_read_by_payment ON seats_internal.outbox (payment_id) WHERE kind = 'payment_read';
+CREATE INDEX outbox_payment_list ON seats_internal.outbox (destination) WHERE kind = 'payment_list';
 
 -- What was settled. A call that went through at the first attempt has that attempt in this row.
 CREATE TABLE seats_internal.outbox_history (
