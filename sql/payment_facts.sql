@@ -158,6 +158,29 @@ SELECT pg_temp.was_read(:q, pg_temp.intent('pi_other', 'succeeded', '{"amount_re
 SELECT intent, attempt, status FROM seats_internal.payment_stray;
 SELECT pg_temp.open_alerts();
 
+-- Taken back before it was sent, though a start that a failover has forgotten had sent it: what turns up is cancelled, and
+-- that is tried on. What Stripe has canceled itself is not.
+SELECT pg_temp.start('mia') AS p \gset
+SELECT seats_internal.cancel_payment('app', :p, 'requested_by_customer');
+SELECT seats_internal.queue_payment_read(:p, 'intent', intent => 'pi_mia') IS NOT NULL AS is_read;
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_mia', 'requires_action'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.cancelled(:p, pg_temp.intent('pi_mia'), 'something');
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.cancelled(:p, pg_temp.intent('pi_mia', 'canceled'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.start('ned') AS p \gset
+SELECT pg_temp.created(:p, NULL, 'cancelled', reason => 'cancelled_by_operator');
+SELECT seats_internal.apply_intent(:p, pg_temp.intent('pi_ned'), now());
+SELECT pg_temp.look(:p);
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.start('oda') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_oda'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_oda', 'canceled'));
+SELECT pg_temp.look(:p);
+
 -- An answer that is none, and one that misses things, change nothing.
 SELECT pg_temp.start('max') AS p \gset
 SELECT pg_temp.created(:p, '{"object": "payment_intent", "id": "pi_max"}');

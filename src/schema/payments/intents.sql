@@ -127,7 +127,8 @@ COMMENT ON FUNCTION
     seats_internal.payment_was_settled(seats_internal.payment, jsonb, text) IS
     'what follows from a new state of a payment, if it is one that stays';
 
--- Nobody is to have two intents that he can pay: the later one goes. (After a failover that has forgotten a start.)
+-- Nobody is to have two intents that he can pay: the later one goes. (After a failover that has forgotten a start.) Nor
+-- is one to stay of a payment that ended without any: the same start may have been sent before it was forgotten.
 CREATE OR REPLACE FUNCTION seats_internal.want_only_one(payment seats_internal.payment) RETURNS seats_internal.payment
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -139,7 +140,7 @@ BEGIN
        SET cancel_requested_at = clock_timestamp(), cancel_reason = 'duplicate'
       FROM seats_internal.payment_member AS m
      WHERE p.id = payment.id AND m.id = p.member_id AND p.cancel_requested_at IS NULL
-       AND (p.state = 'refused'
+       AND (p.state IN ('refused', 'canceled') AND seats_internal.intent_state(p.status) <> 'canceled'
             OR p.state IN ('payable', 'processing')
                AND (m.live_payment_id <> p.id OR m.state IN ('waived', 'paid_outside')
                     OR EXISTS (SELECT FROM seats_internal.payment AS o
@@ -198,7 +199,7 @@ DECLARE
                               WHERE r.payment_id = payment.id AND r.refund IS NOT NULL
                                 AND r.state IN ('pending', 'requires_action', 'succeeded'));
 BEGIN
-    IF payment.cancel_requested_at IS NOT NULL AND payment.state IN ('payable', 'refused')
+    IF payment.cancel_requested_at IS NOT NULL AND payment.state IN ('payable', 'refused', 'canceled')
        AND seats_internal.intent_state(payment.status) = 'payable' THEN
         PERFORM seats_internal.queue_payment_cancel(payment);
     END IF;
@@ -406,7 +407,8 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM seats_internal.stray_cancel_settled(call, facts);
         RETURN;
-    ELSIF target.state = 'payable' AND seats_internal.intent_state(facts ->> 'status') = 'payable' THEN
+    ELSIF target.state IN ('payable', 'refused', 'canceled')
+          AND seats_internal.intent_state(facts ->> 'status') = 'payable' THEN
         PERFORM seats_internal.queue_payment_cancel(target, clock_timestamp() + pause);
     END IF;
     IF facts ->> 'id' IS NULL THEN
