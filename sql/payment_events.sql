@@ -69,6 +69,48 @@ SELECT pg_temp.was_read(:b, pg_temp.intent('pi_bob', 'succeeded', '{"amount_rece
 SELECT count(*) AS not_sent FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) WHERE o.payment_id = :b AND o.kind = 'payment';
 SELECT h.result, h.reason FROM seats_internal.outbox_history AS h WHERE h.payment_id = :b AND h.kind = 'payment';
 SELECT p.state, m.state AS member FROM seats_internal.payment AS p JOIN seats_internal.payment_member AS m ON m.id = p.member_id WHERE p.id = :b;
+-- What is forgotten of a start: who has paid elsewhere meanwhile, or is gone, or whose request is, has nothing to pay. Else
+-- he goes on.
+CREATE FUNCTION pg_temp.forgotten(reference text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    started bigint := pg_temp.start(reference);
+    payer   bigint := (SELECT p.member_id FROM seats_internal.payment AS p WHERE p.id = started);
+BEGIN
+    DELETE FROM seats_internal.outbox AS o WHERE o.payment_id = started;
+    DELETE FROM seats_internal.payment AS p WHERE p.id = started;
+    UPDATE seats_internal.payment_member AS m
+       SET attempts = m.attempts - 1, live_payment_id = NULL, state = 'unpaid' WHERE m.id = payer;
+    RETURN payer;
+END
+$$;
+CREATE FUNCTION pg_temp.listed(payer bigint, seen text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    facts   jsonb := pg_temp.intent(seen, more => (
+        SELECT jsonb_build_object('installation', i.uuid, 'hash', m.hash, 'attempt', m.attempts + 1)
+          FROM seats_internal.payment_member AS m, seats_internal.installation AS i WHERE m.id = payer));
+    started bigint;
+BEGIN
+    PERFORM seats_internal.take_listed_intent('stripe', facts);
+    SELECT p.id INTO started FROM seats_internal.payment AS p WHERE p.intent = seen;
+    PERFORM pg_temp.was_read(started, facts);
+    RETURN concat_ws(E'\n', pg_temp.look(started), pg_temp.calls(started));
+END
+$$;
+SELECT pg_temp.forgotten('eve') AS m \gset
+SELECT seats_internal.settle_member('app', :m, 'paid_outside', 'in cash');
+SELECT pg_temp.listed(:m, 'pi_eve');
+SELECT pg_temp.start('fay') AS p \gset
+SELECT pg_temp.created(:p, NULL, 'refused');
+SELECT pg_temp.forgotten('fay') AS m \gset
+SELECT seats_internal.remove_payment_member('app', :m);
+SELECT pg_temp.listed(:m, 'pi_fay');
+SELECT pg_temp.forgotten('gus') AS m \gset
+SELECT pg_temp.listed(:m, 'pi_gus');
+SELECT pg_temp.forgotten('hal') AS m \gset
+SELECT seats_internal.cancel_payment_request('app', r.id, 'nobody comes') FROM seats_internal.payment_request AS r;
+SELECT pg_temp.listed(:m, 'pi_hal');
+UPDATE seats_internal.payment_request SET state = 'open';
+DELETE FROM seats_internal.outbox WHERE kind IN ('payment_read', 'payment_cancel');
 -- A list that cannot be had is asked for again, and told.
 SELECT seats_internal.want_intents_listed('stripe', now(), 'test');
 SELECT seats_internal.sweep_payments(10);

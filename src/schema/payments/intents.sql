@@ -142,7 +142,9 @@ BEGIN
      WHERE p.id = payment.id AND m.id = p.member_id AND p.cancel_requested_at IS NULL
        AND (p.state IN ('refused', 'canceled') AND seats_internal.intent_state(p.status) <> 'canceled'
             OR p.state IN ('payable', 'processing')
-               AND (m.live_payment_id <> p.id OR m.state IN ('waived', 'paid_outside')
+               AND (m.live_payment_id <> p.id OR m.state IN ('waived', 'paid_outside') OR m.removed_at IS NOT NULL
+                    OR EXISTS (SELECT FROM seats_internal.payment_request AS r
+                                WHERE r.id = m.request_id AND r.state = 'cancelled')
                     OR EXISTS (SELECT FROM seats_internal.payment AS o
                                 WHERE o.member_id = m.id AND o.id <> p.id AND o.state = 'succeeded'
                                   AND o.refunded < o.received)))

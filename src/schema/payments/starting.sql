@@ -115,7 +115,7 @@ COMMENT ON FUNCTION seats_internal.payment_body(seats_internal.payment, text) IS
 
 -- ---- beginning
 
--- The member's lane is held, and nothing of his is live. `found`: the intent is there already.
+-- The member's lane is held. `found`: the intent is there already; only then another payment of his may be live.
 CREATE OR REPLACE FUNCTION seats_internal.insert_payment(
     request    seats_internal.payment_request,
     member     seats_internal.payment_member,
@@ -148,11 +148,10 @@ BEGIN
                 THEN 'duplicate' END
     RETURNING p.* INTO made;
     UPDATE seats_internal.payment_member AS m
-       SET attempts = greatest(m.attempts, attempt),
-           live_payment_id = CASE WHEN is_over THEN m.live_payment_id ELSE made.id END,
-           state = CASE WHEN is_over THEN m.state ELSE 'paying' END,
-           state_since = CASE WHEN is_over THEN m.state_since ELSE clock_timestamp() END
+       SET attempts = greatest(m.attempts, attempt)
      WHERE m.id = member.id;
+    -- (Who has paid elsewhere meanwhile, or need not pay, stays so.)
+    PERFORM seats_internal.settle_member_by_payments(member.id);
     RETURN made;
 END
 $$;
