@@ -181,6 +181,17 @@ SELECT pg_temp.created(:p, pg_temp.intent('pi_oda'));
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_oda', 'canceled'));
 SELECT pg_temp.look(:p);
 
+-- An old one is paid while a later one can be: that is read, and goes.
+SELECT pg_temp.start('pia') AS p \gset
+SELECT pg_temp.created(:p, NULL, 'refused', reason => 'not_proven');
+SELECT pg_temp.start('pia') AS q \gset
+SELECT pg_temp.created(:q, pg_temp.intent('pi_pia_2'));
+SELECT seats_internal.apply_intent(:p, pg_temp.intent('pi_pia_1', 'succeeded', '{"amount_received": 1000}'), now());
+SELECT pg_temp.calls(:q);
+SELECT pg_temp.was_read(:q, pg_temp.intent('pi_pia_2'));
+SELECT pg_temp.look(:q);
+SELECT pg_temp.calls(:q);
+
 -- An answer that is none, and one that misses things, change nothing.
 SELECT pg_temp.start('max') AS p \gset
 SELECT pg_temp.created(:p, '{"object": "payment_intent", "id": "pi_max"}');
