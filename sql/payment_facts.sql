@@ -192,6 +192,17 @@ SELECT pg_temp.was_read(:q, pg_temp.intent('pi_pia_2'));
 SELECT pg_temp.look(:q);
 SELECT pg_temp.calls(:q);
 
+-- Of another amount or currency than he owes, as a failover has forgotten that it was begun so: nobody is given it to pay.
+SELECT pg_temp.start('ron') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_ron', more => '{"amount": 1500}')) AS may_be_given;
+SELECT pg_temp.look(:p);
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.start('sue') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_sue'), replayed => true);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_sue', more => '{"currency": "usd"}')) AS may_be_given;
+SELECT pg_temp.look(:p);
+SELECT pg_temp.calls(:p);
+
 -- An answer that is none, and one that misses things, change nothing.
 SELECT pg_temp.start('max') AS p \gset
 SELECT pg_temp.created(:p, '{"object": "payment_intent", "id": "pi_max"}');

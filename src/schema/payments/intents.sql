@@ -132,8 +132,10 @@ COMMENT ON FUNCTION
     'what follows from a new state of a payment, if it is one that stays';
 
 -- Nobody is to have two intents that he can pay: the later one goes. (After a failover that has forgotten a start.) Nor
--- is one to stay of a payment that ended without any: the same start may have been sent before it was forgotten.
-CREATE OR REPLACE FUNCTION seats_internal.want_only_one(payment seats_internal.payment) RETURNS seats_internal.payment
+-- is one to stay of a payment that ended without any: the same start may have been sent before it was forgotten. Nor one
+-- of which he would pay another sum than this payment is of.
+CREATE OR REPLACE FUNCTION seats_internal.want_only_one(payment seats_internal.payment, facts jsonb)
+RETURNS seats_internal.payment
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -146,7 +148,8 @@ BEGIN
      WHERE p.id = payment.id AND m.id = p.member_id AND p.cancel_requested_at IS NULL
        AND (p.state IN ('refused', 'canceled') AND seats_internal.intent_state(p.status) <> 'canceled'
             OR p.state IN ('payable', 'processing')
-               AND (m.live_payment_id <> p.id OR m.state IN ('waived', 'paid_outside') OR m.removed_at IS NOT NULL
+               AND ((facts ->> 'amount')::bigint <> p.amount OR facts ->> 'currency' <> p.currency
+                    OR m.live_payment_id <> p.id OR m.state IN ('waived', 'paid_outside') OR m.removed_at IS NOT NULL
                     OR EXISTS (SELECT FROM seats_internal.payment_request AS r
                                 WHERE r.id = m.request_id AND r.state = 'cancelled')
                     OR EXISTS (SELECT FROM seats_internal.payment AS o
@@ -159,8 +162,8 @@ BEGIN
     RETURN payment;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.want_only_one(seats_internal.payment) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.want_only_one(seats_internal.payment) IS
+REVOKE ALL ON FUNCTION seats_internal.want_only_one(seats_internal.payment, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.want_only_one(seats_internal.payment, jsonb) IS
     'an intent that nobody is to pay is to be cancelled; gives the payment';
 
 -- `due_at`: Stripe has refused it before, though it should not.
@@ -259,7 +262,7 @@ BEGIN
         PERFORM seats_internal.payment_was_settled(now_is, facts, event);
         PERFORM seats_internal.settle_member_by_payments(now_is.member_id);
     END IF;
-    now_is := seats_internal.want_only_one(now_is);
+    now_is := seats_internal.want_only_one(now_is, facts);
     PERFORM seats_internal.follow_intent(now_is, facts, event);
     RETURN is_newest AND now_is.state = 'payable' AND now_is.cancel_requested_at IS NULL;
 END
