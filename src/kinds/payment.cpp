@@ -15,13 +15,15 @@ constexpr std::int64_t seconds_after = 900;
 pg::Statement created_statement{
     "SELECT seats_internal.payment_created($1, $2, $3, $4::jsonb, $5, $6, $7, $8)"};
 
-pg::Statement hold_statement{"SELECT h FROM seats_internal.hold_creates($1) AS h"};
+pg::Statement hold_statement{"SELECT h.id, h.is_locked FROM seats_internal.hold_creates($1) AS h"};
 
 // After a failover no intent is made before those are found that were forgotten.
 void hold(Planning& planning, const std::vector<std::int64_t>& ids) {
     const pg::Rows held = hold_statement.run({pg::bigints(ids)});
     for (std::size_t row = 0; row < held.size(); ++row) {
-        planning.plans.settled_or_waits.push_back(held.bigint(row, 1));
+        Plans& plans = planning.plans;
+        (held.boolean(row, 2) ? plans.locked : plans.settled_or_waits)
+            .push_back(held.bigint(row, 1));
     }
 }
 

@@ -55,39 +55,47 @@ REVOKE ALL ON FUNCTION seats_internal.adopt_payments(boolean) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.adopt_payments(boolean) IS
     'what becomes of payments in a database that is adopted: the original''s stay the original''s';
 
--- Creates that are about to be sent, and are not to be: gives them. While a payment''s intent is being read that was
--- found, its create waits, too; once it is known, the create has nothing to do.
-CREATE OR REPLACE FUNCTION seats_internal.hold_creates(ids bigint[]) RETURNS SETOF bigint
+-- Creates that are about to be sent, and are not to be: gives them. While a payment's intent is being read that was
+-- found, its create waits, too; once it is known, the create has nothing to do. `is_locked`: somebody has a create, and
+-- is not waited for; when he has done, it is looked at here again before it is sent.
+CREATE OR REPLACE FUNCTION seats_internal.hold_creates(ids bigint[]) RETURNS TABLE (id bigint, is_locked boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
 DECLARE
+    creates bigint[] := ARRAY(SELECT o.id FROM seats_internal.outbox AS o
+                               WHERE o.id = ANY (ids) AND o.kind = 'payment'
+                                 FOR UPDATE SKIP LOCKED);
     useless bigint[];
 BEGIN
+    RETURN QUERY
+        SELECT o.id, true FROM seats_internal.outbox AS o
+         WHERE o.id = ANY (ids) AND o.kind = 'payment' AND o.id <> ALL (creates);
     SELECT array_agg(o.id) INTO useless
       FROM seats_internal.outbox AS o
       JOIN seats_internal.payment AS p ON p.id = o.payment_id
-     WHERE o.id = ANY (ids) AND o.kind = 'payment' AND o.first_sent_at IS NULL AND NOT o.doubt
-       AND p.intent IS NOT NULL;
+     WHERE o.id = ANY (creates) AND o.first_sent_at IS NULL AND NOT o.doubt AND p.intent IS NOT NULL;
     IF useless IS NOT NULL THEN
         PERFORM seats_internal.move_to_history(useless, 'cancelled', 'intent_is_known');
-        RETURN QUERY SELECT unnest(useless);
+        RETURN QUERY SELECT u.id, false FROM unnest(useless) AS u (id);
     END IF;
     RETURN QUERY
         UPDATE seats_internal.outbox AS o
            SET due_at = clock_timestamp() + interval '2 seconds', reason = 'intents_are_listed_first'
           FROM seats_internal.payment AS p
-         WHERE o.id = ANY (ids) AND o.kind = 'payment' AND p.id = o.payment_id AND p.intent IS NULL
+         WHERE o.id = ANY (creates) AND p.id = o.payment_id AND p.intent IS NULL
            AND (EXISTS (SELECT FROM seats_internal.payment_listing AS l
                          WHERE l.destination = o.destination AND l.holds_creates)
                 OR EXISTS (SELECT FROM seats_internal.outbox AS r
                             WHERE r.kind = 'payment_read' AND r.payment_id = p.id AND r.state <> 'review'))
-        RETURNING o.id;
+        RETURNING o.id, false;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.hold_creates(bigint[]) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.hold_creates(bigint[]) IS
-    'those of the creates that are not to be sent now, as what was forgotten is looked for; called by the worker';
+    'those of the creates that are not to be sent now, as what was forgotten is looked for, or as somebody has them; called '
+    'by the worker';
 
 -- ---- strays
 

@@ -233,10 +233,14 @@ BEGIN
            wanted_reason = CASE WHEN l.wanted_since IS NOT NULL THEN l.wanted_reason END
      WHERE l.destination = listing.destination;
     IF listing.holds_creates THEN
+        -- (One that somebody has comes when its own time is up.)
         UPDATE seats_internal.outbox AS o
            SET due_at = NULL, eligible_xid = pg_current_xact_id(), reason = NULL
-         WHERE o.due_at IS NOT NULL AND o.kind = 'payment' AND o.destination = listing.destination
-           AND o.reason = 'intents_are_listed_first';
+         WHERE o.id = ANY (ARRAY(
+            SELECT c.id FROM seats_internal.outbox AS c
+             WHERE c.due_at IS NOT NULL AND c.kind = 'payment' AND c.destination = listing.destination
+               AND c.reason = 'intents_are_listed_first'
+               FOR NO KEY UPDATE SKIP LOCKED));
         PERFORM seats_internal.write_journal(
             'payments.listed', 'pg_seats', NULL, NULL, listing.wanted_reason,
             jsonb_build_object('destination', listing.destination, 'since', listing.listing_from));
