@@ -80,7 +80,8 @@ BEGIN
     FOR one IN
         SELECT l.destination FROM seats_internal.payment_listing AS l
           JOIN seats_internal.destination AS d ON d.name = l.destination
-         WHERE (l.wanted_since IS NOT NULL
+         -- (One that is under way and has no page was cut off: a person has cancelled its page, or given it up.)
+         WHERE (l.wanted_since IS NOT NULL OR l.listing_until IS NOT NULL OR l.holds_creates
                 OR coalesce(l.finished_at < a_day_ago, true) AND seats_internal.payment_sweep_setting() <> 'off')
            AND d.halted_at IS NULL AND d.paused_at IS NULL
            AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o
