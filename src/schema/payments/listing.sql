@@ -23,8 +23,8 @@ REVOKE ALL ON FUNCTION seats_internal.queue_payment_page(seats_internal.payment_
 COMMENT ON FUNCTION seats_internal.queue_payment_page(seats_internal.payment_listing, timestamptz) IS
     'leaves the next page of a listing in the outbox';
 
--- From when on: what is wanted, what came after the last listing, and strays that may still be paid, which are looked at
--- again (not for ever).
+-- From when on: what is wanted, what came after the last listing, how far a listing was to go that was cut off, and strays
+-- that may still be paid, which are looked at again (not for ever).
 CREATE OR REPLACE FUNCTION seats_internal.begin_listing(destination text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -33,13 +33,13 @@ DECLARE
     begun seats_internal.payment_listing;
 BEGIN
     UPDATE seats_internal.payment_listing AS l
-       SET listing_from = least(
+       SET listing_from = least(l.listing_from, least(
                l.wanted_since,
                coalesce(l.listed_until, (SELECT min(r.created_at) FROM seats_internal.payment_request AS r
                                           WHERE r.destination = l.destination), clock_timestamp()),
                greatest((SELECT min(s.created) FROM seats_internal.payment_stray AS s
                           WHERE s.destination = l.destination AND s.status NOT IN ('succeeded', 'canceled')),
-                        clock_timestamp() - interval '30 days')) - seats_internal.listing_margin(),
+                        clock_timestamp() - interval '30 days')) - seats_internal.listing_margin()),
            listing_until = clock_timestamp(), cursor = NULL, found = 0, wanted_since = NULL
      WHERE l.destination = begin_listing.destination
     RETURNING l.* INTO begun;
