@@ -119,6 +119,7 @@ SELECT h.id AS page FROM seats_internal.move_to_history(
 SELECT seats_internal.payments_not_listed(:page, 'stripe', 'no permission');
 SELECT kind, due_at > clock_timestamp() AS later FROM seats_internal.outbox WHERE kind = 'payment_list';
 SELECT summary FROM seats.alerts WHERE kind = 'payments_unlisted';
+SELECT seats_internal.finish_listing(l) FROM seats_internal.payment_listing AS l;
 -- One whose page was cancelled is begun again, as far back as it was to go, and creates wait until it is through.
 SELECT seats_internal.want_intents_listed('stripe', now() - interval '20 days', 'test');
 SELECT seats_internal.payments_are_in_doubt('failover or restore');
@@ -129,6 +130,8 @@ SELECT count(*) AS cancelled FROM seats_internal.move_to_history(
 SELECT seats_internal.sweep_payments(10);
 SELECT kind, context ->> 'cursor' AS cursor FROM seats_internal.outbox WHERE kind = 'payment_list';
 SELECT holds_creates, listing_from = :'begun' AS as_before FROM seats_internal.payment_listing;
+-- Strays that are older are looked at by the daily one, for which no payer waits.
+SELECT listing_from > now() - interval '21 days' AS no_further FROM seats_internal.payment_listing;
 -- Strays are cancelled after an hour.
 UPDATE seats_internal.payment_stray SET first_seen = now() - interval '2 hours';
 SELECT seats_internal.cancel_strays('stripe');

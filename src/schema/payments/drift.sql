@@ -21,7 +21,9 @@ BEGIN
             OR EXISTS (SELECT FROM seats_internal.payment_listing AS k WHERE k.destination = d.name))
     ON CONFLICT ON CONSTRAINT payment_listing_pkey DO UPDATE
        SET holds_creates = true, wanted_reason = excluded.wanted_reason,
-           wanted_since = least(l.wanted_since, excluded.wanted_since, l.listing_from),
+           -- (What the daily listing goes back to for strays, no payer is to wait for.)
+           wanted_since = least(l.wanted_since, excluded.wanted_since,
+                                CASE WHEN l.wanted_reason IS NOT NULL THEN l.listing_from END),
            -- (A page of a listing that was under way is of no use: it may have passed by what was forgotten.)
            listing_from = NULL, listing_until = NULL, cursor = NULL, found = 0;
     DELETE FROM seats_internal.outbox AS o WHERE o.kind = 'payment_list';

@@ -24,7 +24,8 @@ COMMENT ON FUNCTION seats_internal.queue_payment_page(seats_internal.payment_lis
     'leaves the next page of a listing in the outbox';
 
 -- From when on: what is wanted, what came after the last listing, how far a listing was to go that was cut off, and strays
--- that may still be paid, which are looked at again (not for ever).
+-- that may still be paid, which are looked at again (not for ever, and not while payers wait: what a failover has forgotten
+-- is young).
 CREATE OR REPLACE FUNCTION seats_internal.begin_listing(destination text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -37,9 +38,10 @@ BEGIN
                l.wanted_since,
                coalesce(l.listed_until, (SELECT min(r.created_at) FROM seats_internal.payment_request AS r
                                           WHERE r.destination = l.destination), clock_timestamp()),
-               greatest((SELECT min(s.created) FROM seats_internal.payment_stray AS s
-                          WHERE s.destination = l.destination AND s.status NOT IN ('succeeded', 'canceled')),
-                        clock_timestamp() - interval '30 days')) - seats_internal.listing_margin()),
+               CASE WHEN NOT l.holds_creates THEN (
+                   SELECT min(greatest(s.created, clock_timestamp() - interval '30 days'))
+                     FROM seats_internal.payment_stray AS s
+                    WHERE s.destination = l.destination AND s.status NOT IN ('succeeded', 'canceled')) END) - seats_internal.listing_margin()),
            listing_until = clock_timestamp(), cursor = NULL, found = 0, wanted_since = NULL
      WHERE l.destination = begin_listing.destination
     RETURNING l.* INTO begun;
