@@ -123,6 +123,9 @@ SELECT seats_internal.finish_listing(l) FROM seats_internal.payment_listing AS l
 -- One whose page was cancelled is begun again, as far back as it was to go, and creates wait until it is through.
 SELECT seats_internal.want_intents_listed('stripe', now() - interval '20 days', 'test');
 SELECT seats_internal.payments_are_in_doubt('failover or restore');
+-- (The answer of a page that was under way, and is gone, says nothing.)
+SELECT seats_internal.payments_were_listed(0, 'stripe', '{"object": "intents", "has_more": false, "intents": []}', now());
+SELECT holds_creates FROM seats_internal.payment_listing;
 SELECT seats_internal.sweep_payments(10);
 SELECT listing_from AS begun FROM seats_internal.payment_listing \gset
 SELECT count(*) AS cancelled FROM seats_internal.move_to_history(

@@ -193,8 +193,8 @@ DECLARE
 BEGIN
     SELECT l.* INTO listing FROM seats_internal.payment_listing AS l
      WHERE l.destination = payments_were_listed.destination FOR UPDATE;
-    -- (Another listing was begun since: this page is of the one before.)
-    IF NOT FOUND OR listing.listing_until IS DISTINCT FROM (asked ->> 'until')::timestamptz
+    -- (Another listing was begun since, or is to be: this page is of the one before.)
+    IF listing.listing_until IS NULL OR listing.listing_until IS DISTINCT FROM (asked ->> 'until')::timestamptz
        OR listing.cursor IS DISTINCT FROM asked ->> 'cursor' THEN
         RETURN;
     END IF;
