@@ -194,6 +194,15 @@ VALUES ('stripe', 'pi_3', '11111111-2222-4333-8444-555555555555', seats_internal
 SELECT r.repeated FROM seats.create_payment_request('again', 'eur', '[{"reference": "eve", "amount": 200}]') AS r;
 SELECT p.intent, p.state, p.amount, m.state FROM seats.payments AS p JOIN seats.payment_members AS m USING (member)
  WHERE p.reference = 'eve';
+-- Who is added takes over what is his, and nothing of others, whose lanes he has not.
+SELECT r.request AS again FROM seats.create_payment_request('again', 'eur', '[{"reference": "eve", "amount": 200}]') AS r \gset
+SELECT m.member AS fay FROM seats.add_payment_member(:again, 'fay', 200) AS m \gset
+INSERT INTO seats_internal.payment_stray
+    (destination, intent, installation, hash, attempt, status, amount, received, currency, created)
+VALUES ('stripe', 'pi_4', '11111111-2222-4333-8444-555555555555', seats_internal.payment_hash('again', 'fay'), 1,
+        'requires_payment_method', 200, 0, 'eur', now());
+SELECT m.repeated FROM seats.add_payment_member(:again, 'gus', 200) AS m;
+SELECT state, live_payment_id FROM seats_internal.payment_member WHERE id = :fay;
 
 -- The request is cancelled: nobody begins any more.
 SELECT * FROM seats.cancel_payment_request(:request, 'the dinner was cold');

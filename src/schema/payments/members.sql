@@ -92,6 +92,7 @@ AS $$
 DECLARE
     one   record;
     added seats_internal.payment_member;
+    ids   bigint[] := '{}';
 BEGIN
     FOR one IN
         SELECT m.value ->> 'reference' AS reference, (m.value ->> 'amount')::bigint AS amount,
@@ -109,12 +110,13 @@ BEGIN
                CASE one.amount WHEN 0 THEN 'nothing_due' ELSE 'unpaid' END
           FROM taken
         RETURNING m.* INTO added;
+        ids := ids || added.id;
         RETURN NEXT added;
     END LOOP;
-    -- After a failover that has forgotten the request: who has begun to pay goes on.
+    -- After a failover that has forgotten the request: who has begun to pay goes on. (Only those whose lanes we have.)
     FOR added IN
         SELECT m.* FROM seats_internal.payment_member AS m
-         WHERE m.request_id = request.id AND m.attempts = 0
+         WHERE m.id = ANY (ids)
            AND EXISTS (SELECT FROM seats_internal.payment_stray AS s
                         WHERE s.hash = m.hash AND s.destination = request.destination)
     LOOP
