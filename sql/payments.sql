@@ -183,7 +183,7 @@ SELECT attempt, state, repeated, call FROM seats.start_payment(:dan_member);
 SELECT intent, attempt, state FROM seats.payments WHERE member = :dan_member ORDER BY attempt;
 SELECT o.kind, o.method, o.path FROM seats_internal.outbox AS o JOIN seats_internal.payment AS p ON p.id = o.payment_id
  WHERE p.member_id = :dan_member;
-SELECT count(*) FROM seats_internal.payment_stray;
+SELECT count(*) FROM seats.payment_drift;
 SELECT attempt, repeated FROM seats.start_payment(:dan_member);
 -- The same when the whole request was forgotten: who has begun goes on as soon as he is a member again; what he would pay
 -- is not what he owes.

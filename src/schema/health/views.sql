@@ -58,7 +58,7 @@ payment_listing AS MATERIALIZED (
          WHERE p.state IN ('creating', 'payable', 'processing') AND p.state = 'creating'
            AND p.destination = l.destination) AS c
      CROSS JOIN LATERAL (
-        SELECT count(*) AS strays FROM seats_internal.payment_stray AS s
+        SELECT count(*) AS strays FROM seats_internal.nobodys_intent AS s
          WHERE s.destination = l.destination AND s.status <> 'canceled') AS s),
 oldest_handler AS MATERIALIZED (
     SELECT h.call_id, h.error_code, h.error, h.lane_id
@@ -392,7 +392,7 @@ SELECT m.name, jsonb_build_object('destination', l.destination), m.value
      ('pg_seats_payment_listing_holds_creates', CASE WHEN l.holds_creates THEN 1 ELSE 0 END::numeric),
      ('pg_seats_payment_listing_age_seconds', extract(epoch FROM clock_timestamp() - l.finished_at)),
      ('pg_seats_payment_strays',
-      (SELECT count(*) FROM seats_internal.payment_stray AS s
+      (SELECT count(*) FROM seats_internal.nobodys_intent AS s
         WHERE s.destination = l.destination AND s.status <> 'canceled')::numeric)) AS m (name, value)
  WHERE m.value IS NOT NULL
 UNION ALL

@@ -111,7 +111,7 @@ DECLARE
     call  bigint;
 BEGIN
     FOR stray IN
-        SELECT s.* FROM seats_internal.payment_stray AS s
+        SELECT s.* FROM seats_internal.nobodys_intent AS s
          WHERE s.destination = cancel_strays.destination AND seats_internal.intent_state(s.status) = 'payable'
            AND s.first_seen < clock_timestamp() - interval '1 hour'
            AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o WHERE o.id = s.cancel_call_id)
@@ -160,7 +160,7 @@ BEGIN
     IF seats_internal.payment_sweep_setting() = 'cancel' THEN
         PERFORM seats_internal.cancel_strays(destination);
     END IF;
-    SELECT count(*) INTO payable FROM seats_internal.payment_stray AS s
+    SELECT count(*) INTO payable FROM seats_internal.nobodys_intent AS s
      WHERE s.destination = tell_of_strays.destination AND s.status NOT IN ('succeeded', 'canceled');
     IF payable > 0 THEN
         PERFORM seats_internal.raise_alert(
@@ -174,7 +174,7 @@ BEGIN
         PERFORM seats_internal.resolve_alert('payment_strays:' || destination, 'there are none any more');
     END IF;
     FOR stray IN
-        SELECT s.* FROM seats_internal.payment_stray AS s
+        SELECT s.* FROM seats_internal.nobodys_intent AS s
          WHERE s.destination = tell_of_strays.destination AND s.status = 'succeeded'
          ORDER BY s.intent LIMIT 100
     LOOP
@@ -189,7 +189,7 @@ BEGIN
     PERFORM seats_internal.resolve_alert(a.fingerprint, 'it belongs to a payment now')
        FROM seats_internal.alert AS a
       WHERE a.kind = 'stray_paid' AND a.resolved_at IS NULL
-        AND NOT EXISTS (SELECT FROM seats_internal.payment_stray AS s WHERE 'stray_paid:' || s.intent = a.fingerprint);
+        AND NOT EXISTS (SELECT FROM seats_internal.nobodys_intent AS s WHERE 'stray_paid:' || s.intent = a.fingerprint);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.tell_of_strays(text) FROM PUBLIC;

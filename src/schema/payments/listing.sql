@@ -40,7 +40,7 @@ BEGIN
                                           WHERE r.destination = l.destination), clock_timestamp()),
                CASE WHEN NOT l.holds_creates THEN (
                    SELECT min(greatest(s.created, clock_timestamp() - interval '30 days'))
-                     FROM seats_internal.payment_stray AS s
+                     FROM seats_internal.nobodys_intent AS s
                     WHERE s.destination = l.destination AND s.status NOT IN ('succeeded', 'canceled')) END) - seats_internal.listing_margin()),
            listing_until = clock_timestamp(), cursor = NULL, found = 0, wanted_since = NULL
      WHERE l.destination = begin_listing.destination
@@ -249,8 +249,10 @@ BEGIN
             jsonb_build_object('destination', listing.destination, 'since', listing.listing_from));
     END IF;
     DELETE FROM seats_internal.payment_stray AS s
-     WHERE s.destination = listing.destination AND s.status = 'canceled'
-       AND s.last_seen < clock_timestamp() - interval '90 days';
+     WHERE s.destination = listing.destination
+       AND (s.status = 'canceled' AND s.last_seen < clock_timestamp() - interval '90 days'
+            OR EXISTS (SELECT FROM seats_internal.payment AS p
+                        WHERE p.destination = s.destination AND p.intent = s.intent));
     PERFORM seats_internal.tell_of_strays(listing.destination);
 END
 $$;

@@ -179,14 +179,14 @@ BEGIN
          WHERE s.hash = member.hash AND s.destination = request.destination AND s.attempt > member.attempts
            AND s.installation = seats_internal.require_installation()
          ORDER BY s.attempt, s.created, s.intent
+           -- (It is not cancelled meanwhile. A listing that writes it does not wait for this lock.)
+           FOR KEY SHARE
     LOOP
         -- (Of one attempt there may be two, made when its key was forgotten.)
         CONTINUE WHEN EXISTS (SELECT FROM seats_internal.payment AS p
                                WHERE p.member_id = member.id AND p.attempt = stray.attempt
                                   OR p.destination = stray.destination AND p.intent = stray.intent);
         taken := seats_internal.insert_payment(request, member, '{}', stray);
-        DELETE FROM seats_internal.payment_stray AS s
-         WHERE s.destination = stray.destination AND s.intent = stray.intent;
         PERFORM seats_internal.write_journal(
             'payment.found', 'pg_seats', taken.id, taken.lane_id, NULL,
             seats_internal.member_detail(member) || jsonb_build_object(

@@ -249,3 +249,11 @@ CREATE INDEX payment_stray_by_hash ON seats_internal.payment_stray (hash, attemp
 COMMENT ON TABLE seats_internal.payment_stray IS
     'intents with our metadata that no payment here has: of a start that was forgotten, or lost. start_payment takes one '
     'over instead of making another';
+
+-- (An application that takes one over leaves the row, as the worker would wait for whoever has deleted it.)
+CREATE VIEW seats_internal.nobodys_intent AS
+SELECT s.* FROM seats_internal.payment_stray AS s
+ WHERE NOT EXISTS (SELECT FROM seats_internal.payment AS p
+                    WHERE p.destination = s.destination AND p.intent = s.intent);
+REVOKE ALL ON seats_internal.nobodys_intent FROM PUBLIC;
+COMMENT ON VIEW seats_internal.nobodys_intent IS 'strays that no payment has taken over';

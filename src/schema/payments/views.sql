@@ -98,7 +98,7 @@ COMMENT ON COLUMN seats.refunds.call IS 'the call that makes it; null: it was fo
 CREATE OR REPLACE VIEW seats.payment_drift AS
 SELECT s.destination, s.intent, m.id AS member, s.attempt, s.status, s.amount, s.received, s.currency, s.created,
        s.first_seen, s.last_seen, s.cancel_call_id AS cancel_call
-  FROM seats_internal.payment_stray AS s
+  FROM seats_internal.nobodys_intent AS s
   LEFT JOIN seats_internal.payment_member AS m ON m.hash = s.hash;
 REVOKE ALL ON seats.payment_drift FROM PUBLIC;
 COMMENT ON VIEW seats.payment_drift IS
