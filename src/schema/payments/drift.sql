@@ -186,10 +186,6 @@ BEGIN
             'The database has forgotten whose it is. Make the request again with the same request_key and member: the '
             'money is his then. Or refund it in Stripe''s Dashboard.', destination => stray.destination);
     END LOOP;
-    PERFORM seats_internal.resolve_alert(a.fingerprint, 'it belongs to a payment now')
-       FROM seats_internal.alert AS a
-      WHERE a.kind = 'stray_paid' AND a.resolved_at IS NULL
-        AND NOT EXISTS (SELECT FROM seats_internal.nobodys_intent AS s WHERE 'stray_paid:' || s.intent = a.fingerprint);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.tell_of_strays(text) FROM PUBLIC;

@@ -156,8 +156,6 @@ BEGIN
     SELECT p.* INTO known FROM seats_internal.payment AS p
      WHERE p.destination = take_listed_intent.destination AND p.intent = facts ->> 'id';
     IF FOUND THEN
-        DELETE FROM seats_internal.payment_stray AS s
-         WHERE s.destination = known.destination AND s.intent = known.intent;
         IF known.status IS DISTINCT FROM facts ->> 'status' THEN
             PERFORM seats_internal.queue_payment_read(known.id, 'intent');
         END IF;
@@ -248,6 +246,10 @@ BEGIN
             'payments.listed', 'pg_seats', NULL, NULL, listing.wanted_reason,
             jsonb_build_object('destination', listing.destination, 'since', listing.listing_from));
     END IF;
+    PERFORM seats_internal.resolve_alert('stray_paid:' || s.intent, 'it belongs to a payment now')
+       FROM seats_internal.payment_stray AS s
+       JOIN seats_internal.payment AS p ON p.destination = s.destination AND p.intent = s.intent
+      WHERE s.destination = listing.destination;
     DELETE FROM seats_internal.payment_stray AS s
      WHERE s.destination = listing.destination
        AND (s.status = 'canceled' AND s.last_seen < clock_timestamp() - interval '90 days'
