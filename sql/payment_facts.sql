@@ -328,3 +328,40 @@ SELECT pg_temp.look(:p);
 SELECT pg_temp.refunds_of(:p);
 SELECT kind, role, reason, detail - '{payment,member,request}'::text[] FROM seats_internal.journal WHERE kind LIKE '%payment%' ORDER BY id;
 ROLLBACK;
+
+-- ---- refunds that are forgotten
+-- A failover forgets one that Stripe has made: asked for again it has the same key, and Stripe makes no other.
+BEGIN;
+SELECT pg_temp.begin_payments();
+SELECT pg_temp.paid('zoe') AS p \gset
+CREATE FUNCTION pg_temp.keys(payment bigint) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(o.uuid::text, ' ' ORDER BY o.id) FROM seats_internal.outbox AS o WHERE o.payment_id = keys.payment AND o.kind = 'refund'
+$$;
+SAVEPOINT failover;
+SELECT repeated FROM seats_internal.refund_payment('app', :p, 300, request_key => 'r1');
+SELECT repeated FROM seats_internal.refund_payment('app', :p, 100, request_key => 'r2');
+SELECT pg_temp.keys(:p) AS keys, split_part(pg_temp.keys(:p), ' ', 2) AS key_2 \gset
+ROLLBACK TO failover;
+SELECT repeated FROM seats_internal.refund_payment('app', :p, 300, request_key => 'r1');
+SELECT repeated FROM seats_internal.refund_payment('app', :p, 100, request_key => 'r2');
+SELECT pg_temp.keys(:p) = :'keys' AS same_keys, split_part(:'keys', ' ', 1) <> :'key_2' AS each_its_own;
+ROLLBACK TO failover;
+-- It was read meanwhile, as somebody's; it is one, whoever comes first.
+SELECT seats_internal.queue_payment_read(:p, 'refunds') IS NOT NULL AS is_read;
+SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_r1', 'succeeded', 300)));
+SELECT repeated FROM seats_internal.refund_payment('app', :p, 300, request_key => 'r1');
+SELECT pg_temp.look(:p);
+SELECT pg_temp.refunded(:p, pg_temp.refund('re_r1', 'pending', 300));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.refunds_of(:p);
+-- With our marker it is known whose it is, and nothing is sent.
+SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_r2', 'succeeded', 100, jsonb_build_object('marker', :'key_2' || '-' || :'key_2' || '-1'))));
+SELECT repeated, call IS NULL AS not_sent FROM seats_internal.refund_payment('app', :p, 100, request_key => 'r2');
+SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s, 200, request_key => %L)', 'app', :p, 'r2'));
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.look(:p);
+-- Without a name each is another one.
+SELECT repeated FROM seats_internal.refund_payment('app', :p, 50);
+SELECT repeated FROM seats_internal.refund_payment('app', :p, 50);
+SELECT count(DISTINCT uuid) FROM seats_internal.outbox WHERE payment_id = :p AND kind = 'refund';
+ROLLBACK;

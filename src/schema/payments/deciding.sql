@@ -52,7 +52,7 @@ BEGIN
      WHERE p.member_id = payment.member_id AND p.id <> payment.id AND p.state = 'succeeded'
        AND p.refunded < p.received;
     IF policy = 'refund' AND NOT payment.has_transfer THEN
-        PERFORM seats_internal.refund_rest('pg_seats', payment, 'requested_by_customer');
+        PERFORM seats_internal.refund_rest('pg_seats', payment, 'requested_by_customer', 'after_cancel');
     ELSIF other IS NOT NULL THEN
         PERFORM seats_internal.review_payment(
             payment, 'critical', 'paid_twice',
@@ -75,8 +75,13 @@ REVOKE ALL ON FUNCTION seats_internal.judge_paid(seats_internal.payment, text) F
 COMMENT ON FUNCTION seats_internal.judge_paid(seats_internal.payment, text) IS
     'a payment was paid: is it as it was to be, and if not, what becomes of it?';
 
-CREATE OR REPLACE FUNCTION seats_internal.refund_rest(caller text, payment seats_internal.payment, reason text)
-RETURNS bigint
+-- (Each name is used once: there is one end of a payment, and one review.)
+CREATE OR REPLACE FUNCTION seats_internal.refund_rest(
+    caller  text,
+    payment seats_internal.payment,
+    reason  text,
+    name    text
+) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -86,11 +91,11 @@ BEGIN
     IF remaining <= 0 THEN
         RETURN NULL;
     END IF;
-    RETURN (seats_internal.begin_refund(caller, payment, remaining, reason)).id;
+    RETURN (seats_internal.begin_refund(caller, payment, remaining, reason, name)).id;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.refund_rest(text, seats_internal.payment, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.refund_rest(text, seats_internal.payment, text) IS
+REVOKE ALL ON FUNCTION seats_internal.refund_rest(text, seats_internal.payment, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.refund_rest(text, seats_internal.payment, text, text) IS
     'gives back all that is left, if there is something; gives the refund';
 
 CREATE OR REPLACE FUNCTION seats_internal.end_payment_review(
@@ -141,7 +146,7 @@ BEGIN
     PERFORM seats_internal.end_payment_review(
         locked, CASE decision WHEN 'keep' THEN 'kept' ELSE 'refunded' END, format('decided by %I', caller));
     IF decision = 'refund' THEN
-        PERFORM seats_internal.refund_rest(caller, locked, 'requested_by_customer');
+        PERFORM seats_internal.refund_rest(caller, locked, 'requested_by_customer', 'decided');
     END IF;
     PERFORM seats_internal.settle_member_by_payments(locked.member_id);
     PERFORM seats_internal.write_journal(

@@ -34,33 +34,43 @@ REVOKE ALL ON FUNCTION seats_internal.refund_rank(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.refund_rank(text) IS 'how far a refund has come';
 
 -- Which of a payment's refunds it is, as Stripe names it: known by its id, or, before that, by the marker of its call,
--- or it is new here.
+-- or it is new here. (It may be known by both: a list has shown what a failover had forgotten, and then it was asked for
+-- once more, and Stripe has said the same again. That is one.)
 CREATE OR REPLACE FUNCTION seats_internal.find_refund(payment seats_internal.payment, facts jsonb, call bigint)
 RETURNS seats_internal.refund
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    found_refund seats_internal.refund;
+    known seats_internal.refund;
+    asked seats_internal.refund;
 BEGIN
-    SELECT r.* INTO found_refund FROM seats_internal.refund AS r
+    SELECT r.* INTO known FROM seats_internal.refund AS r
      WHERE r.payment_id = payment.id AND r.refund = facts ->> 'id';
-    IF NOT FOUND THEN
-        SELECT r.* INTO found_refund FROM seats_internal.refund AS r
-         WHERE r.payment_id = payment.id AND r.refund IS NULL
-           AND (r.call_id = find_refund.call
-                OR starts_with(facts ->> 'marker', coalesce(
-                    (SELECT o.uuid FROM seats_internal.outbox AS o WHERE o.id = r.call_id),
-                    (SELECT h.uuid FROM seats_internal.settled_call(r.call_id) AS h))::text || '-'))
-         ORDER BY r.id LIMIT 1;
+    IF known.call_id IS NOT NULL THEN
+        RETURN known;
     END IF;
-    IF NOT FOUND THEN
-        INSERT INTO seats_internal.refund AS r (payment_id, refund, amount, currency, state, reason, asked_by)
-        VALUES (payment.id, facts ->> 'id', (facts ->> 'amount')::bigint,
+    SELECT r.* INTO asked FROM seats_internal.refund AS r
+     WHERE r.payment_id = payment.id AND r.refund IS NULL
+       AND (r.call_id = find_refund.call
+            OR starts_with(facts ->> 'marker', coalesce(
+                (SELECT o.uuid FROM seats_internal.outbox AS o WHERE o.id = r.call_id),
+                (SELECT h.uuid FROM seats_internal.settled_call(r.call_id) AS h))::text || '-'))
+     ORDER BY r.id LIMIT 1;
+    IF asked.id IS NULL AND known.id IS NULL THEN
+        INSERT INTO seats_internal.refund AS r
+            (payment_id, refund, marker, amount, currency, state, reason, asked_by)
+        VALUES (payment.id, facts ->> 'id', facts ->> 'marker', (facts ->> 'amount')::bigint,
                 coalesce(facts ->> 'currency', payment.currency), 'reserved', facts ->> 'reason', 'stripe')
-        RETURNING r.* INTO found_refund;
+        RETURNING r.* INTO known;
+    ELSIF asked.id IS NOT NULL AND known.id IS NOT NULL THEN
+        DELETE FROM seats_internal.refund AS r WHERE r.id = known.id;
+        UPDATE seats_internal.refund AS r
+           SET state = known.state, state_since = known.state_since, failure_reason = known.failure_reason
+         WHERE r.id = asked.id
+        RETURNING r.* INTO asked;
     END IF;
-    RETURN found_refund;
+    RETURN CASE WHEN asked.id IS NOT NULL THEN asked ELSE known END;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.find_refund(seats_internal.payment, jsonb, bigint) FROM PUBLIC;
@@ -332,12 +342,30 @@ COMMENT ON FUNCTION
     seats_internal.check_refund(seats_internal.payment, text, boolean, boolean) IS
     'an error unless a refund can be asked for like this';
 
--- With the member's lane locked, and everything checked.
+CREATE OR REPLACE FUNCTION seats_internal.refund_uuid(payment uuid, name text) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN encode(substr(sha256(convert_to(payment::text || '-' || name, 'UTF8')), 1, 16), 'hex')::uuid;
+REVOKE ALL ON FUNCTION seats_internal.refund_uuid(uuid, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.refund_uuid(uuid, text) IS
+    'what a refund''s idempotency key and its marker at Stripe are made from; null without a name';
+
+CREATE OR REPLACE FUNCTION seats_internal.refund_name(request_key text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN 'asked-' || request_key;
+REVOKE ALL ON FUNCTION seats_internal.refund_name(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.refund_name(text) IS
+    'the name of a refund that the application has named; refunds that are made otherwise are named otherwise';
+
+-- With the member's lane locked, and everything checked. `name`: what tells it from other refunds of the payment. What has
+-- one is made again under the same key if a failover forgets it, and Stripe makes it once.
 CREATE OR REPLACE FUNCTION seats_internal.begin_refund(
     caller                 text,
     payment                seats_internal.payment,
     amount                 bigint,
     reason                 text,
+    name                   text,
     request_key            text    DEFAULT NULL,
     reverse_transfer       boolean DEFAULT NULL,
     refund_application_fee boolean DEFAULT NULL
@@ -350,13 +378,14 @@ DECLARE
     begun seats_internal.refund;
 BEGIN
     INSERT INTO seats_internal.outbox
-        (lane_id, installation, destination, method, path, body, verifier, enqueued_by, kind, payment_id)
+        (lane_id, installation, destination, method, path, body, verifier, enqueued_by, kind, uuid, payment_id)
     SELECT payment.lane_id, i.uuid, payment.destination, 'POST', '/v1/refunds',
            seats_internal.encoded_form(jsonb_strip_nulls(jsonb_build_object(
                'payment_intent', payment.intent, 'amount', amount, 'reason', begin_refund.reason,
                'reverse_transfer', begin_refund.reverse_transfer,
                'refund_application_fee', begin_refund.refund_application_fee))),
-           'list', caller, 'refund', payment.id
+           'list', caller, 'refund',
+           coalesce(seats_internal.refund_uuid(payment.uuid, begin_refund.name), gen_random_uuid()), payment.id
       FROM seats_internal.installation AS i
     RETURNING id INTO call;
     INSERT INTO seats_internal.refund AS r
@@ -376,12 +405,13 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.begin_refund(
-    text, seats_internal.payment, bigint, text, text, boolean, boolean) FROM PUBLIC;
+    text, seats_internal.payment, bigint, text, text, text, boolean, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.begin_refund(
-    text, seats_internal.payment, bigint, text, text, boolean, boolean) IS
+    text, seats_internal.payment, bigint, text, text, text, boolean, boolean) IS
     'reserves a refund and leaves its call in the outbox';
 
--- The same request_key again is the same refund; something else under it is a mistake.
+-- The same request_key again is the same refund, also one that was forgotten here and found again at Stripe; something
+-- else under it is a mistake.
 CREATE OR REPLACE FUNCTION seats_internal.repeated_refund(
     payment                seats_internal.payment,
     amount                 bigint,
@@ -390,12 +420,17 @@ CREATE OR REPLACE FUNCTION seats_internal.repeated_refund(
     reverse_transfer       boolean,
     refund_application_fee boolean
 ) RETURNS seats_internal.refund
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    marked text := seats_internal.refund_uuid(payment.uuid, seats_internal.refund_name(request_key)) || '-';
     former seats_internal.refund;
 BEGIN
+    UPDATE seats_internal.refund AS r
+       SET request_key = repeated_refund.request_key, reverse_transfer = repeated_refund.reverse_transfer,
+           refund_application_fee = repeated_refund.refund_application_fee
+     WHERE r.payment_id = payment.id AND r.call_id IS NULL AND r.request_key IS NULL AND starts_with(r.marker, marked);
     SELECT r.* INTO former FROM seats_internal.refund AS r
      WHERE r.payment_id = payment.id AND r.request_key = repeated_refund.request_key;
     IF FOUND AND (coalesce(repeated_refund.amount, former.amount), repeated_refund.reason,
@@ -442,8 +477,8 @@ BEGIN
     repeated := asked.id IS NOT NULL;
     IF NOT repeated THEN
         asked := seats_internal.begin_refund(
-            caller, locked, seats_internal.amount_to_refund(locked, amount), reason, request_key, reverse_transfer,
-            refund_application_fee);
+            caller, locked, seats_internal.amount_to_refund(locked, amount), reason,
+            seats_internal.refund_name(request_key), request_key, reverse_transfer, refund_application_fee);
     END IF;
     refund := asked.id;
     call := asked.call_id;

@@ -186,6 +186,7 @@ CREATE TABLE seats_internal.refund (
     request_key            text,
     call_id                bigint,
     refund                 text,
+    marker                 text,
     amount                 bigint      NOT NULL,
     currency               text        NOT NULL,
     state                  text        NOT NULL DEFAULT 'reserved',
@@ -206,6 +207,8 @@ CREATE TABLE seats_internal.refund (
 );
 COMMENT ON TABLE seats_internal.refund IS
     'refunds: asked for here (with a call), or found at Stripe (without)';
+COMMENT ON COLUMN seats_internal.refund.marker IS
+    'of the call that has made it, where it was found at Stripe and that call is not known here; null: none of ours has';
 COMMENT ON COLUMN seats_internal.refund.state IS
     'reserved: its call has no answer yet; refused: Stripe made none; the others are Stripe''s';
 
