@@ -39,7 +39,7 @@ SELECT pg_temp.event('charge.refunded', '{"payment_intent_id": null}');
 SELECT pg_temp.reads();
 -- Ours, and forgotten: a list is wanted.
 SELECT pg_temp.event('payment_intent.succeeded', jsonb_build_object('payment_intent_id', 'pi_lost', 'installation', :'ours', 'hash', repeat('0', 32), 'attempt', 1));
-SELECT holds_creates, wanted_reason FROM seats_internal.payment_listing;
+SELECT destination, reason FROM seats_internal.payment_listing_wish;
 DELETE FROM seats_internal.outbox WHERE kind IN ('payment_read', 'payment_list', 'payment_cancel');
 
 -- After a failover creates wait for the list.
@@ -122,6 +122,8 @@ SELECT summary FROM seats.alerts WHERE kind = 'payments_unlisted';
 SELECT seats_internal.finish_listing(l) FROM seats_internal.payment_listing AS l;
 -- One whose page was cancelled is begun again, as far back as it was to go, and creates wait until it is through.
 SELECT seats_internal.want_intents_listed('stripe', now() - interval '20 days', 'test');
+SELECT seats_internal.want_intents_listed('stripe', now() - interval '19 days', 'it is in that already');
+SELECT destination, reason FROM seats_internal.payment_listing_wish;
 SELECT seats_internal.payments_are_in_doubt('failover or restore');
 -- (The answer of a page that was under way, and is gone, says nothing.)
 SELECT seats_internal.payments_were_listed(0, 'stripe', '{"object": "intents", "has_more": false, "intents": []}', now());

@@ -50,7 +50,7 @@ SELECT pg_temp.look(:p);
 SELECT pg_temp.start('cyd') AS p \gset
 SELECT pg_temp.created(:p, NULL, 'refused', reason => 'not_proven');
 SELECT pg_temp.look(:p);
-SELECT wanted_reason FROM seats_internal.payment_listing;
+SELECT reason FROM seats_internal.payment_listing_wish;
 SELECT seats_internal.apply_intent(:p, pg_temp.intent('pi_cyd'), now());
 SELECT pg_temp.look(:p);
 SELECT pg_temp.calls(:p);

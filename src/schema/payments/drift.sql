@@ -47,6 +47,7 @@ BEGIN
            SET live_payment_id = NULL, state = 'unpaid', state_since = clock_timestamp()
          WHERE m.live_payment_id IS NOT NULL;
         DELETE FROM seats_internal.payment_stray;
+        DELETE FROM seats_internal.payment_listing_wish;
         DELETE FROM seats_internal.payment_listing;
         DELETE FROM seats_internal.outbox AS o WHERE o.kind IN ('payment_read', 'payment_list', 'payment_cancel');
     END IF;

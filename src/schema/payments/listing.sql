@@ -59,6 +59,21 @@ REVOKE ALL ON FUNCTION seats_internal.payment_sweep_setting() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.payment_sweep_setting() IS
     'the setting pg_seats.payment_sweep: off, report or cancel';
 
+CREATE OR REPLACE FUNCTION seats_internal.note_wishes() RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH wishes AS (DELETE FROM seats_internal.payment_listing_wish AS w RETURNING w.*)
+    INSERT INTO seats_internal.payment_listing AS l (destination, wanted_since, wanted_reason)
+    SELECT w.destination, min(w.since), (array_agg(w.reason ORDER BY w.since))[1]
+      FROM wishes AS w GROUP BY w.destination
+    ON CONFLICT ON CONSTRAINT payment_listing_pkey DO UPDATE
+       SET wanted_since = least(l.wanted_since, excluded.wanted_since),
+           wanted_reason = coalesce(l.wanted_reason, excluded.wanted_reason);
+END;
+REVOKE ALL ON FUNCTION seats_internal.note_wishes() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.note_wishes() IS 'makes what is to be listed out of what was wanted; called by the worker';
+
 -- The worker's chore: listings that are wanted, or due (once a day where members pay), and reads of payments that can
 -- still be paid and of which nothing was heard for a day. True: there is something to send.
 CREATE OR REPLACE FUNCTION seats_internal.sweep_payments(most integer) RETURNS boolean
@@ -70,6 +85,7 @@ DECLARE
     one     record;
     is_sent boolean := false;
 BEGIN
+    PERFORM seats_internal.note_wishes();
     IF NOT EXISTS (SELECT FROM seats_internal.payment_request)
        AND NOT EXISTS (SELECT FROM seats_internal.payment_listing) THEN
         RETURN false;

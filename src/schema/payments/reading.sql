@@ -97,11 +97,10 @@ CREATE OR REPLACE FUNCTION seats_internal.want_intents_listed(
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    INSERT INTO seats_internal.payment_listing AS l (destination, wanted_since, wanted_reason)
-    VALUES (destination, since, reason)
-    ON CONFLICT ON CONSTRAINT payment_listing_pkey DO UPDATE
-       SET wanted_since = least(l.wanted_since, excluded.wanted_since),
-           wanted_reason = coalesce(l.wanted_reason, excluded.wanted_reason);
+    INSERT INTO seats_internal.payment_listing_wish (destination, since, reason)
+    SELECT want_intents_listed.destination, want_intents_listed.since, want_intents_listed.reason
+     WHERE NOT EXISTS (SELECT FROM seats_internal.payment_listing_wish AS w
+                        WHERE w.destination = want_intents_listed.destination AND w.since <= want_intents_listed.since);
 END;
 REVOKE ALL ON FUNCTION seats_internal.want_intents_listed(text, timestamptz, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.want_intents_listed(text, timestamptz, text) IS

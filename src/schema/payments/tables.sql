@@ -232,6 +232,17 @@ COMMENT ON COLUMN seats_internal.payment_listing.holds_creates IS
     'after a failover, restore or adoption: no intent is made before those that were forgotten are found';
 COMMENT ON COLUMN seats_internal.payment_listing.wanted_since IS 'a listing from this time on is wanted; null: only the daily one';
 
+-- The worker reads and changes payment_listing all the time: who wants a listing leaves a row here, and locks nothing.
+CREATE TABLE seats_internal.payment_listing_wish (
+    id          uuid        NOT NULL DEFAULT gen_random_uuid(),
+    destination text        NOT NULL,
+    since       timestamptz NOT NULL,
+    reason      text        NOT NULL,
+    CONSTRAINT payment_listing_wish_pkey PRIMARY KEY (id)
+);
+COMMENT ON TABLE seats_internal.payment_listing_wish IS
+    'listings of intents that are wanted, until the worker has noted them in payment_listing';
+
 CREATE TABLE seats_internal.payment_stray (
     destination  text        NOT NULL,
     intent       text        NOT NULL,
@@ -252,11 +263,3 @@ CREATE INDEX payment_stray_by_hash ON seats_internal.payment_stray (hash, attemp
 COMMENT ON TABLE seats_internal.payment_stray IS
     'intents with our metadata that no payment here has: of a start that was forgotten, or lost. start_payment takes one '
     'over instead of making another';
-
--- (An application that takes one over leaves the row, as the worker would wait for whoever has deleted it.)
-CREATE VIEW seats_internal.nobodys_intent AS
-SELECT s.* FROM seats_internal.payment_stray AS s
- WHERE NOT EXISTS (SELECT FROM seats_internal.payment AS p
-                    WHERE p.destination = s.destination AND p.intent = s.intent);
-REVOKE ALL ON seats_internal.nobodys_intent FROM PUBLIC;
-COMMENT ON VIEW seats_internal.nobodys_intent IS 'strays that no payment has taken over';

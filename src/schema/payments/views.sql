@@ -95,6 +95,14 @@ COMMENT ON COLUMN seats.refunds.stripe_refund IS 'Stripe''s id of it';
 COMMENT ON COLUMN seats.refunds.refund_key IS 'the request_key that it was asked for with';
 COMMENT ON COLUMN seats.refunds.call IS 'the call that makes it; null: it was found at Stripe';
 
+-- (An application that takes a stray over leaves its row: the worker would wait for whoever has deleted it.)
+CREATE OR REPLACE VIEW seats_internal.nobodys_intent AS
+SELECT s.* FROM seats_internal.payment_stray AS s
+ WHERE NOT EXISTS (SELECT FROM seats_internal.payment AS p
+                    WHERE p.destination = s.destination AND p.intent = s.intent);
+REVOKE ALL ON seats_internal.nobodys_intent FROM PUBLIC;
+COMMENT ON VIEW seats_internal.nobodys_intent IS 'strays that no payment has taken over';
+
 CREATE OR REPLACE VIEW seats.payment_drift AS
 SELECT s.destination, s.intent, m.id AS member, s.attempt, s.status, s.amount, s.received, s.currency, s.created,
        s.first_seen, s.last_seen, s.cancel_call_id AS cancel_call
