@@ -33,7 +33,8 @@ Statement review_statement{
     " WHERE o.id = $1"};
 
 Statement give_up_statement{
-    "SELECT seats_internal.settle_by_hand('pg_seats', $1, 'refused', 'ends_the_worker')"};
+    "SELECT seats_internal.settle_by_hand('pg_seats', $1, 'refused', 'ends_the_worker', "
+    "'none needed')"};
 
 // On the wire when their worker ended: whether Stripe executed them is unknown, at once and not
 // after a lease. `$1`: one more crash at which they were there; an orderly end is none.
@@ -69,8 +70,8 @@ Statement destinations_statement{
     "UPDATE seats_internal.destination AS d SET crashes = 0 WHERE d.crashes >= 3 RETURNING d.name"};
 
 Statement alert_statement{
-    "SELECT seats_internal.raise_alert('review:' || $1::text, 'critical', 'review',"
-    "    'call ' || $1::text || ' ended the worker whenever it was on the wire',"
+    "SELECT seats_internal.raise_alert('review:' || $1::bigint::text, 'critical', 'review',"
+    "    'call ' || $1::bigint::text || ' ended the worker whenever it was on the wire',"
     "    hint => 'Look at the call and at the server log, then seats.resolve_review(call, "
     "decision, reason).', call_id => $1)"};
 

@@ -43,6 +43,10 @@ $server->sql("SELECT seats.define_receiver('hook', '@{[ $hook->url('/x') ]}', 's
 
 my $plans = PgSeats::Plans->new($server);
 my %statements = worker_statements($server);
+
+# Some are needed once in a year, when something has gone wrong: that is no time to find out that they do not fit.
+my @unfit = grep { $server->psql('postgres', "PREPARE one AS $statements{$_}") != 0 } sort keys %statements;
+is("@unfit", '', 'every statement of the worker can be prepared');
 my $round = 0;
 
 is($server->sql(<<'END'), '', 'SQL and the library know the same kinds of rows');
