@@ -1,6 +1,6 @@
 # The application's functions for what happens to payments run once for each transaction, as its role, in the order of
 # the member's lane; one that fails goes to review like any handler, and holds up the member's later ones only. (Facts are
-# given by hand: what Stripe says is a matter of 66_payments.)
+# given by hand: what Stripe says is a matter of 69_payment_property.)
 use strict;
 use warnings;
 use PgSeats::Scenario;
