@@ -92,7 +92,9 @@ BEGIN
     END IF;
     IF seats_internal.payment_sweep_setting() <> 'off' THEN
         INSERT INTO seats_internal.payment_listing (destination)
-        SELECT DISTINCT r.destination FROM seats_internal.payment_request AS r
+        SELECT d.name FROM seats_internal.destination AS d
+         WHERE NOT EXISTS (SELECT FROM seats_internal.payment_listing AS l WHERE l.destination = d.name)
+           AND EXISTS (SELECT FROM seats_internal.payment_request AS r WHERE r.destination = d.name)
         ON CONFLICT ON CONSTRAINT payment_listing_pkey DO NOTHING;
     END IF;
     FOR one IN

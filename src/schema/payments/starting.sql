@@ -2,10 +2,18 @@
 -- made from what the application names and from nothing else: a start that a failover has forgotten meets the same intent
 -- when the payer clicks again.
 
+CREATE OR REPLACE FUNCTION seats_internal.named_uuid(name text) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN encode(substr(sha256(convert_to(name, 'UTF8')), 1, 16), 'hex')::uuid;
+REVOKE ALL ON FUNCTION seats_internal.named_uuid(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.named_uuid(text) IS
+    'the same for the same name, so that what a failover has forgotten is made again under the same key';
+
 CREATE OR REPLACE FUNCTION seats_internal.payment_uuid(installation uuid, hash text, attempt integer) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-RETURN encode(substr(sha256(convert_to(concat_ws('-', installation, hash, attempt), 'UTF8')), 1, 16), 'hex')::uuid;
+RETURN seats_internal.named_uuid(concat_ws('-', installation, hash, attempt));
 REVOKE ALL ON FUNCTION seats_internal.payment_uuid(uuid, text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.payment_uuid(uuid, text, integer) IS
     'what a payment''s idempotency key and its marker at Stripe are made from';
