@@ -99,18 +99,47 @@ UPDATE seats_internal.payment_request SET when_paid_after_cancel = 'keep';
 SELECT pg_temp.start('gil') AS p \gset
 SELECT pg_temp.created(:p, pg_temp.intent('pi_gil'));
 SELECT pg_temp.cancel(:p);
-UPDATE seats_internal.payment_member SET state = 'waived' WHERE reference = 'gil';
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_gil', 'succeeded', '{"amount_received": 1000}'));
 SELECT pg_temp.look(:p);
 UPDATE seats_internal.payment_request SET when_paid_after_cancel = 'refund';
 SELECT pg_temp.start('hal') AS p \gset
 SELECT pg_temp.created(:p, pg_temp.intent('pi_hal'));
 SELECT pg_temp.cancel(:p);
-UPDATE seats_internal.payment_member SET state = 'waived' WHERE reference = 'hal';
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_hal', 'succeeded', '{"amount_received": 1000}'));
 SELECT pg_temp.look(:p);
 SELECT pg_temp.calls(:p);
 SELECT pg_temp.refunded(:p, pg_temp.refund('re_hal'));
+SELECT pg_temp.look(:p);
+-- Nobody has cancelled it, as a failover has forgotten it; and its member was removed, or its request cancelled meanwhile.
+SELECT pg_temp.start('una') AS p \gset
+UPDATE seats_internal.payment_member SET removed_at = now() WHERE reference = 'una';
+SELECT pg_temp.created(:p, pg_temp.intent('pi_una', 'succeeded', '{"amount_received": 1000}'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.calls(:p);
+UPDATE seats_internal.payment_request SET when_paid_after_cancel = 'ask', state = 'cancelled';
+SELECT pg_temp.start('uwe') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_uwe', 'succeeded', '{"amount_received": 1000}'));
+SELECT pg_temp.look(:p);
+UPDATE seats_internal.payment_request SET when_paid_after_cancel = 'keep';
+SELECT pg_temp.start('uta') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_uta', 'succeeded', '{"amount_received": 1000}'));
+SELECT pg_temp.look(:p);
+-- Who has paid elsewhere, or need not pay: always asked, whatever the request's rule is.
+UPDATE seats_internal.payment_request SET state = 'open';
+SELECT pg_temp.start('ulf') AS p \gset
+UPDATE seats_internal.payment_member SET state = 'waived' WHERE reference = 'ulf';
+SELECT pg_temp.created(:p, pg_temp.intent('pi_ulf', 'succeeded', '{"amount_received": 1000}'));
+SELECT pg_temp.look(:p);
+SELECT seats_internal.resolve_payment('op', :p, 'keep', 'he wants to');
+SELECT pg_temp.look(:p);
+UPDATE seats_internal.payment_request SET when_paid_after_cancel = 'refund';
+SELECT pg_temp.start('udo') AS p \gset
+SELECT pg_temp.cancel(:p);
+UPDATE seats_internal.payment_member SET state = 'paid_outside' WHERE reference = 'udo';
+SELECT pg_temp.created(:p, pg_temp.intent('pi_udo', 'succeeded', '{"amount_received": 1000}'));
+SELECT pg_temp.look(:p);
+SELECT seats_internal.resolve_payment('op', :p, 'refund', 'he has paid in cash');
+SELECT pg_temp.refunded(:p, pg_temp.refund('re_udo'));
 SELECT pg_temp.look(:p);
 -- What was transferred to an account is not given back without a word.
 SELECT pg_temp.start('ida') AS p \gset

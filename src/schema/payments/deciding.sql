@@ -1,4 +1,4 @@
--- Money that has come in otherwise than it was to: after a cancel, in another amount, twice. What becomes of it is the
+-- Money that has come in otherwise than it was to: when nobody was to pay, in another amount, twice. What becomes of it is the
 -- request's rule, or a person's word: keep or refund. And payments that nobody goes on with.
 
 CREATE OR REPLACE FUNCTION seats_internal.review_payment(
@@ -29,6 +29,31 @@ COMMENT ON FUNCTION
     seats_internal.review_payment(seats_internal.payment, text, text, text) IS
     'a person must decide about money that has come in: alert (whose kind is the reason) and journal';
 
+-- `why`: nobody was to pay it any more, whoever has wanted that: the payment itself, its request, its member. Null: it was
+-- to be paid. `rule`: what becomes of it then. (Who has said that a member has paid elsewhere, or need not, knows more than
+-- a request's rule.)
+CREATE OR REPLACE FUNCTION seats_internal.unwanted_money(
+    payment  seats_internal.payment,
+    OUT why  text,
+    OUT rule text
+)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE WHEN m.state = 'paid_outside' THEN 'its member has paid elsewhere'
+                WHEN m.state = 'waived' THEN 'its member need not pay'
+                WHEN payment.cancel_requested_at IS NOT NULL THEN 'it was to be cancelled'
+                WHEN m.removed_at IS NOT NULL THEN 'its member was removed'
+                WHEN r.state = 'cancelled' THEN 'its request is cancelled' END,
+           CASE WHEN m.state IN ('paid_outside', 'waived') THEN 'ask' ELSE r.when_paid_after_cancel END
+      FROM seats_internal.payment_member AS m
+      JOIN seats_internal.payment_request AS r ON r.id = m.request_id
+     WHERE m.id = payment.member_id;
+END;
+REVOKE ALL ON FUNCTION seats_internal.unwanted_money(seats_internal.payment) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.unwanted_money(seats_internal.payment) IS
+    'why a payment that was paid was not to be, and what becomes of it';
+
 -- Called when the transaction is written, so that a refund knows what came in. What was transferred to an account is not
 -- given back without a word.
 CREATE OR REPLACE FUNCTION seats_internal.judge_paid(payment seats_internal.payment, currency text) RETURNS void
@@ -36,22 +61,22 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    other  bigint;
-    policy text;  -- of what came although it was to be cancelled; null: it was not
-    fits   boolean;
+    other    bigint;
+    unwanted record;
+    fits     boolean;
 BEGIN
     SELECT p.* INTO payment FROM seats_internal.payment AS p WHERE p.id = payment.id;
-    SELECT CASE WHEN payment.cancel_requested_at IS NOT NULL THEN r.when_paid_after_cancel END,
-           (payment.received, judge_paid.currency) = ALL (VALUES (payment.amount, payment.currency),
+    SELECT u.* INTO unwanted FROM seats_internal.unwanted_money(payment) AS u;
+    SELECT (payment.received, judge_paid.currency) = ALL (VALUES (payment.amount, payment.currency),
                                                                  (m.amount, r.currency))
-      INTO policy, fits
+      INTO fits
       FROM seats_internal.payment_member AS m
       JOIN seats_internal.payment_request AS r ON r.id = m.request_id
      WHERE m.id = payment.member_id;
     SELECT min(p.id) INTO other FROM seats_internal.payment AS p
      WHERE p.member_id = payment.member_id AND p.id <> payment.id AND p.state = 'succeeded'
        AND p.refunded < p.received;
-    IF policy = 'refund' AND NOT payment.has_transfer THEN
+    IF unwanted.why IS NOT NULL AND unwanted.rule = 'refund' AND NOT payment.has_transfer THEN
         PERFORM seats_internal.refund_rest('pg_seats', payment, 'requested_by_customer', 'after_cancel');
     ELSIF other IS NOT NULL THEN
         PERFORM seats_internal.review_payment(
@@ -62,12 +87,12 @@ BEGIN
             payment, 'critical', 'paid_other_amount',
             format('payment %s is of %s %s, and %s %s came in', payment.id, payment.amount, payment.currency,
                    payment.received, judge_paid.currency));
-    ELSIF policy = 'keep' THEN
+    ELSIF unwanted.why IS NOT NULL AND unwanted.rule = 'keep' THEN
         UPDATE seats_internal.payment AS p SET review_reason = 'kept' WHERE p.id = payment.id;
-    ELSIF policy IS NOT NULL THEN
+    ELSIF unwanted.why IS NOT NULL THEN
         PERFORM seats_internal.review_payment(
             payment, 'critical', 'paid_after_cancel',
-            format('payment %s was to be cancelled, and was paid all the same', payment.id));
+            format('payment %s was paid all the same: %s', payment.id, unwanted.why));
     END IF;
 END
 $$;

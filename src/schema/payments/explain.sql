@@ -26,7 +26,7 @@ RETURN CASE
     WHEN payment.review_since IS NOT NULL
         THEN format('In review %s: %s. What you can do: seats.resolve_payment(%s, decision, reason) with one of: keep, '
                     'refund.', seats_internal.since(payment.review_since), CASE payment.review_reason
-                        WHEN 'paid_after_cancel' THEN 'it was to be cancelled, and was paid all the same'
+                        WHEN 'paid_after_cancel' THEN 'nobody was to pay it any more, and it was paid all the same'
                         WHEN 'paid_other_amount' THEN 'another amount came in'
                         WHEN 'paid_twice' THEN 'its member has paid with another one, too'
                         ELSE payment.review_reason END, payment.id)

@@ -30,7 +30,7 @@ COMMENT ON TABLE seats_internal.payment_request IS
 COMMENT ON COLUMN seats_internal.payment_request.request_key IS
     'the application''s name for it: what Stripe''s idempotency keys are made from';
 COMMENT ON COLUMN seats_internal.payment_request.when_paid_after_cancel IS
-    'what becomes of money that comes in although its payment was to be cancelled: ask a person, refund, keep';
+    'what becomes of money that comes in although nobody was to pay it any more: ask a person, refund, keep';
 COMMENT ON COLUMN seats_internal.payment_request.abandon_after IS
     'a payment that nobody has gone on with for so long is cancelled; null: none is';
 COMMENT ON COLUMN seats_internal.payment_request.arguments IS 'what the same request_key must repeat';
