@@ -169,6 +169,10 @@ SELECT seats.settle_member(:bob, 'paid_outside', 'cash');
 SELECT reference, state, reason FROM seats.payment_members WHERE member = :bob;
 SELECT pg_temp.try(format('SELECT seats.start_payment(%s)', :bob));
 SELECT pg_temp.try(format('SELECT seats.change_amount(%s, 500)', :bob));
+-- (What was said of him is not forgotten when he goes.)
+SELECT seats.remove_payment_member(:bob);
+SELECT state, reason, removed_at IS NOT NULL AS removed FROM seats.payment_members WHERE member = :bob;
+SELECT member = :bob AS same, repeated FROM seats.add_payment_member(:request, 'bob', 1250);
 SELECT seats.settle_member(:bob, 'unpaid', 'it was not his');
 SELECT state FROM seats.start_payment(:bob);
 

@@ -316,7 +316,8 @@ BEGIN
     END IF;
     removed := taken.state IN ('unpaid', 'nothing_due', 'refunded', 'waived');
     state := taken.state;
-    IF taken.attempts = 0 THEN
+    -- (That somebody has paid elsewhere, or need not, was said by a person, and is not forgotten.)
+    IF taken.attempts = 0 AND taken.state IN ('unpaid', 'nothing_due') THEN
         DELETE FROM seats_internal.payment_member AS m WHERE m.id = member;
     ELSE
         UPDATE seats_internal.payment_member AS m SET removed_at = clock_timestamp()
