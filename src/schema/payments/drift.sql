@@ -43,9 +43,8 @@ BEGIN
         UPDATE seats_internal.payment AS p
            SET state = 'left_to_original', state_since = clock_timestamp()
          WHERE p.state IN ('creating', 'payable', 'processing');
-        UPDATE seats_internal.payment_member AS m
-           SET live_payment_id = NULL, state = 'unpaid', state_since = clock_timestamp()
-         WHERE m.live_payment_id IS NOT NULL;
+        PERFORM seats_internal.settle_member_by_payments(m.id)
+           FROM seats_internal.payment_member AS m WHERE m.live_payment_id IS NOT NULL;
         DELETE FROM seats_internal.payment_stray;
         DELETE FROM seats_internal.payment_listing_wish;
         DELETE FROM seats_internal.payment_listing;
