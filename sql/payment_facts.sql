@@ -78,6 +78,11 @@ SELECT pg_temp.calls(:p);
 -- Refused though it is payable: the next try waits.
 SELECT pg_temp.cancelled(:p, pg_temp.intent('pi_eve'), 'something');
 SELECT pg_temp.calls(:p);
+-- Refused without a word of how it is: it is read, and the next try waits all the same.
+SELECT pg_temp.cancelled(:p, NULL, 'something');
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_eve'));
+SELECT pg_temp.calls(:p);
 SELECT pg_temp.cancelled(:p, pg_temp.intent('pi_eve', 'canceled', '{"cancellation_reason": "requested_by_customer"}'));
 SELECT pg_temp.calls(:p);
 SELECT pg_temp.look(:p);
@@ -124,6 +129,11 @@ UPDATE seats_internal.payment_request SET when_paid_after_cancel = 'keep';
 SELECT pg_temp.start('uta') AS p \gset
 SELECT pg_temp.created(:p, pg_temp.intent('pi_uta', 'succeeded', '{"amount_received": 1000}'));
 SELECT pg_temp.look(:p);
+-- What nobody is to pay is cancelled, with the reason that is true.
+SELECT pg_temp.start('uli') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_uli'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.calls(:p);
 -- Who has paid elsewhere, or need not pay: always asked, whatever the request's rule is.
 UPDATE seats_internal.payment_request SET state = 'open';
 SELECT pg_temp.start('ulf') AS p \gset
@@ -250,6 +260,8 @@ SELECT pg_temp.paid('ada') AS p \gset
 SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s, 1001)', 'app', :p));
 SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s, 0)', 'app', :p));
 SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s, reason => %L)', 'app', :p, 'a whim'));
+SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s, request_key => %L)', 'app', :p, k.key))
+  FROM unnest(ARRAY['', ' ', E'a\nb', repeat('x', 256)]) AS k (key);
 SELECT repeated FROM seats_internal.refund_payment('app', :p, 400, request_key => 'r1');
 SELECT repeated FROM seats_internal.refund_payment('app', :p, 400, request_key => 'r1');
 SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s, 500, request_key => %L)', 'app', :p, 'r1'));
@@ -393,4 +405,14 @@ SELECT pg_temp.look(:p);
 SELECT repeated FROM seats_internal.refund_payment('app', :p, 50);
 SELECT repeated FROM seats_internal.refund_payment('app', :p, 50);
 SELECT count(DISTINCT uuid) FROM seats_internal.outbox WHERE payment_id = :p AND kind = 'refund';
+ROLLBACK;
+
+-- ---- a copy that leaves to its original what can still be paid: what a member has paid otherwise, or was let off, stays
+BEGIN;
+SELECT pg_temp.begin_payments();
+SELECT pg_temp.paid('ada') AS p, pg_temp.start('ada') AS q, pg_temp.start('bob') AS r, pg_temp.start('cyd') AS s \gset
+UPDATE seats_internal.payment_member AS m SET live_payment_id = :q WHERE m.reference = 'ada';
+UPDATE seats_internal.payment_member AS m SET state = 'waived' WHERE m.reference = 'bob';
+SELECT seats_internal.adopt_payments(false);
+SELECT pg_temp.look(p) FROM unnest(ARRAY[:p, :q, :r, :s]) WITH ORDINALITY AS l (p, number) ORDER BY l.number;
 ROLLBACK;

@@ -133,7 +133,31 @@ COMMENT ON FUNCTION
 
 -- Nobody is to have two intents that he can pay: the later one goes. (After a failover that has forgotten a start.) Nor
 -- is one to stay of a payment that ended without any: the same start may have been sent before it was forgotten. Nor one
--- of which he would pay another sum than this payment is of.
+-- of which he would pay another sum than this payment is of. In Stripe's words for why; null: it can stay.
+CREATE OR REPLACE FUNCTION seats_internal.why_unwanted(payment seats_internal.payment, facts jsonb) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE
+           WHEN payment.state IN ('refused', 'canceled') THEN
+               CASE WHEN seats_internal.intent_state(payment.status) <> 'canceled' THEN 'abandoned' END
+           WHEN payment.state NOT IN ('payable', 'processing') THEN NULL
+           WHEN r.state = 'cancelled' OR m.removed_at IS NOT NULL OR m.state IN ('waived', 'paid_outside')
+               THEN 'requested_by_customer'
+           WHEN (facts ->> 'amount')::bigint <> payment.amount OR facts ->> 'currency' <> payment.currency
+                OR m.live_payment_id <> payment.id
+                OR EXISTS (SELECT FROM seats_internal.payment AS o
+                            WHERE o.member_id = m.id AND o.id <> payment.id AND o.state = 'succeeded'
+                              AND o.refunded < o.received)
+               THEN 'duplicate' END
+      FROM seats_internal.payment_member AS m
+      JOIN seats_internal.payment_request AS r ON r.id = m.request_id
+     WHERE m.id = payment.member_id;
+END;
+REVOKE ALL ON FUNCTION seats_internal.why_unwanted(seats_internal.payment, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.why_unwanted(seats_internal.payment, jsonb) IS
+    'why nobody is to pay an intent';
+
 CREATE OR REPLACE FUNCTION seats_internal.want_only_one(payment seats_internal.payment, facts jsonb)
 RETURNS seats_internal.payment
 LANGUAGE plpgsql
@@ -143,18 +167,9 @@ DECLARE
     unwanted seats_internal.payment;
 BEGIN
     UPDATE seats_internal.payment AS p
-       SET cancel_requested_at = clock_timestamp(), cancel_reason = 'duplicate'
-      FROM seats_internal.payment_member AS m
-     WHERE p.id = payment.id AND m.id = p.member_id AND p.cancel_requested_at IS NULL
-       AND (p.state IN ('refused', 'canceled') AND seats_internal.intent_state(p.status) <> 'canceled'
-            OR p.state IN ('payable', 'processing')
-               AND ((facts ->> 'amount')::bigint <> p.amount OR facts ->> 'currency' <> p.currency
-                    OR m.live_payment_id <> p.id OR m.state IN ('waived', 'paid_outside') OR m.removed_at IS NOT NULL
-                    OR EXISTS (SELECT FROM seats_internal.payment_request AS r
-                                WHERE r.id = m.request_id AND r.state = 'cancelled')
-                    OR EXISTS (SELECT FROM seats_internal.payment AS o
-                                WHERE o.member_id = m.id AND o.id <> p.id AND o.state = 'succeeded'
-                                  AND o.refunded < o.received)))
+       SET cancel_requested_at = clock_timestamp(), cancel_reason = u.reason
+      FROM seats_internal.why_unwanted(payment, facts) AS u (reason)
+     WHERE p.id = payment.id AND p.cancel_requested_at IS NULL AND u.reason IS NOT NULL
     RETURNING p.* INTO unwanted;
     IF FOUND THEN
         RETURN unwanted;
@@ -395,8 +410,8 @@ COMMENT ON FUNCTION seats_internal.payment_created(
     bigint, bigint, text, jsonb, timestamptz, boolean, text, text) IS
     'a payment''s create has ended; called by the worker, which has the lane, or where a person ends it';
 
--- A cancel that Stripe refuses brings the intent as it is, which says what there is to do. If it is payable all the
--- same, the next try waits.
+-- A cancel that Stripe refuses mostly brings the intent as it is, which says what there is to do. If it is payable all the
+-- same, or nothing says that it is not, the next try waits: otherwise the read that follows would begin a round without end.
 CREATE OR REPLACE FUNCTION seats_internal.payment_cancel_settled(
     call       bigint,
     payment    bigint,
@@ -417,7 +432,7 @@ BEGIN
         PERFORM seats_internal.stray_cancel_settled(call, facts);
         RETURN;
     ELSIF target.state IN ('payable', 'refused', 'canceled')
-          AND seats_internal.intent_state(facts ->> 'status') = 'payable' THEN
+          AND seats_internal.intent_state(coalesce(facts ->> 'status', target.status)) = 'payable' THEN
         PERFORM seats_internal.queue_payment_cancel(target, clock_timestamp() + pause);
     END IF;
     IF facts ->> 'id' IS NULL THEN

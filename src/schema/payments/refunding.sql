@@ -180,6 +180,9 @@ DECLARE
     locked seats_internal.payment := seats_internal.take_payment(payment);
     asked  seats_internal.refund;
 BEGIN
+    IF request_key IS NOT NULL THEN
+        PERFORM seats_internal.check_request_key(request_key);
+    END IF;
     PERFORM seats_internal.check_refund(locked, reason, reverse_transfer, refund_application_fee);
     asked := seats_internal.repeated_refund(locked, amount, reason, request_key, reverse_transfer,
                                             refund_application_fee);

@@ -11,13 +11,13 @@ BEGIN
             USING ERRCODE = 'PS817',
                   DETAIL = CASE WHEN request_key IS NULL THEN 'It is NULL.'
                            ELSE format('It is %s.', quote_literal(left(seats_internal.one_line(request_key), 60))) END,
-                  HINT = 'Give 1 to 255 bytes without control characters: your own name for the bill, the same whenever '
-                         'it is asked for again.';
+                  HINT = 'Give 1 to 255 bytes without control characters: your own name for what is asked for, the same '
+                         'whenever it is asked for again.';
     END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.check_request_key(text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.check_request_key(text) IS 'an error unless it can be a payment request''s key';
+COMMENT ON FUNCTION seats_internal.check_request_key(text) IS 'an error unless it can be the key of a payment request, or of a refund';
 
 -- One row for each kind of fact of which a function is named.
 CREATE OR REPLACE FUNCTION seats_internal.checked_payment_handlers(
