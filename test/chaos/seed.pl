@@ -17,10 +17,12 @@ use PgSeats::Chaos::Dice;
 use PgSeats::Chaos::Evidence;
 use PgSeats::Chaos::House;
 use PgSeats::Chaos::Mishaps;
+use PgSeats::Chaos::Payments;
 use PgSeats::Chaos::Promises;
 use PgSeats::Chaos::Storm;
 use PgSeats::Crowds;
 use PgSeats::HandlerModel;
+use PgSeats::PaymentModel;
 use PgSeats::Seats;
 use PgSeats::Webhooks;
 
@@ -38,7 +40,8 @@ my ($reconcile, $reconcile_interval) = ($dice->one_of(qw(off report repair)), $d
 # Webhooks come late, twice, disordered, or not at all; sometimes as they should.
 my %webhooks = (
 	delay_ms => $dice->one_of(0, 0, 100), jitter_ms => $dice->one_of(0, 200), duplicate => $dice->one_of(0, 0.3),
-	lose => $dice->one_of(0, 0, 0.3, 1), retry_ms => [ 100, 300, 500, 1000, 1000, 1000, 1000 ]);
+	lose => $dice->one_of(0, 0, 0.3, 1),
+	events => [qw(customer.subscription.* invoice.* payment_intent.* charge.* refund.*)], retry_ms => [ 100, 300, 500, 1000, 1000, 1000, 1000 ]);
 
 my $stripe = PgSeats::Simulator->new(name => 'stripe', arguments => [ '--seed', $seed ])->start;
 # Stripe's limits for one subscription have scenarios of their own.
@@ -78,6 +81,8 @@ set_up_model($server, 'shop');
 # (Who may read the whole journal reads all of it.)
 $server->sql('GRANT USAGE ON SCHEMA chaos TO shop; GRANT ALL ON ALL TABLES IN SCHEMA chaos TO shop; GRANT SELECT ON seats.journal TO shop');
 set_trouble($server, $dice->one_of(0, 0.02, 0.1));
+set_up_payments($server, 'till');
+set_payment_trouble($server, $dice->one_of(0, 0.05));
 my $relay = start_relay($server);
 define_endpoint($server, 'main');
 
@@ -94,6 +99,7 @@ $storm->tell("seed $seed: $seconds s, a retry after $retry_delay, a base is good
 # ---- the storm, the calm, and the promises
 
 PgSeats::Chaos::Application::start($storm, 8);
+PgSeats::Chaos::Payments::start($storm, 3);
 PgSeats::Chaos::Mishaps::start($storm, 3);
 PgSeats::Chaos::House::start($storm, 0.8);
 $storm->run_until($seconds);

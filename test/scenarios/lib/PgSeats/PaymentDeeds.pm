@@ -4,6 +4,7 @@
 #   my $deeds = PgSeats::PaymentDeeds->new(role => 'shop', chance => sub { rand });
 #   $deeds->new_bill                     SQL that makes another bill
 #   my ($name, @sql) = $deeds->deed      what somebody does with one
+#   my ($name, @sql) = $deeds->click     a payer opens his page, and waits for his client secret: no transaction around it
 #   my ($name, %details) = $deeds->happening
 package PgSeats::PaymentDeeds;
 
@@ -61,30 +62,57 @@ sub a_bill
 
 sub request_of { my ($bill) = @_; return "(SELECT r.request FROM seats.payment_requests AS r WHERE r.request_key = '$bill->{key}')" }
 
+# psql's variables: who it is, and his newest payment that is like that; 0 if there is none.
+my $nobody = "\\set member 0\n\\set payment 0\n\\unset client_secret";
+
+sub newest
+{
+	my ($states) = @_;
+	return "SELECT coalesce(max(p.payment), 0) AS payment FROM seats.payments AS p WHERE p.member = :member AND p.state IN ($states) \\gset";
+}
+
+sub somebody
+{
+	my ($self) = @_;
+	my $bill = $self->a_bill;
+	my $payer = $self->one_of(sort keys %{ $bill->{members} });
+	return ($bill, $payer, "SELECT coalesce(seats.payment_member('$bill->{key}', '$payer'), 0) AS member \\gset");
+}
+
 sub deed
 {
 	my ($self) = @_;
 	my $name = $self->weighted(\%deeds);
-	my $bill = $self->a_bill;
-	my $payer = $self->one_of(sort keys %{ $bill->{members} });
-	# psql's variables: who it is, and his newest payment that is like that; 0 if there is none.
-	my $member = "SELECT coalesce(seats.payment_member('$bill->{key}', '$payer'), 0) AS member \\gset";
-	my $newest = sub { return "SELECT coalesce(max(p.payment), 0) AS payment FROM seats.payments AS p WHERE p.member = :member AND p.state IN ($_[0]) \\gset" };
-	my $live = $newest->(q('creating', 'payable', 'processing'));
+	my ($bill, $payer, $member) = $self->somebody;
+	my $live = newest(q('creating', 'payable', 'processing'));
 	my %sql = (
 		start => [ $member, 'INSERT INTO paying.asked SELECT s.payment, :member, s.repeated FROM seats.start_payment(:member'
 			  . ($self->happens(0.2) ? ', again => true' : '') . ') AS s' ],
 		cancel => [ $member, $live, 'SELECT seats.cancel_payment(:payment)' ],
 		cancel_all => [ "SELECT seats.cancel_payment_request(@{[ request_of($bill) ]}, 'nobody comes')" ],
 		change => [ $member, "SELECT seats.change_amount(:member, @{[ $self->an_amount($bill->{currency}) ]})" ],
-		refund => [ $member, $newest->(q('succeeded')), "SELECT seats.refund_payment(:payment, @{[ $self->refund($bill) ]})" ],
+		refund => [ $member, newest(q('succeeded')), "SELECT seats.refund_payment(:payment, @{[ $self->refund($bill) ]})" ],
 		settle => [ $member, "SELECT seats.settle_member(:member, '@{[ $self->one_of(qw(paid_outside waived unpaid)) ]}', 'he said so')" ],
 		remove => [ $member, 'SELECT seats.remove_payment_member(:member)' ],
 		create => [ $bill->{sql} ]);
-	return ($name, "\\set member 0\n\\set payment 0", @{ $sql{$name} }) if $name ne 'add';
+	return ($name, $nobody, @{ $sql{$name} }) if $name ne 'add';
 	my $who = 'payer ' . (1 + $self->below(4));
 	my $amount = $bill->{members}{$who} //= $self->an_amount($bill->{currency});
 	return ($name, "SELECT seats.add_payment_member(@{[ request_of($bill) ]}, '$who', $amount)");
+}
+
+# For the first time, mostly; or the page is loaded again. (That a payment was given is noted once it was committed.)
+sub click
+{
+	my ($self) = @_;
+	my ($bill, $payer, $member) = $self->somebody;
+	my $timeout = $self->one_of('200 ms', '1 second');
+	my $tell = '\echo :client_secret';
+	return ('fetch', $nobody, $member, newest(q('creating', 'payable')),
+		"CALL seats.fetch_client_secret(:payment, '$payer', '$timeout') \\gset", $tell)
+	  if $self->happens(0.3);
+	return ('click', $nobody, $member, "CALL seats.start_payment_and_wait(:member, '$payer', '$timeout') \\gset", $tell,
+		'INSERT INTO paying.asked SELECT :payment, :member, false WHERE :payment > 0');
 }
 
 # Arguments of refund_payment: all, a part, too much; under a key, which may have been there before.

@@ -123,7 +123,7 @@ sub judge_payments
 	$d{payment} = { map { $_->{id} => $_ } @{ $d{payments} } };
 	$d{refunds_there} = [ grep { $d{intent}{ $_->{payment_intent} // '' } } @{ $stripe->all_of('/v1/refunds') } ];
 	$d{disputes_there} = [ grep { $d{intent}{ $_->{payment_intent} // '' } } @{ $stripe->all_of('/v1/disputes') } ];
-	$d{money} = $stripe->control('GET', '/money', undef, summary => 'true')->{totals};
+	$d{money} = $stripe->control('GET', '/money', undef, summary => 'true', of_invoice => 'false')->{totals};
 	return (judge_intents(\%d), judge_members(\%d), judge_refunds(\%d), judge_money(\%d), judge_heard(\%d));
 }
 

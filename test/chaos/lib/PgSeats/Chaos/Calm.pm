@@ -6,7 +6,9 @@ use strict;
 use warnings;
 use PgSeats::Chaos::House;
 use PgSeats::Chaos::Mishaps;
+use PgSeats::Chaos::Payments;
 use PgSeats::HandlerModel;
+use PgSeats::PaymentModel;
 use PgSeats::Seats qw(customer_of);
 use PgSeats::Simulator;
 use PgSeats::Waiting;
@@ -39,6 +41,7 @@ sub come
 	resume($storm);
 	$server->sql("ALTER FUNCTION shop.away RENAME TO $_") foreach PgSeats::Chaos::House::missing_function($storm);
 	set_trouble($server, 0);
+	set_payment_trouble($server, 0);
 	# (Now that nobody is in its way.)
 	$server->sql(PgSeats::Chaos::Mishaps::with_raised_price($storm));
 	$server->wait_for_worker(timeout => 60);
@@ -46,6 +49,8 @@ sub come
 	drain($storm, 'what is open');
 	# What nobody has told the database of: quantities that somebody has changed at Stripe.
 	$server->sql("SELECT seats.reconcile('$_', 'after the storm')") foreach $storm->teams;
+	PgSeats::Chaos::Payments::let_days_pass($storm);
+	PgSeats::Chaos::Payments::look_again($storm);
 	drain($storm, 'the last reads');
 	settle_feed($storm);
 	$storm->tell('---- calm');
@@ -94,6 +99,10 @@ SELECT concat_ws(', ', (SELECT count(*) || ' in the outbox' FROM seats_internal.
     (SELECT count(*) || ' of our calls whose event has not come' FROM seats_internal.expected_event HAVING count(*) > 0),
     (SELECT count(*) || ' events that are not processed' FROM seats_internal.webhook_event AS e
       WHERE e.retry_at IS NOT NULL HAVING count(*) > 0),
+    (SELECT 'intents are to be listed' WHERE EXISTS (SELECT FROM seats_internal.payment_listing_wish)
+         OR EXISTS (SELECT FROM seats_internal.payment_listing AS l WHERE coalesce(l.wanted_since, l.listing_until) IS NOT NULL)),
+    (SELECT count(*) || ' payments in review' FROM seats_internal.payment AS p WHERE p.review_since IS NOT NULL HAVING count(*) > 0),
+    (SELECT count(*) || ' payments without an intent' FROM seats_internal.payment AS p WHERE p.state = 'creating' HAVING count(*) > 0),
     (SELECT count(*) || ' entries of the journal without a number' FROM seats_internal.journal AS j
       WHERE j.number IS NULL HAVING count(*) > 0))
 END
@@ -108,9 +117,10 @@ END
 			$storm->tell("an operator: $verb->[1]" . ($status ? ": $stderr" : ''));
 		}
 		pay_and_look($storm);
+		$server->try_sql(PgSeats::Chaos::Payments::try_now_sql());
 		foreach my $line (split /\n/, $server->sql('SELECT * FROM chaos.look()'))
 		{
-			my ($promise, $words) = $line =~ /^(P[^6]) (.*)/ or next;
+			my ($promise, $words) = $line =~ /^(P[^6]|payments) (.*)/ or next;
 			$storm->find($promise, $words);
 		}
 		sleep 0.3;

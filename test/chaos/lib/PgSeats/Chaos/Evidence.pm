@@ -22,12 +22,12 @@ sub gather
 SELECT h.id, h.uuid, h.generation, h.kind, t.name AS team, h.result, h.reason, h.error, h.carrier_id AS carrier,
        h.lines, h.base, h.target, h.settled_by
   FROM seats_internal.outbox_history AS h LEFT JOIN seats_internal.team AS t ON t.id = h.team_id
- WHERE h.method = 'POST' AND h.kind IN ('call', 'change', 'void') AND h.path <> '/v1/invoices/create_preview'
+ WHERE h.method = 'POST' AND h.kind IN ('call', 'change', 'void', 'payment', 'payment_cancel', 'refund') AND h.path <> '/v1/invoices/create_preview'
  UNION ALL
 SELECT o.id, o.uuid, o.generation, o.kind, t.name, 'open', concat_ws(' ', o.state, o.reason), o.last_error, NULL,
        o.lines, o.base, o.target, NULL
   FROM seats_internal.outbox AS o LEFT JOIN seats_internal.team AS t ON t.id = o.team_id
- WHERE o.method = 'POST' AND o.kind IN ('call', 'change', 'void') AND o.path <> '/v1/invoices/create_preview'
+ WHERE o.method = 'POST' AND o.kind IN ('call', 'change', 'void', 'payment', 'payment_cancel', 'refund') AND o.path <> '/v1/invoices/create_preview'
  ORDER BY id
 END
 	$self->{told} = $rows->('SELECT t.tag, t.change FROM chaos.told AS t');
@@ -91,6 +91,9 @@ sub times
 }
 
 sub carrier_of { my ($self, $call) = @_; return $self->{call_of_id}{ $call->{carrier} // $call->{id} } // $call }
+
+# Those of which the ledger alone tells whether they were executed once; payments are judged by what they are about.
+sub plain_calls { my ($self) = @_; return grep { $_->{kind} =~ /^(?:call|change|void)$/ } @{ $self->{calls} } }
 
 sub changes { my ($self) = @_; return grep { $_->{kind} eq 'change' } @{ $self->{calls} } }
 

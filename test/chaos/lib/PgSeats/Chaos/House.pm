@@ -123,7 +123,7 @@ sub kill_backend
 {
 	my ($storm, $dice) = @_;
 	my $ended = $storm->server->sql(q{SELECT application_name FROM (SELECT a.* FROM pg_stat_activity AS a
-	    WHERE a.application_name LIKE 'chaos session%' AND a.state <> 'idle' ORDER BY a.pid LIMIT 1) AS a
+	    WHERE a.application_name ~ '^chaos (session|till)' AND a.state <> 'idle' ORDER BY a.pid LIMIT 1) AS a
 	    WHERE pg_terminate_backend(a.pid)});
 	$storm->tell("the backend of $ended is ended") if $ended ne '';
 	return;
@@ -283,7 +283,7 @@ sub look
 		if (defined $text && !defined PgSeats::Chaos::Session::error_in($text))
 		{
 			$storm->{looks}++;
-			foreach my $line (grep { /^P\d/ } split /\n/, $text)
+			foreach my $line (grep { /^(?:P\d|payments) / } split /\n/, $text)
 			{
 				$storm->{seen}{$line} = 1;
 				my ($promise, $words) = $line =~ /^(\S+) (.*)/;
@@ -334,7 +334,10 @@ sub work_sql
 	return <<'END';
 SELECT concat_ws('|', 'review', r.id, r.uuid, r.first_sent_at IS NOT NULL, r.reason, r.kind) FROM seats_internal.outbox AS r
  WHERE r.state = 'review';
-SELECT concat_ws('|', 'handler', r.call_id, r.review_reason) FROM seats_internal.handler AS r WHERE r.review_since IS NOT NULL;
+SELECT concat_ws('|', 'handler', r.call_id, r.review_reason,
+              EXISTS (SELECT FROM seats_internal.payment_transaction AS t WHERE t.id = r.call_id))
+  FROM seats_internal.handler AS r WHERE r.review_since IS NOT NULL;
+SELECT concat_ws('|', 'payment', p.id, p.review_reason) FROM seats_internal.payment AS p WHERE p.review_since IS NOT NULL;
 SELECT concat_ws('|', 'limit', o.id) FROM seats_internal.outbox AS o
  WHERE o.state = 'pending' AND o.reason = 'stripes_limit_for_a_subscription' AND o.due_at > clock_timestamp();
 SELECT concat_ws('|', 'halted', d.name, d.halted_reason) FROM seats_internal.destination AS d
@@ -357,7 +360,8 @@ sub decide
 			push @verbs, [ "SELECT seats.resolve_review($id, '$decision', 'seen in the Dashboard');",
 				"$id was in review ($reason), and is decided: $decision" ];
 		}
-		push @verbs, decision_on_handler($storm, $id, $uuid) if $what eq 'handler';
+		push @verbs, decision_on_handler($storm, $id, $uuid, $sent eq 't') if $what eq 'handler';
+		push @verbs, decision_on_payment($storm, $id, $uuid) if $what eq 'payment';
 		push @verbs, [ "SELECT seats.retry($id, 'the limit is not the topic');", "$id goes on" ] if $what eq 'limit';
 		# (What a wrong key has halted goes on by itself.)
 		push @verbs, [ "SELECT seats.resume('$id', 'the cause is gone');", "$id was halted ($uuid), and is resumed" ]
@@ -366,11 +370,20 @@ sub decide
 	return @verbs;
 }
 
-# What a person does about a handler; told to the judge where it is not to run.
+# Money that has come in otherwise than it was to.
+sub decision_on_payment
+{
+	my ($storm, $payment, $reason) = @_;
+	my $decision = $storm->dice("payment $payment")->one_of(qw(keep refund));
+	return [ "SELECT seats.resolve_payment($payment, '$decision', 'we have talked about it');",
+		"payment $payment was in review ($reason), and is decided: $decision" ];
+}
+
+# What a person does about a handler; told to the judge where it is not to run. (Those of payments always are.)
 sub decision_on_handler
 {
-	my ($storm, $call, $reason) = @_;
-	my $decision = $storm->dice("handler of $call")->one_of(qw(retry retry skip run));
+	my ($storm, $call, $reason, $is_of_payment) = @_;
+	my $decision = $is_of_payment ? 'retry' : $storm->dice("handler of $call")->one_of(qw(retry retry skip run));
 	my $function = $decision eq 'run' ? q{, function => 'proof.by_hand'} : '';
 	my $note = $decision eq 'retry' ? '' : "UPDATE proof.asked SET decided = '$decision' WHERE call = $call; ";
 	return [ "BEGIN; SELECT seats.resolve_review($call, '$decision', 'we have talked about it'$function); ${note}COMMIT;",

@@ -68,7 +68,7 @@ sub lose_answer
 {
 	my ($storm, $dice, $team) = @_;
 	my ($fault, %options) = @{ $dice->one_of(@lossy) };
-	my $path = $dice->happens(0.85) ? path_of($team) : $dice->one_of('/v1/customers*', '/v1/invoices/*');
+	my $path = $dice->happens(0.6) ? path_of($team) : $dice->one_of('/v1/customers*', '/v1/invoices/*', '/v1/payment_intents*', '/v1/payment_intents*', '/v1/refunds');
 	my $times = $dice->happens(0.2) ? 3 : 1;
 	strike($storm, { method => 'POST', path => $path }, $fault, %options, times => $times);
 	$storm->tell("the next $times POST to $path: $fault " . join ' ', %options);
@@ -80,7 +80,7 @@ sub lose_answer
 sub lose_read
 {
 	my ($storm, $dice, $team) = @_;
-	my $path = $dice->one_of(path_of($team), path_of($team), '/v1/events*', '/v1/account');
+	my $path = $dice->one_of(path_of($team), path_of($team), '/v1/events*', '/v1/account', '/v1/payment_intents*', '/v1/refunds');
 	# (Events are listed by this test, too, which would wait for minutes.)
 	my $useless = $path =~ /events/ ? qr/^(execute|slow_body)/ : qr/^execute/;
 	my ($fault, %options) = @{ $dice->one_of(grep { $_->[0] !~ $useless } @lossy) };

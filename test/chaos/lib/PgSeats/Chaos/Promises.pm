@@ -5,6 +5,7 @@ package PgSeats::Chaos::Promises;
 use strict;
 use warnings;
 use List::Util qw(max min sum0 uniq);
+use PgSeats::Chaos::Payments;
 use PgSeats::HandlerModel;
 use PostgreSQL::Test::Utils qw(slurp_file);
 
@@ -20,6 +21,7 @@ my @promises = (
 	[ P9 => 'fenced: a copy sends nothing', \&fenced ],
 	[ handlers => 'each ran once, with the right outcome, in its turn', \&handlers ],
 	[ money => 'what was charged is what confirmed changes justify', \&money ],
+	[ payments => 'nobody can pay twice, and money at Stripe is money in the tables', sub { PgSeats::Chaos::Payments::judge($_[0]) } ],
 	[ journal => 'without a gap or a repetition', \&journal ],
 	[ errors => 'applications were told only what is documented', sub { } ]);
 
@@ -47,7 +49,7 @@ sub atomic
 	$storm->find('P1', "change $_ was committed, and there is no trace of it")
 	  foreach grep { !$e->{call_of_id}{$_} } sort { $a <=> $b } keys %asked_for;
 	$storm->find('P1', $e->name_of($_) . ' is there, and no committed transaction has asked for it')
-	  foreach grep { $_->{kind} ne 'void' && !$asked_for{ $_->{id} } } @{ $e->{calls} };
+	  foreach grep { $_->{kind} ne 'void' && !$asked_for{ $_->{id} } } $e->plain_calls;
 	$storm->find('P1', "Stripe has executed $_->{key} ($_->{path}), which nobody has committed")
 	  foreach grep { !$_->{call} } @{ $e->{ledger} };
 	return;
@@ -64,7 +66,7 @@ sub complete
 sub once
 {
 	my ($storm, $e) = @_;
-	foreach my $call (@{ $e->{calls} })
+	foreach my $call ($e->plain_calls)
 	{
 		my $carrier = $e->carrier_of($call);
 		my ($done, $pending) = map { $e->times($carrier, $_) } qw(done pending);
