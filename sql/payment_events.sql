@@ -91,6 +91,7 @@ DECLARE
     started bigint;
 BEGIN
     PERFORM seats_internal.take_listed_intent('stripe', facts);
+    PERFORM seats_internal.give_strays_back(10);
     SELECT p.id INTO started FROM seats_internal.payment AS p WHERE p.intent = seen;
     PERFORM pg_temp.was_read(started, facts);
     RETURN concat_ws(E'\n', pg_temp.look(started), pg_temp.calls(started));
@@ -106,6 +107,54 @@ SELECT seats_internal.remove_payment_member('app', :m);
 SELECT pg_temp.listed(:m, 'pi_fay');
 SELECT pg_temp.forgotten('gus') AS m \gset
 SELECT pg_temp.listed(:m, 'pi_gus');
+-- Of two attempts the later one may be listed first, and of one attempt there may be two intents.
+CREATE FUNCTION pg_temp.stray(payer bigint, intent text, attempt integer, status text) RETURNS void LANGUAGE sql AS $$
+    SELECT seats_internal.take_listed_intent('stripe', pg_temp.intent(stray.intent, stray.status, jsonb_build_object(
+               'installation', i.uuid, 'hash', m.hash, 'attempt', stray.attempt)))
+      FROM seats_internal.payment_member AS m, seats_internal.installation AS i WHERE m.id = payer;
+$$;
+CREATE FUNCTION pg_temp.attempts(payer bigint) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(concat_ws(' ', p.attempt, p.intent, p.state, p.status, p.cancel_reason,
+                                CASE WHEN p.id = m.live_payment_id THEN 'live' END), E'\n' ORDER BY p.attempt)
+      FROM seats_internal.payment AS p JOIN seats_internal.payment_member AS m ON m.id = p.member_id
+     WHERE m.id = payer
+$$;
+SELECT pg_temp.forgotten('ira') AS m \gset
+SELECT pg_temp.stray(:m, 'pi_ira_2', 2, 'requires_payment_method');
+SELECT seats_internal.give_strays_back(10);
+SELECT pg_temp.stray(:m, 'pi_ira_1', 1, 'succeeded');
+SELECT pg_temp.stray(:m, 'pi_ira_1b', 1, 'requires_payment_method');
+SELECT pg_temp.stray(:m, 'pi_ira_3', 3, 'canceled');
+SELECT seats_internal.give_strays_back(10);
+SELECT pg_temp.attempts(:m);
+SELECT count(*) FROM seats.payment_drift WHERE intent ~ 'ira';
+-- A create may have been started while its intent became a stray: that is the one.
+SELECT pg_temp.start('jan') AS p \gset
+SELECT m.id AS m FROM seats_internal.payment_member AS m WHERE m.reference = 'jan' \gset
+INSERT INTO seats_internal.payment_stray (destination, intent, installation, hash, attempt, status, amount, received, currency)
+SELECT 'stripe', 'pi_jan', :'ours', m.hash, 1, 'requires_payment_method', 1000, 0, 'eur'
+  FROM seats_internal.payment_member AS m WHERE m.id = :m;
+SELECT seats_internal.give_strays_back(10);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_jan'));
+SELECT pg_temp.attempts(:m);
+-- A cancel may be on its way when somebody takes a stray over: it is not given away, and read when that has ended.
+SELECT pg_temp.forgotten('kay') AS m \gset
+INSERT INTO seats_internal.payment_stray (destination, intent, installation, hash, attempt, status, amount, received, currency, first_seen)
+SELECT 'stripe', 'pi_kay', :'ours', m.hash, 1, 'requires_payment_method', 1000, 0, 'eur', now() - interval '2 hours'
+  FROM seats_internal.payment_member AS m WHERE m.id = :m;
+SELECT seats_internal.cancel_strays('stripe');
+SELECT s.cancel_call_id AS call FROM seats_internal.payment_stray AS s WHERE s.intent = 'pi_kay' \gset
+SELECT state FROM seats.start_payment(:m);
+SELECT pg_temp.attempts(:m);
+SELECT p.id AS p FROM seats_internal.payment AS p WHERE p.member_id = :m \gset
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_kay'));
+SELECT seats_internal.give_strays_back(10);
+SELECT pg_temp.calls(:p);
+SELECT count(*) FROM seats_internal.move_to_history(ARRAY[:call], 'done', NULL);
+SELECT seats_internal.payment_cancel_settled(:call, NULL, pg_temp.intent('pi_kay', 'canceled'), now(), NULL, NULL);
+SELECT pg_temp.calls(:p);
+SELECT seats_internal.give_strays_back(10);
+SELECT count(*) FROM seats_internal.payment_stray WHERE intent = 'pi_kay';
 SELECT pg_temp.forgotten('hal') AS m \gset
 SELECT seats_internal.cancel_payment_request('app', r.id, 'nobody comes') FROM seats_internal.payment_request AS r;
 SELECT pg_temp.listed(:m, 'pi_hal');

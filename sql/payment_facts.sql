@@ -192,9 +192,28 @@ SELECT pg_temp.was_read(:q, pg_temp.intent('pi_lea_2', 'succeeded', '{"amount_re
 SELECT pg_temp.look(:p);
 SELECT pg_temp.look(:q);
 SELECT pg_temp.open_alerts();
--- A second intent of one attempt is a stray.
+-- A second intent of one attempt is a payment of its own: the money is the member's, and a person decides. One that can be
+-- paid is to be cancelled, whatever is set; what Stripe has canceled is of no interest.
 SELECT pg_temp.was_read(:q, pg_temp.intent('pi_other', 'succeeded', '{"amount_received": 1000}'));
-SELECT intent, attempt, status FROM seats_internal.payment_stray;
+SELECT p.id AS other FROM seats_internal.payment AS p WHERE p.intent = 'pi_other' \gset
+SELECT pg_temp.was_read(:other, pg_temp.intent('pi_other', 'succeeded', '{"amount_received": 1000}'));
+SELECT pg_temp.look(:other);
+SELECT pg_temp.start('lou') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_lou'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_lou_2', 'canceled'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_lou_3'));
+SELECT p.id AS other, p.attempt FROM seats_internal.payment AS p WHERE p.member_id = (SELECT o.member_id FROM seats_internal.payment AS o WHERE o.id = :p) AND p.id <> :p \gset
+SELECT pg_temp.was_read(:other, pg_temp.intent('pi_lou_3'));
+SELECT pg_temp.look(:other);
+SELECT pg_temp.calls(:other);
+SELECT pg_temp.look(:p);
+-- If he pays it before that, he has paid, and the first one goes. The next attempt has a number, and a key, of its own.
+SELECT pg_temp.was_read(:other, pg_temp.intent('pi_lou_3', 'succeeded', '{"amount_received": 1000}'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_lou'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.look(:other);
+SELECT m.attempts, (SELECT count(DISTINCT p.uuid) FROM seats_internal.payment AS p WHERE p.member_id = m.id) AS names
+  FROM seats_internal.payment_member AS m WHERE m.reference = 'lou';
 SELECT pg_temp.open_alerts();
 
 -- Taken back before it was sent, though a start that a failover has forgotten had sent it: what turns up is cancelled, and

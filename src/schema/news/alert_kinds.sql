@@ -43,7 +43,6 @@ BEGIN ATOMIC
            ('paid_after_cancel',          'critical', false),
            ('paid_other_amount',          'critical', false),
            ('paid_twice',                 'critical', false),
-           ('second_intent_paid',         'critical', true),
            ('refund_failed',              'critical', true),
            ('payment_disputed',           'warning',  false),
            ('payments_unlisted',          'critical', false),

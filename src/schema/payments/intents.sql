@@ -288,40 +288,32 @@ COMMENT ON FUNCTION seats_internal.apply_intent(bigint, jsonb, timestamptz, text
 
 -- ---- what calls have brought
 
--- Of one attempt there is one intent, unless its key was forgotten before its answer came. The other one is nobody's.
+-- Of one attempt there is one intent, unless its key was forgotten before its answer came. The other one becomes a payment
+-- of its own, that is to be cancelled: if somebody has paid it, the money is his, and a person decides.
 CREATE OR REPLACE FUNCTION seats_internal.note_second_intent(payment seats_internal.payment, facts jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF payment.state = 'creating' THEN
+    IF payment.state = 'creating' AND payment.intent IS NULL THEN
         PERFORM seats_internal.payment_was_not_made(payment, 'refused', 'intent_is_known');
     END IF;
     IF EXISTS (SELECT FROM seats_internal.payment AS p
                 WHERE p.destination = payment.destination AND p.intent = facts ->> 'id') THEN
         RETURN;
     END IF;
-    INSERT INTO seats_internal.payment_stray AS s
-        (destination, intent, installation, hash, attempt, status, amount, received, currency, created)
-    SELECT payment.destination, facts ->> 'id', payment.installation, m.hash, payment.attempt, facts ->> 'status',
-           (facts ->> 'amount')::bigint, (facts ->> 'amount_received')::bigint, facts ->> 'currency',
-           to_timestamp((facts ->> 'created')::double precision)
-      FROM seats_internal.payment_member AS m WHERE m.id = payment.member_id
-    ON CONFLICT ON CONSTRAINT payment_stray_pkey DO UPDATE
-       SET status = excluded.status, received = excluded.received, last_seen = clock_timestamp();
-    IF facts ->> 'status' = 'succeeded' THEN
-        PERFORM seats_internal.raise_alert(
-            'second_intent:' || (facts ->> 'id'), 'critical', 'second_intent_paid',
-            format('intent %s, a second one of payment %s, was paid', facts ->> 'id', payment.id),
-            seats_internal.payment_detail(payment) || jsonb_build_object('other', facts ->> 'id'),
-            'Look at both in Stripe''s Dashboard, and refund there what was paid too much.',
-            payment.id, payment.destination);
-    END IF;
+    PERFORM seats_internal.note_stray(payment.destination, facts || jsonb_build_object(
+                'installation', seats_internal.require_installation(), 'hash', m.hash, 'attempt', payment.attempt))
+       FROM seats_internal.payment_member AS m WHERE m.id = payment.member_id;
+    PERFORM seats_internal.take_over_strays(r, m)
+       FROM seats_internal.payment_member AS m
+       JOIN seats_internal.payment_request AS r ON r.id = m.request_id
+      WHERE m.id = payment.member_id;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.note_second_intent(seats_internal.payment, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.note_second_intent(seats_internal.payment, jsonb) IS
-    'an intent that a payment cannot have, as it has another, or another has it: a stray';
+    'an intent that a payment cannot have, as it has another, or another has it; the lane is held';
 
 -- No intent came of it: refused (by Stripe, by a person, or as nothing proves that there is one) or cancelled before it
 -- was sent. Without proof nothing is told: another start may follow.

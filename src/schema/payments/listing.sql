@@ -86,9 +86,10 @@ DECLARE
     is_sent boolean := false;
 BEGIN
     PERFORM seats_internal.note_wishes();
+    is_sent := seats_internal.give_strays_back(most);
     IF NOT EXISTS (SELECT FROM seats_internal.payment_request)
        AND NOT EXISTS (SELECT FROM seats_internal.payment_listing) THEN
-        RETURN false;
+        RETURN is_sent;
     END IF;
     IF seats_internal.payment_sweep_setting() <> 'off' THEN
         INSERT INTO seats_internal.payment_listing (destination)
@@ -130,38 +131,6 @@ COMMENT ON FUNCTION seats_internal.sweep_payments(integer) IS
     'has intents listed, and payments read, that are due; called by the worker';
 
 -- ---- what was listed
-
--- An intent that no payment here has. Its member may be here, and nothing of this attempt: then it is his again.
-CREATE OR REPLACE FUNCTION seats_internal.note_stray(destination text, facts jsonb) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    member seats_internal.payment_member;
-BEGIN
-    INSERT INTO seats_internal.payment_stray AS s
-        (destination, intent, installation, hash, attempt, status, amount, received, currency, created)
-    VALUES (note_stray.destination, facts ->> 'id', (facts ->> 'installation')::uuid, facts ->> 'hash',
-            (facts ->> 'attempt')::integer, facts ->> 'status', (facts ->> 'amount')::bigint,
-            (facts ->> 'amount_received')::bigint, facts ->> 'currency',
-            to_timestamp((facts ->> 'created')::double precision))
-    ON CONFLICT ON CONSTRAINT payment_stray_pkey DO UPDATE
-       SET status = excluded.status, received = excluded.received, last_seen = clock_timestamp();
-    SELECT m.* INTO member FROM seats_internal.payment_member AS m WHERE m.hash = facts ->> 'hash';
-    IF FOUND AND seats_internal.try_lane(member.lane_id) THEN
-        PERFORM seats_internal.take_over_strays(r, m)
-           FROM seats_internal.payment_member AS m
-           JOIN seats_internal.payment_request AS r ON r.id = m.request_id
-          WHERE m.id = member.id;
-        -- Whatever else of his can be paid: only one of them is to stay.
-        PERFORM seats_internal.queue_payment_read(p.id, 'intent') FROM seats_internal.payment AS p
-          WHERE p.member_id = member.id AND p.state IN ('payable', 'processing');
-    END IF;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.note_stray(text, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.note_stray(text, jsonb) IS
-    'stores an intent that no payment here has, and gives it back to its member if it can be his';
 
 -- What is known otherwise, or not yet known to its payment, is read: one way for all that Stripe says.
 CREATE OR REPLACE FUNCTION seats_internal.take_listed_intent(destination text, facts jsonb) RETURNS void
@@ -223,6 +192,7 @@ BEGIN
     LOOP
         PERFORM seats_internal.take_listed_intent(destination, one);
     END LOOP;
+    PERFORM seats_internal.give_strays_back(jsonb_array_length(facts -> 'intents'));
     PERFORM seats_internal.resolve_alert('payments_unlisted:' || destination, 'they could be listed');
     IF (facts ->> 'has_more')::boolean AND facts ->> 'last_id' IS DISTINCT FROM listing.cursor THEN
         UPDATE seats_internal.payment_listing AS l
@@ -264,15 +234,6 @@ BEGIN
             'payments.listed', 'pg_seats', NULL, NULL, listing.wanted_reason,
             jsonb_build_object('destination', listing.destination, 'since', listing.listing_from));
     END IF;
-    PERFORM seats_internal.resolve_alert('stray_paid:' || s.intent, 'it belongs to a payment now')
-       FROM seats_internal.payment_stray AS s
-       JOIN seats_internal.payment AS p ON p.destination = s.destination AND p.intent = s.intent
-      WHERE s.destination = listing.destination;
-    DELETE FROM seats_internal.payment_stray AS s
-     WHERE s.destination = listing.destination
-       AND (s.status = 'canceled' AND s.last_seen < clock_timestamp() - interval '90 days'
-            OR EXISTS (SELECT FROM seats_internal.payment AS p
-                        WHERE p.destination = s.destination AND p.intent = s.intent));
     PERFORM seats_internal.tell_of_strays(listing.destination);
 END
 $$;

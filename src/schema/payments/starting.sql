@@ -124,11 +124,13 @@ COMMENT ON FUNCTION seats_internal.payment_body(seats_internal.payment, text) IS
 -- ---- beginning
 
 -- The member's lane is held. `found`: the intent is there already; only then another payment of his may be live.
+-- `cancelled`: the reason for which it is not to be paid.
 CREATE OR REPLACE FUNCTION seats_internal.insert_payment(
     request    seats_internal.payment_request,
     member     seats_internal.payment_member,
     parameters jsonb,
-    found      seats_internal.payment_stray DEFAULT NULL
+    found      seats_internal.payment_stray DEFAULT NULL,
+    cancelled  text DEFAULT NULL
 ) RETURNS seats_internal.payment
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -147,13 +149,7 @@ BEGIN
            seats_internal.payment_uuid(installation, member.hash, attempt), found.intent,
            coalesce(found.amount, member.amount), coalesce(found.currency, request.currency), parameters,
            parameters ? 'transfer_data', CASE WHEN is_over THEN 'canceled' ELSE 'creating' END, found.status,
-           -- (He would pay what he does not owe. That it is not wanted is told; what Stripe makes of it, a read shows.)
-           CASE WHEN found.intent IS NOT NULL AND NOT is_over
-                     AND (found.amount, found.currency) IS DISTINCT FROM (member.amount, request.currency)
-                THEN clock_timestamp() END,
-           CASE WHEN found.intent IS NOT NULL AND NOT is_over
-                     AND (found.amount, found.currency) IS DISTINCT FROM (member.amount, request.currency)
-                THEN 'duplicate' END
+           CASE WHEN cancelled IS NOT NULL THEN clock_timestamp() END, cancelled
     RETURNING p.* INTO made;
     UPDATE seats_internal.payment_member AS m
        SET attempts = greatest(m.attempts, attempt)
@@ -164,55 +160,10 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.insert_payment(
-    seats_internal.payment_request, seats_internal.payment_member, jsonb, seats_internal.payment_stray) FROM PUBLIC;
+    seats_internal.payment_request, seats_internal.payment_member, jsonb, seats_internal.payment_stray, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.insert_payment(
-    seats_internal.payment_request, seats_internal.payment_member, jsonb, seats_internal.payment_stray) IS
+    seats_internal.payment_request, seats_internal.payment_member, jsonb, seats_internal.payment_stray, text) IS
     'a new attempt of a member, which is locked';
-
--- After a failover that has forgotten starts: their intents become the member's payments again, up to the first one that
--- is not canceled. What has become of that one a read tells: money that came in meanwhile, too.
-CREATE OR REPLACE FUNCTION seats_internal.take_over_strays(
-    request seats_internal.payment_request,
-    member  seats_internal.payment_member
-) RETURNS seats_internal.payment
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    stray seats_internal.payment_stray;
-    taken seats_internal.payment;
-BEGIN
-    FOR stray IN
-        SELECT s.* FROM seats_internal.payment_stray AS s
-         WHERE s.hash = member.hash AND s.destination = request.destination AND s.attempt > member.attempts
-           AND s.installation = seats_internal.require_installation()
-         ORDER BY s.attempt, s.created, s.intent
-           -- (It is not cancelled meanwhile. A listing that writes it does not wait for this lock.)
-           FOR KEY SHARE
-    LOOP
-        -- (Of one attempt there may be two, made when its key was forgotten.)
-        CONTINUE WHEN EXISTS (SELECT FROM seats_internal.payment AS p
-                               WHERE p.member_id = member.id AND p.attempt = stray.attempt
-                                  OR p.destination = stray.destination AND p.intent = stray.intent);
-        taken := seats_internal.insert_payment(request, member, '{}', stray);
-        PERFORM seats_internal.write_journal(
-            'payment.found', 'pg_seats', taken.id, taken.lane_id, NULL,
-            seats_internal.member_detail(member) || jsonb_build_object(
-                'payment', taken.id, 'attempt', taken.attempt, 'intent', stray.intent, 'status', stray.status));
-        IF taken.state = 'creating' THEN
-            PERFORM seats_internal.queue_payment_read(taken.id, 'intent');
-            RETURN taken;
-        END IF;
-    END LOOP;
-    RETURN NULL;
-END
-$$;
-REVOKE ALL ON FUNCTION
-    seats_internal.take_over_strays(seats_internal.payment_request, seats_internal.payment_member) FROM PUBLIC;
-COMMENT ON FUNCTION
-    seats_internal.take_over_strays(seats_internal.payment_request, seats_internal.payment_member) IS
-    'intents at Stripe that were forgotten here become payments of their member, which is locked; gives the one that may '
-    'be paid yet, or null';
 
 CREATE OR REPLACE FUNCTION seats_internal.begin_payment(
     caller     text,

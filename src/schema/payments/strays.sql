@@ -1,0 +1,278 @@
+-- Strays: intents with our metadata that no payment here has. Those whose member is here become payments of his, as soon as
+-- nobody has him; the others are told, and cancelled if that is set.
+
+-- `is_second`: another payment has its attempt. Nobody is to pay it, then, nor one of another sum than is owed, nor one
+-- whose cancel is on its way. (What Stripe makes of it, a read shows.)
+CREATE OR REPLACE FUNCTION seats_internal.take_over_stray(
+    request   seats_internal.payment_request,
+    member    bigint,
+    stray     seats_internal.payment_stray,
+    is_second boolean
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner  seats_internal.payment_member;
+    cancel bigint := (SELECT o.id FROM seats_internal.outbox AS o WHERE o.id = stray.cancel_call_id);
+    taken  seats_internal.payment;
+BEGIN
+    SELECT m.* INTO owner FROM seats_internal.payment_member AS m WHERE m.id = take_over_stray.member;
+    IF is_second THEN
+        stray.attempt := owner.attempts + 1;
+    END IF;
+    taken := seats_internal.insert_payment(
+        request, owner, '{}', stray,
+        CASE WHEN stray.status IN ('succeeded', 'canceled') THEN NULL
+             WHEN is_second OR (stray.amount, stray.currency) IS DISTINCT FROM (owner.amount, request.currency)
+                 THEN 'duplicate'
+             WHEN cancel IS NOT NULL THEN 'abandoned' END);
+    IF cancel IS NOT NULL THEN
+        UPDATE seats_internal.payment AS p SET cancel_call_id = cancel WHERE p.id = taken.id;
+    END IF;
+    PERFORM seats_internal.write_journal(
+        'payment.found', 'pg_seats', taken.id, taken.lane_id, NULL,
+        seats_internal.member_detail(owner) || jsonb_build_object(
+            'payment', taken.id, 'attempt', taken.attempt, 'intent', stray.intent, 'status', stray.status));
+    IF taken.state = 'creating' THEN
+        PERFORM seats_internal.queue_payment_read(taken.id, 'intent');
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_over_stray(
+    seats_internal.payment_request, bigint, seats_internal.payment_stray, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_over_stray(
+    seats_internal.payment_request, bigint, seats_internal.payment_stray, boolean) IS
+    'makes a stray a payment of its member, which is locked';
+
+-- What has become of them a read tells: money that came in meanwhile, too. Of one attempt there may be two (its key was
+-- forgotten, or a person has said that there was none): the second one gets the next number that is free, when all others
+-- have theirs.
+CREATE OR REPLACE FUNCTION seats_internal.take_over_strays(
+    request seats_internal.payment_request,
+    member  seats_internal.payment_member
+) RETURNS seats_internal.payment
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    second boolean;
+    stray  seats_internal.payment_stray;
+    known  seats_internal.payment;
+    live   seats_internal.payment;
+BEGIN
+    FOREACH second IN ARRAY '{false,true}'::boolean[] LOOP
+        FOR stray IN
+            SELECT s.* FROM seats_internal.payment_stray AS s
+             WHERE s.hash = member.hash AND s.destination = request.destination
+               AND s.installation = seats_internal.require_installation()
+               AND NOT EXISTS (SELECT FROM seats_internal.payment AS p
+                                WHERE p.destination = s.destination AND p.intent = s.intent)
+             ORDER BY s.attempt, s.created, s.intent
+               -- (It is not cancelled meanwhile. A listing that writes it does not wait for this lock.)
+               FOR KEY SHARE
+        LOOP
+            SELECT p.* INTO known FROM seats_internal.payment AS p
+             WHERE p.member_id = member.id AND p.attempt = stray.attempt;
+            IF known.id IS NULL THEN
+                PERFORM seats_internal.take_over_stray(request, member.id, stray, false);
+            ELSIF second AND known.intent IS NULL THEN
+                PERFORM seats_internal.queue_payment_read(known.id, 'intent', intent => stray.intent);
+            ELSIF second AND stray.status <> 'canceled' THEN
+                PERFORM seats_internal.take_over_stray(request, member.id, stray, true);
+            END IF;
+        END LOOP;
+    END LOOP;
+    SELECT p.* INTO live
+      FROM seats_internal.payment_member AS m
+      JOIN seats_internal.payment AS p ON p.id = m.live_payment_id
+     WHERE m.id = member.id;
+    RETURN live;
+END
+$$;
+REVOKE ALL ON FUNCTION
+    seats_internal.take_over_strays(seats_internal.payment_request, seats_internal.payment_member) FROM PUBLIC;
+COMMENT ON FUNCTION
+    seats_internal.take_over_strays(seats_internal.payment_request, seats_internal.payment_member) IS
+    'intents at Stripe that were forgotten here become payments of their member, which is locked; gives the one that may '
+    'be paid yet, or null';
+
+CREATE OR REPLACE FUNCTION seats_internal.note_stray(destination text, facts jsonb) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO seats_internal.payment_stray AS s
+        (destination, intent, installation, hash, attempt, status, amount, received, currency, created)
+    VALUES (note_stray.destination, facts ->> 'id', (facts ->> 'installation')::uuid, facts ->> 'hash',
+            (facts ->> 'attempt')::integer, facts ->> 'status', (facts ->> 'amount')::bigint,
+            (facts ->> 'amount_received')::bigint, facts ->> 'currency',
+            to_timestamp((facts ->> 'created')::double precision))
+    ON CONFLICT ON CONSTRAINT payment_stray_pkey DO UPDATE
+       SET status = excluded.status, received = excluded.received, last_seen = clock_timestamp();
+END;
+REVOKE ALL ON FUNCTION seats_internal.note_stray(text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.note_stray(text, jsonb) IS 'stores an intent that no payment here has';
+
+-- After each page of a list; and as a chore, for those whose member somebody had just then. True: there is something to
+-- send.
+CREATE OR REPLACE FUNCTION seats_internal.give_strays_back(most integer) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    one      record;
+    is_given boolean := false;
+BEGIN
+    FOR one IN
+        SELECT DISTINCT m.id, m.lane_id
+          FROM seats_internal.nobodys_intent AS s
+          JOIN seats_internal.payment_member AS m ON m.hash = s.hash
+          JOIN seats_internal.payment_request AS r ON r.id = m.request_id AND r.destination = s.destination
+         WHERE s.installation = seats_internal.require_installation()
+           AND (s.status <> 'canceled'
+                OR NOT EXISTS (SELECT FROM seats_internal.payment AS p
+                                WHERE p.member_id = m.id AND p.attempt = s.attempt))
+         ORDER BY m.lane_id LIMIT most
+    LOOP
+        CONTINUE WHEN NOT seats_internal.try_lane(one.lane_id);
+        PERFORM seats_internal.take_over_strays(r, m)
+           FROM seats_internal.payment_member AS m
+           JOIN seats_internal.payment_request AS r ON r.id = m.request_id
+          WHERE m.id = one.id;
+        -- Whatever else of his can be paid: only one of them is to stay.
+        PERFORM seats_internal.queue_payment_read(p.id, 'intent') FROM seats_internal.payment AS p
+          WHERE p.member_id = one.id AND p.state IN ('payable', 'processing');
+        is_given := true;
+    END LOOP;
+    PERFORM seats_internal.forget_strays();
+    RETURN is_given;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.give_strays_back(integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.give_strays_back(integer) IS
+    'makes strays payments of their members where nobody has these, and forgets those that are none any more; called by '
+    'the worker';
+
+-- (One whose cancel is on its way stays until that has ended: its payment is read then. Nobody's lock is waited for.)
+CREATE OR REPLACE FUNCTION seats_internal.forget_strays() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    stray seats_internal.payment_stray;
+BEGIN
+    FOR stray IN
+        SELECT s.* FROM seats_internal.payment_stray AS s
+         WHERE (s.status = 'canceled' AND s.last_seen < clock_timestamp() - interval '90 days'
+                OR EXISTS (SELECT FROM seats_internal.payment AS p
+                            WHERE p.destination = s.destination AND p.intent = s.intent))
+           AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o WHERE o.id = s.cancel_call_id)
+           FOR UPDATE SKIP LOCKED
+    LOOP
+        DELETE FROM seats_internal.payment_stray AS s
+         WHERE s.destination = stray.destination AND s.intent = stray.intent;
+        PERFORM seats_internal.resolve_alert('stray_paid:' || stray.intent, 'it belongs to a payment now');
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.forget_strays() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.forget_strays() IS
+    'removes what is no stray any more: a payment has it, or it was canceled long ago; called by the worker';
+
+-- A request that nobody has made again within an hour is not coming: with pg_seats.payment_sweep = cancel its intents go.
+CREATE OR REPLACE FUNCTION seats_internal.cancel_strays(destination text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    stray seats_internal.payment_stray;
+    call  bigint;
+BEGIN
+    FOR stray IN
+        SELECT s.* FROM seats_internal.nobodys_intent AS s
+         WHERE s.destination = cancel_strays.destination AND seats_internal.intent_state(s.status) = 'payable'
+           AND s.first_seen < clock_timestamp() - interval '1 hour'
+           AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o WHERE o.id = s.cancel_call_id)
+         ORDER BY s.intent LIMIT 1000 FOR UPDATE SKIP LOCKED
+    LOOP
+        INSERT INTO seats_internal.outbox
+            (installation, destination, method, path, body, enqueued_by, kind)
+        SELECT i.uuid, stray.destination, 'POST', format('/v1/payment_intents/%s/cancel', stray.intent),
+               seats_internal.encoded_form('{"cancellation_reason": "abandoned"}'), 'pg_seats', 'payment_cancel'
+          FROM seats_internal.installation AS i
+        RETURNING id INTO call;
+        UPDATE seats_internal.payment_stray AS s SET cancel_call_id = call
+         WHERE s.destination = stray.destination AND s.intent = stray.intent;
+        PERFORM seats_internal.write_journal(
+            'payment.stray_cancelled', 'pg_seats', call, NULL, NULL,
+            jsonb_build_object('destination', stray.destination, 'intent', stray.intent, 'amount', stray.amount,
+                               'currency', stray.currency, 'created', stray.created));
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.cancel_strays(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.cancel_strays(text) IS
+    'cancels a destination''s strays that somebody could still pay';
+
+CREATE OR REPLACE FUNCTION seats_internal.stray_cancel_settled(call bigint, facts jsonb) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    -- (Somebody may have taken it over meanwhile.)
+    SELECT seats_internal.queue_payment_read(p.id, 'intent')
+      FROM seats_internal.payment_stray AS s
+      JOIN seats_internal.payment AS p ON p.destination = s.destination AND p.intent = s.intent
+     WHERE s.cancel_call_id = call;
+    UPDATE seats_internal.payment_stray AS s
+       SET status = coalesce(facts ->> 'status', s.status),
+           received = coalesce((facts ->> 'amount_received')::bigint, s.received), last_seen = clock_timestamp()
+     WHERE s.cancel_call_id = call AND s.intent = facts ->> 'id';
+END;
+REVOKE ALL ON FUNCTION seats_internal.stray_cancel_settled(bigint, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.stray_cancel_settled(bigint, jsonb) IS 'the cancel of a stray has ended';
+
+-- Told when all were listed: one alert for those that can be paid, and one each for those that were.
+CREATE OR REPLACE FUNCTION seats_internal.tell_of_strays(destination text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    payable integer;
+    stray   seats_internal.payment_stray;
+BEGIN
+    IF seats_internal.payment_sweep_setting() = 'cancel' THEN
+        PERFORM seats_internal.cancel_strays(destination);
+    END IF;
+    SELECT count(*) INTO payable FROM seats_internal.nobodys_intent AS s
+     WHERE s.destination = tell_of_strays.destination AND s.status NOT IN ('succeeded', 'canceled');
+    IF payable > 0 THEN
+        PERFORM seats_internal.raise_alert(
+            'payment_strays:' || destination, 'warning', 'payment_strays',
+            format('%s payment intent(s) of destination %s can be paid and belong to no payment here', payable, destination),
+            jsonb_build_object('destination', destination, 'intents', payable),
+            'See seats.payment_drift. Whoever makes the request again, with the same request_key, has them back. With '
+            'pg_seats.payment_sweep = cancel they are cancelled after an hour, at the next daily listing.',
+            destination => destination);
+    ELSE
+        PERFORM seats_internal.resolve_alert('payment_strays:' || destination, 'there are none any more');
+    END IF;
+    FOR stray IN
+        SELECT s.* FROM seats_internal.nobodys_intent AS s
+         WHERE s.destination = tell_of_strays.destination AND s.status = 'succeeded'
+           -- (What is a member's becomes his as soon as nobody has him.)
+           AND NOT EXISTS (SELECT FROM seats_internal.payment_member AS m WHERE m.hash = s.hash)
+         ORDER BY s.intent LIMIT 100
+    LOOP
+        PERFORM seats_internal.raise_alert(
+            'stray_paid:' || stray.intent, 'critical', 'stray_paid',
+            format('intent %s was paid, and belongs to no payment here', stray.intent),
+            jsonb_build_object('destination', stray.destination, 'intent', stray.intent, 'received', stray.received,
+                               'currency', stray.currency, 'attempt', stray.attempt),
+            'The database has forgotten whose it is. Make the request again with the same request_key and member: the '
+            'money is his then. Or refund it in Stripe''s Dashboard.', destination => stray.destination);
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.tell_of_strays(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.tell_of_strays(text) IS
+    'has people told of intents that no payment here has, and cancels them if that is set';
