@@ -92,9 +92,9 @@ copy_postgres() {
   # One plans as the worker does, and looks how in its sources.
   mkdir -p "$workspace/tests/src/process" || return
   cp "$extension_tree/src/process/life.cpp" "$workspace/tests/src/process/" || return
-  # One runs the examples of a page as they stand there.
+  # Some run the examples of a page as they stand there.
   mkdir -p "$workspace/tests/docs" || return
-  cp "$extension_tree/docs/handlers.md" "$workspace/tests/docs/" || return
+  cp "$extension_tree"/docs/{handlers,payments}.md "$workspace/tests/docs/" || return
   chmod -R a+rX "$workspace/tests" "$postgres_copy" || return
 
   postgres_bin=$postgres_copy$bindir
@@ -186,23 +186,24 @@ build_simulator_step() {
     copy_simulator
 }
 
-# Stripe's own library for Node, which signs webhooks for one scenario. Kept in build/, with the
-# caller's npm configuration; without it that scenario is skipped and says so.
-stripe_for_node=23.1.0
-fetch_stripe_for_node() {
+# Stripe's own library for Node, which signs webhooks for one scenario, and the driver that another one runs a page's
+# example with. Kept in build/, with the caller's npm configuration; without them those scenarios are skipped, or a part
+# of them, and say so.
+node_packages=(stripe@23.1.0 pg@8.23.1)
+fetch_node_packages() {
   local directory=$root/build/node
   if [[ -n ${NODE_PATH:-} ]]; then
     return
   fi
-  if [[ ! -e $directory/node_modules/stripe ]]; then
+  if [[ ! -e $directory/node_modules/stripe || ! -e $directory/node_modules/pg ]]; then
     if ! command -v npm >/dev/null; then
-      say "  (there is no npm: the scenario with Stripe's library for Node is skipped)"
+      say "  (there is no npm: what scenarios do with Node is skipped)"
       return
     fi
     mkdir -p "$directory"
     if ! timeout 120 npm install --prefix "$directory" --no-audit --no-fund --no-package-lock \
-      --ignore-scripts "stripe@$stripe_for_node" >"$workspace/npm.log" 2>&1 </dev/null; then
-      say "  (npm could not fetch stripe $stripe_for_node: the scenario with it is skipped)"
+      --ignore-scripts "${node_packages[@]}" >"$workspace/npm.log" 2>&1 </dev/null; then
+      say "  (npm could not fetch ${node_packages[*]}: what scenarios do with Node is skipped)"
       return
     fi
   fi

@@ -198,7 +198,7 @@ stage_scenarios() {
     return
   fi
 
-  fetch_stripe_for_node
+  fetch_node_packages
   fetch_pgbouncer
   make_server_dir "$work"
   make_server_dir "$work/tap"

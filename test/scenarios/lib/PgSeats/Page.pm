@@ -6,7 +6,9 @@
 #
 # A block is what stands between ```sql and ```. One whose first line is "-- as a superuser" is run as one. Lines that
 # begin with two minus signs and two spaces are what psql shows: the block must show exactly these (the line of dashes
-# and blanks left out). A block without them may show what it likes.
+# and blanks left out; … stands for anything). A block without them may show what it likes.
+#
+# Blocks of other languages are given as they are:  my ($route) = $page->under('Your server', 'js');
 package PgSeats::Page;
 
 use strict;
@@ -23,26 +25,32 @@ sub read
 {
 	my ($class, $name) = @_;
 	open my $handle, '<', "$docs/$name" or croak "$docs/$name: $!";
-	my ($heading, $inside, %blocks) = ('', undef);
+	my ($heading, $language, %blocks) = ('', undef);
 	while (my $line = <$handle>)
 	{
-		if (defined $inside)
+		if (defined $language)
 		{
-			if ($line =~ /^```/)
-			{
-				push @{ $blocks{$heading} }, $inside;
-				undef $inside;
-			}
-			else { $inside .= $line }
+			if ($line =~ /^```/) { undef $language }
+			else { $blocks{$language}{$heading}[-1] .= $line }
 		}
-		elsif ($line =~ /^```sql/) { $inside = '' }
+		elsif ($line =~ /^```(\w*)/)
+		{
+			$language = $1;
+			push @{ $blocks{$language}{$heading} }, '';
+		}
 		elsif ($line =~ /^#+ (.*)/) { $heading = $1 }
 	}
 	return bless { name => $name, blocks => \%blocks }, $class;
 }
 
-sub headings { return sort keys %{ $_[0]->{blocks} } }
-sub under { return @{ $_[0]->{blocks}{ $_[1] } // croak "$_[0]->{name} has no SQL under '$_[1]'" } }
+sub headings { return sort keys %{ $_[0]->{blocks}{sql} } }
+
+sub under
+{
+	my ($self, $heading, $language) = @_;
+	$language //= 'sql';
+	return @{ $self->{blocks}{$language}{$heading} // croak "$self->{name} has no $language under '$heading'" };
+}
 
 # Fails if the block raises, or shows something else than the page says.
 sub run
@@ -59,8 +67,13 @@ sub run
 	return fail("$self->{name}: $first …") || diag $complaints unless $succeeded;
 	my @promised = map { squeezed($_) } $block =~ /^--(  .*)$/mg;
 	return pass("$self->{name}: $first …") unless @promised;
-	return is_deeply([ grep { $_ ne '' && !/^[-+]+$/ } map { squeezed($_) } split /\n/, $shown ],
-		\@promised, "$self->{name}: $first … shows what the page says")
+	my @lines = grep { $_ ne '' && !/^[-+]+$/ } map { squeezed($_) } split /\n/, $shown;
+	foreach my $i (0 .. $#promised)
+	{
+		my $pattern = join '.*', map { quotemeta } split /…/, $promised[$i], -1;
+		$lines[$i] = $promised[$i] if defined $lines[$i] && $lines[$i] =~ /^$pattern$/;
+	}
+	return is_deeply(\@lines, \@promised, "$self->{name}: $first … shows what the page says")
 	  || diag $shown, $complaints;
 }
 
