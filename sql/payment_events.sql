@@ -37,6 +37,14 @@ SELECT pg_temp.event('charge.dispute.created', '{"payment_intent_id": "pi_ada"}'
 SELECT pg_temp.event('payment_intent.succeeded', '{"payment_intent_id": "pi_other"}');
 SELECT pg_temp.event('charge.refunded', '{"payment_intent_id": null}');
 SELECT pg_temp.reads();
+-- Told of a refund before it is known to be paid: the intent is read first. Of what is paid, the refunds alone.
+DELETE FROM seats_internal.outbox WHERE kind = 'payment_read';
+SELECT pg_temp.event('charge.refunded', '{"payment_intent_id": "pi_ada"}');
+SELECT pg_temp.reads();
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_ada', 'succeeded', '{"amount_received": 1000}'));
+DELETE FROM seats_internal.outbox WHERE kind = 'payment_read';
+SELECT pg_temp.event('charge.refunded', '{"payment_intent_id": "pi_ada"}');
+SELECT pg_temp.reads();
 -- Ours, and forgotten: a list is wanted.
 SELECT pg_temp.event('payment_intent.succeeded', jsonb_build_object('payment_intent_id', 'pi_lost', 'installation', :'ours', 'hash', repeat('0', 32), 'attempt', 1));
 SELECT destination, reason FROM seats_internal.payment_listing_wish;

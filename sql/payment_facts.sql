@@ -435,3 +435,48 @@ UPDATE seats_internal.payment_member AS m SET state = 'waived' WHERE m.reference
 SELECT seats_internal.adopt_payments(false);
 SELECT pg_temp.look(p) FROM unnest(ARRAY[:p, :q, :r, :s]) WITH ORDINALITY AS l (p, number) ORDER BY l.number;
 ROLLBACK;
+
+-- ---- what nothing is heard of for a day is read: what can be paid, a refund that is on its way, a dispute that is open
+BEGIN;
+SELECT pg_temp.begin_payments();
+CREATE FUNCTION pg_temp.silent(most integer DEFAULT 100) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY SELECT 'something is read' WHERE seats_internal.read_silent_payments(most);
+    RETURN QUERY
+        WITH reads AS (DELETE FROM seats_internal.outbox AS o WHERE o.kind = 'payment_read' RETURNING o.*)
+        SELECT concat_ws(' ', m.reference, r.path, split_part(r.body, '&', 1)) FROM reads AS r
+          JOIN seats_internal.payment AS p ON p.id = r.payment_id
+          JOIN seats_internal.payment_member AS m ON m.id = p.member_id ORDER BY m.reference, r.id;
+END
+$$;
+CREATE FUNCTION pg_temp.a_day_passes() RETURNS void LANGUAGE sql AS $$
+    UPDATE seats_internal.payment SET heard_at = clock_timestamp() - interval '25 hours' + id * interval '1 second'
+$$;
+SELECT pg_temp.start('ada') AS a, pg_temp.paid('bob') AS b, pg_temp.paid('cyd') AS c, pg_temp.start('dan') AS d \gset
+SELECT pg_temp.created(:d, pg_temp.intent('pi_dan'));
+SELECT pg_temp.refunds_read(:b, jsonb_build_array(pg_temp.refund('re_bob', 'pending', 300)));
+SELECT pg_temp.disputes_read(:c, pg_temp.dispute('dp_cyd', 'warning_needs_response'));
+SELECT pg_temp.silent();
+SELECT pg_temp.a_day_passes();
+SELECT pg_temp.silent();
+-- Each once a day, whether the read succeeds or not: so those that fail keep nobody from his turn.
+SELECT pg_temp.silent();
+SELECT pg_temp.a_day_passes();
+SELECT pg_temp.silent(2);
+SELECT pg_temp.silent(2);
+SELECT pg_temp.silent(2);
+-- And what is over no more.
+SELECT pg_temp.refunds_read(:b, jsonb_build_array(pg_temp.refund('re_bob', 'failed', 300)));
+SELECT pg_temp.disputes_read(:c, pg_temp.dispute('dp_cyd', 'needs_response'));
+SELECT pg_temp.a_day_passes();
+SELECT pg_temp.silent();
+SELECT pg_temp.disputes_read(:c, pg_temp.dispute('dp_cyd', 'lost'));
+SELECT pg_temp.was_read(:d, pg_temp.intent('pi_dan', 'canceled'));
+SELECT pg_temp.a_day_passes();
+SELECT pg_temp.silent();
+-- An intent that nobody is to pay, and that is at the payer's bank, when its cancel has failed.
+SELECT pg_temp.created(:a, NULL, 'refused', reason => 'not_proven');
+SELECT seats_internal.apply_intent(:a, pg_temp.intent('pi_ada', 'processing'), now());
+SELECT pg_temp.a_day_passes();
+SELECT pg_temp.silent();
+ROLLBACK;

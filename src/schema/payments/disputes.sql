@@ -18,6 +18,13 @@ REVOKE ALL ON FUNCTION seats_internal.recount_disputes(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.recount_disputes(bigint) IS
     'makes of a payment''s sum what its disputes say';
 
+CREATE OR REPLACE FUNCTION seats_internal.dispute_is_over(status text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN coalesce(status IN ('won', 'lost', 'warning_closed', 'prevented'), false);
+REVOKE ALL ON FUNCTION seats_internal.dispute_is_over(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.dispute_is_over(text) IS 'whether nothing more is to come of a dispute';
+
 -- A warning (an inquiry) takes no money, and neither does what was prevented: a person is told, and that is all.
 CREATE OR REPLACE FUNCTION seats_internal.apply_dispute(payment seats_internal.payment, facts jsonb, event text)
 RETURNS void
@@ -38,7 +45,7 @@ BEGIN
         PERFORM seats_internal.note_transaction(payment, 'dispute_' || status, facts ->> 'id', amount, currency,
                                                 facts ->> 'charge', event, facts ->> 'reason', detail);
     END IF;
-    IF status IN ('won', 'lost', 'warning_closed', 'prevented') THEN
+    IF seats_internal.dispute_is_over(status) THEN
         PERFORM seats_internal.resolve_alert('dispute:' || (facts ->> 'id'), 'the dispute is ' || status);
     ELSE
         PERFORM seats_internal.raise_alert(
@@ -73,6 +80,12 @@ BEGIN
       WHERE l.value ->> 'id' IS NOT NULL
       ORDER BY l.value ->> 'created', l.number DESC;
     PERFORM seats_internal.recount_disputes(target.id);
+    UPDATE seats_internal.payment AS p
+       SET heard_at = clock_timestamp(),
+           dispute_is_open = EXISTS (SELECT FROM jsonb_array_elements(facts -> 'disputes') AS l
+                                      WHERE l.value ->> 'id' IS NOT NULL
+                                        AND NOT seats_internal.dispute_is_over(l.value ->> 'status'))
+     WHERE p.id = target.id;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.apply_disputes(bigint, jsonb, text) FROM PUBLIC;

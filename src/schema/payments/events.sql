@@ -89,9 +89,12 @@ BEGIN
             -- (A second intent of one attempt: the read makes it a stray.)
             PERFORM seats_internal.queue_payment_read(payment.id, 'intent', event.event_id, intent => intent);
         ELSIF NOT seats_internal.is_told_by_call(payment, event.idempotency_key) THEN
-            PERFORM seats_internal.queue_payment_read(
-                payment.id, CASE WHEN payment.intent IS NULL THEN 'intent' ELSE what END, event.event_id,
-                intent => intent);
+            -- (First whether it was paid: nobody is to be told of a refund before that.)
+            PERFORM seats_internal.queue_payment_read(payment.id, w.what, event.event_id, intent => intent)
+               FROM unnest(CASE WHEN payment.state = 'succeeded' THEN ARRAY[apply_payment_event.what]
+                                WHEN payment.intent IS NULL OR apply_payment_event.what = 'intent' THEN '{intent}'
+                                ELSE ARRAY['intent', apply_payment_event.what] END) WITH ORDINALITY AS w (what, number)
+              ORDER BY w.number;
         END IF;
         RETURN 'processed';
     ELSIF (event.facts ->> 'installation')::uuid = (SELECT i.uuid FROM seats_internal.installation AS i)

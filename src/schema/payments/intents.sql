@@ -49,7 +49,7 @@ BEGIN
                         CASE WHEN new_state = 'succeeded' THEN (facts ->> 'amount')::bigint END,
                         CASE WHEN new_state = 'succeeded' THEN p.amount END, 0),
                p.refunded + p.refund_reserved, CASE WHEN p.state = 'succeeded' THEN p.received END),
-           read_at = greatest(p.read_at, as_of),
+           read_at = greatest(p.read_at, as_of), heard_at = clock_timestamp(),
            touched_at = CASE WHEN (p.status, p.error_code, p.decline_code) IS NOT DISTINCT FROM
                                   (facts ->> 'status', facts ->> 'error_code', facts ->> 'decline_code')
                              THEN p.touched_at ELSE clock_timestamp() END,

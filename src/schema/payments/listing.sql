@@ -112,17 +112,9 @@ BEGIN
         PERFORM seats_internal.begin_listing(one.destination);
         is_sent := true;
     END LOOP;
-    FOR one IN
-        SELECT p.id FROM seats_internal.payment AS p
-         WHERE p.state IN ('payable', 'processing') AND p.read_at < a_day_ago
-           AND seats_internal.payment_sweep_setting() <> 'off'
-           AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o
-                            WHERE o.kind = 'payment_read' AND o.payment_id = p.id)
-         ORDER BY p.read_at LIMIT most
-    LOOP
-        PERFORM seats_internal.queue_payment_read(one.id, 'intent');
+    IF seats_internal.payment_sweep_setting() <> 'off' AND seats_internal.read_silent_payments(most) THEN
         is_sent := true;
-    END LOOP;
+    END IF;
     RETURN is_sent;
 END
 $$;
@@ -312,6 +304,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     target seats_internal.payment;
+    read   bigint;
 BEGIN
     PERFORM seats_internal.require_reason(reason);
     SELECT p.* INTO target FROM seats_internal.payment AS p WHERE p.id = reconcile_payment.payment;
@@ -320,9 +313,10 @@ BEGIN
     END IF;
     PERFORM seats_internal.write_journal('operator.reconcile_payment', caller, payment, target.lane_id, reason,
                                          jsonb_build_object('payment', payment, 'intent', target.intent));
+    read := seats_internal.queue_payment_read(payment, 'intent', caller => caller);
     PERFORM seats_internal.queue_payment_read(payment, 'refunds', caller => caller);
     PERFORM seats_internal.queue_payment_read(payment, 'disputes', caller => caller);
-    RETURN seats_internal.queue_payment_read(payment, 'intent', caller => caller);
+    RETURN read;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.reconcile_payment(text, bigint, text) FROM PUBLIC;

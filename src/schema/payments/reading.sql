@@ -69,7 +69,7 @@ REVOKE ALL ON FUNCTION seats_internal.payment_query(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.payment_query(text, text) IS
     'how an intent is read, or its refunds or disputes';
 
--- For whoever wants the client secret: from now on it may be in a browser.
+-- For whoever wants the client secret: he goes on with it.
 CREATE OR REPLACE FUNCTION seats_internal.queue_secret_read(payment bigint) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -79,7 +79,7 @@ BEGIN
       FROM seats_internal.payment AS p
      WHERE p.id = queue_secret_read.payment AND l.id = p.lane_id;
     UPDATE seats_internal.payment AS p
-       SET secret_given_at = coalesce(p.secret_given_at, clock_timestamp()), touched_at = clock_timestamp()
+       SET touched_at = clock_timestamp()
      WHERE p.id = queue_secret_read.payment;
     RETURN seats_internal.queue_payment_read(payment, 'intent');
 END
@@ -87,6 +87,37 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.queue_secret_read(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.queue_secret_read(bigint) IS
     'somebody waits for a payment''s client secret: gives the read to wait for; null: its open create is enough';
+
+-- What is not over, and of which nothing was heard for a day, as an event was lost, or the read that it has caused has
+-- failed. (One that cannot be read has its turn a day later, like any other, and keeps nobody from his.) True: there is
+-- something to send.
+CREATE OR REPLACE FUNCTION seats_internal.read_silent_payments(most integer) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    silent  seats_internal.payment;
+    is_sent boolean := false;
+BEGIN
+    FOR silent IN
+        SELECT p.* FROM seats_internal.payment AS p
+         WHERE p.is_unfinished AND p.heard_at < clock_timestamp() - interval '1 day'
+         ORDER BY p.heard_at LIMIT most
+    LOOP
+        CONTINUE WHEN NOT seats_internal.try_lane(silent.lane_id);
+        UPDATE seats_internal.payment AS p SET heard_at = clock_timestamp() WHERE p.id = silent.id;
+        PERFORM seats_internal.queue_payment_read(silent.id, w.what)
+           FROM (VALUES (1, 'intent', silent.state <> 'succeeded'), (2, 'refunds', silent.refund_is_open),
+                        (3, 'disputes', silent.dispute_is_open)) AS w (number, what, is_wanted)
+          WHERE w.is_wanted ORDER BY w.number;
+        is_sent := true;
+    END LOOP;
+    RETURN is_sent;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.read_silent_payments(integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.read_silent_payments(integer) IS
+    'has payments read that are not over, and of which nothing was heard for a day, at most so many; called by the worker';
 
 -- Only a listing can find what nobody knows the id of.
 CREATE OR REPLACE FUNCTION seats_internal.want_intents_listed(

@@ -9,14 +9,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     given    bigint;
-    reserved bigint;
+    reserved bigint;  -- what there is of open ones
 BEGIN
     SELECT coalesce(sum(r.amount) FILTER (WHERE r.state = 'succeeded'), 0),
            coalesce(sum(r.amount) FILTER (WHERE r.state IN ('reserved', 'pending', 'requires_action')), 0)
       INTO given, reserved
       FROM seats_internal.refund AS r WHERE r.payment_id = recount_refunds.payment;
     UPDATE seats_internal.payment AS p
-       SET refunded = least(given, p.received), refund_reserved = least(reserved, p.received - least(given, p.received))
+       SET refunded = least(given, p.received), refund_reserved = least(reserved, p.received - least(given, p.received)),
+           refund_is_open = reserved > 0, heard_at = clock_timestamp()
      WHERE p.id = recount_refunds.payment;
 END
 $$;

@@ -110,8 +110,10 @@ CREATE TABLE seats_internal.payment (
     refunded            bigint      NOT NULL DEFAULT 0,
     refund_reserved     bigint      NOT NULL DEFAULT 0,
     disputed            bigint      NOT NULL DEFAULT 0,
+    refund_is_open      boolean     NOT NULL DEFAULT false,
+    dispute_is_open     boolean     NOT NULL DEFAULT false,
     read_at             timestamptz,
-    secret_given_at     timestamptz,
+    heard_at            timestamptz NOT NULL DEFAULT now(),
     cancel_requested_at timestamptz,
     cancel_reason       text,
     cancel_call_id      bigint,
@@ -120,6 +122,11 @@ CREATE TABLE seats_internal.payment (
     created_at          timestamptz NOT NULL DEFAULT now(),
     touched_at          timestamptz NOT NULL DEFAULT now(),
     state_since         timestamptz NOT NULL DEFAULT now(),
+    is_unfinished       boolean     NOT NULL GENERATED ALWAYS AS (
+        intent IS NOT NULL
+        AND (state IN ('creating', 'payable', 'processing')
+             OR state IN ('refused', 'canceled') AND coalesce(status, '') <> 'canceled'
+             OR refund_is_open OR dispute_is_open)) STORED,
     CONSTRAINT payment_pkey PRIMARY KEY (id),
     CONSTRAINT payment_is_of_a_member FOREIGN KEY (member_id) REFERENCES seats_internal.payment_member (id),
     CONSTRAINT payment_attempt_is_once UNIQUE (member_id, attempt),
@@ -133,6 +140,7 @@ CREATE INDEX payment_by_lane ON seats_internal.payment (lane_id);
 CREATE INDEX payment_by_creation ON seats_internal.payment (destination, created_at);
 CREATE INDEX payment_is_live ON seats_internal.payment (touched_at)
     WHERE state IN ('creating', 'payable', 'processing');
+CREATE INDEX payment_is_unfinished ON seats_internal.payment (heard_at) WHERE is_unfinished;
 CREATE INDEX payment_in_review ON seats_internal.payment (review_since) WHERE review_since IS NOT NULL;
 COMMENT ON TABLE seats_internal.payment IS
     'an attempt of a member to pay: one PaymentIntent. Of a member at most one is creating, payable or processing';
@@ -149,8 +157,10 @@ COMMENT ON COLUMN seats_internal.payment.received IS 'what Stripe has received, 
 COMMENT ON COLUMN seats_internal.payment.refund_reserved IS 'refunds that are under way; freed if one fails';
 COMMENT ON COLUMN seats_internal.payment.disputed IS 'what disputes hold back, or have taken';
 COMMENT ON COLUMN seats_internal.payment.read_at IS 'when the request left whose answer was taken over last';
-COMMENT ON COLUMN seats_internal.payment.secret_given_at IS
-    'when its client secret was given away first: before that nobody could pay it';
+COMMENT ON COLUMN seats_internal.payment.heard_at IS
+    'when Stripe has last said something of it, or was last asked because it had not';
+COMMENT ON COLUMN seats_internal.payment.is_unfinished IS
+    'something of it will yet come to an end at Stripe: it is read when nothing was heard of it for a day';
 COMMENT ON COLUMN seats_internal.payment.review_reason IS
     'paid_after_cancel, paid_other_amount, paid_twice; once it is decided: kept (it counts as paid, whatever came in) or '
     'refunded';
