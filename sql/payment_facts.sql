@@ -480,3 +480,34 @@ SELECT seats_internal.apply_intent(:a, pg_temp.intent('pi_ada', 'processing'), n
 SELECT pg_temp.a_day_passes();
 SELECT pg_temp.silent();
 ROLLBACK;
+
+-- ---- more refunds than one page holds: page after page, and what no page of them shows is not there
+BEGIN;
+SELECT pg_temp.begin_payments();
+SELECT pg_temp.paid('ada') AS p \gset
+CREATE FUNCTION pg_temp.page(payment bigint, first integer, last integer, next text, complete boolean DEFAULT true) RETURNS text LANGUAGE sql AS $$
+    SELECT pg_temp.was_read(payment, jsonb_build_object('object', 'refunds', 'complete', complete, 'next', next, 'refunds', (
+        SELECT jsonb_agg(pg_temp.refund('re_' || n, 'succeeded', 2) ORDER BY n DESC) FROM generate_series(first, last) AS n)));
+    SELECT format('refunded %s; %s', p.refunded, pg_temp.calls(p.id)) FROM seats_internal.payment AS p WHERE p.id = payment;
+$$;
+-- (A person has said that this one was made.)
+SELECT seats_internal.settle_by_hand('op', (SELECT r.call FROM seats_internal.refund_payment('app', :p, 10) AS r), 'done', 'executed', 'person');
+SELECT pg_temp.page(:p, 51, 150, 're_51');
+SELECT state FROM seats_internal.refund WHERE asked_by = 'app';
+SAVEPOINT second;
+SELECT pg_temp.page(:p, 1, 50, NULL);
+SELECT state FROM seats_internal.refund WHERE asked_by = 'app';
+ROLLBACK TO second;
+-- One that could not be read may be that one.
+SELECT pg_temp.page(:p, 26, 50, 're_26', false);
+SELECT pg_temp.page(:p, 1, 25, NULL);
+SELECT state FROM seats_internal.refund WHERE asked_by = 'app';
+-- A page that leads to itself is the last one.
+SELECT seats_internal.queue_payment_read(:p, 'refunds', page => '{"after": "re_26"}') IS NOT NULL AS is_read;
+SELECT pg_temp.page(:p, 1, 25, 're_26');
+-- Of disputes, one that is open on an earlier page stays so.
+SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_2', 'needs_response'));
+SELECT seats_internal.queue_payment_read(:p, 'disputes', page => '{"after": "dp_2"}') IS NOT NULL AS is_read;
+SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_1', 'lost'));
+SELECT dispute_is_open FROM seats_internal.payment WHERE id = :p;
+ROLLBACK;

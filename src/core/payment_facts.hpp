@@ -57,8 +57,8 @@ struct DisputeFacts {
     std::optional<std::int64_t> amount, created;
 };
 
-// Lists as SQL takes them. `complete`: no more pages, and each element could be read. nullopt
-// unless it is a list; one of an element that belongs to another intent is none either.
+// Pages of lists as SQL takes them. `complete`: each element could be read, and it is said whether
+// there are more. `next`: behind which the next page begins; null: there is none. nullopt unless it is a list; one of an element that belongs to another intent is none either.
 [[nodiscard]] std::optional<std::string> refunds_json(const ParsedBody& body,
                                                       std::string_view intent);
 [[nodiscard]] std::optional<std::string> disputes_json(const ParsedBody& body,

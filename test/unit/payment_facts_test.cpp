@@ -53,19 +53,21 @@ std::string refunds(std::string_view elements, std::string_view end = R"(,"has_m
     return core::refunds_json(core::ParsedBody(body), "pi_1").value_or("nothing");
 }
 
-TEST(PaymentFacts, a_list_is_complete_only_if_it_says_so_and_can_be_read) {
+TEST(PaymentFacts, a_page_is_complete_only_if_it_can_be_read_and_says_whether_there_are_more) {
     constexpr std::string_view one =
         R"({"id":"re_1","object":"refund","amount":5,"currency":"eur","status":null})";
     constexpr std::string_view whole =
-        R"({"object":"refunds","complete":true,"refunds":[{"id":"re_1","amount":5,"currency":"eur",)"
+        R"({"object":"refunds","complete":true,"next":null,"refunds":[{"id":"re_1","amount":5,"currency":"eur",)"
         R"("status":null,"charge":null,"payment_intent":null,"failure_reason":null,"reason":null,)"
         R"("marker":null,"created":null}]})";
     EXPECT_EQ(refunds(one), whole);
-    EXPECT_TRUE(
-        refunds(one, R"(,"has_more":true)").starts_with(R"({"object":"refunds","complete":false)"));
-    EXPECT_TRUE(refunds(one, "").starts_with(R"({"object":"refunds","complete":false)"));
+    EXPECT_TRUE(refunds(one, R"(,"has_more":true)")
+                    .starts_with(R"({"object":"refunds","complete":true,"next":"re_1")"));
+    EXPECT_TRUE(refunds("", R"(,"has_more":true)")
+                    .starts_with(R"({"object":"refunds","complete":false,"next":null)"));
+    EXPECT_TRUE(refunds(one, "").starts_with(R"({"object":"refunds","complete":false,"next":null)"));
     EXPECT_EQ(refunds(R"({"id":"re_2","object":"refund"})"),
-              R"({"object":"refunds","complete":false,"refunds":[]})");
+              R"({"object":"refunds","complete":false,"next":null,"refunds":[]})");
     EXPECT_EQ(refunds(R"({"id":"re_2","object":"refund","payment_intent":"pi_2"})"), "nothing");
     EXPECT_EQ(core::refunds_json(core::ParsedBody(R"({"object":"refund"})"), "pi_1"), std::nullopt);
 }

@@ -82,7 +82,7 @@ BEGIN
     PERFORM seats_internal.recount_disputes(target.id);
     UPDATE seats_internal.payment AS p
        SET heard_at = clock_timestamp(),
-           dispute_is_open = EXISTS (SELECT FROM jsonb_array_elements(facts -> 'disputes') AS l
+           dispute_is_open = p.dispute_is_open AND facts ->> 'after' IS NOT NULL OR EXISTS (SELECT FROM jsonb_array_elements(facts -> 'disputes') AS l
                                       WHERE l.value ->> 'id' IS NOT NULL
                                         AND NOT seats_internal.dispute_is_over(l.value ->> 'status'))
      WHERE p.id = target.id;
@@ -90,4 +90,4 @@ END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.apply_disputes(bigint, jsonb, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.apply_disputes(bigint, jsonb, text) IS
-    'takes over a list of a payment''s disputes';
+    'takes over a page of a payment''s disputes';

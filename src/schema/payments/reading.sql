@@ -3,13 +3,15 @@
 
 -- As queue_read does it for subscriptions: a read that was not sent yet will see what we know of; one that is on the
 -- wire may have left too early, so another one follows it. Waits for nobody. `intent`: where an event names another one
--- than is known here. Null: none is known, so the call that makes it will tell.
+-- than is known here. `page`: of a list, {"after": an id, "complete": whether the pages before were}; null: the first one.
+-- Gives null where no intent is known, so the call that makes it will tell.
 CREATE OR REPLACE FUNCTION seats_internal.queue_payment_read(
     payment bigint,
     what    text,
     event   text DEFAULT NULL,
     caller  text DEFAULT 'pg_seats',
-    intent  text DEFAULT NULL
+    intent  text DEFAULT NULL,
+    page    jsonb DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -25,7 +27,7 @@ BEGIN
         RETURN NULL;
     END IF;
     SELECT q.path, seats_internal.encoded_form(q.parameters) AS body INTO query
-      FROM seats_internal.payment_query(target.intent, what) AS q;
+      FROM seats_internal.payment_query(target.intent, what, page ->> 'after') AS q;
     UPDATE seats_internal.outbox AS o
        SET created_at = clock_timestamp(),
            context = o.context || jsonb_strip_nulls(jsonb_build_object('event', queue_payment_read.event))
@@ -40,7 +42,8 @@ BEGIN
              created_at)
         SELECT i.uuid, target.destination, 'GET', query.path, query.body, queue_payment_read.caller, 'payment_read',
                target.id, target.lane_id,
-               jsonb_strip_nulls(jsonb_build_object('what', what, 'event', queue_payment_read.event)),
+               jsonb_strip_nulls(jsonb_build_object('what', what, 'event', queue_payment_read.event))
+               || coalesce(page, '{}'),
                clock_timestamp()
           FROM seats_internal.installation AS i
         RETURNING id INTO read;
@@ -48,13 +51,14 @@ BEGIN
     RETURN read;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.queue_payment_read(bigint, text, text, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.queue_payment_read(bigint, text, text, text, text) IS
+REVOKE ALL ON FUNCTION seats_internal.queue_payment_read(bigint, text, text, text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.queue_payment_read(bigint, text, text, text, text, jsonb) IS
     'leaves a read of a payment''s intent, refunds or disputes in the outbox, unless one is waiting there; gives its id';
 
 CREATE OR REPLACE FUNCTION seats_internal.payment_query(
     intent         text,
     what           text,
+    after          text DEFAULT NULL,
     OUT path       text,
     OUT parameters jsonb
 )
@@ -63,11 +67,12 @@ SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT CASE what WHEN 'intent' THEN '/v1/payment_intents/' || intent ELSE '/v1/' || what END,
            CASE what WHEN 'intent' THEN '{"expand": ["latest_charge"]}'::jsonb
-                     ELSE jsonb_build_object('payment_intent', intent, 'limit', 100) END;
+                     ELSE jsonb_strip_nulls(jsonb_build_object('payment_intent', intent, 'limit', 100,
+                                                               'starting_after', after)) END;
 END;
-REVOKE ALL ON FUNCTION seats_internal.payment_query(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.payment_query(text, text) IS
-    'how an intent is read, or its refunds or disputes';
+REVOKE ALL ON FUNCTION seats_internal.payment_query(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.payment_query(text, text, text) IS
+    'how an intent is read, or a page of its refunds or disputes';
 
 -- For whoever wants the client secret: he goes on with it.
 CREATE OR REPLACE FUNCTION seats_internal.queue_secret_read(payment bigint) RETURNS bigint
@@ -137,6 +142,27 @@ REVOKE ALL ON FUNCTION seats_internal.want_intents_listed(text, timestamptz, tex
 COMMENT ON FUNCTION seats_internal.want_intents_listed(text, timestamptz, text) IS
     'the intents that were made since then are to be listed, soon';
 
+-- Gives the facts of a page with what is known of the list: `complete` with its last page, if all of them were; `after`
+-- where it is not the first one. (A page that leads to itself ends the list, as something that it is not.)
+CREATE OR REPLACE FUNCTION seats_internal.read_next_page(payment bigint, asked jsonb, facts jsonb) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    is_complete boolean := (facts ->> 'complete')::boolean AND coalesce((asked ->> 'complete')::boolean, true);
+BEGIN
+    IF facts ->> 'next' IS NOT NULL AND facts ->> 'next' IS DISTINCT FROM asked ->> 'after' THEN
+        PERFORM seats_internal.queue_payment_read(
+            payment, facts ->> 'object', asked ->> 'event',
+            page => jsonb_build_object('after', facts ->> 'next', 'complete', is_complete));
+    END IF;
+    RETURN facts || jsonb_build_object('complete', is_complete AND facts ->> 'next' IS NULL, 'after', asked ->> 'after');
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.read_next_page(bigint, jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.read_next_page(bigint, jsonb, jsonb) IS
+    'leaves the read of the next page of a payment''s refunds or disputes in the outbox, if there is one';
+
 -- True: the client secret of this answer may be given away.
 CREATE OR REPLACE FUNCTION seats_internal.payment_was_read(
     call    bigint,
@@ -148,16 +174,19 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    event text := (SELECT h.context ->> 'event' FROM seats_internal.settled_call(call) AS h);
+    asked jsonb := coalesce((SELECT h.context FROM seats_internal.settled_call(call) AS h), '{}');
+    event text  := asked ->> 'event';
 BEGIN
     PERFORM seats_internal.resolve_alert('payment_unreadable:' || payment, 'it was read');
     CASE facts ->> 'object'
         WHEN 'payment_intent' THEN
             RETURN seats_internal.apply_intent(payment, facts, as_of, event);
         WHEN 'refunds' THEN
-            PERFORM seats_internal.apply_refunds(payment, facts, event);
+            PERFORM seats_internal.apply_refunds(
+                payment, seats_internal.read_next_page(payment, asked, facts), event);
         WHEN 'disputes' THEN
-            PERFORM seats_internal.apply_disputes(payment, facts, event);
+            PERFORM seats_internal.apply_disputes(
+                payment, seats_internal.read_next_page(payment, asked, facts), event);
         ELSE
             PERFORM seats_internal.payment_not_read(call, payment, 'the answer is not what was asked for');
     END CASE;

@@ -177,7 +177,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.apply_refunds(bigint, jsonb, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.apply_refunds(bigint, jsonb, text) IS
-    'takes over a list of a payment''s refunds';
+    'takes over a page of a payment''s refunds';
 
 -- A person has said of a call that it was executed, and a list of all refunds shows none of it.
 CREATE OR REPLACE FUNCTION seats_internal.miss_refunds(payment seats_internal.payment) RETURNS void
