@@ -157,8 +157,7 @@ std::optional<std::string> list_json(const ParsedBody& body, std::string_view in
     ObjectWriter writer(out);
     writer.text("object", name);
     const std::string_view next = page->has_more ? page->last_id : std::string_view();
-    writer.boolean("complete",
-                   all && says_whether_more(body) && page->has_more == !next.empty());
+    writer.boolean("complete", all && says_whether_more(body) && page->has_more == !next.empty());
     writer.text("next", next);
     writer.begin(name).append(elements);
     writer.end();

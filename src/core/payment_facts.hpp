@@ -58,7 +58,8 @@ struct DisputeFacts {
 };
 
 // Pages of lists as SQL takes them. `complete`: each element could be read, and it is said whether
-// there are more. `next`: behind which the next page begins; null: there is none. nullopt unless it is a list; one of an element that belongs to another intent is none either.
+// there are more. `next`: behind which the next page begins; null: there is none. nullopt unless it
+// is a list; one of an element that belongs to another intent is none either.
 [[nodiscard]] std::optional<std::string> refunds_json(const ParsedBody& body,
                                                       std::string_view intent);
 [[nodiscard]] std::optional<std::string> disputes_json(const ParsedBody& body,

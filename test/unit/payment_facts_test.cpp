@@ -65,7 +65,8 @@ TEST(PaymentFacts, a_page_is_complete_only_if_it_can_be_read_and_says_whether_th
                     .starts_with(R"({"object":"refunds","complete":true,"next":"re_1")"));
     EXPECT_TRUE(refunds("", R"(,"has_more":true)")
                     .starts_with(R"({"object":"refunds","complete":false,"next":null)"));
-    EXPECT_TRUE(refunds(one, "").starts_with(R"({"object":"refunds","complete":false,"next":null)"));
+    EXPECT_TRUE(
+        refunds(one, "").starts_with(R"({"object":"refunds","complete":false,"next":null)"));
     EXPECT_EQ(refunds(R"({"id":"re_2","object":"refund"})"),
               R"({"object":"refunds","complete":false,"next":null,"refunds":[]})");
     EXPECT_EQ(refunds(R"({"id":"re_2","object":"refund","payment_intent":"pi_2"})"), "nothing");
