@@ -48,13 +48,20 @@ SELECT pg_temp.reads();
 -- Ours, and forgotten: a list is wanted.
 SELECT pg_temp.event('payment_intent.succeeded', jsonb_build_object('payment_intent_id', 'pi_lost', 'installation', :'ours', 'hash', repeat('0', 32), 'attempt', 1));
 SELECT destination, reason FROM seats_internal.payment_listing_wish;
+-- It may be older than its event; of a refund's intent that is not known.
+SELECT pg_temp.event('payment_intent.succeeded', jsonb_build_object('payment_intent_id', 'pi_lost', 'installation', :'ours', 'hash', repeat('0', 32), 'attempt', 1,
+    'payment_intent', jsonb_build_object('created', extract(epoch FROM now() - interval '40 days'))));
+SELECT now() - min(since) FROM seats_internal.payment_listing_wish;
+DELETE FROM seats_internal.payment_listing_wish;
+SELECT pg_temp.event('refund.failed', jsonb_build_object('payment_intent_id', 'pi_lost', 'installation', :'ours', 'hash', repeat('0', 32), 'attempt', 1));
+SELECT date_trunc('minute', now() - since) FROM seats_internal.payment_listing_wish;
 DELETE FROM seats_internal.outbox WHERE kind IN ('payment_read', 'payment_list', 'payment_cancel');
 
 -- After a failover creates wait for the list.
 SELECT pg_temp.start('bob') AS b \gset
 SELECT seats_internal.payments_are_in_doubt('failover or restore');
 SELECT count(*) AS held FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) WHERE o.payment_id = :b;
-SELECT seats_internal.sweep_payments(10);
+SELECT seats_internal.sweep_payments(10, '{}');
 SELECT pg_temp.reads();
 SELECT m.hash FROM seats_internal.payment AS p JOIN seats_internal.payment_member AS m ON m.id = p.member_id WHERE p.id = :b \gset
 SELECT h.id AS page FROM seats_internal.move_to_history(
@@ -170,7 +177,7 @@ UPDATE seats_internal.payment_request SET state = 'open';
 DELETE FROM seats_internal.outbox WHERE kind IN ('payment_read', 'payment_cancel');
 -- A list that cannot be had is asked for again, and told.
 SELECT seats_internal.want_intents_listed('stripe', now(), 'test');
-SELECT seats_internal.sweep_payments(10);
+SELECT seats_internal.sweep_payments(10, '{}');
 SELECT h.id AS page FROM seats_internal.move_to_history(
     ARRAY(SELECT o.id FROM seats_internal.outbox AS o WHERE o.kind = 'payment_list'), 'refused', 'forbidden') AS h \gset
 SELECT seats_internal.payments_not_listed(:page, 'stripe', 'no permission');
@@ -185,11 +192,11 @@ SELECT seats_internal.payments_are_in_doubt('failover or restore');
 -- (The answer of a page that was under way, and is gone, says nothing.)
 SELECT seats_internal.payments_were_listed(0, 'stripe', '{"object": "intents", "has_more": false, "intents": []}', now());
 SELECT holds_creates FROM seats_internal.payment_listing;
-SELECT seats_internal.sweep_payments(10);
+SELECT seats_internal.sweep_payments(10, '{}');
 SELECT listing_from AS begun FROM seats_internal.payment_listing \gset
 SELECT count(*) AS cancelled FROM seats_internal.move_to_history(
     ARRAY(SELECT o.id FROM seats_internal.outbox AS o WHERE o.kind = 'payment_list'), 'cancelled', 'by a person');
-SELECT seats_internal.sweep_payments(10);
+SELECT seats_internal.sweep_payments(10, '{}');
 SELECT kind, context ->> 'cursor' AS cursor FROM seats_internal.outbox WHERE kind = 'payment_list';
 SELECT holds_creates, listing_from = :'begun' AS as_before FROM seats_internal.payment_listing;
 -- Strays that are older are looked at by the daily one, for which no payer waits.
@@ -198,9 +205,82 @@ SELECT listing_from > now() - interval '21 days' AS no_further FROM seats_intern
 UPDATE seats_internal.payment_stray SET first_seen = now() - interval '2 hours';
 SELECT seats_internal.cancel_strays('stripe');
 SELECT path, body FROM seats_internal.outbox WHERE kind = 'payment_cancel';
--- A copy leaves payments to its original.
+DELETE FROM seats_internal.outbox WHERE kind IN ('payment_list', 'payment_cancel');
+SELECT seats_internal.finish_listing(l) FROM seats_internal.payment_listing AS l;
+-- After a long outage, whoever was away, intents are listed that were made meanwhile, and events that nobody has brought.
+CREATE FUNCTION pg_temp.wanted() RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', (SELECT count(*) FROM seats_internal.outbox AS o WHERE o.kind = 'payment_list'), 'pages, from',
+                     (SELECT date_trunc('minute', now() - l.listing_from) FROM seats_internal.payment_listing AS l), 'ago; events',
+                     (SELECT count(*) FROM seats_internal.event_cursor AS c WHERE c.requested_at IS NOT NULL))
+$$;
+DELETE FROM seats_internal.event_cursor;
+DELETE FROM seats_internal.payment_stray;
+UPDATE seats_internal.payment_listing SET listed_until = now();
+INSERT INTO seats_internal.destination_contact (destination, reached_at) VALUES ('stripe', now() - interval '14 minutes');
+SELECT seats_internal.sweep_payments(10, '{stripe}');
+SELECT pg_temp.wanted();
+SELECT reached_at > now() AS is_there FROM seats_internal.destination_contact;
+UPDATE seats_internal.destination_contact SET reached_at = now() - interval '2 hours';
+SELECT seats_internal.sweep_payments(10, '{}');
+SELECT pg_temp.wanted();
+SELECT seats_internal.sweep_payments(10, '{stripe}');
+SELECT pg_temp.wanted();
+-- A person's word that a create was executed is not enough: who is to pay starts again. A listing knows only what it covers.
+DELETE FROM seats_internal.outbox WHERE kind IN ('payment', 'payment_list');
+SELECT pg_temp.start('lia') AS p \gset
+SELECT pg_temp.created(:p, NULL);
+SELECT reason FROM seats_internal.payment_listing_wish ORDER BY since LIMIT 1;
+DELETE FROM seats_internal.payment_listing_wish;
+SELECT seats_internal.finish_listing(l) FROM seats_internal.payment_listing AS l;
+SELECT pg_temp.look(:p);
+UPDATE seats_internal.payment SET created_at = now() - interval '1 hour' WHERE id = :p;
+UPDATE seats_internal.payment_listing SET listing_from = now() - interval '59 minutes', listing_until = now();
+SELECT seats_internal.finish_listing(l) FROM seats_internal.payment_listing AS l;
+SELECT pg_temp.look(:p);
+UPDATE seats_internal.payment_listing SET listing_from = now() - interval '2 hours', listing_until = now();
+SELECT seats_internal.finish_listing(l) FROM seats_internal.payment_listing AS l;
+SELECT pg_temp.look(:p);
+-- A database that takes the place of its original may have forgotten some; a copy leaves payments to it, and has made none.
 SELECT pg_temp.start('cy') AS c \gset
-SELECT seats_internal.adopt_payments(false);
-SELECT p.state, m.state AS member, m.live_payment_id FROM seats_internal.payment AS p JOIN seats_internal.payment_member AS m ON m.id = p.member_id WHERE p.id = :c;
+SELECT seats_internal.adopt_payments(true);
 SELECT holds_creates, wanted_reason FROM seats_internal.payment_listing;
+SELECT pg_temp.start('max') AS p \gset
+UPDATE seats_internal.payment_member SET state = 'waived' WHERE reference = 'max';
+SELECT seats_internal.adopt_payments(false);
+SELECT state, live_payment_id FROM seats_internal.payment_member WHERE reference = 'max';
+SELECT p.state, m.state AS member, m.live_payment_id FROM seats_internal.payment AS p JOIN seats_internal.payment_member AS m ON m.id = p.member_id WHERE p.id = :c;
+SELECT count(*) FROM seats_internal.payment_listing;
+ROLLBACK;
+
+-- Where nobody has paid yet, the first start may be what was forgotten. A key that may not list is no mistake before somebody
+-- is to pay.
+BEGIN;
+SELECT pg_temp.begin_payments();
+DELETE FROM seats_internal.payment_handler;
+DELETE FROM seats_internal.payment_request;
+SELECT seats_internal.sweep_payments(10, '{stripe}');
+SELECT count(*) FROM seats_internal.payment_listing;
+UPDATE seats_internal.destination_contact SET reached_at = now() - interval '10 minutes';
+SELECT seats_internal.payments_are_in_doubt('failover or restore');
+SELECT holds_creates, now() - wanted_since AS since FROM seats_internal.payment_listing;
+SELECT seats_internal.sweep_payments(10, '{}');
+SELECT h.id AS page FROM seats_internal.move_to_history(
+    ARRAY(SELECT o.id FROM seats_internal.outbox AS o WHERE o.kind = 'payment_list'), 'refused', 'forbidden') AS h \gset
+SELECT seats_internal.payments_not_listed(:page, 'stripe', 'no permission');
+SELECT seats_internal.sweep_payments(10, '{}');
+SELECT count(*) AS pages FROM seats_internal.outbox WHERE kind = 'payment_list';
+SELECT count(*) AS told FROM seats.alerts WHERE kind = 'payments_unlisted';
+SELECT count(*) AS told FROM seats.health WHERE check_name ~ 'payment_listing';
+INSERT INTO seats_internal.payment_request (destination, request_key, currency, created_by, role, role_oid, arguments)
+VALUES ('stripe', 'lunch', 'eur', 'app', 'app', 0, '{}');
+SELECT pg_temp.start('ada') AS p \gset
+SELECT h.is_locked AS held FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) AS h;
+SELECT due_at > now() + interval '50 seconds' AS listing_wakes_it FROM seats_internal.outbox WHERE kind = 'payment';
+SELECT seats_internal.sweep_payments(10, '{}');
+SELECT count(*) AS pages FROM seats_internal.outbox WHERE kind = 'payment_list';
+DELETE FROM seats_internal.payment;
+DELETE FROM seats_internal.payment_member;
+DELETE FROM seats_internal.payment_request;
+SELECT seats_internal.finish_listing(l) FROM seats_internal.payment_listing AS l;
+SELECT count(*) FROM seats_internal.payment_listing;
 ROLLBACK;

@@ -56,4 +56,17 @@ DELETE FROM seats_internal.payment_stray;
 SELECT status, hint FROM pg_temp.health() LIMIT 1;
 UPDATE seats_internal.payment_listing SET finished_at = clock_timestamp() - interval '3 days';
 SELECT status, hint FROM pg_temp.health() LIMIT 1;
+-- What is known of the intents of a destination goes with it.
+SELECT seats.define_destination('second', 'http://127.0.0.1:9', 'test_key', livemode => false, requests_per_second => 25);
+INSERT INTO seats_internal.payment_listing (destination, finished_at) VALUES ('second', now() - interval '3 days');
+INSERT INTO seats_internal.payment_listing_wish (destination, since, reason) VALUES ('second', now(), 'test');
+INSERT INTO seats_internal.payment_stray (destination, intent, status) VALUES ('second', 'pi_3', 'requires_action');
+INSERT INTO seats_internal.destination_contact (destination, reached_at) VALUES ('second', now());
+SELECT status FROM seats.health WHERE check_name = 'payment_listing second';
+SELECT seats.drop_destination('second', 'it is not used any more');
+SELECT count(*) FROM seats.health WHERE check_name = 'payment_listing second';
+SELECT (SELECT count(*) FROM seats_internal.payment_listing WHERE destination = 'second')
+     + (SELECT count(*) FROM seats_internal.payment_listing_wish WHERE destination = 'second')
+     + (SELECT count(*) FROM seats_internal.payment_stray WHERE destination = 'second')
+     + (SELECT count(*) FROM seats_internal.destination_contact WHERE destination = 'second') AS rows_left;
 ROLLBACK;

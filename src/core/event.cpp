@@ -93,6 +93,7 @@ std::optional<PaymentIntentFacts> read_payment_intent(const json_t* object) {
     facts.currency = fact_member(object, "currency");
     facts.amount = integer_member(object, "amount");
     facts.amount_received = integer_member(object, "amount_received");
+    facts.created = integer_member(object, "created");
     facts.operation = marker_member(object);
     return facts;
 }
@@ -104,6 +105,7 @@ void append_payment_intent(std::string& out, const PaymentIntentFacts& facts) {
     writer.number("amount", facts.amount);
     writer.number("amount_received", facts.amount_received);
     writer.text("currency", facts.currency);
+    writer.number("created", facts.created);
     writer.text("operation", facts.operation);
     writer.end();
 }

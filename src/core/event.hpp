@@ -19,7 +19,7 @@ namespace pg_seats::core {
 
 struct PaymentIntentFacts {
     std::string id, status, currency;
-    std::optional<std::int64_t> amount, amount_received;
+    std::optional<std::int64_t> amount, amount_received, created;
     std::string operation;  // metadata.pg_seats
 };
 

@@ -18,7 +18,7 @@ Statement sweep_statement{
     "SELECT s.queued, s.next_after::text"
     "  FROM seats_internal.sweep($1::timestamptz, $2, $3 * interval '1 second') AS s"};
 Statement abandon_statement{"SELECT seats_internal.abandon_payments($1)"};
-Statement sweep_payments_statement{"SELECT seats_internal.sweep_payments($1)"};
+Statement sweep_payments_statement{"SELECT seats_internal.sweep_payments($1, $2)"};
 Statement recount_statement{"SELECT seats_internal.recount_teams()"};
 Statement forget_statement{"SELECT seats_internal.forget($1)"};
 Statement fenced_statement{
@@ -77,8 +77,15 @@ void abandon_payments(Engine& engine, TimePoint now) {
 
 // Intents that are to be listed or read.
 void look_after_payments(Engine& engine) {
+    std::vector<std::string_view> reached;
+    for (const auto& [name, destination] : engine.destinations) {
+        if (destination.is_stripe() && destination.takes_calls()) {
+            reached.push_back(name);
+        }
+    }
     (void)engine.transaction([&] {
-        if (sweep_payments_statement.run({pg::integer(most_payments)}).boolean(0, 1)) {
+        if (sweep_payments_statement.run({pg::integer(most_payments), pg::texts(reached)})
+                .boolean(0, 1)) {
             engine.look_for_arrivals = true;
         }
     });

@@ -146,11 +146,12 @@ TEST(ReadEvent, invoice) {
 
 TEST(ReadEvent, payment_intent) {
     const auto facts = about(R"({"id":"pi_1","object":"payment_intent","status":"succeeded",
-        "amount":500,"amount_received":499,"currency":"usd","client_secret":"pi_1_secret_x",
+        "amount":500,"amount_received":499,"currency":"usd","created":1700000000,
+        "client_secret":"pi_1_secret_x",
         "metadata":{"pg_seats":"m-1"}})");
     EXPECT_TRUE(core::to_json(facts).ends_with(
         R"("payment_intent":{"id":"pi_1","status":"succeeded","amount":500,)"
-        R"("amount_received":499,"currency":"usd","operation":"m-1"}})"))
+        R"("amount_received":499,"currency":"usd","created":1700000000,"operation":"m-1"}})"))
         << core::to_json(facts);
     EXPECT_EQ(core::to_json(facts).find("secret"), std::string::npos);
 }

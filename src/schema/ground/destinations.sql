@@ -259,6 +259,10 @@ BEGIN
         'See seats.outbox, seats.teams, seats.individuals, seats.webhook_endpoints and seats.call_grants.');
     DELETE FROM seats_internal.event_cursor AS c WHERE c.destination = drop_destination.name;
     DELETE FROM seats_internal.stripe_price AS p WHERE p.destination = drop_destination.name;
+    DELETE FROM seats_internal.payment_listing AS l WHERE l.destination = drop_destination.name;
+    DELETE FROM seats_internal.payment_listing_wish AS w WHERE w.destination = drop_destination.name;
+    DELETE FROM seats_internal.payment_stray AS s WHERE s.destination = drop_destination.name;
+    DELETE FROM seats_internal.destination_contact AS c WHERE c.destination = drop_destination.name;
     -- Whoever defines another one of this name begins with lanes that go.
     UPDATE seats_internal.lane AS l
        SET version = l.version + 1, paused_at = NULL, paused_by = NULL, paused_reason = NULL

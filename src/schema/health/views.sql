@@ -59,7 +59,10 @@ payment_listing AS MATERIALIZED (
            AND p.destination = l.destination) AS c
      CROSS JOIN LATERAL (
         SELECT count(*) AS strays FROM seats_internal.nobodys_intent AS s
-         WHERE s.destination = l.destination AND s.status <> 'canceled') AS s),
+         WHERE s.destination = l.destination AND s.status <> 'canceled') AS s
+     -- (After a failover they are listed, too, where nobody has ever paid.)
+     WHERE s.strays > 0
+        OR EXISTS (SELECT FROM seats_internal.payment_request AS r WHERE r.destination = l.destination)),
 oldest_handler AS MATERIALIZED (
     SELECT h.call_id, h.error_code, h.error, h.lane_id
       FROM seats_internal.handler AS h

@@ -1,6 +1,57 @@
 -- What the database has forgotten, or never knew: creates wait until it is found, and what cannot be used is cancelled.
 
--- After a failover, a restore or an adoption. What was forgotten is younger than what is known.
+-- An outage that is longer is followed by a listing. (A worker looks every ten minutes at least.)
+CREATE OR REPLACE FUNCTION seats_internal.long_outage() RETURNS interval
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN interval '15 minutes';
+REVOKE ALL ON FUNCTION seats_internal.long_outage() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.long_outage() IS 'for how long nothing can be sent without a listing being wanted after it';
+
+CREATE OR REPLACE FUNCTION seats_internal.takes_payments(destination text) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN EXISTS (SELECT FROM seats_internal.payment_request AS r WHERE r.destination = takes_payments.destination)
+       OR EXISTS (SELECT FROM seats_internal.payment_stray AS s
+                   WHERE s.destination = takes_payments.destination AND s.status <> 'canceled');
+REVOKE ALL ON FUNCTION seats_internal.takes_payments(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.takes_payments(text) IS
+    'whether members pay over a destination: only then its intents are listed daily';
+
+-- Whoever was away for long (the destination, the worker, the server) has missed something: intents that were made
+-- meanwhile are listed, and events that nobody has brought.
+CREATE OR REPLACE FUNCTION seats_internal.note_contacts(reached text[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        SELECT d.name, c.reached_at
+          FROM seats_internal.destination AS d
+          LEFT JOIN seats_internal.destination_contact AS c ON c.destination = d.name
+         WHERE d.name = ANY (reached) AND d.kind = 'stripe'
+           AND (c.reached_at IS NULL OR c.reached_at NOT BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp())
+    LOOP
+        IF one.reached_at < clock_timestamp() - seats_internal.long_outage()
+           AND seats_internal.payment_sweep_setting() <> 'off' AND seats_internal.takes_payments(one.name) THEN
+            PERFORM seats_internal.want_intents_listed(one.name, one.reached_at, 'nothing could be sent for long');
+            PERFORM seats_internal.ask_for_missed_events(one.name);
+        END IF;
+        INSERT INTO seats_internal.destination_contact AS c (destination, reached_at)
+        VALUES (one.name, clock_timestamp())
+        ON CONFLICT ON CONSTRAINT destination_contact_pkey DO UPDATE SET reached_at = excluded.reached_at;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.note_contacts(text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.note_contacts(text[]) IS
+    'notes which destinations can be sent to, and has listed what may have been missed; called by the worker';
+
+-- After a failover, a restore or an adoption. What was forgotten is younger than what is known: than the youngest payment,
+-- the last listing, the last time that the worker could send. Where nothing of payments is known, the first of them may be
+-- forgotten.
 CREATE OR REPLACE FUNCTION seats_internal.payments_are_in_doubt(reason text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -11,35 +62,45 @@ BEGIN
            coalesce(greatest((SELECT max(p.created_at) FROM seats_internal.payment AS p
                                WHERE p.destination = d.name),
                              (SELECT k.listed_until FROM seats_internal.payment_listing AS k
-                               WHERE k.destination = d.name)),
+                               WHERE k.destination = d.name),
+                             (SELECT c.reached_at FROM seats_internal.destination_contact AS c
+                               WHERE c.destination = d.name)),
                     (SELECT i.created_at FROM seats_internal.installation AS i))
                - seats_internal.listing_margin(),
            payments_are_in_doubt.reason
       FROM seats_internal.destination AS d
      WHERE d.kind = 'stripe'
-       AND (EXISTS (SELECT FROM seats_internal.payment_request AS r WHERE r.destination = d.name)
-            OR EXISTS (SELECT FROM seats_internal.payment_listing AS k WHERE k.destination = d.name))
     ON CONFLICT ON CONSTRAINT payment_listing_pkey DO UPDATE
-       SET holds_creates = true, wanted_reason = excluded.wanted_reason,
+       SET holds_creates = true, wanted_reason = excluded.wanted_reason, is_refused = false,
            -- (What the daily listing goes back to for strays, no payer is to wait for.)
            wanted_since = least(l.wanted_since, excluded.wanted_since,
                                 CASE WHEN l.wanted_reason IS NOT NULL THEN l.listing_from END),
            -- (A page of a listing that was under way is of no use: it may have passed by what was forgotten.)
            listing_from = NULL, listing_until = NULL, cursor = NULL, found = 0;
     DELETE FROM seats_internal.outbox AS o WHERE o.kind = 'payment_list';
+    -- Refunds, cancels and what payers have done: a listing shows no such thing.
+    PERFORM seats_internal.ask_for_missed_events(d.name)
+       FROM seats_internal.destination AS d
+      WHERE d.kind = 'stripe'
+        AND (EXISTS (SELECT FROM seats_internal.payment_request AS r WHERE r.destination = d.name)
+             OR EXISTS (SELECT FROM seats_internal.webhook_endpoint AS e WHERE e.destination = d.name)
+             OR EXISTS (SELECT FROM seats_internal.event_cursor AS c WHERE c.destination = d.name));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.payments_are_in_doubt(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.payments_are_in_doubt(text) IS
     'payments may have been begun that are forgotten here: no intent is made before they are listed; called by the worker';
 
--- An adopted copy has payments that are the original's, and are told to its webhooks.
+-- An adopted copy has payments that are the original's, and are told to its webhooks. Under its own name it has made none
+-- yet, so that there is nothing that could be forgotten.
 CREATE OR REPLACE FUNCTION seats_internal.adopt_payments(replaces_original boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT replaces_original THEN
+    IF replaces_original THEN
+        PERFORM seats_internal.payments_are_in_doubt('adopted');
+    ELSE
         UPDATE seats_internal.payment AS p
            SET state = 'left_to_original', state_since = clock_timestamp()
          WHERE p.state IN ('creating', 'payable', 'processing');
@@ -50,7 +111,6 @@ BEGIN
         DELETE FROM seats_internal.payment_listing;
         DELETE FROM seats_internal.outbox AS o WHERE o.kind IN ('payment_read', 'payment_list', 'payment_cancel');
     END IF;
-    PERFORM seats_internal.payments_are_in_doubt('adopted');
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.adopt_payments(boolean) FROM PUBLIC;
@@ -84,13 +144,16 @@ BEGIN
     END IF;
     RETURN QUERY
         UPDATE seats_internal.outbox AS o
-           SET due_at = clock_timestamp() + interval '2 seconds', reason = 'intents_are_listed_first'
+           -- (The end of a listing makes them due.)
+           SET due_at = clock_timestamp() + CASE WHEN w.is_read THEN interval '2 seconds' ELSE interval '1 minute' END,
+               reason = 'intents_are_listed_first'
           FROM seats_internal.payment AS p
-         WHERE o.id = ANY (creates) AND p.id = o.payment_id AND p.intent IS NULL
-           AND (EXISTS (SELECT FROM seats_internal.payment_listing AS l
-                         WHERE l.destination = o.destination AND l.holds_creates)
-                OR EXISTS (SELECT FROM seats_internal.outbox AS r
-                            WHERE r.kind = 'payment_read' AND r.payment_id = p.id AND r.state <> 'review'))
+         CROSS JOIN LATERAL (
+            SELECT EXISTS (SELECT FROM seats_internal.payment_listing AS l
+                            WHERE l.destination = p.destination AND l.holds_creates) AS is_listed,
+                   EXISTS (SELECT FROM seats_internal.outbox AS r
+                            WHERE r.kind = 'payment_read' AND r.payment_id = p.id AND r.state <> 'review') AS is_read) AS w
+         WHERE o.id = ANY (creates) AND p.id = o.payment_id AND p.intent IS NULL AND (w.is_listed OR w.is_read)
         RETURNING o.id, false;
 END
 $$;

@@ -99,9 +99,14 @@ BEGIN
         RETURN 'processed';
     ELSIF (event.facts ->> 'installation')::uuid = (SELECT i.uuid FROM seats_internal.installation AS i)
           OR seats_internal.is_own_key(event.idempotency_key) THEN
-        -- Ours, and forgotten: a list tells how many there are.
+        -- Ours, and forgotten: a list tells how many there are, from when this one was made. (An event of a refund does not
+        -- say that. What is older than the last listing that one has shown.)
         PERFORM seats_internal.want_intents_listed(
-            event.destination, coalesce(event.created, clock_timestamp()) - seats_internal.listing_margin(),
+            event.destination,
+            coalesce(to_timestamp((event.facts -> 'payment_intent' ->> 'created')::double precision),
+                     (SELECT l.listed_until FROM seats_internal.payment_listing AS l
+                       WHERE l.destination = event.destination),
+                     clock_timestamp() - interval '30 days'),
             'an event has told of an intent that is not known here');
         RETURN 'unmatched';
     END IF;

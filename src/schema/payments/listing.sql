@@ -42,7 +42,7 @@ BEGIN
                    SELECT min(greatest(s.created, clock_timestamp() - interval '30 days'))
                      FROM seats_internal.nobodys_intent AS s
                     WHERE s.destination = l.destination AND s.status NOT IN ('succeeded', 'canceled')) END) - seats_internal.listing_margin()),
-           listing_until = clock_timestamp(), cursor = NULL, found = 0, wanted_since = NULL
+           listing_until = clock_timestamp(), cursor = NULL, found = 0, wanted_since = NULL, is_refused = false
      WHERE l.destination = begin_listing.destination
     RETURNING l.* INTO begun;
     PERFORM seats_internal.queue_payment_page(begun);
@@ -75,8 +75,9 @@ REVOKE ALL ON FUNCTION seats_internal.note_wishes() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.note_wishes() IS 'makes what is to be listed out of what was wanted; called by the worker';
 
 -- The worker's chore: listings that are wanted, or due (once a day where members pay), and reads of payments that can
--- still be paid and of which nothing was heard for a day. True: there is something to send.
-CREATE OR REPLACE FUNCTION seats_internal.sweep_payments(most integer) RETURNS boolean
+-- still be paid and of which nothing was heard for a day. `reached`: destinations that can be sent to. True: there is
+-- something to send.
+CREATE OR REPLACE FUNCTION seats_internal.sweep_payments(most integer, reached text[]) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -85,6 +86,7 @@ DECLARE
     one     record;
     is_sent boolean := false;
 BEGIN
+    PERFORM seats_internal.note_contacts(reached);
     PERFORM seats_internal.note_wishes();
     is_sent := seats_internal.give_strays_back(most);
     IF NOT EXISTS (SELECT FROM seats_internal.payment_request)
@@ -103,7 +105,9 @@ BEGIN
           JOIN seats_internal.destination AS d ON d.name = l.destination
          -- (One that is under way and has no page was cut off: a person has cancelled its page, or given it up.)
          WHERE (l.wanted_since IS NOT NULL OR l.listing_until IS NOT NULL OR l.holds_creates
-                OR coalesce(l.finished_at < a_day_ago, true) AND seats_internal.payment_sweep_setting() <> 'off')
+                OR coalesce(l.finished_at < a_day_ago, true) AND seats_internal.payment_sweep_setting() <> 'off'
+                   AND seats_internal.takes_payments(l.destination))
+           AND (NOT l.is_refused OR seats_internal.takes_payments(l.destination))
            AND d.halted_at IS NULL AND d.paused_at IS NULL
            AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o
                             WHERE o.kind = 'payment_list' AND o.destination = l.destination)
@@ -118,8 +122,8 @@ BEGIN
     RETURN is_sent;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.sweep_payments(integer) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.sweep_payments(integer) IS
+REVOKE ALL ON FUNCTION seats_internal.sweep_payments(integer, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.sweep_payments(integer, text[]) IS
     'has intents listed, and payments read, that are due; called by the worker';
 
 -- ---- what was listed
@@ -203,6 +207,35 @@ REVOKE ALL ON FUNCTION seats_internal.payments_were_listed(bigint, text, jsonb, 
 COMMENT ON FUNCTION seats_internal.payments_were_listed(bigint, text, jsonb, timestamptz) IS
     'takes a page of a destination''s intents, and asks for the next one; called by the worker';
 
+-- A person has said that a create was executed, and there is no such intent: who is to pay starts again. (Whose member
+-- somebody has just now comes with the next listing.)
+CREATE OR REPLACE FUNCTION seats_internal.end_what_was_not_found(listing seats_internal.payment_listing) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    target seats_internal.payment;
+BEGIN
+    FOR target IN
+        SELECT p.* FROM seats_internal.payment AS p
+         WHERE p.state IN ('creating', 'payable', 'processing') AND p.state = 'creating' AND p.intent IS NULL
+           AND p.destination = listing.destination AND p.created_at >= listing.listing_from
+           -- (What was made a moment ago a list may not show.)
+           AND p.created_at < listing.listing_until - interval '15 minutes'
+           AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o
+                            WHERE o.payment_id = p.id AND o.kind IN ('payment', 'payment_read'))
+         ORDER BY p.lane_id
+    LOOP
+        IF seats_internal.try_lane(target.lane_id) THEN
+            PERFORM seats_internal.payment_was_not_made(target, 'refused', 'not_proven');
+        END IF;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.end_what_was_not_found(seats_internal.payment_listing) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.end_what_was_not_found(seats_internal.payment_listing) IS
+    'payments that are to have an intent, which is not among all that were listed, were not made';
+
 CREATE OR REPLACE FUNCTION seats_internal.finish_listing(listing seats_internal.payment_listing) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -213,6 +246,7 @@ BEGIN
            listed_until = greatest(l.listed_until, listing.listing_until), finished_at = clock_timestamp(),
            wanted_reason = CASE WHEN l.wanted_since IS NOT NULL THEN l.wanted_reason END
      WHERE l.destination = listing.destination;
+    PERFORM seats_internal.end_what_was_not_found(listing);
     IF listing.holds_creates THEN
         -- (One that somebody has comes when its own time is up.)
         UPDATE seats_internal.outbox AS o
@@ -227,13 +261,18 @@ BEGIN
             jsonb_build_object('destination', listing.destination, 'since', listing.listing_from));
     END IF;
     PERFORM seats_internal.tell_of_strays(listing.destination);
+    -- (Nobody pays here, and none of it is listed daily.)
+    DELETE FROM seats_internal.payment_listing AS l
+     WHERE l.destination = listing.destination AND l.wanted_since IS NULL
+       AND NOT seats_internal.takes_payments(l.destination);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.finish_listing(seats_internal.payment_listing) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.finish_listing(seats_internal.payment_listing) IS
     'all intents were listed: creates may go on, and strays are told';
 
--- For good. It is begun anew, as the intent may be gone that the cursor names. Creates that are held stay held.
+-- For good. It is begun anew, as the intent may be gone that the cursor names. Creates that are held stay held. Where nobody
+-- pays, a key that may not list intents is no mistake: nobody is told, until somebody is to pay.
 CREATE OR REPLACE FUNCTION seats_internal.payments_not_listed(call bigint, destination text, error text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -247,6 +286,9 @@ BEGIN
      WHERE l.destination = payments_not_listed.destination AND l.listing_until = (asked ->> 'until')::timestamptz
     RETURNING l.* INTO listing;
     IF NOT FOUND THEN
+        RETURN;
+    ELSIF NOT seats_internal.takes_payments(listing.destination) THEN
+        UPDATE seats_internal.payment_listing AS l SET is_refused = true WHERE l.destination = listing.destination;
         RETURN;
     END IF;
     PERFORM seats_internal.queue_payment_page(listing, clock_timestamp() + interval '1 minute');

@@ -234,6 +234,7 @@ CREATE TABLE seats_internal.payment_listing (
     found          integer     NOT NULL DEFAULT 0,
     listed_until   timestamptz,
     finished_at    timestamptz,
+    is_refused     boolean     NOT NULL DEFAULT false,
     CONSTRAINT payment_listing_pkey PRIMARY KEY (destination)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE seats_internal.payment_listing IS
@@ -241,6 +242,17 @@ COMMENT ON TABLE seats_internal.payment_listing IS
 COMMENT ON COLUMN seats_internal.payment_listing.holds_creates IS
     'after a failover, restore or adoption: no intent is made before those that were forgotten are found';
 COMMENT ON COLUMN seats_internal.payment_listing.wanted_since IS 'a listing from this time on is wanted; null: only the daily one';
+COMMENT ON COLUMN seats_internal.payment_listing.is_refused IS
+    'Stripe has refused it where nobody pays: it is tried again when somebody is to';
+
+-- (Restored, or on a new primary, it also tells how young what was forgotten is.)
+CREATE TABLE seats_internal.destination_contact (
+    destination text        NOT NULL,
+    reached_at  timestamptz NOT NULL,
+    CONSTRAINT destination_contact_pkey PRIMARY KEY (destination)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE seats_internal.destination_contact IS
+    'when the worker was there last and could send to a destination, to within a minute; written by it alone';
 
 -- The worker reads and changes payment_listing all the time: who wants a listing leaves a row here, and locks nothing.
 CREATE TABLE seats_internal.payment_listing_wish (

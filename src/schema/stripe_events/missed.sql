@@ -161,6 +161,24 @@ REVOKE ALL ON FUNCTION seats_internal.events_are_unreadable(text, text) FROM PUB
 COMMENT ON FUNCTION seats_internal.events_are_unreadable(text, text) IS
     'the alert that the list of events is refused; called by the worker';
 
+-- (Who has the row wants a list himself, or has just read one.)
+CREATE OR REPLACE FUNCTION seats_internal.ask_for_missed_events(destination text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+BEGIN
+    INSERT INTO seats_internal.event_cursor AS c (destination, requested_at)
+    VALUES (ask_for_missed_events.destination, clock_timestamp())
+    ON CONFLICT ON CONSTRAINT event_cursor_pkey DO UPDATE SET requested_at = excluded.requested_at;
+EXCEPTION WHEN lock_not_available THEN
+    NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.ask_for_missed_events(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.ask_for_missed_events(text) IS
+    'has the list of events read that a destination''s webhooks may not have brought; waits for nobody';
+
 CREATE OR REPLACE FUNCTION seats_internal.list_events(caller text, INOUT destination text, reason text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
