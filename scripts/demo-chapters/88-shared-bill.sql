@@ -1,18 +1,20 @@
 -- A bill that three share
 -- Ann, Bob and Cy have dined, and each pays his part in his own browser. The request is made in the application's own
--- transaction; it names a function that runs whenever somebody has paid.
+-- transaction; it names a function that runs whenever somebody has paid, or has got money back: that one looks at what there
+-- is now.
 CREATE TABLE share (payer text PRIMARY KEY, paid bigint NOT NULL DEFAULT 0);
 INSERT INTO share VALUES ('ann'), ('bob'), ('cy');
-CREATE FUNCTION public.share_is_paid(number bigint, outcome jsonb, context jsonb) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    UPDATE public.share AS s SET paid = s.paid + (outcome ->> 'amount')::bigint WHERE s.payer = outcome ->> 'reference';
-END
+CREATE FUNCTION public.share_has_changed(transaction bigint, outcome jsonb, context jsonb) RETURNS void LANGUAGE sql AS $$
+    UPDATE public.share AS s
+       SET paid = (SELECT sum(p.received - p.refunded) FROM seats.payments AS p WHERE p.reference = s.payer)
+     WHERE s.payer = outcome ->> 'reference';
 $$;
 SELECT repeated FROM seats.create_payment_request('dinner', 'eur',
     '[{"reference": "ann", "amount": 1250}, {"reference": "bob", "amount": 1250}, {"reference": "cy", "amount": 2000}]',
-    when_paid_after_cancel => 'refund', on_paid => 'public.share_is_paid');
+    when_paid_after_cancel => 'refund',
+    on_paid => 'public.share_has_changed', on_refunded => 'public.share_has_changed');
 
--- Ann opens the page. What her browser needs comes back in the same call, and is stored nowhere.
+-- Ann clicks on "Pay". What her browser needs comes back in the same call, and is stored nowhere.
 CALL seats.start_payment_and_wait(seats.payment_member('dinner', 'ann'), 'ann') \gset ann_
 SELECT :'ann_state' AS state, left(:'ann_client_secret', 3) AS begins, length(:'ann_client_secret') > 20 AS has_secret;
 \! simulate payer ann pays
@@ -48,7 +50,7 @@ SELECT repeated FROM seats.refund_payment(:ann_payment, 250, request_key => 'no 
 \! simulate until "SELECT state = 'succeeded' FROM seats.refunds WHERE refund_key = 'no dessert'"
 SELECT reference, amount, state FROM seats.payment_members ORDER BY reference;
 SELECT reference, kind, amount, currency FROM seats.payment_transactions ORDER BY reference, transaction;
-\! simulate until "SELECT count(*) = 3 FROM share WHERE paid > 0"
+\! simulate until "SELECT sum(paid) = 2250 FROM share"
 SELECT * FROM share ORDER BY payer;
 
 -- The client secrets were handed out, and the database does not have them:
