@@ -58,9 +58,13 @@ foreach my $hours (0, 25)
 
 	# All this is lost.
 	my %lost = map { $_ => await_payment($primary, start($primary, 'dinner', $_), 'payable') } qw(ada bob);
-	share($primary, 'brunch', qw(dora eve));
-	$lost{$_} = await_payment($primary, start($primary, 'brunch', $_), 'payable') foreach qw(dora eve);
+	share($primary, 'brunch', qw(dora eve fay));
+	$lost{$_} = await_payment($primary, start($primary, 'brunch', $_), 'payable') foreach qw(dora eve fay);
 	$stripe->control('POST', "/payment_intents/$lost{$_}", { action => 'succeed' }) foreach qw(bob eve);
+	$stripe->control('POST', "/payment_intents/$lost{fay}", { action => 'cancel' });
+	# A refund that comes back is in none of Stripe's sums.
+	$stripe->control('POST', "/payment_intents/$lost{eve}", { action => 'refund', amount => 300 });
+	$stripe->control('POST', "/refunds/$_->{id}", { action => 'fail' }) foreach @{ $stripe->all_of('/v1/refunds') };
 	$primary->stop('immediate');
 	$stripe->clock_advance($hours * 60 * 60) if $hours;
 	$stripe->fault({ match => { method => 'GET', path => '/v1/payment_intents*' }, fault => 'hang' });
@@ -78,15 +82,17 @@ foreach my $hours (0, 25)
 	is(await_payment($standby, $bob, 'succeeded'), $lost{bob}, 'who has paid has paid');
 	is(member_state($standby, 'dinner', 'bob'), 'paid', 'the money is his');
 	is($standby->sql(q{SELECT string_agg(status, ' ' ORDER BY status) FROM seats.payment_drift}),
-		'requires_payment_method succeeded', 'intents of a request that is not known are told');
+		'canceled requires_payment_method succeeded', 'intents of a request that is not known are told');
 
 	# The application makes that request once more.
-	share($standby, 'brunch', qw(dora eve));
+	share($standby, 'brunch', qw(dora eve fay));
 	$standby->wait_for_sql(q{SELECT state FROM seats.payment_members WHERE reference = 'eve'}, 'paid');
 	is(await_payment($standby, start($standby, 'brunch', 'dora'), 'payable'), $lost{dora}, 'a request that is made again has its intents');
+	$standby->wait_for_sql(q{SELECT string_agg(t.kind || ' ' || t.amount, ', ' ORDER BY t.kind) FROM seats.payment_transactions AS t
+		WHERE t.request_key = 'brunch' AND t.reference IN ('eve', 'fay')}, 'cancelled 1000, refund_failed 300, succeeded 1000');
 	is($standby->sql('SELECT count(*) FROM seats.payment_drift'), '0', 'none is a stray any more');
 	is_deeply([ live_intents($stripe) ], [ sort $cy, @lost{qw(ada dora)} ], 'nobody has two that he can pay');
-	is(scalar @{ $stripe->control('GET', '/payment_intents')->{payment_intents} }, 5, 'none was made twice');
+	is(scalar @{ $stripe->control('GET', '/payment_intents')->{payment_intents} }, 6, 'none was made twice');
 	is($standby->sql('SELECT count(*) FROM seats.reviews'), '0', 'no person was needed');
 	$standby->stop;
 	$stripe->stop;

@@ -276,6 +276,11 @@ BEGIN
     IF now_is.state <> was.state THEN
         PERFORM seats_internal.payment_was_settled(now_is, facts, event);
         PERFORM seats_internal.settle_member_by_payments(now_is.member_id);
+        -- (It was paid before it was known here, and what became of the money, too: a refund that has come back is in no sum.)
+        IF was.state = 'creating' AND now_is.state = 'succeeded' THEN
+            PERFORM seats_internal.queue_payment_read(now_is.id, 'refunds', event);
+            PERFORM seats_internal.queue_payment_read(now_is.id, 'disputes', event);
+        END IF;
     END IF;
     now_is := seats_internal.want_only_one(now_is, facts);
     PERFORM seats_internal.follow_intent(now_is, facts, event);

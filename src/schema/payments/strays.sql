@@ -36,6 +36,8 @@ BEGIN
             'payment', taken.id, 'attempt', taken.attempt, 'intent', stray.intent, 'status', stray.status));
     IF taken.state = 'creating' THEN
         PERFORM seats_internal.queue_payment_read(taken.id, 'intent');
+    ELSE
+        PERFORM seats_internal.payment_was_settled(taken, '{}', NULL);
     END IF;
 END
 $$;
