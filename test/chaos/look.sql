@@ -51,11 +51,49 @@ BEGIN ATOMIC
      WHERE sum.quantity <> greatest(sum.folded, 0);
 END;
 
+-- What stands on a payment is what its refunds and transactions make of it, a member has one that can be paid at most, and
+-- what waits for a person is told.
+CREATE FUNCTION chaos.wrong_payments() RETURNS SETOF text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT format('payments payment %s has refunded %s and reserved %s of %s, and its refunds say %s and %s', p.id, p.refunded,
+                  p.refund_reserved, p.received, r.given, r.reserved)
+      FROM seats_internal.payment AS p
+     CROSS JOIN LATERAL (
+           SELECT coalesce(sum(r.amount) FILTER (WHERE r.state = 'succeeded'), 0) AS given,
+                  coalesce(sum(r.amount) FILTER (WHERE r.state IN ('reserved', 'pending', 'requires_action')), 0) AS reserved
+             FROM seats_internal.refund AS r WHERE r.payment_id = p.id) AS r
+     WHERE (p.refunded, p.refund_reserved) <> (least(r.given, p.received), least(r.reserved, p.received - least(r.given, p.received)))
+    UNION ALL
+    SELECT format('payments payment %s (%s) has received %s, and its transactions say %s', p.id, p.state, p.received, t.received)
+      FROM seats_internal.payment AS p
+     CROSS JOIN LATERAL (
+           SELECT coalesce(sum(t.amount), 0) AS received FROM seats_internal.payment_transaction AS t
+            WHERE t.payment_id = p.id AND t.kind = 'succeeded') AS t
+     WHERE p.received <> t.received
+    UNION ALL
+    SELECT format('payments member %s has the payments %s that can be paid, and live_payment_id is %s', m.id,
+                  coalesce(l.payments, 'none'), coalesce(m.live_payment_id::text, 'null'))
+      FROM seats_internal.payment_member AS m
+     CROSS JOIN LATERAL (
+           SELECT string_agg(p.id::text, ', ') AS payments FROM seats_internal.payment AS p
+            WHERE p.member_id = m.id AND p.state IN ('creating', 'payable', 'processing') AND p.cancel_requested_at IS NULL) AS l
+     WHERE l.payments <> m.live_payment_id::text
+    UNION ALL
+    SELECT format('payments payment %s is in review (%s), and no alert says so', p.id, p.review_reason)
+      FROM seats_internal.payment AS p
+     WHERE p.review_since IS NOT NULL
+       AND NOT EXISTS (SELECT FROM seats_internal.alert AS a
+                        WHERE a.fingerprint = 'payment:' || p.id AND a.resolved_at IS NULL);
+END;
+
 -- What must be so at every moment; a line for each thing that is not. One statement, one snapshot.
 CREATE FUNCTION chaos.look() RETURNS SETOF text
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT u.* FROM chaos.unfolded() AS u
+    UNION ALL
+    SELECT w.* FROM chaos.wrong_payments() AS w
     UNION ALL
     SELECT format('P4 team %s has %s members on %s seats of type %s, and no alert says so', t.name, m.used,
                   s.quantity, s.seat_type)

@@ -27,7 +27,11 @@ sub copy_of_server
 		has_restoring => $options{restoring},
 		standby => $options{standby});
 	my $secrets = $options{secrets} // 'shared';
-	if ($secrets ne 'shared')
+	if ($secrets eq 'shared')
+	{
+		$copy->{_pg_seats_secrets_directory} = $original->secrets_directory;
+	}
+	else
 	{
 		$copy->make_secrets_directory;
 		unlink $copy->secrets_directory . '/stripe_key' if $secrets eq 'empty';

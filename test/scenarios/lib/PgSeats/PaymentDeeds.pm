@@ -5,6 +5,7 @@
 #   $deeds->new_bill                     SQL that makes another bill
 #   my ($name, @sql) = $deeds->deed      what somebody does with one
 #   my ($name, @sql) = $deeds->click     a payer opens his page, and waits for his client secret: no transaction around it
+#   $deeds->bill_again                   SQL that makes the last one's bill once more: nobody knew it
 #   my ($name, %details) = $deeds->happening
 package PgSeats::PaymentDeeds;
 
@@ -52,6 +53,8 @@ sub new_bill
 	return $sql;
 }
 
+sub bill_again { my ($self) = @_; return $self->{bill}{sql} }
+
 # One of the newest, mostly: what several sessions meet in.
 sub a_bill
 {
@@ -74,7 +77,7 @@ sub newest
 sub somebody
 {
 	my ($self) = @_;
-	my $bill = $self->a_bill;
+	my $bill = $self->{bill} = $self->a_bill;
 	my $payer = $self->one_of(sort keys %{ $bill->{members} });
 	return ($bill, $payer, "SELECT coalesce(seats.payment_member('$bill->{key}', '$payer'), 0) AS member \\gset");
 }

@@ -112,7 +112,7 @@ END
 	return $self->SUPER::stop($mode, @rest);
 }
 
-sub secrets_directory { return $_[0]->basedir . '/secrets' }
+sub secrets_directory { return $_[0]{_pg_seats_secrets_directory} // $_[0]->basedir . '/secrets' }
 
 sub make_secrets_directory
 {

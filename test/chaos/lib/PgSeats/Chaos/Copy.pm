@@ -24,7 +24,7 @@ sub make
 	my $open = $server->safe_psql('copy', 'SELECT count(*) FROM seats_internal.outbox');
 	my $ran = $server->safe_psql('copy', 'SELECT count(*) FROM proof.ran');
 	$storm->{copy} = { stripe => $stripe, open => $open, ran => $ran };
-	$storm->{written} = [ $dump, $server->logfile ];
+	push @{ $storm->{written} }, $dump, $server->logfile;
 	$storm->tell("a copy of the database was made, with $open open calls");
 	$server->wait_for_worker(database => 'copy', timeout => 60);
 	return;

@@ -12,7 +12,13 @@ use PgSeats::Waiting;
 my %events = (
 	kill_worker => 2, end_worker => 2, kill_backend => 2, kill_handlers => 1, end_handlers => 2, lose_function => 2,
 	immediate_stop => 1, stand_still => 4, stop_the_clock => 3,
-	turn_ring => 5, pause => 2, define => 2, retry => 3, acknowledge => 2, reconcile => 2);
+	turn_ring => 5, pause => 2, define => 2, retry => 3, acknowledge => 2, reconcile => 2, let_hours_pass => 2, list_intents => 1);
+
+# In a house where bills are all that there is.
+my %events_of_bills = (
+	kill_worker => 2, end_worker => 2, kill_backend => 2, kill_handlers => 1, end_handlers => 2, immediate_stop => 2,
+	stand_still => 6, stop_the_clock => 3, turn_ring => 2, pause => 2, retry => 3, acknowledge => 2, let_hours_pass => 4,
+	list_intents => 3, adopt => 1);
 
 my @debug_points = qw(before_freeze_commit after_freeze after_answer before_settle_commit after_settle);
 
@@ -39,7 +45,7 @@ sub happen
 {
 	my ($storm, $number) = @_;
 	my $dice = $storm->dice("event $number");
-	my $event = $dice->weighted(\%events);
+	my $event = $dice->weighted($storm->{fails_over} ? \%events_of_bills : \%events);
 	eval { __PACKAGE__->can($event)->($storm, $dice); 1 }
 	  or $storm->tell("event $number, $event, did not happen: " . ($@ =~ s/\s+/ /gr));
 	return;
@@ -188,7 +194,7 @@ sub turn_ring
 		"UPDATE seats_internal.ring SET since = since - interval '2 days';\n"
 		  . "BEGIN; SELECT seats_internal.turn_ring(8); SELECT pg_sleep($seconds); COMMIT",
 		"the ring's turn has taken $seconds s");
-	$storm->in(0.1, sub { take_back($storm, $team) });
+	$storm->in(0.1, sub { take_back($storm, $team) }) unless $storm->{fails_over};
 	return;
 }
 
@@ -246,6 +252,31 @@ sub reconcile
 	my ($storm, $dice) = @_;
 	my $team = $dice->one_of($storm->teams);
 	ask($storm, 'reconciler', "SELECT seats.reconcile('$team', 'a look')", "an operator has $team read");
+	return;
+}
+
+# As if nobody had gone on with some payments for an hour. (Whoever has one just now is going on.)
+sub let_hours_pass
+{
+	my ($storm, $dice) = @_;
+	ask($storm, 'clockmaker', q{UPDATE seats_internal.payment AS p SET touched_at = p.touched_at - interval '1 hour'
+	    WHERE p.id IN (SELECT o.id FROM seats_internal.payment AS o WHERE o.state IN ('creating', 'payable') FOR UPDATE SKIP LOCKED)},
+		'nobody has gone on with payments for an hour');
+	return;
+}
+
+sub list_intents
+{
+	my ($storm, $dice) = @_;
+	ask($storm, 'lister', q{SELECT seats.reconcile_payments('stripe', 'a look')}, 'an operator has all intents listed');
+	return;
+}
+
+# The database is where another one was, as a person says.
+sub adopt
+{
+	my ($storm, $dice) = @_;
+	ask($storm, 'adopter', q{SELECT seats.adopt_database('the original is gone', true)}, 'the database was adopted, in place of the original');
 	return;
 }
 

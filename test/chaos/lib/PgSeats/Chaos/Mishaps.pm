@@ -15,6 +15,12 @@ my %mishaps = (
 	outage => 2, revoke_key => 1, wrong_key => 1, hold_webhooks => 2, webhook_again => 2, strange_request => 1,
 	strange_requests => 1, change_price => 4, end => 0.5);
 
+# In a house where bills are all that there is.
+my %mishaps_of_bills = (
+	lose_answer => 24, lose_read => 8, outage => 2, revoke_key => 0.5, wrong_key => 0.5, hold_webhooks => 3, webhook_again => 3);
+
+my @paths_of_bills = ('/v1/payment_intents*', '/v1/payment_intents*', '/v1/payment_intents/*/cancel', '/v1/refunds');
+
 # What Stripe, or the network, may do with a request; the options are those of test/stripe/README.md.
 my @lossy = (
 	[ 'execute_and_drop' ], [ 'execute_and_drop', reset => JSON::PP::true ], [ 'execute_and_500' ],
@@ -41,7 +47,7 @@ sub happen
 {
 	my ($storm, $number) = @_;
 	my $dice = $storm->dice("mishap $number");
-	my $mishap = $dice->weighted(\%mishaps);
+	my $mishap = $dice->weighted($storm->{fails_over} ? \%mishaps_of_bills : \%mishaps);
 	my $team = $dice->one_of($storm->teams);
 	# These ask Stripe for something themselves, and it is we who end an outage.
 	return if $storm->{outage} && $mishap =~ /^(pay|webhook_again|change_price)$/;
@@ -68,11 +74,14 @@ sub lose_answer
 {
 	my ($storm, $dice, $team) = @_;
 	my ($fault, %options) = @{ $dice->one_of(@lossy) };
-	my $path = $dice->happens(0.6) ? path_of($team) : $dice->one_of('/v1/customers*', '/v1/invoices/*', '/v1/payment_intents*', '/v1/payment_intents*', '/v1/refunds');
+	my $path =
+		$storm->{fails_over} ? $dice->one_of(@paths_of_bills)
+	  : $dice->happens(0.6) ? path_of($team)
+	  :                       $dice->one_of('/v1/customers*', '/v1/invoices/*', @paths_of_bills);
 	my $times = $dice->happens(0.2) ? 3 : 1;
 	strike($storm, { method => 'POST', path => $path }, $fault, %options, times => $times);
 	$storm->tell("the next $times POST to $path: $fault " . join ' ', %options);
-	later_edit($storm, $dice, $team, 0.5);
+	later_edit($storm, $dice, $team, 0.5) unless $storm->{fails_over};
 	return;
 }
 
@@ -80,7 +89,8 @@ sub lose_answer
 sub lose_read
 {
 	my ($storm, $dice, $team) = @_;
-	my $path = $dice->one_of(path_of($team), path_of($team), '/v1/events*', '/v1/account', '/v1/payment_intents*', '/v1/refunds');
+	my @of_seats = $storm->{fails_over} ? () : (path_of($team), path_of($team));
+	my $path = $dice->one_of(@of_seats, '/v1/events*', '/v1/account', '/v1/payment_intents*', '/v1/payment_intents', '/v1/refunds');
 	# (Events are listed by this test, too, which would wait for minutes.)
 	my $useless = $path =~ /events/ ? qr/^(execute|slow_body)/ : qr/^execute/;
 	my ($fault, %options) = @{ $dice->one_of(grep { $_->[0] !~ $useless } @lossy) };

@@ -65,7 +65,8 @@ sub something_to_do
 {
 	my ($self) = @_;
 	my ($dice, $deeds) = @$self{qw(dice deeds)};
-	my $is_new = !@{ $self->{storm}{paying}{bills} } || $dice->happens(0.08);
+	return ('the bill again', as_text($deeds->bill_again)) if delete $self->{misses_bill};
+	my $is_new = !@{ $self->{storm}{paying}{bills} } || $dice->happens(0.1);
 	my $waits = !$is_new && $dice->happens(0.4);
 	my ($name, @sql) = $is_new ? ('another bill', $deeds->new_bill) : $waits ? $deeds->click : $deeds->deed;
 	@sql = ('BEGIN', @sql, $dice->happens(0.85) ? 'COMMIT' : 'ROLLBACK') if !$waits && $dice->happens(0.5);
@@ -90,6 +91,8 @@ sub take
 	# (The story is no place for secrets either.)
 	my @intents = map { /^(pi_.+)_secret_/ } @secrets;
 	$storm->tell("$self->{name}: $name" . (@intents ? " has the secret of @intents" : '') . (defined $code ? ": $code $words" : ''));
+	# (Nobody knows it: it was rolled back, or a failover has forgotten it.)
+	$self->{misses_bill} = defined $code && $code =~ /^PS8(?:04|05|11)$/;
 	$storm->find('errors', "who takes payments was told $code ($words) by: $name")
 	  if defined $answer && defined $code && !$expected{$code};
 	return;

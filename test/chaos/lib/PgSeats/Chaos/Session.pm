@@ -11,14 +11,11 @@ use POSIX qw(EAGAIN WNOHANG);
 
 my @running = ();
 
+# new(sub { $server }, 'name', 'role'): of the server that there is whenever it starts.
 sub new
 {
 	my ($class, $server, $name, $role) = @_;
-	my $self = bless {
-		name => $name, asked => 0, read => '',
-		command => [ 'psql', '-XAt', '-v', 'ON_ERROR_STOP=0', '-v', 'VERBOSITY=verbose', '-d',
-			$server->connstr($server->database) . " application_name='$name'" . ($role ? " user=$role" : '') ],
-	}, $class;
+	my $self = bless { server => $server, name => $name, role => $role, asked => 0, read => '' }, $class;
 	$self->start;
 	return $self;
 }
@@ -26,6 +23,9 @@ sub new
 sub start
 {
 	my ($self) = @_;
+	my $server = $self->{server}->();
+	my @command = ('psql', '-XAt', '-v', 'ON_ERROR_STOP=0', '-v', 'VERBOSITY=verbose', '-d',
+		$server->connstr($server->database) . " application_name='$self->{name}'" . ($self->{role} ? " user=$self->{role}" : ''));
 	pipe my $psql_reads, my $we_write or croak "pipe: $!";
 	pipe my $we_read, my $psql_writes or croak "pipe: $!";
 	my $pid = fork;
@@ -36,7 +36,7 @@ sub start
 		open STDOUT, '>&', $psql_writes;
 		open STDERR, '>&', \*STDOUT;
 		# The parent's END blocks, which stop its servers, are not for this process.
-		exec { $self->{command}[0] } @{ $self->{command} } or POSIX::_exit(127);
+		exec { $command[0] } @command or POSIX::_exit(127);
 	}
 	$we_read->blocking(0);
 	$we_write->autoflush(1);

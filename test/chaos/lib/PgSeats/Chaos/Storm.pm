@@ -107,7 +107,7 @@ sub set_webhooks
 sub open_session
 {
 	my ($self, $name, $role) = @_;
-	my $session = PgSeats::Chaos::Session->new($self->server, $name, $role);
+	my $session = PgSeats::Chaos::Session->new(sub { $self->server }, $name, $role);
 	push @{ $self->{sessions} }, $session;
 	return $session;
 }
