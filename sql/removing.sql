@@ -19,6 +19,11 @@ SELECT invite AS invite, token AS token FROM seats.invite('acme', 'Bob@example.c
 SELECT change AS change FROM seats.add_seats('acme', 'guest', 1, 'olga', 'key 1') \gset
 SELECT seats.define_webhook_endpoint('main', 'stripe', '{file}');
 SELECT seats.grant_call('pg_monitor', 'stripe', '{POST}', '/v1/customers');
+SELECT request AS bill FROM seats.create_payment_request('dinner', 'eur',
+    '[{"reference": "ann", "amount": 500}, {"reference": "Bob@example.com", "amount": 500}, {"reference": "bob", "amount": 500}]') \gset
+SELECT attempt FROM seats.start_payment(seats.payment_member('dinner', 'ann'), '{"receipt_email": "Bob@example.com", "customer": "cus_1"}');
+SELECT request AS lunch FROM seats.create_payment_request('lunch', 'eur', '[{"reference": "ann", "amount": 500}]') \gset
+SELECT seats.settle_member(seats.payment_member('lunch', 'ann'), 'paid_outside', 'in cash');
 
 -- While anything is open, each says what.
 CREATE FUNCTION pg_temp.refused() RETURNS SETOF text LANGUAGE sql AS $$
@@ -44,6 +49,8 @@ SELECT user_id FROM seats.remove_member('acme', 'ann', 'left');
 SELECT team FROM seats.accept_invite(:'token', 'bob');
 SELECT user_id FROM seats.remove_member('acme', 'bob');
 SELECT state FROM seats.cancel_change(:change, 'olga');
+SELECT pg_temp.try($$SELECT seats.erase_person('ann', 'she asks us to')$$);
+SELECT * FROM seats.cancel_payment_request(:bill, 'nobody came');
 INSERT INTO seats_internal.journal_consumer (name, acknowledged, owner) VALUES ('chat', 0, 'regress');
 SELECT pg_temp.try($$SELECT seats.erase_person('ann', 'she asks us to')$$);
 DELETE FROM seats_internal.journal_consumer;
@@ -60,9 +67,9 @@ SELECT r.slot, 9000000 + t.number, now(), now(), gen_random_uuid(), 'done', 1, 1
                (4, '{"text": "of joann and hannah"}')) AS t (number, body);
 INSERT INTO seats_internal.request_key (team_id, function_name, request_key, arguments, result)
 SELECT t.id, 'add_seats', 'key 2', '{"actor": "ann"}', '{}' FROM seats_internal.team AS t WHERE t.name = 'acme';
-SELECT members, invites, journal_entries, instead ~ '^erased-[0-9a-f-]{36}$' AS tells_nothing
+SELECT members, invites, payment_members, journal_entries, instead ~ '^erased-[0-9a-f-]{36}$' AS tells_nothing
   FROM seats.erase_person('ann', 'she asks us to');
-SELECT members, invites FROM seats.erase_person('bob', 'he asks us to');
+SELECT members, invites, payment_members FROM seats.erase_person('bob', 'he asks us to');
 SELECT id, body FROM seats_internal.outbox_history WHERE id > 9000000 ORDER BY id;
 CREATE FUNCTION pg_temp.hidden(words text) RETURNS text LANGUAGE sql AS
     $$ SELECT regexp_replace($1, 'erased-[0-9a-f-]{36}', '<erased>', 'g') $$;
@@ -70,6 +77,11 @@ SELECT pg_temp.hidden(concat_ws(' ', user_id, seat_type, role, status, external_
 SELECT pg_temp.hidden(concat_ws(' ', address, status, inviter, external_id, user_id)) FROM seats.invites;
 SELECT kind, pg_temp.hidden(concat_ws(' ', actor, detail - 'team' - 'seat_type' - 'invite'))
   FROM seats_internal.journal WHERE written_xid = pg_current_xact_id() AND kind ~ '^(member|invite|person)' ORDER BY id;
+-- What was paid, and how, stays.
+SELECT m.request_key, pg_temp.hidden(m.reference), m.amount, m.state, m.reason FROM seats.payment_members AS m ORDER BY m.member;
+SELECT parameters FROM seats_internal.payment;
+SELECT pg_temp.try(format('SELECT seats.add_payment_member(%s, %L, 500)', :lunch, 'ann'));
+SELECT repeated FROM seats.create_payment_request('lunch', 'eur', '[{"reference": "ann", "amount": 500}]');
 -- Nothing of them is left anywhere.
 CREATE FUNCTION pg_temp.tables_with(word text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE

@@ -227,7 +227,11 @@ BEGIN
         RETURN;
     END IF;
     PERFORM seats_internal.require_open_request(taken);
-    IF found.removed_at IS NOT NULL THEN
+    IF found.id IS NULL AND EXISTS (SELECT FROM seats_internal.payment_member AS m
+                                     WHERE m.hash = seats_internal.payment_hash(taken.request_key, reference)) THEN
+        RAISE EXCEPTION 'payment request % had this member, who was erased', taken.id
+            USING ERRCODE = 'PS803', HINT = 'Make another request for him, with another request_key.';
+    ELSIF found.removed_at IS NOT NULL THEN
         found := seats_internal.reopen_member(found, amount);
     ELSIF found.id IS NOT NULL THEN
         RAISE EXCEPTION 'payment request % has a member % already', taken.id, quote_literal(reference)

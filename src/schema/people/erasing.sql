@@ -1,5 +1,5 @@
--- Forgetting a person: ids and addresses in members, invites, history and journal become a word that tells
--- nothing. What else happened stays as it is.
+-- Forgetting a person: ids and addresses in members, invites, shares of bills, history and journal become a word that
+-- tells nothing. What else happened stays as it is.
 
 -- The words of the journal about a person. `addresses` are in lower case.
 CREATE OR REPLACE FUNCTION seats_internal.erased_detail(detail jsonb, person text, addresses text[], instead text)
@@ -42,14 +42,15 @@ BEGIN
               (SELECT count(*) FROM seats_internal.outbox AS o WHERE o.actor = person),
               (SELECT count(*) FROM seats_internal.handler AS w, seats_internal.settled_call(w.call_id) AS h
                 WHERE w.outcome IS NOT NULL AND h.actor = person),
+              seats_internal.count_open_shares(person, addresses),
               seats_internal.count_deliveries_about(person, addresses),
               (SELECT count(*) FROM seats_internal.journal_consumer AS c WHERE c.acknowledged < newest)],
         '{active membership(s),open invite(s),individual(s) with a subscription,open change(s) asked for,'
-        'handler(s) of his changes that have not run,delivery(ies) to receivers,'
+        'handler(s) of his changes that have not run,share(s) of bills that are not settled,delivery(ies) to receivers,'
         'consumer(s) of the journal that have not read what it tells}',
-        'Remove the member, revoke the invites, unregister the individual, and let the changes, handlers, deliveries '
-        'and consumers get through (seats.members, seats.invites, seats.individuals, seats.changes, '
-        'seats.handlers, seats.receivers, seats.journal_consumers).');
+        'Remove the member, revoke the invites, unregister the individual, take him out of bills, and let the changes, '
+        'payments, handlers, deliveries and consumers get through (seats.members, seats.invites, seats.individuals, '
+        'seats.changes, seats.payment_members, seats.handlers, seats.receivers, seats.journal_consumers).');
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.require_done_with(text, text[]) FROM PUBLIC;
@@ -84,6 +85,7 @@ CREATE OR REPLACE FUNCTION seats_internal.erase_person(
     OUT instead         text,
     OUT members         bigint,
     OUT invites         bigint,
+    OUT payment_members bigint,
     OUT journal_entries bigint
 )
 LANGUAGE plpgsql
@@ -114,6 +116,7 @@ BEGIN
      WHERE lower(i.address) = ANY (addresses) OR i.user_id = erase_person.user_id
         OR i.inviter = erase_person.user_id;
     GET DIAGNOSTICS invites = ROW_COUNT;
+    payment_members := seats_internal.erase_payer(erase_person.user_id, addresses, instead);
     PERFORM seats_internal.erase_in_history(erase_person.user_id, addresses, instead);
     -- The one change that the journal's trigger lets pass.
     PERFORM set_config('seats_internal.erases', 'on', true);
@@ -127,7 +130,7 @@ BEGIN
     PERFORM seats_internal.write_journal(
         'person.erased', caller, NULL, NULL, erase_person.reason,
         jsonb_build_object('instead', instead, 'members', members, 'invites', invites,
-                           'journal_entries', journal_entries));
+                           'payment_members', payment_members, 'journal_entries', journal_entries));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.erase_person(text, text, text, text) FROM PUBLIC;
@@ -140,11 +143,12 @@ CREATE OR REPLACE FUNCTION seats.erase_person(
     OUT instead         text,
     OUT members         bigint,
     OUT invites         bigint,
+    OUT payment_members bigint,
     OUT journal_entries bigint
 )
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.erase_person(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.erase_person(text, text, text) IS
     'puts a word that tells nothing in the place of a person''s id and addresses (those of his invites, and '
-    'the one that is given) in members, invites, changes and the journal; refused while something is open '
+    'the one that is given) in members, invites, changes, payment members and the journal; refused while something is open '
     'that needs them. Reasons that people have written are not looked at';
