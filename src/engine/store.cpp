@@ -409,9 +409,10 @@ void follow(Engine& engine, const kinds::Follow& wanted) {
 
 }  // namespace
 
+// (An intent that is nobody's is cancelled in nobody's lane.)
 bool wants_lane(const Settlement& item) {
     const kinds::Kind& kind = kinds::kind_of(item);
-    return kind.wants_lane != nullptr && kind.wants_lane(item);
+    return kind.wants_lane != nullptr && kind.wants_lane(item) && item.flight.call.busy_lane() != 0;
 }
 
 Stored store(Engine& engine, Settlements all) {

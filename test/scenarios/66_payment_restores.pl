@@ -1,0 +1,152 @@
+# A copy of yesterday is adopted in the place of its original, which has gone on: members have paid since, have secrets in
+# their browsers, got money back. Whoever clicks again has the intent that he had; nobody pays twice, and no money is
+# forgotten. What nobody asks for again is cancelled, if that is set.
+use strict;
+use warnings;
+use PgSeats::Scenario;
+use PgSeats::Faults;
+use PgSeats::PaymentModel;
+use PgSeats::Payments;
+use PgSeats::Webhooks;
+
+my $stripe = new_simulator();
+my $server = new_server('main', simulator => $stripe, database => 'shop', configuration => <<'END');
+pg_seats.retry_delay = '20ms'
+pg_seats.retry_delay_limit = '200ms'
+pg_seats.safety_poll = '300ms'
+END
+$server->define_destination('stripe', requests_per_second => 500);
+set_up_payments($server, 'shop');
+define_endpoint($server, 'main');
+
+my (%payment, %intent) = ();
+
+sub starts
+{
+	my ($key, $name) = @_;
+	$payment{$name} = start_payment($server, $key, $name);
+	return $intent{$name} = await_payment($server, $payment{$name}, 'payable');
+}
+
+sub pays
+{
+	my ($name) = @_;
+	at_stripe($stripe, $intent{$name}, 'succeed');
+	read_payment($server, $payment{$name});
+	await_payment($server, $payment{$name}, 'succeeded');
+	return;
+}
+
+sub made { return scalar @{ $stripe->control('GET', '/payment_intents')->{payment_intents} } }
+sub sees { my ($hash) = @_; return join ' ', map {"$_->{status} $_->{amount}"} intents_of($stripe, $hash) }
+
+my @dinner = qw(pays_later pays_since starts_since starts_and_pays refunded tries_again other_amount pays_other_amount);
+share_bill($server, 'dinner', { map { $_ => 1000 } @dinner });
+starts('dinner', $_) foreach qw(pays_later pays_since refunded tries_again);
+pays('refunded');
+$server->safe_psql('postgres', 'CREATE DATABASE yesterday TEMPLATE shop');
+
+# What the copy does not know.
+pays('pays_since');
+starts('dinner', $_) foreach qw(starts_since starts_and_pays);
+pays('starts_and_pays');
+refund($server, $payment{refunded}, q{300, request_key => 'complaint'});
+await_sums($server, $payment{refunded}, '1000 300 0 0', 'somebody gets money back');
+shop($server, "SELECT seats.cancel_payment($payment{tries_again})");
+await_payment($server, $payment{tries_again}, 'canceled');
+starts('dinner', 'tries_again');
+foreach my $name (qw(other_amount pays_other_amount))
+{
+	shop($server, 'SELECT seats.change_amount(' . member_of($server, 'dinner', $name) . ', 1200)');
+	starts('dinner', $name);
+}
+pays('pays_other_amount');
+share_bill($server, 'brunch', { payer => 500, paid => 500 });
+starts('brunch', $_) foreach qw(payer paid);
+pays('paid');
+share_bill($server, 'picnic', { nobody => 700 });
+starts('picnic', 'nobody');
+my %hash = map { $_ => hash_of($server, 'dinner', $_) } @dinner;
+$hash{$_} = hash_of($server, 'brunch', $_) foreach qw(payer paid);
+$hash{nobody} = hash_of($server, 'picnic', 'nobody');
+my $made = made();
+
+$server->safe_psql('postgres', 'DROP DATABASE shop');
+$server->{_pg_seats_database} = 'yesterday';
+$server->wait_for_sql('SELECT state FROM seats_internal.worker_state()', 'fenced');
+# They click before anything is known.
+$stripe->fault({ match => { method => 'GET', path => '/v1/payment_intents' }, fault => 'hang' });
+$server->sql(q{SELECT seats.adopt_database('the original is gone', true)});
+my %again = map { $_ => start_payment($server, 'dinner', $_) } @dinner;
+$stripe->await_held(method => 'GET', path => '/v1/payment_intents');
+is(await_payment($server, $again{$_}, 'creating'), '', "$_: nothing is made before the list was read")
+  foreach qw(starts_since starts_and_pays other_amount pays_other_amount);
+$stripe->release(method => 'GET');
+
+subtest 'who clicks again has the intent that he had' => sub {
+	is(await_payment($server, $again{$_}, 'payable'), $intent{$_}, $_) foreach qw(pays_later starts_since);
+	is(await_payment($server, $again{$_}, 'succeeded'), $intent{$_}, $_) foreach qw(pays_since starts_and_pays refunded);
+	await_member($server, 'dinner', $_, 'paid') foreach qw(pays_since starts_and_pays refunded);
+	is(made(), $made, 'none was made');
+	# His first one was cancelled.
+	$server->wait_for_sql(q{SELECT p.intent FROM seats.payment_members AS m JOIN seats.payments AS p USING (payment)
+		WHERE m.reference = 'tries_again' AND p.state = 'payable'}, $intent{tries_again});
+	pass('also one that is another attempt');
+};
+
+subtest 'what was given back is known' => sub {
+	$server->sql(q{SELECT seats.list_events('stripe', 'the copy is of yesterday')});
+	await_sums($server, $again{refunded}, '1000 300 0 0', 'as Stripe says');
+	my $refund = $server->sql("SELECT refund FROM seats.refunds WHERE payment = $again{refunded}");
+	is(refund($server, $again{refunded}, q{300, request_key => 'complaint'}), $refund, 'asked for again it is the same');
+	$server->wait_for_sql('SELECT count(*) FROM seats.outbox', '0');
+	is(scalar @{ $stripe->all_of('/v1/refunds') }, 1, 'and is not made twice');
+};
+
+subtest 'an amount that is forgotten is not the one to be paid' => sub {
+	await_happened($server, $again{other_amount}, 'cancelled 1000 duplicate', 'what is not owed is cancelled');
+	my $second = start_payment($server, 'dinner', 'other_amount');
+	await_payment($server, $second, 'payable');
+	is(sees($hash{other_amount}), 'canceled 1200 requires_payment_method 1000', 'then he pays what he owes');
+	await_member($server, 'dinner', 'pays_other_amount', 'paid_other_amount');
+	is($server->sql("SELECT review_reason FROM seats.payments WHERE intent = '$intent{pays_other_amount}'"), 'paid_other_amount',
+		'what was paid is not forgotten: a person is asked');
+	$server->sql("SELECT seats.resolve_payment($again{pays_other_amount}, 'keep', 'it was 1200')");
+	await_member($server, 'dinner', 'pays_other_amount', 'paid');
+};
+
+subtest 'a bill that is forgotten' => sub {
+	$server->wait_for_sql('SELECT count(*) FROM seats.payment_drift', '3');
+	is($server->sql(q{SELECT string_agg(kind, ' ' ORDER BY kind) FROM seats.alerts WHERE state <> 'resolved' AND kind LIKE '%stray%'}),
+		'payment_strays stray_paid', 'people are told of its intents');
+	share_bill($server, 'brunch', { payer => 500, paid => 500 });
+	await_member($server, 'brunch', 'paid', 'paid');
+	is(await_payment($server, start_payment($server, 'brunch', 'payer'), 'payable'), $intent{payer}, 'made again, it has its intents');
+	is($server->sql(q{SELECT intent FROM seats.payment_drift}), $intent{nobody}, 'that of another one is left');
+};
+
+subtest 'pg_seats.payment_sweep = cancel' => sub {
+	set_configuration($server, 'pg_seats.payment_sweep' => 'cancel');
+	my $finished = q{SELECT finished_at FROM seats_internal.payment_listing};
+	my $list = sub {
+		my $before = $server->sql($finished);
+		$server->sql(q{SELECT seats.reconcile_payments('stripe', 'once a day')});
+		wait_until(sub { $server->sql($finished) ne $before }, 'the list to be read');
+	};
+	$list->();
+	is(sees($hash{nobody}), 'requires_payment_method 700', 'for an hour somebody may come');
+	$server->sql("UPDATE seats_internal.payment_stray SET first_seen = first_seen - interval '1 hour'");
+	$list->();
+	$server->wait_for_sql('SELECT status FROM seats.payment_drift', 'canceled');
+	is(sees($hash{nobody}), 'canceled 700', 'then it is cancelled');
+	is($server->sql(q{SELECT count(*) FROM seats.journal WHERE kind = 'payment.stray_cancelled'}), '1', 'as the journal tells');
+	share_bill($server, 'picnic', { nobody => 700 });
+	await_payment($server, start_payment($server, 'picnic', 'nobody'), 'payable');
+	is(sees($hash{nobody}), 'canceled 700 requires_payment_method 700', 'who comes after that begins anew');
+};
+
+assert_judged($server, $stripe, 'in the end');
+is($server->sql('SELECT count(*) FROM seats.reviews'), '0', 'no call needed a person');
+$server->assert_log_clean;
+$server->stop;
+done_testing();
