@@ -110,6 +110,22 @@ happens('drinks', $_, 'succeed') foreach qw(ann bob);
 $server->wait_for_sql(q{SELECT paid_at IS NOT NULL FROM shop.bill WHERE request_key = 'drinks'}, 't');
 pass('of two who pay at once the last one is noticed');
 
+# The last one pays while somebody who lets the other one off has not committed yet: neither sees the other's, at first.
+new_bill('party', qw(ann bob));
+start('party', 'ann');
+my $host = $server->background_psql('postgres', on_error_stop => 1, extra_params => [ '-U', 'app' ]);
+$host->query_safe(q{BEGIN; SELECT seats.settle_member(seats.payment_member('party', 'bob'), 'waived', 'he has cooked')});
+$host->query_safe(q{SELECT shop.look_at_bill('party')});
+happens('party', 'ann', 'succeed');
+$server->wait_for_sql(<<'END', 't');
+SELECT EXISTS (SELECT FROM shop.share WHERE request_key = 'party' AND paid > 0)
+       OR EXISTS (SELECT FROM seats.handlers WHERE function = 'shop.share_has_changed' AND error_code = '55P03')
+END
+$host->query_safe('COMMIT');
+$host->quit;
+$server->wait_for_sql(q{SELECT paid_at IS NOT NULL FROM shop.bill WHERE request_key = 'party'}, 't');
+pass('nor is the last one missed when somebody is let off just then');
+
 # ---- the examples in JavaScript
 
 SKIP:
