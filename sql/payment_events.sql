@@ -143,6 +143,8 @@ SELECT pg_temp.stray(:m, 'pi_ira_3', 3, 'canceled');
 SELECT seats_internal.give_strays_back(10);
 SELECT pg_temp.attempts(:m);
 SELECT count(*) FROM seats.payment_drift WHERE intent ~ 'ira';
+-- What is canceled already is told like any other.
+SELECT t.kind, t.object, t.amount FROM seats.payment_transactions AS t WHERE t.member = :m;
 -- A create may have been started while its intent became a stray: that is the one.
 SELECT pg_temp.start('jan') AS p \gset
 SELECT m.id AS m FROM seats_internal.payment_member AS m WHERE m.reference = 'jan' \gset
