@@ -112,7 +112,7 @@ copy_postgres() {
   )
   # But sanitizers are switched on that way, and tests told what to do.
   local variable
-  for variable in LD_PRELOAD ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS NODE_PATH SEED ROUNDS; do
+  for variable in LD_PRELOAD ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS NODE_PATH SEED SEEDS ROUNDS; do
     if [[ -n ${!variable:-} ]]; then
       postgres_env+=("$variable=${!variable}")
     fi

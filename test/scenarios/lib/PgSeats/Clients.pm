@@ -4,6 +4,8 @@
 #   $clients->start('BEGIN; …; COMMIT;', …);       a client for each text
 #   $clients->are_done                             whether all have ended; looks at what they were told
 #   $clients->unexpected                           the errors' lines that nobody need expect
+#
+# heed => sub { my ($text) = @_; … } is given what each client was told, once it has ended.
 package PgSeats::Clients;
 
 use strict;
@@ -15,7 +17,7 @@ sub new
 {
 	my ($class, $server, %options) = @_;
 	return bless {
-		server => $server, expected => { map { $_ => 1 } @{ $options{expected} } },
+		server => $server, expected => { map { $_ => 1 } @{ $options{expected} } }, heed => $options{heed},
 		directory => PostgreSQL::Test::Utils::tempdir('clients'), started => 0, file_of => {}, unexpected => [], told => {},
 	}, $class;
 }
@@ -52,6 +54,7 @@ sub are_done
 	foreach my $pid (grep { waitpid($_, POSIX::WNOHANG()) == $_ } keys %$file_of)
 	{
 		my $text = PostgreSQL::Test::Utils::slurp_file(delete($file_of->{$pid}) . '.out');
+		$self->{heed}->($text) if $self->{heed};
 		foreach my $line (grep {/(?:ERROR|FATAL|PANIC): /} split /\n/, $text)
 		{
 			my ($code) = $line =~ /(?:ERROR|FATAL|PANIC):\s+(\w{5}):/ or next;

@@ -7,9 +7,10 @@ use Exporter 'import';
 use PgSeats::Calls;
 use PgSeats::Server;
 use PgSeats::Waiting;
+use PostgreSQL::Test::Utils ();
 use Test::More;
 
-our @EXPORT = qw(copy_of_server disconnect_standby restore_to_point assert_fenced contents_of silence_of);
+our @EXPORT = qw(copy_of_server disconnect_standby restore_to_point keep_copy go_back_to_copy promote_copy assert_fenced contents_of silence_of);
 
 # copy_of_server($server, 'standby', backup => 'name', …): a server from a base backup, not started.
 # streaming => 1, restoring => 1 (without it: whatever the backup holds), standby => 0 (recovery that
@@ -73,6 +74,37 @@ END
 		sub { $restored->safe_psql('postgres', 'SELECT pg_is_in_recovery()') eq 'f' },
 		"server $name to reach $point");
 	return $restored;
+}
+
+# What a running server has just now, for go_back_to_copy.
+sub keep_copy
+{
+	my ($server, $name) = @_;
+	PostgreSQL::Test::Utils::system_or_bail('rm', '-rf', $server->backup_dir . "/$name");
+	return $server->backup($name, backup_options => [ '--wal-method', 'stream' ]);
+}
+
+# The server ends, and is started with what it had when the copy was made: all that came since is forgotten. standby => 1: as a standby that was
+# left behind, until promote_copy. So it stays the same server for whoever uses it, at the same port.
+sub go_back_to_copy
+{
+	my ($server, $name, %options) = @_;
+	$server->stop('immediate');
+	my ($copy, $data) = ($server->backup_dir . "/$name", $server->data_dir);
+	PostgreSQL::Test::Utils::system_or_bail('rm', '-rf', $data);
+	PostgreSQL::Test::Utils::system_or_bail('cp', '-a', $copy, $data);
+	$server->set_standby_mode if $options{standby};
+	$server->start;
+	return;
+}
+
+# On a timeline of its own.
+sub promote_copy
+{
+	my ($server) = @_;
+	$server->promote;
+	wait_until(sub { $server->safe_psql('postgres', 'SELECT pg_is_in_recovery()') eq 'f' }, 'the copy to be promoted');
+	return;
 }
 
 # The database says in every place that it may not send, and why. alert => 0: it was loaded from a dump

@@ -11,19 +11,22 @@ package PgSeats::PaymentDeeds;
 
 use strict;
 use warnings;
+use Digest::SHA qw(sha256_hex);
 use JSON::PP ();
 use PgSeats::PaymentModel qw(handlers_of_facts);
 
 my %largest = (usd => 2000, jpy => 5000, kwd => 20000, eur => 2000);
 
+# (A bill that is cancelled is dull: that is rare. Who was given all back pays again; who cannot go on cancels.)
 my %deeds = (
-	start => 40, cancel => 6, cancel_all => 1, change => 3, refund => 10, settle => 1, add => 1, remove => 1, create => 2);
+	start => 120, again => 60, cancel => 60, cancel_all => 2, change => 60, refund => 100, settle => 10, add => 10, remove => 5, create => 12);
 my %happenings = (
-	succeed => 6, fail => 4, requires_action => 3, authenticate => 3, fail_authentication => 2, processing => 3, expire => 1,
-	refund => 2, dispute => 2, dispute_won => 1, dispute_lost => 1);
+	succeed => 8, fail => 4, requires_action => 3, authenticate => 3, fail_authentication => 2, processing => 4, expire => 1,
+	refund => 3, dispute => 2, dispute_won => 1, dispute_lost => 1);
 
-# longest: so many seconds banks and refunds may take. bills: what is shared with others.
-sub new { my ($class, %options) = @_; return bless { bills => [], longest => 5 * 86400, %options, refund_keys => 0 }, $class }
+# longest: so many seconds banks and refunds may take. bills: what is shared with others. repeatable: refunds
+# that were asked for under a key, to be asked for once more when nobody knows what became of them.
+sub new { my ($class, %options) = @_; return bless { bills => [], longest => 5 * 86400, %options, refund_keys => 0, repeatable => [] }, $class }
 
 sub below { my ($self, $number) = @_; return int($self->{chance}->() * $number) }
 sub happens { my ($self, $probability) = @_; return $self->{chance}->() < $probability }
@@ -44,13 +47,43 @@ sub new_bill
 	my $currency = $self->one_of(sort keys %largest);
 	my %members = map { ("payer $_" => $self->an_amount($currency)) } 1 .. 1 + $self->below(3);
 	$members{'the guest'} = 0 if $self->happens(0.1);
-	my $key = 'bill ' . (@{ $self->{bills} } + 1);
-	my $list = join ', ', map {qq({"reference": "$_", "amount": $members{$_}})} sort keys %members;
-	my $sql = "SELECT seats.create_payment_request('$key', '$currency', '[$list]', when_paid_after_cancel => '"
-	  . $self->one_of(qw(ask ask refund keep)) . q(') . ($self->happens(0.2) ? ", abandon_after => '1 minute'" : '')
-	  . ($self->happens(0.85) ? ', ' . handlers_of_facts($self->{role}) : '') . ')';
-	push @{ $self->{bills} }, { key => $key, currency => $currency, members => \%members, sql => $sql };
-	return $sql;
+	my $rest = "when_paid_after_cancel => '" . $self->one_of(qw(ask ask refund keep)) . q(')
+	  . ($self->happens(0.2) ? ", abandon_after => '1 minute'" : '')
+	  . ($self->happens(0.85) ? ', ' . handlers_of_facts($self->{role}) : '');
+	my $bill = { key => 'bill ' . (@{ $self->{bills} } + 1), currency => $currency, members => {%members}, rest => $rest };
+	$bill->{sql} = making_of($bill);
+	push @{ $self->{bills} }, $bill;
+	return $bill->{sql};
+}
+
+sub making_of
+{
+	my ($bill) = @_;
+	my $list = join ', ', map {qq({"reference": "$_", "amount": $bill->{members}{$_}})} sort keys %{ $bill->{members} };
+	return "SELECT seats.create_payment_request('$bill->{key}', '$bill->{currency}', '[$list]', $bill->{rest})";
+}
+
+# What an application does when its database has forgotten its last minutes: it makes again what is no longer there. A bill
+# may be another one by now.
+sub make_again
+{
+	my ($self, @keys_that_are_there) = @_;
+	my %is_there = map { $_ => 1 } @keys_that_are_there;
+	my @sql = ();
+	foreach my $bill (@{ $self->{bills} })
+	{
+		if (!$is_there{ $bill->{key} })
+		{
+			$bill->{members}{$_} = $self->an_amount($bill->{currency})
+			  foreach grep { $bill->{members}{$_} && $self->happens(0.3) } sort keys %{ $bill->{members} };
+			$bill->{sql} = making_of($bill);
+			push @sql, $bill->{sql};
+		}
+		push @sql, map {
+			"SELECT seats.add_payment_member(@{[ request_of($bill) ]}, '$_', $bill->{members}{$_}) WHERE seats.payment_member('$bill->{key}', '$_') IS NULL"
+		} sort keys %{ $bill->{members} };
+	}
+	return @sql;
 }
 
 sub bill_again { my ($self) = @_; return $self->{bill}{sql} }
@@ -66,7 +99,7 @@ sub a_bill
 sub request_of { my ($bill) = @_; return "(SELECT r.request FROM seats.payment_requests AS r WHERE r.request_key = '$bill->{key}')" }
 
 # psql's variables: who it is, and his newest payment that is like that; 0 if there is none.
-my $nobody = "\\set member 0\n\\set payment 0\n\\unset client_secret";
+my $nobody = "\\set member 0\n\\set payment 0\n\\unset state\n\\unset client_secret";
 
 sub newest
 {
@@ -89,43 +122,58 @@ sub deed
 	my ($bill, $payer, $member) = $self->somebody;
 	my $live = newest(q('creating', 'payable', 'processing'));
 	my %sql = (
-		start => [ $member, 'INSERT INTO paying.asked SELECT s.payment, :member, s.repeated FROM seats.start_payment(:member'
-			  . ($self->happens(0.2) ? ', again => true' : '') . ') AS s' ],
+		start => [ $member, 'INSERT INTO paying.asked SELECT s.payment, :member, s.repeated FROM seats.start_payment(:member) AS s' ],
+		again => [ $member, 'INSERT INTO paying.asked SELECT s.payment, :member, s.repeated FROM seats.start_payment(:member, again => true) AS s' ],
 		cancel => [ $member, $live, 'SELECT seats.cancel_payment(:payment)' ],
 		cancel_all => [ "SELECT seats.cancel_payment_request(@{[ request_of($bill) ]}, 'nobody comes')" ],
 		change => [ $member, "SELECT seats.change_amount(:member, @{[ $self->an_amount($bill->{currency}) ]})" ],
-		refund => [ $member, newest(q('succeeded')), "SELECT seats.refund_payment(:payment, @{[ $self->refund($bill) ]})" ],
+		refund => [ $member, newest(q('succeeded')), $name eq 'refund' ? $self->refund($bill) : () ],
 		settle => [ $member, "SELECT seats.settle_member(:member, '@{[ $self->one_of(qw(paid_outside waived unpaid)) ]}', 'he said so')" ],
 		remove => [ $member, 'SELECT seats.remove_payment_member(:member)' ],
 		create => [ $bill->{sql} ]);
-	return ($name, $nobody, @{ $sql{$name} }) if $name ne 'add';
+	my @said = ($nobody, @{ $sql{$name} // [] });
+	push @{ $self->{repeatable} }, \@said if $name eq 'refund' && $said[-1] =~ /request_key/;
+	return ($name, @said) if $name ne 'add';
 	my $who = 'payer ' . (1 + $self->below(4));
 	my $amount = $bill->{members}{$who} //= $self->an_amount($bill->{currency});
 	return ($name, "SELECT seats.add_payment_member(@{[ request_of($bill) ]}, '$who', $amount)");
 }
 
-# For the first time, mostly; or the page is loaded again. (That a payment was given is noted once it was committed.)
+# For the first time, mostly; or the page is loaded again. What came of it is told in lines: "given HASH PAYMENT STATE SECRET",
+# with what stands for the payer at Stripe, and "of PAYMENT AMOUNT CURRENCY". (That a payment was given is noted once it was committed.)
 sub click
 {
 	my ($self) = @_;
 	my ($bill, $payer, $member) = $self->somebody;
 	my $timeout = $self->one_of('200 ms', '1 second');
-	my $tell = '\echo :client_secret';
+	my @tell = (
+		"\\echo given @{[ hash_of($bill->{key}, $payer) ]} :payment :state :client_secret",
+		"SELECT concat_ws(' ', 'of', p.payment, p.amount, p.currency) FROM seats.payments AS p WHERE p.payment = :payment");
 	return ('fetch', $nobody, $member, newest(q('creating', 'payable')),
-		"CALL seats.fetch_client_secret(:payment, '$payer', '$timeout') \\gset", $tell)
-	  if $self->happens(0.3);
-	return ('click', $nobody, $member, "CALL seats.start_payment_and_wait(:member, '$payer', '$timeout') \\gset", $tell,
+		"CALL seats.fetch_client_secret(:payment, '$payer', '$timeout') \\gset", @tell)
+	  if $self->happens(0.2);
+	return ('click', $nobody, $member, "CALL seats.start_payment_and_wait(:member, '$payer', '$timeout') \\gset", @tell,
 		'INSERT INTO paying.asked SELECT :payment, :member, false WHERE :payment > 0');
 }
 
-# Arguments of refund_payment: all, a part, too much; under a key, which may have been there before.
+# What stands in metadata at Stripe.
+sub hash_of
+{
+	my ($key, $reference) = @_;
+	return substr sha256_hex(join ':', length $key, $key, length $reference, $reference), 0, 32;
+}
+
+# All, a part, too much; under a key, which may have been there before. One without is told: "refunding INTENT", and
+# "refund_over NUMBER" (0: it was an error).
 sub refund
 {
 	my ($self, $bill) = @_;
 	my $amount = $self->one_of('NULL', 'NULL', 10 * (1 + $self->below(100)), $self->an_amount($bill->{currency}));
-	return "$amount, 'requested_by_customer'" if $self->happens(0.5);
+	my $begun = "SELECT refund FROM seats.refund_payment(:payment, $amount, 'requested_by_customer'";
+	my $asking = q(SELECT 'refunding ' || p.intent FROM seats.payments AS p WHERE p.payment = :payment);
+	return ('\set refund 0', $asking, "$begun) \\gset", '\echo refund_over :refund') if $self->happens(0.4);
 	$self->{refund_keys}++ if $self->happens(0.7);
-	return "$amount, 'requested_by_customer', request_key => 'refund $self->{refund_keys}'";
+	return ("$begun, request_key => 'refund $self->{refund_keys}')");
 }
 
 # An action of the simulator's (test/stripe/README.md) with its details. Refunds may wait, or come back long after they

@@ -3,8 +3,13 @@
 #
 #   set_up_payments($server, 'shop');          an application with functions for what happens to payments
 #   set_payment_trouble($server, 0.05);        so large a share of their runs fails
-#   live_twice($stripe)                        members that can pay twice just now, in words; a list, empty at every moment
-#   judge_payments($server, $stripe)           once everything is drained: what is wrong, in words; a list
+# These give what is wrong, in words; a list:
+#   live_twice($stripe)                        members that can pay twice: nobody, at any moment
+#   live_twice_of(@intents)                    the same, of Stripe's intents
+#   wrong_just_now($server)                    what the database says at any moment
+#   judge_payments($server, $stripe)           once everything is drained
+#   judge_refunds_asked($server, $stripe, \%unkeyed)   … by how often refunds were asked for without a key: intent => number
+#   judge_tabs($stripe, @tabs)                 client secrets, by whom they were given to
 package PgSeats::PaymentModel;
 
 use strict;
@@ -13,7 +18,9 @@ use Exporter 'import';
 use List::Util qw(sum0 uniq);
 use JSON::PP ();
 
-our @EXPORT = qw(set_up_payments set_payment_trouble live_twice judge_payments handlers_of_facts);
+our @EXPORT = qw(
+  set_up_payments set_payment_trouble handlers_of_facts
+  live_twice live_twice_of wrong_just_now judge_payments judge_refunds_asked judge_tabs);
 
 my @facts = qw(paid failed cancelled refunded disputed);
 
@@ -66,22 +73,24 @@ sub handlers_of_facts { my ($role) = @_; return join ', ', map {"on_$_ => '$role
 
 # ---- what Stripe has
 
+sub intents { my ($stripe) = @_; return @{ $stripe->control('GET', '/payment_intents')->{payment_intents} } }
+
 # Intents that were made for members: member's hash => list of intents.
 sub intents_of_members
 {
-	my ($stripe) = @_;
+	my (@intents) = @_;
 	my %of = ();
-	push @{ $of{ $_->{metadata}{pg_seats_member} } }, $_
-	  foreach grep { $_->{metadata}{pg_seats_member} } @{ $stripe->control('GET', '/payment_intents')->{payment_intents} };
+	push @{ $of{ $_->{metadata}{pg_seats_member} } }, $_ foreach grep { $_->{metadata}{pg_seats_member} } @intents;
 	return \%of;
 }
 
 sub is_live { my ($intent) = @_; return $intent->{status} !~ /^(?:succeeded|canceled)$/ }
 
-sub live_twice
+sub live_twice { my ($stripe) = @_; return live_twice_of(intents($stripe)) }
+
+sub live_twice_of
 {
-	my ($stripe) = @_;
-	my $of = intents_of_members($stripe);
+	my $of = intents_of_members(@_);
 	my @wrong = ();
 	foreach my $hash (sort keys %$of)
 	{
@@ -101,8 +110,9 @@ sub rows
 }
 
 my %queries = (
-	members => 'SELECT m.*, r.currency FROM seats_internal.payment_member AS m JOIN seats_internal.payment_request AS r ON r.id = m.request_id',
-	payments => 'SELECT p.*, m.hash FROM seats_internal.payment AS p JOIN seats_internal.payment_member AS m ON m.id = p.member_id',
+	members => 'SELECT m.*, r.currency, r.state AS request_state FROM seats_internal.payment_member AS m JOIN seats_internal.payment_request AS r ON r.id = m.request_id',
+	payments => 'SELECT p.*, m.hash, r.when_paid_after_cancel FROM seats_internal.payment AS p
+		JOIN seats_internal.payment_member AS m ON m.id = p.member_id JOIN seats_internal.payment_request AS r ON r.id = m.request_id',
 	transactions => 'SELECT t.*, p.intent FROM seats_internal.payment_transaction AS t JOIN seats_internal.payment AS p ON p.id = t.payment_id',
 	refunds => 'SELECT r.*, p.intent FROM seats_internal.refund AS r JOIN seats_internal.payment AS p ON p.id = r.payment_id',
 	heard => 'SELECT h.* FROM paying.heard AS h',
@@ -117,14 +127,14 @@ sub judge_payments
 {
 	my ($server, $stripe) = @_;
 	my %d = map { $_ => [ rows($server, $queries{$_}) ] } keys %queries;
-	my $intents = intents_of_members($stripe);
+	my $intents = intents_of_members(intents($stripe));
 	$d{intents} = $intents;
 	$d{intent} = { map { $_->{id} => $_ } map {@$_} values %$intents };
 	$d{payment} = { map { $_->{id} => $_ } @{ $d{payments} } };
 	$d{refunds_there} = [ grep { $d{intent}{ $_->{payment_intent} // '' } } @{ $stripe->all_of('/v1/refunds') } ];
 	$d{disputes_there} = [ grep { $d{intent}{ $_->{payment_intent} // '' } } @{ $stripe->all_of('/v1/disputes') } ];
 	$d{money} = $stripe->control('GET', '/money', undef, summary => 'true', of_invoice => 'false')->{totals};
-	return (judge_intents(\%d), judge_members(\%d), judge_refunds(\%d), judge_money(\%d), judge_heard(\%d));
+	return (judge_intents(\%d), judge_members(\%d), judge_what_is_closed(\%d), judge_late_money(\%d), judge_refunds(\%d), judge_money(\%d), judge_heard(\%d));
 }
 
 # Each payment is what its intent is; each intent is somebody's; of a member at most one is live.
@@ -172,7 +182,7 @@ sub judge_members
 		push @wrong, "$name has " . (@live ? 'a live intent' : 'none') . ", and live_payment_id is " . ($member->{live_payment_id} // 'null')
 		  if !@live != !$member->{live_payment_id};
 		push @wrong, "$name has paid by " . join ', ', map { $_->{id} } @held if @held > 1 && !has_failed_refund($d, @paid);
-		next if $member->{state} =~ /^(?:waived|paid_outside)$/ && (!@held || has_failed_refund($d, @held));
+		next if $member->{state} =~ /^(?:waived|paid_outside)$/ && !grep { $decided_to_keep{ $_->{id} } } @held;
 		my $fits = grep { $decided_to_keep{ $_->{id} } || $_->{amount_received} == $member->{amount} && $_->{currency} eq $member->{currency} } @held;
 		my $is =
 			$fits ? 'paid'
@@ -182,6 +192,40 @@ sub judge_members
 		  : $member->{amount} == 0 ? 'nothing_due'
 		  :                          'unpaid';
 		push @wrong, "$name is to be $is" if $member->{state} ne $is;
+	}
+	return @wrong;
+}
+
+# Who has nothing to pay cannot pay.
+sub judge_what_is_closed
+{
+	my ($d) = @_;
+	my @wrong = ();
+	foreach my $member (@{ $d->{members} })
+	{
+		my @live = grep { is_live($_) } @{ $d->{intents}{ $member->{hash} } // [] } or next;
+		my $why = $member->{removed_at} ? 'removed' : $member->{request_state} eq 'cancelled' ? 'cancelled' : $member->{state};
+		push @wrong, "member $member->{id} ($member->{reference}) is $why, and can pay with $live[0]{id}" if $why !~ /^(?:unpaid|paying)$/;
+	}
+	return @wrong;
+}
+
+# What has come in although it was to be cancelled is kept, or given back, or a person has decided.
+sub judge_late_money
+{
+	my ($d) = @_;
+	my @wrong = ();
+	foreach my $payment (grep { $_->{state} eq 'succeeded' && $_->{cancel_requested_at} } @{ $d->{payments} })
+	{
+		my $is = $payment->{review_reason} // 'not decided';
+		my $back = refunded_of($d, $d->{intent}{ $payment->{intent} });
+		my $is_disputed = grep { $_->{payment_intent} eq $payment->{intent} } @{ $d->{disputes_there} };
+		my $is_well =
+			$is =~ /^(?:kept|refunded)$/ ? 1
+		  : $payment->{when_paid_after_cancel} eq 'refund' ? $back == $payment->{received} || $is_disputed || has_failed_refund($d, { id => $payment->{intent} })
+		  :                                                  $back == $payment->{received};
+		push @wrong, "payment $payment->{id} was paid after it was cancelled ($payment->{when_paid_after_cancel}), and is $is; $back of $payment->{received} went back"
+		  unless $is_well;
 	}
 	return @wrong;
 }
@@ -233,6 +277,68 @@ sub judge_refunds
 		  if $payment->{refunded} != $sum || $payment->{refund_reserved} != 0;
 	}
 	return @wrong;
+}
+
+# A refund that has a name (the application's key for it, or ours) is made once; of others Stripe has no more than were asked for.
+sub judge_refunds_asked
+{
+	my ($server, $stripe, $unkeyed) = @_;
+	my %name_of = map { $_->{uuid} => $_->{name} } rows($server, <<'END_OF_QUERY');
+SELECT seats_internal.refund_uuid(p.uuid, n.name) AS uuid, p.intent || ' ' || n.name AS name
+  FROM seats_internal.payment AS p
+ CROSS JOIN LATERAL (
+       SELECT 'after_cancel' UNION ALL SELECT 'decided'
+       UNION ALL SELECT 'asked-' || r.request_key FROM seats_internal.refund AS r
+                  WHERE r.payment_id = p.id AND r.request_key IS NOT NULL) AS n (name)
+ WHERE p.intent IS NOT NULL
+END_OF_QUERY
+	my (%made, @wrong) = ();
+	foreach my $refund (@{ $stripe->all_of('/v1/refunds') })
+	{
+		my ($uuid) = ($refund->{metadata}{pg_seats} // '') =~ /^(.{36})-/ or next;
+		my $times = ++$made{ $name_of{$uuid} // $refund->{payment_intent} };
+		my $asked = $name_of{$uuid} ? 1 : $unkeyed->{ $refund->{payment_intent} } // 0;
+		push @wrong, "refund $refund->{id} of $refund->{payment_intent} (" . ($name_of{$uuid} // 'without a name') . ") is one of $times, and $asked were asked for"
+		  if $times > $asked;
+	}
+	return @wrong;
+}
+
+# A secret is of the payer's own intent, of the amount that he was told, and is the real one.
+sub judge_tabs
+{
+	my ($stripe, @tabs) = @_;
+	my %intent = map { $_->{id} => $_ } intents($stripe);
+	my @wrong = ();
+	foreach my $tab (@tabs)
+	{
+		my $intent = $intent{ $tab->{intent} };
+		my $name = "payment $tab->{payment}, $tab->{intent}";
+		push @wrong, "$name: the secret is not its own" if !$intent || $intent->{client_secret} ne $tab->{secret};
+		push @wrong, "$name: the secret was given to another payer" if $intent && $intent->{metadata}{pg_seats_member} ne $tab->{hash};
+		push @wrong, "$name is $tab->{state}, and a secret was given" if $tab->{state} ne 'payable';
+		push @wrong, "$name is of $tab->{amount} $tab->{currency}, and a secret of $intent->{amount} $intent->{currency} was given"
+		  if $intent && $tab->{amount} && "$intent->{amount} $intent->{currency}" ne "$tab->{amount} $tab->{currency}";
+	}
+	return uniq @wrong;
+}
+
+# What must be so at any moment: no more is asked back than came in, and money that came in is one transaction.
+sub wrong_just_now
+{
+	my ($server) = @_;
+	return split /\n/, $server->sql(<<'END_OF_QUERY');
+SELECT format('payment %s: %s was received, and refunds of %s are under way or made', p.id, p.received, r.sum)
+  FROM seats_internal.payment AS p
+ CROSS JOIN LATERAL (SELECT sum(r.amount) AS sum FROM seats_internal.refund AS r
+        WHERE r.payment_id = p.id AND r.asked_by <> 'stripe' AND r.state IN ('reserved', 'pending', 'requires_action', 'succeeded')) AS r
+ WHERE r.sum > p.received
+UNION ALL
+SELECT format('payment %s is succeeded with %s, and %s transactions of %s say so', p.id, p.received, count(t.id), sum(t.amount))
+  FROM seats_internal.payment AS p
+  LEFT JOIN seats_internal.payment_transaction AS t ON t.payment_id = p.id AND t.kind = 'succeeded'
+ WHERE p.state = 'succeeded' GROUP BY p.id HAVING count(t.id) <> 1 OR sum(t.amount) <> p.received
+END_OF_QUERY
 }
 
 # Money at Stripe is money in the transactions, by currency and kind.
