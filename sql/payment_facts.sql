@@ -324,6 +324,15 @@ SELECT pg_temp.explained(r.id) FROM seats_internal.refund AS r WHERE r.refund = 
 SELECT pg_temp.explained(t.id) FROM seats_internal.payment_transaction AS t WHERE t.kind = 'refund_failed';
 SELECT pg_temp.explained(r.call_id) FROM seats_internal.refund AS r WHERE r.refund = 're_1';
 
+-- He has got it back, and begins to pay once more; then the refund comes back, and what he could pay is not to be paid.
+SELECT pg_temp.paid('ben') AS p \gset
+SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_ben', 'succeeded')));
+SELECT pg_temp.start('ben') AS q \gset
+SELECT pg_temp.created(:q, pg_temp.intent('pi_ben_2'));
+SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_ben', 'failed')));
+SELECT pg_temp.was_read(:q, pg_temp.intent('pi_ben_2'));
+SELECT pg_temp.look(:q);
+
 -- ---- disputes
 SELECT pg_temp.paid('bob') AS p \gset
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'succeeded', '{"amount_received": 1000, "charge": "ch", "charge_refunded": 0, "charge_disputed": true}'));

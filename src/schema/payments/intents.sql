@@ -114,10 +114,7 @@ BEGIN
         PERFORM seats_internal.note_transaction(
             payment, 'succeeded', payment.intent, payment.received, currency, payment.charge, event);
         PERFORM seats_internal.judge_paid(payment, currency);
-        -- (Whatever else of the member's can be paid is not to be, and the facts of each one say so of it.)
-        PERFORM seats_internal.queue_payment_read(o.id, 'intent') FROM seats_internal.payment AS o
-          WHERE o.member_id = payment.member_id AND o.id <> payment.id AND o.state IN ('payable', 'processing')
-            AND o.cancel_requested_at IS NULL;
+        PERFORM seats_internal.read_other_payments(payment);
     ELSIF payment.state = 'canceled' THEN
         PERFORM seats_internal.note_transaction(
             payment, 'cancelled', payment.intent, payment.amount, currency, NULL, event,

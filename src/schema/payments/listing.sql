@@ -116,10 +116,7 @@ BEGIN
         PERFORM seats_internal.begin_listing(one.destination);
         is_sent := true;
     END LOOP;
-    IF seats_internal.payment_sweep_setting() <> 'off' AND seats_internal.read_silent_payments(most) THEN
-        is_sent := true;
-    END IF;
-    RETURN is_sent;
+    RETURN seats_internal.read_silent_payments(most) OR is_sent;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.sweep_payments(integer, text[]) FROM PUBLIC;

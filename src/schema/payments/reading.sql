@@ -124,6 +124,21 @@ REVOKE ALL ON FUNCTION seats_internal.read_silent_payments(integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.read_silent_payments(integer) IS
     'has payments read that are not over, and of which nothing was heard for a day, at most so many; called by the worker';
 
+-- With money of a member's in hand whatever else of his can be paid is not to be, and the facts of each say so of it.
+CREATE OR REPLACE FUNCTION seats_internal.read_other_payments(payment seats_internal.payment) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.queue_payment_read(o.id, 'intent') FROM seats_internal.payment AS o
+      WHERE o.member_id = payment.member_id AND o.id <> payment.id AND o.state IN ('payable', 'processing')
+        AND o.cancel_requested_at IS NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.read_other_payments(seats_internal.payment) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.read_other_payments(seats_internal.payment) IS
+    'has the other payments of a member read that can still be paid';
+
 -- Only a listing can find what nobody knows the id of.
 CREATE OR REPLACE FUNCTION seats_internal.want_intents_listed(
     destination text,

@@ -206,18 +206,24 @@ CREATE OR REPLACE FUNCTION seats_internal.refunds_have_changed(payment seats_int
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    was_given_back boolean := payment.received > 0 AND payment.refunded = payment.received;
+    is_given_back  boolean;
 BEGIN
     PERFORM seats_internal.recount_refunds(payment.id);
-    IF payment.review_since IS NOT NULL
-       AND EXISTS (SELECT FROM seats_internal.payment AS p WHERE p.id = payment.id AND p.refunded = p.received) THEN
+    is_given_back := (SELECT p.refunded = p.received FROM seats_internal.payment AS p WHERE p.id = payment.id);
+    IF is_given_back AND payment.review_since IS NOT NULL THEN
         PERFORM seats_internal.end_payment_review(payment, 'refunded', 'all of it was refunded');
+    ELSIF was_given_back AND NOT is_given_back THEN
+        -- (He may have begun to pay once more.)
+        PERFORM seats_internal.read_other_payments(payment);
     END IF;
     PERFORM seats_internal.settle_member_by_payments(payment.member_id);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.refunds_have_changed(seats_internal.payment) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.refunds_have_changed(seats_internal.payment) IS
-    'payment and member follow from the refunds; with all of it given back nothing is left to decide';
+    'payment and member follow from the refunds: with all of it given back nothing is left to decide, and he may pay again';
 
 -- Called by the worker, which has the lane, or where a person ends the call. Refused frees what was reserved, unless a
 -- list has shown meanwhile that Stripe has made it.
