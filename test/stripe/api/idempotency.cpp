@@ -68,6 +68,13 @@ void IdempotencyStore::prune(std::int64_t now) {
     });
 }
 
+std::size_t IdempotencyStore::forget(std::string_view pattern) {
+    return std::erase_if(entries_, [&](const auto& pair) {
+        const std::string_view full = pair.first;
+        return !pair.second.in_progress && glob_match(pattern, full.substr(full.find('\n') + 1));
+    });
+}
+
 void IdempotencyStore::clear() {
     entries_.clear();
     pruned_ = 0;

@@ -42,6 +42,8 @@ class IdempotencyStore {
     void abandon(std::string_view scope, std::string_view key);
     // Forgets what is old enough; look_up never answers from it anyway.
     void prune(std::int64_t now);
+    // As if a day had passed for those whose names fit; how many they were.
+    std::size_t forget(std::string_view pattern);
     void clear();
     [[nodiscard]] std::size_t size() const { return entries_.size(); }
     [[nodiscard]] std::uint64_t pruned() const { return pruned_; }

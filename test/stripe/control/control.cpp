@@ -88,6 +88,10 @@ Json Control::dispatch(const Asked& asked) {
     if (what == "keys") {
         return keys(asked);
     }
+    if (asked.is("POST", "idempotency_keys")) {
+        const std::size_t forgotten = gateway.keys().forget(text_at(asked.raw(), "forget"));
+        return Json::object().set("forgotten", static_cast<std::int64_t>(forgotten));
+    }
     if (what == "outage") {
         return outage(asked);
     }

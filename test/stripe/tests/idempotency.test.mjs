@@ -101,6 +101,14 @@ test('keys are pruned after 24 hours of the settable clock', async () => {
   assert.deepEqual(ledger.executed_twice, ['old']);
 });
 
+test('single keys can be forgotten', async () => {
+  const make = key => stripe.post('/v1/customers', { name: 'x' }, { key });
+  const [first, other] = [await make('one-1'), await make('two-1')];
+  assert.equal((await stripe.control('POST', 'idempotency_keys', { forget: 'one-*' })).forgotten, 1);
+  assert.notEqual((await make('one-1')).json.id, first.json.id);
+  assert.equal((await make('two-1')).json.id, other.json.id);
+});
+
 test('keys: length, GET, DELETE', async () => {
   assert.equal((await stripe.post('/v1/customers', {}, { key: 'x'.repeat(255) })).status, 200);
   assert.equal((await stripe.post('/v1/customers', {}, { key: 'x'.repeat(256) })).status, 400);

@@ -39,7 +39,23 @@ sub fall_behind
 	my $dice = $storm->dice('failover at last');
 	my $most = $dice->between(1, 5);
 	# (Which takes a while, if Stripe is away just then.)
-	$storm->until(sub { forgotten($storm) >= $most }, 0.1, 5, sub { $storm->in($dice->seconds(0, 0.5), sub { fail_over($storm) }) });
+	$storm->until(sub { forgotten($storm) >= $most }, 0.1, 3, sub { $storm->in($dice->seconds(0, 0.5), sub { fail_over($storm) }) });
+	return;
+}
+
+# As if a day had passed until somebody clicks again: Stripe has forgotten the keys of the starts that the standby has
+# never heard of. Only a list can find them then.
+sub forget_keys
+{
+	my ($storm, $standby) = @_;
+	my %known = map { $_ => 1 } split /\n/, $standby->sql('SELECT p.uuid FROM seats_internal.payment AS p');
+	my $count = 0;
+	foreach my $row (@{ $storm->stripe->worker_ledger(path => '/v1/payment_intents', limit => 100_000) })
+	{
+		my ($uuid) = ($row->{key} // '') =~ /^.{37}(.{36})-\d+$/ or next;
+		$count += $storm->stripe->control('POST', '/idempotency_keys', { forget => $row->{key} })->{forgotten} unless $known{$uuid};
+	}
+	$storm->tell("Stripe has forgotten $count keys of starts that are forgotten");
 	return;
 }
 
@@ -54,6 +70,7 @@ sub fail_over
 	$storm->tell('the server is gone for ever');
 	$old->stop('immediate');
 	push @{ $storm->{written} }, $old->logfile;
+	forget_keys($storm, $standby) if $storm->dice('keys')->happens(0.7);
 	$standby->promote;
 	$storm->{server} = $standby;
 	stop_relay($storm->{relay});
