@@ -72,11 +72,12 @@ SELECT o.name, a.privilege_type
  WHERE a.grantee = 0;
 
 -- Every function that is not C has a pinned search_path; C functions name their schemas. (An
--- aggregate cannot have one, and needs none: it only names its functions.)
+-- aggregate cannot have one, and needs none: it only names its functions. Nor does a single expression,
+-- whose names were resolved when it was made, and which is inlined for want of the path.)
 SELECT p.oid::regprocedure
   FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
  WHERE p.pronamespace IN ('seats'::regnamespace, 'seats_internal'::regnamespace)
-   AND l.lanname <> 'c' AND p.prokind <> 'a'
+   AND l.lanname <> 'c' AND p.prokind <> 'a' AND p.prosqlbody IS NULL
    AND NOT coalesce(p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false);
 
 -- Nothing is SECURITY DEFINER, and everything public is C.

@@ -4,7 +4,6 @@
 -- What is new at Stripe, and unknown here, can neither be paid nor given up: it waits for a read that says more.
 CREATE OR REPLACE FUNCTION seats_internal.intent_state(status text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
 RETURN CASE
     WHEN status IN ('requires_payment_method', 'requires_confirmation', 'requires_action') THEN 'payable'
     WHEN status IN ('succeeded', 'canceled') THEN status
@@ -16,7 +15,6 @@ COMMENT ON FUNCTION seats_internal.intent_state(text) IS 'what a status of Strip
 -- made no intent, is not paid by one that shows up later.
 CREATE OR REPLACE FUNCTION seats_internal.next_payment_state(state text, status text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
 RETURN CASE
     WHEN 'succeeded' IN (state, status) THEN 'succeeded'
     WHEN state IN ('canceled', 'refused') THEN state
@@ -270,7 +268,8 @@ BEGIN
         now_is := seats_internal.store_intent(was, facts, as_of);
     END IF;
     PERFORM seats_internal.note_failure(was, facts, is_newest, event);
-    IF now_is.state <> was.state THEN
+    -- (Between the others it goes to and fro, and the member is told by its payments as before.)
+    IF now_is.state <> was.state AND now_is.state IN ('succeeded', 'canceled') THEN
         PERFORM seats_internal.payment_was_settled(now_is, facts, event);
         PERFORM seats_internal.settle_member_by_payments(now_is.member_id);
         -- (It was paid before it was known here, and what became of the money, too: a refund that has come back is in no sum.)

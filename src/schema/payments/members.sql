@@ -189,13 +189,15 @@ COMMENT ON FUNCTION seats_internal.raise_settled_member(seats_internal.payment_m
     'the error for a member that has nothing to pay';
 
 CREATE OR REPLACE FUNCTION seats_internal.member_detail(member seats_internal.payment_member) RETURNS jsonb
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT jsonb_build_object('request', r.id, 'request_key', r.request_key, 'member', member.id,
-                              'amount', member.amount, 'currency', r.currency)
-      FROM seats_internal.payment_request AS r WHERE r.id = member.request_id;
-END;
+AS $$
+BEGIN
+    RETURN (SELECT jsonb_build_object('request', r.id, 'request_key', r.request_key, 'member', member.id,
+                                      'amount', member.amount, 'currency', r.currency)
+              FROM seats_internal.payment_request AS r WHERE r.id = member.request_id);
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.member_detail(seats_internal.payment_member) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.member_detail(seats_internal.payment_member) IS 'a member as the journal tells of it, which does not say who the payer is';
 

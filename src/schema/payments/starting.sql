@@ -3,16 +3,14 @@
 -- when the payer clicks again.
 
 CREATE OR REPLACE FUNCTION seats_internal.named_uuid(name text) RETURNS uuid
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE PARALLEL SAFE
 RETURN encode(substr(sha256(convert_to(name, 'UTF8')), 1, 16), 'hex')::uuid;
 REVOKE ALL ON FUNCTION seats_internal.named_uuid(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.named_uuid(text) IS
     'the same for the same name, so that what a failover has forgotten is made again under the same key';
 
 CREATE OR REPLACE FUNCTION seats_internal.payment_uuid(installation uuid, hash text, attempt integer) RETURNS uuid
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE PARALLEL SAFE
 RETURN seats_internal.named_uuid(concat_ws('-', installation, hash, attempt));
 REVOKE ALL ON FUNCTION seats_internal.payment_uuid(uuid, text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.payment_uuid(uuid, text, integer) IS
@@ -21,7 +19,6 @@ COMMENT ON FUNCTION seats_internal.payment_uuid(uuid, text, integer) IS
 -- For the application and its pages: one that is to be cancelled can no longer be gone on with.
 CREATE OR REPLACE FUNCTION seats_internal.payment_state(state text, cancel_requested_at timestamptz) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
 RETURN CASE WHEN cancel_requested_at IS NOT NULL AND state IN ('creating', 'payable', 'processing') THEN 'canceling'
             ELSE state END;
 REVOKE ALL ON FUNCTION seats_internal.payment_state(text, timestamptz) FROM PUBLIC;
@@ -111,7 +108,6 @@ COMMENT ON FUNCTION seats_internal.check_payment_parameters(jsonb, bigint) IS
 -- (jsonb has its keys in an order of its own, which is always the same; so the same words give the same bytes.)
 CREATE OR REPLACE FUNCTION seats_internal.payment_body(payment seats_internal.payment, hash text) RETURNS text
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
 RETURN seats_internal.encoded_form(payment.parameters || jsonb_build_object(
     'amount', payment.amount, 'currency', payment.currency, 'capture_method', 'automatic',
     'automatic_payment_methods', jsonb_build_object('enabled', true),
@@ -143,17 +139,16 @@ DECLARE
     made         seats_internal.payment;
 BEGIN
     INSERT INTO seats_internal.payment AS p
-        (member_id, lane_id, destination, installation, attempt, uuid, intent, amount, currency, parameters,
-         has_transfer, state, status, cancel_requested_at, cancel_reason)
-    SELECT member.id, member.lane_id, request.destination, installation, attempt,
+        (id, call_id, member_id, lane_id, destination, installation, attempt, uuid, intent, amount, currency,
+         parameters, has_transfer, state, status, cancel_requested_at, cancel_reason)
+    SELECT nextval('seats_internal.outbox_id_seq'),
+           CASE WHEN found.intent IS NULL THEN nextval('seats_internal.outbox_id_seq') END,
+           member.id, member.lane_id, request.destination, installation, attempt,
            seats_internal.payment_uuid(installation, member.hash, attempt), found.intent,
            coalesce(found.amount, member.amount), coalesce(found.currency, request.currency), parameters,
            parameters ? 'transfer_data', CASE WHEN is_over THEN 'canceled' ELSE 'creating' END, found.status,
            CASE WHEN cancelled IS NOT NULL THEN clock_timestamp() END, cancelled
     RETURNING p.* INTO made;
-    UPDATE seats_internal.payment_member AS m
-       SET attempts = greatest(m.attempts, attempt)
-     WHERE m.id = member.id;
     -- (Who has paid elsewhere meanwhile, or need not pay, stays so.)
     PERFORM seats_internal.settle_member_by_payments(member.id);
     RETURN made;
@@ -176,20 +171,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    made seats_internal.payment;
-    call bigint;
+    made seats_internal.payment := seats_internal.insert_payment(request, member, parameters);
 BEGIN
-    made := seats_internal.insert_payment(request, member, parameters);
     INSERT INTO seats_internal.outbox
-        (lane_id, installation, destination, method, path, body, verifier, enqueued_by, kind, uuid, payment_id)
-    VALUES (made.lane_id, made.installation, made.destination, 'POST', '/v1/payment_intents',
-            seats_internal.payment_body(made, member.hash), 'list', caller, 'payment', made.uuid, made.id)
-    RETURNING id INTO call;
-    UPDATE seats_internal.payment AS p SET call_id = call WHERE p.id = made.id RETURNING p.* INTO made;
+        (id, lane_id, installation, destination, method, path, body, verifier, enqueued_by, kind, uuid, payment_id)
+    VALUES (made.call_id, made.lane_id, made.installation, made.destination, 'POST', '/v1/payment_intents',
+            seats_internal.payment_body(made, member.hash), 'list', caller, 'payment', made.uuid, made.id);
     PERFORM seats_internal.write_journal(
         'payment.started', caller, made.id, made.lane_id, NULL,
         seats_internal.member_detail(member) || jsonb_build_object('payment', made.id, 'attempt', made.attempt,
-                                                                   'call', call));
+                                                                   'call', made.call_id));
     RETURN made;
 END
 $$;

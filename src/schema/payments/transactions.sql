@@ -2,18 +2,20 @@
 -- else it changes.
 
 CREATE OR REPLACE FUNCTION seats_internal.payment_detail(payment seats_internal.payment) RETURNS jsonb
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
+BEGIN
     -- (Without the payer's name: the journal keeps what it has, and the member's number leads to it.)
-    SELECT jsonb_strip_nulls(jsonb_build_object(
-               'payment', payment.id, 'member', m.id, 'request', r.id, 'request_key', r.request_key,
-               'attempt', payment.attempt, 'intent', payment.intent, 'amount', payment.amount,
-               'currency', payment.currency))
-      FROM seats_internal.payment_member AS m
-      JOIN seats_internal.payment_request AS r ON r.id = m.request_id
-     WHERE m.id = payment.member_id;
-END;
+    RETURN (SELECT jsonb_strip_nulls(jsonb_build_object(
+                       'payment', payment.id, 'member', m.id, 'request', r.id, 'request_key', r.request_key,
+                       'attempt', payment.attempt, 'intent', payment.intent, 'amount', payment.amount,
+                       'currency', payment.currency))
+              FROM seats_internal.payment_member AS m
+              JOIN seats_internal.payment_request AS r ON r.id = m.request_id
+             WHERE m.id = payment.member_id);
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.payment_detail(seats_internal.payment) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.payment_detail(seats_internal.payment) IS
     'a payment as journal and alerts tell of it';
@@ -129,38 +131,35 @@ CREATE OR REPLACE FUNCTION seats_internal.settle_member_by_payments(member bigin
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    held record;
-    live bigint;
 BEGIN
-    SELECT count(*) AS succeeded, count(*) FILTER (WHERE p.refunded < p.received) AS paid,
-           bool_or(p.refunded < p.received AND p.review_reason IS NOT DISTINCT FROM 'kept') AS kept,
-           bool_or(p.refunded < p.received AND t.amount = m.amount AND t.currency = r.currency) AS fits
-      INTO held
-      FROM seats_internal.payment AS p
-      JOIN seats_internal.payment_transaction AS t ON t.payment_id = p.id AND t.kind = 'succeeded'
-      JOIN seats_internal.payment_member AS m ON m.id = p.member_id
-      JOIN seats_internal.payment_request AS r ON r.id = m.request_id
-     WHERE p.member_id = settle_member_by_payments.member AND p.state = 'succeeded';
-    SELECT p.id INTO live
-      FROM seats_internal.payment AS p
-      JOIN seats_internal.payment_member AS m ON m.id = p.member_id
-     WHERE p.member_id = settle_member_by_payments.member AND p.state IN ('creating', 'payable', 'processing')
-     ORDER BY p.id IS DISTINCT FROM m.live_payment_id, p.id LIMIT 1;
     UPDATE seats_internal.payment_member AS m
-       SET live_payment_id = live, state = n.state,
+       SET attempts = n.attempts, live_payment_id = n.live, state = n.state,
            state_since = CASE WHEN m.state = n.state THEN m.state_since ELSE clock_timestamp() END
       FROM seats_internal.payment_member AS o
-     CROSS JOIN LATERAL (SELECT CASE
-           WHEN o.state IN ('waived', 'paid_outside') AND held.kept IS NOT TRUE THEN o.state
-           WHEN held.kept OR held.fits THEN 'paid'
-           WHEN held.paid > 0 THEN 'paid_other_amount'
-           WHEN live IS NOT NULL THEN 'paying'
-           WHEN held.succeeded > 0 THEN 'refunded'
-           WHEN o.amount = 0 THEN 'nothing_due'
-           ELSE 'unpaid' END AS state) AS n
+      JOIN seats_internal.payment_request AS r ON r.id = o.request_id
+     CROSS JOIN LATERAL (
+           SELECT max(p.attempt) AS attempts, count(t.id) AS succeeded,
+                  count(t.id) FILTER (WHERE p.refunded < p.received) AS paid,
+                  bool_or(t.id IS NOT NULL AND p.refunded < p.received AND p.review_reason IS NOT DISTINCT FROM 'kept')
+                  AS kept,
+                  bool_or(p.refunded < p.received AND t.amount = o.amount AND t.currency = r.currency) AS fits,
+                  (array_agg(p.id ORDER BY p.id IS DISTINCT FROM o.live_payment_id, p.id)
+                          FILTER (WHERE p.state IN ('creating', 'payable', 'processing')))[1] AS live
+             FROM seats_internal.payment AS p
+             LEFT JOIN seats_internal.payment_transaction AS t
+               ON t.payment_id = p.id AND t.kind = 'succeeded' AND p.state = 'succeeded'
+            WHERE p.member_id = o.id) AS held
+     CROSS JOIN LATERAL (
+           SELECT greatest(o.attempts, held.attempts) AS attempts, held.live,
+                  CASE WHEN o.state IN ('waived', 'paid_outside') AND held.kept IS NOT TRUE THEN o.state
+                       WHEN held.kept OR held.fits THEN 'paid'
+                       WHEN held.paid > 0 THEN 'paid_other_amount'
+                       WHEN held.live IS NOT NULL THEN 'paying'
+                       WHEN held.succeeded > 0 THEN 'refunded'
+                       WHEN o.amount = 0 THEN 'nothing_due'
+                       ELSE 'unpaid' END AS state) AS n
      WHERE o.id = settle_member_by_payments.member AND m.id = o.id
-       AND (m.live_payment_id, m.state) IS DISTINCT FROM (live, n.state);
+       AND (m.attempts, m.live_payment_id, m.state) IS DISTINCT FROM (n.attempts, n.live, n.state);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.settle_member_by_payments(bigint) FROM PUBLIC;
