@@ -1,5 +1,6 @@
 // A client secret on its way from Stripe's answer to whoever waits for it: wiped when it goes,
-// moved and never copied, and without any way to print it.
+// moved and never copied, and without any way to print it. (So would be the URL of a Checkout
+// Session: whoever has it may pay.)
 #pragma once
 
 #include <string.h>  // explicit_bzero
@@ -16,15 +17,15 @@ namespace pg_seats::core {
 
 class ClientSecret {
   public:
-    static constexpr std::size_t longest = 255;
+    static constexpr std::size_t longest = 2'047;
 
     ClientSecret() = default;
     // What is longer is none.
-    explicit ClientSecret(std::string_view text) {
-        if (!text.empty() && text.size() <= longest) {
+    explicit ClientSecret(std::string_view secret) {
+        if (!secret.empty() && secret.size() <= longest) {
             kept_.reset(new Kept);
-            std::memcpy(kept_->bytes.data(), text.data(), text.size());
-            kept_->size = text.size();
+            std::memcpy(kept_->bytes.data(), secret.data(), secret.size());
+            kept_->size = secret.size();
         }
     }
 

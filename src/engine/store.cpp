@@ -359,17 +359,19 @@ kinds::Follow store_by_kind(Engine& engine, Settlements items,
     return storing.follow;
 }
 
-// To whoever waits for a client secret: here it is, or look how the payment stands.
-void tell_payers(Engine& engine, const Settlement& item, const kinds::Follow& wanted) {
+// To whoever waits for a client secret: here it is, or look how its subject stands.
+void hand_secret_over(Engine& engine, const Settlement& item, const kinds::Follow& wanted) {
     const auto& [flight, decision] = item;
-    if (flight.call.payment_id == 0 || !item.is_over()) {
+    const kinds::Kind& kind = kinds::kind_of(item);
+    if (kind.secret_subject == nullptr || !item.is_over()) {
         return;
     }
+    static_assert(core::ClientSecret::longest < pg::secret_size);
     pg::stand_at("before_hand_over");
+    const std::int64_t subject = kind.secret_subject(flight.call);
     const bool may_be_given = contains(wanted.secrets, flight.call.id);
-    pg::hand_over_secret(flight.call.payment_id,
-                         may_be_given ? decision.secret.reveal() : std::string_view());
-    engine.settled_calls.push_back(flight.call.payment_id);
+    pg::hand_over_secret(subject, may_be_given ? decision.secret.reveal() : std::string_view());
+    engine.settled_calls.push_back(subject);
 }
 
 void after_commit(Engine& engine, const Settlement& item, const std::vector<std::int64_t>& left) {
@@ -438,7 +440,7 @@ void after_commit(Engine& engine, Settlements all, const Stored& stored) {
     for (const Settlement* item : all) {
         if (!contains(stored.locked, item)) {
             after_commit(engine, *item, stored.left);
-            tell_payers(engine, *item, stored.follow);
+            hand_secret_over(engine, *item, stored.follow);
         }
     }
 }

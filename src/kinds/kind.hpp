@@ -91,6 +91,9 @@ struct Kind {
     void (*narrow_list)(const Call&, std::string& query) = nullptr;
     // Puts on what its receiver wants; without it the request is one to Stripe, with its key.
     void (*dress)(const Flight&, const Address&, http::Request&) = nullptr;
+    // For whose secret sessions may wait while it is on its way: the number in their slots. Without
+    // it nobody waits for one.
+    std::int64_t (*secret_subject)(const Call&) = nullptr;
     // Storing needs the lane's lock.
     bool (*wants_lane)(const Settlement&) = nullptr;
     // What hangs on its rows, when these themselves are written: one call a batch, with all of its

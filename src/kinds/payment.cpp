@@ -65,6 +65,7 @@ const Kind payment_kind{.name = "payment",
                         .rules = core::rules::payment,
                         .hold = hold,
                         .narrow_list = narrow_list,
+                        .secret_subject = payment_of,
                         .wants_lane = ends,
                         .store = store};
 

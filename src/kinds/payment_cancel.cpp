@@ -23,6 +23,7 @@ void store(Storing& storing, Settlements items) {
 
 const Kind payment_cancel_kind{.name = "payment_cancel",
                                .rules = core::rules::payment_cancel,
+                               .secret_subject = payment_of,
                                .wants_lane = ends,
                                .store = store};
 

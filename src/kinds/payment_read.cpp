@@ -30,7 +30,10 @@ void store(Storing& storing, Settlements items) {
 
 }  // namespace
 
-const Kind payment_read_kind{
-    .name = "payment_read", .rules = core::rules::payment_read, .wants_lane = ends, .store = store};
+const Kind payment_read_kind{.name = "payment_read",
+                             .rules = core::rules::payment_read,
+                             .secret_subject = payment_of,
+                             .wants_lane = ends,
+                             .store = store};
 
 }  // namespace pg_seats::kinds

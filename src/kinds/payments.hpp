@@ -12,6 +12,10 @@ inline bool ends(const Settlement& item) {
     return item.is_over();
 }
 
+inline std::int64_t payment_of(const Call& call) {
+    return call.payment_id;
+}
+
 inline pg::Value facts_of(const Settlement& item) {
     return pg::text_or_null(item.decision.facts);
 }

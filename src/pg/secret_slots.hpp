@@ -23,7 +23,8 @@ enum class SecretNews : std::uint8_t {
     given,  // here it is
 };
 
-constexpr std::size_t secret_size = 256;
+// With its NUL. Shared memory holds as many of them as the setting says.
+constexpr std::size_t secret_size = 2048;
 
 struct SeenSecretSlot {
     bool used;
@@ -37,8 +38,9 @@ struct SeenSecretSlot {
 [[nodiscard]] Size secret_slots_size() noexcept;
 void make_secret_slots(LWLock* lock);
 
-// Of the session; one at a time. False: all are taken. `subject`: what the secret is of, a payment;
-// 0: not known yet, so that nothing can be laid into it.
+// Of the session; one at a time. False: all are taken. `subject`: what the secret is of, a payment
+// say. Its number is enough: calls, payments and whatever else is Stripe's have theirs from one
+// sequence. 0: not known yet, so that nothing can be laid into it.
 [[nodiscard]] bool claim_secret_slot(std::int64_t subject);
 void set_secret_subject(std::int64_t subject) noexcept;
 // Into `secret`, which the caller wipes; with a NUL at its end.

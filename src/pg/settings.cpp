@@ -85,8 +85,9 @@ const Number numbers[] = {
      "How long a read of a subscription is good to compute quantities from.",
      &settings.base_lifetime_ms, 60'000, 0, 600'000, GUC_UNIT_MS},
     {"pg_seats.secret_slots",
-     "How many sessions of the server may wait for client secrets at once.", &settings.secret_slots,
-     64, 0, 10'000, 0, PGC_POSTMASTER},
+     "How many sessions of the server may wait for client secrets at once; 2 kB of shared memory "
+     "each.",
+     &settings.secret_slots, 64, 0, 10'000, 0, PGC_POSTMASTER},
     {"pg_seats.connect_timeout", "Time to connect, TLS included.", &settings.connect_timeout_ms,
      10'000, 100, 120'000, GUC_UNIT_MS},
     {"pg_seats.default_wait", "How long wait_for_change and its like wait when no time is given.",

@@ -87,7 +87,9 @@ TEST(ClientSecrets, are_moved_and_never_longer_than_their_place) {
     core::ClientSecret one{"pi_1_secret_x"};
     const core::ClientSecret other = std::move(one);
     EXPECT_EQ(other.reveal(), "pi_1_secret_x");
-    EXPECT_TRUE(core::ClientSecret(std::string(256, 'x')).empty());
+    constexpr std::size_t longest = core::ClientSecret::longest;
+    EXPECT_EQ(core::ClientSecret(std::string(longest, 'x')).reveal().size(), longest);
+    EXPECT_TRUE(core::ClientSecret(std::string(longest + 1, 'x')).empty());
     EXPECT_TRUE(core::ClientSecret("").empty());
 }
 
