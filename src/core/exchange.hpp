@@ -1,14 +1,13 @@
 // What came of a request: what the transport can tell, and the answer as it is read.
 #pragma once
 
-#include <string.h>  // explicit_bzero
-
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 
 #include "core/parsed_body.hpp"
+#include "core/wiped_text.hpp"
 
 #include "core/pure.hpp"
 
@@ -45,7 +44,7 @@ struct Response {
     bool over_limit = false;  // broken off by us: larger than Request::response_limit
     int status = 0;           // 0: none
     ResponseHeaders headers;
-    std::string body;
+    WipedText body;
     std::string error;  // one line for people, by phase (resolve, connect, TLS, send, receive)
     std::chrono::microseconds duration{0};
 };
@@ -60,14 +59,9 @@ struct Answer {
         body = is_read ? ParsedBody(response.body) : ParsedBody();
     }
 
-    // With a client secret in it (pi_123_secret_abc) nothing of it is left in memory that is given
-    // back.
+    // (Assigning an empty text would keep the memory.)
     void forget_body() noexcept {
-        if (response.body.find("_secret_") != std::string::npos) {
-            explicit_bzero(response.body.data(), response.body.size());
-            body.wipe();
-        }
-        response.body = {};
+        WipedText().swap(response.body);
         body = {};
     }
 };

@@ -7,6 +7,7 @@
 #include "core/json_writer.hpp"
 #include "core/safe_text.hpp"
 #include "core/secrets.hpp"
+#include "core/wiped_text.hpp"
 
 namespace pg_seats::core {
 namespace {
@@ -89,7 +90,7 @@ bool is_fact(std::string_view text, std::size_t limit) {
         !is_valid_utf8(text)) {
         return false;
     }
-    std::string copy(text);
+    WipedText copy(text);
     return !cut_secrets(copy);
 }
 

@@ -208,7 +208,7 @@ void check_segments(std::string_view path, const char* what) {
 std::string encode_form(std::string_view parameters_json) {
     json_error_t error{};
     // No NUL is allowed here: it cannot come from jsonb, and a form has no use for it.
-    const Json root(json_loadb(parameters_json.data(), parameters_json.size(), 0, &error));
+    const Json root = load_json(parameters_json, 0, &error);
     if (root == nullptr) {
         // jansson's own words quote the text, which may be somebody's secret.
         if (json_error_code(&error) == json_error_numeric_overflow) {

@@ -15,11 +15,18 @@
 
 namespace pg_seats::core {
 
+// Of all that jansson has in its memory nothing is left there when it is given back: an answer may
+// hold a client secret.
+void overwrite(void* memory) noexcept;
+void overwrite_and_free(void* memory) noexcept;
+[[nodiscard]] Json load_json(std::string_view text, std::size_t flags,
+                             json_error_t* error) noexcept;
+
 // The whole text must be one JSON value in UTF-8, nothing after it; null otherwise (also where an
 // integer does not fit 64 bits). jansson itself limits the depth to 2048.
 [[nodiscard]] inline Json parse_json(std::string_view text,
                                      json_error_t* error = nullptr) noexcept {
-    return Json(json_loadb(text.data(), text.size(), JSON_ALLOW_NUL, error));
+    return load_json(text, JSON_ALLOW_NUL, error);
 }
 
 [[nodiscard]] inline const json_t* member(const json_t* object, const char* name) noexcept {
@@ -45,9 +52,6 @@ namespace pg_seats::core {
     }
     return json_is_true(value);
 }
-
-// Overwrites all texts in a value that nobody reads any more, in place.
-void wipe_texts(json_t* value) noexcept;
 
 // There, and not null.
 [[nodiscard]] inline bool has_member(const json_t* object, const char* name) noexcept {

@@ -1,6 +1,9 @@
 #include "core/parsed_body.hpp"
 
+#include <malloc.h>  // malloc_usable_size
 #include <string.h>  // explicit_bzero
+
+#include <cstdlib>
 
 #include "core/json.hpp"
 
@@ -10,23 +13,28 @@ void JsonRelease::operator()(json_t* value) const noexcept {
     json_decref(value);
 }
 
-void wipe_texts(json_t* value) noexcept {
-    if (json_is_string(value)) {
-        explicit_bzero(const_cast<char*>(json_string_value(value)), json_string_length(value));
+void overwrite(void* memory) noexcept {
+    if (memory != nullptr) {
+        explicit_bzero(memory, malloc_usable_size(memory));
     }
-    for (std::size_t i = 0; i < json_array_size(value); ++i) {
-        wipe_texts(json_array_get(value, i));
-    }
-    for (void* at = json_object_iter(value); at != nullptr; at = json_object_iter_next(value, at)) {
-        wipe_texts(json_object_iter_value(at));
-    }
+}
+
+void overwrite_and_free(void* memory) noexcept {
+    overwrite(memory);
+    std::free(memory);
+}
+
+// (Set at the first use: an extension that is only loaded must not change how others get on with
+// jansson. It is the same malloc and free for them, so either may free what the other one has.)
+Json load_json(std::string_view text, std::size_t flags, json_error_t* error) noexcept {
+    static const bool is_set = [] {
+        json_set_alloc_funcs(std::malloc, overwrite_and_free);
+        return true;
+    }();
+    (void)is_set;
+    return Json(json_loadb(text.data(), text.size(), flags, error));
 }
 
 ParsedBody::ParsedBody(std::string_view text) noexcept : root_(parse_json(text)) {}
-
-void ParsedBody::wipe() noexcept {
-    wipe_texts(root_.get());
-    root_.reset();
-}
 
 }  // namespace pg_seats::core

@@ -24,8 +24,6 @@ class ParsedBody {
 
     // Null: the text is no JSON, or was not to be read.
     [[nodiscard]] const json_t* root() const noexcept { return root_.get(); }
-    // Overwrites all its texts, and lets go of it. What was borrowed of it is no longer valid.
-    void wipe() noexcept;
 
   private:
     Json root_;

@@ -1,7 +1,5 @@
 #include "core/secrets.hpp"
 
-#include <string.h>  // explicit_bzero
-
 #include <algorithm>
 #include <array>
 
@@ -40,11 +38,12 @@ std::size_t begin_of_word(std::string_view text, std::size_t at) {
 
 // pi_123_secret_abc, also seti_, cs_, src_ and whatever comes: an id (which has a digit in it),
 // "_secret_", and the rest of the word.
-bool cut_client_secrets(std::string& text) {
+template <typename Text>
+bool cut_client_secrets(Text& text) {
     constexpr std::string_view middle = "_secret_";
     bool found = false;
     std::size_t at = text.find(middle);
-    while (at != std::string::npos) {
+    while (at != Text::npos) {
         const std::size_t begin = begin_of_word(text, at);
         std::size_t end = end_of(text, at + middle.size(), is_word_character);
         const std::string_view id = std::string_view(text).substr(begin, at - begin);
@@ -59,10 +58,11 @@ bool cut_client_secrets(std::string& text) {
 }
 
 // sk_live_… behind no letter and no digit: task_test_12345678 is somebody's word.
-bool cut_keys(std::string& text, std::string_view prefix) {
+template <typename Text>
+bool cut_keys(Text& text, std::string_view prefix) {
     bool found = false;
     std::size_t at = text.find(prefix);
-    while (at != std::string::npos) {
+    while (at != Text::npos) {
         std::size_t end = end_of(text, at + prefix.size(), is_key_character);
         if (end - at - prefix.size() >= shortest_secret &&
             (at == 0 || !is_alphanumeric(text[at - 1]))) {
@@ -76,7 +76,7 @@ bool cut_keys(std::string& text, std::string_view prefix) {
 }
 
 // A text in which nothing was left that is secret; null, for lack of memory, is as good.
-json_t* clean_text(const std::string& text) {
+json_t* clean_text(std::string_view text) {
     json_t* const value = json_stringn(text.data(), text.size());
     return value != nullptr ? value : json_null();
 }
@@ -84,19 +84,17 @@ json_t* clean_text(const std::string& text) {
 bool strip(json_t* value);
 
 bool strip_object(json_t* object) {
-    wipe_texts(json_object_get(object, "client_secret"));
     bool changed = json_object_del(object, "client_secret") == 0;
     void* next = nullptr;
     const char* key = nullptr;
     json_t* inner = nullptr;
     json_object_foreach_safe(object, next, key, inner) {
-        std::string name(key);
-        std::string text(text_of(inner));
+        WipedText name(key);
+        WipedText text(text_of(inner));
         if (cut_secrets(name)) {
             json_object_del(object, key);
             changed = true;
         } else if (cut_secrets(text)) {
-            wipe_texts(inner);
             // Where there is no memory for the new text, the old one must not stay.
             if (json_object_set_new_nocheck(object, key, clean_text(text)) != 0) {
                 json_object_del(object, key);
@@ -113,8 +111,7 @@ bool strip_array(json_t* array) {
     bool changed = false;
     for (std::size_t i = 0; i < json_array_size(array); ++i) {
         json_t* const inner = json_array_get(array, i);
-        if (std::string text(text_of(inner)); cut_secrets(text)) {
-            wipe_texts(inner);
+        if (WipedText text(text_of(inner)); cut_secrets(text)) {
             json_array_set_new(array, i, clean_text(text));
             changed = true;
         } else {
@@ -146,8 +143,7 @@ bool is_suspect(std::string_view body) noexcept {
 
 // Of a name that comes twice only the last one is seen by whoever reads the JSON: by us, too.
 bool names_are_unique(std::string_view body) noexcept {
-    return Json(json_loadb(body.data(), body.size(), JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES,
-                           nullptr)) != nullptr;
+    return load_json(body, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, nullptr) != nullptr;
 }
 
 std::string written(const json_t* value) {
@@ -157,7 +153,8 @@ std::string written(const json_t* value) {
 
 }  // namespace
 
-bool cut_secrets(std::string& text) {
+template <typename Text>
+bool cut_secrets(Text& text) {
     constexpr std::array prefixes{std::string_view("sk_live_"), std::string_view("sk_test_"),
                                   std::string_view("rk_live_"), std::string_view("rk_test_"),
                                   std::string_view("ek_live_"), std::string_view("ek_test_"),
@@ -168,24 +165,29 @@ bool cut_secrets(std::string& text) {
     }
     return found;
 }
+template bool cut_secrets(std::string&);
+template bool cut_secrets(WipedText&);
 
-bool strike(std::string& text, std::string_view secret) {
+template <typename Text>
+bool strike(Text& text, std::string_view secret) {
     if (secret.size() < shortest_secret) {
         return false;
     }
     bool found = false;
-    for (std::size_t at = text.find(secret); at != std::string::npos;
+    for (std::size_t at = text.find(secret); at != Text::npos;
          at = text.find(secret, at + removed_secret.size())) {
         text.replace(at, secret.size(), removed_secret);
         found = true;
     }
     return found;
 }
+template bool strike(std::string&, std::string_view);
 
 void strike(Response& response, std::string_view secret) {
+    strike(response.body, secret);
     ResponseHeaders& headers = response.headers;
     for (std::string* const text :
-         {&response.body, &response.error, &headers.request_id, &headers.idempotency_key,
+         {&response.error, &headers.request_id, &headers.idempotency_key,
           &headers.rate_limited_reason, &headers.content_type, &headers.location}) {
         strike(*text, secret);
     }
@@ -197,9 +199,9 @@ std::string stripped_copy(const json_t* value) {
     return written(copy.get());
 }
 
-std::string strip_secrets(std::string body, const ParsedBody& parsed) {
+std::string strip_secrets(std::string_view body, const ParsedBody& parsed) {
     if (!is_suspect(body)) {
-        return body;
+        return std::string(body);
     }
     if (parsed.root() == nullptr) {
         return {};  // half an answer may hold half a secret
@@ -209,16 +211,12 @@ std::string strip_secrets(std::string body, const ParsedBody& parsed) {
         return {};  // where there is no memory for a new text, the old one must not stay
     }
     const bool changed = strip(copy.get());
-    if (!changed && names_are_unique(body)) {
-        return body;
-    }
-    explicit_bzero(body.data(), body.size());
-    return written(copy.get());
+    return !changed && names_are_unique(body) ? std::string(body) : written(copy.get());
 }
 
-std::string strip_secrets(std::string body) {
-    const ParsedBody parsed(is_suspect(body) ? std::string_view(body) : std::string_view());
-    return strip_secrets(std::move(body), parsed);
+std::string strip_secrets(std::string_view body) {
+    const ParsedBody parsed(is_suspect(body) ? body : std::string_view());
+    return strip_secrets(body, parsed);
 }
 
 }  // namespace pg_seats::core

@@ -19,11 +19,13 @@ inline constexpr std::string_view removed_secret = "[removed]";
 // Takes out what cannot be anything else: client secrets (pi_123_secret_abc), API keys
 // (sk_live_…, rk_test_…, ek_…) and signing secrets (whsec_…). True if there were any. Less is
 // certain here than in safe_text(), because these texts are data: "team_blue_secret_santa" and a
-// plan named sk_monthly stay.
-[[nodiscard]] bool cut_secrets(std::string& text);
+// plan named sk_monthly stay. (A text is a std::string or a WipedText.)
+template <typename Text>
+[[nodiscard]] bool cut_secrets(Text& text);
 
 // Takes out this very secret, whatever it looks like. True if it was there.
-bool strike(std::string& text, std::string_view secret);
+template <typename Text>
+bool strike(Text& text, std::string_view secret);
 
 // The same for all of an answer that may be kept. A server knows the secret that it was asked
 // with, and some echo what they are sent.
@@ -32,8 +34,8 @@ void strike(Response& response, std::string_view secret);
 // The same JSON without any secret (by cut_secrets()), at any depth, in texts and in names; the
 // bytes are unchanged where there is none. What is not JSON is given back only if nothing in it
 // looks like one, else emptied.
-[[nodiscard]] std::string strip_secrets(std::string body);
-[[nodiscard]] std::string strip_secrets(std::string body, const ParsedBody& parsed);
+[[nodiscard]] std::string strip_secrets(std::string_view body);
+[[nodiscard]] std::string strip_secrets(std::string_view body, const ParsedBody& parsed);
 
 // Of a value, written.
 [[nodiscard]] std::string stripped_copy(const json_t* value);

@@ -262,8 +262,7 @@ PG_SEATS_FUNCTION(pg_seats_receive_webhook) {
             answer = answered(400, "not_an_event");
         } else {
             event_id = facts->id;
-            const std::string stripped =
-                secrets.struck_from(core::strip_secrets(std::string(payload)));
+            const std::string stripped = secrets.struck_from(core::strip_secrets(payload));
             const std::string json = secrets.struck_from(core::to_json(*facts));
             pg::guard(store_event, fcinfo, std::string_view(stripped), json.c_str(),
                       secrets.problem().empty(), &answer);

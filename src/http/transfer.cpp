@@ -222,7 +222,7 @@ std::size_t Transfer::on_body(char* data, std::size_t size, std::size_t count,
     Transfer& transfer = *static_cast<Transfer*>(self);
     try {
         const std::size_t bytes = size * count;
-        std::string& body = transfer.response_.body;
+        core::WipedText& body = transfer.response_.body;
         if (bytes > transfer.request_.response_limit - body.size()) {
             transfer.response_.over_limit = true;
             return 0;

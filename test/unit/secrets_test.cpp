@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <cstring>
+#include <memory>
 #include <string>
 
 #include "core/exchange.hpp"
@@ -62,10 +66,10 @@ TEST(Secrets, all_of_an_answer_is_struck) {
     response.headers.content_type = "text/hunter22";
     response.headers.location = "https://a/hunter22";
     core::strike(response, "hunter22");
-    for (const std::string& text :
-         {response.body, response.error, response.headers.request_id,
-          response.headers.idempotency_key, response.headers.rate_limited_reason,
-          response.headers.content_type, response.headers.location}) {
+    const core::ResponseHeaders& headers = response.headers;
+    for (const std::string_view text : std::initializer_list<std::string_view>{
+             response.body, response.error, headers.request_id, headers.idempotency_key,
+             headers.rate_limited_reason, headers.content_type, headers.location}) {
         EXPECT_EQ(text.find("hunter22"), std::string::npos);
         EXPECT_NE(text.find("[removed]"), std::string::npos);
     }
@@ -157,28 +161,53 @@ TEST(StripSecrets, without_memory_nothing_secret_is_left) {
         EXPECT_EQ(stripped.find("_secret_x"), std::string::npos)
             << before << " allocations: " << stripped;
     }
-    json_set_alloc_funcs(std::malloc, std::free);
+    json_set_alloc_funcs(std::malloc, core::overwrite_and_free);
     EXPECT_TRUE(was_short);
     EXPECT_TRUE(was_enough);
 }
 
-// (Its texts are kept alive here, to look at.)
-TEST(Answer, that_held_a_client_secret_leaves_nothing_of_it) {
+// Of memory that is given back nobody may look at anything: this one is kept.
+struct KeptMemory {
+    static inline std::array<char, 256> bytes{};
+    static inline std::size_t used = 0;
+
+    static char* allocate(std::size_t count) {
+        used += count;
+        return bytes.data() + used - count;
+    }
+    static void deallocate(char* /*memory*/, std::size_t /*count*/) {}
+};
+
+TEST(WipedText, leaves_nothing_in_memory_that_it_gives_back) {
+    {
+        std::basic_string<char, std::char_traits<char>, core::WipingAllocator<char, KeptMemory>>
+            text("pi_1_secret_x, and so on");
+        text.append(text);  // grows, out of what it was in
+        EXPECT_GT(KeptMemory::used, text.size());
+        EXPECT_STREQ(KeptMemory::bytes.data(), "");
+    }
+    EXPECT_EQ(std::ranges::count(KeptMemory::bytes, '\0'), std::ssize(KeptMemory::bytes));
+}
+
+TEST(Answer, overwrites_what_was_read_of_it) {
     core::Answer answer;
     answer.response.transport = core::Transport::complete;
-    answer.response.body =
-        R"({"client_secret":"pi_1_secret_x","of":[{"client_secret":"pi_2_secret_x"}]})";
+    answer.response.body = R"({"client_secret":"pi_1_secret_x"})";
     answer.parse(true);
-    const json_t* const root = answer.body.root();
-    const core::Json outer(json_incref(json_object_get(root, "client_secret")));
-    const core::Json inner(json_incref(
-        json_object_get(json_array_get(json_object_get(root, "of"), 0), "client_secret")));
-    ASSERT_STREQ(json_string_value(inner.get()), "pi_2_secret_x");
+    json_malloc_t get = nullptr;
+    json_free_t give_back = nullptr;
+    json_get_alloc_funcs(&get, &give_back);
+    EXPECT_EQ(give_back, core::overwrite_and_free);
     answer.forget_body();
     EXPECT_EQ(answer.body.root(), nullptr);
     EXPECT_TRUE(answer.response.body.empty());
-    EXPECT_STREQ(json_string_value(outer.get()), "");
-    EXPECT_STREQ(json_string_value(inner.get()), "");
+
+    const std::unique_ptr<char, void (*)(void*)> memory(static_cast<char*>(std::malloc(100)),
+                                                        std::free);
+    std::memset(memory.get(), 's', 100);
+    core::overwrite(memory.get());
+    EXPECT_EQ(std::count(memory.get(), memory.get() + 100, '\0'), 100);
+    core::overwrite(nullptr);
 }
 
 }  // namespace

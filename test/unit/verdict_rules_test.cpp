@@ -83,7 +83,7 @@ void for_every_question(const std::function<void(const Question&, const Judgemen
 
 std::string told(const Question& question) {
     const Response& r = question.answer.response;
-    return "status " + std::to_string(r.status) + " body " + r.body + " transport " +
+    return "status " + std::to_string(r.status) + " body " + std::string(r.body) + " transport " +
            std::to_string(static_cast<int>(r.transport)) + (r.sent ? " sent" : "") +
            (r.headers.replayed ? " replayed" : "") + (question.doubt_before ? " doubt" : "");
 }
