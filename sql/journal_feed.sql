@@ -185,4 +185,41 @@ SELECT acknowledged = :newest AS all_done, behind, oldest_unread_at FROM seats.j
 SET ROLE regress_feed_operator;
 SELECT string_agg(kind, ' ' ORDER BY number) FROM seats.read_journal('all');
 RESET ROLE;
+
+-- Who takes payments learns nothing of teams, and the other way round; what becomes of a call is for whose lane it was in.
+CREATE ROLE regress_feed_till;
+CREATE ROLE regress_feed_both IN ROLE regress_feed_application, regress_feed_till;
+SET ROLE regress_seats_admin;
+SELECT seats.grant_payments('regress_feed_till');
+INSERT INTO seats_internal.lane (id, destination, name) VALUES (-4, 'regress', 'payment:ann');
+INSERT INTO seats_internal.payment_request (id, request_key, destination, currency, created_by, role, role_oid, arguments)
+VALUES (-5, 'dinner', 'regress', 'eur', 'me', 'me', 10, '{}');
+INSERT INTO seats_internal.payment_member (request_id, lane_id, reference, hash, amount)
+VALUES (-5, -4, 'ann', 'ann', 500);
+TRUNCATE seats_internal.journal;
+DELETE FROM seats_internal.journal_consumer;
+SELECT seats_internal.write_journal(e.kind, 'me', NULL, e.lane, e.word)
+  FROM (VALUES ('payment.succeeded', -4, 'payer'), ('handler.done', -4, 'payer'), ('call.review', -4, 'payer'),
+               ('member.removed', -1, 'team'), ('invite.created', -1, 'team'), ('handler.done', -1, 'team'),
+               ('call.review', -1, 'team'), ('call.refused', -2, 'other'), ('call.refused', NULL, 'none'),
+               ('payment.stray_cancelled', NULL, 'operators')) AS e (kind, lane, word) \g /dev/null
+SELECT numbered FROM seats_internal.number_journal('1:1:');
+SET ROLE regress_feed_till;
+SELECT kind, reason FROM seats.read_journal('till') ORDER BY number;
+SELECT count(team), count(individual) FROM seats.read_journal('till');
+RESET ROLE;
+SET ROLE regress_feed_application;
+SELECT kind, reason FROM seats.read_journal('teams') ORDER BY number;
+RESET ROLE;
+SET ROLE regress_feed_both;
+SELECT count(*) FROM seats.read_journal('both');
+RESET ROLE;
+SET ROLE regress_seats_admin;
+SELECT seats.revoke_payments('regress_feed_till');
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION seats.read_journal(text, integer) TO regress_feed_till;
+GRANT USAGE ON SCHEMA seats TO regress_feed_till;
+SET ROLE regress_feed_till;
+SELECT count(*) FROM seats.read_journal('neither');
+RESET ROLE;
 ROLLBACK;

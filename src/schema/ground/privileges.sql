@@ -108,6 +108,31 @@ REVOKE ALL ON FUNCTION seats_internal.routines_of(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.routines_of(text) IS
     'what each kind of user may call, beyond what the kinds below it may';
 
+-- By which of its functions a role is known to be a user of each kind.
+CREATE OR REPLACE FUNCTION seats_internal.audience_marks(OUT audience text, OUT routine oid) RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT m.audience, p.oid
+      FROM (VALUES ('application', 'register_team'), ('payments', 'start_payment'), ('monitor', 'explain_call'),
+                   ('operator', 'retry')) AS m (audience, name)
+      JOIN pg_namespace AS n ON n.nspname = 'seats'
+      JOIN pg_proc AS p ON p.pronamespace = n.oid AND p.proname = m.name;
+END;
+REVOKE ALL ON FUNCTION seats_internal.audience_marks() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.audience_marks() IS 'a function that each kind of user may call, and no other kind';
+
+CREATE OR REPLACE FUNCTION seats_internal.audiences_of(role text) RETURNS text[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT ARRAY(SELECT m.audience FROM seats_internal.audience_marks() AS m
+                  WHERE has_function_privilege(role, m.routine, 'EXECUTE'));
+END;
+REVOKE ALL ON FUNCTION seats_internal.audiences_of(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.audiences_of(text) IS
+    'what kinds of user a role is, by itself or as a member of others';
+
 CREATE OR REPLACE FUNCTION seats_internal.require_role(role text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -218,12 +243,12 @@ BEGIN
     END LOOP;
     -- Kinds share views: what the role needs as the other kind that it is, it keeps.
     FOR one IN
-        SELECT other.kind
-          FROM (VALUES ('application', 'register_team'), ('payments', 'start_payment'), ('monitor', 'explain_call'),
-                       ('operator', 'retry')) AS other (kind, mark)
-          JOIN pg_proc AS p ON p.pronamespace = 'seats'::regnamespace AND p.proname = other.mark
+        SELECT other.audience
+          FROM seats_internal.audience_marks() AS other
+          JOIN pg_proc AS p ON p.oid = other.routine
           JOIN pg_roles AS r ON r.rolname = change_privileges.role
-         WHERE NOT give AND (other.kind <> 'operator' OR audience IN ('application', 'payments'))
+         WHERE NOT give
+           AND (other.audience <> 'operator' OR change_privileges.audience IN ('application', 'payments'))
            AND EXISTS (SELECT FROM aclexplode(p.proacl) AS a WHERE a.grantee = r.oid)
     LOOP
         PERFORM seats_internal.grant_views(one, change_privileges.role, true);

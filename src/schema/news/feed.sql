@@ -99,15 +99,27 @@ REVOKE ALL ON FUNCTION seats_internal.name_of_payer(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.name_of_payer(bigint, text) IS
     'the name of the team, or of the individual, that a lane belongs to; null: of none of this kind';
 
--- What becomes of teams, members, seats and calls. How the installation is set up, who was granted what
--- and what operators did is for those who may see the view seats.journal.
-CREATE OR REPLACE FUNCTION seats_internal.kinds_for_applications() RETURNS text[]
+-- Who takes payments learns nothing of teams and their members, nor who has those of who pays. How the installation is set
+-- up, who was granted what and what operators did is for those who may see the view seats.journal.
+CREATE OR REPLACE FUNCTION seats_internal.kinds_for(audiences text[]) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-RETURN ARRAY(SELECT k.kind FROM seats_internal.journal_kinds() AS k WHERE k.for_applications);
-REVOKE ALL ON FUNCTION seats_internal.kinds_for_applications() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.kinds_for_applications() IS
-    'kinds of entries that seats.read_journal gives to everybody who may call it';
+RETURN ARRAY(SELECT k.kind FROM seats_internal.journal_kinds() AS k WHERE k.audience = ANY (audiences));
+REVOKE ALL ON FUNCTION seats_internal.kinds_for(text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.kinds_for(text[]) IS 'kinds of entries of the journal that these audiences may read';
+
+CREATE OR REPLACE FUNCTION seats_internal.audience_of_lane(lane bigint) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN CASE WHEN EXISTS (SELECT FROM seats_internal.payment_member AS m WHERE m.lane_id = lane) THEN 'payments'
+                ELSE 'application' END;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.audience_of_lane(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.audience_of_lane(bigint) IS
+    'who may read what becomes of the calls of a lane, and of those without one';
 
 CREATE OR REPLACE FUNCTION seats_internal.require_all_kept(reader seats_internal.journal_consumer) RETURNS void
 LANGUAGE plpgsql
@@ -159,6 +171,9 @@ AS $$
 DECLARE
     reader    seats_internal.journal_consumer;
     sees_all  boolean := has_table_privilege(caller, 'seats.journal', 'SELECT');
+    audiences text[]  := seats_internal.audiences_of(caller);
+    own       text[]  := seats_internal.kinds_for(audiences);
+    of_lanes  text[]  := seats_internal.kinds_for('{lane}');
     entry     seats_internal.journal;
     passed    bigint;
     given     integer := 0;
@@ -185,7 +200,9 @@ BEGIN
             is_end := false;
             EXIT batches WHEN entry.number <> passed + 1;
             passed := entry.number;
-            CONTINUE WHEN NOT (sees_all OR entry.kind = ANY (seats_internal.kinds_for_applications()));
+            CONTINUE WHEN NOT (sees_all OR entry.kind = ANY (own)
+                               OR entry.kind = ANY (of_lanes)
+                                  AND seats_internal.audience_of_lane(entry.lane_id) = ANY (audiences));
             number := entry.number;  at := entry.at;          kind := entry.kind;
             role := entry.role;      actor := entry.actor;    call := entry.call_id;
             reason := entry.reason;  detail := entry.detail;
@@ -228,8 +245,8 @@ REVOKE ALL ON FUNCTION seats.read_journal(text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats.read_journal(text, integer) IS
     'the journal''s entries above what the consumer has acknowledged, in order of number; a name that '
     'is new begins with the oldest one. Another session of the same consumer waits until this '
-    'transaction ends. Who may not see the view seats.journal gets the kinds that are for applications. LISTEN '
-    'pg_seats_journal tells when to read.';
+    'transaction ends. Who may not see the view seats.journal gets what is for applications (grant_application), or '
+    'for those who take payments (grant_payments). LISTEN pg_seats_journal tells when to read.';
 
 CREATE OR REPLACE FUNCTION seats_internal.acknowledge_journal(
     caller           text,
