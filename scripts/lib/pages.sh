@@ -195,6 +195,20 @@ check_error_codes() {
   compare_with_docs errors docs/errors.md "$coded" "$documented"
 }
 
+# Limits, by the name that programs know them by: what raises them, and the page.
+check_limits() {
+  local coded
+  coded=$(cd "$root/src" && {
+    grep -rhoE "CONSTRAINT = '[a-z_]+'" schema
+    find schema -name '*.sql' -exec perl -0777 -ne 'print "$1\n" while /CONSTRAINT = CASE(.*?) END/gs' {} +
+    grep -rhoE "raise_parameter_limit\([^)]*, '[a-z_]+'" schema
+    grep -rhoE 'PG_DIAG_CONSTRAINT_NAME, "[a-z_]+"' functions
+  } | grep -oE "['\"][a-z_]+['\"]" | tr -d "'\"" | sort -u)
+  compare_with_docs "limits" docs/drivers.md "$coded" "$(
+    sed -n '/^| SQLSTATE | CONSTRAINT/,/^$/p' "$root/docs/drivers.md" | cut -d '|' -f 3 | grep -oE '`[a-z_]+`' |
+      tr -d '`' | sort -u)"
+}
+
 # No room includes what src/rooms does not allow it, and no two need each other.
 check_rooms() {
   local strangers

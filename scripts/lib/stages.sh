@@ -9,6 +9,7 @@ stage_format() {
   check_rooms
   check_kinds
   check_error_codes
+  check_limits
   check_health_page
   check_sql_pages
   check_settings_page

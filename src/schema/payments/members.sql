@@ -25,8 +25,12 @@ LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF reference IS NULL OR reference !~ '[^[:space:]]' OR octet_length(reference) > 255
-       OR reference <> seats_internal.one_line(reference) THEN
+    IF octet_length(reference) > 255 THEN
+        RAISE EXCEPTION 'the reference of a payment member is too long'
+            USING ERRCODE = 'PS803', CONSTRAINT = 'longest_reference',
+                  DETAIL = format('It has more than 255 bytes (longest_reference=255 bytes=%s).', octet_length(reference)),
+                  HINT = 'Give the id that the application knows the payer by.';
+    ELSIF reference IS NULL OR reference !~ '[^[:space:]]' OR reference <> seats_internal.one_line(reference) THEN
         RAISE EXCEPTION 'invalid reference of a payment member'
             USING ERRCODE = 'PS803',
                   DETAIL = CASE WHEN reference IS NULL THEN 'It is NULL.'
@@ -46,6 +50,24 @@ RETURN 1000;
 REVOKE ALL ON FUNCTION seats_internal.most_payment_members() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.most_payment_members() IS 'how many members a payment request can have';
 
+CREATE OR REPLACE FUNCTION seats_internal.check_member_count(wanted integer) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    most CONSTANT integer := seats_internal.most_payment_members();
+BEGIN
+    IF wanted > most THEN
+        RAISE EXCEPTION 'a payment request cannot have % members', wanted
+            USING ERRCODE = 'PS803', CONSTRAINT = 'most_members',
+                  DETAIL = format('It can have %s (most_members=%s requested=%s).', most, most, wanted),
+                  HINT = 'Make another request for the others.';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.check_member_count(integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.check_member_count(integer) IS 'an error if a request cannot have so many members';
+
 CREATE OR REPLACE FUNCTION seats_internal.check_members(members jsonb, currency text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
@@ -54,11 +76,11 @@ DECLARE
     one   jsonb;
     twice text;
 BEGIN
-    IF jsonb_typeof(members) IS DISTINCT FROM 'array'
-       OR jsonb_array_length(members) > seats_internal.most_payment_members() THEN
-        RAISE EXCEPTION 'members must be an array, of at most % members', seats_internal.most_payment_members()
+    IF jsonb_typeof(members) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'members must be an array'
             USING ERRCODE = 'PS803', HINT = 'For example [{"reference": "ann", "amount": 1250}].';
     END IF;
+    PERFORM seats_internal.check_member_count(jsonb_array_length(members));
     FOR one IN SELECT m.value FROM jsonb_array_elements(members) AS m LOOP
         -- (A name that is not known may be a misspelt one, of something that matters.)
         IF jsonb_typeof(one) <> 'object' OR jsonb_typeof(one -> 'reference') IS DISTINCT FROM 'string'
@@ -239,12 +261,9 @@ BEGIN
         RAISE EXCEPTION 'payment request % has a member % already', taken.id, quote_literal(reference)
             USING ERRCODE = 'PS803', DETAIL = format('It owes %s.', found.amount),
                   HINT = format('seats.change_amount(%s, amount) changes that.', found.id);
-    ELSIF (SELECT count(*) FROM seats_internal.payment_member AS m WHERE m.request_id = taken.id)
-          >= seats_internal.most_payment_members() THEN
-        RAISE EXCEPTION 'payment request % has as many members as it can have', taken.id
-            USING ERRCODE = 'PS803', DETAIL = format('That is %s.', seats_internal.most_payment_members()),
-                  HINT = 'Make another request for the others.';
     ELSE
+        PERFORM seats_internal.check_member_count(
+            (SELECT count(*)::integer + 1 FROM seats_internal.payment_member AS m WHERE m.request_id = taken.id));
         SELECT a.* INTO found FROM seats_internal.add_members(
             taken, jsonb_build_array(jsonb_build_object('reference', reference, 'amount', amount))) AS a;
     END IF;

@@ -10,9 +10,12 @@ BEGIN
     IF payment.state <> 'succeeded' OR remaining <= 0 OR coalesce(amount, remaining) NOT BETWEEN 1 AND remaining THEN
         RAISE EXCEPTION '% of payment % can be refunded, not %', remaining, payment.id,
             coalesce(amount::text, 'anything')
-            USING ERRCODE = 'PS813',
-                  DETAIL = format('It is %s: %s received, %s refunded, %s about to be.', payment.state,
-                                  payment.received, payment.refunded, payment.refund_reserved),
+            USING ERRCODE = 'PS813', CONSTRAINT = 'refundable',
+                  DETAIL = format('It is %s: %s received, %s refunded, %s about to be', payment.state,
+                                  payment.received, payment.refunded, payment.refund_reserved)
+                      || format(' (payment=%s received=%s refunded=%s reserved=%s refundable=%s%s).', payment.id,
+                                payment.received, payment.refunded, payment.refund_reserved, remaining,
+                                ' requested=' || amount),
                   HINT = CASE WHEN payment.state <> 'succeeded' THEN 'A payment that is not paid is cancelled: '
                                   'seats.cancel_payment.'
                               ELSE 'seats.refunds shows what was given back; an amount of null is all that is left.' END;

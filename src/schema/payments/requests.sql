@@ -91,9 +91,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM seats_internal.check_request_key(request_key);
-    IF octet_length(title) > 1000 OR title <> seats_internal.one_line(title) THEN
+    IF octet_length(title) > 1000 THEN
+        RAISE EXCEPTION 'the title of a payment request is too long'
+            USING ERRCODE = 'PS812', CONSTRAINT = 'longest_title',
+                  DETAIL = format('It has more than 1000 bytes (longest_title=1000 bytes=%s).', octet_length(title)),
+                  HINT = 'Shorten it.';
+    ELSIF title <> seats_internal.one_line(title) THEN
         RAISE EXCEPTION 'invalid title'
-            USING ERRCODE = 'PS812', HINT = 'Give at most 1000 bytes, without line breaks.';
+            USING ERRCODE = 'PS812', HINT = 'Give it without line breaks.';
     ELSIF when_paid_after_cancel IS NULL OR when_paid_after_cancel NOT IN ('ask', 'refund', 'keep') THEN
         RAISE EXCEPTION 'invalid when_paid_after_cancel: %',
             coalesce(quote_literal(left(seats_internal.one_line(when_paid_after_cancel), 20)), 'NULL')

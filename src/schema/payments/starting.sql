@@ -43,14 +43,34 @@ REVOKE ALL ON FUNCTION seats_internal.raise_wrong_parameter(text, text) FROM PUB
 COMMENT ON FUNCTION seats_internal.raise_wrong_parameter(text, text) IS
     'the error for what a payment cannot be started with';
 
+-- `rule`: longest_parameter, in bytes, or largest_parameter.
+CREATE OR REPLACE FUNCTION seats_internal.raise_parameter_limit(name text, rule text, most bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'invalid parameters of a payment'
+        USING ERRCODE = 'PS812', CONSTRAINT = rule,
+              DETAIL = format('%s has at most %s%s (parameter=%s %s=%s).', quote_literal(name), most,
+                              CASE rule WHEN 'longest_parameter' THEN ' bytes' END, name, rule, most),
+              HINT = CASE rule WHEN 'longest_parameter' THEN 'Shorten it.'
+                               ELSE 'It is a part of what the payer pays.' END;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.raise_parameter_limit(text, text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.raise_parameter_limit(text, text, bigint) IS
+    'the error for a parameter of a payment that is too long, or too large';
+
 -- `most`: an amount of it, so nothing above what is paid.
 CREATE OR REPLACE FUNCTION seats_internal.check_share(name text, share jsonb, most bigint) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF jsonb_typeof(share) <> 'number' OR share #>> '{}' !~ '^[0-9]{1,18}$' OR (share #>> '{}')::bigint > most THEN
-        PERFORM seats_internal.raise_wrong_parameter(name, format('is no whole number from 0 to %s', most));
+    IF jsonb_typeof(share) <> 'number' OR share #>> '{}' !~ '^[0-9]{1,18}$' THEN
+        PERFORM seats_internal.raise_wrong_parameter(name, 'is no whole number');
+    ELSIF (share #>> '{}')::bigint > most THEN
+        PERFORM seats_internal.raise_parameter_limit(name, 'largest_parameter', most);
     END IF;
 END
 $$;
@@ -75,7 +95,7 @@ BEGIN
                    OR coalesce(one.value ->> 'destination' !~ '^acct_[A-Za-z0-9]{1,100}$', true) THEN
                     PERFORM seats_internal.raise_wrong_parameter(one.key, 'is not {"destination": "acct_…", "amount": …}');
                 ELSIF one.value ? 'amount' THEN
-                    PERFORM seats_internal.check_share('amount of transfer_data', one.value -> 'amount', amount);
+                    PERFORM seats_internal.check_share('transfer_data[amount]', one.value -> 'amount', amount);
                 END IF;
             WHEN one.key = 'application_fee_amount' THEN
                 PERFORM seats_internal.check_share(one.key, one.value, amount);
@@ -92,9 +112,11 @@ BEGIN
             WHEN one.key = 'receipt_email' AND (one.word !~ '^[^@[:space:]]+@[^@[:space:]]+$' OR length(one.word) > 800) THEN
                 PERFORM seats_internal.raise_wrong_parameter(one.key, 'is no address');
             WHEN one.key = 'description' AND octet_length(one.word) > 1000 THEN
-                PERFORM seats_internal.raise_wrong_parameter(one.key, 'has more than 1000 bytes');
-            WHEN one.key = 'statement_descriptor_suffix' AND one.word !~ '^[ -~]{1,22}$' THEN
-                PERFORM seats_internal.raise_wrong_parameter(one.key, 'is not 1 to 22 letters of ASCII');
+                PERFORM seats_internal.raise_parameter_limit(one.key, 'longest_parameter', 1000);
+            WHEN one.key = 'statement_descriptor_suffix' AND octet_length(one.word) > 22 THEN
+                PERFORM seats_internal.raise_parameter_limit(one.key, 'longest_parameter', 22);
+            WHEN one.key = 'statement_descriptor_suffix' AND one.word !~ '^[ -~]+$' THEN
+                PERFORM seats_internal.raise_wrong_parameter(one.key, 'is not letters of ASCII');
             ELSE
                 NULL;
         END CASE;
