@@ -104,10 +104,12 @@ SELECT pg_temp.try(format('SELECT seats.start_payment(%s)', call))
                (13, 'NULL')) AS c (number, call)
  ORDER BY c.number;
 
--- Who pays is asked by number and name.
-SELECT pg_temp.try(format('SELECT seats_internal.check_payer(%s, %L)', c.number, c.payer))
-  FROM (VALUES (1, :ann, 'ann'), (2, :a_payment, 'ann'), (3, :ann, 'bob'), (4, :a_payment, 'bob'), (5, 0, 'ann'),
-               (6, :ann, NULL)) AS c (place, number, payer)
+-- Who pays is asked by number and name. That a number is the other thing's is told to the payer alone.
+SELECT pg_temp.try(format('SELECT seats_internal.check_payer(%L, %s, %L)', c.what, c.number, c.payer))
+  FROM (VALUES (1, 'member', :ann, 'ann'), (2, 'payment', :a_payment, 'ann'), (3, 'member', :ann, 'bob'),
+               (4, 'payment', :a_payment, 'bob'), (5, 'member', 0, 'ann'), (6, 'member', :ann, NULL),
+               (7, 'payment', :ann, 'ann'), (8, 'member', :a_payment, 'ann'), (9, 'payment', :ann, 'bob'))
+       AS c (place, what, number, payer)
  ORDER BY c.place;
 
 -- While it can be paid nothing else may happen to what is owed.

@@ -33,8 +33,9 @@ struct Wanted {
     core::TimePoint deadline;
     std::int64_t payment;
     char state[32];
-    bool may_come;  // a secret, sooner or later: it can still be paid
-    bool is_open;   // something that brings it is under way
+    bool may_come;      // a secret, sooner or later: it can still be paid
+    bool is_open;       // something that brings it is under way
+    bool may_be_given;  // it is of use to the payer now
     pg::SecretNews news;
     char secret[pg::secret_size];
 };
@@ -45,9 +46,11 @@ constexpr int timeout_argument = 2;
 constexpr int parameters_argument = 3;  // of starting
 
 // As the extension's owner, so each names its schema.
-KeptPlan check_payer{"SELECT seats_internal.check_payer($1, $2)", nullptr};
+KeptPlan check_payer{"SELECT seats_internal.check_payer($1, $2, $3)", nullptr};
 KeptPlan look_statement{
-    "SELECT l.state, l.may_come, l.is_open FROM seats_internal.look_for_secret($1) AS l", nullptr};
+    "SELECT l.state, l.may_come, l.is_open, l.may_be_given"
+    "  FROM seats_internal.look_for_secret($1) AS l",
+    nullptr};
 KeptPlan queue_statement{"SELECT seats_internal.queue_secret_read($1)", nullptr};
 
 // As the caller, and by the public function: what he may do is decided there.
@@ -67,12 +70,13 @@ Datum cell(int column) {
 
 void refuse_others(const Wanted* wanted) {
     const NullableDatum* arguments = wanted->fcinfo->args;
-    const Oid types[] = {INT8OID, TEXTOID};
-    const Datum values[] = {arguments[0].value, arguments[payer_argument].value};
-    const char nulls[] = {arguments[0].isnull ? 'n' : ' ',
+    const Oid types[] = {TEXTOID, INT8OID, TEXTOID};
+    const Datum values[] = {CStringGetTextDatum(wanted->starts ? "member" : "payment"),
+                            arguments[0].value, arguments[payer_argument].value};
+    const char nulls[] = {' ', arguments[0].isnull ? 'n' : ' ',
                           arguments[payer_argument].isnull ? 'n' : ' ', '\0'};
     const pg::Identity before = become_owner(wanted);
-    run_kept(check_payer, 2, types, values, nulls);
+    run_kept(check_payer, 3, types, values, nulls);
     pg::become_again(before);
 }
 
@@ -85,6 +89,7 @@ void look(Wanted* wanted) {
     run_kept(look_statement, 1, types, values, nullptr, Sees::active_snapshot);
     wanted->may_come = SPI_processed == 1 && DatumGetBool(cell(2));
     wanted->is_open = SPI_processed == 1 && DatumGetBool(cell(3));
+    wanted->may_be_given = SPI_processed == 1 && DatumGetBool(cell(4));
     wanted->state[0] = '\0';
     if (SPI_processed == 1) {
         strlcpy(wanted->state, TextDatumGetCString(cell(1)), sizeof wanted->state);
@@ -126,10 +131,11 @@ void claim(const Wanted* wanted) {
     if (!pg::claim_secret_slot(wanted->payment)) {
         ereport(ERROR, (errcode(sqlstate::too_many_secrets_wanted),
                         errmsg("too many sessions wait for client secrets"),
-                        errdetail("pg_seats.secret_slots allows %d at once. Nothing was "
-                                  "begun.",
-                                  pg::settings.secret_slots),
-                        errhint("Try again in a moment, or raise the setting.")));
+                        errdetail("At most %d at once are allowed; nothing was begun "
+                                  "(secret_slots=%d).",
+                                  pg::settings.secret_slots, pg::settings.secret_slots),
+                        errhint("Try again in a moment, or raise pg_seats.secret_slots."),
+                        err_generic_string(PG_DIAG_CONSTRAINT_NAME, "secret_slots")));
     }
 }
 
@@ -170,14 +176,19 @@ Datum result_row(Wanted* wanted) {
     if (get_call_result_type(wanted->fcinfo, nullptr, &description) != TYPEFUNC_COMPOSITE) {
         elog(ERROR, "pg_seats: function %u should return a row", wanted->fcinfo->flinfo->fn_oid);
     }
-    // (It may have been paid or cancelled while its secret was on the way.)
-    const bool has_secret = wanted->news == pg::SecretNews::given && wanted->may_come;
+    // (As the state is that goes with it: while the secret was on its way the payment may have been
+    // confirmed, paid or cancelled.)
+    const bool has_secret = wanted->news == pg::SecretNews::given && wanted->may_be_given;
+    text* const secret = has_secret ? cstring_to_text(wanted->secret) : nullptr;
     Datum values[] = {Int64GetDatum(wanted->payment), CStringGetTextDatum(wanted->state),
-                      has_secret ? CStringGetTextDatum(wanted->secret) : Datum{0}};
+                      PointerGetDatum(secret)};
     bool nulls[] = {false, false, !has_secret};
     const int first = wanted->starts ? 0 : 1;
     HeapTuple const row =
         heap_form_tuple(BlessTupleDesc(description), values + first, nulls + first);
+    if (has_secret) {
+        explicit_bzero(secret, VARSIZE(secret));
+    }
     return HeapTupleGetDatum(row);
 }
 

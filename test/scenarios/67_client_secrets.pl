@@ -76,6 +76,15 @@ END
 
 sub hold_creates { return $stripe->fault({ match => { method => 'POST', path => '/v1/payment_intents' }, fault => 'hang' }) }
 
+# The session of whoever waits: it stands still until it is sent on, whatever is laid into its slot meanwhile.
+sub signal_payer
+{
+	my ($signal) = @_;
+	my $pid = $server->sql(q{SELECT pid FROM pg_stat_activity WHERE application_name = 'payer'});
+	kill $signal, $pid or die "cannot signal $pid: $!";
+	return;
+}
+
 sub release_creates { return $stripe->release(method => 'POST', path => '/v1/payment_intents') }
 
 # Slots that somebody has, and those that nobody has and that are not blank.
@@ -113,7 +122,7 @@ subtest 'two who wait for one' => sub {
 	                     AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)}), '0',
 		'who waits has no snapshot and no transaction id');
 	my (undef, $error) = at_once(fetch($payment, '20 s'), name => 'fourth');
-	like($error, qr/too many sessions wait for client secrets/, 'a fourth finds no slot');
+	like($error, qr/too many sessions wait for client secrets\n.*\(secret_slots=3\)/, 'a fourth finds no slot');
 	my $other = bill('no slot');
 	at_once(start($other, '20 s'));
 	is(payment_of($other), '', 'and begins nothing');
@@ -197,6 +206,37 @@ subtest 'what can no longer be paid' => sub {
 	$server->sql("SELECT seats.cancel_payment($payment)");
 	like((at_once(fetch($payment, '20 s')))[0], qr/^cancel(?:ing|ed)\|$/, 'has no secret');
 	nothing_stays('cancelled');
+};
+
+subtest 'what is confirmed while its secret is on the way' => sub {
+	my $member = bill('overtaken');
+	hold_creates();
+	my $starts = in_background(start($member, '60 s'));
+	$stripe->await_held(method => 'POST', path => '/v1/payment_intents');
+	my $payment = payment_of($member);
+	wait_for_payers(1);
+	signal_payer('STOP');
+	release_creates();
+	$server->wait_for_sql('SELECT count(*) FROM public.secret_slots() WHERE NOT blank', '1');
+	my $intent = $server->sql("SELECT intent FROM seats_internal.payment WHERE id = $payment");
+	$stripe->control('POST', "/payment_intents/$intent", { action => 'processing', seconds => 86400, then => 'succeed' });
+	$server->sql("SELECT seats.reconcile_payment($payment, 'test')");
+	$server->wait_for_sql("SELECT state FROM seats_internal.payment WHERE id = $payment", 'processing');
+	signal_payer('CONT');
+	is((finish($starts))[0], "$payment|processing|", 'is not to be paid once more: the state, and no secret');
+	nothing_stays('overtaken');
+};
+
+subtest 'numbers of another thing' => sub {
+	my $member = bill('numbers');
+	my ($payment) = split /\|/, (at_once(start($member, '20 s')))[0];
+	my (undef, $error) = at_once(fetch($member, '5 s'));
+	like($error, qr/there is no payment $member\n.*start_payment_and_wait\($member, payer\) takes a member/s,
+		'a member is no payment');
+	(undef, $error) = at_once(start($payment, '5 s'));
+	like($error, qr/there is no payment member $payment\n.*fetch_client_secret\($payment, payer\) takes a payment/s,
+		'nor a payment a member');
+	nothing_stays('another number');
 };
 
 # P8: no table and no log has had a secret. (What psql has sent has none, either.)

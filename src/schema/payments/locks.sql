@@ -98,26 +98,35 @@ REVOKE ALL ON FUNCTION seats_internal.take_payment(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.take_payment(bigint) IS
     'locks a payment, behind its request and member, and gives it as it is then';
 
--- A number names one thing, so a member's and a payment's are told apart by themselves. (Nothing is locked: who a payer is
--- never changes.)
-CREATE OR REPLACE FUNCTION seats_internal.check_payer(member_or_payment bigint, payer text) RETURNS void
+-- A number names one thing, so who mixes up a member's and a payment's is told so. (Nothing is locked: who a payer is never
+-- changes.)
+CREATE OR REPLACE FUNCTION seats_internal.check_payer(what text, id bigint, payer text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    member bigint := coalesce((SELECT p.member_id FROM seats_internal.payment AS p WHERE p.id = check_payer.id),
+                              check_payer.id);
 BEGIN
     IF NOT EXISTS (SELECT FROM seats_internal.payment_member AS m
-                    WHERE m.reference = payer
-                      AND m.id = coalesce((SELECT p.member_id FROM seats_internal.payment AS p
-                                            WHERE p.id = member_or_payment), member_or_payment)) THEN
+                    WHERE m.id = member AND m.reference = check_payer.payer) THEN
         -- (Who asks for somebody else's learns nothing of whether there is one.)
         RAISE EXCEPTION 'there is nothing that % is to pay there',
             coalesce(quote_literal(left(seats_internal.one_line(payer), 60)), 'NULL')
             USING ERRCODE = 'PS811',
                   HINT = 'Give the payer as your application knows it, from its own session and not from the request: it '
                          'must be the member''s reference.';
+    ELSIF what = 'payment' AND member = id THEN
+        RAISE EXCEPTION 'there is no payment %', id
+            USING ERRCODE = 'PS806', DETAIL = 'It is the number of a payment member.',
+                  HINT = format('CALL seats.start_payment_and_wait(%s, payer) takes a member, and gives the payment, too.', id);
+    ELSIF what = 'member' AND member <> id THEN
+        RAISE EXCEPTION 'there is no payment member %', id
+            USING ERRCODE = 'PS805', DETAIL = format('It is a payment of member %s.', member),
+                  HINT = format('CALL seats.fetch_client_secret(%s, payer) takes a payment.', id);
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.check_payer(bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.check_payer(bigint, text) IS
-    'an error unless this is the payer of the member, or of the payment';
+REVOKE ALL ON FUNCTION seats_internal.check_payer(text, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.check_payer(text, bigint, text) IS
+    'an error unless there is such a member, or payment, and this is its payer';

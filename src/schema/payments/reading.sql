@@ -75,6 +75,11 @@ COMMENT ON FUNCTION seats_internal.payment_query(text, text, text) IS
     'how an intent is read, or a page of its refunds or disputes';
 
 -- For whoever wants the client secret: he goes on with it.
+--
+-- It takes the lane, and not the request before it, as the verbs do: it decides nothing by the request or its members and
+-- changes neither, so it need not hold up a whole bill for everybody who loads his page again. Behind the lane it takes
+-- only what its holder may: the payment, and rows of the outbox. So nobody who has the request first can wait in a circle
+-- with it.
 CREATE OR REPLACE FUNCTION seats_internal.queue_secret_read(payment bigint) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

@@ -1,13 +1,15 @@
 -- Client secrets, for whoever waits for one. As with calls (outbox/enqueue.sql), these are C functions that run as their
 -- caller and have no SET clause, because a procedure with one could not commit. A secret is in no table.
 
--- `is_open`: what brings the secret is under way; `may_come`: there will be one, sooner or later. (A payment whose create
--- waits for a person has none for long.)
+-- `is_open`: what brings the secret is under way; `may_come`: there will be one, sooner or later (a payment whose create
+-- waits for a person has none for long); `may_be_given`: the payer can use it now. What was laid into the slot a moment
+-- ago may be out of date: he may have confirmed in another tab.
 CREATE OR REPLACE FUNCTION seats_internal.look_for_secret(
-    payment      bigint,
-    OUT state    text,
-    OUT may_come boolean,
-    OUT is_open  boolean
+    payment          bigint,
+    OUT state        text,
+    OUT may_come     boolean,
+    OUT is_open      boolean,
+    OUT may_be_given boolean
 )
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -15,7 +17,8 @@ BEGIN ATOMIC
     SELECT seats_internal.payment_state(p.state, p.cancel_requested_at),
            (p.state IN ('payable', 'processing') OR p.state = 'creating' AND open.create_is)
            AND p.cancel_requested_at IS NULL AND p.review_since IS NULL,
-           open.create_is OR open.read_is
+           open.create_is OR open.read_is,
+           p.state = 'payable' AND p.cancel_requested_at IS NULL AND p.review_since IS NULL
       FROM seats_internal.payment AS p
      CROSS JOIN LATERAL (
            SELECT EXISTS (SELECT FROM seats_internal.outbox AS o
