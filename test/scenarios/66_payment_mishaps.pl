@@ -148,6 +148,46 @@ subtest 'an amount that Stripe does not take is refused by itself' => sub {
 };
 
 assert_judged($server, $stripe, 'in the end');
+
+# Intents that were made with our metadata, and that the database has never known: two pages of them.
+sub make_strays
+{
+	my ($name, $count) = @_;
+	my $installation = $server->sql('SELECT uuid FROM seats_internal.installation');
+	$stripe->api('POST', '/v1/payment_intents', {
+			amount => 700, currency => 'eur',
+			metadata => { pg_seats_installation => $installation, pg_seats_member => "$name$_", pg_seats_attempt => 1 } })
+	  foreach 1 .. $count;
+	return;
+}
+
+subtest 'all intents are listed' => sub {
+	make_strays('first', 130);
+	foreach my $name (@names)
+	{
+		strike($name, method => 'GET', path => '/v1/payment_intents');
+	}
+	$server->sql(q{SELECT seats.reconcile_payments('stripe', 'the scenario wants it')});
+	$server->wait_for_sql('SELECT count(*) FROM seats.payment_drift', '130', timeout => 60);
+	is(scalar(grep { $_->{times} > $_->{applied} } @{ $stripe->control('GET', '/faults')->{faults} }), 0, 'whatever the answers were');
+};
+
+# (As with a restricted key.)
+subtest 'a list that we may not read' => sub {
+	$stripe->clear_faults;
+	make_strays('second', 1);
+	my $forbidden = $stripe->fault({ match => { method => 'GET', path => '/v1/payment_intents' }, fault => 'forbidden_403', times => -1 })->{id};
+	$server->sql(q{SELECT seats.reconcile_payments('stripe', 'the scenario wants it')});
+	$server->wait_for_sql(q{SELECT severity FROM seats.alerts WHERE kind = 'payments_unlisted' AND state <> 'resolved'}, 'critical');
+	share_bill($server, 'meanwhile', { ada => 1000 });
+	await_payment($server, start_payment($server, 'meanwhile', 'ada'), 'payable');
+	pass('a person is told, and payers go on');
+	$stripe->control('DELETE', "/faults/$forbidden");
+	$server->sql(q{SELECT seats.retry(o.id, 'the key is another one') FROM seats_internal.outbox AS o WHERE o.kind = 'payment_list'});
+	$server->wait_for_sql('SELECT count(*) FROM seats.payment_drift', '131');
+	is($server->sql(q{SELECT count(*) FROM seats.alerts WHERE kind = 'payments_unlisted' AND state <> 'resolved'}), '0', 'it is resolved');
+};
+
 $server->assert_log_clean;
 $server->stop;
 done_testing();
