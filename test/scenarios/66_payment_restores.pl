@@ -64,11 +64,12 @@ pays('pays_other_amount');
 share_bill($server, 'brunch', { payer => 500, paid => 500 });
 starts('brunch', $_) foreach qw(payer paid);
 pays('paid');
-share_bill($server, 'picnic', { nobody => 700 });
-starts('picnic', 'nobody');
+my @picnic = qw(nobody nobody_else somebody);
+share_bill($server, 'picnic', { map { $_ => 700 } @picnic });
+starts('picnic', $_) foreach @picnic;
 my %hash = map { $_ => hash_of($server, 'dinner', $_) } @dinner;
 $hash{$_} = hash_of($server, 'brunch', $_) foreach qw(payer paid);
-$hash{nobody} = hash_of($server, 'picnic', 'nobody');
+$hash{$_} = hash_of($server, 'picnic', $_) foreach @picnic;
 my $made = made();
 
 $server->safe_psql('postgres', 'DROP DATABASE shop');
@@ -116,13 +117,13 @@ subtest 'an amount that is forgotten is not the one to be paid' => sub {
 };
 
 subtest 'a bill that is forgotten' => sub {
-	$server->wait_for_sql('SELECT count(*) FROM seats.payment_drift', '3');
+	$server->wait_for_sql('SELECT count(*) FROM seats.payment_drift', '5');
 	is($server->sql(q{SELECT string_agg(kind, ' ' ORDER BY kind) FROM seats.alerts WHERE state <> 'resolved' AND kind LIKE '%stray%'}),
 		'payment_strays stray_paid', 'people are told of its intents');
 	share_bill($server, 'brunch', { payer => 500, paid => 500 });
 	await_member($server, 'brunch', 'paid', 'paid');
 	is(await_payment($server, start_payment($server, 'brunch', 'payer'), 'payable'), $intent{payer}, 'made again, it has its intents');
-	is($server->sql(q{SELECT intent FROM seats.payment_drift}), $intent{nobody}, 'that of another one is left');
+	is($server->sql(q{SELECT count(*) FROM seats.payment_drift}), '3', 'those of another one are left');
 };
 
 subtest 'pg_seats.payment_sweep = cancel' => sub {
@@ -134,15 +135,30 @@ subtest 'pg_seats.payment_sweep = cancel' => sub {
 		wait_until(sub { $server->sql($finished) ne $before }, 'the list to be read');
 	};
 	$list->();
-	is(sees($hash{nobody}), 'requires_payment_method 700', 'for an hour somebody may come');
+	is(sees($hash{$_}), 'requires_payment_method 700', "$_: for an hour somebody may come") foreach @picnic;
+	# The answer of one cancel is lost; the worker is killed while another one is on the wire; somebody pays at this moment.
+	my %cancel = map { $_ => { method => 'POST', path => "/v1/payment_intents/$intent{$_}/cancel" } } @picnic;
+	$stripe->fault({ match => $cancel{nobody}, fault => 'execute_and_drop' });
+	$stripe->fault({ match => $cancel{nobody_else}, fault => 'hang_after' });
+	$stripe->fault({ match => $cancel{somebody}, fault => 'hang' });
 	$server->sql("UPDATE seats_internal.payment_stray SET first_seen = first_seen - interval '1 hour'");
 	$list->();
-	$server->wait_for_sql('SELECT status FROM seats.payment_drift', 'canceled');
-	is(sees($hash{nobody}), 'canceled 700', 'then it is cancelled');
-	is($server->sql(q{SELECT count(*) FROM seats.journal WHERE kind = 'payment.stray_cancelled'}), '1', 'as the journal tells');
-	share_bill($server, 'picnic', { nobody => 700 });
+	$stripe->await_held(%{ $cancel{$_} }) foreach qw(nobody_else somebody);
+	at_stripe($stripe, $intent{somebody}, 'succeed');
+	kill_stopped_worker($server, stop_worker($server));
+	wait_until(sub { $server->sql('SELECT 1') }, 'the server to be there', timeout => 60);
+	$server->wait_for_sql(q{SELECT string_agg(status, ' ' ORDER BY status) FROM seats.payment_drift}, 'canceled canceled succeeded');
+	$server->wait_for_sql('SELECT count(*) FROM seats.outbox', '0');
+	is(sees($hash{$_}), 'canceled 700', "$_: then it is cancelled") foreach qw(nobody nobody_else);
+	is($server->sql(q{SELECT count(*) FROM seats.journal WHERE kind = 'payment.stray_cancelled'}), '3', 'as the journal tells');
+	$list->();
+	is($server->sql(q{SELECT detail ->> 'intent' FROM seats.alerts WHERE kind = 'stray_paid' AND state <> 'resolved'}), $intent{somebody},
+		'that somebody has paid is told');
+	share_bill($server, 'picnic', { map { $_ => 700 } @picnic });
 	await_payment($server, start_payment($server, 'picnic', 'nobody'), 'payable');
 	is(sees($hash{nobody}), 'canceled 700 requires_payment_method 700', 'who comes after that begins anew');
+	await_member($server, 'picnic', 'somebody', 'paid');
+	pass('and the money is his who has paid');
 };
 
 assert_judged($server, $stripe, 'in the end');
