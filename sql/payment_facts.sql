@@ -367,9 +367,9 @@ SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'succeeded', '{"amount_rece
 SELECT pg_temp.open_alerts();
 
 -- ---- nobody goes on
-UPDATE seats_internal.payment_request SET abandon_after = '1 day';
 SELECT pg_temp.start('cyd') AS p \gset
 SELECT pg_temp.created(:p, pg_temp.intent('pi_cyd'));
+UPDATE seats_internal.payment SET abandon_after = '1 day';
 SELECT seats_internal.abandon_payments(10);
 SELECT pg_temp.look(:p);
 UPDATE seats_internal.payment SET touched_at = now() - interval '2 days';

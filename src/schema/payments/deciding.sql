@@ -203,21 +203,18 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    idle       record;
+    idle       seats_internal.payment;
     found_some integer := 0;
 BEGIN
     FOR idle IN
-        SELECT p.id, p.lane_id, r.abandon_after
-          FROM seats_internal.payment AS p
-          JOIN seats_internal.payment_member AS m ON m.id = p.member_id
-          JOIN seats_internal.payment_request AS r ON r.id = m.request_id
-         WHERE p.state IN ('creating', 'payable') AND p.cancel_requested_at IS NULL
-           AND p.touched_at < clock_timestamp() - r.abandon_after
-         ORDER BY p.lane_id LIMIT most
+        SELECT p.* FROM seats_internal.payment AS p
+         WHERE p.abandon_at < timezone('UTC', clock_timestamp())
+           AND p.state IN ('creating', 'payable') AND p.cancel_requested_at IS NULL
+         ORDER BY p.abandon_at LIMIT most
     LOOP
         found_some := found_some + 1;
         IF seats_internal.try_lane(idle.lane_id) THEN
-            PERFORM seats_internal.abandon_payment(idle.id, idle.abandon_after);
+            PERFORM seats_internal.abandon_payment(idle.id);
         END IF;
     END LOOP;
     RETURN found_some;
@@ -227,7 +224,7 @@ REVOKE ALL ON FUNCTION seats_internal.abandon_payments(integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.abandon_payments(integer) IS
     'cancels payments that nobody goes on with, at most so many: gives how many it has found; called by the worker';
 
-CREATE OR REPLACE FUNCTION seats_internal.abandon_payment(payment bigint, abandon_after interval) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.abandon_payment(payment bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -237,7 +234,7 @@ BEGIN
     UPDATE seats_internal.payment AS p
        SET cancel_requested_at = clock_timestamp(), cancel_reason = 'abandoned'
      WHERE p.id = abandon_payment.payment AND p.state IN ('creating', 'payable') AND p.cancel_requested_at IS NULL
-       AND p.touched_at < clock_timestamp() - abandon_after
+       AND p.abandon_at < timezone('UTC', clock_timestamp())
     RETURNING p.* INTO abandoned;
     IF NOT FOUND THEN
         RETURN;
@@ -252,6 +249,6 @@ BEGIN
         seats_internal.payment_detail(abandoned));
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.abandon_payment(bigint, interval) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.abandon_payment(bigint, interval) IS
+REVOKE ALL ON FUNCTION seats_internal.abandon_payment(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.abandon_payment(bigint) IS
     'a payment that nobody has gone on with for so long is to be cancelled';

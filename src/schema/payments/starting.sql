@@ -162,13 +162,14 @@ DECLARE
 BEGIN
     INSERT INTO seats_internal.payment AS p
         (id, call_id, member_id, lane_id, destination, installation, attempt, uuid, intent, amount, currency,
-         parameters, has_transfer, state, status, cancel_requested_at, cancel_reason)
+         parameters, has_transfer, state, status, abandon_after, cancel_requested_at, cancel_reason)
     SELECT nextval('seats_internal.outbox_id_seq'),
            CASE WHEN found.intent IS NULL THEN nextval('seats_internal.outbox_id_seq') END,
            member.id, member.lane_id, request.destination, installation, attempt,
            seats_internal.payment_uuid(installation, member.hash, attempt), found.intent,
            coalesce(found.amount, member.amount), coalesce(found.currency, request.currency), parameters,
            parameters ? 'transfer_data', CASE WHEN is_over THEN 'canceled' ELSE 'creating' END, found.status,
+           request.abandon_after,
            CASE WHEN cancelled IS NOT NULL THEN clock_timestamp() END, cancelled
     RETURNING p.* INTO made;
     -- (Who has paid elsewhere meanwhile, or need not pay, stays so.)

@@ -119,6 +119,7 @@ CREATE TABLE seats_internal.payment (
     cancel_call_id      bigint,
     review_since        timestamptz,
     review_reason       text,
+    abandon_after       interval,
     created_at          timestamptz NOT NULL DEFAULT now(),
     touched_at          timestamptz NOT NULL DEFAULT now(),
     state_since         timestamptz NOT NULL DEFAULT now(),
@@ -127,6 +128,8 @@ CREATE TABLE seats_internal.payment (
         AND (state IN ('creating', 'payable', 'processing')
              OR state IN ('refused', 'canceled') AND coalesce(status, '') <> 'canceled'
              OR refund_is_open OR dispute_is_open)) STORED,
+    -- (In UTC: otherwise it would depend on a setting, and could be stored nowhere.)
+    abandon_at          timestamp   GENERATED ALWAYS AS (timezone('UTC', touched_at) + abandon_after) STORED,
     CONSTRAINT payment_pkey PRIMARY KEY (id),
     CONSTRAINT payment_is_of_a_member FOREIGN KEY (member_id) REFERENCES seats_internal.payment_member (id),
     CONSTRAINT payment_attempt_is_once UNIQUE (member_id, attempt),
@@ -140,6 +143,8 @@ CREATE INDEX payment_by_lane ON seats_internal.payment (lane_id);
 CREATE INDEX payment_by_creation ON seats_internal.payment (destination, created_at);
 CREATE INDEX payment_is_live ON seats_internal.payment (touched_at)
     WHERE state IN ('creating', 'payable', 'processing');
+CREATE INDEX payment_is_abandoned ON seats_internal.payment (abandon_at)
+    WHERE abandon_at IS NOT NULL AND state IN ('creating', 'payable') AND cancel_requested_at IS NULL;
 CREATE INDEX payment_is_unfinished ON seats_internal.payment (heard_at) WHERE is_unfinished;
 CREATE INDEX payment_in_review ON seats_internal.payment (review_since) WHERE review_since IS NOT NULL;
 COMMENT ON TABLE seats_internal.payment IS
@@ -157,6 +162,9 @@ COMMENT ON COLUMN seats_internal.payment.received IS 'what Stripe has received, 
 COMMENT ON COLUMN seats_internal.payment.refund_reserved IS 'refunds that are under way; freed if one fails';
 COMMENT ON COLUMN seats_internal.payment.disputed IS 'what disputes hold back, or have taken';
 COMMENT ON COLUMN seats_internal.payment.read_at IS 'when the request left whose answer was taken over last';
+COMMENT ON COLUMN seats_internal.payment.abandon_after IS 'its request''s, which never changes';
+COMMENT ON COLUMN seats_internal.payment.abandon_at IS
+    'when it is cancelled if nobody goes on with it before, in UTC; null: never';
 COMMENT ON COLUMN seats_internal.payment.heard_at IS
     'when Stripe has last said something of it, or was last asked because it had not';
 COMMENT ON COLUMN seats_internal.payment.is_unfinished IS
