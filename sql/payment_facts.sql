@@ -134,8 +134,12 @@ SELECT pg_temp.start('uli') AS p \gset
 SELECT pg_temp.created(:p, pg_temp.intent('pi_uli'));
 SELECT pg_temp.look(:p);
 SELECT pg_temp.calls(:p);
--- Who has paid elsewhere, or need not pay: always asked, whatever the request's rule is.
 UPDATE seats_internal.payment_request SET state = 'open';
+SELECT pg_temp.start('ule') AS p \gset
+UPDATE seats_internal.payment_member SET removed_at = now() WHERE reference = 'ule';
+SELECT pg_temp.created(:p, pg_temp.intent('pi_ule')) AS may_be_given;
+SELECT pg_temp.calls(:p);
+-- Who has paid elsewhere, or need not pay: always asked, whatever the request's rule is.
 SELECT pg_temp.start('ulf') AS p \gset
 UPDATE seats_internal.payment_member SET state = 'waived' WHERE reference = 'ulf';
 SELECT pg_temp.created(:p, pg_temp.intent('pi_ulf', 'succeeded', '{"amount_received": 1000}'));
