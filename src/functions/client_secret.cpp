@@ -49,13 +49,15 @@ constexpr int parameters_argument = 3;  // of starting
 KeptPlan check_payer{"SELECT seats_internal.check_payer($1, $2, $3)", nullptr};
 KeptPlan look_statement{
     "SELECT l.state, l.may_come, l.is_open, l.may_be_given"
-    "  FROM seats_internal.look_for_secret($1) AS l",
+    "  FROM seats_internal.secret_outlook AS l WHERE l.payment = $1",
     nullptr};
 KeptPlan queue_statement{"SELECT seats_internal.queue_secret_read($1)", nullptr};
 
 // As the caller, and by the public function: what he may do is decided there.
-constexpr const char* start_statement =
-    "SELECT s.payment FROM seats.start_payment($1, COALESCE($2, '{}')) AS s";
+KeptPlan start_statement{
+    "SELECT s.payment, NOT s.repeated AND s.call IS NOT NULL"
+    "  FROM seats.start_payment($1, COALESCE($2, '{}')) AS s",
+    nullptr};
 
 pg::Identity become_owner(const Wanted* wanted) {
     return pg::become(pg::owner_of_function(wanted->fcinfo->flinfo->fn_oid));
@@ -114,15 +116,21 @@ void ask_for_it(Wanted* wanted) {
     pg::wake_worker_at_commit(pg::wake_rows);
 }
 
-std::int64_t start(const Wanted* wanted) {
-    Oid types[] = {INT8OID, JSONBOID};
+// Of a new payment nothing need be asked: its create brings the secret.
+void start(Wanted* wanted) {
+    const Oid types[] = {INT8OID, JSONBOID};
     const NullableDatum& parameters = wanted->fcinfo->args[parameters_argument];
-    Datum values[] = {wanted->fcinfo->args[0].value, parameters.value};
-    if (SPI_execute_with_args(start_statement, 2, types, values, parameters.isnull ? " n" : "  ",
-                              false, 0) != SPI_OK_SELECT) {
-        elog(ERROR, "could not call seats.start_payment");
+    const Datum values[] = {wanted->fcinfo->args[0].value, parameters.value};
+    run_kept(start_statement, 2, types, values, parameters.isnull ? " n" : "  ");
+    wanted->payment = DatumGetInt64(cell(1));
+    const bool is_new = DatumGetBool(cell(2));
+    pg::set_secret_subject(wanted->payment);
+    if (is_new) {
+        strlcpy(wanted->state, "creating", sizeof wanted->state);
+        wanted->may_come = wanted->is_open = true;
+    } else {
+        ask_for_it(wanted);
     }
-    return DatumGetInt64(cell(1));
 }
 
 // ---- waiting
@@ -146,16 +154,20 @@ bool is_over(const Wanted* wanted) {
 
 void wait_for_it(Wanted* wanted) {
     ConditionVariable* const settled = &pg::settled_condition(*pg::shared_state(), wanted->payment);
-    int woken_in_vain = 0;
     bool timed_out = false;
-    // Before the first look: what is handed over in between then wakes us at once.
+    // Before the slot is looked into: what is handed over in between then wakes us at once.
     ConditionVariablePrepareToSleep(settled);
     for (;;) {
         CHECK_FOR_INTERRUPTS();
         // First what was handed over, then how the payment stands: what is open then is not over.
+        // Who was woken for somebody else's (a condition has many) finds no news, and asks no
+        // table.
         wanted->news = pg::take_secret(wanted->secret);
-        look(wanted);
         const long slice_ms = next_slice_ms(wanted->deadline, true);
+        const bool has_news = wanted->news != pg::SecretNews::none;
+        if (has_news || timed_out || slice_ms == 0) {
+            look(wanted);
+        }
         const bool ends = is_over(wanted) || slice_ms == 0;
         if (!ends && timed_out && !wanted->is_open) {
             ask_for_it(wanted);  // the worker has ended between its commit and the hand-over
@@ -165,8 +177,6 @@ void wait_for_it(Wanted* wanted) {
             break;
         }
         timed_out = ConditionVariableTimedSleep(settled, slice_ms, wait_event());
-        pause_after(woken_in_vain);
-        woken_in_vain = timed_out ? 0 : woken_in_vain + 1;
     }
     ConditionVariableCancelSleep();
 }
@@ -199,10 +209,10 @@ Datum get_it(Wanted* wanted) {
         take_place();
     }
     if (wanted->starts) {
-        wanted->payment = start(wanted);
-        pg::set_secret_subject(wanted->payment);
+        start(wanted);
+    } else {
+        ask_for_it(wanted);
     }
-    ask_for_it(wanted);
     SPI_commit();
     wait_for_it(wanted);
     SPI_finish();

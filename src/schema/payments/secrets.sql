@@ -4,34 +4,23 @@
 -- `is_open`: what brings the secret is under way; `may_come`: there will be one, sooner or later (a payment whose create
 -- waits for a person has none for long); `may_be_given`: the payer can use it now. What was laid into the slot a moment
 -- ago may be out of date: he may have confirmed in another tab.
-CREATE OR REPLACE FUNCTION seats_internal.look_for_secret(
-    payment          bigint,
-    OUT state        text,
-    OUT may_come     boolean,
-    OUT is_open      boolean,
-    OUT may_be_given boolean
-)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT seats_internal.payment_state(p.state, p.cancel_requested_at),
-           (p.state IN ('payable', 'processing') OR p.state = 'creating' AND open.create_is)
-           AND p.cancel_requested_at IS NULL AND p.review_since IS NULL,
-           open.create_is OR open.read_is,
-           p.state = 'payable' AND p.cancel_requested_at IS NULL AND p.review_since IS NULL
-      FROM seats_internal.payment AS p
-     CROSS JOIN LATERAL (
-           SELECT EXISTS (SELECT FROM seats_internal.outbox AS o
-                           WHERE o.id = p.call_id AND o.state <> 'review') AS create_is,
-                  EXISTS (SELECT FROM seats_internal.outbox AS o
-                           WHERE o.payment_id = p.id AND o.kind = 'payment_read' AND o.state <> 'review'
-                             AND o.path = (SELECT q.path FROM seats_internal.payment_query(p.intent, 'intent') AS q))
-                  AS read_is) AS open
-     WHERE p.id = look_for_secret.payment;
-END;
-REVOKE ALL ON FUNCTION seats_internal.look_for_secret(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.look_for_secret(bigint) IS
-    'how a payment stands for who waits for its client secret';
+CREATE OR REPLACE VIEW seats_internal.secret_outlook AS
+SELECT p.id AS payment,
+       seats_internal.payment_state(p.state, p.cancel_requested_at) AS state,
+       (p.state IN ('payable', 'processing') OR p.state = 'creating' AND open.create_is)
+       AND p.cancel_requested_at IS NULL AND p.review_since IS NULL AS may_come,
+       open.create_is OR open.read_is AS is_open,
+       p.state = 'payable' AND p.cancel_requested_at IS NULL AND p.review_since IS NULL AS may_be_given
+  FROM seats_internal.payment AS p
+ CROSS JOIN LATERAL (
+    SELECT EXISTS (SELECT FROM seats_internal.outbox AS o
+                    WHERE o.id = p.call_id AND o.state <> 'review') AS create_is,
+           EXISTS (SELECT FROM seats_internal.outbox AS o
+                    WHERE o.payment_id = p.id AND o.kind = 'payment_read' AND o.state <> 'review'
+                      AND o.path = (SELECT q.path FROM seats_internal.payment_query(p.intent, 'intent') AS q))
+           AS read_is) AS open;
+REVOKE ALL ON seats_internal.secret_outlook FROM PUBLIC;
+COMMENT ON VIEW seats_internal.secret_outlook IS 'how payments stand for who waits for their client secrets';
 
 CREATE OR REPLACE PROCEDURE seats.start_payment_and_wait(
     member              bigint,
