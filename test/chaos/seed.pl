@@ -49,7 +49,7 @@ my %webhooks = (
 my $stripe = PgSeats::Simulator->new(name => 'stripe', arguments => [ '--seed', $seed ])->start;
 # Stripe's limits for one subscription have scenarios of their own.
 $stripe->control('POST', '/limits', { subscriptions => JSON::PP::false });
-my $server = new_server('main', simulator => $stripe, allows_streaming => $fails_over, configuration => <<"END");
+my $server = new_server('main', simulator => $stripe, allows_streaming => $fails_over, database => 'house', configuration => <<"END");
 pg_seats.retry_delay = '$retry_delay'
 pg_seats.retry_delay_limit = '1s'
 pg_seats.base_lifetime = '$base_lifetime'
@@ -89,7 +89,7 @@ set_payment_trouble($server, $dice->one_of(0, 0.05));
 my $relay = start_relay($server);
 define_endpoint($server, 'main');
 
-my $standby = $fails_over ? PgSeats::Chaos::Failover::standby_of($server) : undef;
+my $standby = $fails_over ? PgSeats::Chaos::Failover::standby_of($server, $dice) : undef;
 my $storm = PgSeats::Chaos::Storm->new(
 	seed => $seed, server => $server, stripe => $stripe, relay => $relay, webhooks => \%webhooks, teams => \@teams,
 	at_first => \%at_first, definition => \%definition, has_credits => $decrease ne 'none',
@@ -115,7 +115,7 @@ else
 PgSeats::Chaos::Mishaps::start($storm, $fails_over ? 1.2 : 3);
 PgSeats::Chaos::House::start($storm, 0.8);
 $storm->run_until($seconds);
-$storm->find('P2', 'the server has not failed over') if $storm->{standby};
+PgSeats::Chaos::Failover::at_the_latest($storm) if $fails_over;
 PgSeats::Chaos::Copy::make($storm);
 PgSeats::Chaos::Calm::come($storm);
 

@@ -15,11 +15,9 @@ sub make
 	my $server = $storm->server;
 	wait_until(sub { $server->sql('SELECT 1') }, 'the server to be there', timeout => 60);
 	my $dump = $server->basedir . '/dump.sql';
-	my %connection = (host => $server->host, port => $server->port);
-	run('pg_dump', '-h', $connection{host}, '-p', $connection{port}, '-d', $server->database, '-f', $dump);
+	dump_to($server, $dump);
 	my $stripe = PgSeats::Simulator->new(name => 'copy')->start;
-	$server->safe_psql('postgres', 'CREATE DATABASE copy');
-	run('psql', '-XqAt', '-h', $connection{host}, '-p', $connection{port}, '-d', 'copy', '-v', 'ON_ERROR_STOP=1', '-f', $dump);
+	restore_from($server, $dump, 'copy');
 	$server->safe_psql('copy', "UPDATE seats_internal.destination SET base_url = '@{[ $stripe->url ]}'");
 	my $open = $server->safe_psql('copy', 'SELECT count(*) FROM seats_internal.outbox');
 	my $ran = $server->safe_psql('copy', 'SELECT count(*) FROM proof.ran');
@@ -27,6 +25,21 @@ sub make
 	push @{ $storm->{written} }, $dump, $server->logfile;
 	$storm->tell("a copy of the database was made, with $open open calls");
 	$server->wait_for_worker(database => 'copy', timeout => 60);
+	return;
+}
+
+sub dump_to
+{
+	my ($server, $file) = @_;
+	run('pg_dump', '-h', $server->host, '-p', $server->port, '-d', $server->database, '-f', $file);
+	return;
+}
+
+sub restore_from
+{
+	my ($server, $file, $database) = @_;
+	$server->safe_psql('postgres', "CREATE DATABASE $database");
+	run('psql', '-XqAt', '-h', $server->host, '-p', $server->port, '-d', $database, '-v', 'ON_ERROR_STOP=1', '-f', $file);
 	return;
 }
 

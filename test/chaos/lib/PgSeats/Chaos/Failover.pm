@@ -1,17 +1,21 @@
-# A failover to an asynchronous standby, in the middle of everything: what was committed last is lost, while payers have
-# client secrets of it in their browsers, and go on with them.
+# What takes away what was committed last, in the middle of everything: a failover to an asynchronous standby, or a dump
+# that is restored and adopted in place of the original. Meanwhile payers have client secrets of it in their browsers, and
+# go on with them.
 package PgSeats::Chaos::Failover;
 
 use strict;
 use warnings;
+use PgSeats::Chaos::Copy;
 use PgSeats::Chaos::House;
 use PgSeats::Copies qw(copy_of_server disconnect_standby);
+use PgSeats::Waiting;
 use PgSeats::Webhooks;
 
-# A standby that follows, from before the storm on.
+# A standby that follows, from before the storm on; null: in this seed it is a dump.
 sub standby_of
 {
-	my ($server) = @_;
+	my ($server, $dice) = @_;
+	return undef if $dice->happens(0.4);
 	$server->backup('base');
 	my $standby = copy_of_server($server, 'standby', backup => 'base', streaming => 1);
 	$standby->start;
@@ -21,20 +25,20 @@ sub standby_of
 sub start
 {
 	my ($storm) = @_;
-	$storm->in($storm->dice('failover')->seconds(0.25, 0.6) * $storm->seconds, sub { fall_behind($storm) });
+	$storm->in($storm->dice('failover')->seconds(0.2, 0.45) * $storm->seconds, sub { fall_behind($storm) });
 	return;
 }
 
-# What is committed from here on is lost. (A server that is just starting anew has no standby to take leave of.)
+# What is committed from here on is lost. (A server that is just starting anew has neither.)
 sub fall_behind
 {
 	my ($storm) = @_;
-	if (!eval { disconnect_standby($storm->server, $storm->{standby}); 1 })
+	if (!eval { $storm->{standby} ? disconnect_standby($storm->server, $storm->{standby}) : dump_it($storm); 1 })
 	{
 		$storm->in(0.3, sub { fall_behind($storm) });
 		return;
 	}
-	$storm->tell('the standby gets nothing any more');
+	$storm->tell($storm->{standby} ? 'the standby gets nothing any more' : 'the database was dumped');
 	$storm->{paying}{known} = { %{ $storm->{paying}{secret} } };
 	my $dice = $storm->dice('failover at last');
 	my $most = $dice->between(1, 5);
@@ -43,19 +47,13 @@ sub fall_behind
 	return;
 }
 
-# As if a day had passed until somebody clicks again: Stripe has forgotten the keys of the starts that the standby has
-# never heard of. Only a list can find them then.
-sub forget_keys
+# A storm on a slow machine is over before enough has happened.
+sub at_the_latest
 {
-	my ($storm, $standby) = @_;
-	my %known = map { $_ => 1 } split /\n/, $standby->sql('SELECT p.uuid FROM seats_internal.payment AS p');
-	my $count = 0;
-	foreach my $row (@{ $storm->stripe->worker_ledger(path => '/v1/payment_intents', limit => 100_000) })
-	{
-		my ($uuid) = ($row->{key} // '') =~ /^.{37}(.{36})-\d+$/ or next;
-		$count += $storm->stripe->control('POST', '/idempotency_keys', { forget => $row->{key} })->{forgotten} unless $known{$uuid};
-	}
-	$storm->tell("Stripe has forgotten $count keys of starts that are forgotten");
+	my ($storm) = @_;
+	return if $storm->{forgotten};
+	fall_behind($storm) until $storm->{paying}{known};
+	fail_over($storm);
 	return;
 }
 
@@ -65,19 +63,60 @@ sub forgotten { my ($storm) = @_; return grep { !$storm->{paying}{known}{$_} } @
 sub fail_over
 {
 	my ($storm) = @_;
-	my ($old, $standby) = ($storm->server, delete $storm->{standby});
 	PgSeats::Chaos::House::let_go($storm);
-	$storm->tell('the server is gone for ever');
-	$old->stop('immediate');
-	push @{ $storm->{written} }, $old->logfile;
-	forget_keys($storm, $standby) if $storm->dice('keys')->happens(0.7);
-	$standby->promote;
-	$storm->{server} = $standby;
 	stop_relay($storm->{relay});
-	$storm->{relay} = start_relay($standby);
+	$storm->{standby} ? promote($storm) : restore($storm);
+	$storm->{relay} = start_relay($storm->server);
 	$storm->set_webhooks;
 	$storm->{forgotten} = [ forgotten($storm) ];
-	$storm->tell('the standby is the server now; secrets in browsers that it may never have heard of: ' . @{ $storm->{forgotten} });
+	$storm->tell('it goes on; secrets in browsers that it may never have heard of: ' . @{ $storm->{forgotten} });
+	return;
+}
+
+sub promote
+{
+	my ($storm) = @_;
+	my ($old, $standby) = ($storm->server, delete $storm->{standby});
+	$storm->tell('the server is gone for ever, and the standby takes its place');
+	$old->stop('immediate');
+	push @{ $storm->{written} }, $old->logfile;
+	forget_keys($storm, $standby);
+	$standby->promote;
+	$storm->{server} = $standby;
+	return;
+}
+
+sub dump_it { my ($storm) = @_; return PgSeats::Chaos::Copy::dump_to($storm->server, $storm->{dump} = $storm->server->basedir . '/lost.sql') }
+
+sub restore
+{
+	my ($storm) = @_;
+	my ($server, $name) = ($storm->server, $storm->server->database);
+	$storm->tell('the database is gone, and is made again from the dump');
+	# (Its worker may have come back just then.)
+	wait_until(sub { $server->safe_psql('postgres', "DROP DATABASE IF EXISTS $name WITH (FORCE)"); 1 }, 'the database to be dropped');
+	PgSeats::Chaos::Copy::restore_from($server, delete $storm->{dump}, $name);
+	forget_keys($storm, $server);
+	$server->sql(q{SELECT seats.adopt_database('the original is gone', true)});
+	return;
+}
+
+# As if a day had passed until somebody clicks again: Stripe has forgotten the keys of the starts that are forgotten here.
+# Only a list can find them then.
+sub forget_keys
+{
+	my ($storm, $server) = @_;
+	return unless $storm->dice('keys')->happens(0.7);
+	my %known = map { $_ => 1 } split /\n/, $server->sql('SELECT p.uuid FROM seats_internal.payment AS p');
+	my $count = 0;
+	foreach my $row (@{ $storm->stripe->worker_ledger(path => '/v1/payment_intents', limit => 100_000) })
+	{
+		my ($uuid) = ($row->{key} // '') =~ /^.{37}(.{36})-\d+$/ or next;
+		# (Nothing is on its way for a day.)
+		next if $known{$uuid} || PgSeats::Chaos::House::is_held($storm, $row->{key});
+		$count += $storm->stripe->control('POST', '/idempotency_keys', { forget => $row->{key} })->{forgotten};
+	}
+	$storm->tell("Stripe has forgotten $count keys of starts that are forgotten");
 	return;
 }
 

@@ -18,7 +18,7 @@ my %events = (
 my %events_of_bills = (
 	kill_worker => 2, end_worker => 2, kill_backend => 2, kill_handlers => 1, end_handlers => 2, immediate_stop => 2,
 	stand_still => 6, stop_the_clock => 3, turn_ring => 2, pause => 2, retry => 3, acknowledge => 2, let_hours_pass => 4,
-	list_intents => 3, adopt => 1);
+	list_intents => 3, adopt => 2);
 
 my @debug_points = qw(before_freeze_commit after_freeze after_answer before_settle_commit after_settle);
 
@@ -421,14 +421,19 @@ sub decision_on_handler
 		"the handler of $call was in review ($reason), and is decided: $decision" ];
 }
 
+# Stripe has not executed it yet, and may.
+sub is_held
+{
+	my ($storm, $key) = @_;
+	return scalar grep { ($_->{state} // '') =~ /^(hanging|delayed|later)$/ } @{ $storm->stripe->requests(key => $key) };
+}
+
 # By the ledger. While a request is still held somewhere, nobody can know.
 sub decision_on
 {
 	my ($storm, $uuid) = @_;
 	my $decision = eval {
-		my $requests = $storm->stripe->requests(key => "*-$uuid-*");
-		my @held = grep { ($_->{state} // '') =~ /^(hanging|delayed|later)$/ } @$requests;
-		return undef if @held;
+		return undef if is_held($storm, "*-$uuid-*");
 		my %outcomes = map { $_->{outcome} => 1 } @{ $storm->stripe->ledger(key => "*-$uuid-*") };
 		return 'executed' if $outcomes{done};
 		# It waits for its payment, and Stripe says so again when it is asked again.
