@@ -145,6 +145,39 @@ SELECT pg_temp.attempts(:m);
 SELECT count(*) FROM seats.payment_drift WHERE intent ~ 'ira';
 -- What is canceled already is told like any other.
 SELECT t.kind, t.object, t.amount FROM seats.payment_transactions AS t WHERE t.member = :m;
+-- What a payment knows otherwise is seen, until it is read.
+SELECT pg_temp.start('kim') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_kim'));
+CREATE FUNCTION pg_temp.lists_kim(more jsonb) RETURNS text LANGUAGE sql AS $$
+    SELECT seats_internal.take_listed_intent('stripe', pg_temp.intent('pi_kim') || jsonb_build_object(
+               'installation', i.uuid, 'hash', m.hash, 'attempt', 1) || more)
+      FROM seats_internal.payment_member AS m, seats_internal.installation AS i WHERE m.reference = 'kim';
+    SELECT seats_internal.forget_strays();
+    SELECT string_agg(concat_ws(' ', d.payment = (SELECT p.id FROM seats_internal.payment AS p WHERE p.intent = 'pi_kim'),
+                                d.differs, d.status, d.amount, d.received, d.currency), E'\n')
+      FROM seats.payment_drift AS d WHERE d.intent = 'pi_kim';
+$$;
+SELECT pg_temp.lists_kim('{}');
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.lists_kim('{"status": "succeeded", "amount_received": 900, "amount": 900, "currency": "usd"}');
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_kim', 'succeeded', '{"amount": 900, "amount_received": 900, "currency": "usd"}'));
+SELECT count(*) FROM seats.payment_drift WHERE intent = 'pi_kim';
+SELECT seats_internal.forget_strays();
+SELECT count(*) FROM seats_internal.payment_stray WHERE intent = 'pi_kim';
+SELECT pg_temp.lists_kim('{"status": "succeeded", "amount_received": 900, "amount": 900, "currency": "usd"}');
+-- An intent that Stripe no longer has is told, and ends when somebody cancels it: the member can pay anew.
+SELECT pg_temp.start('leo') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_leo', 'processing'));
+SELECT seats.reconcile_payment(:p, 'a test') IS NOT NULL AS is_read;
+SELECT seats_internal.payment_not_read(pg_temp.ends(:p, 'payment_read', 'refused', 'not_found'), :p, 'no such payment_intent');
+SELECT regexp_replace(a.hint, '\d+', '<payment>', 'g') FROM seats.alerts AS a WHERE a.kind = 'payment_unreadable';
+DELETE FROM seats_internal.outbox WHERE payment_id = :p;
+SELECT seats.cancel_payment(:p);
+SELECT pg_temp.cancelled(:p, NULL, 'resource_missing');
+SELECT pg_temp.look(:p);
+SELECT count(*) FROM seats_internal.outbox WHERE payment_id = :p;
+SELECT state FROM seats.alerts WHERE kind = 'payment_unreadable';
 -- A create may have been started while its intent became a stray: that is the one.
 SELECT pg_temp.start('jan') AS p \gset
 SELECT m.id AS m FROM seats_internal.payment_member AS m WHERE m.reference = 'jan' \gset
@@ -203,6 +236,16 @@ SELECT kind, context ->> 'cursor' AS cursor FROM seats_internal.outbox WHERE kin
 SELECT holds_creates, listing_from = :'begun' AS as_before FROM seats_internal.payment_listing;
 -- Strays that are older are looked at by the daily one, for which no payer waits.
 SELECT listing_from > now() - interval '21 days' AS no_further FROM seats_internal.payment_listing;
+-- Who has been told that one was paid, and has settled that, is not told again.
+SELECT seats.acknowledge((SELECT a.alert FROM seats.alerts AS a WHERE a.kind = 'stray_paid'), 'refunded in the Dashboard') IS NOT NULL AS done;
+SELECT seats_internal.tell_of_strays('stripe');
+SELECT state FROM seats.alerts WHERE kind = 'stray_paid';
+INSERT INTO seats_internal.payment_stray (destination, intent, status, received, currency)
+SELECT 'stripe', 'pi_told_' || n, 'succeeded', 1000, 'eur' FROM generate_series(1, 150) AS n;
+SELECT seats_internal.sweep_payments(100, '{}');
+SELECT seats_internal.sweep_payments(100, '{}');
+SELECT count(*) FROM seats.alerts WHERE kind = 'stray_paid' AND state = 'open';
+DELETE FROM seats_internal.payment_stray WHERE intent ~ 'pi_told';
 -- Strays are cancelled after an hour.
 UPDATE seats_internal.payment_stray SET first_seen = now() - interval '2 hours';
 SELECT seats_internal.cancel_strays('stripe');

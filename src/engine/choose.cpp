@@ -141,11 +141,14 @@ std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
         lane.queued = false;
         Destination* destination = chosen.destination_of[lane_id];
         chosen.destination_of.erase(lane_id);
+        Candidate head{heads.bigint(row, 2), lane_id, destination};
+        head.may_be_held = heads.boolean(row, 4);
         if (heads.integer(row, 3) >= suspect_after) {
-            engine.suspects.push_back({heads.bigint(row, 2), lane_id, destination, true});
+            head.is_suspect = true;
+            engine.suspects.push_back(head);
             destination->bucket.give_back();
         } else {
-            chosen.candidates.push_back({heads.bigint(row, 2), lane_id, destination});
+            chosen.candidates.push_back(head);
         }
     }
     // Empty, paused or blocked. Whatever changes that makes one of its rows an arrival.

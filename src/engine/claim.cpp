@@ -200,10 +200,13 @@ bool may_read_base(Engine& engine, const std::vector<Candidate>& candidates, std
 
 Plans plan(Engine& engine, const std::vector<Candidate>& candidates) {
     kinds::Planning planning{.run = engine.run, .queue_for_lane = engine.queue_for_lane};
-    std::vector<std::int64_t> ids;
+    std::vector<std::int64_t> ids, to_hold;
     for (const Candidate& candidate : candidates) {
-        if (candidate.lane_id != 0) {  // what is planned is always in a lane
+        if (candidate.lane_id != 0) {  // what is planned, or held, is always in a lane
             ids.push_back(candidate.id);
+            if (candidate.may_be_held) {
+                to_hold.push_back(candidate.id);
+            }
         }
     }
     if (ids.empty()) {
@@ -213,8 +216,8 @@ Plans plan(Engine& engine, const std::vector<Candidate>& candidates) {
         if (kind->plan != nullptr) {
             kind->plan(planning, ids);
         }
-        if (kind->hold != nullptr) {
-            kind->hold(planning, ids);
+        if (kind->hold != nullptr && !to_hold.empty()) {
+            kind->hold(planning, to_hold);
         }
     }
     Plans& plans = planning.plans;

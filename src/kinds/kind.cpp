@@ -48,4 +48,8 @@ pg::Value planned() {
     return names_of([](const Kind& kind) { return kind.plan != nullptr; });
 }
 
+pg::Value may_be_held() {
+    return names_of([](const Kind& kind) { return kind.hold != nullptr; });
+}
+
 }  // namespace pg_seats::kinds

@@ -85,7 +85,8 @@ struct Kind {
     // Before it is frozen, in the claim's transaction: rows of lanes, of whichever kind, become
     // calls or go into `plans`. What it plans has no body until then.
     void (*plan)(Planning&, const std::vector<std::int64_t>& ids) = nullptr;
-    // The same, of rows that are calls already and are not to be sent now: into `plans` with them.
+    // The same, of rows of such kinds that are calls already and are not to be sent now: into
+    // `plans` with them.
     void (*hold)(Planning&, const std::vector<std::int64_t>& ids) = nullptr;
     // What a list is asked for in which its object is looked for. Without it: what was made since.
     void (*narrow_list)(const Call&, std::string& query) = nullptr;
@@ -132,5 +133,6 @@ inline constexpr std::array all{&call_kind,         &change_kind,         &read_
 [[nodiscard]] pg::Value never_in_doubt();
 [[nodiscard]] pg::Value never_suspect();
 [[nodiscard]] pg::Value planned();
+[[nodiscard]] pg::Value may_be_held();
 
 }  // namespace pg_seats::kinds

@@ -7,7 +7,7 @@ use PgSeats::Calls;
 use PgSeats::Copies;
 
 my %pace = (configuration => "pg_seats.safety_poll = '300ms'\npg_seats.retry_delay = '50ms'\n"
-	  . "pg_seats.retry_delay_limit = '200ms'\n");
+	  . "pg_seats.retry_delay_limit = '200ms'\ntrack_functions = 'pl'\n");
 
 sub share
 {
@@ -49,6 +49,14 @@ foreach my $hours (0, 25)
 	my $stripe = new_simulator();
 	my $primary = new_server("primary$hours", simulator => $stripe, allows_streaming => 1, %pace);
 	share($primary, 'dinner', qw(ada bob cy));
+	# Who does not pay is not asked whether he is to be held.
+	if ($hours == 0)
+	{
+		await_state($primary, $primary->enqueue('/v1/customers', { name => 'dan' }, lane => 'dan'), 'done');
+		$primary->restart;
+		is($primary->sql(q{SELECT string_agg(funcname, ' ') FROM pg_stat_user_functions
+			 WHERE funcname IN ('freeze_changes', 'hold_creates')}), 'freeze_changes', 'only payments are held');
+	}
 	my $cy = await_payment($primary, start($primary, 'dinner', 'cy'), 'payable');
 	$primary->backup('base');
 	my $standby = copy_of_server($primary, "standby$hours", backup => 'base', streaming => 1);

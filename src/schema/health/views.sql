@@ -59,7 +59,8 @@ payment_listing AS MATERIALIZED (
            AND p.destination = l.destination) AS c
      CROSS JOIN LATERAL (
         SELECT count(*) AS strays FROM seats_internal.nobodys_intent AS s
-         WHERE s.destination = l.destination AND s.status <> 'canceled') AS s
+         -- (Of what was paid there is an alert.)
+         WHERE s.destination = l.destination AND s.status NOT IN ('succeeded', 'canceled')) AS s
      -- (After a failover they are listed, too, where nobody has ever paid.)
      WHERE s.strays > 0
         OR EXISTS (SELECT FROM seats_internal.payment_request AS r WHERE r.destination = l.destination)),
@@ -218,7 +219,7 @@ SELECT 'payment_listing ' || l.destination,
        concat_ws('; ',
            CASE WHEN l.holds_creates THEN format('no intent is made before those are listed that were forgotten '
                                                  '(%s); %s found so far', l.wanted_reason, l.found) END,
-           format('%s intent(s) at Stripe that no payment here has', l.strays),
+           format('%s intent(s) at Stripe that can be paid, and that no payment here has', l.strays),
            CASE WHEN l.finished_at IS NULL THEN 'its intents were never listed to the end'
                 ELSE format('its intents were last listed at %s', date_trunc('second', l.finished_at)) END),
        CASE WHEN l.holds_creates

@@ -47,7 +47,7 @@ BEGIN ATOMIC
            ('payment_disputed',           'warning',  false),
            ('payments_unlisted',          'critical', false),
            ('payment_strays',             'warning',  false),
-           ('stray_paid',                 'critical', false),
+           ('stray_paid',                 'critical', true),
            ('receiver_fails',             'warning',  false);
 END;
 REVOKE ALL ON FUNCTION seats_internal.alert_kinds() FROM PUBLIC;

@@ -424,6 +424,12 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM seats_internal.stray_cancel_settled(call, facts);
         RETURN;
+    ELSIF error_code = 'resource_missing' THEN
+        -- (Stripe keeps intents, but a sandbox can be emptied: nobody can pay it any more.)
+        PERFORM seats_internal.resolve_alert('payment_unreadable:' || payment, 'Stripe has no such intent any more');
+        PERFORM seats_internal.apply_intent(
+            payment, jsonb_build_object('id', target.intent, 'status', 'canceled'), as_of);
+        RETURN;
     ELSIF target.state IN ('payable', 'refused', 'canceled')
           AND seats_internal.intent_state(coalesce(facts ->> 'status', target.status)) = 'payable' THEN
         PERFORM seats_internal.queue_payment_cancel(target, clock_timestamp() + pause);

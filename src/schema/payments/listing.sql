@@ -89,6 +89,7 @@ BEGIN
     PERFORM seats_internal.note_contacts(reached);
     PERFORM seats_internal.note_wishes();
     is_sent := seats_internal.give_strays_back(most);
+    PERFORM seats_internal.tell_of_paid_strays(most);
     IF NOT EXISTS (SELECT FROM seats_internal.payment_request)
        AND NOT EXISTS (SELECT FROM seats_internal.payment_listing) THEN
         RETURN is_sent;
@@ -125,18 +126,40 @@ COMMENT ON FUNCTION seats_internal.sweep_payments(integer, text[]) IS
 
 -- ---- what was listed
 
--- What is known otherwise, or not yet known to its payment, is read: one way for all that Stripe says.
+-- (What is over may have been another amount from the beginning, which a person has decided about.)
+CREATE OR REPLACE FUNCTION seats_internal.intent_differences(payment seats_internal.payment, facts jsonb) RETURNS text[]
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT nullif(array_agg(d.aspect ORDER BY d.aspect), '{}')
+      FROM (VALUES ('status', (payment).status IS DISTINCT FROM facts ->> 'status'),
+                   ('received', (payment).received <> (facts ->> 'amount_received')::bigint),
+                   ('amount', (payment).state IN ('creating', 'payable', 'processing')
+                              AND (payment).amount <> (facts ->> 'amount')::bigint),
+                   ('currency', (payment).state IN ('creating', 'payable', 'processing')
+                                AND (payment).currency <> facts ->> 'currency')) AS d (aspect, is_other)
+     WHERE d.is_other;
+END;
+REVOKE ALL ON FUNCTION seats_internal.intent_differences(seats_internal.payment, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.intent_differences(seats_internal.payment, jsonb) IS
+    'what Stripe says of a payment''s intent otherwise than it is known here; null: nothing';
+
+-- What is known otherwise, or not yet known to its payment, is read: one way for all that Stripe says. (Until then people
+-- can see it.)
 CREATE OR REPLACE FUNCTION seats_internal.take_listed_intent(destination text, facts jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    known seats_internal.payment;
+    known   seats_internal.payment;
+    differs text[];
 BEGIN
     SELECT p.* INTO known FROM seats_internal.payment AS p
      WHERE p.destination = take_listed_intent.destination AND p.intent = facts ->> 'id';
     IF FOUND THEN
-        IF known.status IS DISTINCT FROM facts ->> 'status' THEN
+        differs := seats_internal.intent_differences(known, facts);
+        IF differs IS NOT NULL AND known.state <> 'left_to_original' THEN
+            PERFORM seats_internal.note_stray(destination, facts, differs);
             PERFORM seats_internal.queue_payment_read(known.id, 'intent');
         END IF;
         RETURN;

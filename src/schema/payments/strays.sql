@@ -99,21 +99,27 @@ COMMENT ON FUNCTION
     'intents at Stripe that were forgotten here become payments of their member, which is locked; gives the one that may '
     'be paid yet, or null';
 
-CREATE OR REPLACE FUNCTION seats_internal.note_stray(destination text, facts jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.note_stray(
+    destination text,
+    facts       jsonb,
+    differs     text[] DEFAULT NULL
+) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     INSERT INTO seats_internal.payment_stray AS s
-        (destination, intent, installation, hash, attempt, status, amount, received, currency, created)
+        (destination, intent, installation, hash, attempt, status, amount, received, currency, created, differs)
     VALUES (note_stray.destination, facts ->> 'id', (facts ->> 'installation')::uuid, facts ->> 'hash',
             (facts ->> 'attempt')::integer, facts ->> 'status', (facts ->> 'amount')::bigint,
             (facts ->> 'amount_received')::bigint, facts ->> 'currency',
-            to_timestamp((facts ->> 'created')::double precision))
+            to_timestamp((facts ->> 'created')::double precision), note_stray.differs)
     ON CONFLICT ON CONSTRAINT payment_stray_pkey DO UPDATE
-       SET status = excluded.status, received = excluded.received, last_seen = clock_timestamp();
+       SET status = excluded.status, amount = excluded.amount, received = excluded.received,
+           currency = excluded.currency, differs = excluded.differs, last_seen = clock_timestamp();
 END;
-REVOKE ALL ON FUNCTION seats_internal.note_stray(text, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.note_stray(text, jsonb) IS 'stores an intent that no payment here has';
+REVOKE ALL ON FUNCTION seats_internal.note_stray(text, jsonb, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.note_stray(text, jsonb, text[]) IS
+    'stores an intent that no payment here has, or whose payment knows something else';
 
 -- After each page of a list; and as a chore, for those whose member somebody had just then. True: there is something to
 -- send.
@@ -165,21 +171,27 @@ DECLARE
 BEGIN
     FOR stray IN
         SELECT s.* FROM seats_internal.payment_stray AS s
-         WHERE (s.status = 'canceled' AND s.last_seen < clock_timestamp() - interval '90 days'
+         WHERE (s.status IN ('canceled', 'succeeded') AND s.last_seen < clock_timestamp() - interval '90 days'
+                AND NOT EXISTS (SELECT FROM seats_internal.alert AS a
+                                 WHERE a.fingerprint = 'stray_paid:' || s.intent AND a.resolved_at IS NULL)
                 OR EXISTS (SELECT FROM seats_internal.payment AS p
-                            WHERE p.destination = s.destination AND p.intent = s.intent))
+                            WHERE p.destination = s.destination AND p.intent = s.intent
+                              AND (s.differs IS NULL OR p.read_at >= s.last_seen)))
            AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o WHERE o.id = s.cancel_call_id)
            FOR UPDATE SKIP LOCKED
     LOOP
         DELETE FROM seats_internal.payment_stray AS s
          WHERE s.destination = stray.destination AND s.intent = stray.intent;
-        PERFORM seats_internal.resolve_alert('stray_paid:' || stray.intent, 'it belongs to a payment now');
+        IF stray.told_at IS NOT NULL THEN
+            PERFORM seats_internal.resolve_alert('stray_paid:' || stray.intent, 'it belongs to a payment now');
+        END IF;
     END LOOP;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.forget_strays() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.forget_strays() IS
-    'removes what is no stray any more: a payment has it, or it was canceled long ago; called by the worker';
+    'removes what is no stray any more: a payment has it and knows what was listed, or it was canceled long ago; called by '
+    'the worker';
 
 -- A request that nobody has made again within an hour is not coming: with pg_seats.payment_sweep = cancel its intents go.
 CREATE OR REPLACE FUNCTION seats_internal.cancel_strays(destination text) RETURNS void
@@ -233,6 +245,37 @@ END;
 REVOKE ALL ON FUNCTION seats_internal.stray_cancel_settled(bigint, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.stray_cancel_settled(bigint, jsonb) IS 'the cancel of a stray has ended';
 
+-- Each once: whoever acknowledges that has settled it. (What is a member's becomes his as soon as nobody has him.)
+CREATE OR REPLACE FUNCTION seats_internal.tell_of_paid_strays(most integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    stray seats_internal.payment_stray;
+BEGIN
+    FOR stray IN
+        SELECT s.* FROM seats_internal.nobodys_intent AS s
+         WHERE s.status = 'succeeded' AND s.told_at IS NULL
+           AND NOT EXISTS (SELECT FROM seats_internal.payment_member AS m WHERE m.hash = s.hash)
+         ORDER BY s.destination, s.intent LIMIT most FOR NO KEY UPDATE SKIP LOCKED
+    LOOP
+        PERFORM seats_internal.raise_alert(
+            'stray_paid:' || stray.intent, 'critical', 'stray_paid',
+            format('intent %s was paid, and belongs to no payment here', stray.intent),
+            jsonb_build_object('destination', stray.destination, 'intent', stray.intent, 'received', stray.received,
+                               'currency', stray.currency, 'attempt', stray.attempt),
+            'The database has forgotten whose it is. Make the request again with the same request_key and member: the '
+            'money is his then. Or refund it in Stripe''s Dashboard, and acknowledge this.',
+            destination => stray.destination);
+        UPDATE seats_internal.payment_stray AS s SET told_at = clock_timestamp()
+         WHERE s.destination = stray.destination AND s.intent = stray.intent;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.tell_of_paid_strays(integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.tell_of_paid_strays(integer) IS
+    'has people told of intents that were paid and that no payment here has, at most so many; called by the worker';
+
 -- Told when all were listed: one alert for those that can be paid, and one each for those that were.
 CREATE OR REPLACE FUNCTION seats_internal.tell_of_strays(destination text) RETURNS void
 LANGUAGE plpgsql
@@ -240,7 +283,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     payable integer;
-    stray   seats_internal.payment_stray;
 BEGIN
     IF seats_internal.payment_sweep_setting() = 'cancel' THEN
         PERFORM seats_internal.cancel_strays(destination);
@@ -258,21 +300,7 @@ BEGIN
     ELSE
         PERFORM seats_internal.resolve_alert('payment_strays:' || destination, 'there are none any more');
     END IF;
-    FOR stray IN
-        SELECT s.* FROM seats_internal.nobodys_intent AS s
-         WHERE s.destination = tell_of_strays.destination AND s.status = 'succeeded'
-           -- (What is a member's becomes his as soon as nobody has him.)
-           AND NOT EXISTS (SELECT FROM seats_internal.payment_member AS m WHERE m.hash = s.hash)
-         ORDER BY s.intent LIMIT 100
-    LOOP
-        PERFORM seats_internal.raise_alert(
-            'stray_paid:' || stray.intent, 'critical', 'stray_paid',
-            format('intent %s was paid, and belongs to no payment here', stray.intent),
-            jsonb_build_object('destination', stray.destination, 'intent', stray.intent, 'received', stray.received,
-                               'currency', stray.currency, 'attempt', stray.attempt),
-            'The database has forgotten whose it is. Make the request again with the same request_key and member: the '
-            'money is his then. Or refund it in Stripe''s Dashboard.', destination => stray.destination);
-    END LOOP;
+    PERFORM seats_internal.tell_of_paid_strays(1000);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.tell_of_strays(text) FROM PUBLIC;

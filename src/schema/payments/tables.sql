@@ -287,9 +287,16 @@ CREATE TABLE seats_internal.payment_stray (
     first_seen   timestamptz NOT NULL DEFAULT clock_timestamp(),
     last_seen    timestamptz NOT NULL DEFAULT clock_timestamp(),
     cancel_call_id bigint,
+    differs      text[],
+    told_at      timestamptz,
     CONSTRAINT payment_stray_pkey PRIMARY KEY (destination, intent)
 );
+CREATE INDEX payment_stray_is_paid ON seats_internal.payment_stray (destination, intent)
+    WHERE status = 'succeeded' AND told_at IS NULL;
 CREATE INDEX payment_stray_by_hash ON seats_internal.payment_stray (hash, attempt);
 COMMENT ON TABLE seats_internal.payment_stray IS
     'intents with our metadata that no payment here has: of a start that was forgotten, or lost. start_payment takes one '
-    'over instead of making another';
+    'over instead of making another. And those whose payment knows something else, until it is read';
+COMMENT ON COLUMN seats_internal.payment_stray.told_at IS 'when people were told that it was paid: once, whatever they do';
+COMMENT ON COLUMN seats_internal.payment_stray.differs IS
+    'what was listed otherwise than its payment has it; null: no payment had it when it was listed';

@@ -104,14 +104,19 @@ REVOKE ALL ON seats_internal.nobodys_intent FROM PUBLIC;
 COMMENT ON VIEW seats_internal.nobodys_intent IS 'strays that no payment has taken over';
 
 CREATE OR REPLACE VIEW seats.payment_drift AS
-SELECT s.destination, s.intent, m.id AS member, s.attempt, s.status, s.amount, s.received, s.currency, s.created,
-       s.first_seen, s.last_seen, s.cancel_call_id AS cancel_call
-  FROM seats_internal.nobodys_intent AS s
-  LEFT JOIN seats_internal.payment_member AS m ON m.hash = s.hash;
+SELECT s.destination, s.intent, coalesce(p.member_id, m.id) AS member, p.id AS payment, s.differs, s.attempt, s.status,
+       s.amount, s.received, s.currency, s.created, s.first_seen, s.last_seen, s.cancel_call_id AS cancel_call
+  FROM seats_internal.payment_stray AS s
+  LEFT JOIN seats_internal.payment AS p ON p.destination = s.destination AND p.intent = s.intent
+  LEFT JOIN seats_internal.payment_member AS m ON m.hash = s.hash
+ WHERE p.id IS NULL OR s.differs IS NOT NULL AND coalesce(p.read_at < s.last_seen, true);
 REVOKE ALL ON seats.payment_drift FROM PUBLIC;
 COMMENT ON VIEW seats.payment_drift IS
-    'payment intents at Stripe that were made for payments of this database, and that no payment here has';
+    'payment intents at Stripe that were made for payments of this database, and that no payment here has, or of which a '
+    'payment here knows something else, until it is read';
 COMMENT ON COLUMN seats.payment_drift.member IS 'whose it was to be; null: his request is not known, either';
+COMMENT ON COLUMN seats.payment_drift.payment IS 'the payment that knows something else; null: none has it';
+COMMENT ON COLUMN seats.payment_drift.differs IS 'of what: status, amount, received, currency';
 COMMENT ON COLUMN seats.payment_drift.status IS 'Stripe''s, as it was listed last';
 COMMENT ON COLUMN seats.payment_drift.cancel_call IS
     'the call that cancels it (pg_seats.payment_sweep = cancel); null: none';
