@@ -130,25 +130,28 @@ COMMENT ON FUNCTION
 -- is one to stay of a payment that ended without any: the same start may have been sent before it was forgotten. Nor one
 -- of which he would pay another sum than this payment is of. In Stripe's words for why; null: it can stay.
 CREATE OR REPLACE FUNCTION seats_internal.why_unwanted(payment seats_internal.payment, facts jsonb) RETURNS text
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT CASE
-           WHEN payment.state IN ('refused', 'canceled') THEN
-               CASE WHEN seats_internal.intent_state(payment.status) <> 'canceled' THEN 'abandoned' END
-           WHEN payment.state NOT IN ('payable', 'processing') THEN NULL
-           WHEN r.state = 'cancelled' OR m.removed_at IS NOT NULL OR m.state IN ('waived', 'paid_outside')
-               THEN 'requested_by_customer'
-           WHEN (facts ->> 'amount')::bigint <> payment.amount OR facts ->> 'currency' <> payment.currency
-                OR m.live_payment_id <> payment.id
-                OR EXISTS (SELECT FROM seats_internal.payment AS o
-                            WHERE o.member_id = m.id AND o.id <> payment.id AND o.state = 'succeeded'
-                              AND o.refunded < o.received)
-               THEN 'duplicate' END
-      FROM seats_internal.payment_member AS m
-      JOIN seats_internal.payment_request AS r ON r.id = m.request_id
-     WHERE m.id = payment.member_id;
-END;
+AS $$
+BEGIN
+    RETURN (
+        SELECT CASE
+               WHEN payment.state IN ('refused', 'canceled') THEN
+                   CASE WHEN seats_internal.intent_state(payment.status) <> 'canceled' THEN 'abandoned' END
+               WHEN payment.state NOT IN ('payable', 'processing') THEN NULL
+               WHEN r.state = 'cancelled' OR m.removed_at IS NOT NULL OR m.state IN ('waived', 'paid_outside')
+                   THEN 'requested_by_customer'
+               WHEN (facts ->> 'amount')::bigint <> payment.amount OR facts ->> 'currency' <> payment.currency
+                    OR m.live_payment_id <> payment.id
+                    OR EXISTS (SELECT FROM seats_internal.payment AS o
+                                WHERE o.member_id = m.id AND o.id <> payment.id AND o.state = 'succeeded'
+                                  AND o.refunded < o.received)
+                   THEN 'duplicate' END
+          FROM seats_internal.payment_member AS m
+          JOIN seats_internal.payment_request AS r ON r.id = m.request_id
+         WHERE m.id = payment.member_id);
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.why_unwanted(seats_internal.payment, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.why_unwanted(seats_internal.payment, jsonb) IS
     'why nobody is to pay an intent';

@@ -42,12 +42,10 @@ CREATE OR REPLACE FUNCTION seats_internal.take_member_lanes(lanes bigint[]) RETU
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    one bigint;
 BEGIN
-    FOR one IN SELECT DISTINCT l FROM unnest(lanes) AS l ORDER BY l LOOP
-        UPDATE seats_internal.lane AS l SET version = l.version + 1, used_on = CURRENT_DATE WHERE l.id = one;
-    END LOOP;
+    UPDATE seats_internal.lane AS l SET version = l.version + 1, used_on = CURRENT_DATE
+      FROM (SELECT o.id FROM seats_internal.lane AS o WHERE o.id = ANY (lanes) ORDER BY o.id FOR UPDATE) AS taken
+     WHERE l.id = taken.id;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.take_member_lanes(bigint[]) FROM PUBLIC;

@@ -140,7 +140,9 @@ CREATE TABLE seats_internal.payment (
     CONSTRAINT payment_refunds_fit CHECK (refunded + refund_reserved <= received)
 ) WITH (fillfactor = 70);
 CREATE INDEX payment_by_lane ON seats_internal.payment (lane_id);
-CREATE INDEX payment_by_creation ON seats_internal.payment (destination, created_at);
+-- (Not by the destination first: before anything is known of how many there are, the one intent of a destination would be
+-- looked for among all of them.)
+CREATE INDEX payment_by_creation ON seats_internal.payment (created_at);
 CREATE INDEX payment_is_live ON seats_internal.payment (touched_at)
     WHERE state IN ('creating', 'payable', 'processing');
 CREATE INDEX payment_is_abandoned ON seats_internal.payment (abandon_at)
