@@ -40,13 +40,24 @@ sub pays
 sub made { return scalar @{ $stripe->control('GET', '/payment_intents')->{payment_intents} } }
 sub sees { my ($hash) = @_; return join ' ', map {"$_->{status} $_->{amount}"} intents_of($stripe, $hash) }
 
-my @dinner = qw(pays_later pays_since starts_since starts_and_pays refunded tries_again other_amount pays_other_amount);
+my @dinner = qw(pays_later pays_since starts_since starts_and_pays refunded tries_again other_amount pays_other_amount
+  create_open create_open_and_pays cancel_open refund_open);
 share_bill($server, 'dinner', { map { $_ => 1000 } @dinner });
-starts('dinner', $_) foreach qw(pays_later pays_since refunded tries_again);
-pays('refunded');
+starts('dinner', $_) foreach qw(pays_later pays_since refunded tries_again cancel_open refund_open);
+pays($_) foreach qw(refunded refund_open);
+# What is open in the copy is done by the original.
+$server->sql(q{SELECT seats.pause('stripe', 'the copy is made')});
+$payment{$_} = start_payment($server, 'dinner', $_) foreach qw(create_open create_open_and_pays);
+shop($server, "SELECT seats.cancel_payment($payment{cancel_open})");
+refund($server, $payment{refund_open}, '400');
 $server->safe_psql('postgres', 'CREATE DATABASE yesterday TEMPLATE shop');
 
 # What the copy does not know.
+$server->sql(q{SELECT seats.resume('stripe', 'the copy is made')});
+$intent{$_} = await_payment($server, $payment{$_}, 'payable') foreach qw(create_open create_open_and_pays);
+pays('create_open_and_pays');
+await_payment($server, $payment{cancel_open}, 'canceled');
+await_sums($server, $payment{refund_open}, '1000 400 0 0', 'what was open is done');
 pays('pays_since');
 starts('dinner', $_) foreach qw(starts_since starts_and_pays);
 pays('starts_and_pays');
@@ -78,10 +89,10 @@ $server->wait_for_sql('SELECT state FROM seats_internal.worker_state()', 'fenced
 # They click before anything is known.
 $stripe->fault({ match => { method => 'GET', path => '/v1/payment_intents' }, fault => 'hang' });
 $server->sql(q{SELECT seats.adopt_database('the original is gone', true)});
-my %again = map { $_ => start_payment($server, 'dinner', $_) } @dinner;
+$server->sql(q{SELECT seats.resume('stripe', 'it is the original now')});
+my %again = map { $_ => start_payment($server, 'dinner', $_) } grep { $_ ne 'cancel_open' } @dinner;
 $stripe->await_held(method => 'GET', path => '/v1/payment_intents');
-is(await_payment($server, $again{$_}, 'creating'), '', "$_: nothing is made before the list was read")
-  foreach qw(starts_since starts_and_pays other_amount pays_other_amount);
+is(await_payment($server, $again{$_}, 'creating'), '', "$_: nothing is made before the list was read") foreach qw(starts_since other_amount);
 $stripe->release(method => 'GET');
 
 subtest 'who clicks again has the intent that he had' => sub {
@@ -95,13 +106,20 @@ subtest 'who clicks again has the intent that he had' => sub {
 	pass('also one that is another attempt');
 };
 
+subtest 'what was open in the copy is not done twice' => sub {
+	is(await_payment($server, $again{create_open}, 'payable'), $intent{create_open}, 'an intent that was to be made');
+	is(await_payment($server, $again{create_open_and_pays}, 'succeeded'), $intent{create_open_and_pays}, 'one that was paid since');
+	await_payment($server, $payment{cancel_open}, 'canceled');
+	await_sums($server, $again{refund_open}, '1000 400 0 0', 'money that was to be given back');
+	is(made(), $made, 'none was made');
+};
+
 subtest 'what was given back is known' => sub {
-	$server->sql(q{SELECT seats.list_events('stripe', 'the copy is of yesterday')});
 	await_sums($server, $again{refunded}, '1000 300 0 0', 'as Stripe says');
 	my $refund = $server->sql("SELECT refund FROM seats.refunds WHERE payment = $again{refunded}");
 	is(refund($server, $again{refunded}, q{300, request_key => 'complaint'}), $refund, 'asked for again it is the same');
 	$server->wait_for_sql('SELECT count(*) FROM seats.outbox', '0');
-	is(scalar @{ $stripe->all_of('/v1/refunds') }, 1, 'and is not made twice');
+	is(scalar @{ $stripe->all_of('/v1/refunds') }, 2, 'and is not made twice');
 };
 
 subtest 'an amount that is forgotten is not the one to be paid' => sub {
