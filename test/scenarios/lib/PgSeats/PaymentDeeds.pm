@@ -21,7 +21,7 @@ my %largest = (usd => 2000, jpy => 5000, kwd => 20000, eur => 2000);
 my %deeds = (
 	start => 120, again => 60, cancel => 60, cancel_all => 2, change => 60, refund => 100, settle => 10, add => 10, remove => 5, create => 12);
 my %happenings = (
-	succeed => 8, fail => 4, requires_action => 3, authenticate => 3, fail_authentication => 2, processing => 4, expire => 1,
+	succeed => 8, fail => 4, requires_action => 3, authenticate => 3, fail_authentication => 2, processing => 6, expire => 1,
 	refund => 3, dispute => 2, dispute_won => 1, dispute_lost => 1);
 
 # longest: so many seconds banks and refunds may take. bills: what is shared with others. repeatable: refunds
@@ -75,7 +75,7 @@ sub make_again
 		if (!$is_there{ $bill->{key} })
 		{
 			$bill->{members}{$_} = $self->an_amount($bill->{currency})
-			  foreach grep { $bill->{members}{$_} && $self->happens(0.3) } sort keys %{ $bill->{members} };
+			  foreach grep { $bill->{members}{$_} && $self->happens(0.5) } sort keys %{ $bill->{members} };
 			$bill->{sql} = making_of($bill);
 			push @sql, $bill->{sql};
 		}
@@ -117,8 +117,8 @@ sub somebody
 
 sub deed
 {
-	my ($self) = @_;
-	my $name = $self->weighted(\%deeds);
+	my ($self, $name) = @_;
+	$name //= $self->weighted(\%deeds);
 	my ($bill, $payer, $member) = $self->somebody;
 	my $live = newest(q('creating', 'payable', 'processing'));
 	my %sql = (
@@ -144,10 +144,25 @@ sub deed
 sub click
 {
 	my ($self) = @_;
-	my ($bill, $payer, $member) = $self->somebody;
+	return $self->click_by($self->somebody);
+}
+
+# Whose hash this is does it once more.
+sub click_of
+{
+	my ($self, $hash) = @_;
+	my (undef, @statements) = $self->click_by(@{ $self->{named}{$hash} });
+	return @statements;
+}
+
+sub click_by
+{
+	my ($self, $bill, $payer, $member) = @_;
+	my $hash = hash_of($bill->{key}, $payer);
+	$self->{named}{$hash} = [ $bill, $payer, $member ];
 	my $timeout = $self->one_of('200 ms', '1 second');
 	my @tell = (
-		"\\echo given @{[ hash_of($bill->{key}, $payer) ]} :payment :state :client_secret",
+		"\\echo given $hash :payment :state :client_secret",
 		"SELECT concat_ws(' ', 'of', p.payment, p.amount, p.currency) FROM seats.payments AS p WHERE p.payment = :payment");
 	return ('fetch', $nobody, $member, newest(q('creating', 'payable')),
 		"CALL seats.fetch_client_secret(:payment, '$payer', '$timeout') \\gset", @tell)
@@ -186,7 +201,7 @@ sub happening
 	my %details = (
 		succeed => [ refunds => $self->refund_plan ],
 		fail => [ decline_code => $self->one_of(qw(generic_decline insufficient_funds lost_card)) ],
-		processing => [ seconds => $self->one_of(0, 1, $self->{longest}), then => $self->one_of(qw(succeed succeed fail)), cancelable => $self->happens(0.2) ? $true : $false ],
+		processing => [ seconds => $self->one_of(0, 1, $self->{longest}), then => $self->one_of(qw(succeed fail)), cancelable => $self->happens(0.2) ? $true : $false ],
 		refund => [ $self->happens(0.5) ? () : (amount => 10 * (1 + $self->below(60))) ],
 		dispute => [ inquiry => $self->happens(0.3) ? $true : $false ]);
 	return ($name, @{ $details{$name} // [] });

@@ -8,7 +8,8 @@
 #   live_twice_of(@intents)                    the same, of Stripe's intents
 #   wrong_just_now($server)                    what the database says at any moment
 #   judge_payments($server, $stripe)           once everything is drained
-#   judge_refunds_asked($server, $stripe, \%unkeyed)   … by how often refunds were asked for without a key: intent => number
+#   judge_refunds_asked($server, $stripe, \%unkeyed, @keys)   … by how often refunds were asked for without a key (intent => number),
+#                                              and under which keys
 #   judge_tabs($stripe, @tabs)                 client secrets, by whom they were given to
 package PgSeats::PaymentModel;
 
@@ -282,16 +283,10 @@ sub judge_refunds
 # A refund that has a name (the application's key for it, or ours) is made once; of others Stripe has no more than were asked for.
 sub judge_refunds_asked
 {
-	my ($server, $stripe, $unkeyed) = @_;
-	my %name_of = map { $_->{uuid} => $_->{name} } rows($server, <<'END_OF_QUERY');
-SELECT seats_internal.refund_uuid(p.uuid, n.name) AS uuid, p.intent || ' ' || n.name AS name
-  FROM seats_internal.payment AS p
- CROSS JOIN LATERAL (
-       SELECT 'after_cancel' UNION ALL SELECT 'decided'
-       UNION ALL SELECT 'asked-' || r.request_key FROM seats_internal.refund AS r
-                  WHERE r.payment_id = p.id AND r.request_key IS NOT NULL) AS n (name)
- WHERE p.intent IS NOT NULL
-END_OF_QUERY
+	my ($server, $stripe, $unkeyed, @keys) = @_;
+	my $names = join ', ', map {"('$_')"} 'after_cancel', 'decided', map {"asked-$_"} @keys;
+	my %name_of = map { $_->{uuid} => $_->{name} } rows($server, "SELECT seats_internal.refund_uuid(p.uuid, n.name) AS uuid, p.intent || ' ' || n.name AS name
+		FROM seats_internal.payment AS p CROSS JOIN (VALUES $names) AS n (name) WHERE p.intent IS NOT NULL");
 	my (%made, @wrong) = ();
 	foreach my $refund (@{ $stripe->all_of('/v1/refunds') })
 	{
@@ -323,7 +318,8 @@ sub judge_tabs
 	return uniq @wrong;
 }
 
-# What must be so at any moment: no more is asked back than came in, and money that came in is one transaction.
+# What must be so at any moment: no more is asked back than came in (what Stripe has refused was not to be asked for, either), and money that
+# came in is one transaction.
 sub wrong_just_now
 {
 	my ($server) = @_;
@@ -333,6 +329,12 @@ SELECT format('payment %s: %s was received, and refunds of %s are under way or m
  CROSS JOIN LATERAL (SELECT sum(r.amount) AS sum FROM seats_internal.refund AS r
         WHERE r.payment_id = p.id AND r.asked_by <> 'stripe' AND r.state IN ('reserved', 'pending', 'requires_action', 'succeeded')) AS r
  WHERE r.sum > p.received
+UNION ALL
+SELECT format('refund %s of payment %s: of %s so much was given back before that %s could not be asked for', r.id, p.id, p.received, r.amount)
+  FROM seats_internal.payment AS p
+  JOIN seats_internal.refund AS r ON r.payment_id = p.id AND r.state = 'refused'
+ WHERE r.amount + (SELECT sum(b.amount) FROM seats_internal.refund AS b
+                    WHERE b.payment_id = p.id AND b.id < r.id AND b.call_id IS NOT NULL AND b.state = 'succeeded') > p.received
 UNION ALL
 SELECT format('payment %s is succeeded with %s, and %s transactions of %s say so', p.id, p.received, count(t.id), sum(t.amount))
   FROM seats_internal.payment AS p

@@ -49,6 +49,19 @@ sub recount
 	return;
 }
 
+# The server's sql in a lighter way: it is asked all the time.
+sub ask
+{
+	my ($self, $query) = @_;
+	my $server = $self->{server};
+	local $?;
+	open my $psql, '-|', 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $server->connstr($server->database), '-c', $query or die "psql: $!\n";
+	my @lines = <$psql>;
+	close $psql or die "psql has failed\n";
+	chomp @lines;
+	return join "\n", @lines;
+}
+
 sub meet { my ($self, $what, $times) = @_; $self->{met}{$what} += $times // 1; return }
 
 # (Once is enough: what is wrong at one moment is so at the next.)
@@ -76,30 +89,29 @@ sub new_bills
 	return $self->applications_end;
 }
 
+sub refund_keys { my ($self) = @_; return map {"refund $_"} 1 .. $self->{deeds}{refund_keys} }
+
 sub script { return join '', map { $_ =~ /gset$|^\\/ ? "$_\n" : "$_;\n" } @_ }
 
 # (Two members in one transaction would be two lanes, which applications take in an order of their own.)
 sub transaction
 {
 	my ($self) = @_;
-	return $self->click if happens(0.6);
-	my ($name, @statements) = $self->{deeds}->deed;
-	return script(@statements) if happens(0.5);
+	my $is_click = happens(0.6);
+	my (undef, @statements) = $is_click ? $self->{deeds}->click : $self->{deeds}->deed;
+	return script(@statements) if $is_click || happens(0.5);
 	return script('BEGIN', @statements, happens(0.3) ? 'SELECT pg_sleep(0.02)' : (), happens(0.85) ? 'COMMIT' : 'ROLLBACK');
 }
 
-sub click { my ($self) = @_; my (undef, @statements) = $self->{deeds}->click; return script(@statements) }
-
-# Several of them begin with the same click, often.
+# Several of them begin with the same, often: a click, or a refund.
 sub applications_begin
 {
 	my ($self, $count, $transactions) = @_;
-	my $same = happens(0.5) ? $self->click : '';
+	my $deeds = $self->{deeds};
+	my (undef, @same) = happens(0.5) ? $deeds->click : happens(0.6) ? $deeds->deed('refund') : ();
+	my $same = script('SET ROLE shop', @same);
 	$self->{click} = {};
-	foreach my $number (1 .. $count)
-	{
-		$self->{clients}->start("SET ROLE shop;\n" . ($number <= 3 ? $same : '') . join '', map { $self->transaction } 1 .. $transactions);
-	}
+	$self->{clients}->start(map { ($_ <= 3 ? $same : "SET ROLE shop;\n") . join '', map { $self->transaction } 1 .. $transactions } 1 .. $count);
 	return;
 }
 
@@ -153,11 +165,12 @@ sub let_something_happen
 		my @intents = @{ $self->{stripe}->control('GET', '/payment_intents')->{payment_intents} };
 		$self->find_wrong(live_twice_of(@intents));
 		my ($what, %details) = $self->{deeds}->happening;
-		my ($intent, $secret) = $is_a_payers{$what} ? $self->a_tab(@intents) : $self->a_paid_one(@intents);
+		my ($intent, $secret) = $is_a_payers{$what} ? $self->a_tab(@intents) : $self->a_paid_one($what, @intents);
 		next unless $intent;
 		my %allowed = $secret ? (client_secret => $secret) : ();
 		eval { $self->{stripe}->control('POST', "/payment_intents/$intent", { action => $what, %allowed, %details }); 1 } or next;
 		$self->meet("at Stripe: $what");
+		$self->{disputed}{$intent} = 1 if $what eq 'dispute';
 		$self->meet('a payer has gone on with a start that a failover had forgotten') if $self->{lost}{$intent} && $secret;
 		$self->recount("… $what of $intent");
 	}
@@ -170,6 +183,8 @@ sub a_tab
 	my ($self, @intents) = @_;
 	my %is_open = map { $_->{id} => 1 } grep { $_->{status} =~ /^requires/ } @intents;
 	my @open = grep { $is_open{ $_->{intent} } } @{ $self->{tabs} };
+	my @lost = grep { $self->{lost}{ $_->{intent} } } @open;
+	@open = @lost if @lost && happens(0.3);
 	my $tab = happens(0.8) && @open ? $open[ rand @open ] : $self->{tabs}[ rand @{ $self->{tabs} } ];
 	return $tab ? @$tab{qw(intent secret)} : ();
 }
@@ -177,8 +192,9 @@ sub a_tab
 # Banks, and people in the Dashboard, have to do with what was paid, mostly.
 sub a_paid_one
 {
-	my ($self, @intents) = @_;
+	my ($self, $what, @intents) = @_;
 	my @paid = grep { $_->{status} eq 'succeeded' } @intents;
+	@paid = grep { $self->{disputed}{ $_->{id} } } @paid if $what =~ /^dispute_/;
 	my $intent = happens(0.8) && @paid ? $paid[ rand @paid ] : $intents[ rand @intents ];
 	return $intent ? $intent->{id} : ();
 }
@@ -197,7 +213,7 @@ sub kill_process
 sub a_client
 {
 	my ($self) = @_;
-	return (eval { split /\n/, $self->{server}->sql(q{SELECT a.pid FROM pg_stat_activity AS a WHERE a.application_name = 'a client' AND a.state <> 'idle'}) })[0];
+	return (eval { split /\n/, $self->ask(q{SELECT a.pid FROM pg_stat_activity AS a WHERE a.application_name = 'a client' AND a.state <> 'idle'}) })[0];
 }
 
 my %mishaps = (
@@ -211,9 +227,8 @@ my %mishaps = (
 		$self->{server}->start;
 		$self->meet('immediate stop');
 	},
-	'a failover' => sub { my ($self) = @_; $self->fail_over });
-
-sub mishaps { return grep { $_ ne 'a failover' } sort keys %mishaps }
+	'a failover' => sub { my ($self) = @_; $self->fail_over(0) },
+	'a failover after a day' => sub { my ($self) = @_; $self->fail_over(1) });
 
 # The debug point is taken away meanwhile, so that whoever comes back does not stand there again.
 sub mishap
@@ -230,7 +245,7 @@ sub be_back
 {
 	my ($self) = @_;
 	my $server = $self->{server};
-	wait_until(sub { $server->sql('SELECT 1') }, 'the server to be there', timeout => 60);
+	wait_until(sub { $self->ask('SELECT 1') }, 'the server to be there', timeout => 60);
 	$server->release_debug_point;
 	$server->wait_for_worker(timeout => 60);
 	return;
@@ -238,11 +253,17 @@ sub be_back
 
 # ---- a failover to a standby that is behind
 
-# While applications are at work; and they go on for a while, of which it will know nothing.
+# While applications are at work; and they go on for a while, of which it will know nothing. Before a long outage it has nothing that is
+# on the wire: our clock does not show the day, so that would be taken for young.
 sub standby_falls_behind
 {
-	my ($self) = @_;
-	$self->applications_begin(2, 3);
+	my ($self, $is_long) = @_;
+	if ($is_long)
+	{
+		my $on_the_wire = q{SELECT count(*) FROM seats_internal.outbox AS o WHERE o.method = 'POST' AND o.first_sent_at IS NOT NULL};
+		wait_until(sub { $self->ask($on_the_wire) eq '0' }, 'nothing to be on the wire');
+	}
+	else { $self->applications_begin(2, 3) }
 	keep_copy($self->{server}, 'standby');
 	$self->{deeds}{repeatable} = [];
 	$self->recount('the standby gets nothing more');
@@ -251,39 +272,38 @@ sub standby_falls_behind
 	return;
 }
 
-# Whatever came since is forgotten. An outage of a day makes Stripe forget idempotency keys, too; but not while the standby knows of
-# a request that is on the wire: our clock does not show the day, and it would be taken for young.
+# Whatever came since is forgotten, here; and by Stripe idempotency keys, if the outage was long.
 sub fail_over
 {
-	my ($self) = @_;
+	my ($self, $is_long) = @_;
 	my $server = $self->{server};
 	go_back_to_copy($server, 'standby', standby => 1);
 	$self->applications_end;
 	my %is_known = map { $_ => 1 } split /\n/, $server->sql('SELECT p.intent FROM seats_internal.payment AS p WHERE p.intent IS NOT NULL');
-	my %lost = map { $_->{intent} => 1 } grep { !$is_known{ $_->{intent} } } @{ $self->{tabs} };
-	$self->{lost}{$_} = 1 foreach keys %lost;
+	my %lost = map { $_->{intent} => $_ } grep { !$is_known{ $_->{intent} } } @{ $self->{tabs} };
+	$self->{lost} = { %{ $self->{lost} // {} }, %lost };
 	$self->meet('a start is lost whose secret is in a browser', scalar keys %lost);
-	my $open = $server->sql(q{SELECT count(*) FROM seats_internal.outbox AS o WHERE o.method = 'POST' AND o.first_sent_at IS NOT NULL});
-	my $is_long = $open == 0 && happens(0.5);
 	$self->meet($is_long ? 'a failover after which Stripe has forgotten keys' : 'a failover');
 	$self->recount(($is_long ? 'a day later ' : '') . 'the standby takes over; lost: ' . join ' ', sort keys %lost);
 	$self->{stripe}->clock_advance($_) foreach $is_long ? (25 * 3600, -25 * 3600) : ();
 	promote_copy($server);
-	$self->repeat_what_is_lost($is_long);
+	$self->repeat_what_is_lost($is_long, values %lost);
 	return;
 }
 
-# (Refunds that nobody has read for a day are to be looked at first.)
+# The application makes what is no longer there, payers load their pages again. (Refunds that nobody has read for a day are to
+# be looked at first.)
 sub repeat_what_is_lost
 {
-	my ($self, $is_long) = @_;
+	my ($self, $is_long, @tabs) = @_;
+	my $deeds = $self->{deeds};
 	my @keys = split /\n/, $self->{server}->sql('SELECT r.request_key FROM seats.payment_requests AS r');
-	$self->{clients}->start(script('SET ROLE shop', $self->{deeds}->make_again(@keys)));
+	$self->{clients}->start(script('SET ROLE shop', $deeds->make_again(@keys)));
 	$self->applications_end;
-	my $refunds = $self->{deeds}{repeatable};
-	$self->{deeds}{refund_keys}++ if $is_long;
-	$self->{clients}->start(map { script('SET ROLE shop', @$_) } $is_long ? () : @$refunds);
-	$self->{deeds}{repeatable} = [];
+	$self->{clients}->start(script('SET ROLE shop', map { $deeds->click_of($_->{hash}) } @tabs)) if @tabs;
+	$self->{clients}->start(map { script('SET ROLE shop', @$_) } $is_long ? () : @{ $deeds->{repeatable} });
+	$deeds->{refund_keys}++ if $is_long;
+	$deeds->{repeatable} = [];
 	return;
 }
 
@@ -292,37 +312,48 @@ sub repeat_what_is_lost
 sub decide
 {
 	my ($self) = @_;
-	my $server = $self->{server};
-	foreach my $payment (split /\n/, $server->sql('SELECT p.id FROM seats_internal.payment AS p WHERE p.review_since IS NOT NULL'))
+	my %decides = (payment => \&decide_payment, handler => \&decide_handler, call => \&decide_call);
+	foreach my $line (split /\n/, $self->ask(<<'END_OF_QUERY'))
+SELECT 'payment', p.id FROM seats_internal.payment AS p WHERE p.review_since IS NOT NULL
+UNION ALL
+SELECT 'handler', r.call_id FROM seats_internal.handler AS r WHERE r.review_since IS NOT NULL
+UNION ALL
+SELECT 'call', o.id FROM seats_internal.outbox AS o WHERE o.state = 'review'
+END_OF_QUERY
 	{
-		my $decision = one_of(qw(keep refund));
-		my ($status, undef, $error) = $server->try_sql("SELECT seats.resolve_payment($payment, '$decision', 'we have talked about it')");
-		$self->meet("a payment in review: $decision" . ($status ? ', in vain' : ''));
-		$self->recount("… payment $payment was in review, decided: $decision" . ($status ? ", $error" : ''));
+		my ($what, $number) = split /\|/, $line;
+		my $decision = $decides{$what}->($self, $number);
+		$self->meet("in review: a $what, decided: $decision");
+		$self->recount("… $what $number was in review, decided: $decision");
 	}
-	foreach my $handler (split /\n/, $server->sql('SELECT r.call_id FROM seats_internal.handler AS r WHERE r.review_since IS NOT NULL'))
-	{
-		$server->sql("SELECT seats.resolve_review($handler, 'retry', 'it works again')");
-		$self->meet('a handler in review');
-	}
-	$self->decide_calls;
 	return;
 }
 
-# By what Stripe has really done.
-sub decide_calls
+sub decide_payment
 {
-	my ($self) = @_;
-	my $server = $self->{server};
-	foreach my $line (split /\n/, $server->sql(q{SELECT o.id, o.uuid FROM seats_internal.outbox AS o WHERE o.state = 'review'}))
-	{
-		my ($call, $uuid) = split /\|/, $line;
-		my $decision = (grep { $_->{outcome} eq 'done' } @{ $self->{stripe}->ledger(key => "*-$uuid-*") }) ? 'executed' : 'not_executed';
-		my ($status, undef, $error) = $server->try_sql("SELECT seats.resolve_review($call, '$decision', 'seen in the Dashboard')");
-		$self->meet("a call in review: $decision") unless $status;
-		$self->recount("… call $call was in review, decided: $decision" . ($status ? ", $error" : ''));
-	}
-	return;
+	my ($self, $payment) = @_;
+	my $decision = one_of(qw(keep refund));
+	my ($status, undef, $error) = $self->{server}->try_sql("SELECT seats.resolve_payment($payment, '$decision', 'we have talked about it')");
+	$self->recount($error) if $status;
+	return $decision . ($status ? ', in vain' : '');
+}
+
+sub decide_handler
+{
+	my ($self, $handler) = @_;
+	$self->{server}->sql("SELECT seats.resolve_review($handler, 'retry', 'it works again')");
+	return 'retry';
+}
+
+# By what Stripe has really done.
+sub decide_call
+{
+	my ($self, $call) = @_;
+	my $uuid = $self->ask("SELECT o.uuid FROM seats_internal.outbox AS o WHERE o.id = $call");
+	my $decision = (grep { $_->{outcome} eq 'done' } @{ $self->{stripe}->ledger(key => "*-$uuid-*") }) ? 'executed' : 'not_executed';
+	my ($status, undef, $error) = $self->{server}->try_sql("SELECT seats.resolve_review($call, '$decision', 'seen in the Dashboard')");
+	$self->recount($error) if $status;
+	return $decision . ($status ? ', in vain' : '');
 }
 
 sub look_at_all_intents
