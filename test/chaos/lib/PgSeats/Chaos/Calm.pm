@@ -52,6 +52,9 @@ sub come
 	PgSeats::Chaos::Payments::let_days_pass($storm);
 	PgSeats::Chaos::Payments::look_again($storm);
 	drain($storm, 'the last reads');
+	# What was decided just now, banks have, too.
+	PgSeats::Chaos::Payments::let_days_pass($storm);
+	drain($storm, 'what banks had');
 	settle_feed($storm);
 	$storm->tell('---- calm');
 	return;
