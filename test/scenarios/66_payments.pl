@@ -280,6 +280,17 @@ subtest 'another amount' => sub {
 		'what the old one was of nobody has paid');
 };
 
+subtest 'money that was passed on to another account' => sub {
+	my $key = 'bill ' . ++$bills;
+	share_bill($server, $key, { ada => 1000 });
+	my $payment = start_payment($server, $key, 'ada', q{'{"transfer_data": {"destination": "acct_house"}}'});
+	at_stripe($stripe, await_payment($server, $payment, 'payable'), 'succeed');
+	await_payment($server, $payment, 'succeeded');
+	like(($server->try_sql("SELECT seats.refund_payment($payment)"))[2], qr/nothing says who gives it back/, 'is not given back without a word');
+	refund($server, $payment, 'reverse_transfer => true, refund_application_fee => false');
+	await_sums($server, $payment, '1000 1000 0 0', 'with one it is');
+};
+
 webhooks_are_quiet($stripe);
 assert_judged($server, $stripe, 'in the end');
 $server->assert_log_clean;
