@@ -43,11 +43,9 @@ payment AS MATERIALIZED (
     SELECT (SELECT count(*) FROM seats_internal.payment AS p WHERE p.review_since IS NOT NULL) AS reviews,
            c.id AS oldest, clock_timestamp() - c.created_at AS creating
       FROM (VALUES (1)) AS one
-      -- (What is live has an index.)
       LEFT JOIN LATERAL (
         SELECT p.id, p.created_at FROM seats_internal.payment AS p
-         WHERE p.state IN ('creating', 'payable', 'processing') AND p.state = 'creating'
-         ORDER BY p.created_at, p.id LIMIT 1) AS c ON true),
+         WHERE p.state = 'creating' ORDER BY p.created_at, p.id LIMIT 1) AS c ON true),
 payment_listing AS MATERIALIZED (
     SELECT l.destination, l.holds_creates, l.wanted_reason, l.found, l.finished_at, c.held, s.strays,
            coalesce(current_setting('pg_seats.payment_sweep', true), 'report') <> 'off'
@@ -55,8 +53,7 @@ payment_listing AS MATERIALIZED (
       FROM seats_internal.payment_listing AS l
      CROSS JOIN LATERAL (
         SELECT clock_timestamp() - min(p.created_at) AS held FROM seats_internal.payment AS p
-         WHERE p.state IN ('creating', 'payable', 'processing') AND p.state = 'creating'
-           AND p.destination = l.destination) AS c
+         WHERE p.state = 'creating' AND p.destination = l.destination) AS c
      CROSS JOIN LATERAL (
         SELECT count(*) AS strays FROM seats_internal.nobodys_intent AS s
          -- (Of what was paid there is an alert.)
@@ -386,7 +383,7 @@ SELECT m.name, '{}', m.value
   FROM (SELECT (SELECT count(*) FROM seats_internal.payment AS p WHERE p.review_since IS NOT NULL) AS reviews,
                (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(p.created_at)), 0)
                   FROM seats_internal.payment AS p
-                 WHERE p.state IN ('creating', 'payable', 'processing') AND p.state = 'creating') AS oldest) AS p
+                 WHERE p.state = 'creating') AS oldest) AS p
  CROSS JOIN LATERAL (VALUES ('pg_seats_payments_in_review', p.reviews::numeric),
                             ('pg_seats_payments_oldest_creating_seconds', p.oldest)) AS m (name, value)
 UNION ALL

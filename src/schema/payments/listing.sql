@@ -238,8 +238,8 @@ DECLARE
 BEGIN
     FOR target IN
         SELECT p.* FROM seats_internal.payment AS p
-         WHERE p.state IN ('creating', 'payable', 'processing') AND p.state = 'creating' AND p.intent IS NULL
-           AND p.destination = listing.destination AND p.created_at >= listing.listing_from
+         WHERE p.state = 'creating' AND p.intent IS NULL AND p.destination = listing.destination
+           AND p.created_at >= listing.listing_from
            -- (What was made a moment ago a list may not show.)
            AND p.created_at < listing.listing_until - interval '15 minutes'
            AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o
