@@ -10,12 +10,12 @@ CREATE OR REPLACE FUNCTION seats_internal.kinds(
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    VALUES ('call',     true,  false),
-           ('change',   true,  true),
-           ('read',     false, false),  -- of a subscription
-           ('price',    false, false),  -- a read of a price
-           ('void',     true,  false),  -- of the invoice that a change waits for
-           ('delivery', false, false),  -- to a receiver, who knows it by its id
+    VALUES ('call',           true,  false),
+           ('change',         true,  true),
+           ('read',           false, false),  -- of a subscription
+           ('price',          false, false),  -- a read of a price
+           ('void',           true,  false),  -- of the invoice that a change waits for
+           ('delivery',       false, false),  -- to a receiver, who knows it by its id
            ('payment',        true,  false),  -- makes a PaymentIntent
            ('payment_cancel', false, false),  -- cancels one; does nothing the second time
            ('payment_read',   false, false),  -- of one, of its refunds, or of its disputes

@@ -3,7 +3,7 @@
 --
 --   application   teams, seats, members and invites, and the views of them; webhooks and the journal;
 --                 waits for its calls and reads their answers; enqueueing is granted path by path
---   payments      payment requests, what follows from them, and the views of them; webhooks
+--   payments      payment requests, what follows from them, and the views of them; webhooks and the journal; waits
 --   monitor       sees every view, and may have calls explained
 --   operator      a monitor who also has the verbs
 

@@ -285,5 +285,5 @@ CREATE OR REPLACE FUNCTION seats.explain_call(call bigint) RETURNS text
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.explain_call(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats.explain_call(bigint) IS
-    'in words: what a call (or payment, refund, or what has happened to a payment) is, where it stands and why, what holds it back, what happens next, '
-    'and what a person can do';
+    'in words: what a call (or payment, refund, or what has happened to a payment) is, where it stands and why, what holds '
+    'it back, what happens next, and what a person can do';

@@ -91,8 +91,8 @@ CREATE TABLE seats_internal.outbox (
     decline_code   text,
     request_id     text,
     context        jsonb,
-    -- What only seats need: null in every other row.
     kind           text        NOT NULL DEFAULT 'call',
+    -- What only some kinds need: null in every other row.
     team_id        bigint,
     payment_id     bigint,
     list_cursor    text,

@@ -82,9 +82,10 @@ BEGIN
     PERFORM seats_internal.recount_disputes(target.id);
     UPDATE seats_internal.payment AS p
        SET heard_at = clock_timestamp(),
-           dispute_is_open = p.dispute_is_open AND facts ->> 'after' IS NOT NULL OR EXISTS (SELECT FROM jsonb_array_elements(facts -> 'disputes') AS l
-                                      WHERE l.value ->> 'id' IS NOT NULL
-                                        AND NOT seats_internal.dispute_is_over(l.value ->> 'status'))
+           dispute_is_open = p.dispute_is_open AND facts ->> 'after' IS NOT NULL
+                             OR EXISTS (SELECT FROM jsonb_array_elements(facts -> 'disputes') AS l
+                                         WHERE l.value ->> 'id' IS NOT NULL
+                                           AND NOT seats_internal.dispute_is_over(l.value ->> 'status'))
      WHERE p.id = target.id;
 END
 $$;

@@ -34,14 +34,16 @@ DECLARE
     begun seats_internal.payment_listing;
 BEGIN
     UPDATE seats_internal.payment_listing AS l
-       SET listing_from = least(l.listing_from, least(
-               l.wanted_since,
-               coalesce(l.listed_until, (SELECT min(r.created_at) FROM seats_internal.payment_request AS r
-                                          WHERE r.destination = l.destination), clock_timestamp()),
-               CASE WHEN NOT l.holds_creates THEN (
-                   SELECT min(greatest(s.created, clock_timestamp() - interval '30 days'))
-                     FROM seats_internal.nobodys_intent AS s
-                    WHERE s.destination = l.destination AND s.status NOT IN ('succeeded', 'canceled')) END) - seats_internal.listing_margin()),
+       SET listing_from = least(
+               l.listing_from,
+               least(l.wanted_since,
+                     coalesce(l.listed_until, (SELECT min(r.created_at) FROM seats_internal.payment_request AS r
+                                                WHERE r.destination = l.destination), clock_timestamp()),
+                     CASE WHEN NOT l.holds_creates
+                          THEN (SELECT min(greatest(s.created, clock_timestamp() - interval '30 days'))
+                                  FROM seats_internal.nobodys_intent AS s
+                                 WHERE s.destination = l.destination AND s.status NOT IN ('succeeded', 'canceled'))
+                          END) - seats_internal.listing_margin()),
            listing_until = clock_timestamp(), cursor = NULL, found = 0, wanted_since = NULL, is_refused = false
      WHERE l.destination = begin_listing.destination
     RETURNING l.* INTO begun;
@@ -72,11 +74,12 @@ BEGIN ATOMIC
            wanted_reason = coalesce(l.wanted_reason, excluded.wanted_reason);
 END;
 REVOKE ALL ON FUNCTION seats_internal.note_wishes() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.note_wishes() IS 'makes what is to be listed out of what was wanted; called by the worker';
+COMMENT ON FUNCTION seats_internal.note_wishes() IS
+    'makes what is to be listed out of what was wanted; called by the worker';
 
--- The worker's chore: listings that are wanted, or due (once a day where members pay), and reads of payments that can
--- still be paid and of which nothing was heard for a day. `reached`: destinations that can be sent to. True: there is
--- something to send.
+-- The worker's chore: listings that are wanted, or due (once a day where members pay), and reads of payments that are not
+-- over and of which nothing was heard for a day. `reached`: destinations that can be sent to. True: there is something to
+-- send.
 CREATE OR REPLACE FUNCTION seats_internal.sweep_payments(most integer, reached text[]) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -325,10 +328,10 @@ COMMENT ON FUNCTION seats_internal.payments_not_listed(bigint, text, text) IS
     'a page of a destination''s intents cannot be had: a person is told; called by the worker';
 
 CREATE OR REPLACE FUNCTION seats_internal.reconcile_payments(
-    caller      text,
+    caller            text,
     INOUT destination text,
-    reason      text,
-    INOUT since timestamptz
+    reason            text,
+    INOUT since       timestamptz
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

@@ -221,7 +221,8 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.member_detail(seats_internal.payment_member) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.member_detail(seats_internal.payment_member) IS 'a member as the journal tells of it, which does not say who the payer is';
+COMMENT ON FUNCTION seats_internal.member_detail(seats_internal.payment_member) IS
+    'a member as the journal tells of it, which does not say who the payer is';
 
 -- ---- verbs
 

@@ -232,8 +232,8 @@ BEGIN
         'payment_unreadable:' || target.id, 'critical', 'payment_unreadable',
         format('payment %s (%s) cannot be read: %s', target.id, target.intent, coalesce(error, 'no answer')),
         seats_internal.payment_detail(target),
-        format('Look at it in Stripe''s Dashboard. When the cause is gone: SELECT seats.reconcile_payment(%s, reason). If Stripe '
-               'has no such intent any more, SELECT seats.cancel_payment(%1$s) ends it.', target.id),
+        format('Look at it in Stripe''s Dashboard. When the cause is gone: SELECT seats.reconcile_payment(%s, reason). If '
+               'Stripe has no such intent any more, SELECT seats.cancel_payment(%1$s) ends it.', target.id),
         call, target.destination);
 END
 $$;

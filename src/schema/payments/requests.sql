@@ -17,7 +17,8 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.check_request_key(text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.check_request_key(text) IS 'an error unless it can be the key of a payment request, or of a refund';
+COMMENT ON FUNCTION seats_internal.check_request_key(text) IS
+    'an error unless it can be the key of a payment request, or of a refund';
 
 -- One row for each kind of fact of which a function is named.
 CREATE OR REPLACE FUNCTION seats_internal.checked_payment_handlers(

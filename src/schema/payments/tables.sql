@@ -251,7 +251,8 @@ COMMENT ON TABLE seats_internal.payment_listing IS
     'how far a destination''s intents were listed, newest first, and why they are to be listed again';
 COMMENT ON COLUMN seats_internal.payment_listing.holds_creates IS
     'after a failover, restore or adoption: no intent is made before those that were forgotten are found';
-COMMENT ON COLUMN seats_internal.payment_listing.wanted_since IS 'a listing from this time on is wanted; null: only the daily one';
+COMMENT ON COLUMN seats_internal.payment_listing.wanted_since IS
+    'a listing from this time on is wanted; null: only the daily one';
 COMMENT ON COLUMN seats_internal.payment_listing.is_refused IS
     'Stripe has refused it where nobody pays: it is tried again when somebody is to';
 
@@ -276,21 +277,21 @@ COMMENT ON TABLE seats_internal.payment_listing_wish IS
     'listings of intents that are wanted, until the worker has noted them in payment_listing';
 
 CREATE TABLE seats_internal.payment_stray (
-    destination  text        NOT NULL,
-    intent       text        NOT NULL,
-    installation uuid,
-    hash         text,
-    attempt      integer,
-    status       text        NOT NULL,
-    amount       bigint,
-    received     bigint,
-    currency     text,
-    created      timestamptz,
-    first_seen   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    last_seen    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    destination    text        NOT NULL,
+    intent         text        NOT NULL,
+    installation   uuid,
+    hash           text,
+    attempt        integer,
+    status         text        NOT NULL,
+    amount         bigint,
+    received       bigint,
+    currency       text,
+    created        timestamptz,
+    first_seen     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_seen      timestamptz NOT NULL DEFAULT clock_timestamp(),
     cancel_call_id bigint,
-    differs      text[],
-    told_at      timestamptz,
+    differs        text[],
+    told_at        timestamptz,
     CONSTRAINT payment_stray_pkey PRIMARY KEY (destination, intent)
 );
 CREATE INDEX payment_stray_is_paid ON seats_internal.payment_stray (destination, intent)
