@@ -19,7 +19,7 @@ my %largest = (usd => 2000, jpy => 5000, kwd => 20000, eur => 2000);
 
 # (A bill that is cancelled is dull: that is rare. Who was given all back pays again; who cannot go on cancels.)
 my %deeds = (
-	start => 120, again => 60, cancel => 60, cancel_all => 2, change => 60, refund => 100, settle => 10, add => 10, remove => 5, create => 12);
+	start => 120, again => 60, cancel => 60, cancel_and_start => 30, cancel_all => 2, change => 60, refund => 100, settle => 10, add => 10, remove => 5, create => 12);
 my %happenings = (
 	succeed => 8, fail => 4, requires_action => 3, authenticate => 3, fail_authentication => 2, processing => 6, expire => 1,
 	refund => 3, dispute => 2, dispute_won => 1, dispute_lost => 1);
@@ -121,8 +121,10 @@ sub deed
 	$name //= $self->weighted(\%deeds);
 	my ($bill, $payer, $member) = $self->somebody;
 	my $live = newest(q('creating', 'payable', 'processing'));
+	my $start = 'INSERT INTO paying.asked SELECT s.payment, :member, s.repeated FROM seats.start_payment(:member) AS s';
 	my %sql = (
-		start => [ $member, 'INSERT INTO paying.asked SELECT s.payment, :member, s.repeated FROM seats.start_payment(:member) AS s' ],
+		start => [ $member, $start ],
+		cancel_and_start => [ $member, $live, 'SELECT seats.cancel_payment(:payment)', $start ],
 		again => [ $member, 'INSERT INTO paying.asked SELECT s.payment, :member, s.repeated FROM seats.start_payment(:member, again => true) AS s' ],
 		cancel => [ $member, $live, 'SELECT seats.cancel_payment(:payment)' ],
 		cancel_all => [ "SELECT seats.cancel_payment_request(@{[ request_of($bill) ]}, 'nobody comes')" ],

@@ -6,6 +6,7 @@ package PgSeats::Chaos::House;
 use strict;
 use warnings;
 use PgSeats::Chaos::Application;
+use PgSeats::Faults qw(kill_noticed);
 use PgSeats::Seats qw(owner_of);
 use PgSeats::Waiting;
 
@@ -57,8 +58,7 @@ sub kill_worker
 {
 	my ($storm, $dice) = @_;
 	my $pid = $storm->server->worker_pid or return;
-	kill 'KILL', $pid or return;
-	$storm->server->expect_signals(1, 9);
+	kill_noticed($storm->server, $pid) or return;
 	$storm->tell("the worker $pid is killed, and the server starts anew");
 	return;
 }
@@ -77,8 +77,7 @@ sub kill_handlers
 {
 	my ($storm, $dice) = @_;
 	my ($pid) = handler_processes($storm) or return;
-	kill 'KILL', $pid or return;
-	$storm->server->expect_signals(1, 9);
+	kill_noticed($storm->server, $pid) or return;
 	$storm->tell("handler process $pid is killed, and the server starts anew");
 	return;
 }
