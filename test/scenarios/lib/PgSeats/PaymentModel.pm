@@ -6,6 +6,7 @@
 # These give what is wrong, in words; a list:
 #   live_twice($stripe)                        members that can pay twice: nobody, at any moment
 #   live_twice_of(@intents)                    the same, of Stripe's intents
+#   lived_twice($stripe)                       those that could once: by Stripe's events, in their order
 #   wrong_just_now($server)                    what the database says at any moment
 #   judge_payments($server, $stripe)           once everything is drained
 #   judge_refunds_asked($server, $stripe, \%unkeyed, @keys)   … by how often refunds were asked for without a key (intent => number),
@@ -21,7 +22,7 @@ use JSON::PP ();
 
 our @EXPORT = qw(
   set_up_payments set_payment_trouble handlers_of_facts
-  live_twice live_twice_of wrong_just_now judge_payments judge_refunds_asked judge_tabs);
+  live_twice live_twice_of lived_twice wrong_just_now judge_payments judge_refunds_asked judge_tabs);
 
 my @facts = qw(paid failed cancelled refunded disputed);
 
@@ -97,6 +98,22 @@ sub live_twice_of
 	{
 		my @live = grep { is_live($_) } @{ $of->{$hash} };
 		push @wrong, "member $hash has the live intents " . join ', ', map {"$_->{id} ($_->{status})"} @live if @live > 1;
+	}
+	return @wrong;
+}
+
+sub lived_twice
+{
+	my ($stripe) = @_;
+	my (%live, @wrong) = ();
+	foreach my $event (reverse @{ $stripe->all_of('/v1/events', type => 'payment_intent.*') })
+	{
+		my $intent = $event->{data}{object};
+		my $hash = $intent->{metadata}{pg_seats_member} // next;
+		delete $live{$hash}{ $intent->{id} } if $event->{type} =~ /[.](?:canceled|succeeded)$/;
+		next if $event->{type} ne 'payment_intent.created';
+		push @wrong, map {"member $hash had the live intent $_ when $intent->{id} was made"} sort keys %{ $live{$hash} };
+		$live{$hash}{ $intent->{id} } = 1;
 	}
 	return @wrong;
 }

@@ -19,8 +19,8 @@ sub start
 {
 	my ($storm, $count) = @_;
 	# bills: all that were made. secret: {intent => its client secret}, of those that are in browsers. intents: those,
-	# in the order in which they came there.
-	$storm->{paying} = { bills => [], secret => {}, intents => [] };
+	# in the order in which they came there. tabs: who has got which, for what.
+	$storm->{paying} = { bills => [], secret => {}, intents => [], tabs => [] };
 	foreach my $number (1 .. $count)
 	{
 		my $name = "till $number";
@@ -88,6 +88,8 @@ sub take
 		push @{ $paying->{intents} }, $intent unless $paying->{secret}{$intent};
 		$paying->{secret}{$intent} = $secret;
 	}
+	push @{ $paying->{tabs} }, { hash => $1, payment => $2, state => $3, intent => $4, secret => "$4$5" }
+	  while ($answer // '') =~ /^given (\S+) (\d+) (\w+) (pi_\w+?)(_secret_\w+)/mg;
 	# (The story is no place for secrets either.)
 	my @intents = map { /^(pi_.+)_secret_/ } @secrets;
 	$storm->tell("$self->{name}: $name" . (@intents ? " has the secret of @intents" : '') . (defined $code ? ": $code $words" : ''));
@@ -120,12 +122,12 @@ sub pay
 	return;
 }
 
-# Can somebody pay twice just now?
+# Can somebody pay twice just now? Do the tables fit? (A server that is just starting anew says nothing.)
 sub watch
 {
 	my ($storm) = @_;
 	$storm->in(1, sub { watch($storm) });
-	$storm->find('payments', $_) foreach live_twice($storm->stripe);
+	$storm->find('payments', $_) foreach live_twice($storm->stripe), eval { wrong_just_now($storm->server) };
 	return;
 }
 
@@ -168,7 +170,9 @@ sub judge
 	my ($storm) = @_;
 	my $secrets = keys %{ $storm->{paying}{secret} };
 	$storm->find('payments', 'no payer has ever got a client secret') if !$secrets;
-	$storm->find('payments', $_) foreach judge_payments($storm->server, $storm->stripe), live_twice($storm->stripe);
+	my ($server, $stripe) = ($storm->server, $storm->stripe);
+	$storm->find('payments', $_) foreach judge_payments($server, $stripe), wrong_just_now($server), live_twice($stripe),
+	  lived_twice($stripe), judge_tabs($stripe, @{ $storm->{paying}{tabs} });
 	return;
 }
 
