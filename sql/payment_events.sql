@@ -187,6 +187,13 @@ SELECT 'stripe', 'pi_jan', :'ours', m.hash, 1, 'requires_payment_method', 1000, 
 SELECT seats_internal.give_strays_back(10);
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_jan'));
 SELECT pg_temp.attempts(:m);
+-- It is not made again meanwhile.
+SELECT pg_temp.start('lea') AS p \gset
+INSERT INTO seats_internal.payment_stray (destination, intent, installation, hash, attempt, status, amount, received, currency)
+SELECT 'stripe', 'pi_lea', :'ours', m.hash, 1, 'canceled', 1000, 0, 'eur'
+  FROM seats_internal.payment_member AS m WHERE m.reference = 'lea';
+SELECT h.is_locked AS held FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) AS h WHERE o.payment_id = :p;
+SELECT o.kind, o.path FROM seats_internal.outbox AS o WHERE o.payment_id = :p ORDER BY o.id;
 -- A cancel may be on its way when somebody takes a stray over: it is not given away, and read when that has ended.
 SELECT pg_temp.forgotten('kay') AS m \gset
 INSERT INTO seats_internal.payment_stray (destination, intent, installation, hash, attempt, status, amount, received, currency, first_seen)

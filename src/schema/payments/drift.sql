@@ -142,6 +142,15 @@ BEGIN
         PERFORM seats_internal.move_to_history(useless, 'cancelled', 'intent_is_known');
         RETURN QUERY SELECT u.id, false FROM unnest(useless) AS u (id);
     END IF;
+    -- (A start that was committed only when its intent had been listed.)
+    PERFORM seats_internal.queue_payment_read(p.id, 'intent', intent => s.intent)
+       FROM seats_internal.outbox AS o
+       JOIN seats_internal.payment AS p ON p.id = o.payment_id
+       JOIN seats_internal.payment_member AS m ON m.id = p.member_id
+       JOIN seats_internal.nobodys_intent AS s
+         ON s.hash = m.hash AND s.attempt = p.attempt AND s.destination = p.destination
+        AND s.installation = p.installation
+      WHERE o.id = ANY (creates) AND p.intent IS NULL;
     RETURN QUERY
         UPDATE seats_internal.outbox AS o
            -- (The end of a listing makes them due.)
