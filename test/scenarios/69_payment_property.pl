@@ -123,11 +123,11 @@ sub play
 		$run->mishap($mishap, @standing);
 		# Then for a while nobody is in anybody's way.
 		$run->applications_begin(4, 4);
-		be_busy($run);
+		be_busy($run, 6);
 		if ($round + 1 == $fails_over)
 		{
 			$run->standby_falls_behind(!($seed % 2));
-			be_busy($run);
+			be_busy($run, 2);
 		}
 		$run->decide;
 		$run->let_time_pass if rand() < 0.2;
@@ -140,9 +140,9 @@ sub play
 
 sub be_busy
 {
-	my ($run) = @_;
+	my ($run, $least) = @_;
 	my $times = 0;
-	return wait_until(sub { $run->let_something_happen; ++$times >= 6 && $run->applications_are_done }, 'the applications to be done', timeout => 60);
+	return wait_until(sub { $run->let_something_happen; ++$times >= $least && $run->applications_are_done }, 'the applications to be done', timeout => 60);
 }
 
 # Who stands at the debug point, if somebody comes there.
@@ -180,13 +180,24 @@ sub drain
 	return;
 }
 
-sub judge
+# Until all is done, and what no event has told is found.
+sub finish
+{
+	my ($run, $what) = @_;
+	$server->sql(q{SELECT seats.list_events('stripe', 'the scenario wants it')});
+	webhooks_are_quiet($stripe);
+	drain($run, $what);
+	my @wrong = ($run->wrong, wrong_just_now($server), judge_payments($server, $stripe), live_twice($stripe));
+	is(join("\n", @wrong), '', "$what: what Stripe has is what the tables have, and what handlers were told");
+	return;
+}
+
+# What payers and applications were told, and have asked for.
+sub judge_words
 {
 	my ($run) = @_;
-	my @wrong = (
-		$run->wrong, wrong_just_now($server), judge_payments($server, $stripe), judge_refunds_asked($server, $stripe, $run->{unkeyed}, $run->refund_keys),
-		judge_tabs($stripe, @{ $run->{tabs} }), live_twice($stripe));
-	is(join("\n", @wrong), '', 'what Stripe has is what the tables have, and what everybody was told');
+	my @wrong = (judge_refunds_asked($server, $stripe, $run->{unkeyed}, $run->refund_keys), judge_tabs($stripe, @{ $run->{tabs} }));
+	is(join("\n", @wrong), '', 'secrets are those of who was given them, and each refund was made once');
 	$met{"an application was told $_->[0]"} += $_->[1] foreach pairs_of($run->{clients}->told);
 	$met{"transactions: $_->[0]"} += $_->[1]
 	  foreach pairs_of(split /[|\n]/, $server->sql('SELECT t.kind, count(*) FROM seats_internal.payment_transaction AS t GROUP BY t.kind'));
@@ -204,12 +215,10 @@ foreach my $seed (@seeds)
 		end_faults($run);
 		$set_events->();
 		set_payment_trouble($server, 0);
-		drain($run, 'the storm is over');
+		finish($run, 'the storm is over');
 		$stripe->clock_advance(20 * 86_400);
-		$server->sql(q{SELECT seats.list_events('stripe', 'the scenario wants it')});
-		webhooks_are_quiet($stripe);
-		drain($run, 'days have passed, and what was missed was found');
-		judge($run);
+		finish($run, 'days have passed');
+		judge_words($run);
 		diag "seed $seed; the story:\n  " . join "\n  ", @{ $run->{story} } unless Test::More->builder->is_passing;
 		stop_relay($relay);
 		$server->stop;

@@ -21,7 +21,7 @@ my %largest = (usd => 2000, jpy => 5000, kwd => 20000, eur => 2000);
 my %deeds = (
 	start => 120, again => 60, cancel => 60, cancel_and_start => 30, cancel_all => 2, change => 60, refund => 100, settle => 10, add => 10, remove => 5, create => 12);
 my %happenings = (
-	succeed => 8, fail => 4, requires_action => 3, authenticate => 3, fail_authentication => 2, processing => 6, expire => 1,
+	succeed => 8, fail => 4, requires_action => 3, authenticate => 3, fail_authentication => 2, processing => 8, expire => 1,
 	refund => 3, dispute => 2, dispute_won => 1, dispute_lost => 1);
 
 # longest: so many seconds banks and refunds may take. bills: what is shared with others. repeatable: refunds
@@ -112,8 +112,10 @@ sub somebody
 	my ($self) = @_;
 	my $bill = $self->{bill} = $self->a_bill;
 	my $payer = $self->one_of(sort keys %{ $bill->{members} });
-	return ($bill, $payer, "SELECT coalesce(seats.payment_member('$bill->{key}', '$payer'), 0) AS member \\gset");
+	return ($bill, $payer, member_of($bill, $payer));
 }
+
+sub member_of { my ($bill, $payer) = @_; return "SELECT coalesce(seats.payment_member('$bill->{key}', '$payer'), 0) AS member \\gset" }
 
 sub deed
 {
@@ -142,33 +144,45 @@ sub deed
 }
 
 # For the first time, mostly; or the page is loaded again. What came of it is told in lines: "given HASH PAYMENT STATE SECRET",
-# with what stands for the payer at Stripe, and "of PAYMENT AMOUNT CURRENCY". (That a payment was given is noted once it was committed.)
+# with what stands for the payer at Stripe, and "of PAYMENT AMOUNT CURRENCY": what he owes. (That a payment was given is noted once it was committed.)
 sub click
 {
 	my ($self) = @_;
 	return $self->click_by($self->somebody);
 }
 
-# Whose hash this is does it once more.
+# Each payer of the newest bills does it: lists of statements.
+sub clicks_of_all
+{
+	my ($self, $bills) = @_;
+	my @clicks = ();
+	foreach my $bill (@{ $self->{bills} }[ -$bills .. -1 ])
+	{
+		push @clicks, [ $self->click_by($bill, $_, member_of($bill, $_), '5 seconds') ] foreach sort keys %{ $bill->{members} };
+	}
+	return @clicks;
+}
+
+# Whose hash this is does it once more, and has patience.
 sub click_of
 {
 	my ($self, $hash) = @_;
-	my (undef, @statements) = $self->click_by(@{ $self->{named}{$hash} });
-	return @statements;
+	return $self->click_by(@{ $self->{named}{$hash} }, '5 seconds');
 }
 
 sub click_by
 {
-	my ($self, $bill, $payer, $member) = @_;
+	my ($self, $bill, $payer, $member, $timeout) = @_;
+	my $is_patient = defined $timeout;
+	$timeout //= $self->one_of('200 ms', '1 second');
 	my $hash = hash_of($bill->{key}, $payer);
 	$self->{named}{$hash} = [ $bill, $payer, $member ];
-	my $timeout = $self->one_of('200 ms', '1 second');
 	my @tell = (
 		"\\echo given $hash :payment :state :client_secret",
-		"SELECT concat_ws(' ', 'of', p.payment, p.amount, p.currency) FROM seats.payments AS p WHERE p.payment = :payment");
+		"SELECT concat_ws(' ', 'of', p.payment, m.amount, m.currency) FROM seats.payments AS p JOIN seats.payment_members AS m ON m.member = p.member WHERE p.payment = :payment AND p.state = 'payable'");
 	return ('fetch', $nobody, $member, newest(q('creating', 'payable')),
 		"CALL seats.fetch_client_secret(:payment, '$payer', '$timeout') \\gset", @tell)
-	  if $self->happens(0.2);
+	  if !$is_patient && $self->happens(0.2);
 	return ('click', $nobody, $member, "CALL seats.start_payment_and_wait(:member, '$payer', '$timeout') \\gset", @tell,
 		'INSERT INTO paying.asked SELECT :payment, :member, false WHERE :payment > 0');
 }
@@ -203,7 +217,7 @@ sub happening
 	my %details = (
 		succeed => [ refunds => $self->refund_plan ],
 		fail => [ decline_code => $self->one_of(qw(generic_decline insufficient_funds lost_card)) ],
-		processing => [ seconds => $self->one_of(0, 1, $self->{longest}), then => $self->one_of(qw(succeed fail)), cancelable => $self->happens(0.2) ? $true : $false ],
+		processing => [ seconds => $self->one_of(0, 1, ($self->{longest}) x 2), then => $self->one_of(qw(succeed fail)), cancelable => $self->happens(0.2) ? $true : $false ],
 		refund => [ $self->happens(0.5) ? () : (amount => 10 * (1 + $self->below(60))) ],
 		dispute => [ inquiry => $self->happens(0.3) ? $true : $false ]);
 	return ($name, @{ $details{$name} // [] });

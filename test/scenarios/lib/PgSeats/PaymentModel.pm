@@ -221,7 +221,8 @@ sub judge_what_is_closed
 	my @wrong = ();
 	foreach my $member (@{ $d->{members} })
 	{
-		my @live = grep { is_live($_) } @{ $d->{intents}{ $member->{hash} } // [] } or next;
+		# (At a bank hardly anything can be cancelled.)
+		my @live = grep { $_->{status} =~ /^requires/ } @{ $d->{intents}{ $member->{hash} } // [] } or next;
 		my $why = $member->{removed_at} ? 'removed' : $member->{request_state} eq 'cancelled' ? 'cancelled' : $member->{state};
 		push @wrong, "member $member->{id} ($member->{reference}) is $why, and can pay with $live[0]{id}" if $why !~ /^(?:unpaid|paying)$/;
 	}
@@ -236,7 +237,7 @@ sub judge_late_money
 	foreach my $payment (grep { $_->{state} eq 'succeeded' && $_->{cancel_requested_at} } @{ $d->{payments} })
 	{
 		my $is = $payment->{review_reason} // 'not decided';
-		my $back = refunded_of($d, $d->{intent}{ $payment->{intent} });
+		my $back = refunded_of($d, $d->{intent}{ $payment->{intent} }) + pending_of($d, $d->{intent}{ $payment->{intent} });
 		my $is_disputed = grep { $_->{payment_intent} eq $payment->{intent} } @{ $d->{disputes_there} };
 		my $is_well =
 			$is =~ /^(?:kept|refunded)$/ ? 1
@@ -248,10 +249,13 @@ sub judge_late_money
 	return @wrong;
 }
 
-sub refunded_of
+sub refunded_of { my ($d, $intent) = @_; return sum_of_refunds($d, $intent, qr/^succeeded$/) }
+sub pending_of { my ($d, $intent) = @_; return sum_of_refunds($d, $intent, qr/^(?:pending|requires_action)$/) }
+
+sub sum_of_refunds
 {
-	my ($d, $intent) = @_;
-	return sum0 map { $_->{amount} } grep { $_->{payment_intent} eq $intent->{id} && $_->{status} eq 'succeeded' } @{ $d->{refunds_there} };
+	my ($d, $intent, $status) = @_;
+	return sum0 map { $_->{amount} } grep { $_->{payment_intent} eq $intent->{id} && $_->{status} =~ $status } @{ $d->{refunds_there} };
 }
 
 sub has_failed_refund
@@ -290,9 +294,9 @@ sub judge_refunds
 	}
 	foreach my $payment (grep { $_->{intent} && $d->{intent}{ $_->{intent} } } @{ $d->{payments} })
 	{
-		my $sum = refunded_of($d, $d->{intent}{ $payment->{intent} });
-		push @wrong, "payment $payment->{id} has refunded $payment->{refunded}, and $payment->{refund_reserved} reserved; Stripe has $sum"
-		  if $payment->{refunded} != $sum || $payment->{refund_reserved} != 0;
+		my ($sum, $pending) = map { $_->($d, $d->{intent}{ $payment->{intent} }) } \&refunded_of, \&pending_of;
+		push @wrong, "payment $payment->{id} has refunded $payment->{refunded}, and $payment->{refund_reserved} reserved; Stripe has $sum, and $pending"
+		  if $payment->{refunded} != $sum || $payment->{refund_reserved} != $pending;
 	}
 	return @wrong;
 }
@@ -388,9 +392,14 @@ sub judge_money
 			push @wrong, "$kind in $currency: $ours here, $stripes at Stripe" if $ours != $stripes;
 		}
 	}
-	my %cancelled = map { $_->{payment_id} => 1 } grep { $_->{kind} eq 'cancelled' } @{ $d->{transactions} };
-	push @wrong, map {"payment $_->{id} is $_->{state}, and a transaction " . ($cancelled{ $_->{id} } ? 'says' : 'does not say') . ' that it was cancelled'}
-	  grep { $_->{intent} && !($_->{state} eq 'canceled') != !$cancelled{ $_->{id} } } @{ $d->{payments} };
+	# (What was taken back here before it was sent, by all that was known, may have been sent before a failover that has forgotten it.)
+	my %told = map {; "$_->{payment_id} " . ($_->{object} eq ($_->{intent} // '') ? 'at Stripe' : 'here') => 1 } grep { $_->{kind} eq 'cancelled' } @{ $d->{transactions} };
+	foreach my $payment (grep { $_->{intent} } @{ $d->{payments} })
+	{
+		my ($is_told_there, $is_told_here) = map { $told{"$payment->{id} $_"} } 'at Stripe', 'here';
+		push @wrong, "payment $payment->{id} is canceled, and no transaction says so" if $payment->{state} eq 'canceled' && !$is_told_there && !$is_told_here;
+		push @wrong, "payment $payment->{id} is $payment->{state}, and a transaction says that it was canceled" if $payment->{state} ne 'canceled' && $is_told_there;
+	}
 	return @wrong;
 }
 
@@ -402,11 +411,12 @@ sub judge_ledger
 	$sum{ $_->{currency} }{ $_->{kind} } += $_->{amount} foreach @{ $d->{transactions} };
 	my %back = map { $_->{object} => 1 } grep { $_->{kind} eq 'refunded' } @{ $d->{transactions} };
 	$sum{ $_->{currency} }{came_back} += $_->{amount} foreach grep { $_->{kind} eq 'refund_failed' && $back{ $_->{object} } } @{ $d->{transactions} };
+	$sum{ $_->{currency} }{pending} += $_->{amount} foreach grep { $_->{status} =~ /^(?:pending|requires_action)$/ } @{ $d->{refunds_there} };
 	foreach my $currency (uniq sort keys %sum, keys %{ $d->{money} })
 	{
 		my ($here, $there) = ($sum{$currency} // {}, $d->{money}{$currency} // {});
 		my %balance = (
-			here => sum0(map { $_ // 0 } @$here{qw(succeeded dispute_won came_back)}) - sum0(map { $_ // 0 } @$here{qw(refunded disputed)}),
+			here => sum0(map { $_ // 0 } @$here{qw(succeeded dispute_won came_back)}) - sum0(map { $_ // 0 } @$here{qw(refunded pending disputed)}),
 			there => $there->{balance} // 0);
 		push @wrong, "the balance in $currency is $balance{here} here, $balance{there} at Stripe" if $balance{here} != $balance{there};
 		my ($paid_here, $paid_there) = ($here->{succeeded} // 0, $there->{paid} // 0);

@@ -115,6 +115,13 @@ sub applications_begin
 	return;
 }
 
+sub begin_clicks
+{
+	my ($self, @clicks) = @_;
+	$self->{clients}->start(map { my (undef, @statements) = @$_; script('SET ROLE shop', @statements) } @clicks);
+	return;
+}
+
 sub applications_are_done { my ($self) = @_; return $self->{clients}->are_done }
 
 sub applications_end
@@ -267,8 +274,9 @@ sub standby_falls_behind
 	keep_copy($self->{server}, 'standby');
 	$self->{deeds}{repeatable} = [];
 	$self->recount('the standby gets nothing more');
-	$self->new_bills(1);
-	$self->applications_begin(4, 4);
+	$self->new_bills(2);
+	$self->begin_clicks($self->{deeds}->clicks_of_all(2));
+	$self->applications_begin(2, 4);
 	return;
 }
 
@@ -286,6 +294,8 @@ sub fail_over
 	$self->meet($is_long ? 'a failover after which Stripe has forgotten keys' : 'a failover');
 	$self->recount(($is_long ? 'a day later ' : '') . 'the standby takes over; lost: ' . join ' ', sort keys %lost);
 	$self->{stripe}->clock_advance($_) foreach $is_long ? (25 * 3600, -25 * 3600) : ();
+	# (Payers are faster than the list of what was forgotten.)
+	$self->{stripe}->fault({ match => { method => 'GET', path => '/v1/payment_intents' }, fault => 'delay', ms => 700, times => 1 });
 	promote_copy($server);
 	$self->repeat_what_is_lost($is_long, values %lost);
 	return;
@@ -300,7 +310,7 @@ sub repeat_what_is_lost
 	my @keys = split /\n/, $self->{server}->sql('SELECT r.request_key FROM seats.payment_requests AS r');
 	$self->{clients}->start(script('SET ROLE shop', $deeds->make_again(@keys)));
 	$self->applications_end;
-	$self->{clients}->start(script('SET ROLE shop', map { $deeds->click_of($_->{hash}) } @tabs)) if @tabs;
+	$self->begin_clicks(map { [ $deeds->click_of($_->{hash}) ] } @tabs);
 	$self->{clients}->start(map { script('SET ROLE shop', @$_) } $is_long ? () : @{ $deeds->{repeatable} });
 	$deeds->{refund_keys}++ if $is_long;
 	$deeds->{repeatable} = [];
