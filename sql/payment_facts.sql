@@ -121,6 +121,9 @@ UPDATE seats_internal.payment_member SET removed_at = now() WHERE reference = 'u
 SELECT pg_temp.created(:p, pg_temp.intent('pi_una', 'succeeded', '{"amount_received": 1000}'));
 SELECT pg_temp.look(:p);
 SELECT pg_temp.calls(:p);
+-- It is refused (somebody has given back a part of it meanwhile): then a person decides.
+SELECT pg_temp.refunded(:p, NULL, 'refused', 'charge_already_refunded');
+SELECT pg_temp.look(:p);
 UPDATE seats_internal.payment_request SET when_paid_after_cancel = 'ask', state = 'cancelled';
 SELECT pg_temp.start('uwe') AS p \gset
 SELECT pg_temp.created(:p, pg_temp.intent('pi_uwe', 'succeeded', '{"amount_received": 1000}'));

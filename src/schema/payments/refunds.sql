@@ -288,10 +288,18 @@ BEGIN
                refund.failure_reason),
         seats_internal.payment_detail(payment), format('SELECT seats.explain_call(%s) tells more.', refund.call_id),
         refund.id, payment.destination);
+    -- (Somebody has given back a part of it meanwhile, perhaps: what is left then, a read tells.)
+    PERFORM seats_internal.queue_payment_read(payment.id, 'refunds');
+    IF refund.asked_by = 'pg_seats' THEN
+        PERFORM seats_internal.review_payment(
+            payment, 'critical', 'paid_after_cancel',
+            format('payment %s was to be given back by its request''s rule, and that was refused: %s', payment.id,
+                   refund.failure_reason));
+    END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION
     seats_internal.refund_was_refused(seats_internal.payment, seats_internal.refund) FROM PUBLIC;
 COMMENT ON FUNCTION
     seats_internal.refund_was_refused(seats_internal.payment, seats_internal.refund) IS
-    'Stripe has made no refund: journal and alert';
+    'Stripe has made no refund: journal and alert; what nobody but a rule has asked for, a person decides';
