@@ -59,7 +59,10 @@ DELETE FROM seats_internal.outbox WHERE kind IN ('payment_read', 'payment_list',
 
 -- After a failover creates wait for the list.
 SELECT pg_temp.start('bob') AS b \gset
+DELETE FROM seats_internal.event_cursor;
 SELECT seats_internal.payments_are_in_doubt('failover or restore');
+-- Events, too, are listed at once.
+SELECT count(*) FROM seats_internal.event_cursor WHERE requested_at IS NOT NULL;
 SELECT count(*) AS held FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) WHERE o.payment_id = :b;
 SELECT seats_internal.sweep_payments(10, '{}');
 SELECT pg_temp.reads();

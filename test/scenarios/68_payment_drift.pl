@@ -29,6 +29,7 @@ share_bill($server, 'dinner', { map { $_ => 1000 } qw(ada bob cy dora) });
 my %payment = map { $_ => start_payment($server, 'dinner', $_) } qw(ada bob cy);
 my %intent = map { $_ => await_payment($server, $payment{$_}, 'payable') } sort keys %payment;
 $server->wait_for_sql('SELECT finished_at IS NOT NULL FROM seats_internal.payment_listing', 't');
+is($server->sql('SELECT count(*) FROM seats_internal.destination_contact'), '1', 'the worker notes that it can send');
 
 my %second = map { $_ => make_second($_) } qw(ada bob);
 at_stripe($stripe, $_, 'succeed') foreach $intent{bob}, $second{bob}, $intent{cy};
