@@ -40,11 +40,11 @@ sub pays
 sub made { return scalar @{ $stripe->control('GET', '/payment_intents')->{payment_intents} } }
 sub sees { my ($hash) = @_; return join ' ', map {"$_->{status} $_->{amount}"} intents_of($stripe, $hash) }
 
-my @dinner = qw(pays_later pays_since starts_since starts_and_pays refunded tries_again other_amount pays_other_amount
+my @dinner = qw(pays_later pays_since starts_since starts_and_pays refunded refunded_too tries_again other_amount pays_other_amount
   create_open create_open_and_pays cancel_open refund_open);
 share_bill($server, 'dinner', { map { $_ => 1000 } @dinner });
-starts('dinner', $_) foreach qw(pays_later pays_since refunded tries_again cancel_open refund_open);
-pays($_) foreach qw(refunded refund_open);
+starts('dinner', $_) foreach qw(pays_later pays_since refunded refunded_too tries_again cancel_open refund_open);
+pays($_) foreach qw(refunded refunded_too refund_open);
 # What is open in the copy is done by the original.
 $server->sql(q{SELECT seats.pause('stripe', 'the copy is made')});
 $payment{$_} = start_payment($server, 'dinner', $_) foreach qw(create_open create_open_and_pays);
@@ -63,6 +63,8 @@ starts('dinner', $_) foreach qw(starts_since starts_and_pays);
 pays('starts_and_pays');
 refund($server, $payment{refunded}, q{300, request_key => 'complaint'});
 await_sums($server, $payment{refunded}, '1000 300 0 0', 'somebody gets money back');
+refund($server, $payment{refunded_too}, q{200, request_key => 'complaint'});
+await_sums($server, $payment{refunded_too}, '1000 200 0 0', 'and somebody else');
 shop($server, "SELECT seats.cancel_payment($payment{tries_again})");
 await_payment($server, $payment{tries_again}, 'canceled');
 starts('dinner', 'tries_again');
@@ -89,17 +91,19 @@ $server->wait_for_sql('SELECT state FROM seats_internal.worker_state()', 'fenced
 # Stripe has forgotten the keys: no replay is in the way of what would be made or given back twice.
 $stripe->clock_advance(25 * 3600);
 # They click before anything is known.
-$stripe->fault({ match => { method => 'GET', path => '/v1/payment_intents' }, fault => 'hang' });
+$stripe->fault({ match => { method => 'GET', path => $_ }, fault => 'hang' }) foreach qw(/v1/payment_intents /v1/events);
 $server->sql(q{SELECT seats.adopt_database('the original is gone', true)});
 $server->sql(q{SELECT seats.resume('stripe', 'it is the original now')});
 my %again = map { $_ => start_payment($server, 'dinner', $_) } grep { $_ ne 'cancel_open' } @dinner;
 $stripe->await_held(method => 'GET', path => '/v1/payment_intents');
+refund($server, $payment{refunded_too}, q{200, request_key => 'complaint'});
+await_sums($server, $payment{refunded_too}, '1000 200 0 0', 'a refund that is asked for again is found');
 is(await_payment($server, $again{$_}, 'creating'), '', "$_: nothing is made before the list was read") foreach qw(starts_since other_amount);
 $stripe->release(method => 'GET');
 
 subtest 'who clicks again has the intent that he had' => sub {
 	is(await_payment($server, $again{$_}, 'payable'), $intent{$_}, $_) foreach qw(pays_later starts_since);
-	is(await_payment($server, $again{$_}, 'succeeded'), $intent{$_}, $_) foreach qw(pays_since starts_and_pays refunded);
+	is(await_payment($server, $again{$_}, 'succeeded'), $intent{$_}, $_) foreach qw(pays_since starts_and_pays refunded refunded_too);
 	await_member($server, 'dinner', $_, 'paid') foreach qw(pays_since starts_and_pays refunded);
 	is(made(), $made, 'none was made');
 	# His first one was cancelled.
@@ -121,7 +125,7 @@ subtest 'what was given back is known' => sub {
 	my $refund = $server->sql("SELECT refund FROM seats.refunds WHERE payment = $again{refunded}");
 	is(refund($server, $again{refunded}, q{300, request_key => 'complaint'}), $refund, 'asked for again it is the same');
 	$server->wait_for_sql('SELECT count(*) FROM seats.outbox', '0');
-	is(scalar @{ $stripe->all_of('/v1/refunds') }, 2, 'and is not made twice');
+	is(scalar @{ $stripe->all_of('/v1/refunds') }, 3, 'and is not made twice');
 };
 
 subtest 'an amount that is forgotten is not the one to be paid' => sub {

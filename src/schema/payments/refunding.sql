@@ -71,7 +71,8 @@ COMMENT ON FUNCTION seats_internal.refund_name(text) IS
     'the name of a refund that the application has named; refunds that are made otherwise are named otherwise';
 
 -- With the member's lane locked, and everything checked. `name`: what tells it from other refunds of the payment. What has
--- one is made again under the same key if a failover forgets it, and Stripe makes it once.
+-- one is made again under the same key if a failover or a restore forgets it, and Stripe makes it once. That key Stripe may
+-- have forgotten, too, so first it is looked for among the refunds that there are.
 CREATE OR REPLACE FUNCTION seats_internal.begin_refund(
     caller                 text,
     payment                seats_internal.payment,
@@ -90,8 +91,10 @@ DECLARE
     begun seats_internal.refund;
 BEGIN
     INSERT INTO seats_internal.outbox
-        (lane_id, installation, destination, method, path, body, verifier, enqueued_by, kind, uuid, payment_id)
-    SELECT payment.lane_id, i.uuid, payment.destination, 'POST', '/v1/refunds',
+        (lane_id, state, installation, destination, method, path, body, verifier, enqueued_by, kind, uuid, payment_id)
+    SELECT payment.lane_id,
+           CASE WHEN begin_refund.name IS NULL THEN 'pending' ELSE 'verifying' END::seats_internal.outbox_state,
+           i.uuid, payment.destination, 'POST', '/v1/refunds',
            seats_internal.encoded_form(jsonb_strip_nulls(jsonb_build_object(
                'payment_intent', payment.intent, 'amount', amount, 'reason', begin_refund.reason,
                'reverse_transfer', begin_refund.reverse_transfer,
