@@ -116,12 +116,3 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.apply_payment_event(seats_internal.webhook_event, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.apply_payment_event(seats_internal.webhook_event, text) IS
     'has read what an event about a payment hints at, and gives the outcome';
-
--- Clocks differ, and an intent may be older than what is told of it.
-CREATE OR REPLACE FUNCTION seats_internal.listing_margin() RETURNS interval
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-RETURN interval '1 hour';
-REVOKE ALL ON FUNCTION seats_internal.listing_margin() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.listing_margin() IS
-    'how much further back than seems necessary intents are listed';

@@ -1,6 +1,15 @@
 -- Listing intents: those that were made for payments here, and are forgotten here (after a failover or a restore) or
 -- were never known. Newest first, a page at a time, with a cursor that survives; each page is a row of the outbox.
 
+-- Clocks differ, and an intent may be older than what is told of it.
+CREATE OR REPLACE FUNCTION seats_internal.listing_margin() RETURNS interval
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN interval '1 hour';
+REVOKE ALL ON FUNCTION seats_internal.listing_margin() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.listing_margin() IS
+    'how much further back than seems necessary intents are listed';
+
 -- A page behind `cursor`, or the first one.
 CREATE OR REPLACE FUNCTION seats_internal.queue_payment_page(
     listing seats_internal.payment_listing,

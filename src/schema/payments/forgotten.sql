@@ -1,4 +1,5 @@
--- What the database has forgotten, or never knew: creates wait until it is found, and what cannot be used is cancelled.
+-- What the database may have forgotten, or missed: when that is, and that creates wait until it was looked for. (How it is
+-- looked for is in listing.sql, what becomes of it in strays.sql.)
 
 -- An outage that is longer is followed by a listing. (A worker looks every ten minutes at least.)
 CREATE OR REPLACE FUNCTION seats_internal.long_outage() RETURNS interval
@@ -6,7 +7,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN interval '15 minutes';
 REVOKE ALL ON FUNCTION seats_internal.long_outage() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.long_outage() IS 'for how long nothing can be sent without a listing being wanted after it';
+COMMENT ON FUNCTION seats_internal.long_outage() IS
+    'for how long nothing can be sent without a listing being wanted after it';
 
 CREATE OR REPLACE FUNCTION seats_internal.takes_payments(destination text) RETURNS boolean
 LANGUAGE sql STABLE
@@ -32,7 +34,8 @@ BEGIN
           FROM seats_internal.destination AS d
           LEFT JOIN seats_internal.destination_contact AS c ON c.destination = d.name
          WHERE d.name = ANY (reached) AND d.kind = 'stripe'
-           AND (c.reached_at IS NULL OR c.reached_at NOT BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp())
+           AND (c.reached_at IS NULL
+                OR c.reached_at NOT BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp())
     LOOP
         IF one.reached_at < clock_timestamp() - seats_internal.long_outage()
            AND seats_internal.payment_sweep_setting() <> 'off' AND seats_internal.takes_payments(one.name) THEN
