@@ -14,13 +14,9 @@ BEGIN
     SELECT p.* INTO found_one FROM seats_internal.payment AS p
      WHERE p.destination = event.destination AND p.intent = event.facts ->> 'payment_intent_id';
     IF NOT FOUND THEN
-        SELECT p.* INTO found_one
-          FROM seats_internal.payment_member AS m
-          JOIN seats_internal.payment AS p ON p.member_id = m.id
-         WHERE m.hash = event.facts ->> 'hash' AND p.attempt = (event.facts ->> 'attempt')::integer
-           AND p.installation = (event.facts ->> 'installation')::uuid AND p.destination = event.destination;
+        found_one := seats_internal.payment_of_metadata(event.destination, event.facts);
     END IF;
-    IF NOT FOUND AND seats_internal.is_own_key(event.idempotency_key) THEN
+    IF found_one.id IS NULL AND seats_internal.is_own_key(event.idempotency_key) THEN
         SELECT p.* INTO found_one FROM seats_internal.payment AS p
          WHERE p.uuid = substr(event.idempotency_key, 38, 36)::uuid AND p.destination = event.destination;
     END IF;

@@ -176,11 +176,8 @@ BEGIN
         END IF;
         RETURN;
     END IF;
-    SELECT p.* INTO known FROM seats_internal.payment_member AS m
-      JOIN seats_internal.payment AS p ON p.member_id = m.id
-     WHERE m.hash = facts ->> 'hash' AND p.attempt = (facts ->> 'attempt')::integer
-       AND p.installation = (facts ->> 'installation')::uuid AND p.destination = take_listed_intent.destination;
-    IF FOUND AND known.intent IS NULL THEN
+    known := seats_internal.payment_of_metadata(destination, facts);
+    IF known.id IS NOT NULL AND known.intent IS NULL THEN
         PERFORM seats_internal.queue_payment_read(known.id, 'intent', intent => facts ->> 'id');
     ELSE
         PERFORM seats_internal.note_stray(destination, facts);

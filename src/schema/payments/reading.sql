@@ -74,6 +74,28 @@ REVOKE ALL ON FUNCTION seats_internal.payment_query(text, text, text) FROM PUBLI
 COMMENT ON FUNCTION seats_internal.payment_query(text, text, text) IS
     'how an intent is read, or a page of its refunds or disputes';
 
+-- Anybody may have written it there: it is ours if all of it fits.
+CREATE OR REPLACE FUNCTION seats_internal.payment_of_metadata(destination text, facts jsonb)
+RETURNS seats_internal.payment
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found_one seats_internal.payment;
+BEGIN
+    SELECT p.* INTO found_one
+      FROM seats_internal.payment_member AS m
+      JOIN seats_internal.payment AS p ON p.member_id = m.id
+     WHERE m.hash = facts ->> 'hash' AND p.attempt = (facts ->> 'attempt')::integer
+       AND p.installation = (facts ->> 'installation')::uuid
+       AND p.destination = payment_of_metadata.destination;
+    RETURN found_one;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.payment_of_metadata(text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.payment_of_metadata(text, jsonb) IS
+    'the payment that is named by what we wrote into the metadata of an intent; null: none that is known here';
+
 -- For whoever wants the client secret: he goes on with it.
 --
 -- It takes the lane, and not the request before it, as the verbs do: it decides nothing by the request or its members and
