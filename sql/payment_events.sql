@@ -75,8 +75,7 @@ SELECT seats_internal.payments_were_listed(:page, 'stripe', jsonb_build_object(
         pg_temp.intent('pi_bob', 'succeeded', jsonb_build_object('installation', :'ours', 'hash', :'hash', 'attempt', 1)),
         pg_temp.intent('pi_paid', 'succeeded', jsonb_build_object('installation', :'ours', 'hash', repeat('1', 32), 'attempt', 1)),
         pg_temp.intent('pi_lost', 'requires_action', jsonb_build_object('installation', :'ours', 'hash', repeat('2', 32), 'attempt', 1)),
-        pg_temp.intent('pi_foreign', 'succeeded', jsonb_build_object('installation', gen_random_uuid(), 'hash', repeat('3', 32), 'attempt', 1)))),
-    now());
+        pg_temp.intent('pi_foreign', 'succeeded', jsonb_build_object('installation', gen_random_uuid(), 'hash', repeat('3', 32), 'attempt', 1)))));
 SELECT holds_creates, wanted_since IS NULL AS done, listed_until IS NOT NULL AS listed FROM seats_internal.payment_listing;
 SELECT intent, member, status FROM seats.payment_drift ORDER BY intent;
 SELECT kind, summary FROM seats.alerts WHERE kind IN ('stray_paid', 'payment_strays') ORDER BY kind;
@@ -211,7 +210,7 @@ SELECT pg_temp.was_read(:p, pg_temp.intent('pi_kay'));
 SELECT seats_internal.give_strays_back(10);
 SELECT pg_temp.calls(:p);
 SELECT count(*) FROM seats_internal.move_to_history(ARRAY[:call], 'done', NULL);
-SELECT seats_internal.payment_cancel_settled(:call, NULL, pg_temp.intent('pi_kay', 'canceled'), now(), NULL, NULL);
+SELECT seats_internal.payment_cancel_settled(:call, NULL, pg_temp.intent('pi_kay', 'canceled'), now(), NULL);
 SELECT pg_temp.calls(:p);
 SELECT seats_internal.give_strays_back(10);
 SELECT count(*) FROM seats_internal.payment_stray WHERE intent = 'pi_kay';
@@ -235,7 +234,7 @@ SELECT seats_internal.want_intents_listed('stripe', now() - interval '19 days', 
 SELECT destination, reason FROM seats_internal.payment_listing_wish;
 SELECT seats_internal.payments_are_in_doubt('failover or restore');
 -- (The answer of a page that was under way, and is gone, says nothing.)
-SELECT seats_internal.payments_were_listed(0, 'stripe', '{"object": "intents", "has_more": false, "intents": []}', now());
+SELECT seats_internal.payments_were_listed(0, 'stripe', '{"object": "intents", "has_more": false, "intents": []}');
 SELECT holds_creates FROM seats_internal.payment_listing;
 SELECT seats_internal.sweep_payments(10, '{}');
 SELECT listing_from AS begun FROM seats_internal.payment_listing \gset

@@ -4,7 +4,7 @@
 namespace pg_seats::kinds {
 namespace {
 
-pg::Statement listed_statement{"SELECT seats_internal.payments_were_listed($1, $2, $3::jsonb, $4)"};
+pg::Statement listed_statement{"SELECT seats_internal.payments_were_listed($1, $2, $3::jsonb)"};
 pg::Statement not_listed_statement{"SELECT seats_internal.payments_not_listed($1, $2, $3)"};
 
 void store(Storing& storing, Settlements items) {
@@ -18,7 +18,7 @@ void store(Storing& storing, Settlements items) {
         if (decision.facts.empty()) {
             not_listed_statement.run({call, destination, pg::text(decision.error)});
         } else {
-            listed_statement.run({call, destination, facts_of(*item), as_of(*item)});
+            listed_statement.run({call, destination, facts_of(*item)});
         }
         has_told(storing);
     }

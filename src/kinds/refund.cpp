@@ -6,7 +6,7 @@ namespace pg_seats::kinds {
 namespace {
 
 pg::Statement settled_statement{
-    "SELECT seats_internal.refund_settled($1, $2, $3, $4::jsonb, $5, $6, $7)"};
+    "SELECT seats_internal.refund_settled($1, $2, $3, $4::jsonb, $5, $6)"};
 
 void narrow_list(const Call& call, std::string& query) {
     if (const auto intent = core::form_value(call.body, "payment_intent")) {
@@ -20,7 +20,7 @@ void store(Storing& storing, Settlements items) {
             const auto& [flight, decision] = *item;
             settled_statement.run({pg::bigint(flight.call.id), pg::bigint(flight.call.payment_id),
                                    pg::text(to_string(decision.result)), facts_of(*item),
-                                   as_of(*item), pg::text_or_null(decision.error),
+                                   pg::text_or_null(decision.error),
                                    pg::text_or_null(decision.error_code)});
             has_told(storing);
         }

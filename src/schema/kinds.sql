@@ -72,11 +72,11 @@ BEGIN
         WHEN 'payment' THEN PERFORM seats_internal.payment_created(
             call.id, call.payment_id, call.result, NULL, NULL, false, call.error, call.error_code);
         WHEN 'payment_cancel' THEN PERFORM seats_internal.payment_cancel_settled(
-            call.id, call.payment_id, NULL, NULL, call.error, call.error_code);
+            call.id, call.payment_id, NULL, NULL, call.error_code);
         WHEN 'payment_read' THEN PERFORM seats_internal.payment_not_read(
             call.id, call.payment_id, coalesce(call.error, call.reason));
         WHEN 'refund' THEN PERFORM seats_internal.refund_settled(
-            call.id, call.payment_id, call.result, NULL, NULL, call.error, call.error_code);
+            call.id, call.payment_id, call.result, NULL, call.error, call.error_code);
         ELSE NULL;
     END CASE;
 END

@@ -413,7 +413,6 @@ CREATE OR REPLACE FUNCTION seats_internal.payment_cancel_settled(
     payment    bigint,
     facts      jsonb,
     as_of      timestamptz,
-    error      text,
     error_code text
 ) RETURNS void
 LANGUAGE plpgsql
@@ -445,7 +444,7 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.payment_cancel_settled(
-    bigint, bigint, jsonb, timestamptz, text, text) FROM PUBLIC;
+    bigint, bigint, jsonb, timestamptz, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.payment_cancel_settled(
-    bigint, bigint, jsonb, timestamptz, text, text) IS
+    bigint, bigint, jsonb, timestamptz, text) IS
     'a cancel of an intent has ended; called by the worker, which has the lane';

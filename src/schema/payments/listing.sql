@@ -190,8 +190,7 @@ COMMENT ON FUNCTION seats_internal.take_listed_intent(text, jsonb) IS 'compares 
 CREATE OR REPLACE FUNCTION seats_internal.payments_were_listed(
     call        bigint,
     destination text,
-    facts       jsonb,
-    as_of       timestamptz
+    facts       jsonb
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -232,8 +231,8 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.payments_were_listed(bigint, text, jsonb, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.payments_were_listed(bigint, text, jsonb, timestamptz) IS
+REVOKE ALL ON FUNCTION seats_internal.payments_were_listed(bigint, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.payments_were_listed(bigint, text, jsonb) IS
     'takes a page of a destination''s intents, and asks for the next one; called by the worker';
 
 -- A person has said that a create was executed, and there is no such intent: who is to pay starts again. (Whose member

@@ -232,7 +232,6 @@ CREATE OR REPLACE FUNCTION seats_internal.refund_settled(
     payment    bigint,
     result     text,
     facts      jsonb,
-    as_of      timestamptz,
     error      text,
     error_code text
 ) RETURNS void
@@ -265,9 +264,9 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.refund_settled(
-    bigint, bigint, text, jsonb, timestamptz, text, text) FROM PUBLIC;
+    bigint, bigint, text, jsonb, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.refund_settled(
-    bigint, bigint, text, jsonb, timestamptz, text, text) IS
+    bigint, bigint, text, jsonb, text, text) IS
     'the call of a refund has ended';
 
 CREATE OR REPLACE FUNCTION seats_internal.refund_was_refused(
