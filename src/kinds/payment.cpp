@@ -40,23 +40,19 @@ void narrow_list(const Call& call, std::string& query) {
 }
 
 void store(Storing& storing, Settlements items) {
-    for (const Settlement* item : items) {
-        if (!is_to_be_told(storing, *item)) {
-            continue;
-        }
-        const auto& [flight, decision] = *item;
+    tell_each(storing, items, [&](const Settlement& item) {
+        const auto& [flight, decision] = item;
         // (Without its secret it is as good as replayed: a fresh read has one.)
         const bool is_replayed = flight.answer.response.headers.replayed || decision.secret.empty();
         const pg::Rows told = created_statement.run(
             {pg::bigint(flight.call.id), pg::bigint(flight.call.payment_id),
-             pg::text(to_string(decision.result)), facts_of(*item), as_of(*item),
+             pg::text(to_string(decision.result)), facts_of(item), as_of(item),
              pg::boolean(is_replayed), pg::text_or_null(decision.error),
              pg::text_or_null(decision.error_code)});
-        if (told.boolean(0, 1) && !storing.is_left(*item)) {
+        if (told.boolean(0, 1) && !storing.is_left(item)) {
             storing.follow.secrets.push_back(flight.call.id);
         }
-        has_told(storing);
-    }
+    });
 }
 
 }  // namespace

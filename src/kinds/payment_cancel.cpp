@@ -8,15 +8,11 @@ pg::Statement settled_statement{
     "SELECT seats_internal.payment_cancel_settled($1, $2, $3::jsonb, $4, $5)"};
 
 void store(Storing& storing, Settlements items) {
-    for (const Settlement* item : items) {
-        if (is_to_be_told(storing, *item)) {
-            const auto& [flight, decision] = *item;
-            settled_statement.run({pg::bigint(flight.call.id), pg::bigint(flight.call.payment_id),
-                                   facts_of(*item), as_of(*item),
-                                   pg::text_or_null(decision.error_code)});
-            has_told(storing);
-        }
-    }
+    tell_each(storing, items, [](const Settlement& item) {
+        const auto& [flight, decision] = item;
+        settled_statement.run({pg::bigint(flight.call.id), pg::bigint(flight.call.payment_id),
+                               facts_of(item), as_of(item), pg::text_or_null(decision.error_code)});
+    });
 }
 
 }  // namespace

@@ -8,20 +8,16 @@ pg::Statement listed_statement{"SELECT seats_internal.payments_were_listed($1, $
 pg::Statement not_listed_statement{"SELECT seats_internal.payments_not_listed($1, $2, $3)"};
 
 void store(Storing& storing, Settlements items) {
-    for (const Settlement* item : items) {
-        if (!is_to_be_told(storing, *item)) {
-            continue;
-        }
-        const auto& [flight, decision] = *item;
+    tell_each(storing, items, [](const Settlement& item) {
+        const auto& [flight, decision] = item;
         const pg::Value call = pg::bigint(flight.call.id);
         const pg::Value destination = pg::text(flight.call.destination);
         if (decision.facts.empty()) {
             not_listed_statement.run({call, destination, pg::text(decision.error)});
         } else {
-            listed_statement.run({call, destination, facts_of(*item)});
+            listed_statement.run({call, destination, facts_of(item)});
         }
-        has_told(storing);
-    }
+    });
 }
 
 }  // namespace

@@ -8,24 +8,19 @@ pg::Statement read_statement{"SELECT seats_internal.payment_was_read($1, $2, $3:
 pg::Statement not_read_statement{"SELECT seats_internal.payment_not_read($1, $2, $3)"};
 
 void store(Storing& storing, Settlements items) {
-    for (const Settlement* item : items) {
-        if (!is_to_be_told(storing, *item)) {
-            continue;
-        }
-        const auto& [flight, decision] = *item;
+    tell_each(storing, items, [&](const Settlement& item) {
+        const auto& [flight, decision] = item;
         const pg::Value call = pg::bigint(flight.call.id);
         const pg::Value payment = pg::bigint(flight.call.payment_id);
         if (decision.facts.empty()) {
             not_read_statement.run({call, payment, pg::text(decision.error)});
         } else {
-            const pg::Rows told =
-                read_statement.run({call, payment, facts_of(*item), as_of(*item)});
+            const pg::Rows told = read_statement.run({call, payment, facts_of(item), as_of(item)});
             if (told.boolean(0, 1)) {
                 storing.follow.secrets.push_back(flight.call.id);
             }
         }
-        has_told(storing);
-    }
+    });
 }
 
 }  // namespace

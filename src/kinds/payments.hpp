@@ -25,15 +25,17 @@ inline pg::Value as_of(const Settlement& item) {
                                           : pg::null_of(TIMESTAMPTZOID);
 }
 
-// A row that somebody else has ended says nothing more of itself. What Stripe has shown is so all
-// the same.
-inline bool is_to_be_told(const Storing& storing, const Settlement& item) {
-    return item.is_over() && (!item.decision.facts.empty() || !storing.is_left(item));
-}
-
-inline void has_told(Storing& storing) {
-    storing.follow.arrivals = true;  // reads, cancels, refunds that it makes necessary
-    storing.follow.news = true;      // the journal tells of it
+// Of each that is over, in turn: `tell(item)`. A row that somebody else has ended says nothing more
+// of itself; what Stripe has shown is so all the same.
+template <typename Tell>
+void tell_each(Storing& storing, Settlements items, const Tell& tell) {
+    for (const Settlement* item : items) {
+        if (item->is_over() && (!item->decision.facts.empty() || !storing.is_left(*item))) {
+            tell(*item);
+            storing.follow.arrivals = true;  // reads, cancels, refunds that it makes necessary
+            storing.follow.news = true;      // the journal tells of it
+        }
+    }
 }
 
 }  // namespace pg_seats::kinds

@@ -15,16 +15,13 @@ void narrow_list(const Call& call, std::string& query) {
 }
 
 void store(Storing& storing, Settlements items) {
-    for (const Settlement* item : items) {
-        if (is_to_be_told(storing, *item)) {
-            const auto& [flight, decision] = *item;
-            settled_statement.run({pg::bigint(flight.call.id), pg::bigint(flight.call.payment_id),
-                                   pg::text(to_string(decision.result)), facts_of(*item),
-                                   pg::text_or_null(decision.error),
-                                   pg::text_or_null(decision.error_code)});
-            has_told(storing);
-        }
-    }
+    tell_each(storing, items, [](const Settlement& item) {
+        const auto& [flight, decision] = item;
+        settled_statement.run({pg::bigint(flight.call.id), pg::bigint(flight.call.payment_id),
+                               pg::text(to_string(decision.result)), facts_of(item),
+                               pg::text_or_null(decision.error),
+                               pg::text_or_null(decision.error_code)});
+    });
 }
 
 }  // namespace
