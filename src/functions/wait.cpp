@@ -24,6 +24,7 @@ namespace {
 using namespace pg_seats;
 
 constexpr long longest_function_wait_ms = 30L * 1000;
+constexpr int longest_pause_ms = 16;
 
 // Everything here is plain data: it is used by functions that raise.
 struct Wait {
@@ -102,6 +103,15 @@ void end_look(const Wait* wait) {
 
 bool is_over(const Wait* wait) {
     return wait->state.settled || wait->state.stands;
+}
+
+// Many calls share a condition variable. Who was woken for another's call looks, finds nothing, and
+// takes a little longer before the next look, so that a busy worker is not answered by a storm.
+void pause_after(int woken_in_vain) {
+    if (woken_in_vain > 0) {
+        const int exponent = Min(woken_in_vain - 1, 4);
+        pg_usleep(Min(1 << exponent, longest_pause_ms) * 1000L);
+    }
 }
 
 void wait_until_settled(Wait* wait) {

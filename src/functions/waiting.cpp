@@ -15,7 +15,6 @@ namespace {
 // A settled call wakes its waiters, and so does its handler. This is for what does not: a process
 // that ended between its commit and the broadcast, a person who settled it by hand, a standby.
 constexpr long longest_slice_ms = 1000;
-constexpr int longest_pause_ms = 16;
 
 bool holds_place = false;
 bool exit_callback_registered = false;
@@ -112,13 +111,6 @@ long next_slice_ms(core::TimePoint deadline, bool in_procedure) {
     }
     return static_cast<long>(
         core::until_next_look(core::Clock::now(), deadline, core::Duration{longest}).count());
-}
-
-void pause_after(int woken_in_vain) {
-    if (woken_in_vain > 0) {
-        const int exponent = Min(woken_in_vain - 1, 4);
-        pg_usleep(Min(1 << exponent, longest_pause_ms) * 1000L);
-    }
 }
 
 std::uint32_t wait_event() {

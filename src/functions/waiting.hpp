@@ -26,9 +26,6 @@ void leave_place();
 
 // How long to sleep until the next look; 0: the time is up.
 [[nodiscard]] long next_slice_ms(core::TimePoint deadline, bool in_procedure);
-// Many share a condition variable. Who was woken for another's call looks, finds nothing, and takes
-// a little longer before the next look, so that a busy worker is not answered by a storm.
-void pause_after(int woken_in_vain);
 [[nodiscard]] std::uint32_t wait_event();
 
 }  // namespace pg_seats
