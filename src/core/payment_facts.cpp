@@ -49,9 +49,7 @@ void append(std::string& out, const IntentFacts& facts) {
     writer.number("amount", facts.amount);
     writer.number("amount_received", facts.amount_received);
     writer.text("currency", facts.currency);
-    writer.boolean("livemode", facts.livemode);
     writer.number("created", facts.created);
-    writer.text("customer", facts.customer);
     writer.text("charge", facts.charge);
     writer.number("charge_refunded", facts.charge_refunded);
     writer.boolean("charge_disputed", facts.charge_disputed);
@@ -61,7 +59,6 @@ void append(std::string& out, const IntentFacts& facts) {
     writer.text("next_action", facts.next_action);
     writer.text("cancellation_reason", facts.cancellation_reason);
     writer.boolean("has_transfer", facts.has_transfer);
-    writer.text("invoice", facts.invoice);
     writer.text("marker", facts.marker);
     writer.text("installation", facts.installation);
     writer.text("hash", facts.hash);
@@ -76,7 +73,6 @@ void append(std::string& out, const RefundFacts& facts) {
     writer.text("currency", facts.currency);
     writer.text("status", facts.status);
     writer.text("charge", facts.charge);
-    writer.text("payment_intent", facts.payment_intent);
     writer.text("failure_reason", facts.failure_reason);
     writer.text("reason", facts.reason);
     writer.text("marker", facts.marker);
@@ -91,7 +87,6 @@ void append(std::string& out, const DisputeFacts& facts) {
     writer.text("currency", facts.currency);
     writer.text("status", facts.status);
     writer.text("charge", facts.charge);
-    writer.text("payment_intent", facts.payment_intent);
     writer.text("reason", facts.reason);
     writer.number("created", facts.created);
     writer.end();
@@ -104,7 +99,6 @@ std::optional<DisputeFacts> read_dispute(const json_t* dispute) {
     facts.currency = fact_member(dispute, "currency");
     facts.amount = integer_member(dispute, "amount");
     facts.charge = id_member(dispute, "charge");
-    facts.payment_intent = id_member(dispute, "payment_intent");
     facts.reason = fact_member(dispute, "reason");
     facts.created = time_member(dispute, "created");
     // (Money without an amount, a currency or a state cannot be counted.)
@@ -175,16 +169,13 @@ std::optional<IntentFacts> read_intent(const json_t* intent) {
         return std::nullopt;
     }
     facts.currency = fact_member(intent, "currency");
-    facts.customer = id_member(intent, "customer");
     facts.amount = integer_member(intent, "amount");
     facts.amount_received = integer_member(intent, "amount_received");
     facts.created = time_member(intent, "created");
-    facts.livemode = bool_member(intent, "livemode");
     read_charge(intent, facts);
     read_last_error(intent, facts);
     facts.next_action = fact_member(member(intent, "next_action"), "type");
     facts.cancellation_reason = fact_member(intent, "cancellation_reason");
-    facts.invoice = id_member(intent, "invoice");
     facts.has_transfer = json_is_object(member(intent, "transfer_data"));
     const json_t* const metadata = member(intent, "metadata");
     facts.marker = marker_member(intent);

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "core/client_secret.hpp"
 #include "core/facts.hpp"
@@ -17,16 +16,15 @@
 namespace pg_seats::core {
 
 struct IntentFacts {
-    std::string id, status, currency, customer;
+    std::string id, status, currency;
     std::optional<std::int64_t> amount, amount_received, created;
-    std::optional<bool> livemode;
     // latest_charge; the sum and the flag only if it was expanded.
     std::string charge;
     std::optional<std::int64_t> charge_refunded;
     std::optional<bool> charge_disputed;
     // last_payment_error.
     std::string error_code, decline_code, failed_charge;
-    std::string next_action, cancellation_reason, invoice;
+    std::string next_action, cancellation_reason;
     bool has_transfer = false;
     // metadata[pg_seats], and what is beside it: anybody may have written it, so what is no uuid
     // and no number is absent.
@@ -53,7 +51,7 @@ struct RefundFacts {
 [[nodiscard]] std::string to_json(const RefundFacts& facts);
 
 struct DisputeFacts {
-    std::string id, currency, status, charge, payment_intent, reason;
+    std::string id, currency, status, charge, reason;
     std::optional<std::int64_t> amount, created;
 };
 

@@ -13,18 +13,18 @@ std::string intent_json(std::string_view body) {
 TEST(PaymentFacts, of_an_intent) {
     EXPECT_EQ(
         intent_json(R"({"id":"pi_1","object":"payment_intent","status":"requires_action",
-            "amount":1000,"amount_received":0,"currency":"eur","livemode":false,"created":17,
-            "customer":{"id":"cus_1"},"client_secret":"pi_1_secret_x","transfer_data":{"d":"a"},
+            "amount":1000,"amount_received":0,"currency":"eur","created":17,
+            "client_secret":"pi_1_secret_x","transfer_data":{"d":"a"},
             "latest_charge":{"id":"ch_1","amount_refunded":5,"disputed":true},
             "last_payment_error":{"code":"card_declined","decline_code":"lost","charge":"ch_0"},
             "next_action":{"type":"redirect_to_url","redirect_to_url":{"url":"https://s/?pi_1_secret_x"}},
             "metadata":{"pg_seats":"u-u-1","pg_seats_member":"ab","pg_seats_attempt":"2",
             "pg_seats_installation":"01234567-89ab-cdef-0123-456789abcdef"}})"),
         R"({"object":"payment_intent","id":"pi_1","status":"requires_action","amount":1000,)"
-        R"("amount_received":0,"currency":"eur","livemode":false,"created":17,"customer":"cus_1",)"
+        R"("amount_received":0,"currency":"eur","created":17,)"
         R"("charge":"ch_1","charge_refunded":5,"charge_disputed":true,"error_code":"card_declined",)"
         R"("decline_code":"lost","failed_charge":"ch_0","next_action":"redirect_to_url",)"
-        R"("cancellation_reason":null,"has_transfer":true,"invoice":null,"marker":"u-u-1",)"
+        R"("cancellation_reason":null,"has_transfer":true,"marker":"u-u-1",)"
         R"("installation":"01234567-89ab-cdef-0123-456789abcdef","hash":"ab","attempt":2})");
 }
 
@@ -58,7 +58,7 @@ TEST(PaymentFacts, a_page_is_complete_only_if_it_can_be_read_and_says_whether_th
         R"({"id":"re_1","object":"refund","amount":5,"currency":"eur","status":null})";
     constexpr std::string_view whole =
         R"({"object":"refunds","complete":true,"next":null,"refunds":[{"id":"re_1","amount":5,"currency":"eur",)"
-        R"("status":null,"charge":null,"payment_intent":null,"failure_reason":null,"reason":null,)"
+        R"("status":null,"charge":null,"failure_reason":null,"reason":null,)"
         R"("marker":null,"created":null}]})";
     EXPECT_EQ(refunds(one), whole);
     EXPECT_TRUE(refunds(one, R"(,"has_more":true)")
