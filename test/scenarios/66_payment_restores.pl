@@ -152,13 +152,7 @@ subtest 'a bill that is forgotten' => sub {
 
 subtest 'pg_seats.payment_sweep = cancel' => sub {
 	set_configuration($server, 'pg_seats.payment_sweep' => 'cancel');
-	my $finished = q{SELECT finished_at FROM seats_internal.payment_listing};
-	my $list = sub {
-		my $before = $server->sql($finished);
-		$server->sql(q{SELECT seats.reconcile_payments('stripe', 'once a day')});
-		wait_until(sub { $server->sql($finished) ne $before }, 'the list to be read');
-	};
-	$list->();
+	list_intents($server);
 	is(sees($hash{$_}), 'requires_payment_method 700', "$_: for an hour somebody may come") foreach @picnic;
 	# The answer of one cancel is lost; the worker is killed while another one is on the wire; somebody pays at this moment.
 	my %cancel = map { $_ => { method => 'POST', path => "/v1/payment_intents/$intent{$_}/cancel" } } @picnic;
@@ -166,7 +160,7 @@ subtest 'pg_seats.payment_sweep = cancel' => sub {
 	$stripe->fault({ match => $cancel{nobody_else}, fault => 'hang_after' });
 	$stripe->fault({ match => $cancel{somebody}, fault => 'hang' });
 	$server->sql("UPDATE seats_internal.payment_stray SET first_seen = first_seen - interval '1 hour'");
-	$list->();
+	list_intents($server);
 	$stripe->await_held(%{ $cancel{$_} }) foreach qw(nobody_else somebody);
 	at_stripe($stripe, $intent{somebody}, 'succeed');
 	kill_stopped_worker($server, stop_worker($server));
@@ -175,7 +169,7 @@ subtest 'pg_seats.payment_sweep = cancel' => sub {
 	$server->wait_for_sql('SELECT count(*) FROM seats.outbox', '0');
 	is(sees($hash{$_}), 'canceled 700', "$_: then it is cancelled") foreach qw(nobody nobody_else);
 	is($server->sql(q{SELECT count(*) FROM seats.journal WHERE kind = 'payment.stray_cancelled'}), '3', 'as the journal tells');
-	$list->();
+	list_intents($server);
 	is($server->sql(q{SELECT detail ->> 'intent' FROM seats.alerts WHERE kind = 'stray_paid' AND state <> 'resolved'}), $intent{somebody},
 		'that somebody has paid is told');
 	share_bill($server, 'picnic', { map { $_ => 700 } @picnic });

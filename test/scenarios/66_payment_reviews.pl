@@ -33,16 +33,6 @@ sub decide
 	return $server->sql("SELECT seats.resolve_review($call, '$decision', 'seen in the Dashboard')");
 }
 
-sub list_intents
-{
-	my $finished = q{SELECT finished_at FROM seats_internal.payment_listing};
-	my $before = $server->sql($finished);
-	$server->sql(q{SELECT seats.reconcile_payments('stripe', 'the scenario wants it')});
-	wait_until(sub { $server->sql($finished) ne $before }, 'the list to be read');
-	$server->wait_for_sql('SELECT count(*) FROM seats.outbox', '0');
-	return;
-}
-
 sub statuses_of { my ($hash) = @_; return join ' ', sort map { $_->{status} } intents_of($stripe, $hash) }
 
 # What was so, what is said, what becomes of the payment, and of the intents at Stripe.
@@ -67,7 +57,8 @@ foreach my $case (
 		decide($call, $decision);
 		# (What was made a moment ago a list may not show, so it proves nothing about it.)
 		$server->sql("UPDATE seats_internal.payment SET created_at = created_at - interval '20 minutes' WHERE id = $payment");
-		list_intents();
+		list_intents($server);
+		$server->wait_for_sql('SELECT count(*) FROM seats.outbox', '0');
 		await_payment($server, $payment, $state);
 		is(statuses_of($hash), $statuses, 'intents at Stripe');
 		my $last = start_payment($server, $name, 'ada');

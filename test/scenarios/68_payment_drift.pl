@@ -13,14 +13,12 @@ $server->define_destination('stripe', requests_per_second => 500);
 set_up_payments($server, 'shop');
 is($server->sql('SHOW pg_seats.payment_sweep'), 'report', 'nothing is set but what is always set');
 
-sub list_intents { return $server->sql(q{SELECT seats.reconcile_payments('stripe', 'the scenario wants it')}) }
-
-# As if the create had been executed under two keys.
-sub make_second
+# Of a first attempt, and nobody here has made it.
+sub make_intent
 {
-	my ($name) = @_;
+	my ($name, $amount) = @_;
 	return $stripe->api('POST', '/v1/payment_intents', {
-			amount => 1000, currency => 'eur', metadata => {
+			amount => $amount, currency => 'eur', metadata => {
 				pg_seats_installation => $server->sql('SELECT uuid FROM seats_internal.installation'),
 				pg_seats_member => hash_of($server, 'dinner', $name), pg_seats_attempt => 1 } })->{id};
 }
@@ -31,9 +29,10 @@ my %intent = map { $_ => await_payment($server, $payment{$_}, 'payable') } sort 
 $server->wait_for_sql('SELECT finished_at IS NOT NULL FROM seats_internal.payment_listing', 't');
 is($server->sql('SELECT count(*) FROM seats_internal.destination_contact'), '1', 'the worker notes that it can send');
 
-my %second = map { $_ => make_second($_) } qw(ada bob);
+# As if the create had been executed under two keys.
+my %second = map { $_ => make_intent($_, 1000) } qw(ada bob);
 at_stripe($stripe, $_, 'succeed') foreach $intent{bob}, $second{bob}, $intent{cy};
-list_intents();
+list_intents($server);
 wait_until(sub { join(' ', map { $_->{id} } live_intents_of($stripe, hash_of($server, 'dinner', 'ada'))) eq $intent{ada} },
 	'the second one of ada to be cancelled');
 pass('who has two that he could pay keeps one');
@@ -51,10 +50,7 @@ assert_judged($server, $stripe, 'seconds');
 
 my $before = $server->sql('SELECT finished_at FROM seats_internal.payment_listing');
 $server->sql(q{SELECT seats.pause('stripe', 'for long')});
-my $stray = $stripe->api('POST', '/v1/payment_intents', {
-		amount => 700, currency => 'eur', metadata => {
-			pg_seats_installation => $server->sql('SELECT uuid FROM seats_internal.installation'),
-			pg_seats_member => hash_of($server, 'dinner', 'dora'), pg_seats_attempt => 1 } })->{id};
+my $stray = make_intent('dora', 700);
 $server->sql(q{UPDATE seats_internal.destination_contact SET reached_at = reached_at - interval '1 hour'});
 $server->restart;
 $server->sql(q{SELECT seats.resume('stripe', 'it is over')});

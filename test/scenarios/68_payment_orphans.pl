@@ -5,36 +5,11 @@ use warnings;
 use PgSeats::Scenario;
 use PgSeats::Calls;
 use PgSeats::Copies;
+use PgSeats::PaymentModel;
+use PgSeats::Payments;
 
 my %pace = (configuration => "pg_seats.safety_poll = '300ms'\npg_seats.retry_delay = '50ms'\n"
 	  . "pg_seats.retry_delay_limit = '200ms'\ntrack_functions = 'pl'\n");
-
-sub share
-{
-	my ($server, $key, @names) = @_;
-	my $members = join ', ', map {qq({"reference": "$_", "amount": 1000})} @names;
-	return $server->sql("SELECT request FROM seats.create_payment_request('$key', 'eur', '[$members]')");
-}
-
-sub start
-{
-	my ($server, $key, $name) = @_;
-	return $server->sql("SELECT payment FROM seats.start_payment(seats.payment_member('$key', '$name'))");
-}
-
-sub await_payment
-{
-	my ($server, $payment, $state) = @_;
-	$server->wait_for_sql("SELECT state FROM seats.payments WHERE payment = $payment", $state);
-	return $server->sql("SELECT intent FROM seats.payments WHERE payment = $payment");
-}
-
-sub member_state
-{
-	my ($server, $key, $name) = @_;
-	return $server->sql(
-		"SELECT state FROM seats.payment_members WHERE request_key = '$key' AND reference = '$name'");
-}
 
 # Those that could be paid.
 sub live_intents
@@ -48,7 +23,8 @@ foreach my $hours (0, 25)
 {
 	my $stripe = new_simulator();
 	my $primary = new_server("primary$hours", simulator => $stripe, allows_streaming => 1, %pace);
-	share($primary, 'dinner', qw(ada bob cy));
+	set_up_payments($primary, 'shop');
+	share_bill($primary, 'dinner', { map { $_ => 1000 } qw(ada bob cy) });
 	# Who does not pay is not asked whether he is to be held.
 	if ($hours == 0)
 	{
@@ -57,7 +33,7 @@ foreach my $hours (0, 25)
 		is($primary->sql(q{SELECT string_agg(funcname, ' ') FROM pg_stat_user_functions
 			 WHERE funcname IN ('freeze_changes', 'hold_creates')}), 'freeze_changes', 'only payments are held');
 	}
-	my $cy = await_payment($primary, start($primary, 'dinner', 'cy'), 'payable');
+	my $cy = await_payment($primary, start_payment($primary, 'dinner', 'cy'), 'payable');
 	$primary->backup('base');
 	my $standby = copy_of_server($primary, "standby$hours", backup => 'base', streaming => 1);
 	$standby->start;
@@ -65,13 +41,13 @@ foreach my $hours (0, 25)
 	disconnect_standby($primary, $standby);
 
 	# All this is lost.
-	my %lost = map { $_ => await_payment($primary, start($primary, 'dinner', $_), 'payable') } qw(ada bob);
-	share($primary, 'brunch', qw(dora eve fay));
-	$lost{$_} = await_payment($primary, start($primary, 'brunch', $_), 'payable') foreach qw(dora eve fay);
-	$stripe->control('POST', "/payment_intents/$lost{$_}", { action => 'succeed' }) foreach qw(bob eve);
-	$stripe->control('POST', "/payment_intents/$lost{fay}", { action => 'cancel' });
+	my %lost = map { $_ => await_payment($primary, start_payment($primary, 'dinner', $_), 'payable') } qw(ada bob);
+	share_bill($primary, 'brunch', { map { $_ => 1000 } qw(dora eve fay) });
+	$lost{$_} = await_payment($primary, start_payment($primary, 'brunch', $_), 'payable') foreach qw(dora eve fay);
+	at_stripe($stripe, $lost{$_}, 'succeed') foreach qw(bob eve);
+	at_stripe($stripe, $lost{fay}, 'cancel');
 	# A refund that comes back is in none of Stripe's sums.
-	$stripe->control('POST', "/payment_intents/$lost{eve}", { action => 'refund', amount => 300 });
+	at_stripe($stripe, $lost{eve}, 'refund', amount => 300);
 	$stripe->control('POST', "/refunds/$_->{id}", { action => 'fail' }) foreach @{ $stripe->all_of('/v1/refunds') };
 	$primary->stop('immediate');
 	$stripe->clock_advance($hours * 60 * 60) if $hours;
@@ -80,22 +56,22 @@ foreach my $hours (0, 25)
 
 	# They click again while nothing is known yet, and get the intents that they had.
 	$standby->wait_for_sql(q{SELECT holds_creates FROM seats_internal.payment_listing}, 't');
-	my $ada = start($standby, 'dinner', 'ada');
-	my $bob = start($standby, 'dinner', 'bob');
+	my $ada = start_payment($standby, 'dinner', 'ada');
+	my $bob = start_payment($standby, 'dinner', 'bob');
 	wait_until(sub { @{ $stripe->requests(state => 'hanging') } > 0 }, 'the list to be asked for');
 	is($standby->sql("SELECT state FROM seats.payments WHERE payment = $ada"), 'creating',
 		"$hours hours: a create waits until what was forgotten is found");
 	$stripe->release();
 	is(await_payment($standby, $ada, 'payable'), $lost{ada}, 'who can pay has the intent that is in his browser');
 	is(await_payment($standby, $bob, 'succeeded'), $lost{bob}, 'who has paid has paid');
-	is(member_state($standby, 'dinner', 'bob'), 'paid', 'the money is his');
+	await_member($standby, 'dinner', 'bob', 'paid');
 	is($standby->sql(q{SELECT string_agg(status, ' ' ORDER BY status) FROM seats.payment_drift}),
 		'canceled requires_payment_method succeeded', 'intents of a request that is not known are told');
 
 	# The application makes that request once more.
-	share($standby, 'brunch', qw(dora eve fay));
-	$standby->wait_for_sql(q{SELECT state FROM seats.payment_members WHERE reference = 'eve'}, 'paid');
-	is(await_payment($standby, start($standby, 'brunch', 'dora'), 'payable'), $lost{dora}, 'a request that is made again has its intents');
+	share_bill($standby, 'brunch', { map { $_ => 1000 } qw(dora eve fay) });
+	await_member($standby, 'brunch', 'eve', 'paid');
+	is(await_payment($standby, start_payment($standby, 'brunch', 'dora'), 'payable'), $lost{dora}, 'a request that is made again has its intents');
 	$standby->wait_for_sql(q{SELECT string_agg(t.kind || ' ' || t.amount, ', ' ORDER BY t.kind) FROM seats.payment_transactions AS t
 		WHERE t.request_key = 'brunch' AND t.reference IN ('eve', 'fay')}, 'cancelled 1000, refund_failed 300, succeeded 1000');
 	is($standby->sql('SELECT count(*) FROM seats.payment_drift'), '0', 'none is a stray any more');

@@ -18,7 +18,7 @@ use Test::More;
 
 our @EXPORT = qw(
   shop share_bill member_of hash_of start_payment await_payment await_member at_stripe sums_of await_sums await_happened
-  read_payment refund intents_of live_intents_of assert_judged);
+  read_payment list_intents refund intents_of live_intents_of assert_judged);
 
 # As the application does it.
 sub shop { my ($server, $sql) = @_; return $server->sql("SET ROLE shop; $sql") }
@@ -113,6 +113,17 @@ sub read_payment
 	$server->sql("SELECT seats.reconcile_payment($payment, 'the scenario wants it')");
 	$server->wait_for_sql(
 		"SELECT count(*) FROM seats_internal.outbox AS o WHERE o.payment_id = $payment AND o.kind = 'payment_read'", '0');
+	return;
+}
+
+# As an operator has them compared with what is known here: until all were listed.
+sub list_intents
+{
+	my ($server) = @_;
+	my $finished = 'SELECT finished_at FROM seats_internal.payment_listing';
+	my $before = $server->sql($finished);
+	$server->sql(q{SELECT seats.reconcile_payments('stripe', 'the scenario wants it')});
+	wait_until(sub { $server->sql($finished) ne $before }, 'the list to be read');
 	return;
 }
 
