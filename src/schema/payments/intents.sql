@@ -156,7 +156,7 @@ REVOKE ALL ON FUNCTION seats_internal.why_unwanted(seats_internal.payment, jsonb
 COMMENT ON FUNCTION seats_internal.why_unwanted(seats_internal.payment, jsonb) IS
     'why nobody is to pay an intent';
 
-CREATE OR REPLACE FUNCTION seats_internal.want_only_one(payment seats_internal.payment, facts jsonb)
+CREATE OR REPLACE FUNCTION seats_internal.cancel_if_unwanted(payment seats_internal.payment, facts jsonb)
 RETURNS seats_internal.payment
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -175,8 +175,8 @@ BEGIN
     RETURN payment;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.want_only_one(seats_internal.payment, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.want_only_one(seats_internal.payment, jsonb) IS
+REVOKE ALL ON FUNCTION seats_internal.cancel_if_unwanted(seats_internal.payment, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.cancel_if_unwanted(seats_internal.payment, jsonb) IS
     'an intent that nobody is to pay is to be cancelled; gives the payment';
 
 -- `due_at`: Stripe has refused it before, though it should not.
@@ -281,7 +281,7 @@ BEGIN
             PERFORM seats_internal.queue_payment_read(now_is.id, 'disputes', event);
         END IF;
     END IF;
-    now_is := seats_internal.want_only_one(now_is, facts);
+    now_is := seats_internal.cancel_if_unwanted(now_is, facts);
     PERFORM seats_internal.follow_intent(now_is, facts, event);
     RETURN is_newest AND now_is.state = 'payable' AND now_is.cancel_requested_at IS NULL;
 END
