@@ -21,9 +21,6 @@ void move_disputed(World& world, Account& account, const Dispute& dispute, bool 
     move.payment_intent = dispute.payment_intent;
     move.currency = dispute.currency;
     move.amount = back ? dispute.amount : -dispute.amount;
-    if (const auto* intent = account.payment_intents.find(dispute.payment_intent)) {
-        move.of_invoice = !intent->invoice.empty();
-    }
     world.move_money(account, std::move(move));
     emit_dispute(world, account, dispute,
                  back ? "charge.dispute.funds_reinstated" : "charge.dispute.funds_withdrawn");
@@ -43,8 +40,7 @@ Dispute& open_dispute(World& world, Account& account, Charge& charge, std::int64
     fresh.reason = reason;
     fresh.status = inquiry ? "warning_needs_response" : "needs_response";
     charge.disputed = true;
-    const Dispute& made = account.disputes.add(std::move(fresh));
-    Dispute& dispute = *account.disputes.find(made.id);
+    Dispute& dispute = account.disputes.add(std::move(fresh));
     emit_dispute(world, account, dispute, "charge.dispute.created");
     if (!inquiry) {
         move_disputed(world, account, dispute, false);

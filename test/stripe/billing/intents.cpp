@@ -46,7 +46,6 @@ void receive(World& world, Account& account, const PaymentIntent& intent) {
     move.payment_intent = intent.id;
     move.currency = intent.currency;
     move.amount = intent.amount_received;
-    move.of_invoice = !intent.invoice.empty();
     world.move_money(account, std::move(move));
 }
 

@@ -24,7 +24,7 @@ using Metadata = std::vector<std::pair<std::string, std::string>>;
 // How a refund begins, and what becomes of it later.
 struct RefundPlan {
     std::string status = "succeeded";
-    std::string then;           // succeeded or failed; empty: it stays as it is
+    std::string then;           // succeeded, failed or canceled; empty: it stays
     std::int64_t seconds = 60;  // until then
     std::string failure_reason = "unknown";
 };
@@ -339,7 +339,7 @@ struct MoneyMove {
     std::string payment_intent;
     std::string currency;
     std::int64_t amount = 0;  // below zero: it went
-    bool of_invoice = false;
+    bool of_invoice = false;  // of its intent
 };
 
 struct Event {

@@ -13,9 +13,6 @@ void move_refund(World& world, Account& account, const Refund& refund, bool back
     move.payment_intent = refund.payment_intent;
     move.currency = refund.currency;
     move.amount = back ? refund.amount : -refund.amount;
-    if (const auto* intent = account.payment_intents.find(refund.payment_intent)) {
-        move.of_invoice = !intent->invoice.empty();
-    }
     world.move_money(account, std::move(move));
 }
 

@@ -62,6 +62,9 @@ void World::at(std::int64_t time, std::function<void()> what) {
 void World::move_money(Account& account, MoneyMove move) {
     move.sequence = ++moves_made_;
     move.at = now();
+    if (const auto* intent = account.payment_intents.find(move.payment_intent)) {
+        move.of_invoice = !intent->invoice.empty();
+    }
     account.money.push_back(std::move(move));
 }
 
