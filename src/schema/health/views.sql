@@ -48,7 +48,7 @@ payment AS MATERIALIZED (
          WHERE p.state = 'creating' ORDER BY p.created_at, p.id LIMIT 1) AS c ON true),
 payment_listing AS MATERIALIZED (
     SELECT l.destination, l.holds_creates, l.wanted_reason, l.found, l.finished_at, c.held, s.strays,
-           coalesce(current_setting('pg_seats.payment_sweep', true), 'report') <> 'off'
+           seats_internal.payment_sweep_setting() <> 'off'
            AND l.finished_at < clock_timestamp() - interval '2 days' AS is_overdue
       FROM seats_internal.payment_listing AS l
      CROSS JOIN LATERAL (

@@ -40,8 +40,7 @@ COMMENT ON COLUMN seats.payment_members.removed_at IS 'he no longer shares the b
 CREATE OR REPLACE VIEW seats.payments AS
 SELECT p.id AS payment, m.request_id AS request, r.request_key, p.member_id AS member, m.reference, p.attempt,
        p.destination, p.intent, p.amount, p.currency,
-       CASE WHEN p.cancel_requested_at IS NOT NULL AND p.state IN ('creating', 'payable', 'processing')
-            THEN 'canceling' ELSE p.state END AS state,
+       seats_internal.payment_state(p.state, p.cancel_requested_at) AS state,
        p.status, p.next_action, p.error_code, p.decline_code, p.charge, p.received, p.refunded, p.refund_reserved,
        p.disputed, p.call_id AS call, p.cancel_call_id AS cancel_call, p.cancel_requested_at, p.cancel_reason,
        p.review_since, p.review_reason, p.created_at, p.touched_at, p.state_since, p.read_at
