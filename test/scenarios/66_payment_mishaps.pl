@@ -94,16 +94,18 @@ subtest 'what was paid is read' => sub {
 };
 
 subtest 'money is given back' => sub {
-	my %refund = ();
 	foreach my $name (@names)
 	{
 		strike($name, method => 'POST', path => '/v1/refunds', body => "*$intent{$name}*");
-		$refund{$name} = refund($server, $payment{$name}, '400');
+		refund($server, $payment{$name}, '400');
+		# (One that has a name is looked for first.)
+		strike($name, method => 'POST', path => '/v1/refunds', body => "*amount=50*$intent{$name}*");
+		refund($server, $payment{$name}, q{50, request_key => 'named'});
 	}
 	foreach my $name (@names)
 	{
-		await_sums($server, $payment{$name}, '1000 400 0 0', $name);
-		is(join(' ', map { $_->{amount} } @{ $stripe->all_of('/v1/refunds', payment_intent => $intent{$name}) }), '400', '… once');
+		await_sums($server, $payment{$name}, '1000 450 0 0', $name);
+		is(join(' ', sort map { $_->{amount} } @{ $stripe->all_of('/v1/refunds', payment_intent => $intent{$name}) }), '400 50', '… once');
 	}
 };
 
@@ -115,7 +117,7 @@ subtest 'what the Dashboard has done is read' => sub {
 		at_stripe($stripe, $intent{$name}, 'dispute', amount => 200);
 		$server->sql("SELECT seats.reconcile_payment($payment{$name}, 'the scenario wants it')");
 	}
-	await_sums($server, $payment{$_}, '1000 500 0 200', $_) foreach @names;
+	await_sums($server, $payment{$_}, '1000 550 0 200', $_) foreach @names;
 };
 
 # (Five lanes that are refused alike are our own mistake, and stop the destination. These are not.)
