@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use PgSeats::Chaos::Copy;
 use PgSeats::Chaos::House;
+use PgSeats::Chaos::Payments;
 use PgSeats::Copies qw(copy_of_server disconnect_standby);
 use PgSeats::Waiting;
 use PgSeats::Webhooks;
@@ -64,12 +65,25 @@ sub fail_over
 {
 	my ($storm) = @_;
 	PgSeats::Chaos::House::let_go($storm);
+	delay_lists($storm);
 	stop_relay($storm->{relay});
 	$storm->{standby} ? promote($storm) : restore($storm);
 	$storm->{relay} = start_relay($storm->server);
 	$storm->set_webhooks;
 	$storm->{forgotten} = [ forgotten($storm) ];
+	PgSeats::Chaos::Payments::come_back($storm, @{ $storm->{forgotten} });
 	$storm->tell('it goes on; secrets in browsers that it may never have heard of: ' . @{ $storm->{forgotten} });
+	return;
+}
+
+# Payers click before what was forgotten is found.
+sub delay_lists
+{
+	my ($storm) = @_;
+	my $dice = $storm->dice('lists');
+	my $times = $dice->happens(0.8) ? $dice->between(1, 3) : 0;
+	$storm->stripe->fault({ match => { method => 'GET', path => '/v1/payment_intents' }, fault => 'hang', seconds => 1, times => $times }) if $times;
+	$storm->tell("$times lists of intents hang");
 	return;
 }
 
@@ -106,7 +120,7 @@ sub restore
 sub forget_keys
 {
 	my ($storm, $server) = @_;
-	return unless $storm->dice('keys')->happens(0.7);
+	return unless $storm->dice('keys')->happens(0.8);
 	my %known = map { $_ => 1 } split /\n/, $server->sql('SELECT p.uuid FROM seats_internal.payment AS p');
 	my $count = 0;
 	foreach my $row (@{ $storm->stripe->worker_ledger(path => '/v1/payment_intents', limit => 100_000) })

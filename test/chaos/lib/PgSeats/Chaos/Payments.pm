@@ -15,6 +15,8 @@ use PgSeats::PaymentModel;
 my %expected = map { $_ => 1 } qw(PS803 PS804 PS805 PS806 PS807 PS808 PS809 PS810 PS811 PS813
   25P02 57P01 57P02 57P03 08006);
 
+my $coming_back = 'who had a secret comes back';
+
 sub start
 {
 	my ($storm, $count) = @_;
@@ -54,6 +56,7 @@ sub next_step
 	my $pause = $dice->seconds(0, 0.3);
 	$self->{session}->ask($text, sub {
 		my ($answer) = @_;
+		shift @{ $self->{comes_back} } if $name eq $coming_back && defined $answer;
 		$self->take($name, $answer);
 		$storm->in($self->{session}->is_gone ? 0.5 : $pause, sub { $self->next_step });
 	});
@@ -65,12 +68,26 @@ sub something_to_do
 {
 	my ($self) = @_;
 	my ($dice, $deeds) = @$self{qw(dice deeds)};
+	if (my ($hash) = @{ $self->{comes_back} // [] })
+	{
+		my (undef, @click) = $deeds->click_of($hash);
+		return ($coming_back, as_text($deeds->{named}{$hash}[0]{sql}, @click));
+	}
 	return ('the bill again', as_text($deeds->bill_again)) if delete $self->{misses_bill};
 	my $is_new = !@{ $self->{storm}{paying}{bills} } || $dice->happens(0.1);
 	my $waits = !$is_new && $dice->happens(0.4);
 	my ($name, @sql) = $is_new ? ('another bill', $deeds->new_bill) : $waits ? $deeds->click : $deeds->deed;
 	@sql = ('BEGIN', @sql, $dice->happens(0.85) ? 'COMMIT' : 'ROLLBACK') if !$waits && $dice->happens(0.5);
 	return ($name, as_text(@sql));
+}
+
+# Payers of these intents load their pages again: the first thing that happens, once a till has a server again.
+sub come_back
+{
+	my ($storm, @intents) = @_;
+	my %is = map { $_ => 1 } @intents;
+	push @{ $_->{till}{comes_back} }, $_->{hash} foreach grep { $is{ $_->{intent} } } @{ $storm->{paying}{tabs} };
+	return;
 }
 
 # For psql.
@@ -88,7 +105,7 @@ sub take
 		push @{ $paying->{intents} }, $intent unless $paying->{secret}{$intent};
 		$paying->{secret}{$intent} = $secret;
 	}
-	push @{ $paying->{tabs} }, { hash => $1, payment => $2, state => $3, intent => $4, secret => "$4$5" }
+	push @{ $paying->{tabs} }, { till => $self, hash => $1, payment => $2, state => $3, intent => $4, secret => "$4$5" }
 	  while ($answer // '') =~ /^given (\S+) (\d+) (\w+) (pi_\w+?)(_secret_\w+)/mg;
 	# (The story is no place for secrets either.)
 	my @intents = map { /^(pi_.+)_secret_/ } @secrets;
