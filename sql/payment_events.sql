@@ -196,6 +196,14 @@ SELECT 'stripe', 'pi_lea', :'ours', m.hash, 1, 'canceled', 1000, 0, 'eur'
   FROM seats_internal.payment_member AS m WHERE m.reference = 'lea';
 SELECT h.is_locked AS held FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) AS h WHERE o.payment_id = :p;
 SELECT o.kind, o.path FROM seats_internal.outbox AS o WHERE o.payment_id = :p ORDER BY o.id;
+-- Nor is it over when it is cancelled: what was not sent here may have been sent before a failover.
+SELECT seats_internal.cancel_payment('app', :p, 'requested_by_customer');
+SELECT pg_temp.start('max') AS p \gset
+SELECT seats_internal.payments_are_in_doubt('failover');
+SELECT seats_internal.cancel_payment('app', :p, 'requested_by_customer');
+UPDATE seats_internal.payment_listing SET holds_creates = false, wanted_since = NULL, wanted_reason = NULL;
+UPDATE seats_internal.payment SET cancel_requested_at = NULL, cancel_reason = NULL WHERE id = :p;
+SELECT seats_internal.cancel_payment('app', :p, 'requested_by_customer');
 -- A cancel may be on its way when somebody takes a stray over: it is not given away, and read when that has ended.
 SELECT pg_temp.forgotten('kay') AS m \gset
 INSERT INTO seats_internal.payment_stray (destination, intent, installation, hash, attempt, status, amount, received, currency, first_seen)

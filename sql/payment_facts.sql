@@ -385,7 +385,7 @@ SELECT seats_internal.abandon_payments(1);
 SELECT pg_temp.calls(:p);
 SELECT pg_temp.look(:p);
 
--- (That of fay was never sent.)
+-- (That of fay was not sent; but an event has told of it, so it may have been, before a failover.)
 SELECT pg_temp.look(:q);
 SELECT pg_temp.explained(:p);
 SELECT pg_temp.explained(p.cancel_call_id) FROM seats_internal.payment AS p WHERE p.id = :p;

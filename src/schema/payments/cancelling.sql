@@ -18,6 +18,26 @@ REVOKE ALL ON FUNCTION seats_internal.check_cancel_reason(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.check_cancel_reason(text) IS
     'an error unless Stripe knows it as a reason of a cancel';
 
+-- A create that was not sent here may have been sent before a failover that has forgotten it: until that is looked for, or
+-- while what was found is read, nobody knows.
+CREATE OR REPLACE FUNCTION seats_internal.may_be_forgotten(payment seats_internal.payment) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM seats_internal.installation AS i WHERE i.timeline <> seats_internal.current_timeline())
+        OR EXISTS (SELECT FROM seats_internal.payment_listing AS l
+                    WHERE l.destination = payment.destination AND l.holds_creates)
+        OR EXISTS (SELECT FROM seats_internal.outbox AS o WHERE o.kind = 'payment_read' AND o.payment_id = payment.id)
+        OR EXISTS (SELECT FROM seats_internal.payment_member AS m
+                     JOIN seats_internal.nobodys_intent AS s ON s.hash = m.hash AND s.attempt = payment.attempt
+                    WHERE m.id = payment.member_id AND s.destination = payment.destination);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.may_be_forgotten(seats_internal.payment) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.may_be_forgotten(seats_internal.payment) IS
+    'whether a payment''s intent may have been made before a failover';
+
 -- (The row is locked before it is looked at: the worker marks it before it sends it.)
 CREATE OR REPLACE FUNCTION seats_internal.take_back_create(caller text, payment seats_internal.payment) RETURNS boolean
 LANGUAGE plpgsql
@@ -26,7 +46,7 @@ AS $$
 BEGIN
     PERFORM FROM seats_internal.outbox AS o
       WHERE o.id = payment.call_id AND o.state IN ('pending', 'waiting') AND NOT o.doubt FOR UPDATE;
-    IF NOT FOUND THEN
+    IF NOT FOUND OR seats_internal.may_be_forgotten(payment) THEN
         RETURN false;
     END IF;
     PERFORM FROM seats_internal.move_to_history(ARRAY[payment.call_id], 'cancelled', 'cancelled', settled_by => caller,
