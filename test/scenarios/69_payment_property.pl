@@ -10,6 +10,7 @@
 # SEED=n repeats a run; SEEDS=1-20 makes others, ROUNDS=n longer or shorter ones.
 use strict;
 use warnings;
+use JSON::PP ();
 use List::Util qw(sum0);
 use PgSeats::Scenario;
 use PgSeats::Copies;
@@ -123,7 +124,7 @@ sub play
 		$run->mishap($mishap, @standing);
 		# Then for a while nobody is in anybody's way.
 		$run->applications_begin(4, 4);
-		be_busy($run, 6);
+		be_busy($run, 4);
 		if ($round + 1 == $fails_over)
 		{
 			$run->standby_falls_behind(!($seed % 2));
@@ -149,7 +150,7 @@ sub be_busy
 sub await_standing
 {
 	my ($run, $point) = @_;
-	my $until = time + 1;
+	my $until = time + 0.8;
 	my @standing = ();
 	wait_until(
 		sub {
@@ -184,10 +185,13 @@ sub drain
 sub finish
 {
 	my ($run, $what) = @_;
+	# (Nothing new happens meanwhile.)
+	$stripe->control('POST', '/clock', { freeze => JSON::PP::true() });
 	$server->sql(q{SELECT seats.list_events('stripe', 'the scenario wants it')});
 	webhooks_are_quiet($stripe);
 	drain($run, $what);
 	my @wrong = ($run->wrong, wrong_just_now($server), judge_payments($server, $stripe), live_twice($stripe));
+	$stripe->control('POST', '/clock', { freeze => JSON::PP::false() });
 	is(join("\n", @wrong), '', "$what: what Stripe has is what the tables have, and what handlers were told");
 	return;
 }

@@ -89,7 +89,7 @@ sub new_bills
 	return $self->applications_end;
 }
 
-sub refund_keys { my ($self) = @_; return map {"refund $_"} 1 .. $self->{deeds}{refund_keys} }
+sub refund_keys { my ($self) = @_; return map {"refund $_"} 0 .. $self->{deeds}{refund_keys} }
 
 sub script { return join '', map { $_ =~ /gset$|^\\/ ? "$_\n" : "$_;\n" } @_ }
 
@@ -268,7 +268,7 @@ sub standby_falls_behind
 	if ($is_long)
 	{
 		my $on_the_wire = q{SELECT count(*) FROM seats_internal.outbox AS o WHERE o.method = 'POST' AND o.first_sent_at IS NOT NULL};
-		wait_until(sub { $self->ask($on_the_wire) eq '0' }, 'nothing to be on the wire');
+		wait_until(sub { $self->decide; $self->ask($on_the_wire) eq '0' }, 'nothing to be on the wire', timeout => 60);
 	}
 	else { $self->applications_begin(2, 3) }
 	keep_copy($self->{server}, 'standby');
