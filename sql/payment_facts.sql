@@ -75,9 +75,21 @@ SELECT pg_temp.cancelled(:p, pg_temp.intent('pi_eve', 'processing'), 'payment_in
 SELECT pg_temp.calls(:p);
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_eve'));
 SELECT pg_temp.calls(:p);
--- Refused though it is payable: the next try waits.
+-- Refused though it is payable: the next try waits, longer each time, and a person is told until it is over.
+CREATE FUNCTION pg_temp.next_cancel(of bigint) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(', ', 'in ' || date_trunc('minute', o.due_at - clock_timestamp() + interval '30 s'),
+                     (SELECT a.severity || ' ' || a.kind || ' ' || a.occurrences FROM seats.alerts AS a
+                       WHERE a.kind = 'payment_not_cancelled' AND a.resolved_at IS NULL))
+      FROM seats_internal.outbox AS o WHERE o.payment_id = of AND o.kind = 'payment_cancel';
+$$;
 SELECT pg_temp.cancelled(:p, pg_temp.intent('pi_eve'), 'something');
 SELECT pg_temp.calls(:p);
+SELECT pg_temp.next_cancel(:p);
+SELECT pg_temp.cancelled(:p, pg_temp.intent('pi_eve'), 'something');
+SELECT pg_temp.next_cancel(:p);
+UPDATE seats_internal.alert SET occurrences = 100 WHERE kind = 'payment_not_cancelled';
+SELECT pg_temp.cancelled(:p, pg_temp.intent('pi_eve'), 'something');
+SELECT pg_temp.next_cancel(:p);
 -- Refused without a word of how it is: it is read, and the next try waits all the same.
 SELECT pg_temp.cancelled(:p, NULL, 'something');
 SELECT pg_temp.calls(:p);
@@ -85,6 +97,27 @@ SELECT pg_temp.was_read(:p, pg_temp.intent('pi_eve'));
 SELECT pg_temp.calls(:p);
 SELECT pg_temp.cancelled(:p, pg_temp.intent('pi_eve', 'canceled', '{"cancellation_reason": "requested_by_customer"}'));
 SELECT pg_temp.calls(:p);
+SELECT pg_temp.look(:p);
+SELECT pg_temp.open_alerts();
+
+-- At a bank it is tried once for each thing that is read of it: Stripe cancels some there. A person may ask again.
+SELECT pg_temp.start('vic') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_vic'));
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_vic', 'processing'));
+DELETE FROM seats_internal.outbox WHERE kind = 'payment_read';
+SELECT seats_internal.cancel_payment('app', :p, 'requested_by_customer');
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.cancelled(:p, pg_temp.intent('pi_vic', 'processing'), 'payment_intent_unexpected_state');
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_vic', 'processing'));
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_vic', 'requires_capture'));
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.cancelled(:p, NULL, 'something');
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_vic', 'requires_capture'));
+SELECT pg_temp.calls(:p);
+SELECT seats_internal.cancel_payment('app', :p, 'requested_by_customer');
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.cancelled(:p, pg_temp.intent('pi_vic', 'canceled'));
 SELECT pg_temp.look(:p);
 
 -- Paid although it was to be cancelled: asked, kept, refunded, as the request says.

@@ -97,6 +97,37 @@ subtest 'the payer goes on while his payment is cancelled' => sub {
 	await_happened($server, $payment, 'failed 1000 insufficient_funds, cancelled 1000 requested_by_customer', 'then it is done');
 };
 
+subtest 'some are cancelled at a bank' => sub {
+	my ($key) = bill();
+	my $payment = start_payment($server, $key, 'ada');
+	my $intent = await_payment($server, $payment, 'payable');
+	at_stripe($stripe, $intent, 'processing', cancelable => \1);
+	read_payment($server, $payment);
+	shop($server, "SELECT seats.cancel_payment($payment)");
+	await_happened($server, $payment, 'cancelled 1000 requested_by_customer', 'Stripe lets it go');
+};
+
+subtest 'Stripe does not cancel it, and does not say why' => sub {
+	my ($key) = bill();
+	my $payment = start_payment($server, $key, 'ada');
+	my $intent = await_payment($server, $payment, 'payable');
+	my %cancel = (method => 'POST', path => "/v1/payment_intents/$intent/cancel");
+	$stripe->fault({ match => {%cancel}, fault => 'answer', status => 400,
+			body => { error => { type => 'invalid_request_error', message => 'not this one' } } });
+	shop($server, "SELECT seats.cancel_payment($payment)");
+	my $alert = q{SELECT concat_ws(' ', a.resolved_at IS NULL, a.summary) FROM seats_internal.alert AS a
+	     WHERE a.kind = 'payment_not_cancelled'};
+	$server->wait_for_sql($alert, "t payment $payment ($intent) is to be cancelled and can still be paid, as Stripe refuses that: not this one");
+	my $call = $server->sql("SELECT cancel_call FROM seats.payments WHERE payment = $payment");
+	is($server->sql("SELECT due_at > now() + interval '4 minutes' FROM seats_internal.outbox WHERE id = $call"), 't', 'it is tried again later');
+	at_stripe($stripe, $intent, 'succeed');
+	read_payment($server, $payment);
+	await_happened($server, $payment, 'succeeded 1000', 'he has paid all the same');
+	is($server->sql("SELECT count(*) FROM seats.alerts WHERE kind = 'payment_not_cancelled' AND resolved_at IS NULL"), '0', 'which is another matter');
+	$server->sql("SELECT seats.retry($call, 'it is over')");
+	$server->sql("SELECT seats.resolve_payment($payment, 'keep', 'we have talked')");
+};
+
 # (Each is refused by itself: five that are alike are no mistake of ours.)
 subtest 'the Dashboard is faster' => sub {
 	my %refunds = (method => 'POST', path => '/v1/refunds');

@@ -40,6 +40,7 @@ BEGIN ATOMIC
            ('events_unreadable',          'warning',  false),
            ('too_many_missed_events',     'critical', true),
            ('payment_unreadable',         'critical', false),
+           ('payment_not_cancelled',      'warning',  false),
            ('paid_after_cancel',          'critical', false),
            ('paid_other_amount',          'critical', false),
            ('paid_twice',                 'critical', false),

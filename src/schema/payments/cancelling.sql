@@ -88,10 +88,8 @@ BEGIN
     END IF;
     IF target.state = 'creating' AND target.intent IS NULL THEN
         PERFORM seats_internal.take_back_create(caller, target);
-    ELSIF target.state <> 'processing' OR EXISTS (
-        -- (What cannot be read may be gone: a cancel proves it.)
-        SELECT FROM seats_internal.alert AS a
-         WHERE a.fingerprint = 'payment_unreadable:' || payment AND a.resolved_at IS NULL) THEN
+    ELSE
+        -- (At a bank it is mostly refused. But some can be cancelled there, and what cannot be read may be gone.)
         PERFORM seats_internal.queue_payment_cancel(target);
     END IF;
     RETURN (SELECT seats_internal.payment_state(p.state, p.cancel_requested_at)

@@ -35,7 +35,7 @@ RETURN CASE
                     payment.call_id)
     WHEN payment.state = 'creating' THEN 'Next: a read shows what has become of its intent.'
     WHEN payment.cancel_requested_at IS NOT NULL AND payment.state = 'payable'
-        THEN format('Next: call %s cancels it.', payment.cancel_call_id)
+        THEN format('Next: call %s cancels it; seats.explain_call(%1$s) tells how that stands.', payment.cancel_call_id)
     WHEN payment.cancel_requested_at IS NOT NULL AND payment.state = 'processing'
         THEN 'Next: the payer''s bank decides, which may take days; should it refuse, it is cancelled.'
     WHEN payment.state = 'payable' THEN 'Next: the payer goes on. What you can do: seats.cancel_payment.'

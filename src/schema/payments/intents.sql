@@ -107,6 +107,7 @@ AS $$
 DECLARE
     currency text := coalesce(facts ->> 'currency', payment.currency);
 BEGIN
+    PERFORM seats_internal.resolve_alert('payment_not_cancelled:' || payment.id, 'it is ' || payment.state);
     IF payment.state = 'succeeded' THEN
         PERFORM seats_internal.recount_refunds(payment.id);
         PERFORM seats_internal.note_transaction(
@@ -221,8 +222,11 @@ DECLARE
                               WHERE r.payment_id = payment.id AND r.refund IS NOT NULL
                                 AND r.state IN ('pending', 'requires_action', 'succeeded'));
 BEGIN
-    IF payment.cancel_requested_at IS NOT NULL AND payment.state IN ('payable', 'refused', 'canceled')
-       AND seats_internal.intent_state(payment.status) = 'payable' THEN
+    IF payment.cancel_requested_at IS NOT NULL AND payment.state <> 'succeeded'
+       -- (At a bank Stripe cancels some: a refusal holds until something else is read.)
+       AND (seats_internal.intent_state(payment.status) = 'payable'
+            OR seats_internal.intent_state(payment.status) = 'processing'
+               AND payment.status IS DISTINCT FROM payment.cancel_refused_in) THEN
         PERFORM seats_internal.queue_payment_cancel(payment);
     END IF;
     IF (facts ->> 'charge_refunded')::bigint <> known_refunds THEN
@@ -406,6 +410,29 @@ COMMENT ON FUNCTION seats_internal.payment_created(
     bigint, bigint, text, jsonb, timestamptz, boolean, text, text) IS
     'a payment''s create has ended; called by the worker, which has the lane, or where a person ends it';
 
+-- (How often it was refused is how often the alert has been raised.)
+CREATE OR REPLACE FUNCTION seats_internal.try_cancel_again(payment seats_internal.payment, call bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    alert bigint := seats_internal.raise_alert(
+        'payment_not_cancelled:' || payment.id, 'warning', 'payment_not_cancelled',
+        format('payment %s (%s) is to be cancelled and can still be paid, as Stripe refuses that: %s', payment.id,
+               payment.intent, coalesce((SELECT h.error FROM seats_internal.settled_call(call) AS h), 'no reason given')),
+        seats_internal.payment_detail(payment),
+        'Cancel it in Stripe''s Dashboard. Until then its member can begin no other payment. It is tried on, at last '
+        'every hour.', call, payment.destination);
+    tries CONSTANT integer := (SELECT a.occurrences FROM seats_internal.alert AS a WHERE a.id = alert);
+BEGIN
+    PERFORM seats_internal.queue_payment_cancel(
+        payment, clock_timestamp() + least(interval '1 hour', interval '5 minutes' * tries));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.try_cancel_again(seats_internal.payment, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.try_cancel_again(seats_internal.payment, bigint) IS
+    'Stripe has refused to cancel what can still be paid: a person is told, and it is tried again later and later';
+
 -- A cancel that Stripe refuses mostly brings the intent as it is, which says what there is to do. If it is payable all the
 -- same, or nothing says that it is not, the next try waits: otherwise the read that follows would begin a round without end.
 CREATE OR REPLACE FUNCTION seats_internal.payment_cancel_settled(
@@ -419,8 +446,8 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    pause CONSTANT interval := '5 minutes';
     target seats_internal.payment;
+    is_now text;
 BEGIN
     SELECT p.* INTO target FROM seats_internal.payment AS p WHERE p.id = payment_cancel_settled.payment FOR UPDATE;
     IF NOT FOUND THEN
@@ -429,12 +456,16 @@ BEGIN
     ELSIF error_code = 'resource_missing' THEN
         -- (Stripe keeps intents, but a sandbox can be emptied: nobody can pay it any more.)
         PERFORM seats_internal.resolve_alert('payment_unreadable:' || payment, 'Stripe has no such intent any more');
-        PERFORM seats_internal.apply_intent(
-            payment, jsonb_build_object('id', target.intent, 'status', 'canceled'), as_of);
-        RETURN;
-    ELSIF target.state IN ('payable', 'refused', 'canceled')
-          AND seats_internal.intent_state(coalesce(facts ->> 'status', target.status)) = 'payable' THEN
-        PERFORM seats_internal.queue_payment_cancel(target, clock_timestamp() + pause);
+        facts := jsonb_build_object('id', target.intent, 'status', 'canceled');
+    END IF;
+    is_now := coalesce(facts ->> 'status', target.status);
+    IF is_now IN ('succeeded', 'canceled') THEN
+        PERFORM seats_internal.resolve_alert('payment_not_cancelled:' || payment, 'it is ' || is_now);
+    ELSIF target.state NOT IN ('succeeded', 'left_to_original') THEN
+        UPDATE seats_internal.payment AS p SET cancel_refused_in = is_now WHERE p.id = target.id;
+        IF seats_internal.intent_state(is_now) = 'payable' THEN
+            PERFORM seats_internal.try_cancel_again(target, call);
+        END IF;
     END IF;
     IF facts ->> 'id' IS NULL THEN
         PERFORM seats_internal.queue_payment_read(payment, 'intent');

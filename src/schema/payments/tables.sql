@@ -117,6 +117,7 @@ CREATE TABLE seats_internal.payment (
     cancel_requested_at timestamptz,
     cancel_reason       text,
     cancel_call_id      bigint,
+    cancel_refused_in   text,
     review_since        timestamptz,
     review_reason       text,
     abandon_after       interval,
@@ -175,6 +176,8 @@ COMMENT ON COLUMN seats_internal.payment.review_reason IS
     'paid_after_cancel, paid_other_amount, paid_twice; once it is decided: kept (it counts as paid, whatever came in) or '
     'refunded';
 COMMENT ON COLUMN seats_internal.payment.cancel_requested_at IS 'it is to be cancelled; that may take days';
+COMMENT ON COLUMN seats_internal.payment.cancel_refused_in IS
+    'Stripe''s status in which it has refused last to cancel it';
 
 -- What really happened. Money in these rows is money at Stripe.
 CREATE TABLE seats_internal.payment_transaction (
