@@ -65,25 +65,6 @@ Decision made_something_else(Situation& situation) {
     return decide_as(situation, judgement);
 }
 
-// Of a POST that makes an object, "not there" is said of what its parameters name: that is about
-// this one alone. And a key that was used for something else says no more under any patience.
-Decision decide_creation(Situation& situation) {
-    const Judgement& judgement = situation.judgement;
-    if (situation.leg.purpose != Purpose::send) {
-        return decide_answer(situation);
-    }
-    if (judgement.verdict == Verdict::halted && judgement.needs_read) {
-        const Verdict verdict = judgement.doubt_after ? Verdict::unknown : Verdict::refused;
-        return decide_as(situation, altered(situation, verdict, judgement.reason));
-    }
-    Decision decision = decide_answer(situation);
-    if (judgement.reason == "idempotency_mismatch" && decision.state == State::waiting) {
-        decision.state = State::verifying;
-        decision.due_in = Duration{0};
-    }
-    return decision;
-}
-
 void add_facts(Decision& decision, std::string facts, Moment as_of) {
     decision.answer.clear();  // what it says is stored where it belongs
     decision.facts = std::move(facts);
@@ -113,12 +94,17 @@ Decision cannot_be_read(const Situation& situation, std::string_view reason, std
     return decision;
 }
 
-// Something in between may have put it there: asked for again, a few times.
+// Something in between may have put it there.
+Decision ask_once_more(Situation& situation) {
+    Judgement judgement = altered(situation, Verdict::again, "unreadable");
+    judgement.message = not_asked_for;
+    return decide_as(situation, judgement);
+}
+
+// Asked for again, a few times.
 Decision is_something_else(Situation& situation) {
     if (situation.call.tries < situation.policy.failed_reads_to_tell) {
-        Judgement judgement = altered(situation, Verdict::again, "unreadable");
-        judgement.message = not_asked_for;
-        return decide_as(situation, judgement);
+        return ask_once_more(situation);
     }
     return cannot_be_read(situation, "unreadable", std::string(not_asked_for));
 }
@@ -134,11 +120,28 @@ Decision was_read(Situation& situation, std::optional<std::string> facts) {
 
 }  // namespace
 
-// ---- making an intent
+// ---- making an intent, or giving money back
 
-Decision decide_payment(Situation& situation) {
-    return decide_creation(situation);
+// "Not there" is said of what its parameters name: that is about this one alone. And a key that was
+// used for something else says no more under any patience.
+Decision decide_creation(Situation& situation) {
+    const Judgement& judgement = situation.judgement;
+    if (situation.leg.purpose != Purpose::send) {
+        return decide_answer(situation);
+    }
+    if (judgement.verdict == Verdict::halted && judgement.needs_read) {
+        const Verdict verdict = judgement.doubt_after ? Verdict::unknown : Verdict::refused;
+        return decide_as(situation, altered(situation, verdict, judgement.reason));
+    }
+    Decision decision = decide_answer(situation);
+    if (judgement.reason == "idempotency_mismatch" && decision.state == State::waiting) {
+        decision.state = State::verifying;
+        decision.due_in = Duration{0};
+    }
+    return decision;
 }
+
+// ---- making an intent
 
 Decision payment_was_made(Situation& situation) {
     const auto intent = read_intent(situation.answer.body);
@@ -193,9 +196,7 @@ Decision decide_payment_cancel(Situation& situation) {
 Decision payment_was_cancelled(Situation& situation) {
     const auto intent = read_intent(situation.answer.body);
     if (!intent || intent->id != intent_of(situation.call)) {
-        Judgement judgement = altered(situation, Verdict::again, "unreadable");
-        judgement.message = not_asked_for;
-        return decide_as(situation, judgement);
+        return ask_once_more(situation);
     }
     Decision decision = finish(situation, Result::done, {});
     add_facts(decision, to_json(*intent), as_of(situation));
@@ -264,10 +265,6 @@ Decision payment_cannot_be_read(Situation& situation) {
 }
 
 // ---- giving it back
-
-Decision decide_refund(Situation& situation) {
-    return decide_creation(situation);
-}
 
 Decision refund_was_made(Situation& situation) {
     const auto refund = read_refund(situation.answer.body);

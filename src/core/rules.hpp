@@ -29,7 +29,7 @@ Decision read_of_base_failed(Situation& situation);
 Decision price_was_read(Situation& situation);
 Decision price_is_missing(Situation& situation);
 
-Decision decide_payment(Situation& situation);
+Decision decide_creation(Situation& situation);
 Decision payment_was_made(Situation& situation);
 Decision payment_is_in_list(Situation& situation, std::string object);
 Decision payment_is_not_proven(Situation& situation);
@@ -40,7 +40,6 @@ Decision payment_was_read(Situation& situation);
 Decision payments_were_listed(Situation& situation);
 Decision decide_list(Situation& situation);
 Decision payment_cannot_be_read(Situation& situation);
-Decision decide_refund(Situation& situation);
 Decision refund_was_made(Situation& situation);
 Decision refund_is_in_list(Situation& situation, std::string object);
 
@@ -109,7 +108,7 @@ inline constexpr Rules price{.done = price_was_read,
                              .is_ours = true,
                              .can_be_in_doubt = false,
                              .is_refused_by_status = true};
-inline constexpr Rules payment{.decide = decide_payment,
+inline constexpr Rules payment{.decide = decide_creation,
                                .done = payment_was_made,
                                .in_list = payment_is_in_list,
                                .key_is_forgotten = payment_is_not_proven,
@@ -136,7 +135,7 @@ inline constexpr Rules payment_list{.decide = decide_list,
                                     .is_ours = true,
                                     .can_be_in_doubt = false,
                                     .is_refused_by_status = true};
-inline constexpr Rules refund{.decide = decide_refund,
+inline constexpr Rules refund{.decide = decide_creation,
                               .done = refund_was_made,
                               .in_list = refund_is_in_list,
                               .is_ours = true,
