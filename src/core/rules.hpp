@@ -60,7 +60,7 @@ struct Rules {
     // It cannot be sent again as Stripe has forgotten its key, and nothing shows that it was
     // executed. With it, a list is looked through until then, however long it is, and no person is
     // asked.
-    Decision (*key_is_forgotten)(Situation&) = nullptr;
+    Decision (*when_key_is_forgotten)(Situation&) = nullptr;
     // After a plain 404 its object was read, and is there. Nothing: the general rule after all.
     std::optional<Decision> (*object_is_there)(Situation&) = nullptr;
     // Provably not executed now.
@@ -111,7 +111,7 @@ inline constexpr Rules price{.done = price_was_read,
 inline constexpr Rules payment{.decide = decide_creation,
                                .done = payment_was_made,
                                .in_list = payment_is_in_list,
-                               .key_is_forgotten = payment_is_not_proven,
+                               .when_key_is_forgotten = payment_is_not_proven,
                                .is_ours = true,
                                .has_own_journal = true,
                                .is_proven_by_list = true};

@@ -51,8 +51,8 @@ Decision keep_looking(Situation& situation, std::string_view why) {
 
 // No proof either way. The same key is safe as long as Stripe remembers it; else a person decides.
 Decision inconclusive(Situation& situation, std::string_view why = {}) {
-    if (situation.rules.key_is_forgotten != nullptr) {
-        return key_is_forgotten(situation) ? situation.rules.key_is_forgotten(situation)
+    if (situation.rules.when_key_is_forgotten != nullptr) {
+        return key_is_forgotten(situation) ? situation.rules.when_key_is_forgotten(situation)
                                            : keep_looking(situation, why);
     }
     // What a plain 404 has left in doubt the row does not know of yet.
@@ -213,7 +213,7 @@ Decision list_was_read(Situation& situation) {
         }
     }
     if (search && search->is_whole && key_cannot_execute(situation) &&
-        (situation.rules.key_is_forgotten == nullptr || !key_is_forgotten(situation))) {
+        (situation.rules.when_key_is_forgotten == nullptr || !key_is_forgotten(situation))) {
         return proven_not_executed(situation);
     }
     return search_events_next(situation);

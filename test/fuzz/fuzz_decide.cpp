@@ -96,7 +96,7 @@ void check_decision(const Call& call, const Rules& rules, const Leg& leg,
     if (decision.result == Result::refused && rules.can_be_in_doubt && call.doubt &&
         is_verification) {
         check(call.state == State::awaiting ||
-              (rules.key_is_forgotten != nullptr && decision.reason == "not_proven"));
+              (rules.when_key_is_forgotten != nullptr && decision.reason == "not_proven"));
     }
     check(decision.secret.empty() || decision.result == Result::done);
     check(rules.can_be_in_doubt || call.state == State::verifying ||
