@@ -7,13 +7,17 @@
 #   my ($name, @sql) = $deeds->click     a payer opens his page, and waits for his client secret: no transaction around it
 #   $deeds->bill_again                   SQL that makes the last one's bill once more: nobody knew it
 #   my ($name, %details) = $deeds->happening
+#   script(@sql)                         a file for psql
 package PgSeats::PaymentDeeds;
 
 use strict;
 use warnings;
 use Digest::SHA qw(sha256_hex);
+use Exporter 'import';
 use JSON::PP ();
 use PgSeats::PaymentModel qw(handlers_of_facts);
+
+our @EXPORT_OK = qw(script);
 
 my %largest = (usd => 2000, jpy => 5000, kwd => 20000, eur => 2000);
 
@@ -27,6 +31,9 @@ my %happenings = (
 # longest: so many seconds banks and refunds may take. bills: what is shared with others. repeatable: refunds
 # that were asked for under a key, to be asked for once more when nobody knows what became of them.
 sub new { my ($class, %options) = @_; return bless { bills => [], longest => 5 * 86400, %options, refund_keys => 0, repeatable => [] }, $class }
+
+# (What ends in \gset, and psql's own words, have no semicolon.)
+sub script { return join '', map { $_ =~ /gset$|^\\/ ? "$_\n" : "$_;\n" } @_ }
 
 sub below { my ($self, $number) = @_; return int($self->{chance}->() * $number) }
 sub happens { my ($self, $probability) = @_; return $self->{chance}->() < $probability }

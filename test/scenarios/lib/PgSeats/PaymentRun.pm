@@ -15,7 +15,7 @@ use warnings;
 use PgSeats::Clients;
 use PgSeats::Copies;
 use PgSeats::Faults;
-use PgSeats::PaymentDeeds;
+use PgSeats::PaymentDeeds qw(script);
 use PgSeats::PaymentModel;
 use PgSeats::Waiting;
 use Test::More ();
@@ -90,8 +90,6 @@ sub new_bills
 }
 
 sub refund_keys { my ($self) = @_; return map {"refund $_"} 0 .. $self->{deeds}{refund_keys} }
-
-sub script { return join '', map { $_ =~ /gset$|^\\/ ? "$_\n" : "$_;\n" } @_ }
 
 # (Two members in one transaction would be two lanes, which applications take in an order of their own.)
 sub transaction

@@ -7,7 +7,7 @@ package PgSeats::Chaos::Payments;
 use strict;
 use warnings;
 use PgSeats::Chaos::Session;
-use PgSeats::PaymentDeeds;
+use PgSeats::PaymentDeeds qw(script);
 use PgSeats::PaymentModel;
 
 # What whoever takes payments may be told: that there is no such thing, that it comes too late, that the server goes. (A
@@ -71,14 +71,14 @@ sub something_to_do
 	if (my ($hash) = @{ $self->{comes_back} // [] })
 	{
 		my (undef, @click) = $deeds->click_of($hash);
-		return ($coming_back, as_text($deeds->{named}{$hash}[0]{sql}, @click));
+		return ($coming_back, script($deeds->{named}{$hash}[0]{sql}, @click));
 	}
-	return ('the bill again', as_text($deeds->bill_again)) if delete $self->{misses_bill};
+	return ('the bill again', script($deeds->bill_again)) if delete $self->{misses_bill};
 	my $is_new = !@{ $self->{storm}{paying}{bills} } || $dice->happens(0.1);
 	my $waits = !$is_new && $dice->happens(0.4);
 	my ($name, @sql) = $is_new ? ('another bill', $deeds->new_bill) : $waits ? $deeds->click : $deeds->deed;
 	@sql = ('BEGIN', @sql, $dice->happens(0.85) ? 'COMMIT' : 'ROLLBACK') if !$waits && $dice->happens(0.5);
-	return ($name, as_text(@sql));
+	return ($name, script(@sql));
 }
 
 # Payers of these intents load their pages again: the first thing that happens, once a till has a server again.
@@ -89,9 +89,6 @@ sub come_back
 	push @{ $_->{till}{comes_back} }, $_->{hash} foreach grep { $is{ $_->{intent} } } @{ $storm->{paying}{tabs} };
 	return;
 }
-
-# For psql.
-sub as_text { return join '', map { $_ =~ /gset$|^\\/ ? "$_\n" : "$_;\n" } @_ }
 
 sub take
 {
@@ -177,7 +174,7 @@ sub look_again
 		  map {"SELECT seats.add_payment_member($request, '$_', $bill->{members}{$_})"} sort keys %{ $bill->{members} };
 	}
 	# (Where somebody has changed an amount, or cancelled a bill, that is an error.)
-	$server->try_sql(as_text('SET ROLE till', @again), on_error_stop => 0);
+	$server->try_sql(script('SET ROLE till', @again), on_error_stop => 0);
 	$server->sql(q{SELECT seats.list_events('stripe', 'after the storm'); SELECT seats.reconcile_payments('stripe', 'after the storm')});
 	return;
 }
