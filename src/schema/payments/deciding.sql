@@ -31,7 +31,7 @@ COMMENT ON FUNCTION
 
 -- `why`: nobody was to pay it any more, whoever has wanted that: the payment itself, its request, its member. Null: it was
 -- to be paid. `rule`: what becomes of it then. (Who has said that a member has paid elsewhere, or need not, knows more than
--- a request's rule.)
+-- a request's rule. Of what can still be paid why_unwanted says the like, in Stripe's words.)
 CREATE OR REPLACE FUNCTION seats_internal.unwanted_money(
     payment  seats_internal.payment,
     OUT why  text,

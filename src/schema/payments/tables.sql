@@ -256,6 +256,13 @@ COMMENT ON COLUMN seats_internal.payment_listing.holds_creates IS
     'after a failover, restore or adoption: no intent is made before those that were forgotten are found';
 COMMENT ON COLUMN seats_internal.payment_listing.wanted_since IS
     'a listing from this time on is wanted; null: only the daily one';
+COMMENT ON COLUMN seats_internal.payment_listing.listing_from IS
+    'of the listing that is under way: intents that were made since then';
+COMMENT ON COLUMN seats_internal.payment_listing.listing_until IS 'when it was begun; null: none is under way';
+COMMENT ON COLUMN seats_internal.payment_listing.cursor IS 'the last intent of the page before; null: the first page';
+COMMENT ON COLUMN seats_internal.payment_listing.found IS 'how many intents its pages have had so far';
+COMMENT ON COLUMN seats_internal.payment_listing.listed_until IS 'until when intents were listed to the end';
+COMMENT ON COLUMN seats_internal.payment_listing.finished_at IS 'when a listing has last come to its end';
 COMMENT ON COLUMN seats_internal.payment_listing.is_refused IS
     'Stripe has refused it where nobody pays: it is tried again when somebody is to';
 
@@ -303,6 +310,11 @@ CREATE INDEX payment_stray_by_hash ON seats_internal.payment_stray (hash, attemp
 COMMENT ON TABLE seats_internal.payment_stray IS
     'intents with our metadata that no payment here has: of a start that was forgotten, or lost. start_payment takes one '
     'over instead of making another. And those whose payment knows something else, until it is read';
+COMMENT ON COLUMN seats_internal.payment_stray.created IS 'when Stripe has made it';
+COMMENT ON COLUMN seats_internal.payment_stray.first_seen IS
+    'when it was listed first: what is young may yet be asked for again';
+COMMENT ON COLUMN seats_internal.payment_stray.last_seen IS 'when Stripe has last said what stands here';
+COMMENT ON COLUMN seats_internal.payment_stray.cancel_call_id IS 'the call that cancels it; null: none';
 COMMENT ON COLUMN seats_internal.payment_stray.told_at IS 'when people were told that it was paid: once, whatever they do';
 COMMENT ON COLUMN seats_internal.payment_stray.differs IS
     'what was listed otherwise than its payment has it; null: no payment had it when it was listed';
