@@ -1,4 +1,5 @@
--- What people look at: requests, members, payments and what has happened to them.
+-- What people look at: requests, members, payments and what has happened to them. (And, behind all functions as a view must
+-- be, what those of strays ask.)
 
 CREATE OR REPLACE VIEW seats.payment_requests AS
 SELECT r.id AS request, r.request_key, r.destination, r.title, r.currency, r.state, r.when_paid_after_cancel,
