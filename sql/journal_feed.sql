@@ -191,7 +191,7 @@ CREATE ROLE regress_feed_till;
 CREATE ROLE regress_feed_both IN ROLE regress_feed_application, regress_feed_till;
 SET ROLE regress_seats_admin;
 SELECT seats.grant_payments('regress_feed_till');
-INSERT INTO seats_internal.lane (id, destination, name) VALUES (-4, 'regress', 'payment:ann');
+INSERT INTO seats_internal.lane (id, destination, name) VALUES (-4, 'regress', '/payments/ann');
 INSERT INTO seats_internal.payment_request (id, request_key, destination, currency, created_by, role, role_oid, arguments)
 VALUES (-5, 'dinner', 'regress', 'eur', 'me', 'me', 10, '{}');
 INSERT INTO seats_internal.payment_member (request_id, lane_id, reference, hash, amount)

@@ -84,6 +84,10 @@ SELECT o.kind, o.method, o.path, o.body, o.verifier, o.state, o.payment_id = :a_
   FROM seats_internal.outbox AS o
   JOIN seats_internal.lane AS l ON l.id = o.lane_id
   JOIN seats_internal.payment_member AS m ON m.lane_id = l.id;
+-- (A lane of a member is nobody else's to stand in.)
+SELECT pg_temp.try(format($$SELECT seats.enqueue_call('stripe', 'POST', '/v1/customers', lane => %L)$$, l.name)),
+       pg_temp.try(format($$SELECT seats.enqueue_call('stripe', 'POST', '/v1' || %L, lane => %1$L)$$, l.name))
+  FROM seats_internal.lane AS l JOIN seats_internal.payment_member AS m ON m.lane_id = l.id LIMIT 1;
 SELECT reference, state, payment = :a_payment AS payment, attempts FROM seats.payment_members
  WHERE request_key = 'dinner' ORDER BY reference;
 
@@ -236,5 +240,5 @@ UPDATE seats_internal.lane SET used_on = '2020-01-01';
 DELETE FROM seats_internal.outbox;
 SELECT seats_internal.forget_lanes(CURRENT_DATE, 1000);
 SELECT count(*) = (SELECT count(*) FROM seats_internal.payment_member) AS all_lanes
-  FROM seats_internal.lane WHERE name LIKE 'payment:%';
+  FROM seats_internal.lane WHERE name LIKE '/payments/%';
 ROLLBACK;

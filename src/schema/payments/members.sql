@@ -104,7 +104,8 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.check_members(jsonb, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.check_members(jsonb, text) IS 'an error unless these can be members of a request';
 
--- Members that are new. Their lanes are taken in the order of their names, as nobody but us knows them yet (or, after a
+-- Members that are new. (No call of an application's own may name such a lane: it begins with "/", and is no path of
+-- Stripe's.) The lanes are taken in the order of their names, as nobody but us knows them yet (or, after a
 -- failover, nobody any more).
 CREATE OR REPLACE FUNCTION seats_internal.add_members(request seats_internal.payment_request, members jsonb)
 RETURNS SETOF seats_internal.payment_member
@@ -123,7 +124,7 @@ BEGIN
     LOOP
         WITH taken AS (
             INSERT INTO seats_internal.lane AS l (destination, name)
-            VALUES (request.destination, 'payment:' || one.hash)
+            VALUES (request.destination, '/payments/' || one.hash)
             ON CONFLICT ON CONSTRAINT lane_is_unique_by_destination
                 DO UPDATE SET version = l.version + 1, used_on = CURRENT_DATE
             RETURNING l.id)
