@@ -293,8 +293,17 @@ SELECT pg_temp.start('lia') AS p \gset
 SELECT pg_temp.created(:p, NULL);
 SELECT reason FROM seats_internal.payment_listing_wish ORDER BY since LIMIT 1;
 DELETE FROM seats_internal.payment_listing_wish;
+-- (What was made a moment ago a list may not show: it is listed once more, when that is over.)
+UPDATE seats_internal.payment_listing SET listing_from = now() - interval '59 minutes', listing_until = now(), wanted_since = NULL;
+SELECT seats_internal.finish_listing(l) FROM seats_internal.payment_listing AS l;
 SELECT seats_internal.finish_listing(l) FROM seats_internal.payment_listing AS l;
 SELECT pg_temp.look(:p);
+SELECT seats_internal.note_wishes();
+SELECT w.reason, date_trunc('minute', w.due_at - clock_timestamp() + interval '30 seconds') AS due_in, l.wanted_since
+  FROM seats_internal.payment_listing_wish AS w JOIN seats_internal.payment_listing AS l ON l.destination = w.destination;
+UPDATE seats_internal.payment_listing_wish SET due_at = due_at - interval '15 minutes';
+SELECT seats_internal.note_wishes();
+SELECT wanted_since = now() AS is_wanted FROM seats_internal.payment_listing;
 UPDATE seats_internal.payment SET created_at = now() - interval '1 hour' WHERE id = :p;
 UPDATE seats_internal.payment_listing SET listing_from = now() - interval '59 minutes', listing_until = now();
 SELECT seats_internal.finish_listing(l) FROM seats_internal.payment_listing AS l;

@@ -74,7 +74,8 @@ CREATE OR REPLACE FUNCTION seats_internal.note_wishes() RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    WITH wishes AS (DELETE FROM seats_internal.payment_listing_wish AS w RETURNING w.*)
+    WITH wishes AS (
+        DELETE FROM seats_internal.payment_listing_wish AS w WHERE w.due_at <= clock_timestamp() RETURNING w.*)
     INSERT INTO seats_internal.payment_listing AS l (destination, wanted_since, wanted_reason)
     SELECT w.destination, min(w.since), (array_agg(w.reason ORDER BY w.since))[1]
       FROM wishes AS w GROUP BY w.destination
@@ -235,27 +236,29 @@ REVOKE ALL ON FUNCTION seats_internal.payments_were_listed(bigint, text, jsonb) 
 COMMENT ON FUNCTION seats_internal.payments_were_listed(bigint, text, jsonb) IS
     'takes a page of a destination''s intents, and asks for the next one; called by the worker';
 
--- A person has said that a create was executed, and there is no such intent: who is to pay starts again. (Whose member
--- somebody has just now comes with the next listing.)
+-- A person has said that a create was executed, and there is no such intent: who is to pay starts again. What was made a
+-- moment ago a list may not show, so it is looked for once more; and so is that whose member somebody has just now.
 CREATE OR REPLACE FUNCTION seats_internal.end_what_was_not_found(listing seats_internal.payment_listing) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    a_moment CONSTANT interval := '15 minutes';
     target seats_internal.payment;
 BEGIN
     FOR target IN
         SELECT p.* FROM seats_internal.payment AS p
          WHERE p.state = 'creating' AND p.intent IS NULL AND p.destination = listing.destination
            AND p.created_at >= listing.listing_from
-           -- (What was made a moment ago a list may not show.)
-           AND p.created_at < listing.listing_until - interval '15 minutes'
            AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o
                             WHERE o.payment_id = p.id AND o.kind IN ('payment', 'payment_read'))
          ORDER BY p.lane_id
     LOOP
-        IF seats_internal.try_lane(target.lane_id) THEN
+        IF target.created_at < listing.listing_until - a_moment AND seats_internal.try_lane(target.lane_id) THEN
             PERFORM seats_internal.payment_was_not_made(target, 'refused', 'not_proven');
+        ELSE
+            PERFORM seats_internal.want_intents_listed(
+                target.destination, target.created_at, 'an intent is not known', clock_timestamp() + a_moment);
         END IF;
     END LOOP;
 END

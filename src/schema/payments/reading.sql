@@ -170,19 +170,22 @@ COMMENT ON FUNCTION seats_internal.read_other_payments(seats_internal.payment) I
 CREATE OR REPLACE FUNCTION seats_internal.want_intents_listed(
     destination text,
     since       timestamptz,
-    reason      text
+    reason      text,
+    due_at      timestamptz DEFAULT clock_timestamp()
 ) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    INSERT INTO seats_internal.payment_listing_wish (destination, since, reason)
-    SELECT want_intents_listed.destination, want_intents_listed.since, want_intents_listed.reason
+    INSERT INTO seats_internal.payment_listing_wish (destination, since, reason, due_at)
+    SELECT want_intents_listed.destination, want_intents_listed.since, want_intents_listed.reason,
+           want_intents_listed.due_at
      WHERE NOT EXISTS (SELECT FROM seats_internal.payment_listing_wish AS w
-                        WHERE w.destination = want_intents_listed.destination AND w.since <= want_intents_listed.since);
+                        WHERE w.destination = want_intents_listed.destination
+                          AND w.since <= want_intents_listed.since AND w.due_at <= want_intents_listed.due_at);
 END;
-REVOKE ALL ON FUNCTION seats_internal.want_intents_listed(text, timestamptz, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.want_intents_listed(text, timestamptz, text) IS
-    'the intents that were made since then are to be listed, soon';
+REVOKE ALL ON FUNCTION seats_internal.want_intents_listed(text, timestamptz, text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.want_intents_listed(text, timestamptz, text, timestamptz) IS
+    'the intents that were made since then are to be listed, as soon as that is due';
 
 -- Gives the facts of a page with what is known of the list: `complete` with its last page, if all of them were; `after`
 -- where it is not the first one. (A page that leads to itself ends the list, as something that it is not.)

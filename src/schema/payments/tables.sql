@@ -281,6 +281,7 @@ CREATE TABLE seats_internal.payment_listing_wish (
     destination text        NOT NULL,
     since       timestamptz NOT NULL,
     reason      text        NOT NULL,
+    due_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT payment_listing_wish_pkey PRIMARY KEY (id)
 );
 COMMENT ON TABLE seats_internal.payment_listing_wish IS
