@@ -373,6 +373,31 @@ SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_ben', 'fail
 SELECT pg_temp.was_read(:q, pg_temp.intent('pi_ben_2'));
 SELECT pg_temp.look(:q);
 
+-- Told of a refund before the payment itself is known to be paid (its read is slow): first that, whatever comes in first.
+SELECT pg_temp.start('dora') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_dora'));
+SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_dora', 'failed', 300)));
+SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_dora', 'needs_response'));
+SELECT pg_temp.look(:p);
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_dora', 'succeeded', '{"amount_received": 1000, "charge": "ch", "charge_refunded": 0}'));
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_dora', 'failed', 300)));
+SELECT pg_temp.look(:p);
+-- Who has got it all back and owes nothing any more is done with.
+SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_dora_2', 'succeeded', 1000)));
+SELECT pg_temp.look(:p);
+SELECT seats_internal.change_amount('app', p.member_id, 0) FROM seats_internal.payment AS p WHERE p.id = :p;
+SELECT pg_temp.look(:p);
+
+-- A clock that was put back: what is known is of a time that is still to come, and the next read counts all the same.
+SELECT pg_temp.start('emil') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_emil'));
+UPDATE seats_internal.payment AS p SET read_at = clock_timestamp() + interval '1 hour' WHERE p.id = :p;
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_emil', 'processing'));
+SELECT pg_temp.look(:p);
+SELECT p.read_at < clock_timestamp() AS is_past FROM seats_internal.payment AS p WHERE p.id = :p;
+
 -- ---- disputes
 SELECT pg_temp.paid('bob') AS p \gset
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'succeeded', '{"amount_received": 1000, "charge": "ch", "charge_refunded": 0, "charge_disputed": true}'));

@@ -90,10 +90,10 @@ std::optional<PaymentIntentFacts> read_payment_intent(const json_t* object) {
         return std::nullopt;
     }
     facts.status = fact_member(object, "status");
-    facts.currency = fact_member(object, "currency");
-    facts.amount = integer_member(object, "amount");
-    facts.amount_received = integer_member(object, "amount_received");
-    facts.created = integer_member(object, "created");
+    facts.currency = currency_member(object);
+    facts.amount = money_member(object, "amount");
+    facts.amount_received = money_member(object, "amount_received");
+    facts.created = time_member(object, "created");
     facts.operation = marker_member(object);
     return facts;
 }

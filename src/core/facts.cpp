@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/ascii.hpp"
 #include "core/json_writer.hpp"
 #include "core/safe_text.hpp"
 #include "core/secrets.hpp"
@@ -119,6 +120,16 @@ std::optional<std::int64_t> integer_member(const json_t* object, const char* nam
     return json_integer_value(value);
 }
 
+std::optional<std::int64_t> money_member(const json_t* object, const char* name) {
+    constexpr std::int64_t most = 1'000'000'000'000'000;
+    const std::optional<std::int64_t> amount = integer_member(object, name);
+    return amount && *amount >= -most && *amount <= most ? amount : std::nullopt;
+}
+
+std::string currency_member(const json_t* object) {
+    return lower(fact_member(object, "currency"));
+}
+
 std::optional<std::int64_t> time_member(const json_t* object, const char* name) {
     constexpr std::int64_t end_of_9999 = 253'402'300'799;
     const std::optional<std::int64_t> time = integer_member(object, name);
@@ -183,7 +194,7 @@ std::optional<InvoiceFacts> read_invoice(const json_t* invoice) {
     facts.status = fact_member(invoice, "status");
     facts.currency = fact_member(invoice, "currency");
     facts.billing_reason = fact_member(invoice, "billing_reason");
-    facts.amount_due = integer_member(invoice, "amount_due");
+    facts.amount_due = money_member(invoice, "amount_due");
     if (const std::string_view url = text_member(invoice, "hosted_invoice_url"); is_page(url)) {
         facts.url = url;
     }

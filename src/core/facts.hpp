@@ -39,6 +39,12 @@ inline constexpr std::size_t most_elements = 1000;  // read of one list
 
 [[nodiscard]] std::optional<std::int64_t> integer_member(const json_t* object, const char* name);
 
+// An amount in minor units, as large as any sum can be and not larger: sums of them fit.
+[[nodiscard]] std::optional<std::int64_t> money_member(const json_t* object, const char* name);
+
+// In lower case, as Stripe writes it.
+[[nodiscard]] std::string currency_member(const json_t* object);
+
 // Seconds since 1970, up to the year 9999: what to_timestamp() takes without an error.
 [[nodiscard]] std::optional<std::int64_t> time_member(const json_t* object, const char* name);
 

@@ -30,7 +30,7 @@ std::string uuid_in(std::string_view text) {
 void read_charge(const json_t* intent, IntentFacts& facts) {
     facts.charge = id_member(intent, "latest_charge");
     const json_t* const charge = member(intent, "latest_charge");  // an id, unless expanded
-    facts.charge_refunded = integer_member(charge, "amount_refunded");
+    facts.charge_refunded = money_member(charge, "amount_refunded");
     facts.charge_disputed = bool_member(charge, "disputed");
 }
 
@@ -96,8 +96,8 @@ std::optional<DisputeFacts> read_dispute(const json_t* dispute) {
     DisputeFacts facts;
     facts.id = fact_member(dispute, "id");
     facts.status = fact_member(dispute, "status");
-    facts.currency = fact_member(dispute, "currency");
-    facts.amount = integer_member(dispute, "amount");
+    facts.currency = currency_member(dispute);
+    facts.amount = money_member(dispute, "amount");
     facts.charge = id_member(dispute, "charge");
     facts.reason = fact_member(dispute, "reason");
     facts.created = time_member(dispute, "created");
@@ -168,9 +168,9 @@ std::optional<IntentFacts> read_intent(const json_t* intent) {
         facts.status.empty()) {
         return std::nullopt;
     }
-    facts.currency = fact_member(intent, "currency");
-    facts.amount = integer_member(intent, "amount");
-    facts.amount_received = integer_member(intent, "amount_received");
+    facts.currency = currency_member(intent);
+    facts.amount = money_member(intent, "amount");
+    facts.amount_received = money_member(intent, "amount_received");
     facts.created = time_member(intent, "created");
     read_charge(intent, facts);
     read_last_error(intent, facts);
@@ -210,8 +210,8 @@ std::optional<RefundFacts> read_refund(const json_t* refund) {
     RefundFacts facts;
     facts.id = fact_member(refund, "id");
     facts.status = fact_member(refund, "status");
-    facts.currency = fact_member(refund, "currency");
-    facts.amount = integer_member(refund, "amount");
+    facts.currency = currency_member(refund);
+    facts.amount = money_member(refund, "amount");
     facts.charge = id_member(refund, "charge");
     facts.payment_intent = id_member(refund, "payment_intent");
     facts.failure_reason = fact_member(refund, "failure_reason");

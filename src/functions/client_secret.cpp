@@ -21,6 +21,12 @@
 #include "pg/shared_state.hpp"
 #include "pg/wake.hpp"
 
+extern "C" {
+#include "access/xact.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+}
+
 namespace {
 
 using namespace pg_seats;
@@ -61,6 +67,30 @@ KeptPlan start_statement{
 
 pg::Identity become_owner(const Wanted* wanted) {
     return pg::become(pg::owner_of_function(wanted->fcinfo->flinfo->fn_oid));
+}
+
+// The transactions in here are the procedure's own. Under REPEATABLE READ, which a site may have as
+// its default, of ten who click at once nine would get a serialization failure.
+void begin_next_transaction() {
+    SPI_commit();
+    XactIsoLevel = XACT_READ_COMMITTED;
+}
+
+// Whoever changes the bill and does not commit holds up a click, but not for longer than the caller
+// would have waited for Stripe: he holds a connection. (The site's own limit may be shorter.)
+void wait_for_locks_until(core::TimePoint deadline) {
+    constexpr long least_ms = 1000;
+    const long left_ms = static_cast<long>(
+        core::until_next_look(core::Clock::now(), deadline, core::Duration{longest_wait_ms})
+            .count());
+    const long limit_ms = Max(left_ms, least_ms);
+    if (LockTimeout > 0 && LockTimeout <= limit_ms) {
+        return;
+    }
+    char value[24];
+    snprintf(value, sizeof value, "%ld", limit_ms);
+    (void)set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+                            true, 0, false);
 }
 
 Datum cell(int column) {
@@ -108,6 +138,7 @@ void ask_for_it(Wanted* wanted) {
     if (!wanted->may_come) {
         return;
     }
+    wait_for_locks_until(wanted->deadline);
     const Oid types[] = {INT8OID};
     const Datum values[] = {Int64GetDatum(wanted->payment)};
     const pg::Identity before = become_owner(wanted);
@@ -121,6 +152,7 @@ void start(Wanted* wanted) {
     const Oid types[] = {INT8OID, JSONBOID};
     const NullableDatum& parameters = wanted->fcinfo->args[parameters_argument];
     const Datum values[] = {wanted->fcinfo->args[0].value, parameters.value};
+    wait_for_locks_until(wanted->deadline);
     run_kept(start_statement, 2, types, values, parameters.isnull ? " n" : "  ");
     wanted->payment = DatumGetInt64(cell(1));
     const bool is_new = DatumGetBool(cell(2));
@@ -172,7 +204,7 @@ void wait_for_it(Wanted* wanted) {
         if (!ends && timed_out && !wanted->is_open) {
             ask_for_it(wanted);  // the worker has ended between its commit and the hand-over
         }
-        SPI_commit();
+        begin_next_transaction();
         if (ends) {
             break;
         }
@@ -213,7 +245,7 @@ Datum get_it(Wanted* wanted) {
     } else {
         ask_for_it(wanted);
     }
-    SPI_commit();
+    begin_next_transaction();
     wait_for_it(wanted);
     SPI_finish();
     return result_row(wanted);
@@ -228,6 +260,9 @@ Datum get_client_secret(Wanted* wanted) {
     wanted->deadline = core::Clock::now() + core::Duration{timeout};
     if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT) {
         elog(ERROR, "could not connect to SPI");
+    }
+    if (IsolationUsesXactSnapshot()) {
+        begin_next_transaction();
     }
     // (A null is nobody's.)
     refuse_others(wanted);

@@ -160,6 +160,32 @@ subtest 'who sees but one snapshot' => sub {
 	nothing_stays('serializable');
 };
 
+sub payers_behind_a_lock
+{
+	return $server->wait_for_sql(
+		q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'payer' AND wait_event_type = 'Lock'}, $_[0]);
+}
+
+subtest 'who finds the bill locked' => sub {
+	my $member = bill('locked');
+	my $other = $server->background_psql($server->database);
+	$other->query_safe(q{BEGIN; SELECT FROM seats_internal.payment_request WHERE request_key = 'locked' FOR UPDATE});
+	my (undef, $error) = at_once(start($member, '100 ms'));
+	like($error, qr/canceling statement due to lock timeout/, 'waits no longer than he would have for Stripe, or a second');
+	is(payment_of($member), '', 'and has begun nothing');
+	nothing_stays('locked');
+	my @before = (q{SET default_transaction_isolation = 'serializable'});
+	my @sessions = map { in_background(start($member, '60 s'), before => \@before) } 1 .. 3;
+	payers_behind_a_lock(3);
+	$other->query_safe('COMMIT');
+	$other->quit;
+	my @told = map { [finish($_)] } @sessions;
+	is(join('', map { $_->[1] } @told), '', 'three who come behind one another: no error, whatever the site has as its default');
+	my %answers = map { $_->[0] => 1 } @told;
+	like(join("\n", keys %answers), qr/\A\d+\|payable\|$secret\z/, 'and one secret');
+	nothing_stays('serializable, three at once');
+};
+
 subtest 'an answer that was lost' => sub {
 	my $member = bill('lost');
 	$stripe->fault(

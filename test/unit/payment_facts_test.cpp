@@ -39,6 +39,18 @@ TEST(PaymentFacts, what_somebody_else_wrote_into_metadata_is_no_number_and_no_uu
     EXPECT_EQ(facts->charge_refunded, std::nullopt);
 }
 
+// Sums of them are made in SQL, where a number that is too large ends the settlement each time
+// anew.
+TEST(PaymentFacts, an_amount_that_no_sum_can_have_is_none_and_a_currency_is_in_lower_case) {
+    const auto facts = core::read_intent(core::ParsedBody(
+        R"({"id":"pi_1","object":"payment_intent","status":"succeeded","amount":9223372036854775807,
+            "amount_received":1000000000000000,"currency":"EUR"})"));
+    ASSERT_TRUE(facts);
+    EXPECT_EQ(facts->amount, std::nullopt);
+    EXPECT_EQ(facts->amount_received, 1'000'000'000'000'000);
+    EXPECT_EQ(facts->currency, "eur");
+}
+
 TEST(PaymentFacts, anything_else_is_no_intent) {
     for (const char* body : {"", "[]", R"({"id":"pi_1","object":"payment_intent"})",
                              R"({"object":"payment_intent","status":"x"})",

@@ -252,11 +252,17 @@ BEGIN
               (SELECT count(*) FROM seats_internal.team AS t
                 WHERE t.destination = drop_destination.name AND t.kind = 'individual'),
               (SELECT count(*) FROM seats_internal.payment AS p
-                WHERE p.destination = drop_destination.name AND p.state IN ('creating', 'payable', 'processing')),
+                WHERE p.destination = drop_destination.name
+                  AND (p.state IN ('creating', 'payable', 'processing') OR p.is_unfinished)),
+              (SELECT count(*) FROM seats_internal.payment_request AS r
+                WHERE r.destination = drop_destination.name AND r.state = 'open'
+                  AND EXISTS (SELECT FROM seats_internal.payment_member AS m
+                               WHERE m.request_id = r.id AND m.state = 'unpaid' AND m.removed_at IS NULL)),
               (SELECT count(*) FROM seats_internal.webhook_endpoint AS e WHERE e.destination = drop_destination.name),
               (SELECT count(*) FROM seats_internal.call_grant AS g WHERE g.destination = drop_destination.name)],
-        '{open call(s),team(s),individual(s),payment(s) that can be paid,webhook endpoint(s),grant(s) of calls}',
-        'See seats.outbox, seats.teams, seats.individuals, seats.webhook_endpoints and seats.call_grants.');
+        '{open call(s),team(s),individual(s),payment(s) that are not over,payment request(s) with members who owe,webhook endpoint(s),grant(s) of calls}',
+        'See seats.outbox, seats.teams, seats.individuals, seats.payments, seats.payment_requests, '
+        'seats.webhook_endpoints and seats.call_grants.');
     DELETE FROM seats_internal.event_cursor AS c WHERE c.destination = drop_destination.name;
     DELETE FROM seats_internal.stripe_price AS p WHERE p.destination = drop_destination.name;
     DELETE FROM seats_internal.payment_listing AS l WHERE l.destination = drop_destination.name;

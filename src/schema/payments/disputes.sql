@@ -74,6 +74,10 @@ BEGIN
     SELECT p.* INTO target FROM seats_internal.payment AS p WHERE p.id = apply_disputes.payment FOR UPDATE;
     IF NOT FOUND OR target.state = 'left_to_original' THEN
         RETURN;
+    ELSIF target.state <> 'succeeded' THEN  -- as apply_refunds
+        UPDATE seats_internal.payment AS p SET dispute_is_open = true WHERE p.id = target.id;
+        PERFORM seats_internal.queue_payment_read(target.id, 'intent', event);
+        RETURN;
     END IF;
     PERFORM seats_internal.apply_dispute(target, l.value, event)
        FROM jsonb_array_elements(facts -> 'disputes') WITH ORDINALITY AS l (value, number)

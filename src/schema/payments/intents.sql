@@ -47,7 +47,8 @@ BEGIN
                         CASE WHEN new_state = 'succeeded' THEN (facts ->> 'amount')::bigint END,
                         CASE WHEN new_state = 'succeeded' THEN p.amount END, 0),
                p.refunded + p.refund_reserved, CASE WHEN p.state = 'succeeded' THEN p.received END),
-           read_at = greatest(p.read_at, as_of), heard_at = clock_timestamp(),
+           read_at = CASE WHEN p.read_at > clock_timestamp() THEN as_of ELSE greatest(p.read_at, as_of) END,
+           heard_at = clock_timestamp(),
            touched_at = CASE WHEN (p.status, p.error_code, p.decline_code) IS NOT DISTINCT FROM
                                   (facts ->> 'status', facts ->> 'error_code', facts ->> 'decline_code')
                              THEN p.touched_at ELSE clock_timestamp() END,
@@ -229,10 +230,11 @@ BEGIN
                AND payment.status IS DISTINCT FROM payment.cancel_refused_in) THEN
         PERFORM seats_internal.queue_payment_cancel(payment);
     END IF;
-    IF (facts ->> 'charge_refunded')::bigint <> known_refunds THEN
+    -- (Before it is known to be paid, its read comes first: see apply_refunds.)
+    IF payment.state = 'succeeded' AND (facts ->> 'charge_refunded')::bigint <> known_refunds THEN
         PERFORM seats_internal.queue_payment_read(payment.id, 'refunds', event);
     END IF;
-    IF (facts ->> 'charge_disputed')::boolean
+    IF payment.state = 'succeeded' AND (facts ->> 'charge_disputed')::boolean
        AND NOT EXISTS (SELECT FROM seats_internal.payment_transaction AS t
                         WHERE t.payment_id = payment.id AND t.kind = 'disputed') THEN
         PERFORM seats_internal.queue_payment_read(payment.id, 'disputes', event);
@@ -268,7 +270,8 @@ BEGIN
         PERFORM seats_internal.note_second_intent(was, facts);
         RETURN false;
     END IF;
-    is_newest := coalesce(as_of >= was.read_at, true);
+    -- (A time that is still to come is of a clock that was put back since, or of a primary before this one: it says nothing.)
+    is_newest := coalesce(as_of >= was.read_at OR was.read_at > clock_timestamp(), true);
     now_is := was;
     IF is_newest OR facts ->> 'status' IN ('succeeded', 'canceled')
                     AND was.state <> seats_internal.next_payment_state(was.state, facts ->> 'status') THEN
@@ -279,9 +282,12 @@ BEGIN
     IF now_is.state <> was.state AND now_is.state IN ('succeeded', 'canceled') THEN
         PERFORM seats_internal.payment_was_settled(now_is, facts, event);
         PERFORM seats_internal.settle_member_by_payments(now_is.member_id);
-        -- (It was paid before it was known here, and what became of the money, too: a refund that has come back is in no sum.)
-        IF was.state = 'creating' AND now_is.state = 'succeeded' THEN
+        -- (It was paid before it was known here, and what became of the money, too: a refund that has come back is in no
+        -- sum. Or we have been told of that first.)
+        IF now_is.state = 'succeeded' AND (was.state = 'creating' OR was.refund_is_open) THEN
             PERFORM seats_internal.queue_payment_read(now_is.id, 'refunds', event);
+        END IF;
+        IF now_is.state = 'succeeded' AND (was.state = 'creating' OR was.dispute_is_open) THEN
             PERFORM seats_internal.queue_payment_read(now_is.id, 'disputes', event);
         END IF;
     END IF;

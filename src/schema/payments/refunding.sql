@@ -90,6 +90,7 @@ DECLARE
     call  bigint;
     begun seats_internal.refund;
 BEGIN
+    PERFORM seats_internal.require_destination(payment.destination);
     INSERT INTO seats_internal.outbox
         (lane_id, state, installation, destination, method, path, body, verifier, enqueued_by, kind, uuid, payment_id)
     SELECT payment.lane_id,

@@ -154,7 +154,8 @@ COMMENT ON FUNCTION seats_internal.refund_has_failed(
     seats_internal.payment, seats_internal.refund, jsonb, text, jsonb) IS
     'a refund was not paid out, or has come back: transaction and alert';
 
--- One after the other: each notes its own transactions.
+-- One after the other: each notes its own transactions. What was not paid as far as is known here is read first, however
+-- long that takes: on_refunded is not to run before on_paid. That read asks for the refunds again.
 CREATE OR REPLACE FUNCTION seats_internal.apply_refunds(payment bigint, facts jsonb, event text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -164,6 +165,10 @@ DECLARE
 BEGIN
     SELECT p.* INTO target FROM seats_internal.payment AS p WHERE p.id = apply_refunds.payment FOR UPDATE;
     IF NOT FOUND OR target.state = 'left_to_original' THEN
+        RETURN;
+    ELSIF target.state <> 'succeeded' THEN
+        UPDATE seats_internal.payment AS p SET refund_is_open = true WHERE p.id = target.id;
+        PERFORM seats_internal.queue_payment_read(target.id, 'intent', event);
         RETURN;
     END IF;
     PERFORM seats_internal.apply_refund(target, l.value, event)

@@ -194,8 +194,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    made seats_internal.payment := seats_internal.insert_payment(request, member, parameters);
+    made seats_internal.payment;
 BEGIN
+    PERFORM seats_internal.require_destination(request.destination);
+    made := seats_internal.insert_payment(request, member, parameters);
     INSERT INTO seats_internal.outbox
         (id, lane_id, installation, destination, method, path, body, verifier, enqueued_by, kind, uuid, payment_id)
     VALUES (made.call_id, made.lane_id, made.installation, made.destination, 'POST', '/v1/payment_intents',

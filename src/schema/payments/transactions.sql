@@ -155,8 +155,8 @@ BEGIN
                        WHEN held.kept OR held.fits THEN 'paid'
                        WHEN held.paid > 0 THEN 'paid_other_amount'
                        WHEN held.live IS NOT NULL THEN 'paying'
-                       WHEN held.succeeded > 0 THEN 'refunded'
                        WHEN o.amount = 0 THEN 'nothing_due'
+                       WHEN held.succeeded > 0 THEN 'refunded'
                        ELSE 'unpaid' END AS state) AS n
      WHERE o.id = settle_member_by_payments.member AND m.id = o.id
        AND (m.attempts, m.live_payment_id, m.state) IS DISTINCT FROM (n.attempts, n.live, n.state);
