@@ -48,6 +48,15 @@ SELECT pg_temp.reads();
 -- Ours, and forgotten: a list is wanted.
 SELECT pg_temp.event('payment_intent.succeeded', jsonb_build_object('payment_intent_id', 'pi_lost', 'installation', :'ours', 'hash', repeat('0', 32), 'attempt', 1));
 SELECT destination, reason FROM seats_internal.payment_listing_wish;
+-- The intent of an invoice has the key of the change of seats that has made it; it is nobody's payment.
+CREATE FUNCTION pg_temp.by_our_key(type text, object text) RETURNS text LANGUAGE sql AS $$
+    SELECT pg_temp.event(type, jsonb_build_object('payment_intent_id', 'pi_invoice', 'object_type', object,
+               'idempotency_key', i.uuid || '-' || gen_random_uuid() || '-1'))
+      FROM seats_internal.installation AS i
+$$;
+SELECT pg_temp.by_our_key('payment_intent.succeeded', 'payment_intent');
+SELECT pg_temp.by_our_key('charge.refunded', 'charge');
+SELECT pg_temp.by_our_key('refund.failed', 'refund');
 -- It may be older than its event; of a refund's intent that is not known.
 SELECT pg_temp.event('payment_intent.succeeded', jsonb_build_object('payment_intent_id', 'pi_lost', 'installation', :'ours', 'hash', repeat('0', 32), 'attempt', 1,
     'payment_intent', jsonb_build_object('created', extract(epoch FROM now() - interval '40 days'))));
@@ -78,6 +87,7 @@ SELECT seats_internal.payments_were_listed(:page, 'stripe', jsonb_build_object(
         pg_temp.intent('pi_foreign', 'succeeded', jsonb_build_object('installation', gen_random_uuid(), 'hash', repeat('3', 32), 'attempt', 1)))));
 SELECT holds_creates, wanted_since IS NULL AS done, listed_until IS NOT NULL AS listed FROM seats_internal.payment_listing;
 SELECT intent, member, status FROM seats.payment_drift ORDER BY intent;
+SELECT seats_internal.tell_of_listings(10);
 SELECT kind, summary FROM seats.alerts WHERE kind IN ('stray_paid', 'payment_strays') ORDER BY kind;
 SELECT pg_temp.reads();
 SELECT count(*) AS held FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) WHERE o.payment_id = :b AND o.kind = 'payment';
@@ -108,7 +118,7 @@ DECLARE
     started bigint;
 BEGIN
     PERFORM seats_internal.take_listed_intent('stripe', facts);
-    PERFORM seats_internal.give_strays_back(10);
+    PERFORM seats_internal.look_after_strays(10, '');
     SELECT p.id INTO started FROM seats_internal.payment AS p WHERE p.intent = seen;
     PERFORM pg_temp.was_read(started, facts);
     RETURN concat_ws(E'\n', pg_temp.look(started), pg_temp.calls(started));
@@ -138,11 +148,11 @@ CREATE FUNCTION pg_temp.attempts(payer bigint) RETURNS text LANGUAGE sql AS $$
 $$;
 SELECT pg_temp.forgotten('ira') AS m \gset
 SELECT pg_temp.stray(:m, 'pi_ira_2', 2, 'requires_payment_method');
-SELECT seats_internal.give_strays_back(10);
+SELECT is_given FROM seats_internal.look_after_strays(10, '');
 SELECT pg_temp.stray(:m, 'pi_ira_1', 1, 'succeeded');
 SELECT pg_temp.stray(:m, 'pi_ira_1b', 1, 'requires_payment_method');
 SELECT pg_temp.stray(:m, 'pi_ira_3', 3, 'canceled');
-SELECT seats_internal.give_strays_back(10);
+SELECT is_given FROM seats_internal.look_after_strays(10, '');
 SELECT pg_temp.attempts(:m);
 SELECT count(*) FROM seats.payment_drift WHERE intent ~ 'ira';
 -- What is canceled already is told like any other.
@@ -154,7 +164,7 @@ CREATE FUNCTION pg_temp.lists_kim(more jsonb) RETURNS text LANGUAGE sql AS $$
     SELECT seats_internal.take_listed_intent('stripe', pg_temp.intent('pi_kim') || jsonb_build_object(
                'installation', i.uuid, 'hash', m.hash, 'attempt', 1) || more)
       FROM seats_internal.payment_member AS m, seats_internal.installation AS i WHERE m.reference = 'kim';
-    SELECT seats_internal.forget_strays();
+    SELECT seats_internal.forget_strays('{pi_kim}');
     SELECT string_agg(concat_ws(' ', d.payment = (SELECT p.id FROM seats_internal.payment AS p WHERE p.intent = 'pi_kim'),
                                 d.differs, d.status, d.amount, d.received, d.currency), E'\n')
       FROM seats.payment_drift AS d WHERE d.intent = 'pi_kim';
@@ -165,7 +175,7 @@ SELECT pg_temp.lists_kim('{"status": "succeeded", "amount_received": 900, "amoun
 SELECT pg_temp.calls(:p);
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_kim', 'succeeded', '{"amount": 900, "amount_received": 900, "currency": "usd"}'));
 SELECT count(*) FROM seats.payment_drift WHERE intent = 'pi_kim';
-SELECT seats_internal.forget_strays();
+SELECT seats_internal.forget_strays('{pi_kim}');
 SELECT count(*) FROM seats_internal.payment_stray WHERE intent = 'pi_kim';
 SELECT pg_temp.lists_kim('{"status": "succeeded", "amount_received": 900, "amount": 900, "currency": "usd"}');
 -- An intent that Stripe no longer has is told, and ends when somebody cancels it: the member can pay anew.
@@ -186,7 +196,7 @@ SELECT m.id AS m FROM seats_internal.payment_member AS m WHERE m.reference = 'ja
 INSERT INTO seats_internal.payment_stray (destination, intent, installation, hash, attempt, status, amount, received, currency)
 SELECT 'stripe', 'pi_jan', :'ours', m.hash, 1, 'requires_payment_method', 1000, 0, 'eur'
   FROM seats_internal.payment_member AS m WHERE m.id = :m;
-SELECT seats_internal.give_strays_back(10);
+SELECT is_given FROM seats_internal.look_after_strays(10, '');
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_jan'));
 SELECT pg_temp.attempts(:m);
 -- It is not made again meanwhile.
@@ -215,12 +225,12 @@ SELECT state FROM seats.start_payment(:m);
 SELECT pg_temp.attempts(:m);
 SELECT p.id AS p FROM seats_internal.payment AS p WHERE p.member_id = :m \gset
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_kay'));
-SELECT seats_internal.give_strays_back(10);
+SELECT is_given FROM seats_internal.look_after_strays(10, '');
 SELECT pg_temp.calls(:p);
 SELECT count(*) FROM seats_internal.move_to_history(ARRAY[:call], 'done', NULL);
 SELECT seats_internal.payment_cancel_settled(:call, NULL, pg_temp.intent('pi_kay', 'canceled'), now(), NULL);
 SELECT pg_temp.calls(:p);
-SELECT seats_internal.give_strays_back(10);
+SELECT is_given FROM seats_internal.look_after_strays(10, '');
 SELECT count(*) FROM seats_internal.payment_stray WHERE intent = 'pi_kay';
 SELECT pg_temp.forgotten('hal') AS m \gset
 SELECT seats_internal.cancel_payment_request('app', r.id, 'nobody comes') FROM seats_internal.payment_request AS r;
@@ -233,6 +243,7 @@ SELECT seats_internal.sweep_payments(10, '{}');
 SELECT h.id AS page FROM seats_internal.move_to_history(
     ARRAY(SELECT o.id FROM seats_internal.outbox AS o WHERE o.kind = 'payment_list'), 'refused', 'forbidden') AS h \gset
 SELECT seats_internal.payments_not_listed(:page, 'stripe', 'no permission');
+SELECT seats_internal.tell_of_listings(10);
 SELECT kind, due_at > clock_timestamp() AS later FROM seats_internal.outbox WHERE kind = 'payment_list';
 SELECT summary FROM seats.alerts WHERE kind = 'payments_unlisted';
 SELECT seats_internal.finish_listing(l) FROM seats_internal.payment_listing AS l;
@@ -255,12 +266,12 @@ SELECT holds_creates, listing_from = :'begun' AS as_before FROM seats_internal.p
 SELECT listing_from > now() - interval '21 days' AS no_further FROM seats_internal.payment_listing;
 -- Who has been told that one was paid, and has settled that, is not told again.
 SELECT seats.acknowledge((SELECT a.alert FROM seats.alerts AS a WHERE a.kind = 'stray_paid'), 'refunded in the Dashboard') IS NOT NULL AS done;
-SELECT seats_internal.tell_of_strays('stripe');
+SELECT seats_internal.tell_of_listings(10);
 SELECT state FROM seats.alerts WHERE kind = 'stray_paid';
 INSERT INTO seats_internal.payment_stray (destination, intent, status, received, currency)
 SELECT 'stripe', 'pi_told_' || n, 'succeeded', 1000, 'eur' FROM generate_series(1, 150) AS n;
-SELECT seats_internal.sweep_payments(100, '{}');
-SELECT seats_internal.sweep_payments(100, '{}');
+SELECT seats_internal.tell_of_listings(100);
+SELECT seats_internal.tell_of_listings(100);
 SELECT count(*) FROM seats.alerts WHERE kind = 'stray_paid' AND state = 'open';
 DELETE FROM seats_internal.payment_stray WHERE intent ~ 'pi_told';
 -- Strays are cancelled after an hour.
@@ -338,6 +349,7 @@ SELECT seats_internal.sweep_payments(10, '{}');
 SELECT h.id AS page FROM seats_internal.move_to_history(
     ARRAY(SELECT o.id FROM seats_internal.outbox AS o WHERE o.kind = 'payment_list'), 'refused', 'forbidden') AS h \gset
 SELECT seats_internal.payments_not_listed(:page, 'stripe', 'no permission');
+SELECT seats_internal.tell_of_listings(10);
 SELECT seats_internal.sweep_payments(10, '{}');
 SELECT count(*) AS pages FROM seats_internal.outbox WHERE kind = 'payment_list';
 SELECT count(*) AS told FROM seats.alerts WHERE kind = 'payments_unlisted';
@@ -353,5 +365,50 @@ DELETE FROM seats_internal.payment;
 DELETE FROM seats_internal.payment_member;
 DELETE FROM seats_internal.payment_request;
 SELECT seats_internal.finish_listing(l) FROM seats_internal.payment_listing AS l;
+SELECT seats_internal.tell_of_listings(10);
 SELECT count(*) FROM seats_internal.payment_listing;
+ROLLBACK;
+
+-- Two destinations of one account (two keys, with other permissions): each lists the intents of both. What is paid over the
+-- one is not nobody's over the other.
+BEGIN;
+SELECT pg_temp.begin_payments();
+SELECT uuid AS ours FROM seats_internal.installation \gset
+UPDATE seats_internal.destination SET account = 'acct_1', livemode = false WHERE name = 'stripe';
+SELECT name FROM seats.define_destination('second', 'http://127.0.0.1:9', 'test_key', account => 'acct_1', livemode => false);
+SELECT name FROM seats.define_destination('foreign', 'http://127.0.0.1:9', 'test_key', account => 'acct_2', livemode => false);
+SELECT pg_temp.start('ada') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_ada'));
+SELECT pg_temp.start('bob') AS b \gset
+CREATE FUNCTION pg_temp.lists(destination text, intent text, status text, payer text) RETURNS void LANGUAGE sql AS $$
+    SELECT seats_internal.take_listed_intent(lists.destination, pg_temp.intent(lists.intent, lists.status, jsonb_build_object(
+               'installation', i.uuid, 'hash', encode(sha256(convert_to(lists.payer, 'UTF8')), 'hex'), 'attempt', 1)))
+      FROM seats_internal.installation AS i;
+    UPDATE seats_internal.payment_stray SET first_seen = now() - interval '2 hours';
+    INSERT INTO seats_internal.payment_listing (destination) VALUES (lists.destination) ON CONFLICT DO NOTHING;
+    SELECT seats_internal.finish_listing(l) FROM seats_internal.payment_listing AS l WHERE l.destination = lists.destination;
+    SELECT seats_internal.cancel_strays(lists.destination);
+    SELECT seats_internal.tell_of_listings(10);
+$$;
+SELECT pg_temp.lists('second', 'pi_ada', 'requires_payment_method', 'ada');
+SELECT count(*) FROM seats_internal.payment_stray;
+SELECT seats_internal.takes_payments('second');
+-- What is being made, and has no answer yet.
+SELECT pg_temp.lists('second', 'pi_bob', 'requires_payment_method', 'bob');
+SELECT count(*) FROM seats.alerts WHERE kind IN ('stray_paid', 'payment_strays');
+SELECT path FROM seats_internal.outbox WHERE kind = 'payment_cancel';
+SELECT pg_temp.created(:b, pg_temp.intent('pi_bob'));
+SELECT count(*) FROM seats.payment_drift;
+-- Of another account it can only be one whose bill was made over another destination before: nobody has the money.
+SELECT pg_temp.lists('foreign', 'pi_ada_2', 'succeeded', 'ada');
+SELECT kind, detail ->> 'destination' AS destination FROM seats.alerts WHERE kind IN ('stray_paid', 'payment_strays');
+-- However many there are, some of them are looked at at a time.
+INSERT INTO seats_internal.payment_stray (destination, intent, status)
+SELECT d.name, 'pi_' || n, 'canceled' FROM generate_series(11, 15) AS n, unnest('{second,foreign}'::text[]) AS d (name);
+DELETE FROM seats_internal.payment_stray WHERE intent !~ '^pi_1[1-5]$';
+SELECT after FROM seats_internal.look_after_strays(3, '') \gset
+SELECT :'after' AS after;
+SELECT after FROM seats_internal.look_after_strays(3, :'after') \gset
+SELECT :'after' AS after;
+SELECT after = '' AS from_the_beginning FROM seats_internal.look_after_strays(3, :'after');
 ROLLBACK;

@@ -19,6 +19,9 @@ Statement sweep_statement{
     "  FROM seats_internal.sweep($1::timestamptz, $2, $3 * interval '1 second') AS s"};
 Statement abandon_statement{"SELECT seats_internal.abandon_payments($1)"};
 Statement sweep_payments_statement{"SELECT seats_internal.sweep_payments($1, $2)"};
+Statement look_after_strays_statement{
+    "SELECT s.is_given, s.after FROM seats_internal.look_after_strays($1, $2) AS s"};
+Statement tell_statement{"SELECT seats_internal.tell_of_listings($1)"};
 Statement recount_statement{"SELECT seats_internal.recount_teams()"};
 Statement forget_statement{"SELECT seats_internal.forget($1)"};
 Statement fenced_statement{
@@ -33,6 +36,7 @@ Statement unfenced_statement{
 constexpr int sweeps_per_second = 5;
 constexpr int most_sweeps = 300;
 constexpr int most_payments = 100;  // at a time
+constexpr int most_strays = 500;
 constexpr int most_abandoned = 100;
 
 // Of what is too old: what comes must not outrun what goes.
@@ -75,6 +79,19 @@ void abandon_payments(Engine& engine, TimePoint now) {
     }
 }
 
+// What was forgotten here becomes its member's as soon as nobody has him. Telling people waits for
+// whoever looks at an alert, so it comes last and by itself.
+void look_after_strays(Engine& engine) {
+    (void)engine.transaction([&] {
+        const pg::Rows rows = look_after_strays_statement.run(
+            {pg::integer(most_strays), pg::text(engine.strays_after)});
+        if (rows.boolean(0, 1)) {
+            engine.look_for_arrivals = true;
+        }
+        engine.strays_after = rows.string(0, 2);
+    });
+}
+
 // Intents that are to be listed or read.
 void look_after_payments(Engine& engine) {
     std::vector<std::string_view> reached;
@@ -106,7 +123,9 @@ void expire_and_sweep(Engine& engine, TimePoint now) {
     });
     abandon_payments(engine, now);
     sweep(engine, since_last);
+    look_after_strays(engine);
     look_after_payments(engine);
+    (void)engine.transaction([&] { tell_statement.run({pg::integer(most_payments)}); });
     engine.announce = true;
 }
 

@@ -134,6 +134,7 @@ struct Engine {
     TimePoint chores_before{};               // when they were done last
     TimePoint all_chores_at{};               // when to begin from the beginning again
     std::string expired_until, swept_until;  // what was due before that is done
+    std::string strays_after;                // those that come next to be looked at
     TimePoint shown_at{};
     bool is_shown = false;                    // what is shown is what is
     std::vector<std::int64_t> settled_calls;  // whose waiters are woken after the commit

@@ -187,7 +187,7 @@ subtest 'a list that we may not read' => sub {
 	$stripe->control('DELETE', "/faults/$forbidden");
 	$server->sql(q{SELECT seats.retry(o.id, 'the key is another one') FROM seats_internal.outbox AS o WHERE o.kind = 'payment_list'});
 	$server->wait_for_sql('SELECT count(*) FROM seats.payment_drift', '131');
-	is($server->sql(q{SELECT count(*) FROM seats.alerts WHERE kind = 'payments_unlisted' AND state <> 'resolved'}), '0', 'it is resolved');
+	$server->wait_for_sql(q{SELECT count(*) FROM seats.alerts WHERE kind = 'payments_unlisted' AND state <> 'resolved'}, '0');
 };
 
 $server->assert_log_clean;

@@ -142,8 +142,8 @@ subtest 'an amount that is forgotten is not the one to be paid' => sub {
 
 subtest 'a bill that is forgotten' => sub {
 	$server->wait_for_sql('SELECT count(*) FROM seats.payment_drift', '5');
-	is($server->sql(q{SELECT string_agg(kind, ' ' ORDER BY kind) FROM seats.alerts WHERE state <> 'resolved' AND kind LIKE '%stray%'}),
-		'payment_strays stray_paid', 'people are told of its intents');
+	$server->wait_for_sql(q{SELECT string_agg(kind, ' ' ORDER BY kind) FROM seats.alerts WHERE state <> 'resolved' AND kind LIKE '%stray%'},
+		'payment_strays stray_paid');
 	share_bill($server, 'brunch', { payer => 500, paid => 500 });
 	await_member($server, 'brunch', 'paid', 'paid');
 	is(await_payment($server, start_payment($server, 'brunch', 'payer'), 'payable'), $intent{payer}, 'made again, it has its intents');
@@ -170,8 +170,8 @@ subtest 'pg_seats.payment_sweep = cancel' => sub {
 	is(sees($hash{$_}), 'canceled 700', "$_: then it is cancelled") foreach qw(nobody nobody_else);
 	is($server->sql(q{SELECT count(*) FROM seats.journal WHERE kind = 'payment.stray_cancelled'}), '3', 'as the journal tells');
 	list_intents($server);
-	is($server->sql(q{SELECT detail ->> 'intent' FROM seats.alerts WHERE kind = 'stray_paid' AND state <> 'resolved'}), $intent{somebody},
-		'that somebody has paid is told');
+	# That somebody has paid is told.
+	$server->wait_for_sql(q{SELECT detail ->> 'intent' FROM seats.alerts WHERE kind = 'stray_paid' AND state <> 'resolved'}, $intent{somebody});
 	share_bill($server, 'picnic', { map { $_ => 700 } @picnic });
 	await_payment($server, start_payment($server, 'picnic', 'nobody'), 'payable');
 	is(sees($hash{nobody}), 'canceled 700 requires_payment_method 700', 'who comes after that begins anew');

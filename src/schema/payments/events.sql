@@ -94,7 +94,10 @@ BEGIN
         END IF;
         RETURN 'processed';
     ELSIF (event.facts ->> 'installation')::uuid = (SELECT i.uuid FROM seats_internal.installation AS i)
-          OR seats_internal.is_own_key(event.idempotency_key) THEN
+          AND event.facts ->> 'hash' IS NOT NULL AND event.facts ->> 'attempt' IS NOT NULL
+          -- (Intents and charges have what we wrote into them. That of the invoice for a seat has our key, too.)
+          OR event.facts ->> 'object_type' IN ('refund', 'dispute')
+             AND seats_internal.is_own_key(event.idempotency_key) THEN
         -- Ours, and forgotten: a list tells how many there are, from when this one was made. (An event of a refund does not
         -- say that. What is older than the last listing that one has shown.)
         PERFORM seats_internal.want_intents_listed(

@@ -15,7 +15,8 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 RETURN EXISTS (SELECT FROM seats_internal.payment_request AS r WHERE r.destination = takes_payments.destination)
        OR EXISTS (SELECT FROM seats_internal.payment_stray AS s
-                   WHERE s.destination = takes_payments.destination AND s.status NOT IN ('succeeded', 'canceled'));
+                   WHERE s.destination = takes_payments.destination AND s.status NOT IN ('succeeded', 'canceled')
+                     AND NOT EXISTS (SELECT FROM seats_internal.payment AS p WHERE p.intent = s.intent));
 REVOKE ALL ON FUNCTION seats_internal.takes_payments(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.takes_payments(text) IS
     'whether members pay over a destination: only then its intents are listed daily';

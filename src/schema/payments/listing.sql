@@ -101,8 +101,6 @@ DECLARE
 BEGIN
     PERFORM seats_internal.note_contacts(reached);
     PERFORM seats_internal.note_wishes();
-    is_sent := seats_internal.give_strays_back(most);
-    PERFORM seats_internal.tell_of_paid_strays(most);
     IF NOT EXISTS (SELECT FROM seats_internal.payment_request)
        AND NOT EXISTS (SELECT FROM seats_internal.payment_listing) THEN
         RETURN is_sent;
@@ -168,8 +166,12 @@ DECLARE
     differs text[];
 BEGIN
     SELECT p.* INTO known FROM seats_internal.payment AS p
-     WHERE p.destination = take_listed_intent.destination AND p.intent = facts ->> 'id';
+     WHERE p.intent = facts ->> 'id';
     IF FOUND THEN
+        -- (Another destination of the same account has it: its own list compares it.)
+        IF known.destination <> take_listed_intent.destination THEN
+            RETURN;
+        END IF;
         differs := seats_internal.intent_differences(known, facts);
         IF differs IS NOT NULL AND known.state <> 'left_to_original' THEN
             PERFORM seats_internal.note_stray(destination, facts, differs);
@@ -217,11 +219,12 @@ BEGIN
     LOOP
         PERFORM seats_internal.take_listed_intent(destination, one);
     END LOOP;
-    PERFORM seats_internal.give_strays_back(jsonb_array_length(facts -> 'intents'));
-    PERFORM seats_internal.resolve_alert('payments_unlisted:' || destination, 'they could be listed');
+    PERFORM seats_internal.give_strays_back(
+        ARRAY(SELECT i.value ->> 'id' FROM jsonb_array_elements(facts -> 'intents') AS i));
     IF (facts ->> 'has_more')::boolean AND facts ->> 'last_id' IS DISTINCT FROM listing.cursor THEN
         UPDATE seats_internal.payment_listing AS l
-           SET cursor = facts ->> 'last_id', found = l.found + jsonb_array_length(facts -> 'intents')
+           SET cursor = facts ->> 'last_id', found = l.found + jsonb_array_length(facts -> 'intents'),
+               error = NULL, is_to_be_told = l.is_to_be_told OR l.error IS NOT NULL
          WHERE l.destination = listing.destination
         RETURNING l.* INTO listing;
         -- In the background, unless payers wait for it.
@@ -275,6 +278,7 @@ BEGIN
     UPDATE seats_internal.payment_listing AS l
        SET holds_creates = false, listing_from = NULL, listing_until = NULL, cursor = NULL,
            listed_until = greatest(l.listed_until, listing.listing_until), finished_at = clock_timestamp(),
+           error = NULL, is_to_be_told = true,
            wanted_reason = CASE WHEN l.wanted_since IS NOT NULL THEN l.wanted_reason END
      WHERE l.destination = listing.destination;
     PERFORM seats_internal.end_what_was_not_found(listing);
@@ -291,16 +295,11 @@ BEGIN
             'payments.listed', 'pg_seats', NULL, NULL, listing.wanted_reason,
             jsonb_build_object('destination', listing.destination, 'since', listing.listing_from));
     END IF;
-    PERFORM seats_internal.tell_of_strays(listing.destination);
-    -- (Nobody pays here, and none of it is listed daily.)
-    DELETE FROM seats_internal.payment_listing AS l
-     WHERE l.destination = listing.destination AND l.wanted_since IS NULL
-       AND NOT seats_internal.takes_payments(l.destination);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.finish_listing(seats_internal.payment_listing) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.finish_listing(seats_internal.payment_listing) IS
-    'all intents were listed: creates may go on, and strays are told';
+    'all intents were listed: creates may go on';
 
 -- For good. It is begun anew, as the intent may be gone that the cursor names. Creates that are held stay held. Where nobody
 -- pays, a key that may not list intents is no mistake: nobody is told, until somebody is to pay.
@@ -313,22 +312,17 @@ DECLARE
     listing seats_internal.payment_listing;
 BEGIN
     UPDATE seats_internal.payment_listing AS l
-       SET cursor = NULL, found = 0
+       SET cursor = NULL, found = 0, error = coalesce(payments_not_listed.error, 'no answer'), is_to_be_told = true
      WHERE l.destination = payments_not_listed.destination AND l.listing_until = (asked ->> 'until')::timestamptz
     RETURNING l.* INTO listing;
     IF NOT FOUND THEN
         RETURN;
     ELSIF NOT seats_internal.takes_payments(listing.destination) THEN
-        UPDATE seats_internal.payment_listing AS l SET is_refused = true WHERE l.destination = listing.destination;
+        UPDATE seats_internal.payment_listing AS l
+           SET is_refused = true, is_to_be_told = false WHERE l.destination = listing.destination;
         RETURN;
     END IF;
     PERFORM seats_internal.queue_payment_page(listing, clock_timestamp() + interval '1 minute');
-    PERFORM seats_internal.raise_alert(
-        'payments_unlisted:' || destination, 'critical', 'payments_unlisted',
-        format('payment intents of destination %s cannot be listed: %s', destination, coalesce(error, 'no answer')),
-        jsonb_build_object('destination', destination, 'holds_creates', listing.holds_creates),
-        'A restricted key needs the permission PaymentIntents: Read. Without it nobody can begin to pay after a failover, '
-        'and strays are not found. It is tried on, every minute.', call, destination);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.payments_not_listed(bigint, text, text) FROM PUBLIC;

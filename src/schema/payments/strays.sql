@@ -68,8 +68,7 @@ BEGIN
             SELECT s.* FROM seats_internal.payment_stray AS s
              WHERE s.hash = member.hash AND s.destination = request.destination
                AND s.installation = seats_internal.require_installation()
-               AND NOT EXISTS (SELECT FROM seats_internal.payment AS p
-                                WHERE p.destination = s.destination AND p.intent = s.intent)
+               AND NOT EXISTS (SELECT FROM seats_internal.payment AS p WHERE p.intent = s.intent)
              ORDER BY s.attempt, s.created, s.intent
                -- (It is not cancelled meanwhile. A listing that writes it does not wait for this lock.)
                FOR KEY SHARE
@@ -121,13 +120,13 @@ REVOKE ALL ON FUNCTION seats_internal.note_stray(text, jsonb, text[]) FROM PUBLI
 COMMENT ON FUNCTION seats_internal.note_stray(text, jsonb, text[]) IS
     'stores an intent that no payment here has, or whose payment knows something else';
 
--- After each page of a list; and as a chore, for those whose member somebody had just then. True: there is something to
--- send.
-CREATE OR REPLACE FUNCTION seats_internal.give_strays_back(most integer) RETURNS boolean
+-- True: there is something to send.
+CREATE OR REPLACE FUNCTION seats_internal.give_strays_back(intents text[]) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    ours     CONSTANT uuid := seats_internal.require_installation();
     one      record;
     is_given boolean := false;
 BEGIN
@@ -136,11 +135,11 @@ BEGIN
           FROM seats_internal.nobodys_intent AS s
           JOIN seats_internal.payment_member AS m ON m.hash = s.hash
           JOIN seats_internal.payment_request AS r ON r.id = m.request_id AND r.destination = s.destination
-         WHERE s.installation = seats_internal.require_installation()
+         WHERE s.intent = ANY (intents) AND s.installation = ours
            AND (s.status <> 'canceled'
                 OR NOT EXISTS (SELECT FROM seats_internal.payment AS p
                                 WHERE p.member_id = m.id AND p.attempt = s.attempt))
-         ORDER BY m.lane_id LIMIT most
+         ORDER BY m.lane_id
     LOOP
         CONTINUE WHEN NOT seats_internal.try_lane(one.lane_id);
         PERFORM seats_internal.take_over_strays(r, m)
@@ -152,17 +151,36 @@ BEGIN
           WHERE p.member_id = one.id AND p.state IN ('payable', 'processing');
         is_given := true;
     END LOOP;
-    PERFORM seats_internal.forget_strays();
+    PERFORM seats_internal.forget_strays(intents);
     RETURN is_given;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.give_strays_back(integer) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.give_strays_back(integer) IS
-    'makes strays payments of their members where nobody has these, and forgets those that are none any more; called by '
-    'the worker';
+REVOKE ALL ON FUNCTION seats_internal.give_strays_back(text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.give_strays_back(text[]) IS
+    'makes those of these intents that are strays payments of their members where nobody has these, and forgets those that '
+    'are none any more; after each page of a list';
+
+-- The worker's chore, for those whose member somebody had when they were listed. There may be very many that nobody comes
+-- for: each time the next ones behind `after` are looked at, and '' is the beginning.
+CREATE OR REPLACE FUNCTION seats_internal.look_after_strays(most integer, INOUT after text, OUT is_given boolean)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    intents text[] := ARRAY(SELECT s.intent FROM seats_internal.payment_stray AS s
+                             WHERE s.intent > look_after_strays.after
+                             ORDER BY s.intent FETCH FIRST (most) ROWS WITH TIES);
+BEGIN
+    after := CASE WHEN cardinality(intents) < most THEN '' ELSE intents[cardinality(intents)] END;
+    is_given := seats_internal.give_strays_back(intents);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.look_after_strays(integer, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.look_after_strays(integer, text) IS
+    'gives strays back, a part of them at a time: true if there is something to send; called by the worker';
 
 -- (One whose cancel is on its way stays until that has ended: its payment is read then. Nobody's lock is waited for.)
-CREATE OR REPLACE FUNCTION seats_internal.forget_strays() RETURNS void
+CREATE OR REPLACE FUNCTION seats_internal.forget_strays(intents text[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -171,11 +189,12 @@ DECLARE
 BEGIN
     FOR stray IN
         SELECT s.* FROM seats_internal.payment_stray AS s
-         WHERE (s.status IN ('canceled', 'succeeded') AND s.last_seen < clock_timestamp() - interval '90 days'
+         WHERE s.intent = ANY (intents)
+           AND (s.status IN ('canceled', 'succeeded') AND s.last_seen < clock_timestamp() - interval '90 days'
                 AND NOT EXISTS (SELECT FROM seats_internal.alert AS a
                                  WHERE a.fingerprint = 'stray_paid:' || s.intent AND a.resolved_at IS NULL)
                 OR EXISTS (SELECT FROM seats_internal.payment AS p
-                            WHERE p.destination = s.destination AND p.intent = s.intent
+                            WHERE p.intent = s.intent
                               AND (s.differs IS NULL OR p.read_at >= s.last_seen)))
            AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o WHERE o.id = s.cancel_call_id)
            FOR UPDATE SKIP LOCKED
@@ -188,10 +207,28 @@ BEGIN
     END LOOP;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.forget_strays() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.forget_strays() IS
+REVOKE ALL ON FUNCTION seats_internal.forget_strays(text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.forget_strays(text[]) IS
     'removes what is no stray any more: a payment has it and knows what was listed, or it was canceled long ago; called by '
     'the worker';
+
+-- (One that its member's own destination lists, too, becomes his by that list.)
+CREATE OR REPLACE FUNCTION seats_internal.destination_of_stray(hash text, destination text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT r.destination
+      FROM seats_internal.payment_member AS m
+      JOIN seats_internal.payment_request AS r ON r.id = m.request_id
+      LEFT JOIN seats_internal.destination AS his ON his.name = r.destination
+      LEFT JOIN seats_internal.destination AS its ON its.name = destination_of_stray.destination
+     WHERE m.hash = destination_of_stray.hash
+       AND (r.destination = destination_of_stray.destination
+            OR (his.account, his.livemode) = (its.account, its.livemode));
+END;
+REVOKE ALL ON FUNCTION seats_internal.destination_of_stray(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.destination_of_stray(text, text) IS
+    'over which destination, of the same account, the member pays whose stray it is; null: there is none';
 
 -- A request that nobody has made again within an hour is not coming: with pg_seats.payment_sweep = cancel its intents go.
 CREATE OR REPLACE FUNCTION seats_internal.cancel_strays(destination text) RETURNS void
@@ -206,6 +243,7 @@ BEGIN
         SELECT s.* FROM seats_internal.nobodys_intent AS s
          WHERE s.destination = cancel_strays.destination AND seats_internal.intent_state(s.status) = 'payable'
            AND s.first_seen < clock_timestamp() - interval '1 hour'
+           AND coalesce(seats_internal.destination_of_stray(s.hash, s.destination), s.destination) = s.destination
            AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o WHERE o.id = s.cancel_call_id)
          ORDER BY s.intent LIMIT 1000 FOR UPDATE SKIP LOCKED
     LOOP
@@ -235,7 +273,7 @@ BEGIN ATOMIC
     -- (Somebody may have taken it over meanwhile.)
     SELECT seats_internal.queue_payment_read(p.id, 'intent')
       FROM seats_internal.payment_stray AS s
-      JOIN seats_internal.payment AS p ON p.destination = s.destination AND p.intent = s.intent
+      JOIN seats_internal.payment AS p ON p.intent = s.intent
      WHERE s.cancel_call_id = call;
     UPDATE seats_internal.payment_stray AS s
        SET status = coalesce(facts ->> 'status', s.status),
@@ -245,7 +283,7 @@ END;
 REVOKE ALL ON FUNCTION seats_internal.stray_cancel_settled(bigint, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.stray_cancel_settled(bigint, jsonb) IS 'the cancel of a stray has ended';
 
--- Each once: whoever acknowledges that has settled it. (What is a member's becomes his as soon as nobody has him.)
+-- Each once: whoever acknowledges that has settled it.
 CREATE OR REPLACE FUNCTION seats_internal.tell_of_paid_strays(most integer) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -256,7 +294,7 @@ BEGIN
     FOR stray IN
         SELECT s.* FROM seats_internal.nobodys_intent AS s
          WHERE s.status = 'succeeded' AND s.told_at IS NULL
-           AND NOT EXISTS (SELECT FROM seats_internal.payment_member AS m WHERE m.hash = s.hash)
+           AND seats_internal.destination_of_stray(s.hash, s.destination) IS NULL
          ORDER BY s.destination, s.intent LIMIT most FOR NO KEY UPDATE SKIP LOCKED
     LOOP
         PERFORM seats_internal.raise_alert(
@@ -276,7 +314,7 @@ REVOKE ALL ON FUNCTION seats_internal.tell_of_paid_strays(integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.tell_of_paid_strays(integer) IS
     'has people told of intents that were paid and that no payment here has, at most so many; called by the worker';
 
--- Told when all were listed: one alert for those that can be paid, and one each for those that were.
+-- (What is a member's becomes his as soon as nobody has him.)
 CREATE OR REPLACE FUNCTION seats_internal.tell_of_strays(destination text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -288,7 +326,8 @@ BEGIN
         PERFORM seats_internal.cancel_strays(destination);
     END IF;
     SELECT count(*) INTO payable FROM seats_internal.nobodys_intent AS s
-     WHERE s.destination = tell_of_strays.destination AND s.status NOT IN ('succeeded', 'canceled');
+     WHERE s.destination = tell_of_strays.destination AND s.status NOT IN ('succeeded', 'canceled')
+       AND seats_internal.destination_of_stray(s.hash, s.destination) IS NULL;
     IF payable > 0 THEN
         PERFORM seats_internal.raise_alert(
             'payment_strays:' || destination, 'warning', 'payment_strays',
@@ -300,9 +339,45 @@ BEGIN
     ELSE
         PERFORM seats_internal.resolve_alert('payment_strays:' || destination, 'there are none any more');
     END IF;
-    PERFORM seats_internal.tell_of_paid_strays(1000);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.tell_of_strays(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.tell_of_strays(text) IS
     'has people told of intents that no payment here has, and cancels them if that is set';
+
+-- The worker's chore, in a transaction of its own: it waits for whoever acknowledges one of these alerts, and no payer does.
+-- When all were listed, one alert for those that can be paid, and one each for those that were.
+CREATE OR REPLACE FUNCTION seats_internal.tell_of_listings(most integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    one seats_internal.payment_listing;
+BEGIN
+    FOR one IN
+        UPDATE seats_internal.payment_listing AS l SET is_to_be_told = false WHERE l.is_to_be_told RETURNING l.*
+    LOOP
+        IF one.error IS NOT NULL THEN
+            PERFORM seats_internal.raise_alert(
+                'payments_unlisted:' || one.destination, 'critical', 'payments_unlisted',
+                format('payment intents of destination %s cannot be listed: %s', one.destination, one.error),
+                jsonb_build_object('destination', one.destination, 'holds_creates', one.holds_creates),
+                'A restricted key needs the permission PaymentIntents: Read. Without it nobody can begin to pay after a '
+                'failover, and strays are not found. It is tried on, every minute.', destination => one.destination);
+            CONTINUE;
+        END IF;
+        PERFORM seats_internal.resolve_alert('payments_unlisted:' || one.destination, 'they could be listed');
+        IF one.listing_until IS NULL THEN
+            PERFORM seats_internal.tell_of_strays(one.destination);
+            -- (Nobody pays here, and none of it is listed daily.)
+            DELETE FROM seats_internal.payment_listing AS l
+             WHERE l.destination = one.destination AND l.wanted_since IS NULL
+               AND NOT seats_internal.takes_payments(l.destination);
+        END IF;
+    END LOOP;
+    PERFORM seats_internal.tell_of_paid_strays(most);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.tell_of_listings(integer) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.tell_of_listings(integer) IS
+    'tells people what lists of intents have shown, or that they cannot be had; called by the worker';

@@ -134,7 +134,7 @@ CREATE TABLE seats_internal.payment (
     CONSTRAINT payment_pkey PRIMARY KEY (id),
     CONSTRAINT payment_is_of_a_member FOREIGN KEY (member_id) REFERENCES seats_internal.payment_member (id),
     CONSTRAINT payment_attempt_is_once UNIQUE (member_id, attempt),
-    CONSTRAINT payment_has_one_intent UNIQUE (destination, intent),
+    CONSTRAINT payment_has_one_intent UNIQUE (intent, destination),
     CONSTRAINT payment_has_one_uuid UNIQUE (uuid),
     CONSTRAINT payment_state_is_known CHECK (state IN
         ('creating', 'payable', 'processing', 'succeeded', 'canceled', 'refused', 'left_to_original')),
@@ -248,6 +248,8 @@ CREATE TABLE seats_internal.payment_listing (
     listed_until   timestamptz,
     finished_at    timestamptz,
     is_refused     boolean     NOT NULL DEFAULT false,
+    error          text,
+    is_to_be_told  boolean     NOT NULL DEFAULT false,
     CONSTRAINT payment_listing_pkey PRIMARY KEY (destination)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE seats_internal.payment_listing IS
@@ -265,6 +267,10 @@ COMMENT ON COLUMN seats_internal.payment_listing.listed_until IS 'until when int
 COMMENT ON COLUMN seats_internal.payment_listing.finished_at IS 'when a listing has last come to its end';
 COMMENT ON COLUMN seats_internal.payment_listing.is_refused IS
     'Stripe has refused it where nobody pays: it is tried again when somebody is to';
+
+COMMENT ON COLUMN seats_internal.payment_listing.error IS 'why the last page could not be had; null: it could';
+COMMENT ON COLUMN seats_internal.payment_listing.is_to_be_told IS
+    'people are to be told of its strays, or of its error, apart from it: payers do not wait for who looks at an alert';
 
 -- (Restored, or on a new primary, it also tells how young what was forgotten is.)
 CREATE TABLE seats_internal.destination_contact (
@@ -303,10 +309,12 @@ CREATE TABLE seats_internal.payment_stray (
     cancel_call_id bigint,
     differs        text[],
     told_at        timestamptz,
-    CONSTRAINT payment_stray_pkey PRIMARY KEY (destination, intent)
+    CONSTRAINT payment_stray_pkey PRIMARY KEY (intent, destination)
 );
 CREATE INDEX payment_stray_is_paid ON seats_internal.payment_stray (destination, intent)
     WHERE status = 'succeeded' AND told_at IS NULL;
+CREATE INDEX payment_stray_is_payable ON seats_internal.payment_stray (destination)
+    WHERE status NOT IN ('succeeded', 'canceled');
 CREATE INDEX payment_stray_by_hash ON seats_internal.payment_stray (hash, attempt);
 COMMENT ON TABLE seats_internal.payment_stray IS
     'intents with our metadata that no payment here has: of a start that was forgotten, or lost. start_payment takes one '

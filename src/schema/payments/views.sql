@@ -95,11 +95,12 @@ COMMENT ON COLUMN seats.refunds.stripe_refund IS 'Stripe''s id of it';
 COMMENT ON COLUMN seats.refunds.refund_key IS 'the request_key that it was asked for with';
 COMMENT ON COLUMN seats.refunds.call IS 'the call that makes it; null: it was found at Stripe';
 
--- (An application that takes a stray over leaves its row: the worker would wait for whoever has deleted it.)
+-- (An application that takes a stray over leaves its row: the worker would wait for whoever has deleted it. Stripe gives an
+-- id once: of two destinations of one account, the list of either shows what was paid over the other.)
 CREATE OR REPLACE VIEW seats_internal.nobodys_intent AS
 SELECT s.* FROM seats_internal.payment_stray AS s
  WHERE NOT EXISTS (SELECT FROM seats_internal.payment AS p
-                    WHERE p.destination = s.destination AND p.intent = s.intent);
+                    WHERE p.intent = s.intent);
 REVOKE ALL ON seats_internal.nobodys_intent FROM PUBLIC;
 COMMENT ON VIEW seats_internal.nobodys_intent IS 'strays that no payment has taken over';
 
@@ -107,7 +108,7 @@ CREATE OR REPLACE VIEW seats.payment_drift AS
 SELECT s.destination, s.intent, coalesce(p.member_id, m.id) AS member, p.id AS payment, s.differs, s.attempt, s.status,
        s.amount, s.received, s.currency, s.created, s.first_seen, s.last_seen, s.cancel_call_id AS cancel_call
   FROM seats_internal.payment_stray AS s
-  LEFT JOIN seats_internal.payment AS p ON p.destination = s.destination AND p.intent = s.intent
+  LEFT JOIN seats_internal.payment AS p ON p.intent = s.intent
   LEFT JOIN seats_internal.payment_member AS m ON m.hash = s.hash
  WHERE p.id IS NULL OR s.differs IS NOT NULL AND coalesce(p.read_at < s.last_seen, true);
 REVOKE ALL ON seats.payment_drift FROM PUBLIC;
