@@ -223,6 +223,13 @@ SELECT seats_internal.cancel_strays('stripe');
 SELECT s.cancel_call_id AS call FROM seats_internal.payment_stray AS s WHERE s.intent = 'pi_kay' \gset
 SELECT state FROM seats.start_payment(:m);
 SELECT pg_temp.attempts(:m);
+-- Who goes on with one that was found waits for its read.
+SELECT pg_temp.forgotten('nan') AS n \gset
+SELECT pg_temp.stray(:n, 'pi_nan', 1, 'requires_payment_method');
+SELECT payment AS p FROM seats.start_payment(:n) \gset
+SELECT state, may_come, is_open, may_be_given FROM seats_internal.secret_outlook WHERE payment = :p;
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_nan'));
+SELECT state, may_come, is_open, may_be_given FROM seats_internal.secret_outlook WHERE payment = :p;
 SELECT p.id AS p FROM seats_internal.payment AS p WHERE p.member_id = :m \gset
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_kay'));
 SELECT is_given FROM seats_internal.look_after_strays(10, '');

@@ -2,12 +2,12 @@
 -- caller and have no SET clause, because a procedure with one could not commit. A secret is in no table.
 
 -- `is_open`: what brings the secret is under way; `may_come`: there will be one, sooner or later (a payment whose create
--- waits for a person has none for long); `may_be_given`: the payer can use it now. What was laid into the slot a moment
--- ago may be out of date: he may have confirmed in another tab.
+-- waits for a person has none for long; one that was found at Stripe has no create, and is read); `may_be_given`: the payer
+-- can use it now. What was laid into the slot a moment ago may be out of date: he may have confirmed in another tab.
 CREATE OR REPLACE VIEW seats_internal.secret_outlook AS
 SELECT p.id AS payment,
        seats_internal.payment_state(p.state, p.cancel_requested_at) AS state,
-       (p.state IN ('payable', 'processing') OR p.state = 'creating' AND open.create_is)
+       (p.state IN ('payable', 'processing') OR p.state = 'creating' AND (open.create_is OR open.read_is))
        AND p.cancel_requested_at IS NULL AND p.review_since IS NULL AS may_come,
        open.create_is OR open.read_is AS is_open,
        p.state = 'payable' AND p.cancel_requested_at IS NULL AND p.review_since IS NULL AS may_be_given
