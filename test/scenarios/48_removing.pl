@@ -117,6 +117,14 @@ DROP EXTENSION pg_seats;
 ROLLBACK;
 END
 	like($error, qr/WARNING:  pg_seats is dropped while 1 handler\(s\) have not run/, 'and while a handler waits');
+	($status, $output, $error) = $server->psql($server->database, <<'END');
+BEGIN;
+SELECT r.request FROM seats.create_payment_request('dinner', 'eur', '[{"reference": "ada", "amount": 1000}]') AS r;
+SELECT state FROM seats.start_payment(seats.payment_member('dinner', 'ada'));
+DROP EXTENSION pg_seats;
+ROLLBACK;
+END
+	like($error, qr/WARNING:  pg_seats is dropped while 1 payment\(s\) are not over/, 'and while somebody can pay');
 	($status, $output, $error) = $server->psql($server->database, 'DROP EXTENSION pg_seats');
 	unlike($error, qr/WARNING/, 'not when nothing is');
 	is($server->sql(q{SELECT count(*) FROM pg_namespace WHERE nspname ~ '^seats'}), '0', 'nothing is left of it');

@@ -7,6 +7,7 @@ AS $$
 DECLARE
     open_calls bigint;
     handlers   bigint;
+    payments   bigint;
 BEGIN
     -- (What is dropped is known only afterwards, when the tables are gone. Who may not look may not drop.)
     IF strpos(lower(current_query()), 'pg_seats') > 0
@@ -27,6 +28,15 @@ BEGIN
                 USING DETAIL = 'Their calls have ended, and what the application wanted to do then is not done. They '
                                'stand in seats.handlers.',
                       HINT = 'ROLLBACK if you can, let them run, or decide them (seats.reviews), and drop it then.';
+        END IF;
+        SELECT count(*) INTO payments FROM seats_internal.payment AS p
+         WHERE p.is_unfinished OR p.state = 'creating' OR p.review_since IS NOT NULL;
+        IF payments > 0 THEN
+            RAISE WARNING 'pg_seats is dropped while % payment(s) are not over', payments
+                USING DETAIL = 'Their payers can still pay, or money is on its way to them or is disputed, or a person is to '
+                               'decide. They stand in seats.payments and seats.refunds.',
+                      HINT = 'ROLLBACK if you can, cancel them (seats.cancel_payment_request), let them end, and drop it '
+                             'then.';
         END IF;
     END IF;
 END
