@@ -376,6 +376,26 @@ SELECT seats_internal.tell_of_listings(10);
 SELECT count(*) FROM seats_internal.payment_listing;
 ROLLBACK;
 
+-- What was forgotten may be a destination, too: defined again, it has its intents listed before anybody pays there.
+BEGIN;
+SELECT pg_temp.begin_payments();
+CREATE FUNCTION pg_temp.defines(name text) RETURNS text LANGUAGE sql AS $$
+    SELECT seats.define_destination(name, 'http://127.0.0.1:9', 'test_key', livemode => false);
+    SELECT (SELECT concat_ws(' ', 'holds', l.holds_creates, 'from the beginning', l.wanted_since < i.created_at, l.wanted_reason)
+              FROM seats_internal.payment_listing AS l, seats_internal.installation AS i WHERE l.destination = name);
+$$;
+SELECT pg_temp.defines('early');
+SELECT seats_internal.payments_are_in_doubt('failover or restore');
+SELECT pg_temp.defines('late');
+UPDATE seats_internal.payment_listing SET wanted_since = NULL, wanted_reason = NULL, holds_creates = false WHERE destination = 'late';
+SELECT pg_temp.defines('late');
+UPDATE seats_internal.installation SET doubted_at = now() - interval '31 days';
+SELECT pg_temp.defines('later');
+UPDATE seats_internal.installation SET doubted_at = now();
+SELECT seats_internal.adopt_payments(false);
+SELECT pg_temp.defines('of_the_copy');
+ROLLBACK;
+
 -- Two destinations of one account (two keys, with other permissions): each lists the intents of both. What is paid over the
 -- one is not nobody's over the other.
 BEGIN;

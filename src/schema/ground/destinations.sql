@@ -144,6 +144,9 @@ BEGIN
            account = excluded.account, livemode = excluded.livemode,
            api_version = excluded.api_version,
            requests_per_second = excluded.requests_per_second, probe_path = excluded.probe_path;
+    IF before.name IS NULL THEN
+        PERFORM seats_internal.doubt_new_destination(after.name);
+    END IF;
 
     PERFORM seats_internal.write_journal(
         CASE WHEN before.name IS NULL THEN 'destination.defined' ELSE 'destination.redefined' END,

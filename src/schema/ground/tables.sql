@@ -6,11 +6,14 @@ CREATE TABLE seats_internal.installation (
     timeline    integer     NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
     created_by  text        NOT NULL,
+    doubted_at  timestamptz,
     CONSTRAINT installation_pkey PRIMARY KEY (singleton),
     CONSTRAINT installation_is_one_row CHECK (singleton)
 );
 COMMENT ON TABLE seats_internal.installation IS
     'the identity under which this database sends; a file in the secrets directory must say the same';
+COMMENT ON COLUMN seats_internal.installation.doubted_at IS
+    'when it was last restored, or failed over: something may be forgotten since; null: never';
 
 -- In no dump (end/dump.sql), so a database that was loaded from one has no such row, also where the file
 -- of its own past is still there. Nobody but the two functions that a person calls writes it.

@@ -61,6 +61,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    UPDATE seats_internal.installation AS i SET doubted_at = clock_timestamp();
     INSERT INTO seats_internal.payment_listing AS l (destination, holds_creates, wanted_since, wanted_reason)
     SELECT d.name, true,
            coalesce(greatest((SELECT max(p.created_at) FROM seats_internal.payment AS p
@@ -95,6 +96,22 @@ REVOKE ALL ON FUNCTION seats_internal.payments_are_in_doubt(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.payments_are_in_doubt(text) IS
     'payments may have been begun that are forgotten here: no intent is made before they are listed; called by the worker';
 
+-- What was forgotten may be the destination itself, and what was begun to be paid there: whoever defines it again within a
+-- month finds that before anybody pays.
+CREATE OR REPLACE FUNCTION seats_internal.doubt_new_destination(destination text) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO seats_internal.payment_listing (destination, holds_creates, wanted_since, wanted_reason)
+    SELECT doubt_new_destination.destination, true, i.created_at - seats_internal.listing_margin(), 'failover or restore'
+      FROM seats_internal.installation AS i
+     WHERE i.doubted_at > clock_timestamp() - interval '30 days'
+    ON CONFLICT ON CONSTRAINT payment_listing_pkey DO NOTHING;
+END;
+REVOKE ALL ON FUNCTION seats_internal.doubt_new_destination(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.doubt_new_destination(text) IS
+    'a destination that is defined after a failover or a restore may have been there before: its intents are listed first';
+
 -- An adopted copy has payments that are the original's, and are told to its webhooks. Under its own name it has made none
 -- yet, so that there is nothing that could be forgotten.
 CREATE OR REPLACE FUNCTION seats_internal.adopt_payments(replaces_original boolean) RETURNS void
@@ -105,6 +122,7 @@ BEGIN
     IF replaces_original THEN
         PERFORM seats_internal.payments_are_in_doubt('adopted');
     ELSE
+        UPDATE seats_internal.installation AS i SET doubted_at = NULL;
         UPDATE seats_internal.payment AS p
            SET state = 'left_to_original', state_since = clock_timestamp()
          WHERE p.state IN ('creating', 'payable', 'processing');
