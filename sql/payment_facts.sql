@@ -407,8 +407,18 @@ SELECT pg_temp.look(:p);
 SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_1', 'needs_response'));
 SELECT pg_temp.look(:p);
 SELECT pg_temp.open_alerts();
+-- What his bank holds nobody gives back.
+SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s, 1)', 'app', :p));
+UPDATE seats_internal.payment SET review_since = now(), review_reason = 'paid_twice' WHERE id = :p;
+SELECT pg_temp.try(format('SELECT seats_internal.resolve_payment(%L, %s, %L, %L)', 'op', :p, 'refund', 'why'));
+UPDATE seats_internal.payment SET review_since = NULL, review_reason = NULL WHERE id = :p;
 SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_1', 'won'));
 SELECT pg_temp.look(:p);
+-- Stripe knows of another one: that is read, and told once.
+SELECT pg_temp.refunded(:p, NULL, 'refused', 'charge_disputed')
+  FROM generate_series(1, 2) AS n CROSS JOIN LATERAL seats_internal.refund_payment('app', :p, n) AS r;
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.open_alerts();
 SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_2', 'lost'));
 SELECT pg_temp.look(:p);
 SELECT pg_temp.open_alerts();

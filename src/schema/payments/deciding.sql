@@ -111,7 +111,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    remaining bigint := payment.received - payment.refunded - payment.refund_reserved;
+    remaining bigint := seats_internal.refundable(payment);
 BEGIN
     IF remaining <= 0 THEN
         RETURN NULL;
@@ -167,6 +167,9 @@ BEGIN
             USING ERRCODE = 'PS814',
                   HINT = format('Refund it with SELECT * FROM seats.refund_payment(%s, reverse_transfer => …, '
                                 'refund_application_fee => …): the review ends with that.', locked.id);
+    ELSIF decision = 'refund' AND locked.disputed > 0 THEN
+        -- (It is decided when the bank has: what there is to give back, nobody can say before.)
+        PERFORM seats_internal.amount_to_refund(locked, NULL);
     END IF;
     PERFORM seats_internal.end_payment_review(
         locked, CASE decision WHEN 'keep' THEN 'kept' ELSE 'refunded' END, format('decided by %I', caller));

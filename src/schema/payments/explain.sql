@@ -40,7 +40,7 @@ RETURN CASE
         THEN 'Next: the payer''s bank decides, which may take days; should it refuse, it is cancelled.'
     WHEN payment.state = 'payable' THEN 'Next: the payer goes on. What you can do: seats.cancel_payment.'
     WHEN payment.state = 'processing' THEN 'Next: the payer''s bank decides, which may take days.'
-    WHEN payment.state = 'succeeded' AND payment.received > payment.refunded + payment.refund_reserved
+    WHEN payment.state = 'succeeded' AND seats_internal.refundable(payment) > 0
         THEN 'Nothing more happens to it. What you can do: seats.refund_payment.'
     ELSE 'Nothing more happens to it.' END;
 REVOKE ALL ON FUNCTION seats_internal.explain_next_of_payment(seats_internal.payment) FROM PUBLIC;

@@ -1,23 +1,33 @@
 -- Asking for a refund: how much there is to give back, and the call that does it. What becomes of it is in refunds.sql.
 
+-- (While a dispute has the money, and when it has taken it, Stripe gives nothing of that back.)
+CREATE OR REPLACE FUNCTION seats_internal.refundable(payment seats_internal.payment) RETURNS bigint
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+RETURN greatest(0, payment.received - payment.refunded - payment.refund_reserved - payment.disputed);
+REVOKE ALL ON FUNCTION seats_internal.refundable(seats_internal.payment) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.refundable(seats_internal.payment) IS 'what is left of a payment to give back';
+
 CREATE OR REPLACE FUNCTION seats_internal.amount_to_refund(payment seats_internal.payment, amount bigint) RETURNS bigint
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    remaining bigint := payment.received - payment.refunded - payment.refund_reserved;
+    remaining bigint := seats_internal.refundable(payment);
 BEGIN
     IF payment.state <> 'succeeded' OR remaining <= 0 OR coalesce(amount, remaining) NOT BETWEEN 1 AND remaining THEN
         RAISE EXCEPTION '% of payment % can be refunded, not %', remaining, payment.id,
             coalesce(amount::text, 'anything')
             USING ERRCODE = 'PS813', CONSTRAINT = 'refundable',
-                  DETAIL = format('It is %s: %s received, %s refunded, %s about to be', payment.state,
-                                  payment.received, payment.refunded, payment.refund_reserved)
-                      || format(' (payment=%s received=%s refunded=%s reserved=%s refundable=%s%s).', payment.id,
-                                payment.received, payment.refunded, payment.refund_reserved, remaining,
-                                ' requested=' || amount),
+                  DETAIL = format('It is %s: %s received, %s refunded, %s about to be, %s disputed', payment.state,
+                                  payment.received, payment.refunded, payment.refund_reserved, payment.disputed)
+                      || format(' (payment=%s received=%s refunded=%s reserved=%s disputed=%s refundable=%s%s).',
+                                payment.id, payment.received, payment.refunded, payment.refund_reserved,
+                                payment.disputed, remaining, ' requested=' || amount),
                   HINT = CASE WHEN payment.state <> 'succeeded' THEN 'A payment that is not paid is cancelled: '
                                   'seats.cancel_payment.'
+                              WHEN payment.disputed > 0 THEN 'The payer''s bank holds what is disputed, or has given it '
+                                  'back to him. The dispute is answered in Stripe''s Dashboard.'
                               ELSE 'seats.refunds shows what was given back; an amount of null is all that is left.' END;
     END IF;
     RETURN coalesce(amount, remaining);

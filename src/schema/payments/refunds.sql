@@ -281,17 +281,25 @@ CREATE OR REPLACE FUNCTION seats_internal.refund_was_refused(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    is_disputed CONSTANT boolean := coalesce(refund.failure_reason = 'charge_disputed', false);
 BEGIN
     PERFORM seats_internal.write_journal(
         'payment.refund_refused', 'stripe', refund.id, payment.lane_id, refund.failure_reason,
         seats_internal.payment_detail(payment) || jsonb_strip_nulls(jsonb_build_object(
             'amount', refund.amount, 'refund_number', refund.id, 'refund_key', refund.request_key)));
+    -- (Told once for all that are tried against a dispute.)
     PERFORM seats_internal.raise_alert(
-        'refund_failed:' || refund.id, 'critical', 'refund_failed',
-        format('a refund of payment %s was refused: %s; the payer does not have his money', payment.id,
-               refund.failure_reason),
+        'refund_failed:' || CASE WHEN is_disputed THEN payment.id ELSE refund.id END,
+        CASE WHEN is_disputed THEN 'warning' ELSE 'critical' END, 'refund_failed',
+        format('a refund of payment %s was refused: %s; %s', payment.id, refund.failure_reason,
+               CASE WHEN is_disputed THEN 'whose the money is, its dispute says'
+                    ELSE 'the payer does not have his money' END),
         seats_internal.payment_detail(payment), format('SELECT seats.explain_call(%s) tells more.', refund.call_id),
         refund.id, payment.destination);
+    IF is_disputed THEN
+        PERFORM seats_internal.queue_payment_read(payment.id, 'disputes');
+    END IF;
     -- (Somebody has given back a part of it meanwhile, perhaps: what is left then, a read tells.)
     PERFORM seats_internal.queue_payment_read(payment.id, 'refunds');
     IF refund.asked_by = 'pg_seats' THEN
