@@ -335,7 +335,9 @@ SELECT seats_internal.adopt_payments(true);
 SELECT holds_creates, wanted_reason FROM seats_internal.payment_listing;
 SELECT pg_temp.start('max') AS p \gset
 UPDATE seats_internal.payment_member SET state = 'waived' WHERE reference = 'max';
+SELECT seats_internal.payment_not_read(NULL, :p, 'gone');
 SELECT seats_internal.adopt_payments(false);
+SELECT resolution FROM seats_internal.alert WHERE fingerprint = 'payment_unreadable:' || :p;
 SELECT state, live_payment_id FROM seats_internal.payment_member WHERE reference = 'max';
 SELECT p.state, m.state AS member, m.live_payment_id FROM seats_internal.payment AS p JOIN seats_internal.payment_member AS m ON m.id = p.member_id WHERE p.id = :c;
 SELECT count(*) FROM seats_internal.payment_listing;

@@ -398,6 +398,19 @@ SELECT pg_temp.was_read(:p, pg_temp.intent('pi_emil', 'processing'));
 SELECT pg_temp.look(:p);
 SELECT p.read_at < clock_timestamp() AS is_past FROM seats_internal.payment AS p WHERE p.id = :p;
 
+-- ---- a copy of the database gives back nothing of its original's
+SELECT pg_temp.start('uma') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_uma'));
+SELECT pg_temp.cancel(:p);
+UPDATE seats_internal.payment SET installation = '00000000-0000-0000-0000-000000000001' WHERE id = :p;
+UPDATE seats_internal.payment_request SET when_paid_after_cancel = 'refund';
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_uma', 'succeeded', '{"amount_received": 1000}'));
+UPDATE seats_internal.payment_request SET when_paid_after_cancel = 'ask';
+SELECT pg_temp.look(:p);
+SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s)', 'app', :p));
+SELECT pg_temp.try(format('SELECT seats_internal.resolve_payment(%L, %s, %L, %L)', 'op', :p, 'refund', 'why'));
+SELECT pg_temp.try(format('SELECT seats_internal.resolve_payment(%L, %s, %L, %L)', 'op', :p, 'keep', 'why'));
+
 -- ---- disputes
 SELECT pg_temp.paid('bob') AS p \gset
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_bob', 'succeeded', '{"amount_received": 1000, "charge": "ch", "charge_refunded": 0, "charge_disputed": true}'));

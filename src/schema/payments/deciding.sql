@@ -76,7 +76,8 @@ BEGIN
     SELECT min(p.id) INTO other FROM seats_internal.payment AS p
      WHERE p.member_id = payment.member_id AND p.id <> payment.id AND p.state = 'succeeded'
        AND p.refunded < p.received;
-    IF unwanted.why IS NOT NULL AND unwanted.rule = 'refund' AND NOT payment.has_transfer THEN
+    IF unwanted.why IS NOT NULL AND unwanted.rule = 'refund' AND NOT payment.has_transfer
+       AND NOT seats_internal.is_of_original(payment) THEN
         PERFORM seats_internal.refund_rest('pg_seats', payment, 'requested_by_customer', 'after_cancel');
     ELSIF other IS NOT NULL THEN
         PERFORM seats_internal.review_payment(
@@ -174,6 +175,7 @@ BEGIN
     PERFORM seats_internal.end_payment_review(
         locked, CASE decision WHEN 'keep' THEN 'kept' ELSE 'refunded' END, format('decided by %I', caller));
     IF decision = 'refund' THEN
+        PERFORM seats_internal.require_own_payment(locked);
         PERFORM seats_internal.refund_rest(caller, locked, 'requested_by_customer', 'decided');
     END IF;
     PERFORM seats_internal.settle_member_by_payments(locked.member_id);

@@ -132,6 +132,10 @@ BEGIN
         DELETE FROM seats_internal.payment_listing_wish;
         DELETE FROM seats_internal.payment_listing;
         DELETE FROM seats_internal.outbox AS o WHERE o.kind IN ('payment_read', 'payment_list', 'payment_cancel');
+        PERFORM seats_internal.resolve_alert(a.fingerprint, 'it is left to the original')
+           FROM seats_internal.alert AS a
+          WHERE a.resolved_at IS NULL AND a.kind IN (
+            'payment_unreadable', 'payment_not_cancelled', 'payments_unlisted', 'payment_strays', 'stray_paid');
     END IF;
 END
 $$;

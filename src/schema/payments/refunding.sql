@@ -1,5 +1,34 @@
 -- Asking for a refund: how much there is to give back, and the call that does it. What becomes of it is in refunds.sql.
 
+-- The copy of a database may live beside its original, under a name of its own: under that Stripe would give back once more
+-- what the original gives back, too.
+CREATE OR REPLACE FUNCTION seats_internal.is_of_original(payment seats_internal.payment) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT payment.installation <> i.uuid FROM seats_internal.installation AS i;
+END;
+REVOKE ALL ON FUNCTION seats_internal.is_of_original(seats_internal.payment) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.is_of_original(seats_internal.payment) IS
+    'whether the database has made a payment that this one is a copy of';
+
+CREATE OR REPLACE FUNCTION seats_internal.require_own_payment(payment seats_internal.payment) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF seats_internal.is_of_original(payment) THEN
+        RAISE EXCEPTION 'payment % is of the database that this one is a copy of', payment.id
+            USING ERRCODE = 'PS818',
+                  DETAIL = format('Installation %s has made it.', payment.installation),
+                  HINT = 'Refund it there, or in Stripe''s Dashboard.';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.require_own_payment(seats_internal.payment) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.require_own_payment(seats_internal.payment) IS
+    'an error for a payment that the original of this database has made';
+
 -- (While a dispute has the money, and when it has taken it, Stripe gives nothing of that back.)
 CREATE OR REPLACE FUNCTION seats_internal.refundable(payment seats_internal.payment) RETURNS bigint
 LANGUAGE sql IMMUTABLE
@@ -47,6 +76,7 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM seats_internal.require_own_payment(payment);
     IF reason NOT IN ('duplicate', 'fraudulent', 'requested_by_customer') THEN
         RAISE EXCEPTION 'Stripe knows no such reason of a refund: %', quote_literal(left(reason, 100))
             USING ERRCODE = 'PS812', HINT = 'One of: duplicate, fraudulent, requested_by_customer; or null.';
