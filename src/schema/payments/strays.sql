@@ -327,7 +327,9 @@ BEGIN
     END IF;
     SELECT count(*) INTO payable FROM seats_internal.nobodys_intent AS s
      WHERE s.destination = tell_of_strays.destination AND s.status NOT IN ('succeeded', 'canceled')
-       AND seats_internal.destination_of_stray(s.hash, s.destination) IS NULL;
+       AND NOT EXISTS (SELECT FROM seats_internal.payment_member AS m
+                        WHERE m.hash = s.hash
+                          AND seats_internal.destination_of_stray(m.hash, s.destination) IS NOT NULL);
     IF payable > 0 THEN
         PERFORM seats_internal.raise_alert(
             'payment_strays:' || destination, 'warning', 'payment_strays',
