@@ -34,6 +34,13 @@ SELECT * FROM seats.create_payment_request(
                        {"amount": 1250, "reference": "ann"}]', title => 'Dinner') AS r
  WHERE r.request = :request;
 SELECT pg_temp.try($$SELECT seats.create_payment_request('dinner', 'eur', '[]')$$);
+-- Repeated when there is another destination, it is where it was; only a new one must say where.
+SELECT seats.define_destination('second', 'http://127.0.0.1:9', 'test_key', livemode => false);
+SELECT repeated FROM seats.create_payment_request(
+    'dinner', 'eur', '[{"reference": "ann", "amount": 1250}, {"reference": "bob", "amount": 1250},
+                       {"reference": "cy", "amount": 0}]', title => 'Dinner');
+SELECT pg_temp.try($$SELECT seats.create_payment_request('supper', 'eur', '[]')$$);
+SELECT seats.drop_destination('second', 'it was for this test');
 SELECT request_key, title, currency, state, members, settled, amount, received, refunded FROM seats.payment_requests;
 SELECT reference, amount, currency, state, payment, attempts FROM seats.payment_members ORDER BY reference;
 

@@ -149,7 +149,9 @@ DECLARE
 BEGIN
     PERFORM seats_internal.require_installation();
     PERFORM seats_internal.check_request(request_key, title, when_paid_after_cancel, abandon_after);
-    place := seats_internal.only_destination(destination);
+    -- (One that is repeated is where it was, however many destinations there are by now.)
+    place := seats_internal.only_destination(coalesce(destination, (
+        SELECT r.destination FROM seats_internal.payment_request AS r WHERE r.request_key = request_key)));
     PERFORM seats_internal.check_members(members, unit);
     settings := seats_internal.check_payment_handlers(named, context, keep_settings);
     -- (Members may be many, and the context long, or somebody's: their hashes will do.)
