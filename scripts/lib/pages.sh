@@ -209,6 +209,18 @@ check_limits() {
       tr -d '`' | sort -u)"
 }
 
+# Mistakes that scripts/try-mistakes puts into the code: each must find its place there, or nobody tries it any more.
+check_mistakes() {
+  local lost
+  if lost=$("$root/scripts/try-mistakes" --list 2>&1 >/dev/null); then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    say "  test/mistakes: what is to be changed does not stand in the code any more:"
+    sed 's/^/    /' <<<"$lost"
+  fi
+}
+
 # No room includes what src/rooms does not allow it, and no two need each other.
 check_rooms() {
   local strangers

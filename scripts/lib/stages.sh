@@ -17,6 +17,7 @@ stage_format() {
   check_journal_page
   check_event_types
   check_verdicts
+  check_mistakes
   if ! command -v clang-format >/dev/null; then
     skipped=1
     note="clang-format is not installed"
