@@ -68,7 +68,7 @@ BEGIN
              THEN format('Received %s, refunded %s, about to be refunded %s, held back by disputes %s.', target.received,
                          target.refunded, target.refund_reserved, target.disputed) END,
         (SELECT string_agg(format('%s: %s %s %s (%s)%s', date_trunc('second', t.happened_at), t.kind, t.amount, t.currency,
-                                  t.object, ', ' || t.error_code), E'\n' ORDER BY t.id)
+                                  t.object, ', ' || t.reason), E'\n' ORDER BY t.id)
            FROM seats_internal.payment_transaction AS t WHERE t.payment_id = target.id),
         seats_internal.explain_next_of_payment(target));
 END
@@ -83,7 +83,7 @@ SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT concat_ws(E'\n',
                format('This has happened at %s: %s %s %s (%s)%s.', date_trunc('second', t.happened_at), t.kind, t.amount,
-                      t.currency, t.object, ', ' || t.error_code),
+                      t.currency, t.object, ', ' || t.reason),
                'It is about ' || seats_internal.payment_in_words(t.payment_id) || '.',
                coalesce(seats_internal.explain_handler(t.id), 'No function of the application''s waits to run for it.'))
       FROM seats_internal.payment_transaction AS t WHERE t.id = transaction;

@@ -189,7 +189,7 @@ CREATE TABLE seats_internal.payment_transaction (
     currency    text        NOT NULL,
     charge      text,
     event       text,
-    error_code  text,
+    reason      text,
     happened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT payment_transaction_pkey PRIMARY KEY (id),
     CONSTRAINT payment_transaction_is_of_a_payment FOREIGN KEY (payment_id) REFERENCES seats_internal.payment (id),

@@ -59,7 +59,7 @@ BEGIN
                jsonb_build_object(
                    'result', 'done', 'transaction', happened.kind, 'payment', payment.id, 'member', m.id,
                    'reference', m.reference, 'request_key', r.request_key, 'request', r.id, 'amount', happened.amount,
-                   'currency', happened.currency, 'charge', happened.charge, 'reason', happened.error_code)
+                   'currency', happened.currency, 'charge', happened.charge, 'reason', happened.reason)
                || detail),
            happened.happened_at
       FROM seats_internal.payment_member AS m
@@ -88,7 +88,7 @@ CREATE OR REPLACE FUNCTION seats_internal.note_transaction(
     currency   text,
     charge     text,
     event      text,
-    error_code text  DEFAULT NULL,
+    reason     text  DEFAULT NULL,
     detail     jsonb DEFAULT '{}'
 ) RETURNS boolean
 LANGUAGE plpgsql
@@ -98,10 +98,10 @@ DECLARE
     noted seats_internal.payment_transaction;
 BEGIN
     INSERT INTO seats_internal.payment_transaction AS t
-        (payment_id, kind, object, amount, currency, charge, event, error_code)
+        (payment_id, kind, object, amount, currency, charge, event, reason)
     VALUES
         (payment.id, note_transaction.kind, note_transaction.object, note_transaction.amount,
-         note_transaction.currency, note_transaction.charge, note_transaction.event, note_transaction.error_code)
+         note_transaction.currency, note_transaction.charge, note_transaction.event, note_transaction.reason)
     ON CONFLICT ON CONSTRAINT payment_transaction_happens_once DO NOTHING
     RETURNING t.* INTO noted;
     IF NOT FOUND THEN
@@ -112,7 +112,7 @@ BEGIN
         (SELECT k.journal_kind FROM seats_internal.transaction_kinds() AS k WHERE k.kind = noted.kind),
         -- (What was never sent is cancelled here.)
         CASE WHEN noted.kind = 'cancelled' AND payment.intent IS NULL THEN 'pg_seats' ELSE 'stripe' END,
-        noted.id, payment.lane_id, noted.error_code,
+        noted.id, payment.lane_id, noted.reason,
         seats_internal.payment_detail(payment) || detail
         || jsonb_strip_nulls(jsonb_build_object('amount', noted.amount, 'currency', noted.currency,
                                                 'charge', noted.charge, 'event', noted.event)));

@@ -66,7 +66,7 @@ COMMENT ON COLUMN seats.payments.touched_at IS 'when somebody has last gone on w
 
 CREATE OR REPLACE VIEW seats.payment_transactions AS
 SELECT t.id AS transaction, t.payment_id AS payment, p.member_id AS member, m.request_id AS request, r.request_key,
-       m.reference, t.kind, t.amount, t.currency, t.object, t.charge, t.error_code, t.event, t.happened_at
+       m.reference, t.kind, t.amount, t.currency, t.object, t.charge, t.reason, t.event, t.happened_at
   FROM seats_internal.payment_transaction AS t
   JOIN seats_internal.payment AS p ON p.id = t.payment_id
   JOIN seats_internal.payment_member AS m ON m.id = p.member_id
@@ -77,6 +77,8 @@ COMMENT ON COLUMN seats.payment_transactions.kind IS
     'succeeded, failed, cancelled, refunded, refund_failed, disputed, dispute_won, dispute_lost';
 COMMENT ON COLUMN seats.payment_transactions.object IS
     'Stripe''s id of what it is about: intent, charge, refund or dispute';
+COMMENT ON COLUMN seats.payment_transactions.reason IS
+    'in Stripe''s word: why it was declined, cancelled, given back or disputed';
 
 CREATE OR REPLACE VIEW seats.refunds AS
 SELECT f.id AS refund, f.payment_id AS payment, p.member_id AS member, m.request_id AS request, r.request_key,

@@ -90,7 +90,7 @@ sub await_happened
 	my ($server, $payment, $expected, $name) = @_;
 	my $happened = sub {
 		return $server->sql(<<"END");
-SELECT string_agg(concat_ws(' ', t.kind, t.amount, t.error_code), ', ' ORDER BY t.transaction)
+SELECT string_agg(concat_ws(' ', t.kind, t.amount, t.reason), ', ' ORDER BY t.transaction)
   FROM seats.payment_transactions AS t WHERE t.payment = $payment
 END
 	};
