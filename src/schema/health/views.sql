@@ -394,7 +394,7 @@ SELECT m.name, jsonb_build_object('destination', l.destination), m.value
      ('pg_seats_payment_listing_age_seconds', extract(epoch FROM clock_timestamp() - l.finished_at)),
      ('pg_seats_payment_strays',
       (SELECT count(*) FROM seats_internal.nobodys_intent AS s
-        WHERE s.destination = l.destination AND s.status <> 'canceled')::numeric)) AS m (name, value)
+        WHERE s.destination = l.destination AND s.status NOT IN ('succeeded', 'canceled'))::numeric)) AS m (name, value)
  WHERE m.value IS NOT NULL
 UNION ALL
 SELECT 'pg_seats_outbox_dead_rows', '{}', t.n_dead_tup
