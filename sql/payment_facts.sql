@@ -328,6 +328,7 @@ SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s, 601)', '
 SELECT repeated FROM seats_internal.refund_payment('app', :p, reason => 'duplicate');
 SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s)', 'app', :p));
 SELECT pg_temp.look(:p);
+SELECT line FROM regexp_split_to_table(pg_temp.explained(:p), '\n') AS line WHERE line ~ '^(Next|Nothing)';
 SELECT pg_temp.calls(:p);
 -- The list shows the first one before its call has an answer: it is that one, and no other.
 SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_1', 'pending', 400, jsonb_build_object('marker',
@@ -420,6 +421,7 @@ SELECT pg_temp.look(:p);
 SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_1', 'needs_response'));
 SELECT pg_temp.look(:p);
 SELECT pg_temp.open_alerts();
+SELECT line FROM regexp_split_to_table(pg_temp.explained(:p), '\n') AS line WHERE line ~ '^(Next|Nothing)';
 -- What his bank holds nobody gives back.
 SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s, 1)', 'app', :p));
 UPDATE seats_internal.payment SET review_since = now(), review_reason = 'paid_twice' WHERE id = :p;

@@ -40,6 +40,9 @@ RETURN CASE
         THEN 'Next: the payer''s bank decides, which may take days; should it refuse, it is cancelled.'
     WHEN payment.state = 'payable' THEN 'Next: the payer goes on. What you can do: seats.cancel_payment.'
     WHEN payment.state = 'processing' THEN 'Next: the payer''s bank decides, which may take days.'
+    WHEN payment.refund_reserved > 0 THEN 'Next: its refund; seats.refunds tells how that stands.'
+    WHEN payment.dispute_is_open
+        THEN 'Next: the dispute is decided, which may take weeks. What you can do: give evidence in Stripe''s Dashboard.'
     WHEN payment.state = 'succeeded' AND seats_internal.refundable(payment) > 0
         THEN 'Nothing more happens to it. What you can do: seats.refund_payment.'
     ELSE 'Nothing more happens to it.' END;

@@ -204,7 +204,7 @@ BEGIN
                   WHEN member.state IN ('paid_outside', 'waived')
                       THEN 'seats.settle_member(member, ''unpaid'', reason) takes that back.'
                   WHEN member.state = 'refunded' THEN 'If it is to pay once more, say again => true.'
-                  ELSE 'seats.change_amount says what it owes.' END;
+                  ELSE 'seats.change_amount makes it owe something.' END;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.raise_settled_member(seats_internal.payment_member) FROM PUBLIC;
@@ -425,7 +425,7 @@ BEGIN
         RAISE EXCEPTION 'a member cannot be settled as %',
             coalesce(quote_literal(left(seats_internal.one_line(how), 20)), 'NULL')
             USING ERRCODE = 'PS812',
-                  HINT = 'It has paid_outside, or is waived; unpaid takes such a word back.';
+                  HINT = 'Say paid_outside or waived; unpaid takes either back.';
     END IF;
     taken := seats_internal.take_payment_member(member);
     state := taken.state;

@@ -45,8 +45,8 @@ DECLARE
     remaining bigint := seats_internal.refundable(payment);
 BEGIN
     IF payment.state <> 'succeeded' OR remaining <= 0 OR coalesce(amount, remaining) NOT BETWEEN 1 AND remaining THEN
-        RAISE EXCEPTION '% of payment % can be refunded, not %', remaining, payment.id,
-            coalesce(amount::text, 'anything')
+        RAISE EXCEPTION '% of payment % can be refunded%', coalesce(nullif(remaining, 0)::text, 'nothing'), payment.id,
+            coalesce(CASE WHEN remaining > 0 THEN ', not ' || amount END, '')
             USING ERRCODE = 'PS813', CONSTRAINT = 'refundable',
                   DETAIL = format('It is %s: %s received, %s refunded, %s about to be, %s disputed', payment.state,
                                   payment.received, payment.refunded, payment.refund_reserved, payment.disputed)
@@ -197,7 +197,7 @@ BEGIN
             USING ERRCODE = 'PS807',
                   DETAIL = format('Refund %s of %s %s, asked for at %s.', former.id, former.amount, former.currency,
                                   former.created_at),
-                  HINT = 'The same request repeats the same arguments; another one has another key.';
+                  HINT = 'Repeat the refund as it was asked for, or give another one another key.';
     END IF;
     RETURN former;
 END

@@ -205,7 +205,8 @@ BEGIN
         RAISE EXCEPTION 'there is another payment request with this request_key'
             USING ERRCODE = 'PS807',
                   DETAIL = format('Request %s, made at %s, differs in: %s.', known.id, known.created_at,
-                      (SELECT string_agg(coalesce(o.key, n.key), ', ' ORDER BY coalesce(o.key, n.key))
+                      (SELECT string_agg(replace(coalesce(o.key, n.key), '_hash', ''), ', '
+                                         ORDER BY coalesce(o.key, n.key))
                          FROM jsonb_each(known.arguments) AS o
                          FULL JOIN jsonb_each(known_payment_request.arguments) AS n ON n.key = o.key
                         WHERE o.value IS DISTINCT FROM n.value)),
