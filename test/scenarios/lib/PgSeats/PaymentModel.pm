@@ -262,7 +262,7 @@ sub has_failed_refund
 {
 	my ($d, @intents) = @_;
 	my %is = map { $_->{id} => 1 } @intents;
-	return scalar grep { $is{ $_->{payment_intent} } && $_->{status} eq 'failed' } @{ $d->{refunds_there} };
+	return scalar grep { $is{ $_->{payment_intent} } && $_->{status} =~ /^(?:failed|canceled)$/ } @{ $d->{refunds_there} };
 }
 
 # Each refund is there once, here and at Stripe, and they never come to more than was received.
