@@ -206,6 +206,18 @@ SELECT 'stripe', 'pi_lea', :'ours', m.hash, 1, 'canceled', 1000, 0, 'eur'
   FROM seats_internal.payment_member AS m WHERE m.reference = 'lea';
 SELECT h.is_locked AS held FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) AS h WHERE o.payment_id = :p;
 SELECT o.kind, o.path FROM seats_internal.outbox AS o WHERE o.payment_id = :p ORDER BY o.id;
+-- Until it turns out to be gone, as a sandbox can be emptied.
+SELECT pg_temp.start('lou') AS q \gset
+INSERT INTO seats_internal.payment_stray (destination, intent, installation, hash, attempt, status, amount, received, currency)
+SELECT 'stripe', 'pi_lou', :'ours', m.hash, 1, 'requires_payment_method', 1000, 0, 'eur'
+  FROM seats_internal.payment_member AS m WHERE m.reference = 'lou';
+SELECT is_given FROM seats_internal.look_after_strays(10, '');
+UPDATE seats_internal.outbox SET error_code = 'resource_missing' WHERE payment_id = :q AND kind = 'payment_read';
+SELECT seats_internal.payment_not_read(pg_temp.ends(:q, 'payment_read', 'refused', 'resource_missing'), :q, 'no such payment_intent');
+SELECT count(*) FROM seats_internal.payment_stray WHERE intent = 'pi_lou';
+SELECT count(*) FROM seats.alerts WHERE kind = 'payment_unreadable' AND state = 'open';
+SELECT count(*) FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) AS h WHERE o.payment_id = :q;
+SELECT seats_internal.cancel_payment('app', :q, 'requested_by_customer');
 -- Nor is it over when it is cancelled: what was not sent here may have been sent before a failover.
 SELECT seats_internal.cancel_payment('app', :p, 'requested_by_customer');
 SELECT pg_temp.start('max') AS p \gset
@@ -285,6 +297,10 @@ DELETE FROM seats_internal.payment_stray WHERE intent ~ 'pi_told';
 UPDATE seats_internal.payment_stray SET first_seen = now() - interval '2 hours';
 SELECT seats_internal.cancel_strays('stripe');
 SELECT path, body FROM seats_internal.outbox WHERE kind = 'payment_cancel';
+-- One that is gone can be paid by nobody.
+SELECT s.intent, s.cancel_call_id AS call FROM seats_internal.payment_stray AS s WHERE s.cancel_call_id IS NOT NULL LIMIT 1 \gset gone_
+SELECT seats_internal.payment_cancel_settled(:gone_call, NULL, NULL, NULL, 'resource_missing');
+SELECT status FROM seats_internal.payment_stray WHERE intent = :'gone_intent';
 DELETE FROM seats_internal.outbox WHERE kind IN ('payment_list', 'payment_cancel');
 SELECT seats_internal.finish_listing(l) FROM seats_internal.payment_listing AS l;
 -- After a long outage, whoever was away, intents are listed that were made meanwhile, and events that nobody has brought.
@@ -336,7 +352,14 @@ SELECT holds_creates, wanted_reason FROM seats_internal.payment_listing;
 SELECT pg_temp.start('max') AS p \gset
 UPDATE seats_internal.payment_member SET state = 'waived' WHERE reference = 'max';
 SELECT seats_internal.payment_not_read(NULL, :p, 'gone');
+SELECT pg_temp.paid('ned') AS d \gset
+SELECT refund > 0 AS asked FROM seats_internal.refund_payment('app', :d, 300);
+SELECT seats_internal.queue_payment_read(:d, 'disputes') IS NOT NULL AS is_read;
+SELECT pg_temp.disputes_read(:d, pg_temp.dispute('dp_ned', 'needs_response'));
+SELECT is_unfinished FROM seats_internal.payment WHERE id = :d;
 SELECT seats_internal.adopt_payments(false);
+SELECT is_unfinished FROM seats_internal.payment WHERE id = :d;
+SELECT pg_temp.open_alerts();
 SELECT resolution FROM seats_internal.alert WHERE fingerprint = 'payment_unreadable:' || :p;
 SELECT state, live_payment_id FROM seats_internal.payment_member WHERE reference = 'max';
 SELECT p.state, m.state AS member, m.live_payment_id FROM seats_internal.payment AS p JOIN seats_internal.payment_member AS m ON m.id = p.member_id WHERE p.id = :c;

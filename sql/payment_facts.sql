@@ -609,4 +609,28 @@ SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_2', 'needs_response'));
 SELECT seats_internal.queue_payment_read(:p, 'disputes', page => '{"after": "dp_2"}') IS NOT NULL AS is_read;
 SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_1', 'lost'));
 SELECT dispute_is_open FROM seats_internal.payment WHERE id = :p;
+-- Who has what is payable read wants to know, and there is nothing: nothing is read for ever.
+SELECT pg_temp.start('eli') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_eli'));
+SELECT seats_internal.reconcile_payment('op', :p, 'a question') IS NOT NULL AS is_read;
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_eli'));
+SELECT pg_temp.refunds_read(:p, '[]');
+SELECT pg_temp.was_read(:p, '{"object": "disputes", "complete": true, "disputes": []}');
+SELECT pg_temp.calls(:p);
+SELECT refund_is_open, dispute_is_open FROM seats_internal.payment WHERE id = :p;
+-- What there is waits until it is paid, and no longer where it never is.
+SELECT seats_internal.reconcile_payment('op', :p, 'a question') IS NOT NULL AS is_read;
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_eli'));
+SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_eli')));
+SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_eli', 'needs_response'));
+SELECT pg_temp.calls(:p);
+SELECT refund_is_open, dispute_is_open FROM seats_internal.payment WHERE id = :p;
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_eli', 'canceled'));
+UPDATE seats_internal.payment SET heard_at = now() - interval '2 days' WHERE id = :p;
+SELECT seats_internal.read_silent_payments(10);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_eli', 'canceled'));
+SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_eli')));
+SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_eli', 'needs_response'));
+SELECT pg_temp.calls(:p);
+SELECT is_unfinished FROM seats_internal.payment WHERE id = :p;
 ROLLBACK;

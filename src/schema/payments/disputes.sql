@@ -75,8 +75,14 @@ BEGIN
     IF NOT FOUND OR target.state = 'left_to_original' THEN
         RETURN;
     ELSIF target.state <> 'succeeded' THEN  -- as apply_refunds
-        UPDATE seats_internal.payment AS p SET dispute_is_open = true WHERE p.id = target.id;
-        PERFORM seats_internal.queue_payment_read(target.id, 'intent', event);
+        UPDATE seats_internal.payment AS p
+           SET dispute_is_open = seats_internal.waits_until_paid(target, facts, 'disputes')
+                              OR p.dispute_is_open AND facts ->> 'after' IS NOT NULL
+         WHERE p.id = target.id
+        RETURNING p.* INTO target;
+        IF target.dispute_is_open THEN
+            PERFORM seats_internal.queue_payment_read(target.id, 'intent', event);
+        END IF;
         RETURN;
     END IF;
     PERFORM seats_internal.apply_dispute(target, l.value, event)

@@ -126,6 +126,9 @@ BEGIN
         UPDATE seats_internal.payment AS p
            SET state = 'left_to_original', state_since = clock_timestamp()
          WHERE p.state IN ('creating', 'payable', 'processing');
+        -- (What becomes of their money is told there, too.)
+        UPDATE seats_internal.payment AS p
+           SET refund_is_open = false, dispute_is_open = false WHERE p.refund_is_open OR p.dispute_is_open;
         PERFORM seats_internal.settle_member_by_payments(m.id)
            FROM seats_internal.payment_member AS m WHERE m.live_payment_id IS NOT NULL;
         DELETE FROM seats_internal.payment_stray;
@@ -135,7 +138,8 @@ BEGIN
         PERFORM seats_internal.resolve_alert(a.fingerprint, 'it is left to the original')
            FROM seats_internal.alert AS a
           WHERE a.resolved_at IS NULL AND a.kind IN (
-            'payment_unreadable', 'payment_not_cancelled', 'payments_unlisted', 'payment_strays', 'stray_paid');
+            'payment_unreadable', 'payment_not_cancelled', 'payment_disputed', 'payments_unlisted', 'payment_strays',
+            'stray_paid');
     END IF;
 END
 $$;

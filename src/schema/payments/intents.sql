@@ -457,7 +457,7 @@ DECLARE
 BEGIN
     SELECT p.* INTO target FROM seats_internal.payment AS p WHERE p.id = payment_cancel_settled.payment FOR UPDATE;
     IF NOT FOUND THEN
-        PERFORM seats_internal.stray_cancel_settled(call, facts);
+        PERFORM seats_internal.stray_cancel_settled(call, facts, error_code);
         RETURN;
     ELSIF error_code = 'resource_missing' THEN
         -- (Stripe keeps intents, but a sandbox can be emptied: nobody can pay it any more.)

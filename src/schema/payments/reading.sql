@@ -253,6 +253,14 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
+    -- (A stray that is gone, as a sandbox can be emptied, is none: what waits for its read, a create or a cancel, goes on.)
+    DELETE FROM seats_internal.payment_stray AS s
+     USING seats_internal.settled_call(call) AS h
+     WHERE h.error_code = 'resource_missing' AND h.path = '/v1/payment_intents/' || s.intent
+       AND s.destination = target.destination AND s.intent IS DISTINCT FROM target.intent;
+    IF FOUND THEN
+        RETURN;
+    END IF;
     PERFORM seats_internal.raise_alert(
         'payment_unreadable:' || target.id, 'critical', 'payment_unreadable',
         format('payment %s (%s) cannot be read: %s', target.id, target.intent, coalesce(error, 'no answer')),

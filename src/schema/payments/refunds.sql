@@ -154,6 +154,18 @@ COMMENT ON FUNCTION seats_internal.refund_has_failed(
     seats_internal.payment, seats_internal.refund, jsonb, text, jsonb) IS
     'a refund was not paid out, or has come back: transaction and alert';
 
+-- (Where a list is empty there is nothing that would have to be told, and what is canceled is never paid. Otherwise either
+-- would be read for ever: as soon as somebody has had the refunds of what is payable read, say.)
+CREATE OR REPLACE FUNCTION seats_internal.waits_until_paid(payment seats_internal.payment, facts jsonb, what text)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+RETURN payment.status IS DISTINCT FROM 'canceled'
+       AND (coalesce(facts -> what, '[]') <> '[]' OR NOT coalesce((facts ->> 'complete')::boolean, false));
+REVOKE ALL ON FUNCTION seats_internal.waits_until_paid(seats_internal.payment, jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.waits_until_paid(seats_internal.payment, jsonb, text) IS
+    'whether a page of refunds or disputes is to be read again when its payment, which is not known to be paid, is';
+
 -- One after the other: each notes its own transactions. What was not paid as far as is known here is read first, however
 -- long that takes: on_refunded is not to run before on_paid. That read asks for the refunds again.
 CREATE OR REPLACE FUNCTION seats_internal.apply_refunds(payment bigint, facts jsonb, event text) RETURNS void
@@ -167,8 +179,14 @@ BEGIN
     IF NOT FOUND OR target.state = 'left_to_original' THEN
         RETURN;
     ELSIF target.state <> 'succeeded' THEN
-        UPDATE seats_internal.payment AS p SET refund_is_open = true WHERE p.id = target.id;
-        PERFORM seats_internal.queue_payment_read(target.id, 'intent', event);
+        UPDATE seats_internal.payment AS p
+           SET refund_is_open = seats_internal.waits_until_paid(target, facts, 'refunds')
+                             OR p.refund_is_open AND facts ->> 'after' IS NOT NULL
+         WHERE p.id = target.id
+        RETURNING p.* INTO target;
+        IF target.refund_is_open THEN
+            PERFORM seats_internal.queue_payment_read(target.id, 'intent', event);
+        END IF;
         RETURN;
     END IF;
     PERFORM seats_internal.apply_refund(target, l.value, event)

@@ -179,13 +179,15 @@ REVOKE ALL ON FUNCTION seats_internal.look_after_strays(integer, text) FROM PUBL
 COMMENT ON FUNCTION seats_internal.look_after_strays(integer, text) IS
     'gives strays back, a part of them at a time: true if there is something to send; called by the worker';
 
--- (One whose cancel is on its way stays until that has ended: its payment is read then. Nobody's lock is waited for.)
+-- (One whose cancel is on its way stays until that has ended: its payment is read then. Nobody's lock is waited for, nor
+-- that of who looks at its alert: payers wait for the page of a list that this is a part of.)
 CREATE OR REPLACE FUNCTION seats_internal.forget_strays(intents text[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     stray seats_internal.payment_stray;
+    told  bigint;
 BEGIN
     FOR stray IN
         SELECT s.* FROM seats_internal.payment_stray AS s
@@ -199,9 +201,13 @@ BEGIN
            AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o WHERE o.id = s.cancel_call_id)
            FOR UPDATE SKIP LOCKED
     LOOP
+        told := (SELECT a.id FROM seats_internal.alert AS a
+                  WHERE a.fingerprint = 'stray_paid:' || stray.intent AND a.resolved_at IS NULL);
+        PERFORM FROM seats_internal.alert AS a WHERE a.id = told FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN told IS NOT NULL AND NOT FOUND;
         DELETE FROM seats_internal.payment_stray AS s
          WHERE s.destination = stray.destination AND s.intent = stray.intent;
-        IF stray.told_at IS NOT NULL THEN
+        IF told IS NOT NULL THEN
             PERFORM seats_internal.resolve_alert('stray_paid:' || stray.intent, 'it belongs to a payment now');
         END IF;
     END LOOP;
@@ -266,7 +272,8 @@ REVOKE ALL ON FUNCTION seats_internal.cancel_strays(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.cancel_strays(text) IS
     'cancels a destination''s strays that somebody could still pay';
 
-CREATE OR REPLACE FUNCTION seats_internal.stray_cancel_settled(call bigint, facts jsonb) RETURNS void
+-- (A sandbox can be emptied: what is gone nobody can pay.)
+CREATE OR REPLACE FUNCTION seats_internal.stray_cancel_settled(call bigint, facts jsonb, error_code text) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -276,12 +283,12 @@ BEGIN ATOMIC
       JOIN seats_internal.payment AS p ON p.intent = s.intent
      WHERE s.cancel_call_id = call;
     UPDATE seats_internal.payment_stray AS s
-       SET status = coalesce(facts ->> 'status', s.status),
+       SET status = CASE error_code WHEN 'resource_missing' THEN 'canceled' ELSE coalesce(facts ->> 'status', s.status) END,
            received = coalesce((facts ->> 'amount_received')::bigint, s.received), last_seen = clock_timestamp()
-     WHERE s.cancel_call_id = call AND s.intent = facts ->> 'id';
+     WHERE s.cancel_call_id = call AND (s.intent = facts ->> 'id' OR error_code = 'resource_missing');
 END;
-REVOKE ALL ON FUNCTION seats_internal.stray_cancel_settled(bigint, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.stray_cancel_settled(bigint, jsonb) IS 'the cancel of a stray has ended';
+REVOKE ALL ON FUNCTION seats_internal.stray_cancel_settled(bigint, jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.stray_cancel_settled(bigint, jsonb, text) IS 'the cancel of a stray has ended';
 
 -- Each once: whoever acknowledges that has settled it.
 CREATE OR REPLACE FUNCTION seats_internal.tell_of_paid_strays(most integer) RETURNS void
