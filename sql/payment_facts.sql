@@ -364,6 +364,8 @@ SELECT pg_temp.explained(:p);
 SELECT pg_temp.explained(r.id) FROM seats_internal.refund AS r WHERE r.refund = 're_2';
 SELECT pg_temp.explained(t.id) FROM seats_internal.payment_transaction AS t WHERE t.kind = 'refund_failed';
 SELECT pg_temp.explained(r.call_id) FROM seats_internal.refund AS r WHERE r.refund = 're_1';
+SELECT pg_temp.explained(p.member_id) FROM seats_internal.payment AS p WHERE p.id = :p;
+SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s)', 'app', member_id)) FROM seats_internal.payment WHERE id = :p;
 
 -- He has got it back, and begins to pay once more; then the refund comes back, and what he could pay is not to be paid.
 SELECT pg_temp.paid('ben') AS p \gset

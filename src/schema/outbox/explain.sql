@@ -271,7 +271,7 @@ BEGIN
            FROM seats_internal.settled_call(call) AS h
           WHERE h.id IS NOT NULL),
         seats_internal.explain_transaction(call), seats_internal.explain_payment(call),
-        seats_internal.explain_refund(call),
+        seats_internal.explain_refund(call), seats_internal.explain_member(call),
         format(E'Call %s has ended more than pg_seats.history_days ago.\n', call)
             || seats_internal.explain_handler(call),
         format('There is no call %s. seats.calls lists them; settled ones leave after '
@@ -285,5 +285,5 @@ CREATE OR REPLACE FUNCTION seats.explain_call(call bigint) RETURNS text
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.explain_call(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats.explain_call(bigint) IS
-    'in words: what a call (or payment, refund, or what has happened to a payment) is, where it stands and why, what holds '
+    'in words: what a call (or payment, its member, refund, or what has happened) is, where it stands and why, what holds '
     'it back, what happens next, and what a person can do';

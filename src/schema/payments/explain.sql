@@ -80,6 +80,25 @@ REVOKE ALL ON FUNCTION seats_internal.explain_payment(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.explain_payment(bigint) IS
     'where a payment stands and what has happened to it; null: there is none of this number';
 
+CREATE OR REPLACE FUNCTION seats_internal.explain_member(member bigint) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT format(E'This is a member of request %s, who owes %s %s and is %s %s%s.\n%s', r.request_key, m.amount, r.currency,
+                  m.state, seats_internal.since(m.state_since), ', and was removed at '
+                      || date_trunc('second', m.removed_at),
+                  coalesce('Payments: '
+                      || (SELECT string_agg(format('%s (%s)', p.id, p.state), ', ' ORDER BY p.id)
+                            FROM seats_internal.payment AS p WHERE p.member_id = m.id)
+                      || '. seats.explain_call tells how each stands.', 'There is no payment.'))
+      FROM seats_internal.payment_member AS m
+      JOIN seats_internal.payment_request AS r ON r.id = m.request_id
+     WHERE m.id = explain_member.member;
+END;
+REVOKE ALL ON FUNCTION seats_internal.explain_member(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.explain_member(bigint) IS
+    'how a member stands, and which payments are its; null: there is none of this number';
+
 CREATE OR REPLACE FUNCTION seats_internal.explain_transaction(transaction bigint) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp

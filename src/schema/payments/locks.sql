@@ -2,16 +2,26 @@
 -- second statement with a new snapshot, what is there. A member's lane is its lock; whoever has it may write the member,
 -- its payments and refunds. The worker takes lanes, too, and never a request.
 
+-- (Their numbers are of one kind, so one may have been taken for another's.)
 CREATE OR REPLACE FUNCTION seats_internal.raise_no_payment_thing(what text, id bigint) RETURNS void
-LANGUAGE plpgsql IMMUTABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    mistaken text := CASE
+        WHEN EXISTS (SELECT FROM seats_internal.payment_request AS r WHERE r.id = raise_no_payment_thing.id)
+            THEN 'payment request'
+        WHEN EXISTS (SELECT FROM seats_internal.payment_member AS m WHERE m.id = raise_no_payment_thing.id)
+            THEN 'payment member'
+        WHEN EXISTS (SELECT FROM seats_internal.payment AS p WHERE p.id = raise_no_payment_thing.id) THEN 'payment' END;
 BEGIN
     RAISE EXCEPTION 'there is no % %', CASE what WHEN 'request' THEN 'payment request' WHEN 'member' THEN 'payment member'
                                                  ELSE what END, coalesce(id::text, 'NULL')
         USING ERRCODE = CASE what WHEN 'request' THEN 'PS804' WHEN 'member' THEN 'PS805' ELSE 'PS806' END,
-              HINT = format('The view seats.%s lists them.', CASE what
-                  WHEN 'request' THEN 'payment_requests' WHEN 'member' THEN 'payment_members' ELSE 'payments' END);
+              HINT = coalesce('It is the number of a ' || mistaken || '. ', '')
+                  || format('The view seats.%s lists them.', CASE what
+                      WHEN 'request' THEN 'payment_requests' WHEN 'member' THEN 'payment_members'
+                      ELSE 'payments' END);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.raise_no_payment_thing(text, bigint) FROM PUBLIC;

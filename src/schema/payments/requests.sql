@@ -99,7 +99,7 @@ BEGIN
                   HINT = 'Shorten it.';
     ELSIF title <> seats_internal.one_line(title) THEN
         RAISE EXCEPTION 'invalid title'
-            USING ERRCODE = 'PS812', HINT = 'Give it without line breaks.';
+            USING ERRCODE = 'PS812', HINT = 'Give it without line breaks, tabs and other control characters.';
     ELSIF when_paid_after_cancel IS NULL OR when_paid_after_cancel NOT IN ('ask', 'refund', 'keep') THEN
         RAISE EXCEPTION 'invalid when_paid_after_cancel: %',
             coalesce(quote_literal(left(seats_internal.one_line(when_paid_after_cancel), 20)), 'NULL')
