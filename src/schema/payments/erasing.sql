@@ -30,7 +30,23 @@ REVOKE ALL ON FUNCTION seats_internal.count_open_shares(text, text[]) FROM PUBLI
 COMMENT ON FUNCTION seats_internal.count_open_shares(text, text[]) IS
     'shares of bills that a person is to pay, or of which a payment, a refund or a handler is open';
 
--- (Somebody may stand in one bill under his id and under his address: names stay different.)
+-- Before it is looked at what is open of him: somebody may have him just now, who begins a payment.
+CREATE OR REPLACE FUNCTION seats_internal.take_payer(person text, addresses text[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.take_request(r.request_id)
+       FROM (SELECT DISTINCT m.request_id FROM seats_internal.members_of_payer(person, addresses) AS m
+              ORDER BY m.request_id) AS r;
+    PERFORM seats_internal.take_member_lanes(ARRAY(
+        SELECT m.lane_id FROM seats_internal.members_of_payer(person, addresses) AS m));
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.take_payer(text, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.take_payer(text, text[]) IS 'locks the shares of bills that are a person''s, and the bills';
+
+-- (Somebody may stand in one bill under his id and under his address: names stay different. They are locked.)
 CREATE OR REPLACE FUNCTION seats_internal.erase_payer(person text, addresses text[], instead text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -38,11 +54,6 @@ AS $$
 DECLARE
     erased bigint[] := ARRAY(SELECT m.id FROM seats_internal.members_of_payer(person, addresses) AS m);
 BEGIN
-    PERFORM seats_internal.take_request(r.request_id)
-       FROM (SELECT DISTINCT m.request_id FROM seats_internal.payment_member AS m
-              WHERE m.id = ANY (erased) ORDER BY m.request_id) AS r;
-    PERFORM seats_internal.take_member_lanes(ARRAY(
-        SELECT m.lane_id FROM seats_internal.payment_member AS m WHERE m.id = ANY (erased)));
     UPDATE seats_internal.payment AS p
        SET parameters = p.parameters - '{receipt_email,description}'::text[]
      WHERE p.member_id = ANY (erased);

@@ -103,6 +103,7 @@ BEGIN
                                 WHERE i.user_id = erase_person.user_id
                                UNION ALL SELECT erase_person.address) AS a
                         WHERE a.address IS NOT NULL);
+    PERFORM seats_internal.take_payer(erase_person.user_id, addresses);
     PERFORM seats_internal.require_done_with(erase_person.user_id, addresses);
     instead := 'erased-' || gen_random_uuid();
     UPDATE seats_internal.member AS m SET user_id = instead, external_id = NULL
