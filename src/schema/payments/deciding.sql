@@ -198,7 +198,7 @@ CREATE OR REPLACE FUNCTION seats.resolve_payment(
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_entry';
 REVOKE ALL ON FUNCTION seats.resolve_payment(bigint, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats.resolve_payment(bigint, text, text) IS
-    'decides about money that has come in otherwise than it was to: keep (it counts as paid) or refund (all that is left)';
+    'decides about money that nobody expected: keep (it counts as paid) or refund (all that is left)';
 
 -- ---- payments that nobody goes on with
 
