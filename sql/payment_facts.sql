@@ -635,4 +635,13 @@ SELECT pg_temp.refunds_read(:p, jsonb_build_array(pg_temp.refund('re_eli')));
 SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_eli', 'needs_response'));
 SELECT pg_temp.calls(:p);
 SELECT is_unfinished FROM seats_internal.payment WHERE id = :p;
+-- Cancelled in the Dashboard, as Stripe has refused it here: the next payment does not wait for the next try.
+SELECT pg_temp.start('oda') AS p \gset
+SELECT pg_temp.created(:p, pg_temp.intent('pi_oda'));
+SELECT seats_internal.cancel_payment('app', :p, 'requested_by_customer');
+SELECT pg_temp.cancelled(:p, pg_temp.intent('pi_oda'), 'something');
+SELECT pg_temp.calls(:p);
+SELECT pg_temp.was_read(:p, pg_temp.intent('pi_oda', 'canceled'), event => 'evt_oda');
+SELECT pg_temp.calls(:p);
+SELECT h.result, h.reason FROM seats_internal.outbox_history AS h WHERE h.payment_id = :p AND h.kind = 'payment_cancel' ORDER BY h.id;
 ROLLBACK;

@@ -97,6 +97,28 @@ COMMENT ON FUNCTION
     seats_internal.note_failure(seats_internal.payment, jsonb, boolean, text) IS
     'a try to pay has failed, and can be followed by another one';
 
+-- A cancel that has yet to be tried has nothing to do any more, and would hold up what follows in the lane (another payment of
+-- the member, a refund) until its time has come: an hour, where Stripe has refused it before.
+CREATE OR REPLACE FUNCTION seats_internal.end_needless_cancel(payment seats_internal.payment) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    needless bigint[] := ARRAY(SELECT o.id FROM seats_internal.outbox AS o
+                                WHERE o.id = payment.cancel_call_id AND o.payment_id = payment.id
+                                  AND o.state IN ('pending', 'waiting')
+                                  FOR UPDATE SKIP LOCKED);
+BEGIN
+    IF needless <> '{}' THEN
+        PERFORM seats_internal.move_to_history(needless, 'cancelled', 'intent_is_over');
+        PERFORM seats_internal.reoffer_lane(payment.lane_id);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.end_needless_cancel(seats_internal.payment) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.end_needless_cancel(seats_internal.payment) IS
+    'ends the cancel of an intent that is over, unless it is on the wire';
+
 CREATE OR REPLACE FUNCTION seats_internal.payment_was_settled(
     payment seats_internal.payment,
     facts   jsonb,
@@ -109,6 +131,7 @@ DECLARE
     currency text := coalesce(facts ->> 'currency', payment.currency);
 BEGIN
     PERFORM seats_internal.resolve_alert('payment_not_cancelled:' || payment.id, 'it is ' || payment.state);
+    PERFORM seats_internal.end_needless_cancel(payment);
     IF payment.state = 'succeeded' THEN
         PERFORM seats_internal.recount_refunds(payment.id);
         PERFORM seats_internal.note_transaction(
