@@ -12,13 +12,8 @@ use PgSeats::Payments;
 my $hours = 25;
 
 my $stripe = new_simulator();
-my $server = new_server('main', simulator => $stripe, configuration => <<'END');
-pg_seats.retry_delay = '20ms'
-pg_seats.retry_delay_limit = '200ms'
-pg_seats.safety_poll = '300ms'
-END
-$server->define_destination('stripe', requests_per_second => 500);
-set_up_payments($server, 'shop');
+my $server = new_server('main', simulator => $stripe, configuration => in_a_hurry());
+open_shop($server);
 
 sub set_clock { my ($hours_ago) = @_; return $stripe->control('POST', '/clock', { set => time - $hours_ago * 3600 }) }
 

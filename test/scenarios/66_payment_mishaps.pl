@@ -18,8 +18,7 @@ pg_seats.request_timeout = '1s'
 pg_seats.connect_timeout = '1s'
 pg_seats.safety_poll = '300ms'
 END
-$server->define_destination('stripe', requests_per_second => 500);
-set_up_payments($server, 'shop');
+open_shop($server);
 
 # What may become of a request of ours: the first one of each call meets it.
 my %mishaps = (

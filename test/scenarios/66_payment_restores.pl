@@ -10,13 +10,8 @@ use PgSeats::Payments;
 use PgSeats::Webhooks;
 
 my $stripe = new_simulator();
-my $server = new_server('main', simulator => $stripe, database => 'shop', configuration => <<'END');
-pg_seats.retry_delay = '20ms'
-pg_seats.retry_delay_limit = '200ms'
-pg_seats.safety_poll = '300ms'
-END
-$server->define_destination('stripe', requests_per_second => 500);
-set_up_payments($server, 'shop');
+my $server = new_server('main', simulator => $stripe, database => 'shop', configuration => in_a_hurry());
+open_shop($server);
 define_endpoint($server, 'main');
 
 my (%payment, %intent) = ();

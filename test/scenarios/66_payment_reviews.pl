@@ -8,13 +8,8 @@ use PgSeats::PaymentModel;
 use PgSeats::Payments;
 
 my $stripe = new_simulator();
-my $server = new_server('main', simulator => $stripe, configuration => <<'END');
-pg_seats.retry_delay = '20ms'
-pg_seats.retry_delay_limit = '100ms'
-pg_seats.safety_poll = '300ms'
-END
-$server->define_destination('stripe', requests_per_second => 500);
-set_up_payments($server, 'shop');
+my $server = new_server('main', simulator => $stripe, configuration => in_a_hurry());
+open_shop($server);
 
 # (Alike in five lanes it would be our mistake, and stop all of them: each is turned away for another word.)
 my @words = qw(amber azure beige black blue brown coral cyan gold green grey indigo ivory jade lilac lime);

@@ -17,8 +17,27 @@ use PgSeats::Waiting;
 use Test::More;
 
 our @EXPORT = qw(
-  shop share_bill member_of hash_of start_payment await_payment await_member at_stripe sums_of await_sums await_happened
-  read_payment list_intents refund intents_of live_intents_of assert_judged);
+  in_a_hurry open_shop shop share_bill member_of hash_of start_payment await_payment await_member at_stripe sums_of
+  await_sums await_happened read_payment list_intents refund intents_of live_intents_of assert_judged);
+
+# Settings with which nobody waits for long.
+sub in_a_hurry
+{
+	return <<'END';
+pg_seats.retry_delay = '20ms'
+pg_seats.retry_delay_limit = '200ms'
+pg_seats.safety_poll = '300ms'
+END
+}
+
+# A server that is not held back by Stripe's rate, and the application's role.
+sub open_shop
+{
+	my ($server) = @_;
+	$server->define_destination('stripe', requests_per_second => 500);
+	set_up_payments($server, 'shop');
+	return;
+}
 
 # As the application does it.
 sub shop { my ($server, $sql) = @_; return $server->sql("SET ROLE shop; $sql") }
