@@ -7,6 +7,7 @@
 #include "pg/handler_slots.hpp"
 
 extern "C" {
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/varlena.h"
@@ -50,6 +51,27 @@ bool check_secrets_directory(char** value, void** /*extra*/, GucSource /*source*
             "The secrets directory must lie outside the data directory: what is inside is copied "
             "with it, and a copy must not be able to send.");
         return false;
+    }
+    return true;
+}
+
+// It is written into the journal as it stands, and read there on one line.
+bool check_person(char** value, void** /*extra*/, GucSource /*source*/) {
+    constexpr int longest_person = 100;
+    if (*value == nullptr) {
+        return true;
+    }
+    const int length = static_cast<int>(strlen(*value));
+    if (pg_mbstrlen_with_len(*value, length) > longest_person) {
+        GUC_check_errdetail("A person's name has at most %d characters.", longest_person);
+        return false;
+    }
+    for (const char* c = *value; *c != '\0'; ++c) {
+        if (static_cast<unsigned char>(*c) < ' ' || *c == '\x7f') {
+            GUC_check_errdetail(
+                "A person's name has no line breaks and no other control characters.");
+            return false;
+        }
     }
     return true;
 }
@@ -175,6 +197,12 @@ void define_settings() {
         DefineCustomStringVariable(each.name, each.description, nullptr, each.variable, "",
                                    PGC_SIGHUP, each.flags, each.check, nullptr, nullptr);
     }
+    // (Not in a file: the worker would act in somebody's name.)
+    DefineCustomStringVariable(
+        "pg_seats.person",
+        "Who acts, where several share a role of the database: the journal's entries tell.",
+        nullptr, &settings.person, "", PGC_USERSET, GUC_DISALLOW_IN_FILE | GUC_NOT_IN_SAMPLE,
+        check_person, nullptr, nullptr);
     DefineCustomEnumVariable(
         "pg_seats.reconcile",
         "What the sweep over all subscriptions does with differences: off, report, repair.",

@@ -15,6 +15,7 @@ struct Settings {
     int alerts_per_minute;
     int delivery_lifetime_s;
     char* secrets_directory;
+    char* person;
     char* ca_file;
     char* debug_point;
     int base_lifetime_ms;

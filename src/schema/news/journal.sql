@@ -1,6 +1,17 @@
 -- Who did what. The loop of the worker and the verbs write it through this function, and through nothing else,
 -- but for a few statements that write many entries at once.
 
+-- Who shares a role of the database with others says who it is for a transaction: SET LOCAL pg_seats.person. (What
+-- Stripe or the worker has done is nobody's, though it may be a session of an application that stores Stripe's event. A
+-- single expression, which is inlined.)
+CREATE OR REPLACE FUNCTION seats_internal.person_detail(role text) RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE WHEN role IN ('pg_seats', 'stripe') OR coalesce(current_setting('pg_seats.person', true), '') = ''
+            THEN '{}'::jsonb
+            ELSE jsonb_build_object('person', current_setting('pg_seats.person', true)) END;
+REVOKE ALL ON FUNCTION seats_internal.person_detail(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.person_detail(text) IS 'who acts, as the session says, for the detail of an entry of the journal';
+
 -- An entry counts when its transaction commits; the worker numbers it then. `role` is who acted, and comes
 -- from the server; `actor` is an application's word for it. In one column, a user whose id is `stripe` would
 -- pass for Stripe.
@@ -19,7 +30,8 @@ AS $$
 BEGIN
     INSERT INTO seats_internal.journal (ring, kind, role, actor, call_id, lane_id, reason, detail)
     SELECT ring.slot, write_journal.kind, write_journal.role, write_journal.actor, write_journal.call_id,
-           write_journal.lane_id, write_journal.reason, coalesce(write_journal.detail, '{}')
+           write_journal.lane_id, write_journal.reason,
+           coalesce(write_journal.detail, '{}') || seats_internal.person_detail(write_journal.role)
       FROM seats_internal.ring;
     PERFORM seats_internal.wake_for_news();
 END

@@ -14,6 +14,7 @@ RETURN CASE
             THEN jsonb_build_object('address', instead) ELSE '{}' END
     || CASE WHEN detail ->> 'inviter' = person THEN jsonb_build_object('inviter', instead) ELSE '{}' END
     || CASE WHEN detail ->> 'actor' = person THEN jsonb_build_object('actor', instead) ELSE '{}' END
+    || CASE WHEN detail ->> 'person' = person THEN jsonb_build_object('person', instead) ELSE '{}' END
     || CASE WHEN detail ->> 'individual' = person THEN jsonb_build_object('individual', instead) ELSE '{}' END;
 REVOKE ALL ON FUNCTION seats_internal.erased_detail(jsonb, text, text[], text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.erased_detail(jsonb, text, text[], text) IS

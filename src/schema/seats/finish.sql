@@ -28,6 +28,7 @@ BEGIN
            k.id, k.lane_id, k.reason,
            seats_internal.change_detail(k.id, k.team_id, k.lines) || seats_internal.error_detail(
                k.result, k.reason, k.error, k.error_code, k.decline_code)
+           || seats_internal.person_detail(finish_changes.role)
       FROM seats_internal.move_to_history(changes, finish_changes.result, finish_changes.reason,
                                           finish_changes.settled_by, finish_changes.carrier,
                                           finish_changes.result <> 'done', finish_changes.proof) AS k;

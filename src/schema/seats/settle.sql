@@ -114,6 +114,7 @@ BEGIN
            jsonb_strip_nulls(jsonb_build_object('change', head.id, 'team', team.name, 'lines', head.lines))
            || seats_internal.error_detail(head.result, head.reason, head.error, head.error_code,
                                           head.decline_code)
+           || seats_internal.person_detail(coalesce(head.settled_by, 'pg_seats'))
       FROM seats_internal.ring;
     carried_id := seats_internal.end_of_carried(head);
     IF carried_id IS NOT NULL THEN
