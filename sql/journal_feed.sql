@@ -222,4 +222,32 @@ GRANT USAGE ON SCHEMA seats TO regress_feed_till;
 SET ROLE regress_feed_till;
 SELECT count(*) FROM seats.read_journal('neither');
 RESET ROLE;
+
+-- Pages that stay open: which teams there is news of, without a consumer.
+SET ROLE regress_seats_admin;
+TRUNCATE seats_internal.journal;
+INSERT INTO seats_internal.lane (id, destination, name) VALUES (-6, 'regress', '/v1/subscriptions/sub_6');
+INSERT INTO seats_internal.team (name, destination, subscription, lane_id, registered_by)
+VALUES ('bolt', 'regress', 'sub_6', -6, 'regress');
+UPDATE seats_internal.ring SET last_journal_number = 500;
+SELECT seats_internal.write_journal(e.kind, 'me', NULL, e.lane, NULL)
+  FROM (VALUES ('member.removed', -1), ('member.removed', -6), ('call.refused', -2), ('member.added', -1),
+               ('call.refused', NULL)) AS e (kind, lane) \g /dev/null
+SELECT numbered FROM seats_internal.number_journal('1:1:');
+RESET ROLE;
+SET ROLE regress_feed_application;
+SELECT * FROM seats.teams_changed();
+SELECT * FROM seats.teams_changed(500);
+SELECT * FROM seats.teams_changed(500, 2);
+SELECT * FROM seats.teams_changed(502);
+SELECT * FROM seats.teams_changed(504);
+SELECT * FROM seats.teams_changed(505);
+SELECT pg_temp.try('SELECT seats.teams_changed(506)');
+SELECT pg_temp.try('SELECT seats.teams_changed(499)');
+SELECT pg_temp.try('SELECT seats.teams_changed(-1)');
+SELECT pg_temp.try('SELECT seats.teams_changed(500, 0)');
+RESET ROLE;
+SET ROLE regress_feed_till;
+SELECT pg_temp.try('SELECT seats.teams_changed()');
+RESET ROLE;
 ROLLBACK;

@@ -35,6 +35,7 @@ BEGIN ATOMIC
         ('application', 'seats', 'register_individual'),
         ('application', 'seats', 'read_journal'),
         ('application', 'seats', 'acknowledge_journal'),
+        ('application', 'seats', 'teams_changed'),
         ('payments',    'seats', 'create_payment_request'),
         ('payments',    'seats', 'add_payment_member'),
         ('payments',    'seats', 'remove_payment_member'),
