@@ -104,7 +104,8 @@ foreach my $point (qw(handler_before_take handler_before_function handler_before
 		$server->restart;
 		$server->wait_for_worker;
 		once('each runs once', @calls);
-		like(batches_since($offset), qr/^[45]$/, 'and nobody is suspected');
+		# (Who stood there may have been charged with his process's end before it: then he comes a second later, alone.)
+		like(batches_since($offset), qr/^(?:[45]|4 1)$/, 'and nobody is suspected');
 	};
 	subtest "its process is terminated at $point" => sub {
 		my ($pid, @calls) = stand_in_batch($point, 5);
