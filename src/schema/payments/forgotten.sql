@@ -156,10 +156,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    creates bigint[] := ARRAY(SELECT o.id FROM seats_internal.outbox AS o
-                               WHERE o.id = ANY (ids) AND o.kind = 'payment'
-                                 FOR UPDATE SKIP LOCKED);
-    useless bigint[];
+    creates  bigint[] := ARRAY(SELECT o.id FROM seats_internal.outbox AS o
+                                WHERE o.id = ANY (ids) AND o.kind = 'payment'
+                                  FOR UPDATE SKIP LOCKED);
+    -- (Named table by table: joined by their keys alone, all payments and members would be read at each claim.)
+    payments bigint[] := ARRAY(SELECT o.payment_id FROM seats_internal.outbox AS o WHERE o.id = ANY (creates));
+    members  bigint[] := ARRAY(SELECT p.member_id FROM seats_internal.payment AS p WHERE p.id = ANY (payments));
+    useless  bigint[];
 BEGIN
     RETURN QUERY
         SELECT o.id, true FROM seats_internal.outbox AS o
@@ -167,20 +170,21 @@ BEGIN
     SELECT array_agg(o.id) INTO useless
       FROM seats_internal.outbox AS o
       JOIN seats_internal.payment AS p ON p.id = o.payment_id
-     WHERE o.id = ANY (creates) AND o.first_sent_at IS NULL AND NOT o.doubt AND p.intent IS NOT NULL;
+     WHERE o.id = ANY (creates) AND p.id = ANY (payments)
+       AND o.first_sent_at IS NULL AND NOT o.doubt AND p.intent IS NOT NULL;
     IF useless IS NOT NULL THEN
         PERFORM seats_internal.move_to_history(useless, 'cancelled', 'intent_is_known');
         RETURN QUERY SELECT u.id, false FROM unnest(useless) AS u (id);
     END IF;
     -- (A start that was committed only when its intent had been listed.)
     PERFORM seats_internal.queue_payment_read(p.id, 'intent', intent => s.intent)
-       FROM seats_internal.outbox AS o
-       JOIN seats_internal.payment AS p ON p.id = o.payment_id
+       FROM seats_internal.payment AS p
        JOIN seats_internal.payment_member AS m ON m.id = p.member_id
        JOIN seats_internal.nobodys_intent AS s
          ON s.hash = m.hash AND s.attempt = p.attempt AND s.destination = p.destination
         AND s.installation = p.installation
-      WHERE o.id = ANY (creates) AND p.intent IS NULL;
+      WHERE p.id = ANY (payments) AND m.id = ANY (members) AND p.intent IS NULL
+        AND s.hash = ANY (ARRAY(SELECT h.hash FROM seats_internal.payment_member AS h WHERE h.id = ANY (members)));
     RETURN QUERY
         UPDATE seats_internal.outbox AS o
            -- (The end of a listing makes them due.)
@@ -192,7 +196,7 @@ BEGIN
                             WHERE l.destination = p.destination AND l.holds_creates) AS is_listed,
                    EXISTS (SELECT FROM seats_internal.outbox AS r
                             WHERE r.kind = 'payment_read' AND r.payment_id = p.id AND r.state <> 'review') AS is_read) AS w
-         WHERE o.id = ANY (creates) AND p.id = o.payment_id AND p.intent IS NULL AND (w.is_listed OR w.is_read)
+         WHERE o.id = ANY (creates) AND p.id = ANY (payments) AND p.id = o.payment_id AND p.intent IS NULL AND (w.is_listed OR w.is_read)
         RETURNING o.id, false;
 END
 $$;

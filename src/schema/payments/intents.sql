@@ -173,7 +173,8 @@ BEGIN
                                   AND o.refunded < o.received)
                    THEN 'duplicate' END
           FROM seats_internal.payment_member AS m
-          JOIN seats_internal.payment_request AS r ON r.id = m.request_id
+         -- (One by one: a plan that was made while there were few would read all requests for each answer.)
+         CROSS JOIN LATERAL (SELECT q.state FROM seats_internal.payment_request AS q WHERE q.id = m.request_id LIMIT 1) AS r
          WHERE m.id = payment.member_id);
 END
 $$;

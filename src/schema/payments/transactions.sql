@@ -136,7 +136,8 @@ BEGIN
        SET attempts = n.attempts, live_payment_id = n.live, state = n.state,
            state_since = CASE WHEN m.state = n.state THEN m.state_since ELSE clock_timestamp() END
       FROM seats_internal.payment_member AS o
-      JOIN seats_internal.payment_request AS r ON r.id = o.request_id
+     -- (As in why_unwanted.)
+     CROSS JOIN LATERAL (SELECT q.currency FROM seats_internal.payment_request AS q WHERE q.id = o.request_id LIMIT 1) AS r
      CROSS JOIN LATERAL (
            SELECT max(p.attempt) AS attempts, count(t.id) AS succeeded,
                   count(t.id) FILTER (WHERE p.refunded < p.received) AS paid,
