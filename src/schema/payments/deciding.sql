@@ -47,7 +47,9 @@ BEGIN ATOMIC
                 WHEN r.state = 'cancelled' THEN 'its request is cancelled' END,
            CASE WHEN m.state IN ('paid_outside', 'waived') THEN 'ask' ELSE r.when_paid_after_cancel END
       FROM seats_internal.payment_member AS m
-      JOIN seats_internal.payment_request AS r ON r.id = m.request_id
+     -- (One by one, as in why_unwanted.)
+     CROSS JOIN LATERAL (SELECT q.state, q.when_paid_after_cancel FROM seats_internal.payment_request AS q
+                          WHERE q.id = m.request_id LIMIT 1) AS r
      WHERE m.id = payment.member_id;
 END;
 REVOKE ALL ON FUNCTION seats_internal.unwanted_money(seats_internal.payment) FROM PUBLIC;
@@ -71,7 +73,8 @@ BEGIN
                                                                  (m.amount, r.currency))
       INTO fits
       FROM seats_internal.payment_member AS m
-      JOIN seats_internal.payment_request AS r ON r.id = m.request_id
+     CROSS JOIN LATERAL (SELECT q.currency FROM seats_internal.payment_request AS q
+                          WHERE q.id = m.request_id LIMIT 1) AS r
      WHERE m.id = payment.member_id;
     SELECT min(p.id) INTO other FROM seats_internal.payment AS p
      WHERE p.member_id = payment.member_id AND p.id <> payment.id AND p.state = 'succeeded'

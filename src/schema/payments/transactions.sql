@@ -12,7 +12,9 @@ BEGIN
                        'attempt', payment.attempt, 'intent', payment.intent, 'amount', payment.amount,
                        'currency', payment.currency))
               FROM seats_internal.payment_member AS m
-              JOIN seats_internal.payment_request AS r ON r.id = m.request_id
+             -- (One by one, as in why_unwanted.)
+             CROSS JOIN LATERAL (SELECT q.id, q.request_key FROM seats_internal.payment_request AS q
+                                  WHERE q.id = m.request_id LIMIT 1) AS r
              WHERE m.id = payment.member_id);
 END
 $$;
