@@ -90,17 +90,22 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
        seats_internal.next_step(head.state::text, NULL, NULL, NULL) AS next_step,
        CASE o.state WHEN 'carried' THEN head.id ELSE o.id END AS call,
        (head.payment ->> 'expires_at')::timestamptz AS payment_expires_at,
-       head.payment ->> 'invoice_url' AS invoice_url, head.due_at
+       head.payment ->> 'invoice_url' AS invoice_url, head.due_at,
+       seats_internal.change_phase(
+           head.state::text, head.id = o.id OR o.state = 'carried', head.reason, head.was_tried,
+           seats_internal.stripe_state_of(d.halted_at IS NOT NULL, coalesce(w.paused_at, d.paused_at) IS NOT NULL,
+                                          s.breaker, s.proven)) AS phase
   FROM seats_internal.outbox AS o
   -- (A team's open changes all stand in its lane, and by that they are found.)
   JOIN seats_internal.team AS t ON t.lane_id = o.lane_id
   LEFT JOIN seats_internal.lane AS w ON w.id = o.lane_id
   LEFT JOIN seats_internal.destination AS d ON d.name = o.destination
+  LEFT JOIN seats_internal.destination_state() AS s ON s.destination = o.destination
  CROSS JOIN LATERAL jsonb_to_recordset(o.lines)
        AS l (seat_type text, operation text, quantity integer, previous_quantity integer,
              new_quantity integer)
  CROSS JOIN LATERAL (SELECT CASE WHEN o.state = 'carried' THEN h.state ELSE o.state END AS state,
-                            h.id, h.reason, h.due_at,
+                            h.id, h.reason, h.due_at, h.attempts > 0 OR h.last_error IS NOT NULL AS was_tried,
                             -- What the head waits for, those behind it do not.
                             CASE WHEN h.id = o.id OR o.state = 'carried' THEN h.last_error
                                  ELSE o.last_error END AS last_error,
@@ -122,7 +127,7 @@ SELECT h.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
        h.reason, h.error, h.error_code, h.decline_code,
        seats_internal.next_step(h.result, h.reason, h.error_code, h.decline_code) AS next_step,
        coalesce(h.carrier_id, h.id) AS call, NULL::timestamptz AS payment_expires_at, NULL AS invoice_url,
-       NULL::timestamptz AS due_at
+       NULL::timestamptz AS due_at, NULL AS phase
   FROM seats_internal.outbox_history AS h
   JOIN seats_internal.team AS t ON t.id = h.team_id
  CROSS JOIN LATERAL jsonb_to_recordset(h.lines)
@@ -159,6 +164,11 @@ COMMENT ON COLUMN seats.changes.due_at IS
     'not before then Stripe is told, or asked again; null: as soon as the changes before it are settled';
 COMMENT ON COLUMN seats.changes.invoice_url IS
     'where the payment that it waits for can be made';
+COMMENT ON COLUMN seats.changes.phase IS
+    'of an open change, what it is doing, in a word for a page: queued, sent (Stripe was asked, and has not answered), '
+    'retrying (it is asked again, at due_at), stripe_down (it is next, and Stripe does not answer, or nothing is sent '
+    'there now), limit_used_up (Stripe takes no more changes of this subscription until due_at), awaiting_payment, '
+    'in_review; null: it is settled';
 
 CREATE OR REPLACE VIEW seats.drift AS
 SELECT t.kind, t.name AS team, t.subscription, d.aspect, d.local, d.stripe, d.since, d.last_seen_at,
