@@ -214,6 +214,7 @@ CREATE TABLE seats_internal.outbox_history (
     lines          jsonb,
     base           jsonb,
     target         jsonb,
+    invoice        jsonb,
     CONSTRAINT outbox_history_pkey PRIMARY KEY (ring, id)
 ) PARTITION BY LIST (ring);
 CREATE INDEX outbox_history_by_team ON seats_internal.outbox_history (team_id, settled_at)
@@ -227,6 +228,9 @@ COMMENT ON COLUMN seats_internal.outbox_history.proof IS
     'needed (it was not sent)';
 COMMENT ON COLUMN seats_internal.outbox_history.carrier_id IS
     'of a change: the one in whose call it went along; null: its own, or none was needed';
+COMMENT ON COLUMN seats_internal.outbox_history.invoice IS
+    'of a change: the invoice that its call has made, as of its end: {id, currency, total, amount_due, amount_paid, '
+    'status, shared: true if other changes went in the same call}; null: it has made none, or that is not proven';
 COMMENT ON COLUMN seats_internal.outbox_history.answer IS
     'Stripe''s answer as it came (text may not hold all that JSON may), client secrets removed';
 

@@ -110,6 +110,7 @@ CREATE TABLE seats_internal.team (
     problem              text,
     count_problem        text,
     currency             text,
+    past_due_invoice     jsonb,
     prices_seen          bigint,
     waits_for_price      boolean     NOT NULL DEFAULT false,
     swept_at             timestamptz NOT NULL DEFAULT now(),
@@ -142,6 +143,9 @@ COMMENT ON COLUMN seats_internal.team.base_run IS
 COMMENT ON COLUMN seats_internal.team.problem IS 'why the subscription cannot be read, if so';
 COMMENT ON COLUMN seats_internal.team.count_problem IS
     'why what Stripe says of the subscription cannot be counted as seats, if so: a price that no seat type lists, an impossible quantity';
+COMMENT ON COLUMN seats_internal.team.past_due_invoice IS
+    'the invoice that is to be paid while the subscription is past_due, unpaid or incomplete: {id, url, currency, '
+    'amount_due}; null: none, or it is not known';
 COMMENT ON COLUMN seats_internal.team.prices_seen IS
     'what its items'' prices were when they were last noted, hashed: what is the same needs no second look';
 COMMENT ON COLUMN seats_internal.team.waits_for_price IS
