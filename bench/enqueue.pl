@@ -18,10 +18,10 @@ CREATE SCHEMA bench;
 CREATE TABLE bench.account (id integer PRIMARY KEY, plan integer NOT NULL) WITH (fillfactor = 50);
 INSERT INTO bench.account SELECT g, 0 FROM generate_series(1, 100000) AS g;
 -- The outbox's columns and defaults, with its primary key alone and with all its indexes.
-CREATE TABLE bench.similar (LIKE seats_internal.outbox INCLUDING DEFAULTS INCLUDING IDENTITY,
+CREATE TABLE bench.similar (LIKE seats_internal.outbox INCLUDING DEFAULTS INCLUDING IDENTITY INCLUDING GENERATED,
                             PRIMARY KEY (id));
 CREATE TABLE bench.twin (LIKE seats_internal.outbox INCLUDING DEFAULTS INCLUDING IDENTITY
-                         INCLUDING INDEXES);
+                         INCLUDING GENERATED INCLUDING INDEXES);
 VACUUM ANALYZE bench.account;
 END
 

@@ -34,7 +34,7 @@ sub set_up_application
 CREATE ROLE shop LOGIN;
 CREATE TABLE bench.account (id integer PRIMARY KEY, plan integer NOT NULL) WITH (fillfactor = 50);
 INSERT INTO bench.account SELECT g, 0 FROM generate_series(1, 100000) AS g;
-CREATE TABLE bench.twin (LIKE seats_internal.outbox INCLUDING DEFAULTS INCLUDING IDENTITY INCLUDING INDEXES);
+CREATE TABLE bench.twin (LIKE seats_internal.outbox INCLUDING DEFAULTS INCLUDING IDENTITY INCLUDING GENERATED INCLUDING INDEXES);
 CREATE TABLE bench.ran (call bigint NOT NULL, result text NOT NULL, at timestamptz NOT NULL);
 CREATE TABLE bench.mark (id bigint PRIMARY KEY, outcome jsonb NOT NULL);
 CREATE SEQUENCE bench.next;

@@ -41,7 +41,7 @@ sub compare_cost
 	$server->sql(<<"END");
 CREATE TABLE bench.account (id integer PRIMARY KEY, plan integer NOT NULL) WITH (fillfactor = 50);
 INSERT INTO bench.account SELECT g, 0 FROM generate_series(1, $teams) AS g;
-CREATE TABLE bench.twin (LIKE seats_internal.outbox INCLUDING DEFAULTS INCLUDING IDENTITY INCLUDING INDEXES);
+CREATE TABLE bench.twin (LIKE seats_internal.outbox INCLUDING DEFAULTS INCLUDING IDENTITY INCLUDING GENERATED INCLUDING INDEXES);
 VACUUM ANALYZE bench.account;
 END
 	my $directory = PostgreSQL::Test::Utils::tempdir('scripts');

@@ -69,6 +69,11 @@ CREATE TABLE seats_internal.outbox (
     uuid           uuid        NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
     installation   uuid,
     state          seats_internal.outbox_state NOT NULL DEFAULT 'pending',
+    -- Lists and pages find by it what stands. Generated: nobody can forget it. And null on the way of a call that
+    -- just goes through: there is nothing of it in the index, and the freeze stays on its page, which a condition
+    -- of the index on the state itself would forbid.
+    standing       seats_internal.outbox_state GENERATED ALWAYS AS (
+                       CASE WHEN state IN ('waiting', 'verifying', 'awaiting', 'review') THEN state END) STORED,
     generation     integer     NOT NULL DEFAULT 1,
     tries          integer     NOT NULL DEFAULT 0,
     attempts       integer     NOT NULL DEFAULT 0,
@@ -128,6 +133,8 @@ COMMENT ON COLUMN seats_internal.outbox.first_sent_at IS 'when the first byte un
 COMMENT ON COLUMN seats_internal.outbox.key_final_at IS
     'when Stripe first replayed a stored failure for this key';
 COMMENT ON COLUMN seats_internal.outbox.installation IS 'stamp of the installation that enqueued it';
+COMMENT ON COLUMN seats_internal.outbox.standing IS
+    'the state, if it is waiting, verifying, awaiting or review: what did not just go through';
 COMMENT ON COLUMN seats_internal.outbox.generation IS 'part of the key; rises only after proof that the last one did nothing';
 COMMENT ON COLUMN seats_internal.outbox.tries IS 'requests under this key that may have reached Stripe';
 COMMENT ON COLUMN seats_internal.outbox.attempts IS 'requests in all, counted before each is made';
@@ -169,6 +176,7 @@ COMMENT ON COLUMN seats_internal.outbox.payment IS
 CREATE INDEX outbox_by_eligible_xid ON seats_internal.outbox (eligible_xid);
 CREATE INDEX outbox_by_due_at ON seats_internal.outbox (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outbox_by_lane ON seats_internal.outbox (lane_id, id) WHERE lane_id IS NOT NULL;
+CREATE INDEX outbox_standing ON seats_internal.outbox (standing, id) WHERE standing IS NOT NULL;
 -- Not unique: a read that is on the wire may have seen what was there before, so another one may
 -- wait behind it; and whoever leaves one waits for nobody who does the same.
 CREATE INDEX outbox_read_by_team ON seats_internal.outbox (team_id) WHERE kind = 'read';
