@@ -84,7 +84,7 @@ copy_postgres() {
   again=$postgres_copy$("$PG_CONFIG" --sharedir)/extension/pg_seats--$version--again.sql
   (cd "$extension_tree/src/schema" && sed '1,/^# replaceable$/d; /^#/d; /^$/d' order | xargs cat) >"$again" || return
   # The tests are copied, too: the servers' user may not be able to read the source tree.
-  for place in sql expected test; do
+  for place in sql expected test monitoring; do
     if [[ -d $extension_tree/$place ]]; then
       cp -r "$extension_tree/$place" "$workspace/tests/" || return
     fi

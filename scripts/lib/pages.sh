@@ -221,6 +221,22 @@ check_mistakes() {
   fi
 }
 
+# The query files of monitoring/ are those that the list of metrics makes; each alert rule leads to a section of its own,
+# and each section to a rule.
+check_monitoring() {
+  local made=$workspace/monitoring file
+  mkdir -p "$made"
+  "$root/scripts/make-monitoring" "$made" || true
+  for file in prometheus-postgres-exporter.yml prometheus-sql-exporter.yml; do
+    if cmp -s "$made/$file" "$root/monitoring/$file"; then
+      passed=$((passed + 1))
+    else
+      failed=$((failed + 1))
+      say "  monitoring/$file is not what scripts/make-monitoring makes"
+    fi
+  done
+}
+
 # No room includes what src/rooms does not allow it, and no two need each other.
 check_rooms() {
   local strangers

@@ -18,6 +18,7 @@ stage_format() {
   check_event_types
   check_verdicts
   check_mistakes
+  check_monitoring
   if ! command -v clang-format >/dev/null; then
     skipped=1
     note="clang-format is not installed"

@@ -1,0 +1,205 @@
+# Prometheus and the exporters of monitoring/README.md, as processes of one scenario, on ports of their own.
+#
+#   my @missing = missing_programs();
+#   my $exporter = start_postgres_exporter($server);      # { name, port }
+#   my $prometheus = start_prometheus({ postgres => $exporter });
+#   my $rows = ask_prometheus($prometheus, 'pg_seats_worker_up');    # [ { metric => { … }, value => '1' } ]
+#
+# They end with the scenario, by their own process.
+package PgSeats::Monitoring;
+
+use strict;
+use warnings;
+use Carp qw(croak);
+use Cwd qw(abs_path);
+use Exporter 'import';
+use File::Basename qw(dirname);
+use HTTP::Tiny;
+use IPC::Run ();
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use PgSeats::Waiting;
+
+our @EXPORT = qw(
+  missing_programs monitoring_file read_monitoring_file start_postgres_exporter start_sql_exporter start_prometheus
+  stop_program ask_prometheus prometheus_alerts await_scrapes fetch_page run_promtool);
+
+my $pack = abs_path(dirname(__FILE__) . '/../../../../monitoring');
+my $http = HTTP::Tiny->new(timeout => 10, proxy => undef, http_proxy => undef, https_proxy => undef);
+my @running = ();
+
+# Of those that Debian has.
+sub missing_programs
+{
+	return grep { my $name = $_; !grep { -x "$_/$name" } split /:/, $ENV{PATH} }
+	  qw(prometheus promtool prometheus-postgres-exporter prometheus-sql-exporter);
+}
+
+sub monitoring_file { return "$pack/$_[0]" }
+
+sub read_monitoring_file { return slurp_file(monitoring_file($_[0])) }
+
+sub directory { our $directory //= PostgreSQL::Test::Utils::tempdir('monitoring'); return $directory }
+
+sub write_file
+{
+	my ($name, $text) = @_;
+	my $path = directory() . "/$name";
+	open my $handle, '>', $path or croak "$path: $!";
+	print $handle $text;
+	close $handle or croak "$path: $!";
+	return $path;
+}
+
+# Until its page answers. {command}: port and directory are put in where PORT and DIRECTORY stand.
+sub start
+{
+	my ($name, %options) = @_;
+	my $port = PostgreSQL::Test::Cluster::get_free_port();
+	my @command = map {s/PORT/$port/r} @{ $options{command} };
+	my $log = "$PostgreSQL::Test::Utils::log_path/monitoring_$name.log";
+	local %ENV = (%ENV, %{ $options{environment} // {} });
+	my $process = IPC::Run::start(\@command, '<', \undef, '>', $log, '2>&1');
+	my $program = { name => $name, port => $port, process => $process, log => $log };
+	push @running, $program;
+	wait_until(sub { $http->get("http://127.0.0.1:$port$options{page}")->{success} }, "$name to answer (its log: $log)");
+	return $program;
+}
+
+sub stop_program
+{
+	my ($program) = @_;
+	@running = grep { $_ != $program } @running;
+	$program->{process}->kill_kill(grace => 5);
+	return;
+}
+
+END
+{
+	local $?;
+	$_->{process}->kill_kill(grace => 2) foreach @running;
+}
+
+sub start_postgres_exporter
+{
+	my ($server, $role) = @_;
+	return start(
+		'postgres_exporter',
+		page => '/',
+		environment => { DATA_SOURCE_NAME => sprintf 'host=%s port=%s user=%s dbname=%s sslmode=disable',
+			$server->host, $server->port, $role, $server->database },
+		command => [
+			qw(prometheus-postgres-exporter --disable-default-metrics --disable-settings-metrics
+			  --no-collector.database --no-collector.bgwriter --web.listen-address=127.0.0.1:PORT),
+			'--extend.query-path=' . monitoring_file('prometheus-postgres-exporter.yml') ]);
+}
+
+# As the file says, but for the interval.
+sub start_sql_exporter
+{
+	my ($server, $role) = @_;
+	my $text = read_monitoring_file('prometheus-sql-exporter.yml');
+	$text =~ s/^(\s+interval:) '15s'$/$1 '500ms'/m or croak 'no interval in prometheus-sql-exporter.yml';
+	my $file = write_file('sql_exporter.yml', $text);
+	return start(
+		'sql_exporter',
+		page => '/metrics',
+		environment => { PGHOST => $server->host, PGPORT => $server->port, PGUSER => $role, PGDATABASE => $server->database },
+		command => [ 'prometheus-sql-exporter', '-config.file', $file, '-web.listen-address', '127.0.0.1:PORT' ]);
+}
+
+# start_prometheus($server, { job => exporter }): the example's configuration and the rules, with these targets, and every
+# half second instead of every quarter of a minute.
+sub start_prometheus
+{
+	my ($targets) = @_;
+	my $text = read_monitoring_file('prometheus.yml');
+	$text =~ s/(scrape_interval|evaluation_interval): 15s/$1: 500ms/g == 2 or croak 'other intervals in prometheus.yml';
+	foreach my $job (sort keys %$targets)
+	{
+		$text =~ s/(- job_name: $job\n\s+static_configs:\n\s+- targets: \[')127\.0\.0\.1:\d+/${1}127.0.0.1:$targets->{$job}{port}/
+		  or croak "no job $job in prometheus.yml";
+	}
+	# (The others would be somebody else's.)
+	$text =~ s/\n  (?:# .*\n  )*- job_name: (\w+)\n(?:    .*\n)*/exists $targets->{$1} ? $& : "\n"/ge;
+	my $file = write_file('prometheus.yml', $text);
+	my $prometheus = start(
+		'prometheus',
+		page => '/-/ready',
+		command => [
+			'prometheus', "--config.file=$file", '--storage.tsdb.path=' . directory() . '/data',
+			'--web.listen-address=127.0.0.1:PORT', '--log.level=warn' ]);
+	$prometheus->{targets} = $targets;
+	return $prometheus;
+}
+
+sub api
+{
+	my ($prometheus, $path, %query) = @_;
+	my $url = "http://127.0.0.1:$prometheus->{port}/api/v1/$path";
+	$url .= '?' . $http->www_form_urlencode(\%query) if %query;
+	my $answer = $http->get($url);
+	my $data = eval { decode_json($answer->{content}) } // {};
+	return $data if ($data->{status} // '') eq 'success';
+	croak "prometheus: $path: " . ($data->{error} // "$answer->{status} $answer->{content}");
+}
+
+# What an expression comes to now; dies if it is none.
+sub ask_prometheus
+{
+	my ($prometheus, $expression) = @_;
+	my $data = api($prometheus, 'query', query => $expression)->{data};
+	return [ { metric => {}, value => $data->{result}[1] } ] if $data->{resultType} eq 'scalar';
+	return [ map { { metric => $_->{metric}, value => $_->{value}[1] } } @{ $data->{result} } ];
+}
+
+# name of the alert -> [ its labels with the state ], pending and firing ones.
+sub prometheus_alerts
+{
+	my ($prometheus) = @_;
+	my %alerts = ();
+	push @{ $alerts{ $_->{labels}{alertname} } }, { %{ $_->{labels} }, state => $_->{state} }
+	  foreach @{ api($prometheus, 'alerts')->{data}{alerts} };
+	return \%alerts;
+}
+
+# Until each target was scraped so often from now on, without an error.
+sub await_scrapes
+{
+	my ($prometheus, $count) = @_;
+	my %before = scrapes($prometheus);
+	my @jobs = sort keys %{ $prometheus->{targets} };
+	wait_until(
+		sub {
+			my %now = scrapes($prometheus);
+			return !grep { ($now{$_} // 0) < ($before{$_} // 0) + $count } @jobs;
+		},
+		"$count scrapes of @jobs");
+	return;
+}
+
+sub scrapes
+{
+	my ($prometheus) = @_;
+	return map { $_->{metric}{job} => $_->{value} } @{ ask_prometheus($prometheus, 'sum by (job) (sum_over_time(up[1h]))') };
+}
+
+sub fetch_page
+{
+	my ($program, $path) = @_;
+	my $answer = $http->get("http://127.0.0.1:$program->{port}$path");
+	croak "$program->{name}: $path: $answer->{status} $answer->{content}" unless $answer->{success};
+	return $answer->{content};
+}
+
+# promtool's exit status and all that it says; input is a text for its standard input.
+sub run_promtool
+{
+	my ($input, @arguments) = @_;
+	my $said = '';
+	IPC::Run::run([ 'promtool', @arguments ], '<', \$input, '>', \$said, '2>&1');
+	return ($? >> 8, $said);
+}
+
+1;
