@@ -16,6 +16,7 @@ BEGIN ATOMIC
     ('pg_seats_info', 'gauge', 'Always 1; which version of the extension is installed', '{version}'::text[]),
     ('pg_seats_worker_up', 'gauge',
      'Whether the worker of this database runs and may send: 1, else 0', '{}'),
+    ('pg_seats_standby', 'gauge', 'Whether this server is a standby, on which there is no worker: 1, else 0', '{}'),
     ('pg_seats_worker_last_loop_age_seconds', 'gauge', 'How long ago the worker was last seen at work', '{}'),
     ('pg_seats_in_flight', 'gauge', 'Requests on the wire', '{}'),
     ('pg_seats_ready', 'gauge', 'Calls that the worker has in memory and that are not on the wire', '{}'),
@@ -98,6 +99,8 @@ BEGIN ATOMIC
      'Intents at Stripe that can be paid, and that no payment here has; more than 1000 count as 1000', '{destination}'),
     -- What people are told.
     ('pg_seats_alerts_open', 'gauge', 'Alerts whose cause is not gone; more than 1000 count as 1000', '{severity}'),
+    ('pg_seats_alerts_unacknowledged', 'gauge',
+     'Those of them that nobody has acknowledged, as health counts them; more than 1000 count as 1000', '{severity}'),
     ('pg_seats_journal_numbering_lag_seconds', 'gauge',
      'Age of the oldest of the last 200 journal entries that has no number yet; 0: all have theirs', '{}'),
     ('pg_seats_journal_consumer_behind', 'gauge', 'Journal entries that an application has not acknowledged',

@@ -311,6 +311,7 @@ SELECT m.name, m.labels, m.value::double precision AS value
   FROM worker AS w
  CROSS JOIN LATERAL (VALUES
      ('pg_seats_worker_up', '{}'::jsonb, CASE w.state WHEN 'running' THEN 1 ELSE 0 END),
+     ('pg_seats_standby', '{}', CASE WHEN pg_is_in_recovery() THEN 1 ELSE 0 END),
      ('pg_seats_worker_last_loop_age_seconds', '{}',
       extract(epoch FROM clock_timestamp() - w.last_loop_at)),
      ('pg_seats_in_flight', '{}', w.in_flight),
@@ -352,10 +353,13 @@ SELECT m.name, jsonb_build_object('destination', d.name), m.value
      ('pg_seats_destination_requests_per_second', d.requests_per_second)) AS m (name, value)
  WHERE m.value IS NOT NULL
 UNION ALL
-SELECT 'pg_seats_alerts_open', jsonb_build_object('severity', s.severity), count(a.id)
-  FROM unnest('{info,warning,critical,fatal}'::text[]) AS s (severity)
-  LEFT JOIN seats_internal.alert AS a ON a.severity = s.severity AND a.resolved_at IS NULL
- GROUP BY s.severity
+SELECT m.name, jsonb_build_object('severity', a.severity), m.value
+  FROM (SELECT s.severity, count(a.id) AS open, count(a.id) FILTER (WHERE a.acknowledged_at IS NULL) AS unacknowledged
+          FROM unnest('{info,warning,critical,fatal}'::text[]) AS s (severity)
+          LEFT JOIN seats_internal.alert AS a ON a.severity = s.severity AND a.resolved_at IS NULL
+         GROUP BY s.severity) AS a
+ CROSS JOIN LATERAL (VALUES ('pg_seats_alerts_open', a.open),
+                            ('pg_seats_alerts_unacknowledged', a.unacknowledged)) AS m (name, value)
 UNION ALL
 SELECT 'pg_seats_handlers', jsonb_build_object('state', s.state), count(h.call)
   FROM unnest('{open,waiting,running,failed,review}'::text[]) AS s (state)
