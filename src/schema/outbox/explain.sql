@@ -143,12 +143,14 @@ BEGIN
                            seats_internal.since(l.paused_at), l.paused_by, l.paused_reason);
     END IF;
     SELECT * INTO head FROM seats_internal.outbox AS o
-     WHERE o.lane_id = call.lane_id ORDER BY o.id LIMIT 1;
+     WHERE o.lane_id BETWEEN call.lane_id AND call.lane_id ORDER BY o.lane_id, o.id LIMIT 1;
     IF head.id < call.id THEN
         RETURN NEXT format('%s call(s) of its lane come first; their first is call %s (%s %s), %s '
                            '%s%s%s',
-            (SELECT count(*) FROM seats_internal.outbox AS o
-              WHERE o.lane_id = call.lane_id AND o.id < call.id),
+            (SELECT CASE WHEN count(*) < 1000 THEN count(*)::text ELSE '1000 or more' END
+               FROM (SELECT FROM seats_internal.outbox AS o
+                      WHERE o.lane_id BETWEEN call.lane_id AND call.lane_id AND o.id < call.id
+                      ORDER BY o.lane_id, o.id LIMIT 1000) AS before),
             head.id, head.method, head.path,
             CASE head.state WHEN 'review' THEN 'in review' ELSE head.state::text END,
             seats_internal.since(head.state_since), coalesce(': ' || head.reason, ''),

@@ -275,7 +275,7 @@ BEGIN
        FROM seats_internal.alert AS a
       WHERE a.id = ANY (locked)
         AND NOT EXISTS (SELECT FROM seats_internal.outbox AS o
-                         WHERE o.state = 'review'
+                         WHERE o.standing = 'review'
                            AND (o.reason = 'adopted_copy'
                                 OR a.fingerprint <> 'adopted_copy'
                                    AND o.destination = resolve_shared_alerts.destination));

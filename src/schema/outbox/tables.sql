@@ -18,6 +18,7 @@ COMMENT ON TABLE seats_internal.lane IS
 COMMENT ON COLUMN seats_internal.lane.used_on IS
     'when something was last enqueued, or found to be open; a day, so that the index seldom changes';
 CREATE INDEX lane_by_use ON seats_internal.lane (used_on);
+CREATE INDEX lane_paused ON seats_internal.lane (id) WHERE paused_at IS NOT NULL;
 
 CREATE TABLE seats_internal.lane_marker (
     lane_id bigint NOT NULL,

@@ -90,6 +90,9 @@ COMMENT ON COLUMN seats.attempts.verdict IS
 COMMENT ON COLUMN seats.attempts.sent IS 'a byte of it may have left';
 COMMENT ON COLUMN seats.attempts.replayed IS 'Stripe gave the answer of an earlier request again';
 
+-- These two cost what they show, whatever else is in the outbox: what stands is found by its index, the first of a lane
+-- and what waits behind it by the lane's. So nothing is joined whose other side could be read from end to end. (The lane
+-- is named by its bounds where its order counts: with an equality the primary key would do for the order.)
 CREATE OR REPLACE VIEW seats.blocked_lanes AS
 SELECT o.destination, l.name AS lane, o.id AS call, o.state::text AS state, o.state_since AS since,
        clock_timestamp() - o.state_since AS blocked_for,
@@ -98,8 +101,10 @@ SELECT o.destination, l.name AS lane, o.id AS call, o.state::text AS state, o.st
        CASE WHEN l.paused_at IS NOT NULL OR o.state = 'review' THEN NULL
             WHEN o.state = 'awaiting' THEN (o.payment ->> 'expires_at')::timestamptz
             ELSE o.due_at END AS until,
-       (SELECT count(*) FROM seats_internal.outbox AS behind
-         WHERE behind.lane_id = o.lane_id AND behind.id > o.id) AS waiting_behind,
+       (SELECT count(*)
+          FROM (SELECT FROM seats_internal.outbox AS c
+                 WHERE c.lane_id BETWEEN o.lane_id AND o.lane_id AND c.id > o.id
+                 ORDER BY c.lane_id, c.id LIMIT 1000) AS behind) AS waiting_behind,
        CASE WHEN l.paused_at IS NOT NULL THEN 'The lane is paused: seats.resume ends that.'
             WHEN o.installation IS DISTINCT FROM (SELECT i.uuid FROM seats_internal.installation AS i)
                  AND o.state <> 'review'
@@ -111,12 +116,20 @@ SELECT o.destination, l.name AS lane, o.id AS call, o.state::text AS state, o.st
             THEN 'The customer can pay (invoice_url in seats.changes), or seats.cancel_change takes it '
                  'back; seats.retry looks now whether it is paid.'
             ELSE seats_internal.verb_for(o.state, o.doubt) END AS what_to_do
-  FROM seats_internal.outbox AS o
-  JOIN seats_internal.lane AS l ON l.id = o.lane_id
- WHERE (o.state NOT IN ('pending', 'sending') OR l.paused_at IS NOT NULL
-        OR o.state = 'pending' AND o.due_at > clock_timestamp())
-   AND NOT EXISTS (SELECT FROM seats_internal.outbox AS before
-                    WHERE before.lane_id = o.lane_id AND before.id < o.id);
+  FROM (SELECT s.lane_id FROM seats_internal.outbox AS s
+         WHERE s.standing = ANY ('{waiting,verifying,awaiting,review}') AND s.lane_id IS NOT NULL
+         UNION
+        SELECT s.lane_id FROM seats_internal.outbox AS s
+         WHERE s.due_at > statement_timestamp() AND s.state = 'pending' AND s.lane_id IS NOT NULL
+         UNION
+        SELECT p.id FROM seats_internal.lane AS p WHERE p.paused_at IS NOT NULL) AS found
+ CROSS JOIN LATERAL (
+    SELECT x.name, x.paused_at, x.paused_reason FROM seats_internal.lane AS x WHERE x.id = found.lane_id LIMIT 1) AS l
+ CROSS JOIN LATERAL (
+    SELECT h.* FROM seats_internal.outbox AS h
+     WHERE h.lane_id BETWEEN found.lane_id AND found.lane_id ORDER BY h.lane_id, h.id LIMIT 1) AS o
+ WHERE o.state NOT IN ('pending', 'sending') OR l.paused_at IS NOT NULL
+       OR o.state = 'pending' AND o.due_at > clock_timestamp();
 REVOKE ALL ON seats.blocked_lanes FROM PUBLIC;
 COMMENT ON VIEW seats.blocked_lanes IS
     'lanes that do not move: paused, or their first call is neither on its way nor simply next. Some wait '
@@ -126,47 +139,53 @@ COMMENT ON COLUMN seats.blocked_lanes.call IS
 COMMENT ON COLUMN seats.blocked_lanes.until IS
     'when something happens by itself: it is sent or looked at, or its payment expires; null: at once, or '
     'when a person says so';
-COMMENT ON COLUMN seats.blocked_lanes.waiting_behind IS 'how many calls wait behind it';
+COMMENT ON COLUMN seats.blocked_lanes.waiting_behind IS
+    'how many calls wait behind it; 1000: these, or more';
 COMMENT ON COLUMN seats.blocked_lanes.what_to_do IS 'what a person can do about it';
 
 CREATE OR REPLACE VIEW seats.reviews AS
-SELECT o.id AS call, o.destination, l.name AS lane, t.name AS team,
+SELECT o.id AS call, o.destination,
+       (SELECT l.name FROM seats_internal.lane AS l WHERE l.id = o.lane_id) AS lane,
+       (SELECT t.name FROM seats_internal.team AS t WHERE t.id = o.team_id) AS team,
        seats_internal.seats_before_and_after(o.lines, o.base, o.target) AS seats, run.actor, run.changes,
        o.method, o.path, o.state_since AS since,
        clock_timestamp() - o.state_since AS waiting_for, o.reason, o.last_error AS error, o.doubt,
        o.attempts, o.created_at, o.enqueued_by, o.first_sent_at, o.request_id,
        concat_ws('-', o.installation, o.uuid, o.generation) AS idempotency_key,
-       (SELECT count(*) FROM seats_internal.outbox AS behind
-         WHERE behind.lane_id = o.lane_id AND behind.id > o.id) AS waiting_behind,
+       (SELECT count(*)
+          FROM (SELECT FROM seats_internal.outbox AS c
+                 WHERE c.lane_id BETWEEN o.lane_id AND o.lane_id AND c.id > o.id
+                 ORDER BY c.lane_id, c.id LIMIT 1000) AS behind) AS waiting_behind,
        seats_internal.allowed_decisions(
            o.reason, o.first_sent_at,
            o.installation IS DISTINCT FROM (SELECT i.uuid FROM seats_internal.installation AS i))
            AS decisions,
        NULL::text AS handler
   FROM seats_internal.outbox AS o
-  LEFT JOIN seats_internal.lane AS l ON l.id = o.lane_id
-  LEFT JOIN seats_internal.team AS t ON t.id = o.team_id
  CROSS JOIN LATERAL (
     SELECT string_agg(DISTINCT coalesce(c.actor, c.enqueued_by), ', ') AS actor,
            nullif(count(*), 0) AS changes
       FROM seats_internal.outbox AS c
      WHERE o.lines IS NOT NULL AND c.lane_id = o.lane_id
        AND c.id BETWEEN o.id AND coalesce(o.last_id, o.id)) AS run
- WHERE o.state = 'review'
+ WHERE o.standing = 'review'
 UNION ALL
 -- (The history may have forgotten the call.)
-SELECT w.call_id, h.destination, l.name, t.name, seats_internal.seats_before_and_after(h.lines, h.base, h.target),
+SELECT w.call_id, h.destination, (SELECT l.name FROM seats_internal.lane AS l WHERE l.id = w.lane_id),
+       (SELECT t.name FROM seats_internal.team AS t WHERE t.id = h.team_id),
+       seats_internal.seats_before_and_after(h.lines, h.base, h.target),
        h.actor, CASE WHEN h.lines IS NOT NULL THEN 1 END, h.method, h.path, w.review_since,
        clock_timestamp() - w.review_since, w.review_reason, seats_internal.review_in_words(w, w.review_reason), false,
        w.tries + w.retries, w.created_at, w.role, h.first_sent_at, h.request_id, concat_ws('-', h.installation, h.uuid, h.generation),
-       (SELECT count(*) FROM seats_internal.handler AS behind
-         WHERE behind.lane_id = w.lane_id AND behind.call_id > w.call_id AND behind.outcome IS NOT NULL),
+       (SELECT count(*)
+          FROM (SELECT FROM seats_internal.handler AS b
+                 WHERE b.lane_id BETWEEN w.lane_id AND w.lane_id AND b.call_id > w.call_id AND b.outcome IS NOT NULL
+                 ORDER BY b.lane_id, b.call_id LIMIT 1000) AS behind),
        '{retry,skip,run}', seats_internal.function_to_run(w)
   FROM seats_internal.handler AS w
-  LEFT JOIN seats_internal.outbox_history AS h
-         ON h.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]) AND h.id = w.call_id
-  LEFT JOIN seats_internal.lane AS l ON l.id = w.lane_id
-  LEFT JOIN seats_internal.team AS t ON t.id = h.team_id
+  LEFT JOIN LATERAL (
+    SELECT x.* FROM seats_internal.outbox_history AS x
+     WHERE x.ring = ANY ('{0,1,2,3,4,5,6,7}'::smallint[]) AND x.id = w.call_id LIMIT 1) AS h ON true
  WHERE w.review_since IS NOT NULL;
 REVOKE ALL ON seats.reviews FROM PUBLIC;
 COMMENT ON VIEW seats.reviews IS
@@ -178,7 +197,7 @@ COMMENT ON COLUMN seats.reviews.actor IS 'who has asked for it: the members, or 
 COMMENT ON COLUMN seats.reviews.changes IS 'how many changes of seats are decided with it';
 COMMENT ON COLUMN seats.reviews.doubt IS 'it may have been executed';
 COMMENT ON COLUMN seats.reviews.waiting_behind IS
-    'how many calls of its lane wait for the decision; of a handler: how many handlers';
+    'how many calls of its lane wait for the decision; of a handler: how many handlers; 1000: these, or more';
 COMMENT ON COLUMN seats.reviews.decisions IS 'what seats.resolve_review takes for it now';
 COMMENT ON COLUMN seats.reviews.handler IS
     'the function that was to run because the call has ended; null: it is the call itself that must be decided';

@@ -1,0 +1,119 @@
+# What an operator's desk asks costs what it shows, whatever else is there: pages of memory that were touched are counted,
+# with a handful of rows, with many others beside them before the server has statistics of the outbox (whose rows come and go
+# faster than it looks at them), and then with statistics.
+# Without the index that finds a list, the same bound is broken.
+use strict;
+use warnings;
+use JSON::PP;
+use PgSeats::Scenario;
+
+my $many = 200_000;
+my $stripe = new_simulator();
+my $server = new_server('main', simulator => $stripe, configuration => <<'END');
+autovacuum = off
+jit = off
+shared_buffers = '256MB'
+max_wal_size = '4GB'
+END
+$server->define_destination('stripe');
+$server->sql(q{SELECT seats.pause('stripe', 'nothing is to move')});
+
+# What stands, of each kind a few; behind one of them more than are counted.
+$server->sql(<<'END');
+INSERT INTO seats_internal.lane (id, destination, name) SELECT n, 'stripe', 'desk ' || n FROM generate_series(1, 12) AS n;
+SELECT setval('seats_internal.lane_id_seq', 100);
+INSERT INTO seats_internal.outbox (lane_id, installation, destination, method, path, body, enqueued_by, state, reason, due_at)
+SELECT n, i.uuid, 'stripe', 'POST', '/v1/customers', 'name=x', 'desk',
+       (ARRAY['waiting', 'verifying', 'awaiting', 'review'])[1 + n % 4]::seats_internal.outbox_state, 'timeout',
+       CASE WHEN n % 4 <> 3 THEN now() + interval '1 year' END
+  FROM seats_internal.installation AS i CROSS JOIN generate_series(1, 8) AS n;
+INSERT INTO seats_internal.outbox (lane_id, installation, destination, method, path, body, enqueued_by, reason, due_at)
+SELECT n, i.uuid, 'stripe', 'POST', '/v1/customers', 'name=x', 'desk',
+       CASE WHEN n = 9 THEN 'stripes_limit_for_a_subscription' END, CASE WHEN n = 9 THEN now() + interval '1 year' END
+  FROM seats_internal.installation AS i CROSS JOIN generate_series(9, 12) AS n;
+INSERT INTO seats_internal.outbox (lane_id, installation, destination, method, path, body, enqueued_by)
+SELECT 3, i.uuid, 'stripe', 'POST', '/v1/customers', 'name=x', 'desk'
+  FROM seats_internal.installation AS i CROSS JOIN generate_series(1, 2000) AS n;
+UPDATE seats_internal.lane SET paused_at = now(), paused_by = 'desk', paused_reason = 'test' WHERE id IN (10, 11);
+INSERT INTO seats_internal.handler (call_id, installation, lane_id, role, role_oid, on_done, outcome, review_since, review_reason)
+SELECT 900000000 + n, i.uuid, n, current_user, current_user::regrole, 'public.noted', '{"result": "done"}', now(), 'failed'
+  FROM seats_internal.installation AS i CROSS JOIN generate_series(1, 3) AS n;
+END
+
+# Everything else there may be.
+sub fill
+{
+	$server->sql(<<"END");
+INSERT INTO seats_internal.lane (destination, name) SELECT 'stripe', 'other ' || n FROM generate_series(1, $many / 4) AS n;
+INSERT INTO seats_internal.outbox (lane_id, installation, destination, method, path, body, enqueued_by)
+SELECT l.id, i.uuid, 'stripe', 'POST', '/v1/customers', 'name=x', 'other'
+  FROM seats_internal.installation AS i CROSS JOIN generate_series(1, 3) AS n
+ CROSS JOIN (SELECT id FROM seats_internal.lane WHERE name LIKE 'other %') AS l;
+INSERT INTO seats_internal.outbox (installation, destination, method, path, body, enqueued_by)
+SELECT i.uuid, 'stripe', 'POST', '/v1/customers', 'name=x', 'other'
+  FROM seats_internal.installation AS i CROSS JOIN generate_series(1, $many / 4) AS n;
+INSERT INTO seats_internal.handler (call_id, installation, role, role_oid, on_done)
+SELECT o.id, o.installation, current_user, current_user::regrole, 'public.noted'
+  FROM seats_internal.outbox AS o WHERE o.enqueued_by = 'other' AND o.lane_id IS NULL;
+INSERT INTO seats_internal.outbox_history (ring, id, settled_at, created_at, uuid, result, generation, attempts, clean,
+       destination, method, path, body, enqueued_by)
+SELECT n % 8, 1000000000 + n, now(), now(), gen_random_uuid(), 'done', 1, 1, true, 'stripe', 'POST', '/v1/x', '', 'other'
+  FROM generate_series(1, $many) AS n;
+INSERT INTO seats_internal.team (name, destination, subscription, lane_id, status, swept_at, registered_by)
+SELECT 'crowd ' || l.id, 'stripe', 'sub_crowd' || l.id, l.id, 'active', 'infinity', 'other'
+  FROM seats_internal.lane AS l WHERE l.name LIKE 'other %';
+END
+	return;
+}
+
+# Pages touched by a statement, and how many rows it gave; $before: what is to be undone behind it.
+sub cost
+{
+	my ($statement, $before) = @_;
+	my $explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) $statement";
+	# (The first time the session reads the catalog.)
+	my (undef, $told) = split /^=$/m, $server->sql("BEGIN; @{[ $before // '' ]}; $explain; SELECT '='; $explain; ROLLBACK");
+	my $plan = decode_json($told)->[0]{Plan};
+	return ($plan->{'Shared Hit Blocks'} + $plan->{'Shared Read Blocks'}, $plan->{'Actual Rows'});
+}
+
+# What is asked, how many rows come, how many pages are enough, and what it cannot do without.
+my @questions = (
+	[ 'reviews', 'SELECT * FROM seats.reviews', 5, 600, 'outbox_standing' ],
+	[ 'blocked lanes', 'SELECT * FROM seats.blocked_lanes', 11, 600, 'outbox_standing' ],
+	[ 'paused lanes', q{SELECT * FROM seats.blocked_lanes WHERE reason = 'paused'}, 2, 600, 'lane_paused' ],
+);
+
+sub all_are_cheap
+{
+	my ($when) = @_;
+	foreach my $question (@questions)
+	{
+		my ($what, $statement, $rows, $most) = @$question;
+		my ($pages, $given) = cost($statement);
+		is($given, $rows, "$when, $what: $rows rows");
+		cmp_ok($pages, '<=', $most, "… $pages pages");
+	}
+	return;
+}
+
+all_are_cheap('with nothing else');
+fill();
+$server->sql("ANALYZE seats_internal.$_") foreach qw(lane handler team outbox_history);
+all_are_cheap('beside many, without statistics');
+$server->sql('VACUUM ANALYZE');
+all_are_cheap('beside many, with statistics');
+
+foreach my $question (@questions)
+{
+	my ($what, $statement, undef, $most, $index) = @$question;
+	my ($pages) = cost($statement, "DROP INDEX seats_internal.$index");
+	cmp_ok($pages, '>', $most, "$what without $index: $pages pages");
+}
+
+is($server->sql('SELECT max(waiting_behind) FROM seats.blocked_lanes'), '1000', 'what waits behind a call is counted to a thousand');
+
+$server->assert_log_clean;
+$server->stop;
+$stripe->stop;
+done_testing();
