@@ -23,6 +23,22 @@ REVOKE ALL ON FUNCTION seats_internal.raise_no_such_change(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.raise_no_such_change(bigint) IS
     'the error for a change that is settled or does not exist';
 
+-- What can be taken back, and how: one that was not sent, or, by voiding its invoice, one that waits for its payment and went
+-- to Stripe alone. (The page of a team asks, too.)
+CREATE OR REPLACE FUNCTION seats_internal.is_unsent(state seats_internal.outbox_state, doubt boolean) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN state = 'pending' AND NOT doubt;
+REVOKE ALL ON FUNCTION seats_internal.is_unsent(seats_internal.outbox_state, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.is_unsent(seats_internal.outbox_state, boolean) IS
+    'whether nothing of a change can have reached Stripe';
+
+CREATE OR REPLACE FUNCTION seats_internal.can_be_voided(state seats_internal.outbox_state, last_id bigint) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN state = 'awaiting' AND last_id IS NULL;
+REVOKE ALL ON FUNCTION seats_internal.can_be_voided(seats_internal.outbox_state, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.can_be_voided(seats_internal.outbox_state, bigint) IS
+    'whether a change waits for a payment that is for it alone';
+
 -- Voiding its invoice makes Stripe drop what waits for the payment. Whether it did is read, because
 -- the customer may pay at the same moment.
 CREATE OR REPLACE FUNCTION seats_internal.void_invoice(change seats_internal.outbox, caller text)
@@ -80,10 +96,10 @@ BEGIN
     IF NOT run_handler THEN
         PERFORM seats_internal.forget_on_refused(change);
     END IF;
-    IF locked.state = 'awaiting' AND locked.last_id IS NULL THEN
+    IF seats_internal.can_be_voided(locked.state, locked.last_id) THEN
         PERFORM seats_internal.void_invoice(locked, caller);
         state := 'awaiting_payment';
-    ELSIF locked.state = 'pending' AND NOT locked.doubt THEN
+    ELSIF seats_internal.is_unsent(locked.state, locked.doubt) THEN
         -- Frozen, and not taken up by the worker yet: those that it carries are planned anew.
         PERFORM seats_internal.dissolve_call(change, false);
         PERFORM seats_internal.finish_changes(ARRAY[change], 'cancelled', 'cancelled', caller, NULL, caller, actor,

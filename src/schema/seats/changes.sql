@@ -102,9 +102,8 @@ BEGIN
         used := CASE WHEN resulting < previous AND (missing = 0 OR asked < 0)
                           OR missing > 0 AND line ->> 'operation' = 'set'
                      THEN seats_internal.seats_in_use(team.id, rules.name) END;
-        IF abs(CASE line ->> 'operation' WHEN 'set' THEN asked - previous ELSE asked END) > rules.largest_change
-           OR resulting > previous AND resulting > rules.largest_total
-           OR resulting < used THEN
+        IF seats_internal.breaks_a_limit(CASE line ->> 'operation' WHEN 'set' THEN asked - previous ELSE asked END,
+                                         previous, resulting, used, rules.largest_change, rules.largest_total) THEN
             PERFORM seats_internal.raise_wrong_line(
                 team, rules, previous,
                 CASE line ->> 'operation' WHEN 'set' THEN asked ELSE previous + asked END, used);
@@ -112,9 +111,8 @@ BEGIN
             PERFORM seats_internal.raise_unexpected(team.name, rules.name,
                                                     (line ->> 'expected')::integer, previous);
         END IF;
-        IF held OR resulting > previous AND (team.count_problem IS NOT NULL
-                                             OR rules.largest_unconfirmed IS NOT NULL
-                                             OR coalesce(confirmed, 0) = 0) THEN
+        IF seats_internal.is_purchase_to_check(held, previous, resulting, team.count_problem,
+                                               rules.largest_unconfirmed, confirmed) THEN
             PERFORM seats_internal.check_purchase(team, rules, resulting, coalesce(confirmed, 0));
         END IF;
         UPDATE seats_internal.seat_line AS s

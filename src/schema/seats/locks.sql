@@ -1,5 +1,21 @@
 -- Taking a team, or a subscription that is to be one's: its lock is its lane.
 
+CREATE OR REPLACE FUNCTION seats_internal.raise_no_such_team(team text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.refuse_individual(team);
+    RAISE EXCEPTION 'there is no team %', coalesce(quote_literal(team), 'NULL')
+        USING ERRCODE = 'PS501',
+              HINT = 'seats.register_team links an application''s team with its subscription; '
+                     'the view seats.teams lists them.';
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.raise_no_such_team(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.raise_no_such_team(text) IS
+    'the error for a name that is no team''s';
+
 -- A team's lock: its lane. The server's own deadlock check and lock_timeout apply; whoever has an
 -- old snapshot gets a serialisation failure instead of stale numbers.
 CREATE OR REPLACE FUNCTION seats_internal.take_team(team text) RETURNS seats_internal.team
@@ -22,11 +38,7 @@ BEGIN
         EXIT WHEN taken.id IS NULL OR taken.lane_id = locked;
     END LOOP;
     IF taken.id IS NULL THEN
-        PERFORM seats_internal.refuse_individual(team);
-        RAISE EXCEPTION 'there is no team %', coalesce(quote_literal(team), 'NULL')
-            USING ERRCODE = 'PS501',
-                  HINT = 'seats.register_team links an application''s team with its subscription; '
-                         'the view seats.teams lists them.';
+        PERFORM seats_internal.raise_no_such_team(team);
     END IF;
     RETURN taken;
 END
