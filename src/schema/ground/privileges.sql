@@ -36,6 +36,7 @@ BEGIN ATOMIC
         ('application', 'seats', 'read_journal'),
         ('application', 'seats', 'acknowledge_journal'),
         ('application', 'seats', 'teams_changed'),
+        ('application', 'seats', 'team_page'),
         ('payments',    'seats', 'create_payment_request'),
         ('payments',    'seats', 'add_payment_member'),
         ('payments',    'seats', 'remove_payment_member'),
