@@ -4,7 +4,7 @@
 --   application   teams, seats, members and invites, and the views of them; webhooks and the journal;
 --                 waits for its calls and reads their answers; enqueueing is granted path by path
 --   payments      payment requests, what follows from them, and the views of them; webhooks and the journal; waits
---   monitor       sees every view, and may have calls explained
+--   monitor       sees every view and list, and may have calls explained
 --   operator      a monitor who also has the verbs
 
 CREATE OR REPLACE FUNCTION seats_internal.routines_of(audience text) RETURNS SETOF oid
@@ -56,6 +56,15 @@ BEGIN ATOMIC
         ('payments',    'seats', 'acknowledge_journal'),
         ('call',        'seats', 'enqueue_call'),
         ('monitor',     'seats', 'explain_call'),
+        ('monitor',     'seats', 'call_page'),
+        ('monitor',     'seats', 'review_page'),
+        ('monitor',     'seats', 'list_calls'),
+        ('monitor',     'seats', 'list_history'),
+        ('monitor',     'seats', 'search_journal'),
+        ('monitor',     'seats', 'list_webhook_problems'),
+        ('monitor',     'seats', 'list_teams'),
+        ('monitor',     'seats', 'count_retryable'),
+        ('monitor',     'seats', 'count_replayable'),
         -- A view's functions run with the rights of whoever asks the view.
         ('monitor',     'seats_internal', 'worker_state'),
         ('monitor',     'seats_internal', 'destination_state'),
@@ -89,6 +98,8 @@ BEGIN ATOMIC
         ('operator',    'seats', 'replay_webhook'),
         ('operator',    'seats', 'list_events'),
         ('operator',    'seats', 'retry'),
+        ('operator',    'seats', 'retry_all'),
+        ('operator',    'seats', 'replay_webhooks_all'),
         ('operator',    'seats', 'resolve_review'),
         ('operator',    'seats', 'cancel_call'),
         ('operator',    'seats', 'review_call'),

@@ -124,6 +124,7 @@ CREATE TABLE seats_internal.team (
     CONSTRAINT team_is_unique_by_lane UNIQUE (lane_id)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE seats_internal.team IS 'who pays: an application''s id, and its subscription as Stripe last proved it';
+CREATE INDEX team_by_prefix ON seats_internal.team (name text_pattern_ops) WHERE kind = 'team';
 CREATE INDEX team_by_problem ON seats_internal.team (id) WHERE problem IS NOT NULL;
 CREATE INDEX team_waiting_for_price ON seats_internal.team (id) WHERE waits_for_price;
 CREATE INDEX team_by_count_problem ON seats_internal.team (id) WHERE count_problem IS NOT NULL;
