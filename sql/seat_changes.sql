@@ -244,8 +244,9 @@ SELECT pg_temp.read('epsilon', '{"price_team": 5}', '{"status": "incomplete_expi
 SELECT pg_temp.try($$SELECT seats.remove_seats('epsilon', 'team', 1)$$);
 -- A date of no preview.
 SELECT pg_temp.try(format($$SELECT seats.change_seats('acme', '{"team": {"add": 1}}', proration_date => %s)$$,
-                          extract(epoch FROM d.at)::bigint)) ~ '^PS525: the proration_date is not'
-  FROM (VALUES (now() - interval '25 hours'), (now() + interval '1 hour')) AS d (at);
+                          extract(epoch FROM d.at)::bigint)) ~ ('^' || d.error)
+  FROM (VALUES (now() - interval '25 hours', 'PS538: the preview has expired'),
+               (now() + interval '1 hour', 'PS525: there is no preview'), (now(), 'PS525: ')) AS d (at, error);
 SELECT pg_temp.try($$SELECT seats.change_seats('acme', '{"team": {"add": 1}}', proration_date => 9223372036854775807)$$)
        ~ '^PS525: ';
 SELECT pg_temp.try($$SELECT seats.add_seats('acme', 'team', -2147483648)$$) ~ '^PS505: ';
@@ -263,7 +264,7 @@ SELECT call, proration_date BETWEEN extract(epoch FROM clock_timestamp())::bigin
                                 AND extract(epoch FROM clock_timestamp())::bigint + 1 AS now
   FROM seats.preview_change('delta', '{"team": {"add": 2}}') \gset
 SELECT :'now';
-SELECT method, path, kind, lane_id, verifier, context,
+SELECT method, path, kind, lane_id, verifier,
        regexp_replace(pg_temp.asked(id), 'proration_date]=\d+', 'proration_date]=<now>') AS asked
   FROM seats_internal.outbox WHERE id = :call;
 SELECT pg_temp.try($$SELECT seats.preview_change('delta', '{"team": {"set": 5}}')$$);

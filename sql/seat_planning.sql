@@ -135,16 +135,16 @@ SELECT seats_internal.freeze_change(999999, pg_temp.run(), '60 s');
 
 -- With the proration_date of a preview: alone, and only from the quantities that the preview saw.
 SELECT pg_temp.team('preview', '{"price_team": 5}');
-SELECT new_quantity FROM seats.add_seats('preview', 'team', 1);
-SELECT extract(epoch FROM now())::bigint - 60 AS lately \gset
+SELECT pg_temp.previewed('preview', '{"team": {"add": 2}}') AS lately \gset
 SELECT seats FROM seats.change_seats('preview', '{"team": {"add": 2}}', proration_date => :lately);
 SELECT new_quantity FROM seats.add_seats('preview', 'team', 1);
 SELECT pg_temp.freeze_team('preview');
-SELECT pg_temp.settle(min(o.id), 'done', pg_temp.facts('sub_preview', '{"price_team": 6}'))
+SELECT pg_temp.settle(min(o.id), 'done', pg_temp.facts('sub_preview', '{"price_team": 7}'))
   FROM seats_internal.outbox AS o JOIN seats_internal.team AS t ON t.lane_id = o.lane_id AND t.name = 'preview';
 SELECT pg_temp.freeze_team('preview');
 -- The base has moved: undone, with a reason.
 SELECT pg_temp.team('moved', '{"price_team": 5}');
+SELECT pg_temp.previewed('moved', '{"team": {"add": 2}}') AS lately \gset
 SELECT change AS a FROM seats.change_seats('moved', '{"team": {"add": 2}}', proration_date => :lately) \gset
 SELECT new_quantity FROM seats.add_seats('moved', 'team', 1);
 SELECT pg_temp.read('moved', '{"price_team": 4}');

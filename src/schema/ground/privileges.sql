@@ -22,6 +22,7 @@ BEGIN ATOMIC
         ('application', 'seats', 'change_seats'),
         ('application', 'seats', 'cancel_change'),
         ('application', 'seats', 'preview_change'),
+        ('application', 'seats', 'preview'),
         ('application', 'seats', 'wait_for_change'),
         ('application', 'seats', 'await_change'),
         ('application', 'seats', 'change_seats_and_wait'),

@@ -83,7 +83,8 @@ BEGIN
                'payment_behavior', CASE WHEN rises AND coalesce(team.collection_method, '')
                                                        <> 'send_invoice'
                                         THEN s.increase_payment_behavior END,
-               'proration_date', proration_date,
+               'proration_date', CASE WHEN s.increase_proration_behavior <> 'none' AND rises
+                                          OR s.decrease_proration_behavior <> 'none' AND NOT rises THEN proration_date END,
                'expand', jsonb_build_array('latest_invoice')))
       FROM seats_internal.seat_type AS s
      WHERE s.name = billing_parameters.seat_type);

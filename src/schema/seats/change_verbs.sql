@@ -1,5 +1,4 @@
--- What can be done about a change after it was made: take it back, ask what it would cost, look at
--- Stripe again.
+-- What can be done about a change after it was made: take it back, look at Stripe again.
 
 CREATE OR REPLACE FUNCTION seats_internal.raise_no_such_change(change bigint) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -141,92 +140,6 @@ COMMENT ON FUNCTION seats.cancel_change(bigint, text, boolean) IS
     'takes a change back: at once while nothing of it was sent (state cancelled); while it waits for '
     'its payment by voiding the invoice (state awaiting_payment until Stripe has said so). With '
     'run_handler => false its on_refused does not run: you take back yourself what hangs on it';
-
--- What a change would cost now. The preview and the change share a proration_date, because Stripe
--- prorates to the second.
-CREATE OR REPLACE FUNCTION seats_internal.preview_change(
-    caller             text,
-    team               text,
-    changes            jsonb,
-    OUT call           bigint,
-    OUT proration_date bigint
-)
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    installation uuid := seats_internal.require_installation();
-    found_team   seats_internal.team;
-    head         seats_internal.outbox;  -- as the change would be
-    confirmed    jsonb;
-    target       jsonb;
-    billed       record;
-    choice       record;
-BEGIN
-    SELECT t.* INTO found_team FROM seats_internal.team AS t
-     WHERE t.kind = 'team' AND t.name = preview_change.team;
-    IF NOT FOUND THEN
-        found_team := seats_internal.take_team(team);  -- raises
-    END IF;
-    PERFORM seats_internal.check_team_is_open(found_team);
-    SELECT coalesce(jsonb_object_agg(s.seat_type, s.confirmed), '{}'),
-           coalesce(jsonb_object_agg(s.seat_type, s.quantity), '{}')
-      INTO confirmed, target
-      FROM seats_internal.seat_line AS s WHERE s.team_id = found_team.id;
-    head.lines := (SELECT jsonb_agg(to_jsonb(c)) FROM seats_internal.read_changes(changes) AS c);
-    target := seats_internal.apply_lines(target, head.lines);
-    SELECT b.* INTO billed FROM seats_internal.billed_type(confirmed, target) AS b;
-    PERFORM seats_internal.require_seat_type(t.key) FROM jsonb_object_keys(target) AS t (key);
-    IF billed.seat_type IS NULL
-       OR EXISTS (SELECT FROM jsonb_each_text(target) AS t WHERE t.value::integer < 0) THEN
-        RAISE EXCEPTION 'there is nothing to preview'
-            USING ERRCODE = 'PS505',
-                  DETAIL = format('Stripe knows of %s, and would have %s.', confirmed, target),
-                  HINT = 'Give changes that lead to other quantities than these, none below zero.';
-    END IF;
-    IF seats_internal.what_hinders(found_team, head, confirmed, target, billed.rises) IS NOT NULL THEN
-        PERFORM seats_internal.raise_not_counted(found_team);
-    END IF;
-    -- (What was known of a price once is good enough for a preview.)
-    choice := seats_internal.choose_prices(found_team, confirmed, target, interval '100 years');
-    IF choice.why_not IS NOT NULL THEN
-        PERFORM seats_internal.raise_no_price(found_team, choice.why_not);
-    ELSIF choice.not_known IS NOT NULL THEN
-        RAISE EXCEPTION 'it is not known yet which price a new item would have'
-            USING ERRCODE = 'PS529',
-                  DETAIL = format('Nothing is known of %s.', array_to_string(choice.not_known, ', ')),
-                  HINT = 'Listed prices are read at once: ask again in a moment. The view seats.prices tells more.';
-    END IF;
-    proration_date := floor(extract(epoch FROM clock_timestamp()))::bigint;
-    INSERT INTO seats_internal.outbox
-        (installation, destination, method, path, body, enqueued_by, team_id, context)
-    VALUES (installation, found_team.destination, 'POST', '/v1/invoices/create_preview',
-            seats_internal.encoded_form(jsonb_strip_nulls(jsonb_build_object(
-                'customer', found_team.customer, 'subscription', found_team.subscription,
-                'subscription_details', jsonb_build_object(
-                    'items', seats_internal.item_parameters(found_team.items, confirmed, target,
-                                                             choice.prices, true),
-                    'proration_behavior', CASE WHEN billed.rules IS NOT NULL
-                                               THEN split_part(billed.rules, ' ', 1) END,
-                    'proration_date', proration_date)))),
-            caller, found_team.id, jsonb_build_object('preview', changes))
-    RETURNING id INTO call;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.preview_change(text, text, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.preview_change(text, text, jsonb) IS 'behind seats.preview_change';
-
-CREATE OR REPLACE FUNCTION seats.preview_change(
-    team               text,
-    changes            jsonb,
-    OUT call           bigint,
-    OUT proration_date bigint
-)
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
-REVOKE ALL ON FUNCTION seats.preview_change(text, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats.preview_change(text, jsonb) IS
-    'asks Stripe what a change would cost now; wait_for_call(call) and call_answer(call) give the '
-    'invoice that it would make, change_seats with the proration_date makes the change at that price';
 
 CREATE OR REPLACE FUNCTION seats_internal.reconcile(caller text, team text, reason text, kind text)
 RETURNS bigint

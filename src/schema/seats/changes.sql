@@ -84,6 +84,9 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM seats_internal.check_actor(team, actor, caller);
     END IF;
+    IF proration_date IS NOT NULL THEN
+        PERFORM seats_internal.check_preview(team, wanted, proration_date);
+    END IF;
     FOR number IN 0 .. jsonb_array_length(wanted) - 1 LOOP
         line := wanted -> number;
         SELECT s.* INTO rules FROM seats_internal.seat_type AS s WHERE s.name = line ->> 'seat_type';
@@ -393,14 +396,6 @@ AS $$
 DECLARE
     made jsonb;
 BEGIN
-    -- Stripe would refuse it, and so many refusals look like a mistake of ours.
-    IF proration_date - extract(epoch FROM clock_timestamp()) NOT BETWEEN -86400 AND 300 THEN
-        RAISE EXCEPTION 'the proration_date is not that of a preview made lately'
-            USING ERRCODE = 'PS525',
-                  DETAIL = format('It is %s; now it would be %s.', proration_date,
-                                  floor(extract(epoch FROM clock_timestamp()))),
-                  HINT = 'Give the one that seats.preview_change has just returned, or none.';
-    END IF;
     PERFORM seats_internal.check_expected_quantities(expected, changes);
     made := seats_internal.make_change(
         caller, 'change_seats', team,
@@ -444,5 +439,5 @@ REVOKE ALL ON FUNCTION seats.change_seats(
 COMMENT ON FUNCTION seats.change_seats(
     text, jsonb, text, text, jsonb, bigint, text, text, jsonb, text[]) IS
     'changes several seat types in one call of Stripe''s, all or none: {"team": {"add": 3}, "owner": '
-    '{"set": 1}}. With the proration_date of a preview it costs what the preview said, or is undone '
-    'because the seats were changed meanwhile. on_done, on_refused, context and keep_settings as in add_seats';
+    '{"set": 1}}. With the proration_date of a preview of the same change it costs what the preview said, or is refused, '
+    'or undone because the seats were changed meanwhile. on_done, on_refused, context and keep_settings as in add_seats';

@@ -133,7 +133,63 @@ std::string list_lines(Call& call) {
     return answer(call, make_list("/v1/invoices/" + invoice.id + "/lines", data, false));
 }
 
-// What a change would cost; nothing is kept.
+// A period of an item: the one that runs, or the one after it.
+InvoiceLine period_line(const Item& item, bool is_next) {
+    InvoiceLine line;
+    line.item = item.id;
+    line.price = item.price;
+    line.quantity = item.quantity;
+    line.amount = item.price->metered ? 0 : full_amount(*item.price, item.quantity);
+    line.description = std::to_string(item.quantity) + " × " + item.price->id;
+    line.period_start = is_next ? item.period_end : item.period_start;
+    line.period_end =
+        is_next ? add_interval(item.period_end, item.price->interval, item.price->interval_count)
+                : item.period_end;
+    return line;
+}
+
+ApiError no_upcoming(const Subscription& subscription) {
+    ApiError error =
+        invalid_request("No upcoming invoices for customer: " + subscription.customer->id, {},
+                        "invoice_upcoming_none");
+    error.status = 404;
+    return error;
+}
+
+void check_proration_date(const Params& params, const ChangeOptions& options) {
+    const std::string date("subscription_details[proration_date]");
+    if (!params.has(date)) {
+        return;
+    }
+    if (options.proration_behavior == "none") {
+        throw invalid_request(
+            "You cannot specify a proration date when proration_behavior is none.", date);
+    }
+    if (params.elements("subscription_details[items]").empty()) {
+        throw invalid_request("You can only specify a proration date together with items.", date);
+    }
+}
+
+// The next invoice: what a change is charged with at once, or the next regular one with all that
+// waits for it.
+std::vector<InvoiceLine> lines_of_next(Call& call, const Subscription& subscription,
+                                       const ItemPlan& plan, const ChangeOptions& options) {
+    const std::int64_t at = options.proration_date != 0 ? options.proration_date : call.world.now();
+    std::vector<InvoiceLine> lines = subscription.pending_lines;
+    if (options.proration_behavior != "none" && subscription.status != "trialing") {
+        const auto prorations = proration_lines(call.world, subscription, plan, at);
+        lines.insert(lines.end(), prorations.begin(), prorations.end());
+    }
+    if (options.proration_behavior != "always_invoice" && !subscription.cancel_at_period_end) {
+        for (const Item& item : plan.target) {
+            lines.push_back(period_line(item, true));
+        }
+    }
+    return lines;
+}
+
+// What a change would cost; nothing is kept. `recurring` is a regular invoice at the new
+// quantities, by the period that runs: no prorations, and nothing that waits.
 std::string preview_invoice(Call& call) {
     call.note.outcome.clear();
     const Params& params = call.params;
@@ -145,35 +201,27 @@ std::string preview_invoice(Call& call) {
     if (params.has("customer") && params.text("customer") != subscription.customer->id) {
         throw invalid_request("The subscription does not belong to this customer.", "customer");
     }
+    const std::string mode(params.choice("preview_mode", {"next", "recurring"}, "next"));
     const ItemPlan plan = plan_items(call, subscription, "subscription_details[items]");
     const ChangeOptions options = read_change_options(call, subscription, "subscription_details");
-    const std::int64_t at = options.proration_date != 0 ? options.proration_date : call.world.now();
-    std::vector<InvoiceLine> lines = subscription.pending_lines;
-    if (options.proration_behavior != "none" && subscription.status != "trialing") {
-        const auto prorations = proration_lines(call.world, subscription, plan, at);
-        lines.insert(lines.end(), prorations.begin(), prorations.end());
-    }
-    if (options.proration_behavior != "always_invoice") {
-        // The next regular invoice: the coming period at the new quantities.
+    check_proration_date(params, options);
+    std::vector<InvoiceLine> lines;
+    if (mode == "next") {
+        lines = lines_of_next(call, subscription, plan, options);
+    } else if (!subscription.cancel_at_period_end) {
         for (const Item& item : plan.target) {
-            InvoiceLine line;
-            line.item = item.id;
-            line.price = item.price;
-            line.quantity = item.quantity;
-            line.amount = item.price->metered ? 0 : full_amount(*item.price, item.quantity);
-            line.description = std::to_string(item.quantity) + " × " + item.price->id;
-            line.period_start = item.period_end;
-            line.period_end =
-                add_interval(item.period_end, item.price->interval, item.price->interval_count);
-            lines.push_back(std::move(line));
+            lines.push_back(period_line(item, false));
         }
+    }
+    if (lines.empty() && subscription.cancel_at_period_end) {
+        throw no_upcoming(subscription);
     }
     for (InvoiceLine& line : lines) {
         line.id = call.world.ids().make("il_tmp_", 14);
     }
-    Invoice preview = draft_invoice(
-        call.world, subscription, std::move(lines),
-        options.proration_behavior == "always_invoice" ? "subscription_update" : "upcoming");
+    const bool at_once = mode == "next" && options.proration_behavior == "always_invoice";
+    Invoice preview = draft_invoice(call.world, subscription, std::move(lines),
+                                    at_once ? "subscription_update" : "upcoming");
     preview.id = call.world.ids().make("upcoming_in_1", 23);
     preview.status = "draft";
     return answer(call, render(call.account, preview, call.version));

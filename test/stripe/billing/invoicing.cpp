@@ -59,8 +59,11 @@ Invoice draft_invoice(World& world, const Subscription& subscription,
     draft.collection_method = subscription.collection_method;
     draft.lines = std::move(lines);
     for (const InvoiceLine& line : draft.lines) {
-        draft.total += line.amount;
+        draft.subtotal += line.amount;
     }
+    draft.is_taxed = subscription.tax_percent != 0;
+    draft.tax = percent_of(draft.subtotal, subscription.tax_percent);
+    draft.total = draft.subtotal + draft.tax;
     draft.starting_balance = subscription.customer->bill().balance + returning;
     draft.period_start = world.now();
     draft.period_end = world.now();

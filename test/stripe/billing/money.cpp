@@ -39,6 +39,10 @@ std::optional<__int128> parse_decimal(std::string_view text) {
     return value;
 }
 
+std::int64_t percent_of(std::int64_t amount, std::int64_t percent) {
+    return rounded_quotient(static_cast<__int128>(amount) * percent, 100);
+}
+
 std::int64_t full_amount(const Price& price, std::int64_t quantity) {
     return rounded_quotient(price.unit_pico * quantity, kPico);
 }

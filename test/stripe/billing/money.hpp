@@ -12,6 +12,8 @@ namespace stripe_simulator {
 
 // "1000" or "0.125" (minor units, at most twelve decimals) in units of 10^-12.
 std::optional<__int128> parse_decimal(std::string_view text);
+// So many hundredths of an amount, rounded half away from zero.
+std::int64_t percent_of(std::int64_t amount, std::int64_t percent);
 std::int64_t full_amount(const Price& price, std::int64_t quantity);
 // The share of [start, end) that is left at `at`, to the second, rounded half away from zero.
 std::int64_t prorated_amount(const Price& price, std::int64_t quantity, std::int64_t start,

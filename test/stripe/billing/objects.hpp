@@ -191,6 +191,7 @@ struct Subscription {
     std::int64_t trial_start = 0;
     std::int64_t trial_end = 0;
     std::int64_t days_until_due = 0;
+    std::int64_t tax_percent = 0;  // set by control: of every invoice, on top of it
     std::int64_t cancel_at = 0;
     std::int64_t canceled_at = 0;
     std::int64_t ended_at = 0;
@@ -222,6 +223,9 @@ struct Invoice {
     std::string invoice_number;
     std::vector<InvoiceLine> lines;
     Metadata metadata;
+    std::int64_t subtotal = 0;
+    std::int64_t tax = 0;
+    bool is_taxed = false;
     std::int64_t total = 0;
     std::int64_t starting_balance = 0;
     std::int64_t ending_balance = 0;

@@ -30,6 +30,26 @@ Json render(const Account& account, const InvoiceLine& line, const Invoice& invo
     return out.set("quantity", line.quantity);
 }
 
+namespace {
+
+void render_taxes(Json& out, const Invoice& invoice) {
+    Json taxes = Json::array();
+    if (invoice.is_taxed) {
+        Json tax = Json::object();
+        tax.set("amount", invoice.tax).set("tax_behavior", "exclusive");
+        tax.set("tax_rate_details", Json::object().set("tax_rate", "txr_simulator"));
+        tax.set("taxability_reason", "standard_rated").set("taxable_amount", invoice.subtotal);
+        taxes.push(tax.set("type", "tax_rate_details"));
+    }
+    Json automatic = Json::object();
+    automatic.set("disabled_reason", nullptr).set("enabled", false).set("liability", nullptr);
+    out.set("automatic_tax", automatic.set("provider", nullptr).set("status", nullptr));
+    out.set("subtotal_excluding_tax", invoice.subtotal);
+    out.set("total_excluding_tax", invoice.subtotal).set("total_taxes", taxes);
+}
+
+}  // namespace
+
 Json render(const Account& account, const Invoice& invoice, std::string_view version) {
     const auto or_null = [](std::int64_t value) {
         return value != 0 ? Json::of(value) : Json::null();
@@ -47,7 +67,9 @@ Json render(const Account& account, const Invoice& invoice, std::string_view ver
     out.set("auto_advance", i.auto_advance && i.status == "open");
     out.set("billing_reason", i.billing_reason).set("collection_method", i.collection_method);
     out.set("created", i.created).set("currency", i.currency).set("customer", i.customer->id);
-    out.set("due_date", or_null(i.due_date)).set("ending_balance", i.ending_balance);
+    out.set("due_date", or_null(i.due_date));
+    // What will be left of the balance is said when the invoice is final.
+    out.set("ending_balance", i.finalized_at != 0 ? Json::of(i.ending_balance) : Json::null());
     const bool hosted = !i.id.empty();
     out.set_or_null("hosted_invoice_url",
                     hosted ? "https://invoice.stripe.com/i/" + account.id + "/" + i.id : "");
@@ -78,7 +100,10 @@ Json render(const Account& account, const Invoice& invoice, std::string_view ver
     transitions.set("finalized_at", or_null(i.finalized_at));
     transitions.set("marked_uncollectible_at", nullptr).set("paid_at", or_null(i.paid_at));
     transitions.set("voided_at", or_null(i.voided_at));
-    out.set("status_transitions", transitions).set("subtotal", i.total).set("total", i.total);
+    out.set("status_transitions", transitions).set("subtotal", i.subtotal).set("total", i.total);
+    if (!before_basil(version)) {
+        render_taxes(out, i);
+    }
     return out;
 }
 

@@ -110,6 +110,15 @@ Json Control::seed_subscriptions(const Asked& asked) {
         fresh.status = text_at(raw, "status", "active");
         fresh.currency = text_at(raw, "currency", "usd");
         fresh.billing_mode = text_at(raw, "billing_mode", "flexible");
+        fresh.collection_method = text_at(raw, "collection_method", "charge_automatically");
+        fresh.days_until_due = integer_at(raw, "days_until_due", 30);
+        fresh.tax_percent = integer_at(raw, "tax_percent");
+        const std::int64_t trial_days = integer_at(raw, "trial_days");
+        if (trial_days > 0) {
+            fresh.status = "trialing";
+            fresh.trial_start = world.now();
+            fresh.trial_end = world.now() + trial_days * 86400;
+        }
         std::vector<Item> items;
         std::size_t index = 0;
         json_t* given = nullptr;
@@ -121,9 +130,11 @@ Json Control::seed_subscriptions(const Asked& asked) {
             item.price = price;
             item.quantity = integer_at(given, "quantity", 1);
             item.created = world.now();
-            item.anchor = world.now();
+            item.anchor = trial_days > 0 ? fresh.trial_end : world.now();
             item.period_start = world.now();
-            item.period_end = add_interval(item.anchor, price->interval, price->interval_count);
+            item.period_end =
+                trial_days > 0 ? fresh.trial_end
+                               : add_interval(item.anchor, price->interval, price->interval_count);
             items.push_back(std::move(item));
         }
         if (items.empty()) {
