@@ -25,12 +25,13 @@ namespace {
 KeptPlan open_call{
     "SELECT o.enqueued_by, o.state::pg_catalog.text, o.reason, NULL::pg_catalog.int4,"
     "       NULL::pg_catalog.bytea, " KIND_OF(
-        "o") "  FROM seats_internal.outbox AS o WHERE o.id OPERATOR(pg_catalog.=) $1",
+        "o") ", NULL::pg_catalog.int8  FROM seats_internal.outbox AS o WHERE o.id OPERATOR(pg_catalog.=) $1",
     nullptr};
 
 // One arm for each slot of the ring: the key is (ring, id), so each is one look into an index.
 #define SETTLED_IN(slot) \
     "SELECT h.enqueued_by, h.result, h.reason, h.http_status, h.answer, " KIND_OF("h") \
+    ",      seats_internal.open_renewal(h.team_id, h.context)"                   \
     "  FROM seats_internal.outbox_history AS h"                                 \
     " WHERE h.ring OPERATOR(pg_catalog.=) " slot                                \
     "::pg_catalog.int2"                                                         \
@@ -60,6 +61,7 @@ KeptPlan operator_right{
 KeptPlan open_change{
     "SELECT o.enqueued_by, seats_internal.change_state(h.state::pg_catalog.text), h.reason,"
     "       NULL::pg_catalog.int4, NULL::pg_catalog.bytea, " KIND_OF("o")
+    ",      NULL::pg_catalog.int8"
     "  FROM seats_internal.outbox AS o"
     " CROSS JOIN LATERAL (SELECT CASE WHEN o.state OPERATOR(pg_catalog.=) 'carried'"
     "                                 THEN f.state ELSE o.state END AS state,"
@@ -169,6 +171,8 @@ bytea* look(std::int64_t call, LookFor what, Handlers handlers, Oid caller, Call
     const bool is_change = DatumGetBool(cell(6, &is_null));
     // A read of a subscription is everybody's who has asked for it, and may be an earlier one's.
     const bool is_shared = DatumGetBool(cell(7, &is_null));
+    const Datum renewal = cell(8, &is_null);
+    state->renewal = is_null ? 0 : DatumGetInt64(renewal);
     if (what == LookFor::change && state->settled) {
         say_as_change(is_change, state);
     }

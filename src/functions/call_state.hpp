@@ -15,6 +15,7 @@ struct CallState {
     bool stands;   // in review or awaiting payment: nothing will happen to it soon
     bool has_http_status;
     std::int32_t http_status;
+    std::int64_t renewal;  // of a settled preview: its other call, if that is still open; 0: none
     char state[64];
     char reason[256];  // empty: none
 };

@@ -25,6 +25,8 @@ using namespace pg_seats;
 
 constexpr long longest_function_wait_ms = 30L * 1000;
 constexpr int longest_pause_ms = 16;
+// As seats_internal.preview_state has it.
+constexpr core::Duration longest_wait_for_renewal{5'000};
 
 // Everything here is plain data: it is used by functions that raise.
 struct Wait {
@@ -139,6 +141,15 @@ void wait_until_settled(Wait* wait) {
     ConditionVariableCancelSleep();
 }
 
+// A preview is whole when what a period costs is there as well.
+void wait_for_renewal(const Wait* wait) {
+    Wait other = *wait;
+    other.call = wait->state.renewal;
+    other.handlers = Handlers::ignored;
+    other.deadline = Min(wait->deadline, core::Clock::now() + longest_wait_for_renewal);
+    wait_until_settled(&other);
+}
+
 void wait_in_place(Wait* wait) {
     if (!wait->only_looks) {
         take_place();
@@ -147,6 +158,9 @@ void wait_in_place(Wait* wait) {
     {
         end_look(wait);
         wait_until_settled(wait);
+        if (wait->what == LookFor::call && wait->state.settled && wait->state.renewal != 0) {
+            wait_for_renewal(wait);
+        }
     }
     PG_FINALLY();
     { leave_place(); }

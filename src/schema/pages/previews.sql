@@ -123,7 +123,7 @@ COMMENT ON FUNCTION
     'the amounts of a preview, from Stripe''s own totals; what is not known is null';
 
 -- Whether it is there, and what is wrong. What a period costs is waited for, but not for long: it is tried again like any
--- other call, and all else is known.
+-- other call, and all else is known. (So does who waits for the call: src/functions/wait.cpp.)
 CREATE OR REPLACE FUNCTION seats_internal.preview_state(
     settled   seats_internal.outbox_history,
     invoice   jsonb,
@@ -140,8 +140,7 @@ BEGIN
         WHEN invoice IS NULL THEN 'failed'
         WHEN problem IN ('preview_expired', 'base_moved') THEN 'expired'
         WHEN settled.settled_at > clock_timestamp() - interval '5 s'
-             AND EXISTS (SELECT FROM seats_internal.outbox AS o
-                          WHERE o.id = (settled.context -> 'preview' ->> 'renewal')::bigint) THEN 'pending'
+             AND seats_internal.open_renewal(settled.team_id, settled.context) IS NOT NULL THEN 'pending'
         ELSE 'ready' END;
     code := CASE state
         WHEN 'failed' THEN CASE settled.result WHEN 'done' THEN 'unexpected_answer'

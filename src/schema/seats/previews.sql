@@ -32,6 +32,16 @@ END;
 REVOKE ALL ON FUNCTION seats_internal.seats_of(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.seats_of(bigint) IS '{seat type: quantity} of a team, as Stripe has it and as it will be';
 
+-- (Asked of every call that somebody waits for: what an application enqueues itself has no team, whatever its context says.)
+CREATE OR REPLACE FUNCTION seats_internal.open_renewal(team_id bigint, context jsonb) RETURNS bigint
+LANGUAGE sql STABLE
+RETURN CASE WHEN team_id IS NOT NULL AND pg_catalog.jsonb_typeof(context -> 'preview' -> 'renewal') = 'number'
+            THEN (SELECT o.id FROM seats_internal.outbox AS o
+                   WHERE o.id = (context -> 'preview' ->> 'renewal')::bigint) END;
+REVOKE ALL ON FUNCTION seats_internal.open_renewal(bigint, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.open_renewal(bigint, jsonb) IS
+    'of a preview''s call: the other one, which asks what a period costs, if it is open';
+
 -- Which prices a preview's new items have, or an error.
 CREATE OR REPLACE FUNCTION seats_internal.prices_for_preview(
     team      seats_internal.team,
