@@ -25,6 +25,12 @@ CREATE TABLE chaos.token (
     CONSTRAINT token_pkey PRIMARY KEY (token)
 );
 
+-- What changes of a team were shown to cost: the proration_dates of previews.
+CREATE TABLE chaos.preview (
+    team text   NOT NULL,
+    date bigint NOT NULL
+);
+
 -- The sum of P4, computed another way than the extension does: the last "set" and what was added since.
 CREATE FUNCTION chaos.unfolded() RETURNS SETOF text
 LANGUAGE sql STABLE

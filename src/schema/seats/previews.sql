@@ -35,9 +35,9 @@ COMMENT ON FUNCTION seats_internal.seats_of(bigint) IS '{seat type: quantity} of
 -- (Asked of every call that somebody waits for: what an application enqueues itself has no team, whatever its context says.)
 CREATE OR REPLACE FUNCTION seats_internal.open_renewal(team_id bigint, context jsonb) RETURNS bigint
 LANGUAGE sql STABLE
-RETURN CASE WHEN team_id IS NOT NULL AND pg_catalog.jsonb_typeof(context -> 'preview' -> 'renewal') = 'number'
+RETURN CASE WHEN team_id IS NOT NULL AND jsonb_typeof(context -> 'preview' -> 'renewal') = 'number'
             THEN (SELECT o.id FROM seats_internal.outbox AS o
-                   WHERE o.id = (context -> 'preview' ->> 'renewal')::bigint) END;
+                   WHERE o.id = (open_renewal.context -> 'preview' ->> 'renewal')::bigint) END;
 REVOKE ALL ON FUNCTION seats_internal.open_renewal(bigint, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.open_renewal(bigint, jsonb) IS
     'of a preview''s call: the other one, which asks what a period costs, if it is open';

@@ -10,7 +10,8 @@ use PgSeats::Seats qw(owner_of);
 
 # What an application may be told. Everything else is a finding: a deadlock, an error nobody has documented.
 my %expected = map { $_ => 1 } qw(
-  PS503 PS505 PS506 PS507 PS508 PS509 PS510 PS512 PS514 PS515 PS516 PS517 PS518 PS519 PS523 PS526 PS527 PS529 PS531 PS532 PS533 PS534 PS702
+  PS503 PS505 PS506 PS507 PS508 PS509 PS510 PS512 PS513 PS514 PS515 PS516 PS517 PS518 PS519 PS523 PS525 PS526 PS527 PS529 PS531 PS532 PS533 PS534 PS538 PS539
+  PS702
   PS121 PS122 PS123 40001 25P02 3B001
   57P01 57P02 57P03 08006);
 
@@ -90,11 +91,13 @@ sub statement
 	}
 	if ($deed eq 'previewed')
 	{
-		my $changes = sprintf '{"team": {"add": %d}}', $dice->between(1, 3);
-		return told($tag, $team, "seats.change_seats('$team', '$changes', '$owner', "
-			. "proration_date => floor(extract(epoch FROM now()))::bigint$more)", $handlers);
+		# At the price of the newest preview of the team, if that was answered and is good yet.
+		return told($tag, $team, "(SELECT p.date FROM chaos.preview AS p WHERE p.team = '$team' ORDER BY p.date DESC LIMIT 1) AS p"
+			. " CROSS JOIN LATERAL seats.change_seats('$team', '{\"team\": {\"add\": 2}}', '$owner',"
+			. " proration_date => p.date$more)", $handlers);
 	}
-	return "SELECT seats.preview_change('$team', '{\"$type\": {\"add\": 2}}')" if $deed eq 'preview';
+	return "INSERT INTO chaos.preview SELECT '$team', p.proration_date"
+	  . " FROM seats.preview_change('$team', '{\"team\": {\"add\": 2}}') AS p" if $deed eq 'preview';
 	# Any of the newest changes that the application knows of. (Everything in a transaction is about one team, or
 	# it could not complain of deadlocks.)
 	my $newest = "SELECT t.change FROM chaos.told AS t WHERE t.team = '$team' AND t.change IS NOT NULL"
