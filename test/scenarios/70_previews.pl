@@ -87,10 +87,10 @@ sub buy
 sub refusal
 {
 	my ($team, $changes, $preview, %more) = @_;
-	my $rest = join '', map {", $_ => '$more{$_}'} sort keys %more;
-	my ($code, undef, $error) = $server->try_sql("\\set VERBOSITY verbose\nSELECT seats.change_seats('$team', "
+	my $rest = join '', map { sprintf q{, %s => '%s'}, $_, $more{$_} } sort keys %more;
+	my ($status, undef, $error) = $server->try_sql("\\set VERBOSITY verbose\nSELECT seats.change_seats('$team', "
 		. "'@{[ $json->encode($changes) ]}', '@{[ owner_of($team) ]}', proration_date => $preview->{proration_date}$rest)");
-	return $code == 0 ? 'taken' : $error =~ /ERROR:\s+(PS\d+):/ ? $1 : $error;
+	return $error =~ /ERROR:\s+(PS\d+):/ ? $1 : $status == 0 ? 'taken' : $error;
 }
 
 sub balance_of { return $stripe->api('GET', '/v1/customers/' . customer_of($_[0]))->{balance} }
