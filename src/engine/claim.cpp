@@ -4,6 +4,7 @@
 
 #include "core/contains.hpp"
 #include "engine/choose.hpp"
+#include "engine/pages.hpp"
 #include "engine/ready.hpp"
 #include "engine/row.hpp"
 #include "engine/trace.hpp"
@@ -136,6 +137,17 @@ std::vector<std::int64_t> without(const std::vector<std::int64_t>& ids,
         }
     }
     return left;
+}
+
+// Seat changes that are sent, or proven: their teams' pages tell.
+std::vector<std::int64_t> lanes_of_changes(const std::vector<Flight>& flights) {
+    std::vector<std::int64_t> lanes;
+    for (const Flight& flight : flights) {
+        if (flight.call.team_id != 0 && flight.call.lane_id != 0) {
+            lanes.push_back(flight.call.lane_id);
+        }
+    }
+    return lanes;
 }
 
 // What is in `candidates` but was not taken is looked at again later, or forgotten.
@@ -307,6 +319,7 @@ void claim(Engine& engine) {
                 sort_out_the_rest(engine, candidates, ids);
             }
         }
+        raise_pages(lanes_of_changes(flights));
         if (!plans.to_read.empty()) {
             read_bases(engine, plans.to_read, alone, flights);
         }

@@ -1,6 +1,7 @@
 #include "engine/recovery.hpp"
 
 #include "engine/halts.hpp"
+#include "engine/pages.hpp"
 #include "engine/row.hpp"
 #include "engine/trouble.hpp"
 #include "kinds/kind.hpp"
@@ -30,7 +31,7 @@ Statement review_statement{
     "   SET doubt = o.doubt OR o.state = 'sending', interrupted = o.interrupted + 1, due_at = NULL,"
     "       alone = false, state_since = pg_catalog.clock_timestamp(),"
     "       reason = 'ends_the_worker', state = 'review'"
-    " WHERE o.id = $1"};
+    " WHERE o.id = $1 RETURNING o.lane_id, o.team_id"};
 
 Statement give_up_statement{
     "SELECT seats_internal.settle_by_hand('pg_seats', $1, 'refused', 'ends_the_worker', "
@@ -42,7 +43,7 @@ Statement interrupted_statement{
     "UPDATE seats_internal.outbox AS o"
     "   SET doubt = true, interrupted = o.interrupted + $1, due_at = NULL, alone = false,"
     "       state_since = pg_catalog.clock_timestamp(), reason = 'interrupted', state = 'waiting'"
-    " WHERE o.state = 'sending' RETURNING o.id"};
+    " WHERE o.state = 'sending' RETURNING o.lane_id, o.team_id"};
 
 // Reads were on the wire, or about to be.
 Statement interrupted_reads_statement{
@@ -89,7 +90,11 @@ Statement new_timeline_statement{
 Statement payments_in_doubt_statement{
     "SELECT seats_internal.payments_are_in_doubt('failover or restore')"};
 
-Statement store_timeline_statement{"UPDATE seats_internal.installation SET timeline = $1"};
+// (Versions of pages go back with what was lost.)
+Statement store_timeline_statement{
+    "UPDATE seats_internal.installation AS i"
+    "   SET timeline = $1,"
+    "       page_changes = greatest(i.page_changes + 1, seats_internal.page_start())"};
 
 Statement journal_statement{
     "SELECT seats_internal.write_journal($1, 'pg_seats', NULL, NULL, $2,"
@@ -102,7 +107,7 @@ bool blame(const pg::Rows& rows) {
         if (rows.boolean(row, 2)) {
             give_up_statement.run({id});
         } else {
-            review_statement.run({id});
+            raise_pages(lanes_of_teams(review_statement.run({id})));
             alert_statement.run({id});
         }
     }
@@ -121,7 +126,9 @@ bool recover(Engine& engine) {
     const auto failure = engine.transaction([&] {
         is_blamed = crashed && blame(blamed_statement.run({kinds::never_suspect()}));
         const std::int32_t counted = crashed && !is_blamed ? 1 : 0;
-        interrupted = interrupted_statement.run({pg::integer(counted)}).size();
+        const pg::Rows on_the_wire = interrupted_statement.run({pg::integer(counted)});
+        interrupted = on_the_wire.size();
+        raise_pages(lanes_of_teams(on_the_wire));
         interrupted_reads_statement.run({pg::integer(counted), kinds::planned()});
         if (counted != 0) {
             is_blamed = blame(often_interrupted_statement.run({kinds::never_suspect()}));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/find.hpp"
+#include "engine/pages.hpp"
 #include "engine/ready.hpp"
 #include "engine/trouble.hpp"
 
@@ -29,7 +30,7 @@ Statement charge_statement{
     "       due_at = CASE WHEN o.row_errors + 1 >= $3 THEN NULL"
     "                     ELSE pg_catalog.clock_timestamp()"
     "                          + (o.row_errors + 1) * interval '2 seconds' END"
-    " WHERE o.id = $1 RETURNING o.row_errors, o.state::text"};
+    " WHERE o.id = $1 RETURNING o.lane_id, o.team_id, o.state::text"};
 
 Statement alert_statement{
     "SELECT seats_internal.raise_alert($1, $2, $3, $4, hint => $5, call_id => $6)"};
@@ -44,7 +45,8 @@ bool charge(Engine& engine, std::int64_t id, const pg::Failure& failure, bool af
         if (rows.empty()) {
             return;
         }
-        const bool review = rows.bytes(0, 2) == "review";
+        raise_pages(lanes_of_teams(rows));
+        const bool review = rows.bytes(0, 3) == "review";
         const std::string call = std::to_string(id);
         if (after_answer || review) {
             alert_statement.run(

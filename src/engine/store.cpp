@@ -4,6 +4,7 @@
 
 #include "core/contains.hpp"
 #include "core/safe_text.hpp"
+#include "engine/pages.hpp"
 #include "engine/ready.hpp"
 #include "engine/trace.hpp"
 
@@ -174,12 +175,6 @@ constexpr auto attempts_sql =
     pg::unnest(attempt_columns) + " CROSS JOIN seats_internal.ring";
 Statement attempts_statement{attempts_sql.text()};
 
-// Not in the lane's own row: applications hold that one until they commit, and nobody waits for
-// them.
-Statement lane_marker_statement{
-    "INSERT INTO seats_internal.lane_marker AS m (lane_id, marker) VALUES ($1, $2)"
-    " ON CONFLICT (lane_id) DO UPDATE SET marker = excluded.marker"};
-
 Statement journal_statement{"SELECT seats_internal.write_journal($1, 'pg_seats', $2, $3, $4)"};
 
 Statement alert_statement{
@@ -246,12 +241,20 @@ std::vector<std::int64_t> store_staying(Engine& engine, Settlements items) {
 }
 
 // Before what the subscription shows is looked at: a replay proves its own call, and there may be
-// the marker of a later one by now.
-void store_marker(const Settlement& item) {
-    const auto& [flight, decision] = item;
-    if (decision.proves_marker && flight.call.lane_id != 0) {
-        lane_marker_statement.run({pg::bigint(flight.call.lane_id), pg::text(flight.call.marker)});
+// the marker of a later one by now. (A lane has one item in a batch at most. What only was read of
+// a subscription changes the page if it is news, and whoever stores it knows that.)
+void store_lanes(Settlements items, const std::vector<std::int64_t>& left) {
+    LaneNews news;
+    for (const Settlement* item : items) {
+        const auto& [flight, decision] = *item;
+        const bool is_of_a_team = flight.call.team_id != 0 && (item->is_over() || item->stays());
+        if (flight.call.lane_id != 0 && !contains(left, flight.call.id) &&
+            (decision.proves_marker || is_of_a_team)) {
+            news.add(flight.call.lane_id,
+                     decision.proves_marker ? view(flight.call.marker) : std::string_view{});
+        }
     }
+    store_lane_news(news);
 }
 
 void store_rare(Engine& engine, const Settlement& item) {
@@ -330,11 +333,7 @@ std::vector<std::int64_t> store_rows(Engine& engine, Settlements items) {
     if (!attempts.empty()) {
         attempts_statement.run(pg::arrays(attempt_columns, attempts));
     }
-    for (const Settlement* item : items) {
-        if (!contains(left, item->flight.call.id)) {
-            store_marker(*item);
-        }
-    }
+    store_lanes(items, left);
     return left;
 }
 

@@ -140,7 +140,8 @@ BEGIN
     PERFORM seats_internal.raise_sequences();
     installation := CASE WHEN replaces_original THEN former ELSE gen_random_uuid() END;
     UPDATE seats_internal.installation AS i
-       SET uuid = adopt_database.installation, timeline = seats_internal.current_timeline();
+       SET uuid = adopt_database.installation, timeline = seats_internal.current_timeline(),
+           page_changes = greatest(i.page_changes + 1, seats_internal.page_start());
     calls := CASE WHEN replaces_original THEN seats_internal.doubt_open_calls()
                   ELSE seats_internal.review_open_calls(installation) END;
     PERFORM seats_internal.adopt_payments(replaces_original);

@@ -132,6 +132,9 @@ BEGIN
     DELETE FROM seats_internal.stripe_price AS p
      WHERE p.destination = after.name
        AND (before.account, before.livemode, before.base_url) IS DISTINCT FROM (after.account, after.livemode, after.base_url);
+    IF FOUND THEN
+        PERFORM seats_internal.all_pages_changed();
+    END IF;
 
     INSERT INTO seats_internal.destination
         (name, kind, base_url, secret, account, livemode, api_version, requests_per_second,

@@ -38,6 +38,7 @@ BEGIN ATOMIC
         ('application', 'seats', 'acknowledge_journal'),
         ('application', 'seats', 'teams_changed'),
         ('application', 'seats', 'team_page'),
+        ('application', 'seats', 'team_versions'),
         ('payments',    'seats', 'create_payment_request'),
         ('payments',    'seats', 'add_payment_member'),
         ('payments',    'seats', 'remove_payment_member'),

@@ -7,6 +7,7 @@ CREATE TABLE seats_internal.installation (
     created_at  timestamptz NOT NULL DEFAULT now(),
     created_by  text        NOT NULL,
     doubted_at  timestamptz,
+    page_changes bigint     NOT NULL DEFAULT 0,
     CONSTRAINT installation_pkey PRIMARY KEY (singleton),
     CONSTRAINT installation_is_one_row CHECK (singleton)
 );
@@ -14,6 +15,8 @@ COMMENT ON TABLE seats_internal.installation IS
     'the identity under which this database sends; a file in the secrets directory must say the same';
 COMMENT ON COLUMN seats_internal.installation.doubted_at IS
     'when it was last restored, or failed over: something may be forgotten since; null: never';
+COMMENT ON COLUMN seats_internal.installation.page_changes IS
+    'a part of the version of every team''s page: raised by what all of them show';
 
 -- In no dump (end/dump.sql), so a database that was loaded from one has no such row, also where the file
 -- of its own past is still there. Nobody but the two functions that a person calls writes it.

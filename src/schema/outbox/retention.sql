@@ -128,6 +128,7 @@ BEGIN
         EXECUTE format('TRUNCATE TABLE seats_internal.%I', parent || '_' || next_slot);
     END LOOP;
     UPDATE seats_internal.ring SET slot = next_slot, since = clock_timestamp();
+    PERFORM seats_internal.all_pages_changed();
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
     RETURN false;

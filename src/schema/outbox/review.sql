@@ -230,11 +230,17 @@ DECLARE
                WHERE o.id = ANY (calls) AND o.state = 'review' AND o.lane_id IS NOT NULL), NULL);
     thawed bigint[];
 BEGIN
-    UPDATE seats_internal.outbox AS o
-       SET state = 'waiting', state_since = clock_timestamp(), due_at = NULL,
-           eligible_xid = pg_current_xact_id(),
-           tries = greatest(o.tries - 1, 0), attempts = greatest(o.attempts - 1, 0)
-     WHERE o.id = ANY (calls) AND o.state = 'review';
+    WITH taken AS (
+        UPDATE seats_internal.outbox AS o
+           SET state = 'waiting', state_since = clock_timestamp(), due_at = NULL,
+               eligible_xid = pg_current_xact_id(),
+               tries = greatest(o.tries - 1, 0), attempts = greatest(o.attempts - 1, 0)
+         WHERE o.id = ANY (calls) AND o.state = 'review'
+        RETURNING o.lane_id, o.team_id)
+    -- (The worker's own part of the version: who holds the team is not waited for.)
+    INSERT INTO seats_internal.lane_marker AS m (lane_id, changes)
+    SELECT DISTINCT taken.lane_id, 1 FROM taken WHERE taken.lane_id IS NOT NULL AND taken.team_id IS NOT NULL
+    ON CONFLICT ON CONSTRAINT lane_marker_pkey DO UPDATE SET changes = m.changes + 1;
     WITH free AS (
         UPDATE seats_internal.outbox AS o
            SET state = 'pending', first_sent_at = NULL, api_version = NULL

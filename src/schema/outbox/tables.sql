@@ -22,11 +22,16 @@ CREATE INDEX lane_paused ON seats_internal.lane (id) WHERE paused_at IS NOT NULL
 
 CREATE TABLE seats_internal.lane_marker (
     lane_id bigint NOT NULL,
-    marker  text   NOT NULL,
+    marker  text,
+    changes bigint NOT NULL DEFAULT 0,
     CONSTRAINT lane_marker_pkey PRIMARY KEY (lane_id)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE seats_internal.lane_marker IS
-    'which call of a lane was the last to leave its marker at Stripe; apart from the lane''s own row, which applications keep locked until they commit';
+    'what the worker writes of a lane; apart from the lane''s own row, which applications keep locked until they commit';
+COMMENT ON COLUMN seats_internal.lane_marker.marker IS
+    'that of the call that was the last to leave one at Stripe; null: none has';
+COMMENT ON COLUMN seats_internal.lane_marker.changes IS
+    'a part of the version of the team''s page: how often the worker has changed what it shows';
 
 -- Settled calls, attempts and the journal live in rings of eight partitions. All of them are made
 -- here and none at run time: pg_dump would write tables made later in an order that cannot be

@@ -1,8 +1,75 @@
 -- A number of a team's page: pages that stay open ask for it again and again, and load the page only when it has risen.
+--
+-- It is the sum of four that only rise, each in a row that whoever raises it writes anyway, or has to himself:
+--
+--   lane.version               verbs, which all take the lane
+--   lane_marker.changes        the worker, for what it sends and for its answers; it waits for nobody there
+--   team.changes               what is read of a subscription, events, invites that expire, and what else is nobody's verb
+--   installation.page_changes  what all pages show: kinds of seats; and what the ring takes from them
+--
+-- Each is raised in the transaction that changes the page, by an update of its row. So of two snapshots the later one never
+-- has less, and one that shows another page has more. What is in no table (whether Stripe answers) is not in it.
+
+-- A version for a page that is new, or of which nobody knows any more how far it had come (its team was unregistered, a
+-- failover has lost commits): microseconds, as no page is changed more often than that.
+CREATE OR REPLACE FUNCTION seats_internal.page_start() RETURNS bigint
+LANGUAGE sql VOLATILE
+RETURN (extract(epoch FROM clock_timestamp() - timestamptz '2026-01-01 00:00:00+00') * 1000000)::bigint;
+REVOKE ALL ON FUNCTION seats_internal.page_start() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.page_start() IS 'where versions of pages begin: above all that were there before';
+
+-- Without what all pages have in common.
+CREATE OR REPLACE FUNCTION seats_internal.page_count(lane bigint) RETURNS bigint
+LANGUAGE sql STABLE
+RETURN (SELECT t.changes + l.version
+               + coalesce((SELECT m.changes FROM seats_internal.lane_marker AS m WHERE m.lane_id = l.id), 0)
+          FROM seats_internal.lane AS l
+          JOIN seats_internal.team AS t ON t.lane_id = l.id
+         WHERE l.id = page_count.lane);
+REVOKE ALL ON FUNCTION seats_internal.page_count(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.page_count(bigint) IS
+    'how often the page of the team in this lane was changed, beside what concerns all pages';
 
 CREATE OR REPLACE FUNCTION seats_internal.page_version(lane bigint) RETURNS bigint
 LANGUAGE sql STABLE
-RETURN (SELECT l.version FROM seats_internal.lane AS l WHERE l.id = page_version.lane);
+RETURN seats_internal.page_count(page_version.lane)
+       + coalesce((SELECT i.page_changes FROM seats_internal.installation AS i), 0);
 REVOKE ALL ON FUNCTION seats_internal.page_version(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.page_version(bigint) IS
     'of the page of the team in this lane: it rises whenever the page would show something else';
+
+-- ---- raising it, where no statement does that anyway
+
+CREATE OR REPLACE FUNCTION seats_internal.page_changed(team_id bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.team AS t SET changes = t.changes + 1 WHERE t.id = page_changed.team_id;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.page_changed(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.page_changed(bigint) IS 'raises the version of a team''s page; null: nobody''s';
+
+CREATE OR REPLACE FUNCTION seats_internal.page_of_lane_changed(lane_id bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.team AS t SET changes = t.changes + 1 WHERE t.lane_id = page_of_lane_changed.lane_id;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.page_of_lane_changed(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.page_of_lane_changed(bigint) IS
+    'raises the version of the page of the team in this lane, if there is one';
+
+CREATE OR REPLACE FUNCTION seats_internal.all_pages_changed() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.installation AS i SET page_changes = i.page_changes + 1;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.all_pages_changed() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.all_pages_changed() IS 'raises the version of every team''s page';

@@ -186,6 +186,7 @@ BEGIN
             PERFORM seats_internal.end_invite(team, due.id, 'expired', 'invite.expired', 'pg_seats',
                                               NULL);
             PERFORM seats_internal.settle_invites(team.id, team.lane_id);
+            PERFORM seats_internal.page_changed(team.id);
         END IF;
         IF looked = most THEN
             next_after := due.expires_at;

@@ -94,6 +94,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     addresses text[];
+    teams     bigint[];
+    lanes     bigint[];
 BEGIN
     PERFORM seats_internal.require_reason(erase_person.reason);
     IF erase_person.user_id IS NOT NULL OR erase_person.address IS NULL THEN
@@ -107,6 +109,9 @@ BEGIN
     PERFORM seats_internal.take_payer(erase_person.user_id, addresses);
     PERFORM seats_internal.require_done_with(erase_person.user_id, addresses);
     instead := 'erased-' || gen_random_uuid();
+    teams := ARRAY(SELECT i.team_id FROM seats_internal.invite AS i WHERE i.inviter = erase_person.user_id
+                   UNION SELECT h.team_id FROM seats_internal.outbox_history AS h
+                          WHERE h.actor = erase_person.user_id);
     UPDATE seats_internal.member AS m SET user_id = instead, external_id = NULL
      WHERE m.user_id = erase_person.user_id;
     GET DIAGNOSTICS members = ROW_COUNT;
@@ -122,13 +127,17 @@ BEGIN
     PERFORM seats_internal.erase_in_history(erase_person.user_id, addresses, instead);
     -- The one change that the journal's trigger lets pass.
     PERFORM set_config('seats_internal.erases', 'on', true);
-    UPDATE seats_internal.journal AS j
-       SET actor = CASE WHEN j.actor = erase_person.user_id THEN instead ELSE j.actor END,
-           detail = seats_internal.erased_detail(j.detail, erase_person.user_id, addresses, instead)
-     WHERE j.actor = erase_person.user_id
-        OR seats_internal.erased_detail(j.detail, erase_person.user_id, addresses, instead) <> j.detail;
-    GET DIAGNOSTICS journal_entries = ROW_COUNT;
+    WITH erased AS (
+        UPDATE seats_internal.journal AS j
+           SET actor = CASE WHEN j.actor = erase_person.user_id THEN instead ELSE j.actor END,
+               detail = seats_internal.erased_detail(j.detail, erase_person.user_id, addresses, instead)
+         WHERE j.actor = erase_person.user_id
+            OR seats_internal.erased_detail(j.detail, erase_person.user_id, addresses, instead) <> j.detail
+        RETURNING j.lane_id)
+    SELECT count(*), array_agg(DISTINCT e.lane_id) INTO journal_entries, lanes FROM erased AS e;
     PERFORM set_config('seats_internal.erases', 'off', true);
+    PERFORM seats_internal.page_changed(t.id) FROM seats_internal.team AS t
+      WHERE t.id = ANY (teams) OR t.lane_id = ANY (lanes);
     PERFORM seats_internal.write_journal(
         'person.erased', caller, NULL, NULL, erase_person.reason,
         jsonb_build_object('instead', instead, 'members', members, 'invites', invites,

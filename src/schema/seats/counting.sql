@@ -165,6 +165,9 @@ BEGIN
                     WHERE h.lane_id = offer_held_changes.lane_id ORDER BY h.id LIMIT 1)
        AND o.kind = 'change' AND o.state = 'pending'
        AND o.reason = ANY (ARRAY['seats_not_counted', 'no_price_fits', 'price_not_known']);
+    IF FOUND THEN
+        PERFORM seats_internal.page_of_lane_changed(offer_held_changes.lane_id);
+    END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.offer_held_changes(bigint) FROM PUBLIC;

@@ -340,6 +340,10 @@ BEGIN
                         WHEN NOT CASE WHEN lane_id = queue_for_lane THEN seats_internal.wait_for_lane(lane_id)
                                       ELSE seats_internal.try_lane(lane_id) END THEN 'locked'
                         ELSE seats_internal.freeze_change(call, run, fresh_for) END;
+        -- (Of what is sent, the worker's own statement tells.)
+        IF outcome IN ('settled', 'waits', 'review') THEN
+            PERFORM seats_internal.page_of_lane_changed(lane_id);
+        END IF;
         stop_at := coalesce(stop_at, clock_timestamp() + time_for);
         RETURN NEXT;
     END LOOP;

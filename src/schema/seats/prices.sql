@@ -20,6 +20,8 @@ BEGIN
         SELECT i.uuid, queue_price_read.destination, 'GET', '/v1/prices/' || queue_price_read.price,
                'expand[0]=currency_options', 'pg_seats', 'price', clock_timestamp()
           FROM seats_internal.installation AS i;
+        -- (What fits is not known now, and any page may offer the first seat of its type.)
+        PERFORM seats_internal.all_pages_changed();
     END IF;
 END
 $$;
@@ -96,6 +98,18 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- (Of listed ones: any page may offer the first seat of their type.)
+    IF EXISTS (SELECT FROM jsonb_to_recordset(prices)
+                      AS p (id text, "interval" text, interval_count bigint, currency text, active boolean, metered boolean)
+                WHERE EXISTS (SELECT FROM seats_internal.seat_price AS l WHERE l.price = p.id)
+                  AND NOT EXISTS (
+                      SELECT FROM seats_internal.stripe_price AS s
+                       WHERE s.destination = team.destination AND s.price = p.id AND s.known_at IS NOT NULL
+                         AND (s.recurring_interval, s.interval_count, s.currency, s.active, s.metered, s.problem)
+                             IS NOT DISTINCT FROM
+                             (p."interval", p.interval_count, p.currency, p.active, p.metered, NULL))) THEN
+        PERFORM seats_internal.all_pages_changed();
+    END IF;
     INSERT INTO seats_internal.stripe_price AS s
         (destination, price, recurring_interval, interval_count, currency, active, metered, known_at)
     SELECT DISTINCT ON (p.id) team.destination, p.id, p."interval", p.interval_count, p.currency, p.active,
@@ -175,6 +189,7 @@ BEGIN
            currency = excluded.currency, currencies = excluded.currencies, active = excluded.active,
            metered = excluded.metered, known_at = excluded.known_at, problem = excluded.problem,
            wanted_at = NULL;
+    PERFORM seats_internal.all_pages_changed();
     IF too_soon THEN
         PERFORM seats_internal.queue_price_read(price_settled.destination, id);
     ELSE

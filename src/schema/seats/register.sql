@@ -61,6 +61,7 @@ DECLARE
     former     seats_internal.team;
     registered seats_internal.team;
     lane       bigint;
+    changes_before bigint;
 BEGIN
     PERFORM seats_internal.require_installation();
     PERFORM seats_internal.check_stripe_id('subscription', subscription);
@@ -79,6 +80,8 @@ BEGIN
     PERFORM seats_internal.check_free_to_register(kind, name, subscription, destination);
     SELECT t.* INTO former FROM seats_internal.team AS t
      WHERE t.kind = register.kind AND t.name = register.name;
+    -- The version of its page goes on, in another lane or after it was unregistered.
+    changes_before := coalesce(seats_internal.page_count(former.lane_id), seats_internal.page_start());
 
     INSERT INTO seats_internal.team AS t
         (kind, name, destination, subscription, customer, lane_id, external_id, registered_by)
@@ -92,7 +95,7 @@ BEGIN
         -- What the former subscription said does not hold for this one.
         UPDATE seats_internal.team AS t
            SET status = NULL, items = NULL, base_proven_at = NULL, base_run = NULL, problem = NULL,
-               count_problem = NULL, currency = NULL, swept_at = clock_timestamp()
+               count_problem = NULL, currency = NULL, swept_at = clock_timestamp(), changes = changes_before
          WHERE t.id = registered.id;
         UPDATE seats_internal.seat_line AS s SET held = false, last_price = NULL
          WHERE s.team_id = registered.id;

@@ -135,6 +135,7 @@ BEGIN
            largest_unconfirmed = excluded.largest_unconfirmed, defined_at = excluded.defined_at,
            defined_by = excluded.defined_by;
     PERFORM seats_internal.list_prices(seat_type, prices);
+    PERFORM seats_internal.all_pages_changed();
     PERFORM seats_internal.write_journal('seat_type.defined', caller, NULL, NULL, NULL,
         to_jsonb(rules) - '{name,defined_at,defined_by}'::text[]
         || jsonb_build_object('seat_type', seat_type, 'prices', prices));
@@ -204,6 +205,7 @@ BEGIN
         '(seats.set_seats), let the changes be settled.');
     PERFORM seats_internal.list_prices(drop_seat_type.seat_type, '{}');
     DELETE FROM seats_internal.seat_type AS s WHERE s.name = drop_seat_type.seat_type;
+    PERFORM seats_internal.all_pages_changed();
     PERFORM seats_internal.write_journal(
         'seat_type.dropped', caller, NULL, NULL, drop_seat_type.reason,
         jsonb_build_object('seat_type', drop_seat_type.seat_type));

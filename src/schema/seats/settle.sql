@@ -271,6 +271,7 @@ BEGIN
        SET due_at = clock_timestamp(), eligible_xid = pg_current_xact_id(),
            cancelled_by = CASE void.result WHEN 'done' THEN o.cancelled_by END
      WHERE o.id = (void.context ->> 'change')::bigint AND o.state = 'awaiting';
+    PERFORM seats_internal.page_changed(void.team_id);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.void_settled(bigint) FROM PUBLIC;

@@ -157,7 +157,8 @@ BEGIN
            problem              = NULL,
            count_problem        = new_problem,
            currency             = coalesce(facts ->> 'currency', t.currency),
-           prices_seen          = prices
+           prices_seen          = prices,
+           changes              = t.changes + 1
      WHERE t.id = team.id;
     IF team.problem IS NOT NULL THEN
         PERFORM seats_internal.resolve_alert('subscription:' || team.id, 'the subscription was read');
@@ -386,7 +387,7 @@ DECLARE
     team seats_internal.team;
 BEGIN
     UPDATE seats_internal.team AS t
-       SET problem = read_failed.problem
+       SET problem = read_failed.problem, changes = t.changes + 1
      WHERE t.lane_id = read_failed.lane_id
     RETURNING t.* INTO team;
     IF FOUND AND lasts THEN

@@ -117,6 +117,7 @@ CREATE TABLE seats_internal.team (
     drifts               boolean     NOT NULL DEFAULT false,
     registered_at        timestamptz NOT NULL DEFAULT now(),
     registered_by        text        NOT NULL,
+    changes              bigint      NOT NULL DEFAULT 0,
     CONSTRAINT team_pkey PRIMARY KEY (id),
     CONSTRAINT team_kind_is_known CHECK (kind IN ('team', 'individual')),
     CONSTRAINT team_is_unique_by_name UNIQUE (kind, name),
@@ -153,6 +154,8 @@ COMMENT ON COLUMN seats_internal.team.waits_for_price IS
     'a change of it waits until more is known of prices, or another one is listed';
 COMMENT ON COLUMN seats_internal.team.swept_at IS
     'as of when the sweep has last seen to it that the subscription was read; infinity: it is over';
+COMMENT ON COLUMN seats_internal.team.changes IS
+    'a part of the version of its page: how often what it shows was changed by anybody but a verb or the worker''s own statements';
 COMMENT ON COLUMN seats_internal.team.drifts IS 'there are rows in seats_internal.drift';
 
 CREATE TABLE seats_internal.seat_line (

@@ -22,11 +22,15 @@ CREATE OR REPLACE FUNCTION seats_internal.verify_now(call bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    team_id bigint;
 BEGIN
     UPDATE seats_internal.outbox AS o
        SET state = 'verifying', due_at = NULL, eligible_xid = pg_current_xact_id(),
            state_since = CASE o.state WHEN 'verifying' THEN o.state_since ELSE clock_timestamp() END
-     WHERE o.id = call AND o.state IN ('waiting', 'verifying') AND o.doubt;
+     WHERE o.id = call AND o.state IN ('waiting', 'verifying') AND o.doubt
+    RETURNING o.team_id INTO team_id;
+    PERFORM seats_internal.page_changed(team_id);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.verify_now(bigint) FROM PUBLIC;
@@ -206,6 +210,9 @@ BEGIN
      WHERE o.id = (SELECT h.id FROM seats_internal.outbox AS h
                     WHERE h.lane_id = team.lane_id ORDER BY h.id LIMIT 1)
        AND o.state = 'awaiting';
+    IF FOUND THEN
+        PERFORM seats_internal.page_changed(team.id);
+    END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.look_at_awaiting(seats_internal.team) FROM PUBLIC;
@@ -232,7 +239,7 @@ BEGIN
     END IF;
     UPDATE seats_internal.team AS t
        SET status = facts ->> 'status', base_proven_at = NULL,
-           ended_at = to_timestamp((facts ->> 'ended_at')::double precision)
+           ended_at = to_timestamp((facts ->> 'ended_at')::double precision), changes = t.changes + 1
      WHERE t.id = former.id;
     PERFORM seats_internal.write_journal(
         'subscription.status', 'stripe', NULL, former.lane_id, NULL,

@@ -1,0 +1,41 @@
+#include "engine/pages.hpp"
+
+namespace pg_seats::engine {
+namespace {
+
+// Not in the lane's own row: applications hold that one until they commit, and nobody waits for
+// them. Nor in the team's, which events change: this one only the worker writes, and a person who
+// says that a call was executed.
+pg::Statement news_statement{
+    "INSERT INTO seats_internal.lane_marker AS m (lane_id, marker, changes)"
+    " SELECT n.lane_id, n.marker, 1 FROM unnest($1, $2) AS n (lane_id, marker)"
+    " ON CONFLICT (lane_id) DO UPDATE"
+    "    SET marker = coalesce(excluded.marker, m.marker), changes = m.changes + 1"};
+
+}  // namespace
+
+void store_lane_news(const LaneNews& news) {
+    if (!news.lanes.empty()) {
+        news_statement.run({pg::bigints(news.lanes), pg::texts(news.markers)});
+    }
+}
+
+void raise_pages(const std::vector<std::int64_t>& lanes) {
+    LaneNews news;
+    for (const std::int64_t lane : lanes) {
+        news.add(lane);
+    }
+    store_lane_news(news);
+}
+
+std::vector<std::int64_t> lanes_of_teams(const pg::Rows& rows) {
+    std::vector<std::int64_t> lanes;
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        if (!rows.is_null(row, 1) && !rows.is_null(row, 2)) {
+            lanes.push_back(rows.bigint(row, 1));
+        }
+    }
+    return lanes;
+}
+
+}  // namespace pg_seats::engine
