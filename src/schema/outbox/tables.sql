@@ -49,6 +49,7 @@ CREATE TABLE seats_internal.ring (
 COMMENT ON TABLE seats_internal.ring IS 'the partition that is being written, and since when';
 INSERT INTO seats_internal.ring DEFAULT VALUES;
 
+-- (From waiting on it stands, see outbox.standing.)
 CREATE TYPE seats_internal.outbox_state AS ENUM (
     'pending',    -- never sent, or provably never reached Stripe: nothing is frozen
     'carried',    -- a seat change that another one's call takes along: stands and falls with it
@@ -77,9 +78,9 @@ CREATE TABLE seats_internal.outbox (
     state          seats_internal.outbox_state NOT NULL DEFAULT 'pending',
     -- Lists and pages find by it what stands. Generated: nobody can forget it. And null on the way of a call that
     -- just goes through: there is nothing of it in the index, and the freeze stays on its page, which a condition
-    -- of the index on the state itself would forbid.
-    standing       seats_internal.outbox_state GENERATED ALWAYS AS (
-                       CASE WHEN state IN ('waiting', 'verifying', 'awaiting', 'review') THEN state END) STORED,
+    -- of the index on the state itself would forbid. (Each statement that writes a row reads the expression anew: so it is
+    -- as short as it can be.)
+    standing       seats_internal.outbox_state GENERATED ALWAYS AS (CASE WHEN state >= 'waiting' THEN state END) STORED,
     generation     integer     NOT NULL DEFAULT 1,
     tries          integer     NOT NULL DEFAULT 0,
     attempts       integer     NOT NULL DEFAULT 0,
