@@ -66,7 +66,40 @@ Decision payment_did_not_come(const Situation& situation) {
     return decision;
 }
 
+// Stripe's clock and ours may differ by so much.
+constexpr Moment clocks_may_differ = Moment{300} * 1'000'000;
+
+Moment moment_of(std::int64_t unix_seconds) {
+    constexpr std::int64_t year_2000 = 946'684'800;
+    return (unix_seconds - year_2000) * 1'000'000;
+}
+
+// Stripe names the latest invoice of the subscription, whoever has made it: a call that makes none
+// is answered with that of somebody else. (Whether it was known before the call, SQL sees.)
+bool is_of_call(const Situation& situation, const SubscriptionFacts& subscription) {
+    const InvoiceFacts& invoice = *subscription.invoice;
+    const Call& call = situation.call;
+    const bool replayed = situation.answer.response.headers.replayed;
+    const Moment sent_at = replayed ? call.first_sent_at : situation.sent_at;
+    const bool is_new =
+        invoice.created &&
+        (subscription.has_test_clock || moment_of(*invoice.created) + clocks_may_differ > sent_at);
+    return is_new && invoice.billing_reason == "subscription_update" &&
+           call.body.find("proration_behavior=always_invoice") != std::string::npos;
+}
+
 }  // namespace
+
+void add_invoice(const Situation& situation, Decision& decision) {
+    const auto& own = situation.leg.invoice;
+    const auto& subscription = situation.leg.subscription;
+    const auto latest = subscription ? subscription->invoice : std::nullopt;
+    if (latest && (!own || latest->id == own->id)) {
+        decision.invoice = to_json(*latest, own.has_value());
+    } else if (own) {
+        decision.invoice = to_json(*own, true);
+    }
+}
 
 // The facts of the answer at hand as SQL takes them; none if it does not tell them all.
 void add_known_facts(const Situation& situation, Decision& decision) {
@@ -114,14 +147,23 @@ Decision change_was_refused(Situation& situation) {
 }
 
 Decision change_was_done(Situation& situation) {
-    // A replayed answer proves the change, not what is there now.
+    // A replayed answer proves the change and its invoice, not what is there now.
     const bool replayed = situation.answer.response.headers.replayed;
-    if (replayed || !take_subscription(situation)) {
+    const bool is_whole = take_subscription(situation);
+    Leg& leg = situation.leg;
+    if (leg.subscription && leg.subscription->invoice && is_of_call(situation, *leg.subscription)) {
+        leg.invoice = leg.subscription->invoice;
+    }
+    if (replayed || !is_whole) {
+        leg.subscription.reset();
         return read_base_next(situation, replayed ? "replayed" : "answered");
     }
     Decision decision = finish(situation, Result::done, {});
     decision.proves_marker = true;
     add_facts(situation, decision);
+    if (leg.invoice) {
+        add_invoice(situation, decision);
+    }
     return decision;
 }
 

@@ -59,6 +59,8 @@ void begin_list(Leg& leg, Purpose purpose);
 // The subscription is known, all its items too: what was that asked for?
 [[nodiscard]] Decision with_subscription(const Situation& situation);
 void add_facts(const Situation& situation, Decision& decision);
+// Of a change that was executed: see Decision::invoice.
+void add_invoice(const Situation& situation, Decision& decision);
 [[nodiscard]] Decision read_items_next(Situation& situation);
 [[nodiscard]] Decision items_were_read(Situation& situation);
 // It is not there, or something else is.

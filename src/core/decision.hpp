@@ -49,6 +49,7 @@ struct Leg {
     Proof proof = Proof::none;
     std::optional<SubscriptionFacts> subscription;
     Moment as_of = 0;
+    std::optional<InvoiceFacts> invoice;  // that the call has made, by its own answer
 };
 
 // What may differ from one installation to the other, and what does not.
@@ -176,6 +177,9 @@ struct Decision {
     std::string facts;
     Moment facts_as_of = 0;
     bool split = false;
+    // Of seats that were bought or given back: to_json of the invoice that the call has made, or
+    // else of the latest one (which may be that of its payment).
+    std::string invoice;
     // Of a PaymentIntent that was made or read: handed over after the commit, or wiped with this.
     ClientSecret secret;
     // Why the subscription cannot be read, and whether a person should know.

@@ -192,9 +192,12 @@ std::optional<InvoiceFacts> read_invoice(const json_t* invoice) {
         return std::nullopt;
     }
     facts.status = fact_member(invoice, "status");
-    facts.currency = fact_member(invoice, "currency");
+    facts.currency = currency_member(invoice);
     facts.billing_reason = fact_member(invoice, "billing_reason");
+    facts.total = money_member(invoice, "total");
     facts.amount_due = money_member(invoice, "amount_due");
+    facts.amount_paid = money_member(invoice, "amount_paid");
+    facts.created = time_member(invoice, "created");
     if (const std::string_view url = text_member(invoice, "hosted_invoice_url"); is_page(url)) {
         facts.url = url;
     }
@@ -206,12 +209,28 @@ void append_invoice(std::string& out, const InvoiceFacts& invoice, bool with_bil
     writer.text("id", invoice.id);
     writer.text("status", invoice.status);
     writer.text("url", invoice.url, longest_url);
+    writer.number("total", invoice.total);
     writer.number("amount_due", invoice.amount_due);
+    writer.number("amount_paid", invoice.amount_paid);
     writer.text("currency", invoice.currency);
     if (with_billing_reason) {
         writer.text("billing_reason", invoice.billing_reason);
     }
     writer.end();
+}
+
+std::string to_json(const InvoiceFacts& invoice, bool made_by_call) {
+    std::string out;
+    ObjectWriter writer(out);
+    writer.text("id", invoice.id);
+    writer.text("currency", invoice.currency);
+    writer.number("total", invoice.total);
+    writer.number("amount_due", invoice.amount_due);
+    writer.number("amount_paid", invoice.amount_paid);
+    writer.text("status", invoice.status);
+    writer.boolean("made_by_call", made_by_call);
+    writer.end();
+    return out;
 }
 
 }  // namespace pg_seats::core

@@ -80,11 +80,16 @@ void append_items(std::string& out, const std::vector<ItemFacts>& items, bool wi
 struct InvoiceFacts {
     std::string id, status, currency, billing_reason;
     std::string url;  // hosted_invoice_url, for people to pay at; https, or http on this machine
-    std::optional<std::int64_t> amount_due;
+    // In minor units. amount_due is what was due in all, not what is left; the total of a credit is
+    // below zero.
+    std::optional<std::int64_t> total, amount_due, amount_paid;
+    std::optional<std::int64_t> created;
 };
 // From an invoice or its mere id; nullopt without an id.
 [[nodiscard]] std::optional<InvoiceFacts> read_invoice(const json_t* invoice);
 
 void append_invoice(std::string& out, const InvoiceFacts& invoice, bool with_billing_reason);
+// Without its address: what is kept of the invoice of a change.
+[[nodiscard]] std::string to_json(const InvoiceFacts& invoice, bool made_by_call);
 
 }  // namespace pg_seats::core

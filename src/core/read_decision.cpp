@@ -37,6 +37,7 @@ Decision proven_change(const Situation& situation) {
     decision.answer.clear();
     decision.proves_marker = true;
     decision.journal = JournalKind::none;  // settling writes change.confirmed
+    add_invoice(situation, decision);
     return decision;
 }
 

@@ -63,6 +63,7 @@ std::optional<SubscriptionFacts> read_subscription(const json_t* subscription) {
     facts.livemode = bool_member(subscription, "livemode");
     facts.cancel_at_period_end = bool_member(subscription, "cancel_at_period_end").value_or(false);
     facts.paused = has_member(subscription, "pause_collection");
+    facts.has_test_clock = has_member(subscription, "test_clock");
     facts.cancel_at = time_member(subscription, "cancel_at");
     facts.canceled_at = time_member(subscription, "canceled_at");
     facts.ended_at = time_member(subscription, "ended_at");

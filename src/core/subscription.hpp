@@ -27,7 +27,8 @@ struct SubscriptionFacts {
     std::string id, customer, status, collection_method, currency;
     std::optional<bool> livemode;
     bool cancel_at_period_end = false;
-    bool paused = false;  // pause_collection: something else than the status paused
+    bool paused = false;          // pause_collection: something else than the status paused
+    bool has_test_clock = false;  // its times are made up, and not told by to_json
     std::optional<std::int64_t> cancel_at, canceled_at, ended_at, trial_end;
     std::optional<std::int64_t> current_period_end;  // the first of its items' to end
     std::string schedule;

@@ -67,7 +67,8 @@ constexpr std::tuple finished_columns{
     column<Bytea>("answer", [](Item item) { return view(item->decision.answer); }),
     column<Boolean>("clean", [](Item item) { return item->decision.clean; }),
     column<Text>("error_code", [](Item item) { return if_wrong(item, item->decision.error_code); }),
-    column<Text>("decline_code", [](Item item) { return if_wrong(item, item->decision.decline_code); })};
+    column<Text>("decline_code", [](Item item) { return if_wrong(item, item->decision.decline_code); }),
+    column<Text>("invoice", [](Item item) { return view(item->decision.invoice); })};
 
 constexpr std::tuple staying_columns{
     column<Bigint>("id", [](const Staying& row) { return row.item->flight.call.id; }),
@@ -123,13 +124,13 @@ constexpr auto finish_sql =
     "a.decline_code,"
     "      a.request_id, o.context,"
     "      a.answer, o.kind, o.team_id, o.payment_id, o.actor, o.lines, o.base, "
-    "o.target)"
+    "o.target, o.last_id, o.payment, a.invoice)"
     "INSERT INTO seats_internal.outbox_history (ring, id, lane_id, created_at, first_sent_at,"
     "    settled_at, uuid, installation, result, proof, generation, attempts, http_status, "
     "duration_ms,"
     "    clean, destination, method, path, body, enqueued_by, reason, error, error_code,"
     "    decline_code, request_id, context, answer, kind, team_id, payment_id, actor, lines, base, "
-    "target) "
+    "target, invoice) "
     "SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at,"
     "    pg_catalog.clock_timestamp(), g.uuid, g.installation, g.result, g.proof, g.generation, "
     "g.attempts,"
@@ -137,7 +138,10 @@ constexpr auto finish_sql =
     "g.path, g.body,"
     "    g.enqueued_by, g.reason, g.error, g.error_code, g.decline_code, g.request_id, g.context,"
     "    g.answer, g.kind, g.team_id, g.payment_id,"
-    "    g.actor, g.lines, g.base, g.target"
+    "    g.actor, g.lines, g.base, g.target,"
+    "    CASE WHEN g.invoice IS NOT NULL OR g.payment IS NOT NULL AND g.result = 'done' THEN"
+    "         seats_internal.invoice_of_call(g.invoice::jsonb, g.payment, g.team_id,"
+    "             g.last_id IS NOT NULL) END"
     "  FROM gone AS g CROSS JOIN seats_internal.ring RETURNING id,"
     "    (SELECT true FROM seats_internal.handler AS h WHERE h.call_id = outbox_history.id)";
 Statement finish_statement{finish_sql.text()};

@@ -53,6 +53,17 @@ void add_facts(std::string& text, const Decision& decision) {
     }
 }
 
+// Which invoice, how it stands, and whose it is said to be.
+void add_invoice(std::string& text, const std::string& invoice) {
+    if (!invoice.empty()) {
+        const core::ParsedBody facts(invoice);
+        const bool own = core::bool_member(facts.root(), "made_by_call").value_or(false);
+        add(text, own ? "its invoice" : "latest invoice");
+        add(text, core::text_member(facts.root(), "id"));
+        add(text, core::text_member(facts.root(), "status"));
+    }
+}
+
 void add_outcome(std::string& text, const Decision& decision) {
     switch (decision.outcome) {
         case Decision::Outcome::settled:
@@ -115,6 +126,7 @@ void add_stored(std::string& text, const Decision& decision) {
     add_if(text, decision.proves_marker, "marker");
     add_if(text, !decision.answer.empty(), "answer");
     add_facts(text, decision);
+    add_invoice(text, decision.invoice);
     add_if(text, !decision.error.empty(), "error '" + decision.error + "'");
     add_if(text, !decision.read_problem.empty(), "problem");
     add_if(text, !decision.read_problem.empty() && decision.read_problem != decision.error,
@@ -182,6 +194,14 @@ std::string subscription(std::string_view marker, std::string_view more) {
            R"("price":{"id":"price_1"}}],"has_more":false})" + std::string(more) + "}";
 }
 
+std::string latest(std::string_view id, std::string_view status, std::int64_t seconds_ago,
+                   std::string_view reason) {
+    constexpr std::int64_t year_2000 = 946'684'800;
+    return R"(,"latest_invoice":{"id":")" + std::string(id) + R"(","status":")" +
+           std::string(status) + R"(","billing_reason":")" + std::string(reason) +
+           R"(","created":)" + std::to_string(year_2000 + sent_at / 1'000'000 - seconds_ago) + "}";
+}
+
 std::string event(std::string_view key, std::string_view marker, std::string_view type) {
     return R"({"id":"evt_1","object":"event","type":")" + std::string(type) +
            R"(","request":{"idempotency_key":")" + std::string(key) +
@@ -237,6 +257,11 @@ Case& Case::change() {
     call.kind = "change";
     rules = &core::rules::change;
     return *this;
+}
+
+Case& Case::bought() {
+    call.body = "items[0][quantity]=3&proration_behavior=always_invoice";
+    return change();
 }
 
 Case& Case::read() {

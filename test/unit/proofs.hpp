@@ -35,6 +35,7 @@ struct Case {
 
     // ---- the row
     Case& change();  // of seats: a POST to sub_1, alone
+    Case& bought();  // one that asks for an invoice
     Case& read();    // of sub_1
     Case& price();   // of price_1
     Case& preview();
@@ -71,6 +72,10 @@ inline constexpr std::string_view pending =
 inline constexpr std::string_view half =
     R"(,"items":{"object":"list","data":[{"id":"si_1","price":{"id":"price_1"}}],"has_more":true})";
 [[nodiscard]] std::string over();
+// … its latest invoice, made so many seconds before the request at hand.
+[[nodiscard]] std::string latest(std::string_view id, std::string_view status,
+                                 std::int64_t seconds_ago = 0,
+                                 std::string_view reason = "subscription_update");
 
 [[nodiscard]] std::string subscription(std::string_view marker, std::string_view more = "");
 [[nodiscard]] std::string event(std::string_view key, std::string_view marker,

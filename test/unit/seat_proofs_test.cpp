@@ -207,6 +207,82 @@ const Row changes[] = {
      "asks to read base proven: proven_by_event by event [done]"},
 };
 
+// ---- whose the latest invoice is
+
+// A purchase that is answered with this.
+void answered(Case& c, const std::string& more) {
+    c.bought().answer(200, subscription("uuid-uuid-1", more));
+}
+
+// … whose answer proves it, and a read shows this now.
+void replayed(Case& c, std::string_view id, std::string_view status) {
+    c.bought().asks(Purpose::read_base).proven("replayed", Proof::replayed);
+    c.leg.invoice.emplace();
+    c.leg.invoice->id = "in_1";
+    c.leg.invoice->status = "open";
+    c.answer(200, subscription("uuid-uuid-1", latest(id, status)));
+}
+
+const Row invoices[] = {
+    {"its_own", [](Case& c) { answered(c, latest("in_1", "paid")); },
+     "done clean marker answer facts si_1 price_1 its invoice in_1 paid [done]"},
+    {"none", [](Case& c) { answered(c, R"(,"latest_invoice":null)"); },
+     "done clean marker answer facts si_1 price_1 [done]"},
+    {"its_mere_id", [](Case& c) { answered(c, R"(,"latest_invoice":"in_1")"); },
+     "done clean marker answer facts si_1 price_1 [done]"},
+    {"made_before_the_call", [](Case& c) { answered(c, latest("in_1", "paid", 301)); },
+     "done clean marker answer facts si_1 price_1 [done]"},
+    {"made_before_the_call_by_another_clock",
+     [](Case& c) { answered(c, latest("in_1", "paid", 299)); },
+     "done clean marker answer facts si_1 price_1 its invoice in_1 paid [done]"},
+    {"made_in_the_time_of_a_test_clock",
+     [](Case& c) { answered(c, latest("in_1", "paid", 86'400) + R"(,"test_clock":"clock_1")"); },
+     "done clean marker answer facts si_1 price_1 its invoice in_1 paid [done]"},
+    {"made_nobody_knows_when",
+     [](Case& c) {
+         answered(c, R"(,"latest_invoice":{"id":"in_1","billing_reason":"subscription_update"})");
+     },
+     "done clean marker answer facts si_1 price_1 [done]"},
+    {"of_a_renewal", [](Case& c) { answered(c, latest("in_1", "paid", 0, "subscription_cycle")); },
+     "done clean marker answer facts si_1 price_1 [done]"},
+    {"of_a_call_that_asks_for_none",
+     [](Case& c) {
+         answered(c, latest("in_1", "paid"));
+         c.call.body = "proration_behavior=create_prorations";
+     },
+     "done clean marker answer facts si_1 price_1 [done]"},
+    {"of_another_subscription",
+     [](Case& c) {
+         answered(c, latest("in_1", "paid"));
+         c.call.path = "/v1/subscriptions/sub_2";
+     },
+     "asks to read base proven: answered by answered [done]"},
+    {"replayed_and_paid_since", [](Case& c) { replayed(c, "in_1", "paid"); },
+     "done by replayed replayed marker facts si_1 price_1 its invoice in_1 paid [done]"},
+    {"replayed_and_another_one_since", [](Case& c) { replayed(c, "in_2", "paid"); },
+     "done by replayed replayed marker facts si_1 price_1 its invoice in_1 open [done]"},
+    {"proven_by_a_read",
+     [](Case& c) {
+         c.bought().asks(Purpose::read_object);
+         c.answer(200, subscription("uuid-uuid-1", latest("in_1", "paid")));
+     },
+     "done by read proven_by_marker marker facts si_1 price_1 latest invoice in_1 paid [done]"},
+};
+
+TEST(ProofsOfInvoices, a_replayed_answer_tells_of_its_own) {
+    const auto asked = [](const std::string& more, std::int64_t first_sent) {
+        Case c;
+        c.bought().answer(200, subscription("uuid-uuid-1", more)).replayed();
+        c.call.first_sent_at = ago(first_sent);
+        return c.decide().next.invoice;
+    };
+    const auto invoice = asked(latest("in_1", "open", 3'600), 3'600);
+    ASSERT_TRUE(invoice.has_value());
+    EXPECT_EQ(invoice->id, "in_1");
+    EXPECT_FALSE(asked(latest("in_1", "open", 3'600), 60).has_value());
+    EXPECT_FALSE(asked("", 60).has_value());
+}
+
 // ---- bases of changes, reads of subscriptions and prices
 
 const Row reads[] = {
@@ -501,6 +577,7 @@ const Row deliveries[] = {
 };
 
 INSTANTIATE_TEST_SUITE_P(Changes, Proofs, testing::ValuesIn(changes), name_of);
+INSTANTIATE_TEST_SUITE_P(Invoices, Proofs, testing::ValuesIn(invoices), name_of);
 INSTANTIATE_TEST_SUITE_P(Reads, Proofs, testing::ValuesIn(reads), name_of);
 INSTANTIATE_TEST_SUITE_P(Deliveries, Proofs, testing::ValuesIn(deliveries), name_of);
 

@@ -39,6 +39,7 @@ constexpr const char* full = R"({"id":"sub_1","object":"subscription","status":"
     "pending_update":{"expires_at":1700009000,"metadata":{"pg_seats":"m-2"},
         "subscription_items":[{"id":"si_1","quantity":9,"price":{"id":"price_1"}}]},
     "latest_invoice":{"id":"in_1","object":"invoice","status":"open","amount_due":1200,
+        "amount_paid":200,"total":1300,"created":1700000500,
         "currency":"usd","billing_reason":"subscription_update",
         "hosted_invoice_url":"https://invoice.stripe.com/i/acct_1/test_YWNjdA?s=ap",
         "confirmation_secret":{"client_secret":"pi_1_secret_x"}}})";
@@ -59,8 +60,8 @@ TEST(ReadSubscription, all_facts_and_no_others) {
               R"("items_complete":true,"pending_update":{"expires_at":1700009000,"marker":"m-2",)"
               R"("items":[{"id":"si_1","price":"price_1","quantity":9}]},)"
               R"("invoice":{"id":"in_1","status":"open",)"
-              R"("url":"https://invoice.stripe.com/i/acct_1/test_YWNjdA?s=ap","amount_due":1200,)"
-              R"("currency":"usd"}})");
+              R"("url":"https://invoice.stripe.com/i/acct_1/test_YWNjdA?s=ap","total":1300,)"
+              R"("amount_due":1200,"amount_paid":200,"currency":"usd"}})");
 }
 
 TEST(ReadSubscription, of_few_words) {
@@ -110,6 +111,55 @@ TEST(ReadSubscription, expanded_or_not) {
     EXPECT_EQ(invoice->status, "");
     EXPECT_FALSE(invoice->amount_due.has_value());
     EXPECT_FALSE(facts_with(R"("latest_invoice":{"status":"open"})").invoice.has_value());
+}
+
+std::string invoice_with(const std::string& members) {
+    const auto facts = facts_with(R"("latest_invoice":{"id":"in_1",)" + members + "}");
+    return facts.invoice ? core::to_json(*facts.invoice, true) : "nothing";
+}
+
+std::string amounts(const std::string& total, const std::string& due, const std::string& paid,
+                    const std::string& currency = R"("usd")") {
+    return R"({"id":"in_1","currency":)" + currency + R"(,"total":)" + total + R"(,"amount_due":)" +
+           due + R"(,"amount_paid":)" + paid + R"(,"status":null,"made_by_call":true})";
+}
+
+TEST(ReadInvoice, amounts_as_they_are) {
+    const std::string usd = R"("currency":"usd",)";
+    EXPECT_EQ(invoice_with(usd + R"("total":1250,"amount_due":1250,"amount_paid":1250)"),
+              amounts("1250", "1250", "1250"));
+    // A credit goes to the customer's balance: nothing is due.
+    EXPECT_EQ(invoice_with(usd + R"("total":-999,"amount_due":0,"amount_paid":0)"),
+              amounts("-999", "0", "0"));
+    EXPECT_EQ(invoice_with(R"("currency":"JPY","total":0,"amount_due":0,"amount_paid":0)"),
+              amounts("0", "0", "0", R"("jpy")"));
+}
+
+TEST(ReadInvoice, amounts_that_are_none_are_absent) {
+    const std::string usd = R"("currency":"usd")";
+    for (const char* other :
+         {"", R"(,"total":null,"amount_due":null,"amount_paid":null)",
+          R"(,"total":"1250","amount_due":"1250","amount_paid":"1250")",
+          R"(,"total":12.5,"amount_due":{},"amount_paid":[])",
+          R"(,"total":9000000000000000000,"amount_due":true,"amount_paid":-2000000000000000)"}) {
+        EXPECT_EQ(invoice_with(usd + other), amounts("null", "null", "null")) << other;
+    }
+    EXPECT_EQ(invoice_with(R"("currency":7,"total":1)"), amounts("1", "null", "null", "null"));
+}
+
+TEST(ReadInvoice, when_it_was_made) {
+    const auto made = [](const std::string& created) {
+        const auto facts =
+            facts_with(R"("latest_invoice":{"id":"in_1","created":)" + created + "}");
+        return facts.invoice->created;
+    };
+    EXPECT_EQ(made("1700000500"), 1'700'000'500);
+    for (const char* other : {"null", R"("1700000500")", "-1", "253402300800"}) {
+        EXPECT_FALSE(made(other).has_value()) << other;
+    }
+    EXPECT_TRUE(facts_with(R"("test_clock":"clock_1")").has_test_clock);
+    EXPECT_FALSE(facts_with(R"("test_clock":null)").has_test_clock);
+    EXPECT_FALSE(facts_with(R"("x":1)").has_test_clock);
 }
 
 TEST(ReadSubscription, items_are_incomplete_when_there_may_be_more) {

@@ -47,7 +47,7 @@ COMMENT ON FUNCTION seats_internal.state_of(bigint) IS 'as seats.calls says it: 
 
 -- The one way out of the outbox, beside the worker's own statement for what was answered (src/engine). Gives
 -- the rows of the history. What was said of a call was said to its carrier; what a row has of its own is older. `proof`:
--- how the end is known, where that is not as the carrier's.
+-- how the end is known, where that is not as the carrier's; so with the invoice.
 --
 -- What follows from an end by the kind of the row, whoever ends it knows. What hangs on every end is calls_ended, called
 -- here, behind the RETURN QUERY, and in store_finished (src/engine/store.cpp), behind finish_statement: only where there
@@ -60,7 +60,8 @@ CREATE OR REPLACE FUNCTION seats_internal.move_to_history(
     settled_by text    DEFAULT NULL,
     carrier    bigint  DEFAULT NULL,
     with_error boolean DEFAULT true,
-    proof      text    DEFAULT NULL
+    proof      text    DEFAULT NULL,
+    invoice    jsonb   DEFAULT NULL
 ) RETURNS SETOF seats_internal.outbox_history
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -77,7 +78,7 @@ BEGIN
     INSERT INTO seats_internal.outbox_history AS h
         (ring, id, lane_id, created_at, first_sent_at, settled_at, uuid, installation, result, generation, attempts,
          clean, destination, method, path, body, enqueued_by, reason, error, error_code, decline_code, request_id,
-         settled_by, proof, context, kind, team_id, payment_id, carrier_id, actor, lines, base, target)
+         settled_by, proof, context, kind, team_id, payment_id, carrier_id, actor, lines, base, target, invoice)
     -- (The ring's row is asked for by itself: joined, an empty statistic makes thousands of it, and the statement so
     -- dear that it is compiled first.)
     SELECT (SELECT r.slot FROM seats_internal.ring AS r),
@@ -89,7 +90,8 @@ BEGIN
            CASE WHEN w.has_own THEN g.decline_code WHEN with_error THEN carriers.decline_code END,
            g.request_id, move_to_history.settled_by,
            coalesce(move_to_history.proof, carriers.proof), g.context, g.kind, g.team_id, g.payment_id,
-           nullif(move_to_history.carrier, g.id), g.actor, g.lines, g.base, g.target
+           nullif(move_to_history.carrier, g.id), g.actor, g.lines, g.base, g.target,
+           coalesce(move_to_history.invoice, carriers.invoice)
       FROM gone AS g
      CROSS JOIN LATERAL (
         SELECT with_error AND (carriers.id IS NULL OR g.id = move_to_history.carrier) AS has_own) AS w
@@ -101,7 +103,7 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.move_to_history(bigint[], text, text, text, bigint, boolean, text) FROM PUBLIC;
+    seats_internal.move_to_history(bigint[], text, text, text, bigint, boolean, text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.move_to_history(bigint[], text, text, text, bigint, boolean, text) IS
+    seats_internal.move_to_history(bigint[], text, text, text, bigint, boolean, text, jsonb) IS
     'ends rows without an answer of their own, all alike: they leave the outbox for the history';

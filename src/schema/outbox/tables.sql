@@ -178,7 +178,7 @@ COMMENT ON COLUMN seats_internal.outbox.lines IS
 COMMENT ON COLUMN seats_internal.outbox.base IS 'of a frozen change: {seat type: quantity} as Stripe had proved it';
 COMMENT ON COLUMN seats_internal.outbox.target IS 'of a frozen change: {seat type: quantity} that its call asks for';
 COMMENT ON COLUMN seats_internal.outbox.payment IS
-    'of a change that waits for its payment: {expires_at, invoice, invoice_url}';
+    'of a change that waits for its payment: {expires_at, invoice, invoice_url, amount_due, currency}';
 
 CREATE INDEX outbox_by_eligible_xid ON seats_internal.outbox (eligible_xid);
 CREATE INDEX outbox_by_due_at ON seats_internal.outbox (due_at) WHERE due_at IS NOT NULL;

@@ -11,7 +11,8 @@ CREATE OR REPLACE FUNCTION seats_internal.finish_changes(
     carrier    bigint DEFAULT NULL,
     settled_by text   DEFAULT NULL,
     actor      text   DEFAULT NULL,
-    proof      text   DEFAULT NULL
+    proof      text   DEFAULT NULL,
+    invoice    jsonb  DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -28,10 +29,11 @@ BEGIN
            k.id, k.lane_id, k.reason,
            seats_internal.change_detail(k.id, k.team_id, k.lines) || seats_internal.error_detail(
                k.result, k.reason, k.error, k.error_code, k.decline_code)
-           || seats_internal.person_detail(finish_changes.role)
+           || seats_internal.invoice_detail(k.invoice) || seats_internal.person_detail(finish_changes.role)
       FROM seats_internal.move_to_history(changes, finish_changes.result, finish_changes.reason,
                                           finish_changes.settled_by, finish_changes.carrier,
-                                          finish_changes.result <> 'done', finish_changes.proof) AS k;
+                                          finish_changes.result <> 'done', finish_changes.proof,
+                                          finish_changes.invoice) AS k;
     PERFORM seats_internal.wake_for_news();
     IF told THEN
         UPDATE seats_internal.alert AS a
@@ -44,9 +46,9 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.finish_changes(bigint[], text, text, text, bigint, text, text, text) FROM PUBLIC;
+    seats_internal.finish_changes(bigint[], text, text, text, bigint, text, text, text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.finish_changes(bigint[], text, text, text, bigint, text, text, text) IS
+    seats_internal.finish_changes(bigint[], text, text, text, bigint, text, text, text, jsonb) IS
     'settles changes that need no answer of their own: moves them to the history, tells the journal';
 
 -- What the feed says of a change.
@@ -84,7 +86,8 @@ CREATE OR REPLACE FUNCTION seats_internal.finish_run(
     reason     text,
     settled_by text   DEFAULT NULL,
     carrier    bigint DEFAULT NULL,
-    proof      text   DEFAULT NULL
+    proof      text   DEFAULT NULL,
+    invoice    jsonb  DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -96,13 +99,13 @@ BEGIN
                  AND o.kind = 'change'),
         result, finish_run.reason, coalesce(settled_by, 'pg_seats'),
         coalesce(carrier, CASE WHEN first_id <> end_id THEN first_id END), settled_by,
-        proof => finish_run.proof);
+        proof => finish_run.proof, invoice => finish_run.invoice);
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.finish_run(bigint, bigint, bigint, text, text, text, bigint, text) FROM PUBLIC;
+    seats_internal.finish_run(bigint, bigint, bigint, text, text, text, bigint, text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.finish_run(bigint, bigint, bigint, text, text, text, bigint, text) IS
+    seats_internal.finish_run(bigint, bigint, bigint, text, text, text, bigint, text, jsonb) IS
     'settles a run of changes of a lane alike';
 
 -- A call of changes that were refused together was answered: one call less is left for the rest, and

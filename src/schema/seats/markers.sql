@@ -132,8 +132,10 @@ BEGIN
             alarming := alarming || change;
         END IF;
     END LOOP;
-    PERFORM seats_internal.finish_run(team.lane_id, first_id, end_id, 'done', 'proven_by_marker',
-                                      proof => 'read');
+    PERFORM seats_internal.finish_run(
+        team.lane_id, first_id, end_id, 'done', 'proven_by_marker', proof => 'read',
+        invoice => (SELECT seats_internal.invoice_of_call(facts -> 'invoice', o.payment, team.id, first_id <> end_id)
+                      FROM seats_internal.outbox AS o WHERE o.id = first_id AND o.payment IS NOT NULL));
     PERFORM seats_internal.settle_split(team.lane_id, NULL);
     executed := seats_internal.settled_call(first_id);
     IF NOT is_known THEN
@@ -298,10 +300,13 @@ BEGIN
          WHERE o.lane_id = team.lane_id AND o.id > change.id AND o.id <= end_id AND o.kind = 'change';
     END IF;
     UPDATE seats_internal.outbox AS o
-       SET state = 'awaiting', payment = seats_internal.payment_of(facts), reason = 'awaiting_payment',
+       -- (Of one that is known to wait, the invoice is known: the latest one may be another's by now.)
+       SET state = 'awaiting', reason = 'awaiting_payment',
            state_since = CASE o.state WHEN 'awaiting' THEN o.state_since ELSE clock_timestamp() END,
            due_at = coalesce(o.due_at, clock_timestamp() + interval '1 minute'),
            first_sent_at = coalesce(o.first_sent_at, o.created_at),
+           payment = seats_internal.payment_of(facts)
+                     || CASE WHEN is_news THEN '{}' ELSE coalesce(o.payment - 'expires_at', '{}') END,
            body = CASE o.body WHEN '' THEN 'forgotten' ELSE o.body END,
            base = CASE WHEN is_news THEN seats_internal.count_items(facts -> 'items') ELSE o.base END,
            target = CASE WHEN is_news THEN seats_internal.count_items(facts -> 'items')

@@ -95,7 +95,8 @@ BEGIN
         -- What the former subscription said does not hold for this one.
         UPDATE seats_internal.team AS t
            SET status = NULL, items = NULL, base_proven_at = NULL, base_run = NULL, problem = NULL,
-               count_problem = NULL, currency = NULL, swept_at = clock_timestamp(), changes = changes_before
+               count_problem = NULL, currency = NULL, latest_invoice = NULL, past_due_invoice = NULL,
+               swept_at = clock_timestamp(), changes = changes_before
          WHERE t.id = registered.id;
         UPDATE seats_internal.seat_line AS s SET held = false, last_price = NULL
          WHERE s.team_id = registered.id;

@@ -51,7 +51,7 @@ BEGIN
         ON CONFLICT ON CONSTRAINT expected_event_pkey DO NOTHING;
         PERFORM seats_internal.match_earlier_events(key);
     END IF;
-    IF facts ->> 'status' IN ('past_due', 'unpaid', 'incomplete')
+    IF seats_internal.is_past_due(facts ->> 'status')
        AND facts #>> '{invoice,status}' = 'open' THEN
         PERFORM seats_internal.alert_unpaid(team, call.id, facts);
     END IF;
@@ -114,7 +114,7 @@ BEGIN
            jsonb_strip_nulls(jsonb_build_object('change', head.id, 'team', team.name, 'lines', head.lines))
            || seats_internal.error_detail(head.result, head.reason, head.error, head.error_code,
                                           head.decline_code)
-           || seats_internal.person_detail(coalesce(head.settled_by, 'pg_seats'))
+           || seats_internal.invoice_detail(head.invoice) || seats_internal.person_detail(coalesce(head.settled_by, 'pg_seats'))
       FROM seats_internal.ring;
     carried_id := seats_internal.end_of_carried(head);
     IF carried_id IS NOT NULL THEN

@@ -157,14 +157,16 @@ BEGIN
            problem              = NULL,
            count_problem        = new_problem,
            currency             = coalesce(facts ->> 'currency', t.currency),
+           latest_invoice       = facts #>> '{invoice,id}',
+           past_due_invoice     = CASE WHEN seats_internal.is_past_due(new_status)
+                                       THEN seats_internal.past_due_invoice(t.past_due_invoice, facts) END,
            prices_seen          = prices,
            changes              = t.changes + 1
      WHERE t.id = team.id;
     IF team.problem IS NOT NULL THEN
         PERFORM seats_internal.resolve_alert('subscription:' || team.id, 'the subscription was read');
     END IF;
-    IF team.status IN ('past_due', 'unpaid', 'incomplete')
-       AND new_status NOT IN ('past_due', 'unpaid', 'incomplete') THEN
+    IF seats_internal.is_past_due(team.status) AND NOT seats_internal.is_past_due(new_status) THEN
         PERFORM seats_internal.resolve_alert('unpaid:' || team.id, 'the subscription is ' || new_status);
     END IF;
     IF team.status IS DISTINCT FROM new_status THEN
@@ -280,10 +282,12 @@ SET search_path = pg_catalog, pg_temp
 RETURN jsonb_strip_nulls(jsonb_build_object(
     'expires_at', to_timestamp((facts #>> '{pending_update,expires_at}')::double precision),
     'invoice', facts #>> '{invoice,id}',
-    'invoice_url', facts #>> '{invoice,url}'));
+    'invoice_url', facts #>> '{invoice,url}',
+    'amount_due', (facts #>> '{invoice,amount_due}')::bigint,
+    'currency', facts #>> '{invoice,currency}'));
 REVOKE ALL ON FUNCTION seats_internal.payment_of(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.payment_of(jsonb) IS
-    'what a change waits for: the invoice, where to pay it, and until when';
+    'what a change waits for: the invoice, where to pay how much, and until when';
 
 -- Reads that were left at the same time as the one that has gone through, and want to know nothing
 -- newer: it has answered them all.

@@ -110,6 +110,7 @@ CREATE TABLE seats_internal.team (
     problem              text,
     count_problem        text,
     currency             text,
+    latest_invoice       text,
     past_due_invoice     jsonb,
     prices_seen          bigint,
     waits_for_price      boolean     NOT NULL DEFAULT false,
@@ -145,6 +146,8 @@ COMMENT ON COLUMN seats_internal.team.base_run IS
 COMMENT ON COLUMN seats_internal.team.problem IS 'why the subscription cannot be read, if so';
 COMMENT ON COLUMN seats_internal.team.count_problem IS
     'why what Stripe says of the subscription cannot be counted as seats, if so: a price that no seat type lists, an impossible quantity';
+COMMENT ON COLUMN seats_internal.team.latest_invoice IS
+    'the subscription''s latest invoice as last proved, whoever has made it: a call that is answered with the same one has made none';
 COMMENT ON COLUMN seats_internal.team.past_due_invoice IS
     'the invoice that is to be paid while the subscription is past_due, unpaid or incomplete: {id, url, currency, '
     'amount_due}; null: none, or it is not known';

@@ -94,7 +94,14 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
        seats_internal.change_phase(
            head.state::text, head.id = o.id OR o.state = 'carried', head.reason, head.was_tried,
            seats_internal.stripe_state_of(d.halted_at IS NOT NULL, coalesce(w.paused_at, d.paused_at) IS NOT NULL,
-                                          s.breaker, s.proven)) AS phase
+                                          s.breaker, s.proven)) AS phase,
+       CASE WHEN head.payment ? 'invoice' THEN jsonb_build_object(
+           'id', head.payment -> 'invoice', 'currency', head.payment -> 'currency',
+           'amount_due', head.payment -> 'amount_due') END AS invoice,
+       NULL::bigint AS paid, head.payment ->> 'currency' AS currency,
+       CASE WHEN head.payment ? 'currency' THEN (
+           SELECT r.decimals FROM seats_internal.currency_rules(head.payment ->> 'currency') AS r)
+           END AS currency_decimals
   FROM seats_internal.outbox AS o
   -- (A team's open changes all stand in its lane, and by that they are found.)
   JOIN seats_internal.team AS t ON t.lane_id = o.lane_id
@@ -127,7 +134,11 @@ SELECT h.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
        h.reason, h.error, h.error_code, h.decline_code,
        seats_internal.next_step(h.result, h.reason, h.error_code, h.decline_code) AS next_step,
        coalesce(h.carrier_id, h.id) AS call, NULL::timestamptz AS payment_expires_at, NULL AS invoice_url,
-       NULL::timestamptz AS due_at, NULL AS phase
+       NULL::timestamptz AS due_at, NULL AS phase, h.invoice,
+       (h.invoice ->> 'amount_paid')::bigint AS paid, h.invoice ->> 'currency' AS currency,
+       CASE WHEN h.invoice ->> 'currency' IS NOT NULL THEN (
+           SELECT r.decimals FROM seats_internal.currency_rules(h.invoice ->> 'currency') AS r)
+           END AS currency_decimals
   FROM seats_internal.outbox_history AS h
   JOIN seats_internal.team AS t ON t.id = h.team_id
  CROSS JOIN LATERAL jsonb_to_recordset(h.lines)
@@ -164,6 +175,14 @@ COMMENT ON COLUMN seats.changes.due_at IS
     'not before then Stripe is told, or asked again; null: as soon as the changes before it are settled';
 COMMENT ON COLUMN seats.changes.invoice_url IS
     'where the payment that it waits for can be made';
+COMMENT ON COLUMN seats.changes.invoice IS
+    'the invoice that its call has made, as of its end: {id, currency, total, amount_due, amount_paid, status, shared: '
+    'true if it is that of other changes as well}, amounts in minor units; while it waits for its payment {id, currency, '
+    'amount_due}; null: it has made none, or that is not proven';
+COMMENT ON COLUMN seats.changes.paid IS
+    'what was paid of that invoice when the change was settled, of the whole call; null: nothing is known';
+COMMENT ON COLUMN seats.changes.currency IS 'of its invoice';
+COMMENT ON COLUMN seats.changes.currency_decimals IS 'with how many decimals amounts of that currency are written';
 COMMENT ON COLUMN seats.changes.phase IS
     'of an open change, what it is doing, in a word for a page: queued, sent (Stripe was asked, and has not answered), '
     'retrying (it is asked again, at due_at), stripe_down (it is next, and Stripe does not answer, or nothing is sent '

@@ -238,7 +238,7 @@ BEGIN
         RETURN;
     END IF;
     UPDATE seats_internal.team AS t
-       SET status = facts ->> 'status', base_proven_at = NULL,
+       SET status = facts ->> 'status', base_proven_at = NULL, past_due_invoice = NULL,
            ended_at = to_timestamp((facts ->> 'ended_at')::double precision), changes = t.changes + 1
      WHERE t.id = former.id;
     PERFORM seats_internal.write_journal(
@@ -370,6 +370,9 @@ BEGIN
     END IF;
     IF known.looks_at_awaiting THEN
         PERFORM seats_internal.look_at_awaiting(team);
+    END IF;
+    IF jsonb_typeof(event.facts -> 'invoice') = 'object' THEN
+        PERFORM seats_internal.note_invoice(event, team);
     END IF;
     IF seats_internal.is_terminal(event.facts #>> '{subscription,status}') THEN
         PERFORM seats_internal.end_by_event(team, event.facts -> 'subscription');

@@ -25,6 +25,8 @@ BEGIN ATOMIC
            ('invoice.paid',                                 false, true,  'invoice.paid',                    NULL),
            ('invoice.payment_failed',                       false, false, 'invoice.payment_failed',          NULL),
            ('invoice.payment_action_required',              false, false, 'invoice.payment_action_required', NULL),
+           ('invoice.voided',                               false, true,  NULL,                              NULL),
+           ('invoice.marked_uncollectible',                 false, false, NULL,                              NULL),
            ('price.updated',                                true,  false, NULL,                              NULL),
            ('price.deleted',                                true,  false, NULL,                              NULL),
            ('payment_intent.succeeded',                     false, false, NULL,                              'intent'),
