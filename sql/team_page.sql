@@ -216,7 +216,7 @@ UPDATE seats_internal.outbox SET state = 'awaiting', attempts = 1, due_at = now(
 SELECT seats_internal.await_payment(:d, pg_temp.facts('sub_2', '{"price_later": 2}', '{"pending_update": {"expires_at": 1900000000},
     "invoice": {"id": "in_1", "url": "https://pay.example/in_1", "status": "open"}}'), clock_timestamp(), pg_temp.run());
 SELECT change AS e FROM seats.remove_seats('later', 'later', 1, 'olga') \gset
-UPDATE seats_internal.outbox SET payment = payment || '{"amount": 4500, "currency": "usd"}' WHERE id = :d;
+UPDATE seats_internal.outbox SET payment = payment || '{"amount_due": 4500, "currency": "usd"}' WHERE id = :d;
 SET ROLE regress_page_shop;
 SELECT jsonb_path_query_array(p, '$.open_changes[*].phase'), p #> '{open_changes,0,invoice}', p #> '{open_changes,0,next_step}',
        p #> '{open_changes,0,next_try_at}', p #> '{open_changes,1,invoice}'

@@ -59,7 +59,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN seats_internal.invoice_for_page(jsonb_build_object(
-        'invoice', payment -> 'invoice', 'url', payment -> 'invoice_url', 'amount', payment -> 'amount',
+        'invoice', payment -> 'invoice', 'url', payment -> 'invoice_url', 'amount', payment -> 'amount_due',
         'currency', payment -> 'currency', 'expires_at', payment -> 'expires_at'));
 END
 $$;
