@@ -167,10 +167,10 @@ SELECT call, call - 1 AS renewal FROM seats.preview_change('acme', '{"team": {"r
 SELECT pg_temp.asked(:call) ~ 'create_prorations';
 SELECT pg_temp.answer(:call, pg_temp.invoice(4670, 4670)), pg_temp.answer(:renewal, pg_temp.invoice(6000, 6000));
 SELECT pg_temp.preview(:call);
--- Not prorated: one call, which takes no date.
-SELECT call FROM seats.preview_change('acme', '{"free": {"add": 1}}') \gset
+-- Not prorated: Stripe takes no date, and what waits for the next invoice is on it, too.
+SELECT call, call - 1 AS renewal FROM seats.preview_change('acme', '{"free": {"add": 1}}') \gset
 SELECT pg_temp.asked(id) FROM seats_internal.outbox AS o WHERE o.path LIKE '%create_preview';
-SELECT pg_temp.answer(:call, pg_temp.invoice(9000, 9000));
+SELECT pg_temp.answer(:call, pg_temp.invoice(9300, 9300)), pg_temp.answer(:renewal, pg_temp.invoice(9000, 9000));
 SELECT pg_temp.preview(:call);
 -- Nor does the change.
 SELECT change FROM seats.change_seats('acme', '{"free": {"add": 1}}', proration_date => (SELECT proration_date FROM seats.preview(:call))) \gset
@@ -178,9 +178,9 @@ SELECT pg_temp.freeze(:change);
 SELECT pg_temp.asked(:change);
 -- A trial costs nothing; what comes after it does.
 SELECT pg_temp.team('trial', '{"price_team": 5}', '{"status": "trialing"}');
-SELECT call FROM seats.preview_change('trial', '{"team": {"add": 1}}') \gset
+SELECT call, call - 1 AS renewal FROM seats.preview_change('trial', '{"team": {"add": 1}}') \gset
 SELECT pg_temp.asked(:call);
-SELECT pg_temp.answer(:call, pg_temp.invoice(6000, 6000));
+SELECT pg_temp.answer(:call, pg_temp.invoice(6000, 6000)), pg_temp.answer(:renewal, pg_temp.invoice(6000, 6000));
 SELECT pg_temp.preview(:call);
 -- Where nothing comes after this period, there is no next time.
 SELECT pg_temp.team('ends', '{"price_team": 5, "price_free": 1}', '{"cancel_at_period_end": true}');
@@ -207,6 +207,17 @@ SELECT pg_temp.answer(:renewal, '{}', 'refused', 'resource_missing');
 SELECT call, call - 1 AS renewal FROM seats.preview_change('paused', '{"team": {"add": 2}}') \gset
 SELECT pg_temp.answer(:renewal, '{}', 'refused', 'resource_missing'), pg_temp.answer(:call, pg_temp.invoice(500, 500));
 SELECT pg_temp.preview(:call) - 'expires_at';
+
+-- Two of one second, made on different seats: nobody knows which of them was shown.
+SELECT call, proration_date AS date FROM seats.preview_change('paused', '{"team": {"add": 3}}') \gset
+SELECT pg_temp.answer(o.id, pg_temp.invoice(500, 500)) FROM seats_internal.outbox AS o WHERE o.path LIKE '%create_preview';
+SELECT pg_temp.read('paused', '{"price_team": 6}', jsonb_build_object('current_period_end', (
+           SELECT extract(epoch FROM current_period_end)::bigint FROM seats_internal.team WHERE name = 'paused')));
+SELECT call AS second FROM seats.preview_change('paused', '{"team": {"add": 3}}') \gset
+SELECT pg_temp.answer(o.id, pg_temp.invoice(500, 500)) FROM seats_internal.outbox AS o WHERE o.path LIKE '%create_preview';
+UPDATE seats_internal.outbox_history SET context = jsonb_set(context, '{preview,proration_date}', to_jsonb(:date)) WHERE id = :second;
+SELECT state FROM seats.preview(:second);
+SELECT pg_temp.try(format($$SELECT seats.change_seats('paused', '{"team": {"add": 3}}', proration_date => %s)$$, :date)) ~ '^PS513: ';
 
 -- What is no preview; and whose it is.
 SELECT pg_temp.try(format('SELECT seats.preview(%s)', :renewal)) ~ '^PS120: call \d+ is not that of a preview';

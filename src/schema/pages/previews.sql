@@ -222,9 +222,8 @@ BEGIN
     IF state NOT IN ('ready', 'expired') THEN
         RETURN;
     END IF;
-    period := CASE WHEN preview ->> 'proration' = 'none' THEN invoice
-                   ELSE seats_internal.previewed_invoice(
-                            seats_internal.settled_call((preview ->> 'renewal')::bigint), team.livemode) END;
+    period := seats_internal.previewed_invoice(
+        seats_internal.settled_call((preview ->> 'renewal')::bigint), team.livemode);
     SELECT a.due_now, a.credit, a.tax, a.total, a.next_renewal_total, a.currency, a.charged_when
       INTO due_now, credit, tax, total, next_renewal_total, currency, charged_when
       FROM seats_internal.preview_amounts(preview, team, invoice, period) AS a;

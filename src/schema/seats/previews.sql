@@ -1,9 +1,9 @@
 -- What a change would cost, asked of Stripe before it is made, and whether it may be made at that price. What people see of
 -- a preview stands in pages/previews.sql.
 --
--- A preview is up to two calls of Stripe's create_preview, which changes nothing. The one whose id is given shows the
--- invoice on which the change appears first; another one, `renewal`, what a regular period costs with it, where the first
--- does not tell that. What they were made of is kept in the first one's context:
+-- A preview is two calls of Stripe's create_preview, which changes nothing. The one whose id is given shows the invoice on
+-- which the change appears first; the other one, `renewal`, what a regular period costs with it. What they were made of is
+-- kept in the first one's context:
 --
 --   lines             what was asked for, as change_seats reads it
 --   quantities        {seat type: quantity} that the application saw
@@ -12,7 +12,7 @@
 --   period_end        of the subscription's period (seconds), or null
 --   proration         always_invoice, create_prorations, or none (also during a trial, which costs nothing)
 --   renews            whether there is a period after this one
---   renewal           the other call, or null
+--   renewal           the other call; null: there is no such period
 
 CREATE OR REPLACE FUNCTION seats_internal.open_changes(lane_id bigint) RETURNS boolean
 LANGUAGE sql STABLE
@@ -92,8 +92,8 @@ REVOKE ALL ON FUNCTION seats_internal.enqueue_preview(text, seats_internal.team,
 COMMENT ON FUNCTION seats_internal.enqueue_preview(text, seats_internal.team, jsonb, jsonb) IS
     'leaves a call of create_preview in the outbox';
 
--- Where nothing is prorated there is no invoice before the next regular one, and Stripe takes no proration_date: what a
--- period costs is all that there is to ask. Otherwise it is asked besides, first, so that it is there when the other is.
+-- What a period costs is asked first, so that it is there when the other is. (Where nothing is prorated Stripe takes no
+-- proration_date.)
 CREATE OR REPLACE FUNCTION seats_internal.enqueue_previews(
     caller    text,
     team      seats_internal.team,
@@ -106,24 +106,23 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    period  jsonb := jsonb_build_object('preview_mode', 'recurring',
-                                        'subscription_details', jsonb_build_object('items', items));
     renews  boolean := NOT team.cancel_at_period_end AND coalesce(team.cancel_at > team.current_period_end, true);
     renewal bigint;
 BEGIN
-    kept := kept || jsonb_build_object('proration', proration, 'renews', renews);
-    IF proration = 'none' THEN
-        call := seats_internal.enqueue_preview(caller, team, period, jsonb_build_object('preview', kept));
-        RETURN;
-    END IF;
     IF renews THEN
-        renewal := seats_internal.enqueue_preview(caller, team, period, '{"preview": "renewal"}');
+        renewal := seats_internal.enqueue_preview(
+            caller, team,
+            jsonb_build_object('preview_mode', 'recurring',
+                               'subscription_details', jsonb_build_object('items', items)),
+            '{"preview": "renewal"}');
     END IF;
     call := seats_internal.enqueue_preview(
         caller, team,
         jsonb_build_object('subscription_details', jsonb_build_object(
-            'items', items, 'proration_behavior', proration, 'proration_date', kept -> 'proration_date')),
-        jsonb_build_object('preview', kept || jsonb_build_object('renewal', renewal)));
+            'items', items, 'proration_behavior', proration,
+            'proration_date', CASE WHEN proration <> 'none' THEN kept -> 'proration_date' END)),
+        jsonb_build_object('preview', kept || jsonb_build_object(
+            'proration', proration, 'renews', renews, 'renewal', renewal)));
 END
 $$;
 REVOKE ALL ON FUNCTION
@@ -225,19 +224,20 @@ COMMENT ON FUNCTION seats_internal.preview_problem(jsonb, seats_internal.team) I
     'why a change cannot be made at the price of a preview: preview_expired, base_moved or changes_pending; null: it can';
 
 -- (Of a day at most, by the team's index. Values are compared as jsonb: other calls have other contexts.)
-CREATE OR REPLACE FUNCTION seats_internal.answered_preview(team_id bigint, lines jsonb, proration_date bigint) RETURNS jsonb
+CREATE OR REPLACE FUNCTION seats_internal.answered_previews(team_id bigint, proration_date bigint) RETURNS SETOF jsonb
 LANGUAGE sql STABLE
-RETURN (SELECT h.context -> 'preview'
-          FROM seats_internal.outbox_history AS h
-         WHERE h.ring = ANY (seats_internal.ring_slots())
-           AND h.team_id = answered_preview.team_id AND h.settled_at >= clock_timestamp() - interval '25 hours'
-           AND h.path = '/v1/invoices/create_preview' AND h.result = 'done'
-           AND h.context -> 'preview' -> 'proration_date' = to_jsonb(answered_preview.proration_date)
-           AND (h.context -> 'preview' -> 'lines' = answered_preview.lines OR answered_preview.lines IS NULL)
-         ORDER BY h.settled_at DESC LIMIT 1);
-REVOKE ALL ON FUNCTION seats_internal.answered_preview(bigint, jsonb, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.answered_preview(bigint, jsonb, bigint) IS
-    'what a preview with this date was made of, if Stripe has answered it; lines: of this very change';
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT h.context -> 'preview'
+      FROM seats_internal.outbox_history AS h
+     WHERE h.ring = ANY (seats_internal.ring_slots())
+       AND h.team_id = answered_previews.team_id AND h.settled_at >= clock_timestamp() - interval '25 hours'
+       AND h.path = '/v1/invoices/create_preview' AND h.result = 'done'
+       AND h.context -> 'preview' -> 'proration_date' = to_jsonb(answered_previews.proration_date);
+END;
+REVOKE ALL ON FUNCTION seats_internal.answered_previews(bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.answered_previews(bigint, bigint) IS
+    'what a team''s previews with this date were made of, as far as Stripe has answered them';
 
 -- What was shown must be what is bought: the same change, of the same seats, with nobody else's in it. The team is locked.
 CREATE OR REPLACE FUNCTION seats_internal.check_preview(
@@ -257,9 +257,15 @@ BEGIN
     IF proration_date < extract(epoch FROM clock_timestamp()) - 86400 THEN
         problem := 'preview_expired';
     ELSE
-        preview := seats_internal.answered_preview(team.id, lines, proration_date);
-        problem := CASE WHEN preview IS NULL THEN 'no_such_preview'
-                        ELSE seats_internal.preview_problem(preview, team) END;
+        -- (Of several that were made in one second nobody knows which was shown: each must be good.)
+        SELECT p.preview, p.problem INTO preview, problem
+          FROM (SELECT a.preview, seats_internal.preview_problem(a.preview, team) AS problem
+                  FROM seats_internal.answered_previews(team.id, proration_date) AS a (preview)
+                 WHERE a.preview -> 'lines' = lines) AS p
+         ORDER BY p.problem LIMIT 1;
+        IF NOT FOUND THEN
+            problem := 'no_such_preview';
+        END IF;
     END IF;
     IF problem IS NOT NULL THEN
         PERFORM seats_internal.raise_preview_problem(problem, team, preview, proration_date);
@@ -305,7 +311,7 @@ BEGIN
     END IF;
     RAISE EXCEPTION 'there is no preview of this change with that proration_date'
         USING ERRCODE = 'PS525', HINT = again,
-              DETAIL = CASE WHEN seats_internal.answered_preview(team.id, NULL, proration_date) IS NOT NULL
+              DETAIL = CASE WHEN EXISTS (SELECT FROM seats_internal.answered_previews(team.id, proration_date))
                        THEN 'The preview with it is of another change.'
                        ELSE format('Stripe has answered none of team %s with the date %s.', team.name, proration_date) END;
 END
