@@ -117,7 +117,6 @@ SELECT pg_temp.freeze(:c);
 UPDATE seats_internal.outbox SET state = 'waiting', doubt = true, due_at = now() + interval '1 hour', first_sent_at = now() WHERE id = :c;
 SELECT * FROM pg_temp.story(format('SELECT seats_internal.verify_now(%s)', :c));
 UPDATE seats_internal.outbox SET state = 'awaiting', doubt = false, due_at = now() + interval '1 hour', payment = '{"invoice": "in_1"}' WHERE id = :c;
-SELECT * FROM pg_temp.story($$SELECT seats_internal.look_at_awaiting(t) FROM seats_internal.team AS t WHERE t.name = 'acme'$$);
 -- Its invoice is to be voided, and could not be.
 SELECT * FROM pg_temp.story(format('SELECT seats.cancel_change(%s, %L)', :c, 'ada'));
 SELECT id AS void FROM seats_internal.outbox WHERE kind = 'void' \gset

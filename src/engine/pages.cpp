@@ -4,8 +4,7 @@ namespace pg_seats::engine {
 namespace {
 
 // Not in the lane's own row: applications hold that one until they commit, and nobody waits for
-// them. Nor in the team's, which events change: this one only the worker writes, and a person who
-// says that a call was executed.
+// them. Nor in the team's. This one is written by nobody who does not hold the call's row, too.
 pg::Statement news_statement{
     "INSERT INTO seats_internal.lane_marker AS m (lane_id, marker, changes)"
     " SELECT n.lane_id, n.marker, 1 FROM unnest($1, $2) AS n (lane_id, marker)"

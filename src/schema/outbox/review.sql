@@ -229,6 +229,7 @@ DECLARE
         ARRAY(SELECT o.lane_id FROM seats_internal.outbox AS o
                WHERE o.id = ANY (calls) AND o.state = 'review' AND o.lane_id IS NOT NULL), NULL);
     thawed bigint[];
+    shown  bigint[];
 BEGIN
     WITH taken AS (
         UPDATE seats_internal.outbox AS o
@@ -237,10 +238,8 @@ BEGIN
                tries = greatest(o.tries - 1, 0), attempts = greatest(o.attempts - 1, 0)
          WHERE o.id = ANY (calls) AND o.state = 'review'
         RETURNING o.lane_id, o.team_id)
-    -- (The worker's own part of the version: who holds the team is not waited for.)
-    INSERT INTO seats_internal.lane_marker AS m (lane_id, changes)
-    SELECT DISTINCT taken.lane_id, 1 FROM taken WHERE taken.lane_id IS NOT NULL AND taken.team_id IS NOT NULL
-    ON CONFLICT ON CONSTRAINT lane_marker_pkey DO UPDATE SET changes = m.changes + 1;
+    SELECT array_agg(taken.lane_id) FILTER (WHERE taken.team_id IS NOT NULL) INTO shown FROM taken;
+    PERFORM seats_internal.calls_of_pages_changed(shown);
     WITH free AS (
         UPDATE seats_internal.outbox AS o
            SET state = 'pending', first_sent_at = NULL, api_version = NULL

@@ -3,8 +3,9 @@
 -- It is the sum of four that only rise, each in a row that whoever raises it writes anyway, or has to himself:
 --
 --   lane.version               verbs, which all take the lane
---   lane_marker.changes        the worker, for what it sends and for its answers; it waits for nobody there
---   team.changes               what is read of a subscription, events, invites that expire, and what else is nobody's verb
+--   lane_marker.changes        what is sent, and what comes of it; whoever writes it has the call's own row already, so that
+--                              the worker, which writes it all the time, waits for nobody there
+--   team.changes               what is read of a subscription, invites that expire, and what else is nobody's verb
 --   installation.page_changes  what all pages show: kinds of seats; and what the ring takes from them
 --
 -- Each is raised in the transaction that changes the page, by an update of its row. So of two snapshots the later one never
@@ -62,6 +63,21 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.page_of_lane_changed(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.page_of_lane_changed(bigint) IS
     'raises the version of the page of the team in this lane, if there is one';
+
+-- (Of what the worker sends and stores, src/engine/pages.cpp says the same.)
+CREATE OR REPLACE FUNCTION seats_internal.calls_of_pages_changed(lanes bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO seats_internal.lane_marker AS m (lane_id, changes)
+    SELECT DISTINCT l.id, 1 FROM unnest(lanes) AS l (id) WHERE l.id IS NOT NULL
+    ON CONFLICT ON CONSTRAINT lane_marker_pkey DO UPDATE SET changes = m.changes + 1;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.calls_of_pages_changed(bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.calls_of_pages_changed(bigint[]) IS
+    'raises the version of the pages of the teams in these lanes, for whoever holds the rows of their calls';
 
 CREATE OR REPLACE FUNCTION seats_internal.all_pages_changed() RETURNS void
 LANGUAGE plpgsql

@@ -23,14 +23,14 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    team_id bigint;
+    lane_id bigint;
 BEGIN
     UPDATE seats_internal.outbox AS o
        SET state = 'verifying', due_at = NULL, eligible_xid = pg_current_xact_id(),
            state_since = CASE o.state WHEN 'verifying' THEN o.state_since ELSE clock_timestamp() END
      WHERE o.id = call AND o.state IN ('waiting', 'verifying') AND o.doubt
-    RETURNING o.team_id INTO team_id;
-    PERFORM seats_internal.page_changed(team_id);
+    RETURNING CASE WHEN o.team_id IS NOT NULL THEN o.lane_id END INTO lane_id;
+    PERFORM seats_internal.calls_of_pages_changed(ARRAY[lane_id]);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.verify_now(bigint) FROM PUBLIC;
@@ -210,9 +210,6 @@ BEGIN
      WHERE o.id = (SELECT h.id FROM seats_internal.outbox AS h
                     WHERE h.lane_id = team.lane_id ORDER BY h.id LIMIT 1)
        AND o.state = 'awaiting';
-    IF FOUND THEN
-        PERFORM seats_internal.page_changed(team.id);
-    END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.look_at_awaiting(seats_internal.team) FROM PUBLIC;
