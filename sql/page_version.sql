@@ -42,6 +42,15 @@ SELECT pg_temp.read('other', '{"price_team": 2}');
 SELECT * FROM pg_temp.story($$SELECT pg_temp.read('acme', '{"price_team": 5}')$$);
 SELECT * FROM pg_temp.story($$SELECT pg_temp.read('acme', '{"price_team": 6}')$$);
 SELECT * FROM pg_temp.story($$SELECT pg_temp.read('acme', '{"price_team": 6}', '{"status": "past_due"}')$$);
+-- (An invoice that could not be paid, and that it was paid.)
+CREATE FUNCTION pg_temp.event(told text, now_is text) RETURNS void LANGUAGE sql AS $$
+    SELECT seats_internal.note_invoice(jsonb_populate_record(NULL::seats_internal.webhook_event, jsonb_build_object(
+               'type', told, 'destination', 'stripe', 'facts', jsonb_build_object('invoice', jsonb_build_object(
+                   'id', 'in_1', 'url', 'https://pay.example', 'currency', 'usd', 'amount_due', 500, 'status', now_is)))), t)
+      FROM seats_internal.team AS t WHERE t.name = 'acme'
+$$;
+SELECT * FROM pg_temp.story($$SELECT pg_temp.event('invoice.payment_failed', 'open')$$);
+SELECT * FROM pg_temp.story($$SELECT pg_temp.event('invoice.paid', 'paid')$$);
 SELECT * FROM pg_temp.story($$SELECT pg_temp.read('acme', '{"price_team": 6}', '{"cancel_at_period_end": true, "current_period_end": 1900000000}')$$);
 SELECT * FROM pg_temp.story($$SELECT seats_internal.read_failed(t.lane_id, 'no such subscription', false) FROM seats_internal.team AS t WHERE t.name = 'acme'$$);
 SELECT * FROM pg_temp.story($$SELECT pg_temp.read('acme', '{"price_team": 5, "price_x": 1}')$$);
