@@ -20,13 +20,23 @@ $server->define_destination('stripe', requests_per_second => 500);
 $server->wait_for_worker;
 set_up_types($server);
 
-my $json = JSON::PP->new->utf8;
+my $json = JSON::PP->new->utf8->canonical;
+my ($last_version, %pages, @wrong) = (0);
 
-# As its owner sees it.
+# As its owner sees it. All that are looked at here are compared: what shows something else has another version, and the version
+# only rises. (What follows from Stripe's state is in no version: a page that stays open looks at both.)
 sub page
 {
 	my ($team) = @_;
-	return $json->decode($server->sql("SELECT seats.team_page('$team', '@{[ owner_of($team) ]}')"));
+	my $page = $json->decode($server->sql("SELECT seats.team_page('$team', '@{[ owner_of($team) ]}')"));
+	my $as_of = delete $page->{as_of};
+	my $text = $json->encode($page);
+	my $before = $pages{"$page->{version} $page->{stripe}"} //= $text;
+	push @wrong, "$text is of another version than $before" if $text ne $before;
+	push @wrong, "$page->{version} came after $last_version" if $page->{version} < $last_version;
+	$last_version = $page->{version};
+	$page->{as_of} = $as_of;
+	return $page;
 }
 
 sub open_change
@@ -93,6 +103,9 @@ subtest 'bought while calls are paused, sent, confirmed' => sub {
 	$stripe->release(fault => 'held', action => 'proceed');
 	$shown = await_end('acme', $first);
 	is("$shown->{state} $shown->{actor}", 'confirmed ' . owner_of('acme'), 'it is confirmed, and whose it was');
+	my $invoice = $stripe->invoice($shown->{invoice}{invoice});
+	is(join(' ', @{ $shown->{invoice} }{qw(amount paid currency currency_decimals)}),
+		join(' ', @$invoice{qw(total amount_paid currency)}, 2), 'what it has cost, and what was paid');
 	await_change($server, $second, 'confirmed');
 	is(seats_shown('acme'), '6 6 0 0', 'all of it is proved');
 	is_deeply(page('acme')->{open_changes}, [], 'nothing is on its way');
@@ -131,6 +144,7 @@ subtest 'a payment is waited for' => sub {
 	my $shown = await_phase('acme', $change, 'awaiting_payment');
 	my $invoice = $stripe->invoice($shown->{invoice}{invoice});
 	is($shown->{invoice}{url}, $invoice->{hosted_invoice_url}, 'where it can be paid');
+	is(join(' ', @{ $shown->{invoice} }{qw(amount currency currency_decimals)}), join(' ', @$invoice{qw(amount_due currency)}, 2), 'how much');
 	ok($shown->{invoice}{expires_at}, 'and until when');
 	is($shown->{next_step}, 'pay_invoice', 'what is to be done');
 	ok($shown->{may_cancel}, 'or it is taken back');
@@ -169,6 +183,7 @@ subtest 'Stripe\'s limit of a subscription' => sub {
 	is($shown->{phase}, 'limit_used_up', 'ten invoices in a minute are all there are');
 	ok($shown->{next_try_at} gt page('acme')->{as_of}, 'until then');
 	age_calls($server);
+	%pages = ();  # (which no verb would do)
 	look_now($server, $limited);
 	is(await_end('acme', $limited)->{state}, 'confirmed', 'then it goes on');
 };
@@ -182,6 +197,7 @@ subtest 'the end' => sub {
 	ok(!(grep { $_ } @{ $page->{may} }{qw(buy invite manage_members)}), 'and nothing can be bought');
 };
 
+is(join("\n", @wrong), '', 'whenever the page has shown something else its version has risen');
 assert_folded($server);
 assert_ledger($server, $stripe);
 $server->assert_log_clean;
