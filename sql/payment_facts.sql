@@ -129,9 +129,13 @@ SELECT pg_temp.look(:p);
 SELECT pg_temp.open_alerts();
 SELECT pg_temp.explained(:p);
 SELECT pg_temp.try(format('SELECT seats_internal.resolve_payment(%L, %s, %L, %L)', 'op', :p, 'forget', 'why'));
+SELECT in_review, why, decided_with, jsonb_path_query_array(decisions, '$.decision') AS decisions, payment ->> 'received' AS received
+  FROM jsonb_to_record(seats_internal.review_page('op', :p)) AS r (in_review text, why text, decided_with text, decisions jsonb, payment jsonb);
 SELECT seats_internal.resolve_payment('op', :p, 'keep', 'she is right');
 SELECT pg_temp.look(:p);
 SELECT pg_temp.try(format('SELECT seats_internal.resolve_payment(%L, %s, %L, %L)', 'op', :p, 'keep', 'again'));
+SELECT in_review, why, decided_with, jsonb_path_query_array(decisions, '$.decision') AS decisions, payment ->> 'received' AS received
+  FROM jsonb_to_record(seats_internal.review_page('op', :p)) AS r (in_review text, why text, decided_with text, decisions jsonb, payment jsonb);
 SELECT pg_temp.open_alerts();
 UPDATE seats_internal.payment_request SET when_paid_after_cancel = 'keep';
 SELECT pg_temp.start('gil') AS p \gset
@@ -197,6 +201,8 @@ SELECT pg_temp.created(:p, pg_temp.intent('pi_ida', more => '{"has_transfer": tr
 SELECT pg_temp.cancel(:p);
 SELECT pg_temp.was_read(:p, pg_temp.intent('pi_ida', 'succeeded', '{"amount_received": 1000}'));
 SELECT pg_temp.look(:p);
+SELECT in_review, why, decided_with, jsonb_path_query_array(decisions, '$.decision') AS decisions, payment ->> 'received' AS received
+  FROM jsonb_to_record(seats_internal.review_page('op', :p)) AS r (in_review text, why text, decided_with text, decisions jsonb, payment jsonb);
 SELECT pg_temp.try(format('SELECT seats_internal.resolve_payment(%L, %s, %L, %L)', 'op', :p, 'refund', 'why'));
 SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s)', 'app', :p));
 SELECT repeated FROM seats_internal.refund_payment('app', :p, reverse_transfer => true, refund_application_fee => false);
@@ -427,6 +433,8 @@ SELECT line FROM regexp_split_to_table(pg_temp.explained(:p), '\n') AS line WHER
 -- What his bank holds nobody gives back.
 SELECT pg_temp.try(format('SELECT seats_internal.refund_payment(%L, %s, 1)', 'app', :p));
 UPDATE seats_internal.payment SET review_since = now(), review_reason = 'paid_twice' WHERE id = :p;
+SELECT in_review, why, decided_with, jsonb_path_query_array(decisions, '$.decision') AS decisions, payment ->> 'received' AS received
+  FROM jsonb_to_record(seats_internal.review_page('op', :p)) AS r (in_review text, why text, decided_with text, decisions jsonb, payment jsonb);
 SELECT pg_temp.try(format('SELECT seats_internal.resolve_payment(%L, %s, %L, %L)', 'op', :p, 'refund', 'why'));
 UPDATE seats_internal.payment SET review_since = NULL, review_reason = NULL WHERE id = :p;
 SELECT pg_temp.disputes_read(:p, pg_temp.dispute('dp_1', 'won'));

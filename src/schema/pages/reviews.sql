@@ -87,7 +87,7 @@ BEGIN
         of_what := 'payment';
         why := page -> 'payment' ->> 'review_reason';
         verb := 'resolve_payment';
-        allowed := '{keep,refund}';
+        allowed := seats_internal.allowed_payment_decisions((page ->> 'call')::bigint);
     ELSE
         verb := NULL;
     END IF;

@@ -146,6 +146,20 @@ COMMENT ON FUNCTION
     seats_internal.end_payment_review(seats_internal.payment, text, text) IS
     'nobody has to decide about a payment any more';
 
+-- Who refunds what was transferred says more than a decision does; what a bank holds nobody gives back.
+CREATE OR REPLACE FUNCTION seats_internal.allowed_payment_decisions(payment bigint) RETURNS text[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE WHEN p.review_since IS NULL THEN '{}'
+                WHEN p.has_transfer OR p.disputed > 0 AND seats_internal.refundable(p) <= 0 THEN '{keep}'
+                ELSE '{keep,refund}' END::text[]
+      FROM seats_internal.payment AS p WHERE p.id = allowed_payment_decisions.payment;
+END;
+REVOKE ALL ON FUNCTION seats_internal.allowed_payment_decisions(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.allowed_payment_decisions(bigint) IS
+    'the decisions that resolve_payment takes for a payment; none, if it is not in review; null: there is none';
+
 CREATE OR REPLACE FUNCTION seats_internal.resolve_payment(
     caller           text,
     INOUT payment    bigint,
