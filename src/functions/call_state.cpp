@@ -19,19 +19,19 @@ namespace {
 // search_path.
 
 // What kind it is, is asked in SQL (src/schema/kinds.sql).
-#define KIND_OF(row) \
-    "seats_internal.is_change(" row ".kind), seats_internal.is_shared(" row ".kind)"
+#define KIND_OF(row)                                                                       \
+    "seats_internal.is_change(" row ".kind), seats_internal.is_shared(" row ".kind), " row \
+    ".path OPERATOR(pg_catalog.=) '/v1/invoices/create_preview'"
 
 KeptPlan open_call{
     "SELECT o.enqueued_by, o.state::pg_catalog.text, o.reason, NULL::pg_catalog.int4,"
     "       NULL::pg_catalog.bytea, " KIND_OF(
-        "o") ", NULL::pg_catalog.int8  FROM seats_internal.outbox AS o WHERE o.id OPERATOR(pg_catalog.=) $1",
+        "o") "  FROM seats_internal.outbox AS o WHERE o.id OPERATOR(pg_catalog.=) $1",
     nullptr};
 
 // One arm for each slot of the ring: the key is (ring, id), so each is one look into an index.
 #define SETTLED_IN(slot) \
     "SELECT h.enqueued_by, h.result, h.reason, h.http_status, h.answer, " KIND_OF("h") \
-    ",      seats_internal.open_renewal(h.team_id, h.context)"                   \
     "  FROM seats_internal.outbox_history AS h"                                 \
     " WHERE h.ring OPERATOR(pg_catalog.=) " slot                                \
     "::pg_catalog.int2"                                                         \
@@ -61,7 +61,6 @@ KeptPlan operator_right{
 KeptPlan open_change{
     "SELECT o.enqueued_by, seats_internal.change_state(h.state::pg_catalog.text), h.reason,"
     "       NULL::pg_catalog.int4, NULL::pg_catalog.bytea, " KIND_OF("o")
-    ",      NULL::pg_catalog.int8"
     "  FROM seats_internal.outbox AS o"
     " CROSS JOIN LATERAL (SELECT CASE WHEN o.state OPERATOR(pg_catalog.=) 'carried'"
     "                                 THEN f.state ELSE o.state END AS state,"
@@ -74,6 +73,11 @@ KeptPlan open_change{
     nullptr};
 
 #undef KIND_OF
+
+KeptPlan open_renewal{
+    "SELECT seats_internal.open_renewal(h.team_id, h.context)"
+    "  FROM seats_internal.settled_call($1) AS h",
+    nullptr};
 
 // The row leaves when its handler is committed, or when a person has decided that it is not to run.
 KeptPlan open_handler{
@@ -155,6 +159,15 @@ void say_of_handler(std::int64_t call, CallState* state) {
             sizeof state->state);
 }
 
+// What a period costs is another call.
+void look_for_renewal(std::int64_t call, CallState* state) {
+    bool is_null = true;
+    if (run(open_renewal, INT8OID, Int64GetDatum(call)) == 1) {
+        const Datum renewal = cell(1, &is_null);
+        state->renewal = is_null ? 0 : DatumGetInt64(renewal);
+    }
+}
+
 // The caller must be known before: here we are the extension's owner.
 bytea* look(std::int64_t call, LookFor what, Handlers handlers, Oid caller, CallState* state,
             MemoryContext answer_context) {
@@ -171,8 +184,7 @@ bytea* look(std::int64_t call, LookFor what, Handlers handlers, Oid caller, Call
     const bool is_change = DatumGetBool(cell(6, &is_null));
     // A read of a subscription is everybody's who has asked for it, and may be an earlier one's.
     const bool is_shared = DatumGetBool(cell(7, &is_null));
-    const Datum renewal = cell(8, &is_null);
-    state->renewal = is_null ? 0 : DatumGetInt64(renewal);
+    const bool is_preview = DatumGetBool(cell(8, &is_null));
     if (what == LookFor::change && state->settled) {
         say_as_change(is_change, state);
     }
@@ -185,6 +197,9 @@ bytea* look(std::int64_t call, LookFor what, Handlers handlers, Oid caller, Call
         MemoryContext const before = MemoryContextSwitchTo(answer_context);
         copy = DatumGetByteaPCopy(answer);
         MemoryContextSwitchTo(before);
+    }
+    if (is_preview && state->settled) {
+        look_for_renewal(call, state);
     }
     if (handlers == Handlers::belong_to_it) {
         say_of_handler(call, state);

@@ -32,7 +32,7 @@ END;
 REVOKE ALL ON FUNCTION seats_internal.seats_of(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.seats_of(bigint) IS '{seat type: quantity} of a team, as Stripe has it and as it will be';
 
--- (Asked of every call that somebody waits for: what an application enqueues itself has no team, whatever its context says.)
+-- (What an application enqueues itself has no team, whatever its context says.)
 CREATE OR REPLACE FUNCTION seats_internal.open_renewal(team_id bigint, context jsonb) RETURNS bigint
 LANGUAGE sql STABLE
 RETURN CASE WHEN team_id IS NOT NULL AND jsonb_typeof(context -> 'preview' -> 'renewal') = 'number'
