@@ -34,6 +34,8 @@ SELECT n, i.uuid, 'stripe', 'POST', '/v1/customers', 'name=x', 'desk',
 INSERT INTO seats_internal.outbox (lane_id, installation, destination, method, path, body, enqueued_by)
 SELECT 3, i.uuid, 'stripe', 'POST', '/v1/customers', 'name=x', 'desk'
   FROM seats_internal.installation AS i CROSS JOIN generate_series(1, 2000) AS n;
+INSERT INTO seats_internal.receiver (name, format, path, lane_id, journal_number, resolved_number, defined_by)
+VALUES ('stripe', 'standard_webhook', '/', 3, 0, 0, 'desk');
 UPDATE seats_internal.lane SET paused_at = now(), paused_by = 'desk', paused_reason = 'test' WHERE id IN (10, 11);
 INSERT INTO seats_internal.handler (call_id, installation, lane_id, role, role_oid, on_done, outcome, review_since, review_reason)
 SELECT 900000000 + n, i.uuid, n, current_user, current_user::regrole, 'public.noted', '{"result": "done"}', now(), 'failed'
@@ -91,6 +93,7 @@ sub cost
 my @questions = (
 	[ 'reviews', 'SELECT * FROM seats.reviews', 5, 600, 'outbox_standing' ],
 	[ 'blocked lanes', 'SELECT * FROM seats.blocked_lanes', 11, 600, 'outbox_standing' ],
+	[ 'receivers', 'SELECT * FROM seats.receivers', 1, 400, 'outbox_by_lane' ],
 	[ 'open calls by state', q{SELECT * FROM seats.list_calls('{"state": "waiting"}')}, 2, 300, 'outbox_standing' ],
 	[ 'open calls of a lane', q{SELECT * FROM seats.list_calls('{"destination": "stripe", "lane": "desk 3"}', most => 10)}, 11, 300, 'outbox_by_lane' ],
 	[ 'open calls', q{SELECT * FROM seats.list_calls()}, 101, 900 ],

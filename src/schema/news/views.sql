@@ -38,12 +38,13 @@ SELECT r.name, r.format, d.base_url || r.path AS url, d.secret AS secret_file, r
   FROM seats_internal.receiver AS r
   JOIN seats_internal.destination AS d ON d.name = r.name
  CROSS JOIN LATERAL (
-    SELECT count(*) AS waiting, min(o.created_at) AS oldest_waiting_at,
-           (array_agg(o.last_error ORDER BY o.id))[1] AS last_error
-      FROM seats_internal.outbox AS o WHERE o.lane_id = r.lane_id) AS o;
+    SELECT count(*) AS waiting, min(w.created_at) AS oldest_waiting_at,
+           (array_agg(w.last_error ORDER BY w.id))[1] AS last_error
+      FROM (SELECT x.id, x.created_at, x.last_error FROM seats_internal.outbox AS x
+             WHERE x.lane_id BETWEEN r.lane_id AND r.lane_id ORDER BY x.lane_id, x.id LIMIT 1000) AS w) AS o;
 REVOKE ALL ON seats.receivers FROM PUBLIC;
 COMMENT ON VIEW seats.receivers IS 'who is told of alerts and of entries of the journal, over HTTP';
-COMMENT ON COLUMN seats.receivers.waiting IS 'deliveries that it has not taken yet';
+COMMENT ON COLUMN seats.receivers.waiting IS 'deliveries that it has not taken yet; 1000: these, or more';
 COMMENT ON COLUMN seats.receivers.last_error IS 'why the first of them was not taken when it was tried last';
 COMMENT ON COLUMN seats.receivers.journal_number IS 'the journal is handed over up to this number';
 
