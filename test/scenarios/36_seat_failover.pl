@@ -105,6 +105,7 @@ sub alerts_about
 	my %executed = map { $_ => executed_for($stripe, $_) } keys %of, 'lost_enqueue';
 	is($executed{split}, 1, 'half of the split is executed');
 	is($executed{$_}, 1, "$_ is executed in one call") foreach qw(settled executed lost_enqueue lost_end);
+	my $lost_page = $primary->sql("SELECT version FROM seats.team_versions('{executed}')");
 	$primary->stop('immediate');
 
 	# The standby's second read is the one by which it wants to prove what happened.
@@ -112,6 +113,7 @@ sub alerts_about
 			match => { method => 'GET', path => '/v1/subscriptions/' . subscription_of($_), nth => 2 },
 			fault => 'hang' }) foreach qw(late_soon late_waiting);
 	$standby->promote;
+	$standby->wait_for_sql("SELECT version > $lost_page + 1000000 FROM seats.team_versions('{executed}')", 't');
 
 	# Executed while the standby tries to find out: that read shows it.
 	foreach (qw(late_soon late_waiting))

@@ -50,7 +50,10 @@ sub adopt
 }
 
 # A copy beside its original: a person decides about everything, and reads go on.
+my $original_page = $original->sql("SELECT version FROM seats.team_versions('{pending}')");
 adopt($original, 'twin', 'false');
+cmp_ok($original->sql("SELECT version FROM seats.team_versions('{pending}')"), '>', $original_page + 1_000_000,
+	'the versions of its pages are above all that its original had');
 is($original->sql(q{SELECT string_agg(DISTINCT state || ' ' || reason, ', ') FROM seats.changes}),
 	'in_review adopted_copy', 'an adopted copy: every open change is in review');
 my $posts = @{ $stripe->requests(method => 'POST') };
