@@ -152,7 +152,7 @@ SELECT name, labels, value FROM seats.metrics
 SELECT count(*) FILTER (WHERE name !~ '^pg_seats_[a-z_]+$') AS bad_names,
        count(*) FILTER (WHERE labels IS NULL OR value IS NULL) AS nulls, count(*) > 20 AS many
   FROM seats.metrics;
--- What the worker counts is shown, and is a metric (but for what only tests want to know).
+-- What the worker counts is a metric, and shown (but for what only tests want to know).
 SELECT string_agg(c.counter, ' ' ORDER BY c.counter) FILTER (WHERE NOT EXISTS (
            SELECT FROM pg_attribute AS a
             WHERE a.attrelid = 'seats.worker_status'::regclass AND a.attname = c.counter)) AS not_shown,

@@ -221,6 +221,12 @@ check_mistakes() {
   fi
 }
 
+# The table of docs/metrics.md is the list of metrics.
+check_metrics_page() {
+  compare_with_docs metrics docs/metrics.md "$("$root/scripts/make-metrics-page" --table)" \
+    "$(sed -n '/^| metric |/,/^$/p' "$root/docs/metrics.md" | sed '/^$/d')"
+}
+
 # The query files of monitoring/ are those that the list of metrics makes; each alert rule leads to a section of its own,
 # and each section to a rule.
 check_monitoring() {

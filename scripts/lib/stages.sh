@@ -11,6 +11,7 @@ stage_format() {
   check_error_codes
   check_limits
   check_health_page
+  check_metrics_page
   check_sql_pages
   check_settings_page
   check_alert_pages

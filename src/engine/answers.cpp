@@ -168,6 +168,10 @@ void take_responses(Engine& engine) {
                 is_suspect(engine, entry->second) ? engine.answered_suspects : engine.answered;
             Flight& flight = answers.emplace_back();
             flight = std::move(entry->second);
+            flight.answered_at = pg::now();
+            if (response.sent && destination_of(flight).is_stripe()) {
+                pg::observe(engine.slot.histograms.stripe_answer, response.duration.count());
+            }
             flight.answer = {.response = std::move(response), .body = {}};
             --destination_of(flight).in_flight;
             engine.flights.erase(entry);

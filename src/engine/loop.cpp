@@ -8,6 +8,7 @@
 #include "engine/chores.hpp"
 #include "engine/claim.hpp"
 #include "engine/configuration.hpp"
+#include "engine/counting.hpp"
 #include "engine/event_lists.hpp"
 #include "engine/find.hpp"
 #include "engine/halts.hpp"
@@ -184,6 +185,9 @@ core::Duration until_next(LoopState& state) {
             consider(std::chrono::ceil<core::Duration>(engine.events_at - now));
         }
     }
+    if (state.batch.empty() && engine.no_work_before <= now) {
+        consider(until_count(engine));
+    }
     if (!state.held.empty()) {
         consider(std::chrono::ceil<core::Duration>(state.held_at - now));
     }
@@ -219,6 +223,7 @@ void look_around(LoopState& state, TimePoint now) {
         expect_unseen(engine);
         look_for_missed_events(engine);
         engine.handlers.look_around();
+        engine.counting.is_polled = true;
     }
     if (engine.configuration_is_stale && now >= engine.no_work_before) {
         refresh_configuration(engine);
@@ -327,6 +332,9 @@ void work_once(LoopState& state) {
     }
     keep_house(engine);
     announce(engine);
+    if (state.batch.empty()) {
+        count_rows(engine);
+    }
     show_state(engine);
 }
 

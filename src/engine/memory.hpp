@@ -1,7 +1,9 @@
 // The worker's memory. Everything in it can be lost at any moment and is rebuilt from the tables.
 #pragma once
 
+#include <array>
 #include <deque>
+#include <map>
 #include <random>
 #include <unordered_map>
 
@@ -61,6 +63,41 @@ struct SecondLook {
 struct BacklogReader {
     Destination* destination;
     std::int64_t above;
+};
+
+// What is told apart of the rows of a table; what of that is empty does not concern it.
+struct RowKind {
+    std::string destination, label, reason;
+    auto operator<=>(const RowKind&) const = default;
+};
+
+struct Tally {
+    std::int64_t rows = 0;
+    std::int64_t amount = 0;
+    TimestampTz oldest_at = 0;
+    std::int64_t oldest_id = 0;
+};
+
+struct CountedTable {
+    std::int64_t changes = -1;  // what its statistics said when it was counted; -1: it was not
+    TimePoint due{};            // not counted again before
+    std::int64_t slice = 4;     // pages that are counted at once
+};
+
+// See counting.hpp.
+struct Counting {
+    bool is_polled = true;   // look whether tables were changed that nobody has told us of
+    bool is_wanted = false;  // one has changed, and is not due yet
+    std::uint64_t activity = 0;
+    TimePoint look_at{};
+    std::array<CountedTable, pg::counted_tables> tables;
+    // The table that is being counted, and how far.
+    std::optional<std::size_t> current;
+    std::int64_t page = 0, pages = 0;
+    std::int64_t changes = 0;
+    TimestampTz began_at = 0;
+    TimePoint slice_at{};
+    std::map<RowKind, Tally> found;
 };
 
 // Counts in shared memory.
@@ -147,6 +184,8 @@ struct Engine {
     bool events_expected = true;  // some may be
     TimePoint webhooks_at{};      // when to look at events that could not be processed
     std::int64_t queue_for_lane = 0;
+
+    Counting counting;
 
     // Of what hangs on the ends of calls.
     handlers::Dispatcher handlers;

@@ -10,6 +10,15 @@
 #include "pg/time.hpp"
 
 namespace pg_seats::engine {
+namespace {
+
+// Of a row the first request of all; to receivers nobody waits for one.
+bool is_first(const Flight& flight) {
+    return flight.leg.purpose == Purpose::send && flight.call.attempts == 1 &&
+           destination_of(flight).is_stripe();
+}
+
+}  // namespace
 
 void send_all(Engine& engine) {
     while (!engine.to_send.empty()) {
@@ -66,6 +75,10 @@ void send(Engine& engine, Flight&& flight) {
     } catch (...) {
         engine.flights.erase(place);
         throw;
+    }
+    if (is_first(flight)) {
+        pg::observe(engine.slot.histograms.enqueue_to_wire,
+                    flight.sent_at - flight.call.created_at);
     }
     ++destination.in_flight;
     count(engine.slot.counters.sent);

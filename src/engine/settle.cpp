@@ -9,6 +9,7 @@
 #include "engine/row_errors.hpp"
 #include "engine/trouble.hpp"
 #include "pg/sql.hpp"
+#include "pg/time.hpp"
 
 namespace pg_seats::engine {
 namespace {
@@ -21,6 +22,15 @@ Statement lock_statement{
     "       EXISTS (SELECT FROM (SELECT o.id FROM seats_internal.outbox AS o WHERE o.id = $1"
     "                               FOR UPDATE SKIP LOCKED) AS locked)"};
 
+void note_time(Engine& engine, const std::vector<const Settlement*>& items, const Stored& stored) {
+    const TimestampTz now = pg::now();
+    for (const Settlement* item : items) {
+        if (!core::contains(stored.locked, item)) {
+            pg::observe(engine.slot.histograms.settle, now - item->flight.answered_at);
+        }
+    }
+}
+
 // `locked`: those of which nothing was stored, because somebody holds their team.
 std::optional<pg::Failure> store_in_transaction(Engine& engine,
                                                 const std::vector<const Settlement*>& items,
@@ -29,6 +39,7 @@ std::optional<pg::Failure> store_in_transaction(Engine& engine,
     auto failure = engine.transaction([&] { stored = store(engine, items); });
     if (!failure) {
         after_commit(engine, items, stored);
+        note_time(engine, items, stored);
         locked = std::move(stored.locked);
     }
     return failure;

@@ -22,6 +22,7 @@
 #include "pg/wake.hpp"
 
 extern "C" {
+#include "miscadmin.h"
 #include "utils/array.h"
 }
 
@@ -268,6 +269,7 @@ PG_SEATS_FUNCTION(pg_seats_receive_webhook) {
                       secrets.problem().empty(), &answer);
         }
     }
+    pg::count_webhook(MyDatabaseId, answer.outcome);
     const Answer* const given = &answer;
     return pg::guard(answer_row, fcinfo, given, event_id);
 }

@@ -25,6 +25,7 @@ struct Flight {
     std::optional<std::int64_t> newest;  // … and Stripe's time up to which all are known then
     std::optional<std::int64_t> most_newest;  // … no later than this, once types are left behind
     core::Moment sent_at = 0;                 // of the request that is on the wire
+    core::Moment answered_at = 0;             // when its answer was taken, or that there is none
     core::Answer answer;                      // once it is there
     // Of that answer, as it was judged: deciding may raise and be done again, and what it says of
     // the destination's health is noted once.

@@ -39,9 +39,20 @@ bool is_after_crash() {
     return !is_clean;
 }
 
-void clear_counters(WorkerCounters& counters) {
+// (The numbers of a worker that follows another one's in its database go on.)
+void clear_numbers(WorkerSlot& slot) {
     for (const CounterName& each : counter_names) {
-        pg_atomic_init_u64(&(counters.*each.counter), 0);
+        pg_atomic_init_u64(&(slot.counters.*each.counter), 0);
+    }
+    for (const HistogramName& each : histogram_names) {
+        Histogram& histogram = slot.histograms.*each.histogram;
+        for (pg_atomic_uint64& bucket : histogram.buckets) {
+            pg_atomic_init_u64(&bucket, 0);
+        }
+        pg_atomic_init_u64(&histogram.sum, 0);
+    }
+    for (pg_atomic_uint64& counter : slot.webhooks.by_outcome) {
+        pg_atomic_init_u64(&counter, 0);
     }
 }
 
@@ -63,7 +74,7 @@ void start_up() {
         }
         for (WorkerSlot& slot : state->workers) {
             pg_atomic_init_u32(&slot.wake, 0);
-            clear_counters(slot.counters);
+            clear_numbers(slot);
         }
     }
     make_secret_slots(&GetNamedLWLockTranche("pg_seats")[1].lock);
@@ -102,8 +113,9 @@ void give_slot(WorkerSlot& slot, Oid database) noexcept {
     slot.handed_count = 0;
     slot.handed_overflow = false;
     slot.roles_waiting = 0;
+    memset(&counts_of(*state, slot), 0, sizeof(WorkerCounts));
     pg_atomic_write_u32(&slot.wake, 0);
-    clear_counters(slot.counters);
+    clear_numbers(slot);
 }
 
 WorkerSlot* find_worker(SharedState& shared, Oid database) noexcept {
@@ -113,6 +125,25 @@ WorkerSlot* find_worker(SharedState& shared, Oid database) noexcept {
         }
     }
     return nullptr;
+}
+
+WorkerCounts& counts_of(SharedState& shared, const WorkerSlot& slot) noexcept {
+    return shared.counts[&slot - shared.workers];
+}
+
+void count_webhook(Oid database, const char* outcome) noexcept {
+    if (state == nullptr) {
+        return;
+    }
+    LWLockAcquire(state->lock, LW_SHARED);
+    if (WorkerSlot* const slot = find_worker(*state, database); slot != nullptr) {
+        for (std::size_t i = 0; i < std::size(webhook_outcomes); ++i) {
+            if (strcmp(webhook_outcomes[i], outcome) == 0) {
+                pg_atomic_fetch_add_u64(&slot->webhooks.by_outcome[i], 1);
+            }
+        }
+    }
+    LWLockRelease(state->lock);
 }
 
 bool is_held(SharedState& shared, Oid database) noexcept {

@@ -4,9 +4,9 @@
 
 #include "pg/handler_slots.hpp"
 #include "pg/postgres.hpp"
+#include "pg/worker_numbers.hpp"
 
 extern "C" {
-#include "port/atomics.h"
 #include "storage/condition_variable.h"
 }
 
@@ -61,45 +61,6 @@ struct DestinationStatus {
     char trouble[160];  // why its key was not proven, or why sending is interrupted
 };
 
-// What a worker counts: a column of seats_internal.worker_state() each, in its order.
-// clang-format off
-#define PG_SEATS_COUNTERS(counter) \
-    counter(claims)                \
-    counter(frozen)                \
-    counter(sent)                  \
-    counter(reads)                 \
-    counter(done)                  \
-    counter(refused)               \
-    counter(again)                 \
-    counter(unknown)               \
-    counter(halted)                \
-    counter(reviews)               \
-    counter(settle_failures)       \
-    counter(wakes)                 \
-    counter(row_errors)            \
-    counter(handlers_done)         \
-    counter(handlers_failed)       \
-    counter(loops)                 \
-    counter(transactions)
-// clang-format on
-
-struct WorkerCounters {
-#define PG_SEATS_COUNTER(name) pg_atomic_uint64 name;
-    PG_SEATS_COUNTERS(PG_SEATS_COUNTER)
-#undef PG_SEATS_COUNTER
-};
-
-struct CounterName {
-    const char* name;
-    pg_atomic_uint64 WorkerCounters::*counter;
-};
-
-inline constexpr CounterName counter_names[] = {
-#define PG_SEATS_COUNTER(name) {#name, &WorkerCounters::name},
-    PG_SEATS_COUNTERS(PG_SEATS_COUNTER)
-#undef PG_SEATS_COUNTER
-};
-
 struct WorkerSlot {
     Oid database;  // InvalidOid: the slot is free
     WorkerState state;
@@ -133,6 +94,8 @@ struct WorkerSlot {
     TimestampTz start_at;   // not before
     pg_atomic_uint32 wake;  // WakeReason bits
     WorkerCounters counters;
+    WorkerHistograms histograms;
+    WebhookCounters webhooks;
 };
 
 struct SharedState {
@@ -147,6 +110,7 @@ struct SharedState {
     ConditionVariable worker_changed;
     ConditionVariable settled[waiter_buckets];
     WorkerSlot workers[max_databases];
+    WorkerCounts counts[max_databases];  // of the worker in the same place
     HandlerSlot handlers[max_handler_processes];
 };
 
@@ -164,6 +128,12 @@ void give_slot(WorkerSlot& slot, Oid database) noexcept;
 
 // Find the slot of a database; the lock must be held. nullptr if there is none.
 WorkerSlot* find_worker(SharedState& shared, Oid database) noexcept;
+
+// Of the worker in this slot; the lock must be held.
+WorkerCounts& counts_of(SharedState& shared, const WorkerSlot& slot) noexcept;
+
+// A webhook was taken by this session. Takes the lock.
+void count_webhook(Oid database, const char* outcome) noexcept;
 
 // Somebody wants the database for himself; the lock must be held.
 [[nodiscard]] bool is_held(SharedState& shared, Oid database) noexcept;

@@ -132,6 +132,7 @@ void settle_settings() {
     set("enable_hashjoin", "on");
     set("enable_bitmapscan", "off");
     set("enable_seqscan", "off");
+    set("enable_tidscan", "on");  // rows are counted by pages
     // A batch is joined by hash: a nested loop over a table whose statistics say that it is empty
     // goes through the whole of it once for each row. (Lateral joins are nested loops all the
     // same.)

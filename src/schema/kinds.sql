@@ -46,11 +46,16 @@ COMMENT ON FUNCTION seats_internal.planned_kinds() IS
 -- For whoever looks up where a row stands (src/functions/call_state.cpp).
 CREATE OR REPLACE FUNCTION seats_internal.is_change(kind text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
 RETURN kind = 'change';
 REVOKE ALL ON FUNCTION seats_internal.is_change(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.is_change(text) IS
     'a change of seats, which is told of in other words than a call';
+
+CREATE OR REPLACE FUNCTION seats_internal.is_delivery(kind text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN kind = 'delivery';
+REVOKE ALL ON FUNCTION seats_internal.is_delivery(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.is_delivery(text) IS 'owed to a receiver, and not to Stripe';
 
 CREATE OR REPLACE FUNCTION seats_internal.is_shared(kind text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -261,6 +261,8 @@ sub assert_reads_little
 	my %worst;
 	foreach my $scan (@scans)
 	{
+		# (Rows are counted in slices that take little time, however many rows they have.)
+		next if $scan->{query} =~ /c\.place >= \$1/;
 		# (What is new about alerts is looked for at most once a second. A session may look up each of
 		# what it asks for.)
 		my $pages = $scan->{relation} =~ /^alert/ ? 3 * $most_pages : $most_pages;
@@ -307,7 +309,7 @@ sub assert_bounded
 	my ($statement, @unbounded, $open) = ('');
 	foreach my $line (split(/\n/, $server->sql($script)), '== end')
 	{
-		if ($open && $line !~ /Index Cond:/) { push @unbounded, "$statement: $open" }
+		if ($open && $line !~ /(?:Index|TID) Cond:/) { push @unbounded, "$statement: $open" }
 		undef $open;
 		if ($line =~ /^== (.*)/) { $statement = $1 }
 		elsif ($line =~ /Scan.* on ($large)\b/) { ($open = $line) =~ s/^[\s>-]*// }
@@ -369,7 +371,7 @@ $reader->quit;
 $server->sql('VACUUM ANALYZE');
 $server->wait_for_sql(q{VACUUM seats_internal.outbox;
 	SELECT pg_relation_size('seats_internal.outbox') < 100 * 8192}, 't');
-pass('the outbox gives back what is empty, as whoever looks at health reads all of it');
+pass('the outbox gives back what is empty, or all of it would be read whenever its rows are counted');
 another_worker();
 fill();
 look('full, with statistics of nothing');

@@ -43,8 +43,8 @@ BEGIN ATOMIC
     -- The outbox, as it was last counted.
     ('pg_seats_outbox_calls', 'gauge', 'Calls that are owed and not settled, by state', '{destination,state}'),
     ('pg_seats_oldest_waiting_seconds', 'gauge',
-     'Age of the oldest unsettled call of those that wait for this reason; 0: there is none. queued and retrying are '
-     'those that nothing holds; behind: others of their lane wait as designed (payment, stripes_limit)', '{reason}'),
+     'Age of the oldest unsettled call of those that wait for this reason; 0: there is none. queued, sent and retrying are '
+     'on their way; payment, stripes_limit, and what is behind such a call of its lane, wait as designed', '{reason}'),
     ('pg_seats_waiting_calls', 'gauge', 'Unsettled calls that wait for this reason', '{reason}'),
     ('pg_seats_counted_age_seconds', 'gauge',
      'How old the count of a table''s rows is; 0: it is small, and counted whenever somebody looks', '{table}'),
@@ -81,7 +81,9 @@ BEGIN ATOMIC
     ('pg_seats_webhook_oldest_unprocessed_seconds', 'gauge',
      'How long ago the oldest of them came (of the first 1000 that are to be tried); 0: there is none', '{}'),
     -- Handlers.
-    ('pg_seats_handlers', 'gauge', 'Handlers that have not run, by state', '{state}'),
+    ('pg_seats_handlers', 'gauge',
+     'Handlers that have not run, by state; one that runs just now was waiting, or failed, and counts there, too',
+     '{state}'),
     ('pg_seats_handlers_oldest_seconds', 'gauge',
      'How long ago the call has ended whose handler has waited longest; 0: none waits', '{}'),
     ('pg_seats_handlers_failed_tries', 'gauge', 'Failed tries of those handlers that have not run yet', '{}'),

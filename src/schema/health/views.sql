@@ -1,29 +1,35 @@
--- health: a row per check, with what to do. metrics: the same and more as numbers. Both read the
--- outbox once.
+-- health: a row per check, with what to do. Its cost does not grow with the tables: whatever there can be much of it takes
+-- from seats_internal.counted, or by an index with a bound.
+
+CREATE OR REPLACE VIEW seats_internal.oldest_snapshot AS
+SELECT max(s.age) AS age
+  FROM (SELECT age(a.backend_xmin) FROM pg_stat_activity AS a
+         WHERE a.pid <> pg_backend_pid() AND a.backend_xmin IS NOT NULL
+        UNION ALL
+        SELECT age(r.xmin) FROM pg_replication_slots AS r WHERE r.xmin IS NOT NULL
+        UNION ALL
+        SELECT age(p.transaction) FROM pg_prepared_xacts AS p) AS s (age);
+REVOKE ALL ON seats_internal.oldest_snapshot FROM PUBLIC;
+COMMENT ON VIEW seats_internal.oldest_snapshot IS
+    'how many transactions ago the oldest snapshot was taken that keeps vacuum from removing rows';
 
 CREATE OR REPLACE VIEW seats.health AS
-WITH waiting_lane AS MATERIALIZED (
-    -- Whose first call waits as designed: for its payment, or until Stripe's limit lets it go. (Not for
-    -- ever: a payment that has not come within Stripe's 23 hours is looked at, and then settled.)
-    SELECT DISTINCT o.lane_id
-      FROM seats_internal.outbox AS o
-     WHERE o.state = 'awaiting' AND o.state_since > clock_timestamp() - interval '25 hours'
-        OR o.reason = 'stripes_limit_for_a_subscription'
-           AND o.due_at > clock_timestamp() - interval '5 minutes'),
+WITH counted AS MATERIALIZED (SELECT * FROM seats_internal.counted),
 outbox AS MATERIALIZED (
-    SELECT count(*) FILTER (WHERE o.state = 'review') AS reviews,
-           clock_timestamp() - min(o.created_at) FILTER (WHERE o.is_delivery) AS oldest_delivery,
-           count(*) FILTER (WHERE o.installation IS DISTINCT FROM i.uuid) AS foreign_rows,
-           clock_timestamp() - min(o.created_at) FILTER (WHERE u.is_unsettled) AS oldest,
-           min(o.id) FILTER (WHERE u.is_unsettled) AS oldest_call
-      FROM seats_internal.owed AS o
-      LEFT JOIN seats_internal.installation AS i ON true
-      LEFT JOIN waiting_lane AS w ON w.lane_id = o.lane_id
+    SELECT count(*) > 0 AS is_counted, max(c.counted_at) AS counted_at,
+           clock_timestamp() - min(c.oldest_at) FILTER (WHERE c.reason = 'delivery') AS oldest_delivery,
+           coalesce(sum(c.rows) FILTER (WHERE c.reason = 'foreign'), 0) AS foreign_rows,
+           clock_timestamp() - min(c.oldest_at) FILTER (WHERE u.is_unsettled) AS oldest,
+           (array_agg(c.oldest_id ORDER BY c.oldest_at, c.oldest_id) FILTER (WHERE u.is_unsettled))[1] AS oldest_call
+      FROM counted AS c
+     -- (What waits as designed: for its payment, until Stripe's limit lets it go, or behind such a call.)
      CROSS JOIN LATERAL (
-        SELECT w.lane_id IS NULL AND NOT o.is_delivery
-               AND (o.state IN ('pending', 'sending', 'waiting', 'verifying')
-                    OR o.state = 'awaiting' AND o.state_since <= clock_timestamp() - interval '25 hours'))
-            AS u (is_unsettled)),
+        SELECT c.reason IN ('queued', 'retrying', 'sent', 'payment_overdue') AND c.label <> 'carried')
+            AS u (is_unsettled)
+     WHERE c.table_name = 'outbox'),
+review AS MATERIALIZED (
+    SELECT count(*) AS calls
+      FROM (SELECT FROM seats_internal.outbox AS o WHERE o.standing = 'review' ORDER BY o.id LIMIT 1001) AS o),
 worker AS MATERIALIZED (
     SELECT w.*, pg_is_in_recovery() AS standby,
            clock_timestamp() - w.last_loop_at
@@ -33,51 +39,50 @@ worker AS MATERIALIZED (
       FROM seats_internal.worker_state() AS w),
 -- Of calls that have ended.
 handler AS MATERIALIZED (
-    SELECT count(*) FILTER (WHERE h.review_since IS NOT NULL) AS reviews,
-           clock_timestamp() - min(h.ended_at) FILTER (WHERE h.review_since IS NULL) AS oldest
-      FROM seats_internal.handler AS h
-      JOIN seats_internal.installation AS i ON i.uuid = h.installation
-     -- (In the words of two indexes.)
-     WHERE h.outcome IS NOT NULL AND h.review_since IS NULL OR h.review_since IS NOT NULL),
+    SELECT coalesce(sum(c.rows) FILTER (WHERE c.label = 'review'), 0) AS reviews,
+           clock_timestamp() - min(c.oldest_at) AS oldest,
+           (array_agg(c.oldest_id ORDER BY c.oldest_at, c.oldest_id) FILTER (WHERE c.oldest_at IS NOT NULL))[1] AS call_id,
+           count(*) > 0 AS is_counted
+      FROM counted AS c
+     WHERE c.table_name = 'handler' AND c.label IS DISTINCT FROM 'foreign'),
+creating AS MATERIALIZED (
+    SELECT c.destination, min(c.oldest_at) AS since,
+           (array_agg(c.oldest_id ORDER BY c.oldest_at, c.oldest_id))[1] AS payment
+      FROM counted AS c
+     WHERE c.table_name = 'payment' AND c.label = 'creating'
+     GROUP BY c.destination),
 payment AS MATERIALIZED (
-    SELECT (SELECT count(*) FROM seats_internal.payment AS p WHERE p.review_since IS NOT NULL) AS reviews,
-           c.id AS oldest, clock_timestamp() - c.created_at AS creating
+    SELECT (SELECT count(*)
+              FROM (SELECT FROM seats_internal.payment AS p WHERE p.review_since IS NOT NULL ORDER BY p.review_since LIMIT 1001) AS p) AS reviews,
+           c.payment AS oldest, clock_timestamp() - c.since AS creating
       FROM (VALUES (1)) AS one
-      LEFT JOIN LATERAL (
-        SELECT p.id, p.created_at FROM seats_internal.payment AS p
-         WHERE p.state = 'creating' ORDER BY p.created_at, p.id LIMIT 1) AS c ON true),
+      LEFT JOIN LATERAL (SELECT * FROM creating AS c ORDER BY c.since, c.payment LIMIT 1) AS c ON true),
 payment_listing AS MATERIALIZED (
     SELECT l.destination, l.holds_creates, l.wanted_reason, l.found, l.finished_at, c.held, s.strays,
            seats_internal.payment_sweep_setting() <> 'off'
            AND l.finished_at < clock_timestamp() - interval '2 days' AS is_overdue
       FROM seats_internal.payment_listing AS l
      CROSS JOIN LATERAL (
-        SELECT clock_timestamp() - min(p.created_at) AS held FROM seats_internal.payment AS p
-         WHERE p.state = 'creating' AND p.destination = l.destination) AS c
+        SELECT clock_timestamp() - min(c.since) AS held FROM creating AS c WHERE c.destination = l.destination) AS c
      CROSS JOIN LATERAL (
-        SELECT count(*) AS strays FROM seats_internal.nobodys_intent AS s
-         -- (Of what was paid there is an alert.)
-         WHERE s.destination = l.destination AND s.status NOT IN ('succeeded', 'canceled')) AS s
+        SELECT count(*) AS strays
+          FROM (SELECT FROM seats_internal.nobodys_intent AS s
+                 -- (Of what was paid there is an alert.)
+                 WHERE s.destination = l.destination AND s.status NOT IN ('succeeded', 'canceled')
+                 LIMIT 1001) AS s) AS s
      -- (After a failover they are listed, too, where nobody has ever paid.)
      WHERE s.strays > 0
         OR EXISTS (SELECT FROM seats_internal.payment_request AS r WHERE r.destination = l.destination)),
+-- (It may have run since.)
 oldest_handler AS MATERIALIZED (
     SELECT h.call_id, h.error_code, h.error, h.lane_id
-      FROM seats_internal.handler AS h
-      JOIN seats_internal.installation AS i ON i.uuid = h.installation
-     WHERE h.outcome IS NOT NULL AND h.review_since IS NULL
-     ORDER BY h.ended_at, h.call_id LIMIT 1),
-oldest_snapshot AS MATERIALIZED (
-    SELECT max(s.age) AS age
-      FROM (SELECT age(a.backend_xmin) FROM pg_stat_activity AS a
-             WHERE a.pid <> pg_backend_pid() AND a.backend_xmin IS NOT NULL
-            UNION ALL
-            SELECT age(r.xmin) FROM pg_replication_slots AS r WHERE r.xmin IS NOT NULL
-            UNION ALL
-            SELECT age(p.transaction) FROM pg_prepared_xacts AS p) AS s (age)),
+      FROM handler AS o
+     CROSS JOIN LATERAL (SELECT * FROM seats_internal.handler AS h WHERE h.call_id = o.call_id LIMIT 1) AS h),
 unfolded AS MATERIALIZED (
-    SELECT count(*) AS lines, min((SELECT t.name FROM seats_internal.team AS t WHERE t.id = u.team_id)) AS team
-      FROM seats_internal.unfolded_line AS u)
+    SELECT coalesce(sum(c.rows) FILTER (WHERE c.label = 'unfolded'), 0) AS lines, count(*) > 0 AS is_counted,
+           (SELECT t.name FROM seats_internal.team AS t
+             WHERE t.id = min(c.oldest_id) FILTER (WHERE c.label = 'unfolded')) AS team
+      FROM counted AS c WHERE c.table_name = 'seat_line')
 SELECT 'preloaded' AS check_name,
        CASE WHEN w.preloaded THEN 'ok' ELSE 'critical' END AS status,
        CASE WHEN w.preloaded THEN 'pg_seats is in shared_preload_libraries'
@@ -141,46 +146,50 @@ SELECT 'destination ' || d.name,
                         CASE WHEN d.kind <> 'stripe' THEN ' The alert receiver_fails says more.' END) END
   FROM seats.destinations AS d
 UNION ALL
-SELECT 'reviews', CASE WHEN o.reviews > 0 THEN 'critical' ELSE 'ok' END,
-       format('%s call(s) wait for a person''s decision', o.reviews),
-       CASE WHEN o.reviews > 0 THEN 'See seats.reviews; decide with seats.resolve_review.' END
-  FROM outbox AS o
+SELECT 'reviews', CASE WHEN r.calls > 0 THEN 'critical' ELSE 'ok' END,
+       format('%s call(s) wait for a person''s decision', seats_internal.up_to_thousand(r.calls)),
+       CASE WHEN r.calls > 0 THEN 'See seats.reviews; decide with seats.resolve_review.' END
+  FROM review AS r
 UNION ALL
 SELECT 'handlers',
        CASE WHEN h.reviews > 0 THEN 'critical' WHEN h.oldest > interval '1 minute' THEN 'warning' ELSE 'ok' END,
-       CASE WHEN h.reviews = 0 AND h.oldest IS NULL THEN 'every handler of a call that has ended has run'
+       CASE WHEN NOT h.is_counted THEN 'they are many, and nobody has counted them yet'
+            WHEN h.reviews = 0 AND h.oldest IS NULL THEN 'every handler of a call that has ended has run'
             ELSE concat_ws('; ',
                 CASE WHEN h.reviews > 0 THEN format('%s handler(s) wait for a person''s decision', h.reviews) END,
                 CASE WHEN h.oldest IS NOT NULL
-                     THEN format('the oldest that is to run, of call %s, waits for %s', o.call_id,
+                     THEN format('the oldest that is to run, of call %s, waits for %s', h.call_id,
                                  date_trunc('second', h.oldest)) END,
                 CASE WHEN o.error IS NOT NULL THEN format('it has failed (%s: %s)', o.error_code, left(o.error, 200))
                      WHEN h.oldest > interval '1 minute' AND current_setting('pg_seats.handler_workers', true) = '0'
                      THEN 'pg_seats.handler_workers is 0'
                      ELSE coalesce(
-                         (SELECT format('that of call %s, of the same lane, comes first', min(e.call_id))
+                         (SELECT format('that of call %s, of the same lane, comes first', e.call_id)
                             FROM seats_internal.handler AS e
                            WHERE e.lane_id = o.lane_id AND e.call_id < o.call_id AND e.outcome IS NOT NULL
-                          HAVING count(*) > 0),
+                           ORDER BY e.call_id LIMIT 1),
                          (SELECT max(s.trouble) FROM seats_internal.handler_state() AS s WHERE s.state = 'wanted'))
                      END) END,
        CASE WHEN h.reviews > 0
             THEN 'See seats.reviews and seats.handlers. Remove the cause, then seats.resolve_review: retry, skip, or run '
                  'another function.'
             WHEN h.oldest > interval '1 minute'
-            THEN format('SELECT seats.explain_call(%s) tells why. See seats.handlers.', o.call_id) END
+            THEN format('SELECT seats.explain_call(%s) tells why. See seats.handlers.', h.call_id) END
   FROM handler AS h LEFT JOIN oldest_handler AS o ON true
 UNION ALL
 SELECT 'oldest_call',
        CASE WHEN o.oldest > interval '1 hour' THEN 'critical'
-            WHEN o.oldest > interval '5 minutes' THEN 'warning' ELSE 'ok' END,
-       CASE WHEN o.oldest IS NULL THEN 'nothing is waiting'
+            WHEN o.oldest > interval '5 minutes' OR NOT o.is_counted AND NOT w.standby THEN 'warning' ELSE 'ok' END,
+       CASE WHEN NOT o.is_counted THEN 'calls are many, and nobody has counted them yet'
+            WHEN o.oldest IS NULL THEN 'nothing is waiting'
             ELSE format('the oldest unsettled call, %s, is %s old', o.oldest_call,
                         date_trunc('second', o.oldest)) END,
        CASE WHEN o.oldest > interval '5 minutes'
             THEN format('SELECT seats.explain_call(%s) tells what holds it back. See seats.outbox, '
-                        'seats.blocked_lanes and seats.destinations.', o.oldest_call) END
-  FROM outbox AS o
+                        'seats.blocked_lanes and seats.destinations.', o.oldest_call)
+            WHEN NOT o.is_counted AND NOT w.standby
+            THEN 'The worker counts them: see the check worker.' END
+  FROM outbox AS o CROSS JOIN worker AS w
 UNION ALL
 SELECT 'deliveries', CASE WHEN o.oldest_delivery > interval '10 minutes' THEN 'warning' ELSE 'ok' END,
        coalesce('the oldest delivery that a receiver has not taken is '
@@ -190,8 +199,9 @@ SELECT 'deliveries', CASE WHEN o.oldest_delivery > interval '10 minutes' THEN 'w
   FROM outbox AS o
 UNION ALL
 SELECT 'seats', CASE WHEN u.lines > 0 THEN 'critical' ELSE 'ok' END,
+       CASE WHEN NOT u.is_counted THEN 'seat lines are many, and nobody has looked at them yet' ELSE
        format('%s seat line(s) whose quantity is not what is confirmed with the open changes applied',
-              u.lines) || coalesce('; one of them is of team ' || quote_literal(u.team), ''),
+              u.lines) || coalesce('; one of them is of team ' || quote_literal(u.team), '') END,
        CASE WHEN u.lines > 0
             THEN 'That is a mistake of pg_seats, or somebody has changed its tables: please report it. '
                  'Compare seats.teams with seats.changes; seats.reconcile(team, reason) computes a '
@@ -200,7 +210,7 @@ SELECT 'seats', CASE WHEN u.lines > 0 THEN 'critical' ELSE 'ok' END,
 UNION ALL
 SELECT 'payments',
        CASE WHEN p.reviews > 0 THEN 'critical' WHEN p.creating > interval '5 minutes' THEN 'warning' ELSE 'ok' END,
-       concat_ws('; ', format('%s payment(s) wait for a person''s decision', p.reviews),
+       concat_ws('; ', format('%s payment(s) wait for a person''s decision', seats_internal.up_to_thousand(p.reviews)),
                  CASE WHEN p.oldest IS NOT NULL
                       THEN format('the oldest that has no intent yet, %s, waits for %s', p.oldest,
                                   date_trunc('second', p.creating)) END),
@@ -216,7 +226,8 @@ SELECT 'payment_listing ' || l.destination,
        concat_ws('; ',
            CASE WHEN l.holds_creates THEN format('no intent is made before those are listed that were forgotten '
                                                  '(%s); %s found so far', l.wanted_reason, l.found) END,
-           format('%s intent(s) at Stripe that can be paid, and that no payment here has', l.strays),
+           format('%s intent(s) at Stripe that can be paid, and that no payment here has',
+                  seats_internal.up_to_thousand(l.strays)),
            CASE WHEN l.finished_at IS NULL THEN 'its intents were never listed to the end'
                 ELSE format('its intents were last listed at %s', date_trunc('second', l.finished_at)) END),
        CASE WHEN l.holds_creates
@@ -228,27 +239,28 @@ SELECT 'payment_listing ' || l.destination,
   FROM payment_listing AS l
 UNION ALL
 SELECT 'unreadable_subscriptions', CASE WHEN count(*) > 0 THEN 'critical' ELSE 'ok' END,
-       format('%s subscription(s) that cannot be read', count(*)),
+       format('%s subscription(s) that cannot be read', seats_internal.up_to_thousand(count(*))),
        CASE WHEN count(*) > 0
             THEN 'See the column problem of seats.teams and seats.individuals, where it is not null.' END
-  FROM seats_internal.team AS t WHERE t.problem IS NOT NULL
+  FROM (SELECT FROM seats_internal.team AS t WHERE t.problem IS NOT NULL ORDER BY t.id LIMIT 1001) AS t
 UNION ALL
 SELECT 'uncounted_subscriptions', CASE WHEN count(*) > 0 THEN 'critical' ELSE 'ok' END,
-       format('%s subscription(s) with items that cannot be counted as seats', count(*)),
+       format('%s subscription(s) with items that cannot be counted as seats', seats_internal.up_to_thousand(count(*))),
        CASE WHEN count(*) > 0
             THEN 'See the column problem of seats.teams. seats.define_seat_type lists a price that is '
                  'one of seats, seats.ignore_prices(prices, reason) says that it is none.' END
-  FROM seats_internal.team AS t WHERE t.count_problem IS NOT NULL
+  FROM (SELECT FROM seats_internal.team AS t WHERE t.count_problem IS NOT NULL ORDER BY t.id LIMIT 1001) AS t
 UNION ALL
 SELECT 'webhooks',
        CASE WHEN count(*) FILTER (WHERE e.tries >= 8) > 0 THEN 'critical'
             WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
-       format('%s event(s) that came and could not be processed yet', count(*)),
+       format('%s event(s) that came and could not be processed yet', seats_internal.up_to_thousand(count(*))),
        CASE WHEN count(*) > 0
             THEN 'The column error of seats.webhook_events says why (outcome stored, tries > 0); the '
                  'worker tries them again.' END
-  FROM seats_internal.webhook_event AS e
- WHERE e.retry_at IS NOT NULL AND e.tries > 0
+  FROM (SELECT e.tries FROM seats_internal.webhook_event AS e
+         WHERE e.retry_at IS NOT NULL ORDER BY e.retry_at LIMIT 1001) AS e
+ WHERE e.tries > 0
 UNION ALL
 SELECT 'foreign_calls', CASE WHEN o.foreign_rows > 0 THEN 'warning' ELSE 'ok' END,
        format('%s call(s) of another installation, which this one does not send', o.foreign_rows),
@@ -258,13 +270,13 @@ SELECT 'foreign_calls', CASE WHEN o.foreign_rows > 0 THEN 'warning' ELSE 'ok' EN
   FROM outbox AS o
 UNION ALL
 SELECT 'alerts',
-       CASE max(seats_internal.severity_rank(a.severity))
-            WHEN 4 THEN 'critical' WHEN 3 THEN 'critical' WHEN 2 THEN 'warning' ELSE 'ok' END,
-       format('%s open alert(s) that nobody has acknowledged', count(*)),
+       CASE WHEN count(*) > 1000 OR max(seats_internal.severity_rank(a.severity)) > 2 THEN 'critical'
+            WHEN max(seats_internal.severity_rank(a.severity)) = 2 THEN 'warning' ELSE 'ok' END,
+       format('%s open alert(s) that nobody has acknowledged', seats_internal.up_to_thousand(count(*))),
        CASE WHEN count(*) > 0
             THEN 'See seats.alerts, state open; seats.acknowledge says that you look after one.' END
-  FROM seats_internal.alert AS a
- WHERE a.resolved_at IS NULL AND a.acknowledged_at IS NULL
+  FROM (SELECT a.severity, a.acknowledged_at FROM seats_internal.alert AS a WHERE a.resolved_at IS NULL LIMIT 1001) AS a
+ WHERE a.acknowledged_at IS NULL
 UNION ALL
 SELECT 'journal consumer ' || c.consumer,
        CASE WHEN c.has_lost_entries THEN 'critical'
@@ -288,7 +300,7 @@ SELECT 'old_snapshots', CASE WHEN s.age > 200000 THEN 'warning' ELSE 'ok' END,
        CASE WHEN s.age > 200000
             THEN 'Vacuum can remove nothing newer, and the outbox grows: look for old transactions '
                  'in pg_stat_activity, pg_prepared_xacts and pg_replication_slots.' END
-  FROM oldest_snapshot AS s
+  FROM seats_internal.oldest_snapshot AS s
 UNION ALL
 SELECT 'dead_rows', CASE WHEN t.n_dead_tup > 100000 THEN 'warning' ELSE 'ok' END,
        format('%s dead rows in the outbox, last autovacuum %s', t.n_dead_tup,
@@ -300,112 +312,3 @@ SELECT 'dead_rows', CASE WHEN t.n_dead_tup > 100000 THEN 'warning' ELSE 'ok' END
 REVOKE ALL ON seats.health FROM PUBLIC;
 COMMENT ON VIEW seats.health IS 'a row per check: is all well, and if not, what to do';
 COMMENT ON COLUMN seats.health.status IS 'ok, warning or critical';
-
-CREATE OR REPLACE VIEW seats.metrics AS
-WITH worker AS MATERIALIZED (SELECT * FROM seats_internal.worker_state()),
-outbox AS MATERIALIZED (
-    SELECT o.destination, o.state::text AS state, count(*) AS calls, min(o.created_at) AS oldest
-      FROM seats_internal.outbox AS o
-     GROUP BY o.destination, o.state)
-SELECT m.name, m.labels, m.value::double precision AS value
-  FROM worker AS w
- CROSS JOIN LATERAL (VALUES
-     ('pg_seats_worker_up', '{}'::jsonb, CASE w.state WHEN 'running' THEN 1 ELSE 0 END),
-     ('pg_seats_standby', '{}', CASE WHEN pg_is_in_recovery() THEN 1 ELSE 0 END),
-     ('pg_seats_worker_last_loop_age_seconds', '{}',
-      extract(epoch FROM clock_timestamp() - w.last_loop_at)),
-     ('pg_seats_in_flight', '{}', w.in_flight),
-     ('pg_seats_ready', '{}', w.ready),
-     ('pg_seats_claims_total', '{}', w.claims),
-     ('pg_seats_frozen_total', '{}', w.frozen),
-     ('pg_seats_sent_total', '{}', w.sent),
-     ('pg_seats_reads_total', '{}', w.reads),
-     ('pg_seats_answers_total', '{"verdict": "done"}', w.done),
-     ('pg_seats_answers_total', '{"verdict": "refused"}', w.refused),
-     ('pg_seats_answers_total', '{"verdict": "again"}', w.again),
-     ('pg_seats_answers_total', '{"verdict": "unknown"}', w.unknown),
-     ('pg_seats_answers_total', '{"verdict": "halted"}', w.halted),
-     ('pg_seats_reviews_total', '{}', w.reviews),
-     ('pg_seats_settle_failures_total', '{}', w.settle_failures),
-     ('pg_seats_row_errors_total', '{}', w.row_errors),
-     ('pg_seats_handlers_done_total', '{}', w.handlers_done),
-     ('pg_seats_handlers_failed_total', '{}', w.handlers_failed),
-     ('pg_seats_wakes_total', '{}', w.wakes)) AS m (name, labels, value)
- WHERE m.value IS NOT NULL
-UNION ALL
-SELECT 'pg_seats_outbox_calls',
-       jsonb_build_object('destination', o.destination, 'state', o.state), o.calls
-  FROM outbox AS o
-UNION ALL
-SELECT 'pg_seats_outbox_oldest_seconds', jsonb_build_object('destination', o.destination),
-       extract(epoch FROM clock_timestamp() - min(o.oldest))
-  FROM outbox AS o
- GROUP BY o.destination
-UNION ALL
-SELECT m.name, jsonb_build_object('destination', d.name), m.value
-  FROM seats.destinations AS d
- CROSS JOIN LATERAL (VALUES
-     ('pg_seats_destination_open', CASE d.state WHEN 'open' THEN 1 ELSE 0 END),
-     ('pg_seats_destination_paused', CASE WHEN d.paused_at IS NULL THEN 0 ELSE 1 END),
-     ('pg_seats_destination_halted', CASE WHEN d.halted_at IS NULL THEN 0 ELSE 1 END),
-     ('pg_seats_destination_in_flight', d.in_flight),
-     ('pg_seats_destination_held', d.held),
-     ('pg_seats_destination_requests_per_second', d.requests_per_second)) AS m (name, value)
- WHERE m.value IS NOT NULL
-UNION ALL
-SELECT m.name, jsonb_build_object('severity', a.severity), m.value
-  FROM (SELECT s.severity, count(a.id) AS open, count(a.id) FILTER (WHERE a.acknowledged_at IS NULL) AS unacknowledged
-          FROM unnest('{info,warning,critical,fatal}'::text[]) AS s (severity)
-          LEFT JOIN seats_internal.alert AS a ON a.severity = s.severity AND a.resolved_at IS NULL
-         GROUP BY s.severity) AS a
- CROSS JOIN LATERAL (VALUES ('pg_seats_alerts_open', a.open),
-                            ('pg_seats_alerts_unacknowledged', a.unacknowledged)) AS m (name, value)
-UNION ALL
-SELECT 'pg_seats_handlers', jsonb_build_object('state', s.state), count(h.call)
-  FROM unnest('{open,waiting,running,failed,review}'::text[]) AS s (state)
-  LEFT JOIN seats.handlers AS h ON h.state = s.state
- GROUP BY s.state
-UNION ALL
-SELECT m.name, '{}', m.value
-  FROM (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(h.ended_at)
-                                               FILTER (WHERE h.review_since IS NULL)), 0) AS oldest,
-               coalesce(sum(h.tries + h.retries), 0) AS failures
-          FROM seats_internal.handler AS h
-         WHERE h.outcome IS NOT NULL AND h.review_since IS NULL OR h.review_since IS NOT NULL) AS h
- CROSS JOIN LATERAL (VALUES ('pg_seats_handlers_oldest_seconds', h.oldest),
-                            ('pg_seats_handlers_failed_tries', h.failures)) AS m (name, value)
-UNION ALL
--- (Those that are over are counted by whoever reads the journal: they grow without end.)
-SELECT 'pg_seats_payments', jsonb_build_object('state', s.state), count(p.id)
-  FROM unnest('{creating,payable,processing,canceling}'::text[]) AS s (state)
-  LEFT JOIN seats_internal.payment AS p
-    ON p.state IN ('creating', 'payable', 'processing')
-   AND s.state = seats_internal.payment_state(p.state, p.cancel_requested_at)
- GROUP BY s.state
-UNION ALL
-SELECT m.name, '{}', m.value
-  FROM (SELECT (SELECT count(*) FROM seats_internal.payment AS p WHERE p.review_since IS NOT NULL) AS reviews,
-               (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(p.created_at)), 0)
-                  FROM seats_internal.payment AS p
-                 WHERE p.state = 'creating') AS oldest) AS p
- CROSS JOIN LATERAL (VALUES ('pg_seats_payments_in_review', p.reviews::numeric),
-                            ('pg_seats_payments_oldest_creating_seconds', p.oldest)) AS m (name, value)
-UNION ALL
-SELECT m.name, jsonb_build_object('destination', l.destination), m.value
-  FROM seats_internal.payment_listing AS l
- CROSS JOIN LATERAL (VALUES
-     ('pg_seats_payment_listing_holds_creates', CASE WHEN l.holds_creates THEN 1 ELSE 0 END::numeric),
-     ('pg_seats_payment_listing_age_seconds', extract(epoch FROM clock_timestamp() - l.finished_at)),
-     ('pg_seats_payment_strays',
-      (SELECT count(*) FROM seats_internal.nobodys_intent AS s
-        WHERE s.destination = l.destination AND s.status NOT IN ('succeeded', 'canceled'))::numeric)) AS m (name, value)
- WHERE m.value IS NOT NULL
-UNION ALL
-SELECT 'pg_seats_outbox_dead_rows', '{}', t.n_dead_tup
-  FROM pg_stat_all_tables AS t
- WHERE t.relid = 'seats_internal.outbox'::regclass;
-REVOKE ALL ON seats.metrics FROM PUBLIC;
-COMMENT ON VIEW seats.metrics IS
-    'numbers for a monitoring system, named as Prometheus likes it; totals count since the '
-    'server''s start';
-COMMENT ON COLUMN seats.metrics.labels IS 'names and values of the labels; may be empty';

@@ -69,10 +69,3 @@ COMMENT ON COLUMN seats.journal_consumers.behind IS 'how many entries come after
 COMMENT ON COLUMN seats.journal_consumers.oldest_unread_at IS 'when the first of those was written';
 COMMENT ON COLUMN seats.journal_consumers.has_lost_entries IS
     'retention has removed entries that it had not acknowledged';
-
-CREATE OR REPLACE VIEW seats_internal.owed AS
-SELECT o.id, o.lane_id, o.state, o.state_since, o.created_at, o.installation, o.kind = 'delivery' AS is_delivery
-  FROM seats_internal.outbox AS o;
-REVOKE ALL ON seats_internal.owed FROM PUBLIC;
-COMMENT ON VIEW seats_internal.owed IS
-    'the outbox, for health: what is owed to Stripe, and (is_delivery) to receivers';

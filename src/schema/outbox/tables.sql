@@ -130,8 +130,8 @@ CREATE TABLE seats_internal.outbox (
     autovacuum_vacuum_cost_delay = 0,
     autovacuum_analyze_scale_factor = 0,
     autovacuum_analyze_threshold = 50000
-    -- (vacuum_truncate stays on: what an outage has left is given back, or whoever looks at health reads
-    -- it for ever. It gives way to anybody who wants the table.)
+    -- (vacuum_truncate stays on: what an outage has left is given back, or it is read whenever rows are
+    -- counted, for ever. It gives way to anybody who wants the table.)
 );
 COMMENT ON TABLE seats_internal.outbox IS 'what is owed to Stripe and not yet settled';
 COMMENT ON COLUMN seats_internal.outbox.eligible_xid IS 'the transaction that made the row eligible';

@@ -217,23 +217,3 @@ COMMENT ON COLUMN seats.individuals.status IS
     'the subscription''s status in Stripe''s words; null: it was not read yet';
 COMMENT ON COLUMN seats.individuals.proven_at IS 'as of when that is known';
 COMMENT ON COLUMN seats.individuals.problem IS 'why the subscription cannot be read, if so';
-
--- What promise P4 says, looked at: quantity = confirmed, and the open changes applied to it.
-CREATE OR REPLACE VIEW seats_internal.unfolded_line AS
-WITH folded AS MATERIALIZED (
-    SELECT t.id AS team_id, l.seat_type,
-           seats_internal.fold(s.confirmed, l.operation, l.quantity ORDER BY o.id) AS total
-      FROM seats_internal.outbox AS o
-      JOIN seats_internal.team AS t ON t.lane_id = o.lane_id
-     CROSS JOIN LATERAL jsonb_to_recordset(o.lines)
-           AS l (seat_type text, operation text, quantity integer)
-      JOIN seats_internal.seat_line AS s ON s.team_id = t.id AND s.seat_type = l.seat_type
-     WHERE o.kind = 'change'
-     GROUP BY t.id, l.seat_type)
-SELECT s.team_id, s.seat_type
-  FROM seats_internal.seat_line AS s
-  LEFT JOIN folded AS f ON f.team_id = s.team_id AND f.seat_type = s.seat_type
- WHERE s.quantity <> greatest(coalesce(f.total, s.confirmed), 0);
-REVOKE ALL ON seats_internal.unfolded_line FROM PUBLIC;
-COMMENT ON VIEW seats_internal.unfolded_line IS
-    'seat lines whose quantity is not the sum, for health: there are none';
