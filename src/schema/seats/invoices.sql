@@ -72,15 +72,26 @@ REVOKE ALL ON FUNCTION seats_internal.invoice_to_pay(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.invoice_to_pay(jsonb) IS 'what a team is told of an invoice that it has to pay';
 
 -- Of a subscription that is past_due, unpaid or incomplete: its latest invoice, if that is open. (With a pending update
--- that one may be the update's.) While the latest one is not, a draft of the next renewal say, what was known is kept.
-CREATE OR REPLACE FUNCTION seats_internal.past_due_invoice(known jsonb, facts jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN facts #>> '{invoice,status}' = 'open' AND coalesce(facts -> 'pending_update', 'null') = 'null'
-                THEN seats_internal.invoice_to_pay(facts -> 'invoice')
-            WHEN facts #>> '{invoice,id}' = known ->> 'id' AND facts #>> '{invoice,status}' IS NOT NULL THEN NULL
-            ELSE known END;
-REVOKE ALL ON FUNCTION seats_internal.past_due_invoice(jsonb, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.past_due_invoice(jsonb, jsonb) IS
+-- that one may be the update's; and a read may be older than the event that has told that it is paid.) While the latest
+-- one is not, a draft of the next renewal say, what was known is kept.
+CREATE OR REPLACE FUNCTION seats_internal.past_due_invoice(destination text, known jsonb, facts jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    latest jsonb := facts -> 'invoice';
+BEGIN
+    IF latest ->> 'status' = 'open' AND coalesce(facts -> 'pending_update', 'null') = 'null'
+       AND NOT seats_internal.invoice_is_over(destination, latest ->> 'id') THEN
+        RETURN seats_internal.invoice_to_pay(latest);
+    ELSIF latest ->> 'status' IS NOT NULL AND latest ->> 'id' = known ->> 'id' THEN
+        RETURN NULL;
+    END IF;
+    RETURN known;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.past_due_invoice(text, jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.past_due_invoice(text, jsonb, jsonb) IS
     'the invoice that a team has to pay after a read of its subscription; null: none, or it is not known';
 
 -- With how many decimals its amounts are written.

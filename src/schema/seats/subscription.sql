@@ -159,7 +159,7 @@ BEGIN
            currency             = coalesce(facts ->> 'currency', t.currency),
            latest_invoice       = facts #>> '{invoice,id}',
            past_due_invoice     = CASE WHEN seats_internal.is_past_due(new_status)
-                                       THEN seats_internal.past_due_invoice(t.past_due_invoice, facts) END,
+                                       THEN seats_internal.past_due_invoice(t.destination, t.past_due_invoice, facts) END,
            prices_seen          = prices,
            changes              = t.changes + 1
      WHERE t.id = team.id;
