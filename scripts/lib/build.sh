@@ -94,7 +94,7 @@ copy_postgres() {
   cp "$extension_tree/src/process/life.cpp" "$workspace/tests/src/process/" || return
   # Some run the examples of a page as they stand there.
   mkdir -p "$workspace/tests/docs" || return
-  cp "$extension_tree"/docs/{handlers,payments}.md "$workspace/tests/docs/" || return
+  cp "$extension_tree"/docs/{handlers,on-call,payments}.md "$workspace/tests/docs/" || return
   chmod -R a+rX "$workspace/tests" "$postgres_copy" || return
 
   postgres_bin=$postgres_copy$bindir
@@ -186,26 +186,26 @@ build_simulator_step() {
     copy_simulator
 }
 
-# Stripe's own library for Node, which signs webhooks for one scenario, and the driver that another one runs a page's
-# example with. Kept in build/, with the caller's npm configuration; without them those scenarios are skipped, or a part
-# of them, and say so.
-node_packages=(stripe@23.1.0 pg@8.23.1)
+# What scenarios do with Node (test/node/package.json says what for). Kept in build/, as the lock file says, with the
+# caller's npm configuration; without them those scenarios are skipped, or a part of them, and say so.
 fetch_node_packages() {
-  local directory=$root/build/node
+  local directory=$root/build/node lock=$root/test/node/package-lock.json
   if [[ -n ${NODE_PATH:-} ]]; then
     return
   fi
-  if [[ ! -e $directory/node_modules/stripe || ! -e $directory/node_modules/pg ]]; then
+  if ! cmp -s "$lock" "$directory/fetched"; then
     if ! command -v npm >/dev/null; then
       say "  (there is no npm: what scenarios do with Node is skipped)"
       return
     fi
     mkdir -p "$directory"
-    if ! timeout 120 npm install --prefix "$directory" --no-audit --no-fund --no-package-lock \
-      --ignore-scripts "${node_packages[@]}" >"$workspace/npm.log" 2>&1 </dev/null; then
-      say "  (npm could not fetch ${node_packages[*]}: what scenarios do with Node is skipped)"
+    cp "$root/test/node/package.json" "$lock" "$directory/"
+    if ! timeout 120 npm ci --prefix "$directory" --no-audit --no-fund --ignore-scripts \
+      >"$workspace/npm.log" 2>&1 </dev/null; then
+      say "  (npm could not fetch what test/node/package-lock.json names: what scenarios do with Node is skipped)"
       return
     fi
+    cp "$lock" "$directory/fetched"
   fi
   # Where the servers' user can read it.
   cp -r "$directory/node_modules" "$workspace/node_modules"
