@@ -227,20 +227,32 @@ check_metrics_page() {
     "$(sed -n '/^| metric |/,/^$/p' "$root/docs/metrics.md" | sed '/^$/d')"
 }
 
-# The query files of monitoring/ are those that the list of metrics makes; each alert rule leads to a section of its own,
-# and each section to a rule.
+# monitoring/: the query files are those that the list of metrics makes; rules and board ask for metrics that there are;
+# each rule has a section of its own, where it leads to, and a test in which it fires.
 check_monitoring() {
-  local made=$workspace/monitoring file
+  local made=$workspace/monitoring pack=$root/monitoring file rules strangers
   mkdir -p "$made"
   "$root/scripts/make-monitoring" "$made" || true
   for file in prometheus-postgres-exporter.yml prometheus-sql-exporter.yml; do
-    if cmp -s "$made/$file" "$root/monitoring/$file"; then
+    if cmp -s "$made/$file" "$pack/$file"; then
       passed=$((passed + 1))
     else
       failed=$((failed + 1))
       say "  monitoring/$file is not what scripts/make-monitoring makes"
     fi
   done
+  strangers=$(grep -ohE '\bpg_seats_[a-z_]+' "$pack/alerts.yml" "$pack/board.json" |
+    sed -E 's/_seconds_(bucket|sum|count)$/_seconds/' | sort -u |
+    grep -vxFf <(grep -oE "'pg_seats_[a-z_]+'" "$root/src/schema/health/metric_definitions.sql" | tr -d "'") || true)
+  compare_with_docs "metrics that there are" "monitoring/alerts.yml and board.json" none "${strangers:-none}"
+  rules=$(sed -n 's/^ *- alert: //p' "$pack/alerts.yml" | sort)
+  compare_with_docs rules "docs/on-call.md (What Prometheus tells)" "$rules" \
+    "$(sed -n '/^## What Prometheus tells/,$s/^### //p' "$root/docs/on-call.md" | sort)"
+  compare_with_docs "where rules lead to" monitoring/alerts.yml \
+    "$(sed -n 's/^ *- alert: //p' "$pack/alerts.yml" | tr '[:upper:]' '[:lower:]')" \
+    "$(sed -n 's,^ *runbook_url: https://docs.invalid/on-call.md#,,p' "$pack/alerts.yml")"
+  compare_with_docs rules "monitoring/alerts.test.yml and alerts.days.test.yml (as what fires)" "$rules" \
+    "$(grep -ohE 'alertname="[A-Za-z]+"' "$pack"/alerts*.test.yml | cut -d '"' -f 2 | sort -u)"
 }
 
 # No room includes what src/rooms does not allow it, and no two need each other.
