@@ -22,8 +22,10 @@ use PostgreSQL::Test::Utils;
 use PgSeats::Waiting;
 
 our @EXPORT = qw(
-  missing_programs monitoring_file read_monitoring_file start_postgres_exporter start_sql_exporter start_prometheus
-  stop_program ask_prometheus prometheus_alerts await_scrapes fetch_page run_promtool);
+  missing_programs monitoring_file read_monitoring_file start_postgres_exporter start_sql_exporter start_application
+  start_prometheus
+  stop_program ask_prometheus prometheus_rules prometheus_alerts await_scrapes fetch_page run_promtool
+  board_queries grafana_types board_type_errors selectors_of on_call_statements);
 
 my $pack = abs_path(dirname(__FILE__) . '/../../../../monitoring');
 my $http = HTTP::Tiny->new(timeout => 10, proxy => undef, http_proxy => undef, https_proxy => undef);
@@ -90,8 +92,7 @@ sub start_postgres_exporter
 		environment => { DATA_SOURCE_NAME => sprintf 'host=%s port=%s user=%s dbname=%s sslmode=disable',
 			$server->host, $server->port, $role, $server->database },
 		command => [
-			qw(prometheus-postgres-exporter --disable-default-metrics --disable-settings-metrics
-			  --no-collector.database --no-collector.bgwriter --web.listen-address=127.0.0.1:PORT),
+			qw(prometheus-postgres-exporter --web.listen-address=127.0.0.1:PORT),
 			'--extend.query-path=' . monitoring_file('prometheus-postgres-exporter.yml') ]);
 }
 
@@ -109,13 +110,28 @@ sub start_sql_exporter
 		command => [ 'prometheus-sql-exporter', '-config.file', $file, '-web.listen-address', '127.0.0.1:PORT' ]);
 }
 
-# start_prometheus($server, { job => exporter }): the example's configuration and the rules, with these targets, and every
+# The application of the page, as it is printed there: node, with pg.
+sub start_application
+{
+	my ($server, $role) = @_;
+	my ($route) = read_monitoring_file('README.md') =~ /^```js\n(.*?)^```$/ms or croak 'no JavaScript in README.md';
+	my $case = encode_json({
+			route => $route, port => 'PORT',
+			database => { host => $server->host, port => 0 + $server->port, database => $server->database, user => $role } });
+	return start(
+		'application',
+		page => '/metrics',
+		command => [ 'node', abs_path(dirname(__FILE__) . '/../metrics-page.js'), $case ]);
+}
+
+# start_prometheus({ job => exporter }): the example's configuration and the rules, with these targets, and every
 # half second instead of every quarter of a minute.
 sub start_prometheus
 {
 	my ($targets) = @_;
 	my $text = read_monitoring_file('prometheus.yml');
 	$text =~ s/(scrape_interval|evaluation_interval): 15s/$1: 500ms/g == 2 or croak 'other intervals in prometheus.yml';
+	$text =~ s/^  - alerts\.yml$/  - @{[ monitoring_file('alerts.yml') ]}/m or croak 'no alerts.yml in prometheus.yml';
 	foreach my $job (sort keys %$targets)
 	{
 		$text =~ s/(- job_name: $job\n\s+static_configs:\n\s+- targets: \[')127\.0\.0\.1:\d+/${1}127.0.0.1:$targets->{$job}{port}/
@@ -152,6 +168,13 @@ sub ask_prometheus
 	my $data = api($prometheus, 'query', query => $expression)->{data};
 	return [ { metric => {}, value => $data->{result}[1] } ] if $data->{resultType} eq 'scalar';
 	return [ map { { metric => $_->{metric}, value => $_->{value}[1] } } @{ $data->{result} } ];
+}
+
+# All rules, as it has read them: { name, query, health, annotations, … }.
+sub prometheus_rules
+{
+	my ($prometheus) = @_;
+	return map { @{ $_->{rules} } } @{ api($prometheus, 'rules')->{data}{groups} };
 }
 
 # name of the alert -> [ its labels with the state ], pending and firing ones.
@@ -200,6 +223,65 @@ sub run_promtool
 	my $said = '';
 	IPC::Run::run([ 'promtool', @arguments ], '<', \$input, '>', \$said, '2>&1');
 	return ($? >> 8, $said);
+}
+
+# ---- what the files say
+
+# [ title of the panel, expression, [ labels in its legend ] ] of all panels, with what Grafana puts in for variables.
+sub board_queries
+{
+	my $board = decode_json(read_monitoring_file('board.json'));
+	my @queries = ();
+	foreach my $panel (@{ $board->{panels} })
+	{
+		foreach my $target (@{ $panel->{targets} // [] })
+		{
+			my $expression = $target->{expr} =~ s/\$__rate_interval/1m/gr =~ s/\$instance/.*/gr;
+			push @queries, [ $panel->{title}, $expression, [ $target->{legendFormat} =~ /\{\{(\w+)\}\}/g ] ];
+		}
+	}
+	return @queries;
+}
+
+sub grafana_types { return ($ENV{NODE_PATH} // '/nowhere') . '/@grafana/schema' }
+
+# What tsc says of the board as a literal of Grafana's types, and of nothing where they do not look at it: a word that is
+# none of theirs must be found.
+sub board_type_errors
+{
+	my $types = slurp_file(abs_path(dirname(__FILE__) . '/../../../node') . '/board.ts');
+	my $board = read_monitoring_file('board.json');
+	symlink $ENV{NODE_PATH}, directory() . '/node_modules' or croak "node_modules: $!";
+	my $right = write_file('right.ts', "${types}export const board: Board = $board;\n");
+	$board =~ s/"drawStyle": "line"/"drawStyle": "lines"/ or croak 'the board has no lines';
+	my $wrong = write_file('wrong.ts', "${types}export const board: Board = $board;\n");
+	my $said = '';
+	IPC::Run::run(
+		[ 'node', "$ENV{NODE_PATH}/typescript/bin/tsc",
+			qw(--noEmit --strict --skipLibCheck --module esnext --moduleResolution bundler --target es2022), $right, $wrong ],
+		'<', \undef, '>', \$said, '2>&1');
+	return 'a wrong word was not found' if $said !~ /wrong\.ts.*: error/;
+	return join "\n", grep { !/wrong\.ts|^\s/ } split /\n/, $said;
+}
+
+# What an expression looks at: each selector, and of "a|b" each.
+sub selectors_of
+{
+	my ($expression) = @_;
+	my @selectors = ();
+	foreach my $selector ($expression =~ /((?:pg_seats|sql_exporter)_\w+(?:\{[^}]*\})?)/g)
+	{
+		my ($words) = $selector =~ /=~"([a-z_|]+)"/;
+		push @selectors, $words ? map { $selector =~ s/=~"[a-z_|]+"/="$_"/r } split /\|/, $words : $selector;
+	}
+	return @selectors;
+}
+
+# Of "What Prometheus tells" in docs/on-call.md.
+sub on_call_statements
+{
+	my ($page) = slurp_file("$pack/../docs/on-call.md") =~ /^## What Prometheus tells$(.*)/ms or croak 'on-call.md: no such section';
+	return map {s/\s+/ /gr} $page =~ /`(SELECT [^`]*;)`/g;
 }
 
 1;
