@@ -13,7 +13,7 @@ use warnings;
 use Carp qw(croak);
 use Cwd qw(abs_path);
 use Exporter 'import';
-use File::Basename qw(dirname);
+use File::Basename qw(basename dirname);
 use HTTP::Tiny;
 use IPC::Run ();
 use JSON::PP;
@@ -22,9 +22,8 @@ use PostgreSQL::Test::Utils;
 use PgSeats::Waiting;
 
 our @EXPORT = qw(
-  missing_programs monitoring_file read_monitoring_file start_postgres_exporter start_sql_exporter start_application
-  start_prometheus
-  stop_program ask_prometheus prometheus_rules prometheus_alerts await_scrapes fetch_page run_promtool
+  missing_programs monitoring_file start_postgres_exporter start_sql_exporter start_application start_prometheus
+  ask_prometheus prometheus_rules prometheus_alerts await_scrapes run_promtool
   board_queries grafana_types board_type_errors selectors_of on_call_statements);
 
 my $pack = abs_path(dirname(__FILE__) . '/../../../../monitoring');
@@ -54,27 +53,19 @@ sub write_file
 	return $path;
 }
 
-# Until its page answers. {command}: port and directory are put in where PORT and DIRECTORY stand.
+# A program, with its port where PORT stands in its command; waits until its page answers.
 sub start
 {
 	my ($name, %options) = @_;
 	my $port = PostgreSQL::Test::Cluster::get_free_port();
 	my @command = map {s/PORT/$port/r} @{ $options{command} };
-	my $log = "$PostgreSQL::Test::Utils::log_path/monitoring_$name.log";
+	my $log = "$PostgreSQL::Test::Utils::log_path/" . basename($0, '.pl') . "_$name.log";
 	local %ENV = (%ENV, %{ $options{environment} // {} });
 	my $process = IPC::Run::start(\@command, '<', \undef, '>', $log, '2>&1');
 	my $program = { name => $name, port => $port, process => $process, log => $log };
 	push @running, $program;
 	wait_until(sub { $http->get("http://127.0.0.1:$port$options{page}")->{success} }, "$name to answer (its log: $log)");
 	return $program;
-}
-
-sub stop_program
-{
-	my ($program) = @_;
-	@running = grep { $_ != $program } @running;
-	$program->{process}->kill_kill(grace => 5);
-	return;
 }
 
 END
@@ -206,14 +197,6 @@ sub scrapes
 {
 	my ($prometheus) = @_;
 	return map { $_->{metric}{job} => $_->{value} } @{ ask_prometheus($prometheus, 'sum by (job) (sum_over_time(up[1h]))') };
-}
-
-sub fetch_page
-{
-	my ($program, $path) = @_;
-	my $answer = $http->get("http://127.0.0.1:$program->{port}$path");
-	croak "$program->{name}: $path: $answer->{status} $answer->{content}" unless $answer->{success};
-	return $answer->{content};
 }
 
 # promtool's exit status and all that it says; input is a text for its standard input.
