@@ -18,11 +18,11 @@ CREATE FUNCTION pg_temp.leave(kind text, state text DEFAULT 'waiting') RETURNS b
         INSERT INTO seats_internal.outbox AS o
             (lane_id, created_at, first_sent_at, installation, state, generation, attempts, destination, method, path,
              body, enqueued_by, reason, last_error, error_code, decline_code, request_id, context, kind, team_id, payment_id,
-             actor, lines, base, target)
+             actor, acting_person, lines, base, target)
         SELECT t.lane_id, now() - interval '1 hour', now() - interval '1 minute', i.uuid,
                leave.state::seats_internal.outbox_state, 3, 7, 'stripe', 'POST', '/v1/path', 'body=1',
                'somebody', 'why it waits', 'an error', 'a_code', 'a_decline', 'req_1', '{"change": 1}', leave.kind, t.id, 4711,
-               'an actor', '[{"seat_type": "team", "operation": "add", "quantity": 1}]', '{"team": 5}', '{"team": 6}'
+               'an actor', 'a person', '[{"seat_type": "team", "operation": "add", "quantity": 1}]', '{"team": 5}', '{"team": 6}'
           FROM seats_internal.team AS t CROSS JOIN seats_internal.installation AS i
          WHERE t.name = 'acme'
         RETURNING o.*)

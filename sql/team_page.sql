@@ -38,7 +38,9 @@ SELECT token AS token_2 FROM seats.invite('acme', 'bob@example.com', 'team', act
 SELECT token AS token_3 FROM seats.invite('acme', 'cid@example.com', 'team', actor => 'olga') \gset
 SELECT token AS token_4, change AS a FROM seats.invite('acme', 'dan@example.com', 'team', 'owner', 'olga', buy => true) \gset
 SELECT change AS b FROM seats.add_seats('acme', 'team', 2, 'olga') \gset
+SET LOCAL pg_seats.person = 'Carol Kühn';
 SELECT change AS c FROM seats.remove_seats('acme', 'team', 1, 'olga') \gset
+SET LOCAL pg_seats.person = '';
 SET ROLE regress_page_shop;
 SELECT pg_temp.shown('acme', 'olga');
 -- A member who is no owner, and who is none: the page is the same, and they may nothing. Whom it is shown to is the
@@ -295,6 +297,15 @@ SELECT jsonb_array_length(p -> 'members') AS members, p -> 'members_total', json
 SELECT seats.define_seat_type('type ' || n, ARRAY['price_' || n]) IS NULL FROM generate_series(1, 110) AS n \g /dev/null
 SELECT jsonb_array_length(p -> 'seat_types'), p #>> '{seat_types,0,seat_type}' FROM pg_temp.page('acme') AS p;
 ROLLBACK TO crowd;
+
+-- Who has acted for a team is shown, and may be forgotten when what he has asked for is settled.
+SELECT c.person, p #>> '{open_changes,0,person}'
+  FROM seats.changes AS c, pg_temp.page('acme') AS p WHERE c.change = :c;
+SELECT pg_temp.try($$SELECT seats.erase_person('Carol Kühn', 'she asks us to')$$);
+SELECT state FROM seats.cancel_change(:c, 'olga');
+SELECT FROM seats.erase_person('Carol Kühn', 'she asks us to');
+SELECT c.person ~ '^erased-', c.person = p #>> '{last_changes,0,person}'
+  FROM seats.changes AS c, pg_temp.page('acme') AS p WHERE c.change = :c;
 
 -- Over.
 UPDATE seats_internal.team SET status = 'canceled' WHERE name = 'later';

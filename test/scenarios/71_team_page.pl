@@ -88,7 +88,7 @@ new_team($server, $stripe, 'acme', seats => { team => 5, later => 1 });
 
 subtest 'bought while calls are paused, sent, confirmed' => sub {
 	$server->sql(q{SELECT seats.pause('stripe', 'a look at the page')});
-	my $first = add_seats($server, 'acme', 2);
+	my $first = $server->sql("BEGIN; SET LOCAL pg_seats.person = 'Carol'; SELECT change FROM seats.add_seats('acme', 'team', 2, '@{[ owner_of('acme') ]}'); COMMIT");
 	my $second = remove_seats($server, 'acme', 1);
 	my $page = page('acme');
 	is($page->{stripe}, 'paused', 'it says that nothing is sent');
@@ -102,7 +102,8 @@ subtest 'bought while calls are paused, sent, confirmed' => sub {
 	ok(open_change('acme', $second)->{may_cancel}, 'the one behind it can');
 	$stripe->release(fault => 'held', action => 'proceed');
 	$shown = await_end('acme', $first);
-	is("$shown->{state} $shown->{actor}", 'confirmed ' . owner_of('acme'), 'it is confirmed, and whose it was');
+	is("$shown->{state} $shown->{actor} $shown->{person}", 'confirmed ' . owner_of('acme') . ' Carol', 'it is confirmed, and whose it was');
+	is(await_end('acme', $second)->{person}, undef, 'the other was nobody\'s');
 	my $invoice = $stripe->invoice($shown->{invoice}{invoice});
 	is(join(' ', @{ $shown->{invoice} }{qw(amount paid currency currency_decimals)}),
 		join(' ', @$invoice{qw(total amount_paid currency)}, 2), 'what it has cost, and what was paid');

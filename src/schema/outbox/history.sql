@@ -78,7 +78,8 @@ BEGIN
     INSERT INTO seats_internal.outbox_history AS h
         (ring, id, lane_id, created_at, first_sent_at, settled_at, uuid, installation, result, generation, attempts,
          clean, destination, method, path, body, enqueued_by, reason, error, error_code, decline_code, request_id,
-         settled_by, proof, context, kind, team_id, payment_id, carrier_id, actor, lines, base, target, invoice)
+         settled_by, proof, context, kind, team_id, payment_id, carrier_id, actor, lines, base, target, invoice,
+         acting_person)
     -- (The ring's row is asked for by itself: joined, an empty statistic makes thousands of it, and the statement so
     -- dear that it is compiled first.)
     SELECT (SELECT r.slot FROM seats_internal.ring AS r),
@@ -91,7 +92,7 @@ BEGIN
            g.request_id, move_to_history.settled_by,
            coalesce(move_to_history.proof, carriers.proof), g.context, g.kind, g.team_id, g.payment_id,
            nullif(move_to_history.carrier, g.id), g.actor, g.lines, g.base, g.target,
-           coalesce(move_to_history.invoice, carriers.invoice)
+           coalesce(move_to_history.invoice, carriers.invoice), g.acting_person
       FROM gone AS g
      CROSS JOIN LATERAL (
         SELECT with_error AND (carriers.id IS NULL OR g.id = move_to_history.carrier) AS has_own) AS w

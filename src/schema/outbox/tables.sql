@@ -121,6 +121,7 @@ CREATE TABLE seats_internal.outbox (
     base           jsonb,
     target         jsonb,
     payment        jsonb,
+    acting_person  text,
     CONSTRAINT outbox_pkey PRIMARY KEY (id)
 ) WITH (
     -- Room for the freeze beside the row: it changes no indexed column, so it stays on the page.
@@ -171,6 +172,8 @@ COMMENT ON COLUMN seats_internal.outbox.splits_left IS
 COMMENT ON COLUMN seats_internal.outbox.split_size IS 'how many of them were tried together last';
 COMMENT ON COLUMN seats_internal.outbox.proration_date IS 'of a change that was previewed: it shares its call with nobody';
 COMMENT ON COLUMN seats_internal.outbox.actor IS 'who of the team asked for the change';
+COMMENT ON COLUMN seats_internal.outbox.acting_person IS
+    'of a change: who asked for it, where people share a role of the database (pg_seats.person)';
 COMMENT ON COLUMN seats_internal.outbox.cancelled_by IS
     'the role that wants a change back that waits for its payment; a void of its invoice is under way';
 COMMENT ON COLUMN seats_internal.outbox.lines IS
@@ -230,6 +233,7 @@ CREATE TABLE seats_internal.outbox_history (
     base           jsonb,
     target         jsonb,
     invoice        jsonb,
+    acting_person  text,
     CONSTRAINT outbox_history_pkey PRIMARY KEY (ring, id)
 ) PARTITION BY LIST (ring);
 CREATE INDEX outbox_history_by_team ON seats_internal.outbox_history (team_id, settled_at)

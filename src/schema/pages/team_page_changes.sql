@@ -128,6 +128,7 @@ BEGIN
             'phase', phase,
             'next_try_at', CASE WHEN head.state IN ('pending', 'waiting') THEN head.due_at END,
             'actor', change.actor,
+            'person', change.acting_person,
             'created_at', change.created_at,
             'invoice', CASE WHEN phase = 'awaiting_payment' THEN seats_internal.page_payment(teller.payment) END,
             'code', teller.error_code,
@@ -152,11 +153,11 @@ BEGIN
                'change', c.id, 'lines', c.lines, 'state', seats_internal.change_result(c.result),
                'reason', c.reason, 'code', c.error_code, 'decline_code', c.decline_code,
                'next_step', seats_internal.next_step(c.result, c.reason, c.error_code, c.decline_code),
-               'actor', c.actor, 'created_at', c.created_at, 'settled_at', c.settled_at,
+               'actor', c.actor, 'person', c.acting_person, 'created_at', c.created_at, 'settled_at', c.settled_at,
                'invoice', seats_internal.page_invoice(c.invoice))
                ORDER BY c.settled_at DESC, c.id DESC), '[]')
       FROM (SELECT l.*
-              FROM (SELECT h.id, h.lines, h.result, h.reason, h.error_code, h.decline_code, h.actor,
+              FROM (SELECT h.id, h.lines, h.result, h.reason, h.error_code, h.decline_code, h.actor, h.acting_person,
                            h.created_at, h.settled_at, h.invoice
                       FROM seats_internal.outbox_history AS h
                      WHERE h.team_id = page_last_changes.team_id AND h.ring = ANY (seats_internal.ring_slots())

@@ -40,7 +40,7 @@ BEGIN
                 WHERE lower(i.address) = ANY (addresses) AND i.status = 'open'),
               (SELECT count(*) FROM seats_internal.team AS t
                 WHERE t.kind = 'individual' AND t.name = person),
-              (SELECT count(*) FROM seats_internal.outbox AS o WHERE o.actor = person),
+              (SELECT count(*) FROM seats_internal.outbox AS o WHERE person IN (o.actor, o.acting_person)),
               (SELECT count(*) FROM seats_internal.handler AS w, seats_internal.settled_call(w.call_id) AS h
                 WHERE w.outcome IS NOT NULL AND h.actor = person),
               seats_internal.count_open_shares(person, addresses),
@@ -63,7 +63,10 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    UPDATE seats_internal.outbox_history AS h SET actor = instead WHERE h.actor = person;
+    UPDATE seats_internal.outbox_history AS h
+       SET actor = CASE WHEN h.actor = person THEN instead ELSE h.actor END,
+           acting_person = CASE WHEN h.acting_person = person THEN instead ELSE h.acting_person END
+     WHERE person IN (h.actor, h.acting_person);
     PERFORM seats_internal.forget_what_was_told_about(person, addresses);
     -- (Not deleted: the same request once more is still no new one.)
     UPDATE seats_internal.request_key AS k
@@ -111,7 +114,7 @@ BEGIN
     instead := 'erased-' || gen_random_uuid();
     teams := ARRAY(SELECT i.team_id FROM seats_internal.invite AS i WHERE i.inviter = erase_person.user_id
                    UNION SELECT h.team_id FROM seats_internal.outbox_history AS h
-                          WHERE h.actor = erase_person.user_id);
+                          WHERE erase_person.user_id IN (h.actor, h.acting_person));
     UPDATE seats_internal.member AS m SET user_id = instead, external_id = NULL
      WHERE m.user_id = erase_person.user_id;
     GET DIAGNOSTICS members = ROW_COUNT;

@@ -133,9 +133,10 @@ BEGIN
     END IF;
     INSERT INTO seats_internal.outbox
         (lane_id, installation, destination, method, path, body, verifier, enqueued_by, kind, team_id,
-         actor, lines, proration_date)
+         actor, lines, proration_date, acting_person)
     SELECT team.lane_id, i.uuid, team.destination, 'POST', '/v1/subscriptions/' || team.subscription,
-           '', 'object', caller, 'change', team.id, actor, lines, proration_date
+           '', 'object', caller, 'change', team.id, actor, lines, proration_date,
+           nullif(current_setting('pg_seats.person', true), '')
       FROM seats_internal.installation AS i
     RETURNING id, installation INTO change, stamp;
     IF change IS NULL THEN

@@ -80,7 +80,7 @@ CREATE OR REPLACE VIEW seats_internal.open_changes WITH (security_barrier) AS
 SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.previous_quantity,
        l.new_quantity,
        seats_internal.change_state(head.state::text) AS state, o.created_at,
-       NULL::timestamptz AS settled_at, o.actor, o.enqueued_by,
+       NULL::timestamptz AS settled_at, o.actor, o.acting_person AS person, o.enqueued_by,
        CASE WHEN o.state = 'pending' AND head.id <> o.id THEN 'behind call ' || head.id
             WHEN head.state NOT IN ('pending', 'waiting') THEN coalesce(head.reason, head.state::text)
             WHEN coalesce(w.paused_at, d.paused_at) IS NOT NULL THEN 'paused'
@@ -130,7 +130,8 @@ COMMENT ON VIEW seats_internal.open_changes IS 'of seats.changes those that are 
 CREATE OR REPLACE VIEW seats_internal.settled_changes WITH (security_barrier) AS
 SELECT h.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.previous_quantity,
        l.new_quantity,
-       seats_internal.change_result(h.result) AS state, h.created_at, h.settled_at, h.actor, h.enqueued_by,
+       seats_internal.change_result(h.result) AS state, h.created_at, h.settled_at, h.actor,
+       h.acting_person AS person, h.enqueued_by,
        h.reason, h.error, h.error_code, h.decline_code,
        seats_internal.next_step(h.result, h.reason, h.error_code, h.decline_code) AS next_step,
        coalesce(h.carrier_id, h.id) AS call, NULL::timestamptz AS payment_expires_at, NULL AS invoice_url,
@@ -169,6 +170,8 @@ COMMENT ON COLUMN seats.changes.next_step IS
     'what can be done about it: pay_invoice (at invoice_url), authenticate (the bank wants 3-D Secure), '
     'other_payment_method, add_payment_method, correct_card, try_later, ask_again (the seats have changed, or '
     'it was not paid in time), new_subscription, release_schedule; null: nothing';
+COMMENT ON COLUMN seats.changes.person IS
+    'who has asked for it where people share a role of the database: what pg_seats.person was set to';
 COMMENT ON COLUMN seats.changes.call IS
     'the call that took it to Stripe, or will: seats.explain_call(call) tells more';
 COMMENT ON COLUMN seats.changes.due_at IS
