@@ -91,10 +91,9 @@ sub statement
 	}
 	if ($deed eq 'previewed')
 	{
-		# At the price of the newest preview of the team, if that was answered and is good yet.
-		return told($tag, $team, "(SELECT p.date FROM chaos.preview AS p WHERE p.team = '$team' ORDER BY p.date DESC LIMIT 1) AS p"
-			. " CROSS JOIN LATERAL seats.change_seats('$team', '{\"team\": {\"add\": 2}}', '$owner',"
-			. " proration_date => p.date$more)", $handlers);
+		# At the price of the newest preview of the team, if there is one; it may not be answered, or good, any more.
+		return told($tag, $team, "seats.change_seats('$team', '{\"team\": {\"add\": 2}}', '$owner', proration_date => "
+			. "(SELECT max(p.date) FROM chaos.preview AS p WHERE p.team = '$team')$more)", $handlers);
 	}
 	return "INSERT INTO chaos.preview SELECT '$team', p.proration_date"
 	  . " FROM seats.preview_change('$team', '{\"team\": {\"add\": 2}}') AS p" if $deed eq 'preview';
