@@ -139,6 +139,17 @@ SELECT seats.replay_webhooks_all('{"type": "invoice.paid"}', now(), 3, 'ticket 2
 SELECT event_id, retry_at <= clock_timestamp() AS due FROM seats_internal.webhook_event WHERE endpoint = 'main' ORDER BY event_id;
 SELECT kind, role, reason, detail FROM seats.journal WHERE kind = 'operator.replay_webhook' ORDER BY detail ->> 'event';
 
+-- ---- counts
+
+SELECT what, count, is_more FROM seats.counts() WHERE what !~ '^calls_';
+-- (By their states a worker counts them, if they are many.)
+SELECT string_agg(what, ' ') AS states, bool_and((count IS NULL) = (as_of IS NULL)) AS unknown_if_nobody_has_counted
+  FROM seats.counts() WHERE what ~ '^calls_';
+INSERT INTO seats_internal.webhook_event (endpoint, event_id, destination, type, retry_at, facts)
+SELECT 'main', 'evt_many_' || n, 'regress', 'x', now(), '{}' FROM generate_series(1, 1000) AS n;
+SELECT what, count, is_more FROM seats.counts() WHERE what = 'webhooks_to_process';
+DELETE FROM seats_internal.webhook_event WHERE event_id LIKE 'evt_many_%';
+
 -- ---- settled calls and the journal, newest first
 
 INSERT INTO seats_internal.outbox_history (ring, id, created_at, settled_at, uuid, installation, result, generation, attempts,
@@ -246,7 +257,8 @@ SELECT (SELECT count(*) FROM seats.list_calls()) > 0 AS calls, (SELECT count(*) 
        (SELECT count(*) FROM seats.search_journal()) > 0 AS journal, (SELECT count(*) FROM seats.list_teams()) > 0 AS teams,
        (SELECT count(*) FROM seats.list_webhook_problems()) > 0 AS problems, seats.call_page(1000001) IS NOT NULL AS page,
        seats.review_page(1000001) IS NOT NULL AS review, (seats.count_retryable()).calls >= 0 AS retryable,
-       (seats.count_replayable()).events >= 0 AS replayable;
+       (seats.count_replayable()).events >= 0 AS replayable,
+       (SELECT count(*) FROM seats.counts()) > 7 AS counts;
 SELECT pg_temp.try($$SELECT seats.retry_all('{}', 1, 0, 'monitor')$$);
 SELECT pg_temp.try($$SELECT seats.replay_webhooks_all('{}', now(), 0, 'monitor')$$);
 SET ROLE regress_desk_operator;

@@ -102,6 +102,7 @@ my @questions = (
 	[ 'entries', 'SELECT * FROM seats.search_journal(most => 10)', [ 11, 11 ], 600, 'journal_by_number' ],
 	[ 'events that wait', 'SELECT * FROM seats.list_webhook_problems()', 2, 100, 'webhook_event_unprocessed' ],
 	[ 'teams', q{SELECT * FROM seats.list_teams('desk')}, 2, 100, 'team_by_prefix' ],
+	[ 'counts', 'SELECT * FROM seats.counts()', 14, 1200, 'outbox_standing' ],
 	[ 'what can be retried', 'SELECT * FROM seats.count_retryable()', 1, 200, 'outbox_by_due_at' ],
 	[ 'a call', 'SELECT seats.call_page(3)', 1, 700 ],
 	[ 'a review', 'SELECT seats.review_page(3)', 1, 700 ],
@@ -135,6 +136,11 @@ foreach my $question (grep { $_->[4] } @questions)
 	my ($pages) = cost($statement, "DROP INDEX seats_internal.$index");
 	cmp_ok($pages, '>', $most, "$what without $index: $pages pages");
 }
+
+is($server->sql(q{SELECT string_agg(count || ' ' || is_more, ', ') FROM seats.counts() WHERE what = 'reviews'}), '2 false', 'reviews are counted');
+$server->wait_for_sql(q{SELECT count = (SELECT count(*) FROM seats_internal.outbox WHERE state = 'pending')
+	FROM seats.counts() WHERE what = 'calls_pending'}, 't', timeout => 60);
+pass('and the worker has counted the others');
 
 is($server->sql('SELECT max(waiting_behind) FROM seats.blocked_lanes'), '1000', 'what waits behind a call is counted to a thousand');
 

@@ -37,6 +37,7 @@ subtest 'what waits is tried at once, if it is as much as was counted' => sub {
 	put_off(map { $_->[0] } @calls);
 	my $filter = '{"state": "waiting", "destination": "stripe", "reason": "rate_limited"}';
 	is($server->sql("SELECT string_agg(call::text, ' ') FROM seats.list_calls('$filter')"), join(' ', map { $_->[0] } @calls), 'they are listed');
+	is($server->sql(q{SELECT count, is_more FROM seats.counts() WHERE what = 'calls_waiting'}), '4|f', '… and among the numbers on the desk');
 	my ($up_to, $count) = split /\|/, $server->sql("SELECT up_to_id, calls FROM seats.count_retryable('$filter')");
 	is($count, 4, 'and counted');
 	my ($late) = struck_call($server, $stripe, [ { fault => 'rate_limit_429', times => 50 } ]);

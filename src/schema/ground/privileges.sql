@@ -65,6 +65,7 @@ BEGIN ATOMIC
         ('monitor',     'seats', 'search_journal'),
         ('monitor',     'seats', 'list_webhook_problems'),
         ('monitor',     'seats', 'list_teams'),
+        ('monitor',     'seats', 'counts'),
         ('monitor',     'seats', 'count_retryable'),
         ('monitor',     'seats', 'count_replayable'),
         ('monitor',     'seats', 'metrics_text'),
