@@ -16,7 +16,7 @@ COMMENT ON TABLE seats_internal.installation IS
 COMMENT ON COLUMN seats_internal.installation.doubted_at IS
     'when it was last restored, or failed over: something may be forgotten since; null: never';
 COMMENT ON COLUMN seats_internal.installation.page_changes IS
-    'a part of the version of every team''s page: raised by what all of them show';
+    'a part of the version of every team''s page: raised by verbs, for what all of them may show';
 
 -- In no dump (end/dump.sql), so a database that was loaded from one has no such row, also where the file
 -- of its own past is still there. Nobody but the two functions that a person calls writes it.

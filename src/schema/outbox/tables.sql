@@ -42,11 +42,14 @@ CREATE TABLE seats_internal.ring (
     since      timestamptz NOT NULL DEFAULT now(),
     last_journal_number bigint NOT NULL DEFAULT 0,
     last_alert_number   bigint NOT NULL DEFAULT 0,
+    page_changes        bigint NOT NULL DEFAULT 0,
     CONSTRAINT ring_pkey PRIMARY KEY (singleton),
     CONSTRAINT ring_is_one_row CHECK (singleton),
     CONSTRAINT ring_slot_exists CHECK (slot BETWEEN 0 AND 7)
 );
-COMMENT ON TABLE seats_internal.ring IS 'the partition that is being written, and since when';
+COMMENT ON TABLE seats_internal.ring IS 'the partition that is being written, and since when; nobody but the worker writes it';
+COMMENT ON COLUMN seats_internal.ring.page_changes IS
+    'a part of the version of every team''s page: raised by the worker, for what all of them may show';
 INSERT INTO seats_internal.ring DEFAULT VALUES;
 
 -- (From waiting on it stands, see outbox.standing.)

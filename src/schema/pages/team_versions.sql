@@ -20,17 +20,17 @@ BEGIN
     END IF;
     -- (Each name is looked up by itself: a plan for any number of names would read all teams for a few of them.)
     RETURN QUERY
-        SELECT t.name, seats_internal.page_version(t.lane_id),
-               seats_internal.stripe_state_of(t.is_halted, t.is_paused, s.breaker, s.proven)
+        SELECT shown.name, shown.version,
+               seats_internal.stripe_state_of(shown.is_halted, shown.is_paused, s.breaker, s.proven)
           FROM (SELECT DISTINCT n.name FROM unnest(teams) AS n (name)) AS asked
          CROSS JOIN LATERAL (
-            SELECT o.name, o.lane_id, d.name AS destination, d.halted_at IS NOT NULL AS is_halted,
+            SELECT p.name, p.version, d.name AS destination, d.halted_at IS NOT NULL AS is_halted,
                    d.paused_at IS NOT NULL AS is_paused
-              FROM seats_internal.team AS o
-              JOIN seats_internal.destination AS d ON d.name = o.destination
-             WHERE o.kind = 'team' AND o.name = asked.name
-             LIMIT 1) AS t
-          LEFT JOIN seats_internal.destination_state() AS s ON s.destination = t.destination;
+              FROM seats_internal.page AS p
+              JOIN seats_internal.destination AS d ON d.name = p.destination
+             WHERE p.kind = 'team' AND p.name = asked.name
+             LIMIT 1) AS shown
+          LEFT JOIN seats_internal.destination_state() AS s ON s.destination = shown.destination;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.team_versions(text, text[]) FROM PUBLIC;

@@ -1,12 +1,14 @@
 -- A number of a team's page: pages that stay open ask for it again and again, and load the page only when it has risen.
 --
--- It is the sum of four that only rise, each in a row that whoever raises it writes anyway, or has to himself:
+-- It is the sum of five that only rise, each in a row that whoever raises it writes anyway, or has to himself:
 --
 --   lane.version               verbs, which all take the lane
 --   lane_marker.changes        what is sent, and what comes of it; whoever writes it has the call's own row already, so that
 --                              the worker, which writes it all the time, waits for nobody there
 --   team.changes               what is read of a subscription, invites that expire, and what else is nobody's verb
---   installation.page_changes  what all pages show: kinds of seats; and what the ring takes from them
+--   installation.page_changes  what all pages show, and verbs have changed: kinds of seats. (The worker keeps off it: a verb's
+--                              transaction may stay open for long.)
+--   ring.page_changes          what all pages show, and the worker has found: what prices are like; what the history forgets
 --
 -- Each is raised in the transaction that changes the page, by an update of its row. So of two snapshots the later one never
 -- has less, and one that shows another page has more. What is in no table (whether Stripe answers) is not in it.
@@ -19,22 +21,23 @@ RETURN (extract(epoch FROM clock_timestamp() - timestamptz '2026-01-01 00:00:00+
 REVOKE ALL ON FUNCTION seats_internal.page_start() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.page_start() IS 'where versions of pages begin: above all that were there before';
 
--- Without what all pages have in common.
-CREATE OR REPLACE FUNCTION seats_internal.page_count(lane bigint) RETURNS bigint
-LANGUAGE sql STABLE
-RETURN (SELECT t.changes + l.version
-               + coalesce((SELECT m.changes FROM seats_internal.lane_marker AS m WHERE m.lane_id = l.id), 0)
-          FROM seats_internal.lane AS l
-          JOIN seats_internal.team AS t ON t.lane_id = l.id
-         WHERE l.id = page_count.lane);
-REVOKE ALL ON FUNCTION seats_internal.page_count(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.page_count(bigint) IS
-    'how often the page of the team in this lane was changed, beside what concerns all pages';
+-- (Each row is looked up by its key: a join could read all of them for one team.)
+CREATE OR REPLACE VIEW seats_internal.page AS
+SELECT t.lane_id, t.kind, t.name, t.destination, o.own_changes,
+       o.own_changes + coalesce((SELECT i.page_changes FROM seats_internal.installation AS i), 0)
+                     + (SELECT r.page_changes FROM seats_internal.ring AS r) AS version
+  FROM seats_internal.team AS t
+ CROSS JOIN LATERAL (
+    SELECT t.changes + (SELECT l.version FROM seats_internal.lane AS l WHERE l.id = t.lane_id)
+           + coalesce((SELECT m.changes FROM seats_internal.lane_marker AS m WHERE m.lane_id = t.lane_id), 0))
+       AS o (own_changes);
+REVOKE ALL ON seats_internal.page FROM PUBLIC;
+COMMENT ON VIEW seats_internal.page IS
+    'of each team the version of its page, and how much of it is of this page alone';
 
 CREATE OR REPLACE FUNCTION seats_internal.page_version(lane bigint) RETURNS bigint
 LANGUAGE sql STABLE
-RETURN seats_internal.page_count(page_version.lane)
-       + coalesce((SELECT i.page_changes FROM seats_internal.installation AS i), 0);
+RETURN (SELECT p.version FROM seats_internal.page AS p WHERE p.lane_id = page_version.lane);
 REVOKE ALL ON FUNCTION seats_internal.page_version(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.page_version(bigint) IS
     'of the page of the team in this lane: it rises whenever the page would show something else';
@@ -88,4 +91,16 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.all_pages_changed() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.all_pages_changed() IS 'raises the version of every team''s page';
+COMMENT ON FUNCTION seats_internal.all_pages_changed() IS 'raises the version of every team''s page, for verbs and events';
+
+CREATE OR REPLACE FUNCTION seats_internal.worker_changed_all_pages() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE seats_internal.ring AS r SET page_changes = r.page_changes + 1;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.worker_changed_all_pages() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.worker_changed_all_pages() IS
+    'raises the version of every team''s page, for the worker alone';

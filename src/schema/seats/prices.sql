@@ -20,8 +20,6 @@ BEGIN
         SELECT i.uuid, queue_price_read.destination, 'GET', '/v1/prices/' || queue_price_read.price,
                'expand[0]=currency_options', 'pg_seats', 'price', clock_timestamp()
           FROM seats_internal.installation AS i;
-        -- (What fits is not known now, and any page may offer the first seat of its type.)
-        PERFORM seats_internal.all_pages_changed();
     END IF;
 END
 $$;
@@ -42,7 +40,9 @@ BEGIN
     IF FOUND THEN
         RETURN true;
     ELSIF EXISTS (SELECT FROM seats_internal.seat_price AS p WHERE p.price = renew_price.price) THEN
+        -- (Until it was read nobody knows whether it fits, and any page may offer the first seat of its type.)
         PERFORM seats_internal.queue_price_read(renew_price.destination, renew_price.price);
+        PERFORM seats_internal.all_pages_changed();
         RETURN true;
     END IF;
     RETURN false;
@@ -80,6 +80,9 @@ BEGIN
        FROM seats_internal.stripe_price AS s
       WHERE s.destination = reread_prices.destination AND s.problem IS NOT NULL
       ORDER BY s.price LIMIT 100;
+    IF FOUND THEN
+        PERFORM seats_internal.worker_changed_all_pages();
+    END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.reread_prices(text) FROM PUBLIC;
@@ -108,7 +111,7 @@ BEGIN
                          AND (s.recurring_interval, s.interval_count, s.currency, s.active, s.metered, s.problem)
                              IS NOT DISTINCT FROM
                              (p."interval", p.interval_count, p.currency, p.active, p.metered, NULL))) THEN
-        PERFORM seats_internal.all_pages_changed();
+        PERFORM seats_internal.worker_changed_all_pages();
     END IF;
     INSERT INTO seats_internal.stripe_price AS s
         (destination, price, recurring_interval, interval_count, currency, active, metered, known_at)
@@ -189,7 +192,7 @@ BEGIN
            currency = excluded.currency, currencies = excluded.currencies, active = excluded.active,
            metered = excluded.metered, known_at = excluded.known_at, problem = excluded.problem,
            wanted_at = NULL;
-    PERFORM seats_internal.all_pages_changed();
+    PERFORM seats_internal.worker_changed_all_pages();
     IF too_soon THEN
         PERFORM seats_internal.queue_price_read(price_settled.destination, id);
     ELSE

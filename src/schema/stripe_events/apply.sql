@@ -236,7 +236,7 @@ BEGIN
     END IF;
     UPDATE seats_internal.team AS t
        SET status = facts ->> 'status', base_proven_at = NULL, past_due_invoice = NULL,
-           ended_at = to_timestamp((facts ->> 'ended_at')::double precision), changes = t.changes + 1
+           ended_at = to_timestamp((facts ->> 'ended_at')::double precision)
      WHERE t.id = former.id;
     PERFORM seats_internal.write_journal(
         'subscription.status', 'stripe', NULL, former.lane_id, NULL,
