@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use IPC::Run ();
+use PgSeats::Copies;
 use PgSeats::Monitoring;
 use PgSeats::Payments;
 use PgSeats::Scenario;
@@ -18,7 +19,7 @@ my $rules_test = IPC::Run::start([ qw(promtool test rules), map { monitoring_fil
 	'<', \undef, '>', \$rules_said, '2>&1');
 
 my $stripe = new_simulator();
-my $server = new_server('main', simulator => $stripe, configuration => in_a_hurry());
+my $server = new_server('main', simulator => $stripe, allows_streaming => 1, configuration => in_a_hurry());
 open_shop($server);
 $server->wait_for_worker;
 define_seat_type($server, 'team');
@@ -33,11 +34,16 @@ await_payment($server, start_payment($server, 'dinner', 'ada'), 'payable');
 list_intents($server);
 receive($server, 'main', event_body('charge.succeeded', { id => 'ch_1' }));
 
+$server->backup('base');
+my $standby = copy_of_server($server, 'standby', backup => 'base', streaming => 1);
+$standby->start;
+
 my %targets = (
-	pg_seats => start_postgres_exporter($server, 'prometheus'),
-	pg_seats_sql_exporter => start_sql_exporter($server, 'prometheus'));
+	pg_seats => [ start_postgres_exporter($server, 'prometheus'), start_postgres_exporter($standby, 'prometheus') ],
+	pg_seats_sql_exporter => [ start_sql_exporter($server, 'prometheus') ]);
 my $pg = `node -p 'require("pg/package.json").version' 2>/dev/null` // '';
-$targets{pg_seats_application} = start_application($server, 'prometheus') if $pg ne '';
+$targets{pg_seats_application} = [ start_application($server, 'prometheus') ] if $pg ne '';
+my $instances = map {@$_} values %targets;
 my $prometheus = start_prometheus(\%targets);
 await_scrapes($prometheus, 1);
 await_change($server, add_seats($server, 'acme', 1), 'confirmed') foreach 1 .. 3;
@@ -45,12 +51,13 @@ await_scrapes($prometheus, 2);
 
 # ---- the same names and labels, whoever is asked
 
-# 'name label=value …' of all series of a job, in order.
+# 'name label=value …' of all series of the primary in a job, in order.
 sub series_of
 {
 	my ($job) = @_;
 	my @series = ();
-	foreach my $row (@{ ask_prometheus($prometheus, qq({job="$job", __name__=~"pg_seats_.+"})) })
+	my $instance = address_of($targets{$job}[0]);
+	foreach my $row (@{ ask_prometheus($prometheus, qq({job="$job", instance="$instance", __name__=~"pg_seats_.+"})) })
 	{
 		my %labels = %{ $row->{metric} };
 		my $name = delete $labels{__name__};
@@ -69,8 +76,8 @@ cmp_ok(scalar @$expected, '>', 100, 'there are metrics');
 is_deeply(series_of($_), $expected, "$_: names and labels are those of seats.metrics") foreach sort keys %targets;
 
 # What an exporter says beside them is as it was.
-is(join(' ', map { join ' ', sort keys %{ $_->{metric} } } @{ ask_prometheus($prometheus, $_->[0]) }), $_->[1], "$_->[0] is left alone")
-  foreach [ 'pg_static', '__name__ instance job server short_version version' ],
+is(join(' ', map { join ' ', sort keys %{ $_->{metric} } } @{ ask_prometheus($prometheus, $_->[0]) }), $_->[1], 'left alone: ' . $_->[1])
+  foreach [ 'pg_static{instance="' . address_of($targets{pg_seats}[0]) . '"}', '__name__ instance job server short_version version' ],
   [ 'sql_exporter_last_scrape_failed', '__name__ driver instance job query sql_job' ];
 
 my ($status, $said) = run_promtool($server->sql('SELECT seats.metrics_text()') . "\n", qw(check metrics));
@@ -109,7 +116,9 @@ foreach my $rule (@rules)
 	push @mistakes, "$rule->{name}: $_" foreach grep { !@{ ask_prometheus($prometheus, $_) } } selectors_of($rule->{query});
 }
 is(join("\n", @mistakes), '', 'and whatever they look at is there');
-is(join(' ', sort keys %{ prometheus_alerts($prometheus) }), '', 'all is well, and nothing is told');
+my $without = ask_prometheus($prometheus, 'pg_seats_worker_up == 0');
+is(join(' ', map { $_->{metric}{instance} } @$without), address_of($targets{pg_seats}[1]), 'there is no worker at the standby');
+is(join(' ', sort keys %{ prometheus_alerts($prometheus) }), '', 'but all is well, and nothing is told');
 
 # Our key is revoked: the real rule sees it.
 $stripe->control('POST', '/keys', { key => 'sk_test_simulator', state => 'revoked' });
@@ -119,9 +128,9 @@ my @told = qw(PgSeatsAlerts PgSeatsDestinationHalted);
 wait_until(
 	sub {
 		my $alerts = prometheus_alerts($prometheus);
-		return !grep { @{ $alerts->{$_} // [] } != keys %targets } @told;
+		return !grep { @{ $alerts->{$_} // [] } != $instances } @told;
 	},
-	'both rules to see the halt, at each target');
+	'both rules to see the halt, at each instance');
 is_deeply([ sort keys %{ prometheus_alerts($prometheus) } ], \@told, 'a halt, its alert, and nothing else is told');
 $stripe->control('POST', '/keys', { key => 'sk_test_simulator', state => 'active' });
 
@@ -138,7 +147,8 @@ foreach my $statement (@statements)
 # ---- the database is away
 
 $server->assert_log_clean;
-$server->stop;
+$standby->assert_log_clean;
+$_->stop foreach $standby, $server;
 wait_until(
 	sub {
 		my $failing = ask_prometheus($prometheus, 'sql_exporter_last_scrape_failed{query="pg_seats"} == 1');

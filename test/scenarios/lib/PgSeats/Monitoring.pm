@@ -2,7 +2,7 @@
 #
 #   my @missing = missing_programs();
 #   my $exporter = start_postgres_exporter($server);      # { name, port }
-#   my $prometheus = start_prometheus({ postgres => $exporter });
+#   my $prometheus = start_prometheus({ pg_seats => [$exporter] });    # the job of that name in monitoring/prometheus.yml
 #   my $rows = ask_prometheus($prometheus, 'pg_seats_worker_up');    # [ { metric => { … }, value => '1' } ]
 #
 # They end with the scenario, by their own process.
@@ -23,7 +23,7 @@ use PgSeats::Waiting;
 
 our @EXPORT = qw(
   missing_programs monitoring_file start_postgres_exporter start_sql_exporter start_application start_prometheus
-  ask_prometheus prometheus_rules prometheus_alerts await_scrapes run_promtool
+  address_of ask_prometheus prometheus_rules prometheus_alerts await_scrapes run_promtool
   board_queries grafana_types board_type_errors selectors_of on_call_statements);
 
 my $pack = abs_path(dirname(__FILE__) . '/../../../../monitoring');
@@ -78,7 +78,7 @@ sub start_postgres_exporter
 {
 	my ($server, $role) = @_;
 	return start(
-		'postgres_exporter',
+		'postgres_exporter_' . $server->name,
 		page => '/',
 		environment => { DATA_SOURCE_NAME => sprintf 'host=%s port=%s user=%s dbname=%s sslmode=disable',
 			$server->host, $server->port, $role, $server->database },
@@ -115,7 +115,10 @@ sub start_application
 		command => [ 'node', abs_path(dirname(__FILE__) . '/../metrics-page.js'), $case ]);
 }
 
-# start_prometheus({ job => exporter }): the example's configuration and the rules, with these targets, and every
+# As Prometheus calls it: the label instance.
+sub address_of { return "127.0.0.1:$_[0]{port}" }
+
+# start_prometheus({ job => [ exporter, … ] }): the example's configuration and the rules, with these targets, and every
 # half second instead of every quarter of a minute.
 sub start_prometheus
 {
@@ -125,7 +128,8 @@ sub start_prometheus
 	$text =~ s/^  - alerts\.yml$/  - @{[ monitoring_file('alerts.yml') ]}/m or croak 'no alerts.yml in prometheus.yml';
 	foreach my $job (sort keys %$targets)
 	{
-		$text =~ s/(- job_name: $job\n\s+static_configs:\n\s+- targets: \[')127\.0\.0\.1:\d+/${1}127.0.0.1:$targets->{$job}{port}/
+		my $list = join ', ', map { "'" . address_of($_) . "'" } @{ $targets->{$job} };
+		$text =~ s/(- job_name: $job\n\s+static_configs:\n\s+- targets: )\['127\.0\.0\.1:\d+'\]/${1}[$list]/
 		  or croak "no job $job in prometheus.yml";
 	}
 	# (The others would be somebody else's.)
