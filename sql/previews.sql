@@ -103,10 +103,17 @@ SELECT pg_temp.answered_with(:call, a)
                     pg_temp.invoice(1500, 1500, '{"amount_due": "1500", "total": "1500"}'),
                     pg_temp.invoice(1500, 1500, '{"collection_method": null}'),
                     pg_temp.invoice(1500, 1500, '{"lines": {"has_more": true}}'),
+                    pg_temp.invoice(1500, 1500, '{"lines": {"data": {"period": 1}}}'),
+                    pg_temp.invoice(1500, 1500, '{"lines": {"data": [7, null, {"period": [], "parent": "none"}]}}'),
                     pg_temp.invoice(1500, 1500, '{"livemode": true}'), pg_temp.invoice(1500, 1500, '{"livemode": null}'),
                     pg_temp.invoice(1500, 1500, '{"object": "subscription"}'), '{}', '[]', 'null', '"invoice"', '<html>',
                     '{"object": "invoice", "livemode": false, "number": "\u0000"}']) WITH ORDINALITY AS v (a, n)
  ORDER BY n;
+-- The next regular invoice, though one at once was asked for: it is not paid now.
+SELECT pg_temp.answered_with(:call, pg_temp.invoice(8000, 8000, jsonb_build_object('lines', jsonb_build_object('data', jsonb_build_array(
+           jsonb_build_object('period', jsonb_build_object('start', extract(epoch FROM t.current_period_end)::bigint),
+                              'parent', '{"subscription_item_details": {"proration": false}}'::jsonb))))))
+  FROM seats_internal.team AS t WHERE t.name = 'acme';
 SELECT pg_temp.answered_with(:call, pg_temp.invoice(1500, 1500)) ->> 'state';
 
 -- With its date the change is made at that price: the same change, once.

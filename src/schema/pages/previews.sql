@@ -53,6 +53,17 @@ REVOKE ALL ON FUNCTION seats_internal.previewed_invoice(seats_internal.outbox_hi
 COMMENT ON FUNCTION seats_internal.previewed_invoice(seats_internal.outbox_history, boolean) IS
     'the invoice that a preview''s call has shown; null: there is none, or none of this mode';
 
+-- Where nothing is left to be invoiced at once, an answer may be the next regular invoice instead; that one is not paid now.
+CREATE OR REPLACE FUNCTION seats_internal.shows_next_period(invoice jsonb, period_end bigint) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN jsonb_typeof(invoice #> '{lines,data}') = 'array'
+            THEN EXISTS (SELECT FROM jsonb_array_elements(invoice #> '{lines,data}') AS l (line)
+                          WHERE l.line #> '{parent,subscription_item_details,proration}' = 'false'
+                            AND seats_internal.amount_of(l.line #> '{period,start}') >= period_end) END;
+REVOKE ALL ON FUNCTION seats_internal.shows_next_period(jsonb, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.shows_next_period(jsonb, bigint) IS
+    'whether an invoice has lines of the period that begins then';
+
 -- When something is to be paid for a change. `due`: what the invoice that is made at once asks for; where none is, it does
 -- not matter. (Where collection is paused an invoice is made, and nobody is charged.)
 CREATE OR REPLACE FUNCTION seats_internal.charged_when(
@@ -91,7 +102,10 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    proration CONSTANT text := preview ->> 'proration';
+    proration CONSTANT text := CASE
+        WHEN preview ->> 'proration' = 'always_invoice'
+             AND seats_internal.shows_next_period(invoice, (preview ->> 'period_end')::bigint) THEN 'create_prorations'
+        ELSE preview ->> 'proration' END;
     renews    CONSTANT boolean := (preview ->> 'renews')::boolean;
     due       bigint := seats_internal.amount_of(invoice -> 'amount_due');
 BEGIN

@@ -219,9 +219,7 @@ std::string preview_invoice(Call& call) {
     for (InvoiceLine& line : lines) {
         line.id = call.world.ids().make("il_tmp_", 14);
     }
-    const bool at_once = mode == "next" && options.proration_behavior == "always_invoice";
-    Invoice preview = draft_invoice(call.world, subscription, std::move(lines),
-                                    at_once ? "subscription_update" : "upcoming");
+    Invoice preview = draft_invoice(call.world, subscription, std::move(lines), "upcoming");
     preview.id = call.world.ids().make("upcoming_in_1", 23);
     preview.status = "draft";
     return answer(call, render(call.account, preview, call.version));

@@ -25,7 +25,7 @@ test('next is what is charged at once, or the next regular invoice; recurring a 
   await half();
   const proration_date = start + month / 2;
   assert.deepEqual(amounts(await preview({ proration_behavior: 'always_invoice', proration_date },
-    { preview_mode: 'next' })), [1500, 1500, 'subscription_update']);
+    { preview_mode: 'next' })), [1500, 1500, 'upcoming']);
   assert.deepEqual(amounts(await preview({ proration_behavior: 'create_prorations', proration_date })),
     [9500, 9500, 'upcoming']);
   assert.deepEqual(amounts(await preview({ proration_behavior: 'none' })), [8000, 8000, 'upcoming']);
@@ -62,13 +62,13 @@ test('the balance lowers what is due, and what is left of it is not known before
   await stripe.control('POST', 'customers/cus_t', { balance: -1000 });
   const part = await preview({ proration_behavior: 'always_invoice' });
   assert.deepEqual([...amounts(part), part.json.starting_balance, part.json.ending_balance],
-    [1500, 500, 'subscription_update', -1000, null]);
+    [1500, 500, 'upcoming', -1000, null]);
   await stripe.control('POST', 'customers/cus_t', { balance: -4000 });
   assert.deepEqual(amounts(await preview({ proration_behavior: 'always_invoice' })),
-    [1500, 0, 'subscription_update']);
+    [1500, 0, 'upcoming']);
   await stripe.control('POST', 'customers/cus_t', { balance: 700 });
   assert.deepEqual(amounts(await preview({ proration_behavior: 'always_invoice' })),
-    [1500, 2200, 'subscription_update']);
+    [1500, 2200, 'upcoming']);
   const done = await change({ proration_behavior: 'always_invoice' });
   assert.deepEqual([done.json.latest_invoice.amount_due, done.json.latest_invoice.ending_balance],
     [2200, 0]);
@@ -79,7 +79,7 @@ test('a credit is nothing to pay', async () => {
   await stripe.subscribe();
   await half();
   assert.deepEqual(amounts(await preview({ items: [{ id: 'si_price_a', quantity: 3 }],
-    proration_behavior: 'always_invoice' })), [-1000, 0, 'subscription_update']);
+    proration_behavior: 'always_invoice' })), [-1000, 0, 'upcoming']);
 });
 
 test('taxes are in the total, and told', async () => {
@@ -104,7 +104,7 @@ test('taxes are in the total, and told', async () => {
 test('a trial costs nothing, and what comes after it does', async () => {
   await stripe.subscribe(undefined, { trial_days: 14 });
   assert.deepEqual(amounts(await preview({ proration_behavior: 'always_invoice' })),
-    [0, 0, 'subscription_update']);
+    [0, 0, 'upcoming']);
   assert.equal((await preview({}, { preview_mode: 'recurring' })).json.total, 8000);
   await change({ proration_behavior: 'always_invoice' });
   assert.equal((await stripe.get('/v1/subscriptions/sub_t')).json.status, 'trialing');
