@@ -97,8 +97,7 @@ COMMENT ON FUNCTION seats_internal.past_due_invoice(text, jsonb, jsonb) IS
 -- With how many decimals its amounts are written.
 CREATE OR REPLACE FUNCTION seats_internal.invoice_for_page(invoice jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN invoice || jsonb_build_object('currency_decimals', CASE WHEN invoice ->> 'currency' IS NOT NULL
-    THEN (SELECT r.decimals FROM seats_internal.currency_rules(invoice ->> 'currency') AS r) END);
+RETURN invoice || jsonb_build_object('currency_decimals', seats_internal.currency_decimals(invoice ->> 'currency'));
 REVOKE ALL ON FUNCTION seats_internal.invoice_for_page(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.invoice_for_page(jsonb) IS
     'an invoice as pages show it: with the decimals of its currency';

@@ -75,11 +75,11 @@ COMMENT ON FUNCTION seats_internal.change_in_words(jsonb) IS 'facts_of_change as
 
 -- ---- what the application can do about a change that did not go through
 
--- A word for it; null: nothing, or nothing that we know of. `result`: of the history, or awaiting.
+-- A word for it; null: nothing, or nothing that we know of. `result`: of the history, or awaiting. (An expression, as the two
+-- below, so that it is inlined where lists are shown.)
 CREATE OR REPLACE FUNCTION seats_internal.next_step(result text, reason text, error_code text, decline_code text)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
 RETURN CASE
     WHEN result = 'awaiting' THEN 'pay_invoice'
     WHEN result IS DISTINCT FROM 'refused' THEN NULL
@@ -122,7 +122,6 @@ COMMENT ON FUNCTION seats_internal.error_detail(text, text, text, text, text) IS
 -- The words of the application: what is it to it that a change waits for its second try?
 CREATE OR REPLACE FUNCTION seats_internal.change_state(state text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
 RETURN CASE state WHEN 'awaiting' THEN 'awaiting_payment' WHEN 'review' THEN 'in_review'
                   ELSE 'pending' END;
 REVOKE ALL ON FUNCTION seats_internal.change_state(text) FROM PUBLIC;
@@ -131,7 +130,6 @@ COMMENT ON FUNCTION seats_internal.change_state(text) IS
 
 CREATE OR REPLACE FUNCTION seats_internal.change_result(result text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
 RETURN CASE result WHEN 'done' THEN 'confirmed' WHEN 'refused' THEN 'reverted' ELSE result END;
 REVOKE ALL ON FUNCTION seats_internal.change_result(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.change_result(text) IS
