@@ -7,7 +7,8 @@ namespace {
 // them. Nor in the team's. This one is written by nobody who does not hold the call's row, too.
 pg::Statement news_statement{
     "INSERT INTO seats_internal.lane_marker AS m (lane_id, marker, changes)"
-    " SELECT n.lane_id, n.marker, 1 FROM unnest($1, $2) AS n (lane_id, marker)"
+    " SELECT n.lane_id, n.marker, 1 FROM unnest($1::bigint[], $2::text[])"
+    "      AS n (lane_id, marker)"
     " ON CONFLICT (lane_id) DO UPDATE"
     "    SET marker = coalesce(excluded.marker, m.marker), changes = m.changes + 1"};
 
