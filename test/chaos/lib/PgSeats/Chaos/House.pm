@@ -367,7 +367,9 @@ SELECT concat_ws('|', 'review', r.id, r.uuid, r.first_sent_at IS NOT NULL, r.rea
 SELECT concat_ws('|', 'handler', r.call_id, r.review_reason,
               EXISTS (SELECT FROM seats_internal.payment_transaction AS t WHERE t.id = r.call_id))
   FROM seats_internal.handler AS r WHERE r.review_since IS NOT NULL;
-SELECT concat_ws('|', 'payment', p.id, p.review_reason) FROM seats_internal.payment AS p WHERE p.review_since IS NOT NULL;
+SELECT concat_ws('|', 'payment', p.id, p.review_reason,
+              array_to_string(seats_internal.allowed_payment_decisions(p.id), ' '))
+  FROM seats_internal.payment AS p WHERE p.review_since IS NOT NULL;
 SELECT concat_ws('|', 'limit', o.id) FROM seats_internal.outbox AS o
  WHERE o.state = 'pending' AND o.reason = 'stripes_limit_for_a_subscription' AND o.due_at > clock_timestamp();
 SELECT concat_ws('|', 'halted', d.name, d.halted_reason) FROM seats_internal.destination AS d
@@ -391,7 +393,7 @@ sub decide
 				"$id was in review ($reason), and is decided: $decision" ];
 		}
 		push @verbs, decision_on_handler($storm, $id, $uuid, $sent eq 't') if $what eq 'handler';
-		push @verbs, decision_on_payment($storm, $id, $uuid) if $what eq 'payment';
+		push @verbs, decision_on_payment($storm, $id, $uuid, split / /, $sent) if $what eq 'payment';
 		push @verbs, [ "SELECT seats.retry($id, 'the limit is not the topic');", "$id goes on" ] if $what eq 'limit';
 		# (What a wrong key has halted goes on by itself.)
 		push @verbs, [ "SELECT seats.resume('$id', 'the cause is gone');", "$id was halted ($uuid), and is resumed" ]
@@ -400,11 +402,11 @@ sub decide
 	return @verbs;
 }
 
-# Money that has come in otherwise than it was to.
+# Money that has come in otherwise than it was to. (What a bank holds by now cannot be given back.)
 sub decision_on_payment
 {
-	my ($storm, $payment, $reason) = @_;
-	my $decision = $storm->dice("payment $payment")->one_of(qw(keep refund));
+	my ($storm, $payment, $reason, @allowed) = @_;
+	my $decision = $storm->dice("payment $payment")->one_of(@allowed);
 	return [ "SELECT seats.resolve_payment($payment, '$decision', 'we have talked about it');",
 		"payment $payment was in review ($reason), and is decided: $decision" ];
 }
