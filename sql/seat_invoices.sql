@@ -31,7 +31,7 @@ BEGIN
     PERFORM pg_temp.settle(bought, 'done', pg_temp.facts('sub_' || team, jsonb_build_object('price_team', (
                 SELECT t.quantity FROM seats.teams AS t WHERE t.team = buy.team AND t.seat_type = 'team')),
             jsonb_build_object('invoice', invoice)), NULL,
-        CASE WHEN is_own THEN invoice - 'url' || '{"made_by_call": true}' END);
+        invoice - 'url' || jsonb_build_object('made_by_call', is_own));
     RETURN bought;
 END
 $$;
