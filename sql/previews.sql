@@ -10,6 +10,7 @@ SELECT pg_temp.begin_seats();
 SELECT prices FROM seats.define_seat_type('team', '{price_team}', increase_proration_behavior => 'always_invoice',
                                           decrease_proration_behavior => 'create_prorations');
 SELECT prices FROM seats.define_seat_type('free', '{price_free}', increase_proration_behavior => 'none');
+SELECT prices FROM seats.define_seat_type('late', '{price_late}', decrease_proration_behavior => 'create_prorations');
 DELETE FROM seats_internal.recount;
 
 -- When something is to be paid: each line of the table.
@@ -32,15 +33,15 @@ SELECT concat_ws(' ', p, CASE WHEN r THEN 'renews' ELSE 'ends' END, CASE WHEN pa
                ('none', false, false, 'charge_automatically', NULL)) AS v (p, r, paused, m, d);
 -- Amounts and taxes: whole numbers, or nothing.
 SELECT v, seats_internal.amount_of(v::jsonb)
-  FROM unnest(ARRAY['1500', '-1', '0', '1500.0', '1e3', '"1500"', 'null', 'true', '{}', '999999999999999999',
-                    '1000000000000000000']) AS v;
+  FROM unnest(ARRAY['1500', '-1', '0', '1500.0', '1e3', '"1500"', 'null', 'true', '{}', '999999999999999',
+                    '1000000000000000']) AS v;
 SELECT v, seats_internal.tax_of(v::jsonb)
   FROM unnest(ARRAY['{"total_taxes": []}', '{"total_taxes": [{"amount": 100}, {"amount": 19}]}', '{"total_taxes": null}', '{}',
                     '{"total_taxes": [{"amount": 100}, {"amount": null}]}', '{"total_taxes": [7]}', '{"total_taxes": "none"}',
                     '{"total_taxes": [], "automatic_tax": {"enabled": true, "status": "requires_location_inputs"}}',
                     '{"total_taxes": [{"amount": 5}], "automatic_tax": {"enabled": true, "status": "complete"}}',
                     '{"total_taxes": [], "automatic_tax": {"enabled": false, "status": null}}',
-                    '{"total_taxes": [{"amount": 900000000000000000}, {"amount": 900000000000000000}]}']) AS v;
+                    '{"total_taxes": [{"amount": 900000000000000}, {"amount": 900000000000000}]}']) AS v;
 
 -- A team whose period ends in thirty days, and previews of it: `ask` gives the two calls' ids.
 CREATE FUNCTION pg_temp.team(name text, items jsonb, more jsonb DEFAULT '{}') RETURNS void LANGUAGE sql AS $$
@@ -102,6 +103,8 @@ SELECT pg_temp.answered_with(:call, a)
                     pg_temp.invoice(NULL, 1500), pg_temp.invoice(1500, NULL),
                     pg_temp.invoice(1500, 1500, '{"amount_due": "1500", "total": "1500"}'),
                     pg_temp.invoice(1500, 1500, '{"collection_method": null}'),
+                    pg_temp.invoice(1500, 1500, (SELECT jsonb_build_object('total_taxes', jsonb_agg('{"amount": 999999999999999999}'::jsonb))
+                                                   FROM generate_series(1, 12))),
                     pg_temp.invoice(1500, 1500, '{"lines": {"has_more": true}}'),
                     pg_temp.invoice(1500, 1500, '{"lines": {"data": {"period": 1}}}'),
                     pg_temp.invoice(1500, 1500, '{"lines": {"data": [7, null, {"period": [], "parent": "none"}]}}'),
@@ -114,6 +117,11 @@ SELECT pg_temp.answered_with(:call, pg_temp.invoice(8000, 8000, jsonb_build_obje
            jsonb_build_object('period', jsonb_build_object('start', extract(epoch FROM t.current_period_end)::bigint),
                               'parent', '{"subscription_item_details": {"proration": false}}'::jsonb))))))
   FROM seats_internal.team AS t WHERE t.name = 'acme';
+SELECT pg_temp.answered_with(:call, pg_temp.invoice(1500, 1500)) ->> 'state';
+
+-- What was answered with something else has shown no price, and nothing is bought at it.
+SELECT pg_temp.answered_with(:call, pg_temp.invoice(1500, 1500, '{"livemode": true}')) ->> 'state';
+SELECT pg_temp.try(format($$SELECT seats.change_seats('acme', '{"team": {"add": 3}}', proration_date => %s)$$, :date)) ~ '^PS525: ';
 SELECT pg_temp.answered_with(:call, pg_temp.invoice(1500, 1500)) ->> 'state';
 
 -- With its date the change is made at that price: the same change, once.
@@ -163,6 +171,20 @@ UPDATE seats_internal.outbox_history SET context = jsonb_set(context, '{preview,
 SELECT state, code, total FROM seats.preview(:call);
 SELECT pg_temp.try(format($$SELECT seats.change_seats('acme', '{"team": {"add": 1}}', proration_date => %s)$$, :date - 90000));
 ROLLBACK TO before;
+-- It would be billed otherwise now: at once instead of with the next period.
+SELECT call AS removal, proration_date AS date FROM seats.preview_change('acme', '{"team": {"remove": 1}}') \gset
+SELECT pg_temp.answer(o.id, pg_temp.invoice(500, 500)) FROM seats_internal.outbox AS o WHERE o.path LIKE '%create_preview';
+SELECT state, code, charged_when FROM seats.preview(:removal);
+UPDATE seats_internal.seat_type SET decrease_proration_behavior = 'always_invoice' WHERE name = 'team';
+SELECT state, code FROM seats.preview(:removal);
+SELECT pg_temp.try(format($$SELECT seats.change_seats('acme', '{"team": {"remove": 1}}', proration_date => %s)$$, :date));
+SELECT state, code FROM seats.preview(:call);
+ROLLBACK TO before;
+-- A type that it has nothing of, and never had, is the same: somebody's purchase of it was refused.
+INSERT INTO seats_internal.seat_line (team_id, seat_type, confirmed, quantity)
+SELECT t.id, 'late', 0, 0 FROM seats_internal.team AS t WHERE t.name = 'acme';
+SELECT state, code FROM seats.preview(:call);
+ROLLBACK TO before;
 -- One whose period ends before the day is over.
 UPDATE seats_internal.team SET current_period_end = date_trunc('second', clock_timestamp()) + interval '1 hour' WHERE name = 'acme';
 SELECT call FROM seats.preview_change('acme', '{"team": {"add": 1}}') \gset
@@ -198,6 +220,10 @@ SELECT pg_temp.preview(:call);
 SELECT call FROM seats.preview_change('ends', '{"free": {"add": 1}}') \gset
 SELECT pg_temp.answer(:call, '{}', 'refused', 'invoice_upcoming_none');
 SELECT pg_temp.preview(:call);
+SAVEPOINT before;
+SELECT pg_temp.try(format($$SELECT seats.change_seats('ends', '{"free": {"add": 1}}', proration_date => %s)$$,
+                          (SELECT proration_date FROM seats.preview(:call))));
+ROLLBACK TO before;
 -- Collection is paused: nobody is charged.
 SELECT pg_temp.team('paused', '{"price_team": 5}', '{"paused": true}');
 SELECT call, call - 1 AS renewal FROM seats.preview_change('paused', '{"team": {"add": 1}}') \gset
@@ -225,6 +251,10 @@ SELECT pg_temp.answer(o.id, pg_temp.invoice(500, 500)) FROM seats_internal.outbo
 UPDATE seats_internal.outbox_history SET context = jsonb_set(context, '{preview,proration_date}', to_jsonb(:date)) WHERE id = :second;
 SELECT state FROM seats.preview(:second);
 SELECT pg_temp.try(format($$SELECT seats.change_seats('paused', '{"team": {"add": 3}}', proration_date => %s)$$, :date)) ~ '^PS513: ';
+
+-- What one call cannot do has no price.
+SELECT pg_temp.team('mixed', '{"price_team": 5, "price_free": 1}');
+SELECT pg_temp.try($$SELECT seats.preview_change('mixed', '{"team": {"add": 1}, "free": {"remove": 1}}')$$);
 
 -- What is no preview; and whose it is.
 SELECT pg_temp.try(format('SELECT seats.preview(%s)', :renewal)) ~ '^PS120: call \d+ is not that of a preview';

@@ -11,10 +11,10 @@ REVOKE ALL ON FUNCTION seats_internal.may_see_call(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.may_see_call(text, text) IS
     'whether a role may see what a role has enqueued: it has its privileges, or is an operator''s';
 
--- (Eighteen digits: any amount of Stripe's, and no error for what is none.)
+-- (Fifteen digits: any amount of Stripe's, and no error for what is none, nor for the sum of many.)
 CREATE OR REPLACE FUNCTION seats_internal.amount_of(value jsonb) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN jsonb_typeof(value) = 'number' AND value::text ~ '^-?[0-9]{1,18}$' THEN value::text::bigint END;
+RETURN CASE WHEN jsonb_typeof(value) = 'number' AND value::text ~ '^-?[0-9]{1,15}$' THEN value::text::bigint END;
 REVOKE ALL ON FUNCTION seats_internal.amount_of(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.amount_of(jsonb) IS 'an amount of Stripe''s; null if it is none';
 
@@ -29,29 +29,6 @@ RETURN CASE WHEN jsonb_typeof(invoice -> 'total_taxes') = 'array'
                     FROM jsonb_array_elements(invoice -> 'total_taxes') AS t (value))::bigint END;
 REVOKE ALL ON FUNCTION seats_internal.tax_of(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.tax_of(jsonb) IS 'the taxes in an invoice''s total; null if that is not known';
-
--- The answer of a preview's call, if it is one: an invoice, in the mode of the subscription. Null otherwise. (That there is
--- no next invoice is an answer, too, where none is to come.)
-CREATE OR REPLACE FUNCTION seats_internal.previewed_invoice(settled seats_internal.outbox_history, livemode boolean)
-RETURNS jsonb
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    invoice jsonb;
-BEGIN
-    IF settled.result = 'done' AND settled.answer IS NOT NULL THEN
-        invoice := seats_internal.answer_as_jsonb(settled.answer);
-    ELSIF settled.error_code = 'invoice_upcoming_none' AND settled.context -> 'preview' -> 'renews' = 'false' THEN
-        RETURN '{}';
-    END IF;
-    RETURN CASE WHEN jsonb_typeof(invoice) = 'object' AND invoice ->> 'object' = 'invoice'
-                 AND coalesce(invoice -> 'livemode' = to_jsonb(livemode), livemode IS NULL) THEN invoice END;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.previewed_invoice(seats_internal.outbox_history, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.previewed_invoice(seats_internal.outbox_history, boolean) IS
-    'the invoice that a preview''s call has shown; null: there is none, or none of this mode';
 
 -- Where nothing is left to be invoiced at once, an answer may be the next regular invoice instead; that one is not paid now.
 CREATE OR REPLACE FUNCTION seats_internal.shows_next_period(invoice jsonb, period_end bigint) RETURNS boolean

@@ -170,6 +170,13 @@ BEGIN
                   DETAIL = format('Stripe knows of %s, and would have %s.', seats.confirmed, target),
                   HINT = 'Give changes that lead to other quantities than these, none below zero.';
     END IF;
+    IF jsonb_array_length(head.lines) > 1 THEN
+        PERFORM seats_internal.check_one_rule((
+            SELECT jsonb_agg(l.line || jsonb_build_object(
+                       'previous_quantity', coalesce((seats.quantities ->> (l.line ->> 'seat_type'))::integer, 0),
+                       'new_quantity', target -> (l.line ->> 'seat_type')))
+              FROM jsonb_array_elements(head.lines) AS l (line)));
+    END IF;
     IF seats_internal.what_hinders(found_team, head, seats.confirmed, target, billed.rises) IS NOT NULL THEN
         PERFORM seats_internal.raise_not_counted(found_team);
     END IF;
@@ -179,7 +186,7 @@ BEGIN
         seats_internal.item_parameters(
             found_team.items, seats.confirmed, target,
             seats_internal.prices_for_preview(found_team, seats.confirmed, target), true),
-        CASE WHEN found_team.status = 'trialing' THEN 'none' ELSE split_part(billed.rules, ' ', 1) END,
+        seats_internal.proration_behavior_now(found_team, seats.confirmed, target),
         jsonb_build_object(
             'lines', head.lines, 'quantities', seats.quantities, 'includes_pending', seats.pending,
             'proration_date', proration_date,
@@ -209,35 +216,75 @@ RETURN least(to_timestamp((preview ->> 'proration_date')::bigint) + interval '1 
 REVOKE ALL ON FUNCTION seats_internal.preview_expires_at(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.preview_expires_at(jsonb) IS 'until when a change may be made at the price of a preview';
 
+-- How what a preview shows would be prorated now.
+CREATE OR REPLACE FUNCTION seats_internal.proration_behavior_now(team seats_internal.team, before jsonb, after jsonb)
+RETURNS text
+LANGUAGE sql STABLE
+RETURN CASE WHEN team.status = 'trialing' THEN 'none'
+            ELSE (SELECT split_part(b.rules, ' ', 1) FROM seats_internal.billed_type(before, after) AS b) END;
+REVOKE ALL ON FUNCTION seats_internal.proration_behavior_now(seats_internal.team, jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.proration_behavior_now(seats_internal.team, jsonb, jsonb) IS
+    'always_invoice, create_prorations, or none: how a change of seats is prorated as the subscription is now';
+
 -- Why a change cannot be made at the price of this preview (any more); null: it can. The words are those of
--- seats.preview's column `code`, and the names of errors.
+-- seats.preview's column `code`, and the names of errors. (A type that it never had, or has nothing of, is the same.)
 CREATE OR REPLACE FUNCTION seats_internal.preview_problem(preview jsonb, team seats_internal.team) RETURNS text
 LANGUAGE sql STABLE
 RETURN CASE
     WHEN seats_internal.preview_expires_at(preview) <= clock_timestamp()
       OR (preview ->> 'period_end')::bigint
          IS DISTINCT FROM floor(extract(epoch FROM team.current_period_end))::bigint THEN 'preview_expired'
-    WHEN (SELECT s.quantities FROM seats_internal.seats_of(team.id) AS s) <> preview -> 'quantities' THEN 'base_moved'
-    WHEN (preview ->> 'includes_pending')::boolean OR seats_internal.open_changes(team.lane_id) THEN 'changes_pending' END;
+    WHEN EXISTS (SELECT FROM seats_internal.seat_line AS s
+                  WHERE s.team_id = team.id
+                    AND s.quantity <> coalesce((preview -> 'quantities' ->> s.seat_type)::integer, 0)) THEN 'base_moved'
+    WHEN (preview ->> 'includes_pending')::boolean OR seats_internal.open_changes(team.lane_id) THEN 'changes_pending'
+    WHEN preview ->> 'proration' IS DISTINCT FROM seats_internal.proration_behavior_now(
+             team, preview -> 'quantities', seats_internal.apply_lines(preview -> 'quantities', preview -> 'lines'))
+        THEN 'preview_expired' END;
 REVOKE ALL ON FUNCTION seats_internal.preview_problem(jsonb, seats_internal.team) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.preview_problem(jsonb, seats_internal.team) IS
     'why a change cannot be made at the price of a preview: preview_expired, base_moved or changes_pending; null: it can';
 
+-- The answer of a preview's call, if it is one: an invoice, in the mode of the subscription. Null otherwise. (That there is
+-- no next invoice is an answer, too, where none is to come.)
+CREATE OR REPLACE FUNCTION seats_internal.previewed_invoice(settled seats_internal.outbox_history, livemode boolean)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    invoice jsonb;
+BEGIN
+    IF settled.result = 'done' AND settled.answer IS NOT NULL THEN
+        invoice := seats_internal.answer_as_jsonb(settled.answer);
+    ELSIF settled.error_code = 'invoice_upcoming_none' AND settled.context -> 'preview' -> 'renews' = 'false' THEN
+        RETURN '{}';
+    END IF;
+    RETURN CASE WHEN jsonb_typeof(invoice) = 'object' AND invoice ->> 'object' = 'invoice'
+                 AND coalesce(invoice -> 'livemode' = to_jsonb(livemode), livemode IS NULL) THEN invoice END;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.previewed_invoice(seats_internal.outbox_history, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.previewed_invoice(seats_internal.outbox_history, boolean) IS
+    'the invoice that a preview''s call has shown; null: there is none, or none of this mode';
+
 -- (Of a day at most, by the team's index. Values are compared as jsonb: other calls have other contexts.)
-CREATE OR REPLACE FUNCTION seats_internal.answered_previews(team_id bigint, proration_date bigint) RETURNS SETOF jsonb
+CREATE OR REPLACE FUNCTION seats_internal.answered_previews(team seats_internal.team, proration_date bigint)
+RETURNS SETOF jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT h.context -> 'preview'
       FROM seats_internal.outbox_history AS h
      WHERE h.ring = ANY (seats_internal.ring_slots())
-       AND h.team_id = answered_previews.team_id AND h.settled_at >= clock_timestamp() - interval '25 hours'
-       AND h.path = '/v1/invoices/create_preview' AND h.result = 'done'
-       AND h.context -> 'preview' -> 'proration_date' = to_jsonb(answered_previews.proration_date);
+       AND h.team_id = team.id AND h.settled_at >= clock_timestamp() - interval '25 hours'
+       AND h.path = '/v1/invoices/create_preview'
+       AND h.context -> 'preview' -> 'proration_date' = to_jsonb(answered_previews.proration_date)
+       AND seats_internal.previewed_invoice(h, team.livemode) IS NOT NULL;
 END;
-REVOKE ALL ON FUNCTION seats_internal.answered_previews(bigint, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.answered_previews(bigint, bigint) IS
-    'what a team''s previews with this date were made of, as far as Stripe has answered them';
+REVOKE ALL ON FUNCTION seats_internal.answered_previews(seats_internal.team, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.answered_previews(seats_internal.team, bigint) IS
+    'what a team''s previews with this date were made of, as far as Stripe has answered them with a price';
 
 -- What was shown must be what is bought: the same change, of the same seats, with nobody else's in it. The team is locked.
 CREATE OR REPLACE FUNCTION seats_internal.check_preview(
@@ -260,7 +307,7 @@ BEGIN
         -- (Of several that were made in one second nobody knows which was shown: each must be good.)
         SELECT p.preview, p.problem INTO preview, problem
           FROM (SELECT a.preview, seats_internal.preview_problem(a.preview, team) AS problem
-                  FROM seats_internal.answered_previews(team.id, proration_date) AS a (preview)
+                  FROM seats_internal.answered_previews(team, proration_date) AS a (preview)
                  WHERE a.preview -> 'lines' = lines) AS p
          ORDER BY p.problem LIMIT 1;
         IF NOT FOUND THEN
@@ -294,7 +341,10 @@ BEGIN
                   DETAIL = CASE WHEN preview IS NULL THEN 'It is more than a day old.'
                                 WHEN seats_internal.preview_expires_at(preview) <= clock_timestamp()
                                     THEN format('It was good until %s.', seats_internal.preview_expires_at(preview))
-                                ELSE 'The subscription''s period is another one by now.' END;
+                                WHEN (preview ->> 'period_end')::bigint
+                                     IS DISTINCT FROM floor(extract(epoch FROM team.current_period_end))::bigint
+                                    THEN 'The subscription''s period is another one by now.'
+                                ELSE 'It would be billed by other rules by now.' END;
     ELSIF problem = 'base_moved' THEN
         RAISE EXCEPTION 'the seats of team % are not those that the change was previewed on', team.name
             USING ERRCODE = 'PS513', HINT = again,
@@ -311,7 +361,7 @@ BEGIN
     END IF;
     RAISE EXCEPTION 'there is no preview of this change with that proration_date'
         USING ERRCODE = 'PS525', HINT = again,
-              DETAIL = CASE WHEN EXISTS (SELECT FROM seats_internal.answered_previews(team.id, proration_date))
+              DETAIL = CASE WHEN EXISTS (SELECT FROM seats_internal.answered_previews(team, proration_date))
                        THEN 'The preview with it is of another change.'
                        ELSE format('Stripe has answered none of team %s with the date %s.', team.name, proration_date) END;
 END
