@@ -87,7 +87,7 @@ sub time_of
 {
 	my ($sql) = @_;
 	my $began = time;
-	$session->sql("SELECT count(*) FROM ($sql) AS l");
+	$session->sql($sql);
 	return 1_000 * (time - $began);
 }
 
