@@ -76,7 +76,12 @@ sub pages
 {
 	my ($sql) = @_;
 	my $explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) $sql";
-	my ($plan) = @{ decode_json((split /^(?=\[)/m, $server->sql("$explain; $explain"))[-1]) };
+	return pages_in((split /^(?=\[)/m, $server->sql("$explain; $explain"))[-1]);
+}
+
+sub pages_in
+{
+	my ($plan) = @{ decode_json($_[0]) };
 	return $plan->{Plan}{'Shared Hit Blocks'} + $plan->{Plan}{'Shared Read Blocks'};
 }
 
@@ -86,6 +91,9 @@ $server->sql(q{SELECT seats.pause('stripe', 'its calls are there to be counted')
 fill('few', 20);
 $server->wait_for_sql($shown, expected(20));
 my %few = costs();
+# (An application's session stays, and with it the plan that it was made when there was little.)
+my $kept = $server->background_psql('postgres');
+$kept->query_safe($looks{metrics_text}) foreach 1 .. 7;
 
 fill('many', $many);
 $server->wait_for_sql($shown, expected($many + 20), timeout => 120);
@@ -97,6 +105,9 @@ foreach my $look (sort keys %looks)
 	cmp_ok($many{$look}, '<=', $few{$look} + 300, "$look: $few{$look} pages with few rows, $many{$look} with many");
 	cmp_ok($many{$look}, '<', 2_000, "$look: few pages");
 }
+my $again = pages_in($kept->query_safe("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) $looks{metrics_text}"));
+cmp_ok($again, '<', 2_000, "metrics_text: $again pages in a session that was there before");
+$kept->quit;
 is($server->sql(q{SELECT count(*) FROM seats.metrics WHERE name = 'pg_seats_counted_age_seconds' AND value < 120}), '7',
 	'how old each count is is shown');
 

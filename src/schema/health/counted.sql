@@ -75,12 +75,16 @@ COMMENT ON VIEW seats_internal.counted_seat_line IS
     'seats as they are counted, by what they are; and (unfolded) lines whose quantity is not the sum that it should be';
 
 CREATE OR REPLACE VIEW seats_internal.counted_team AS
-SELECT t.ctid AS place, NULL::text AS destination, coalesce(t.status, 'unread') AS label, NULL::text AS reason,
-       0::bigint AS amount, NULL::timestamptz AS at, t.id
+SELECT t.ctid AS place, NULL::text AS destination, v.label, v.reason, 0::bigint AS amount, NULL::timestamptz AS at, t.id
   FROM seats_internal.team AS t
- WHERE t.kind = 'team';
+ CROSS JOIN LATERAL (VALUES
+    (CASE WHEN t.kind = 'team' THEN coalesce(t.status, 'unread') END, 'status'),
+    (CASE WHEN t.problem IS NOT NULL THEN 'unreadable' END, 'problem'),
+    (CASE WHEN t.count_problem IS NOT NULL THEN 'uncounted' END, 'problem')) AS v (label, reason)
+ WHERE v.label IS NOT NULL;
 REVOKE ALL ON seats_internal.counted_team FROM PUBLIC;
-COMMENT ON VIEW seats_internal.counted_team IS 'teams as they are counted: by the status of their subscription';
+COMMENT ON VIEW seats_internal.counted_team IS
+    'teams as they are counted: by the status of their subscription; and, with those of people, by what is wrong with it';
 
 CREATE OR REPLACE VIEW seats_internal.counted_member AS
 SELECT m.ctid AS place, NULL::text AS destination, 'used'::text AS label, NULL::text AS reason, 1::bigint AS amount,
@@ -100,14 +104,17 @@ COMMENT ON VIEW seats_internal.counted_invite IS 'invites as they are counted: t
 
 -- (Those that are over are counted by whoever reads the journal: they grow without end.)
 CREATE OR REPLACE VIEW seats_internal.counted_payment AS
-SELECT p.ctid AS place, p.destination, p.state AS label,
-       CASE WHEN p.cancel_requested_at IS NULL THEN p.state ELSE 'canceling' END AS reason, 0::bigint AS amount,
-       p.created_at AS at, p.id
+SELECT p.ctid AS place, p.destination, v.label, v.reason, 0::bigint AS amount, p.created_at AS at, p.id
   FROM seats_internal.payment AS p
- WHERE p.state IN ('creating', 'payable', 'processing');
+ CROSS JOIN LATERAL (VALUES
+    (CASE WHEN p.state IN ('creating', 'payable', 'processing') THEN p.state END,
+     CASE WHEN p.cancel_requested_at IS NULL THEN p.state ELSE 'canceling' END),
+    (CASE WHEN p.review_since IS NOT NULL THEN 'review' END, 'review')) AS v (label, reason)
+ WHERE v.label IS NOT NULL;
 REVOKE ALL ON seats_internal.counted_payment FROM PUBLIC;
 COMMENT ON VIEW seats_internal.counted_payment IS
-    'payments that can still be paid as they are counted: by state, and (reason) as people are told it';
+    'payments as they are counted: those that can still be paid by state, and (reason) as people are told it; those in '
+    'review';
 
 -- Pages up to which a table is small: of seat lines each asks for more.
 CREATE OR REPLACE VIEW seats_internal.counted_table AS

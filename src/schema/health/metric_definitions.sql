@@ -67,7 +67,7 @@ BEGIN ATOMIC
     ('pg_seats_teams', 'gauge', 'Teams by the status of their subscription, in Stripe''s words; unread: not known yet',
      '{status}'),
     ('pg_seats_team_problems', 'gauge',
-     'Subscriptions of teams and people that cannot be read, or not be counted as seats; more than 1000 count as 1000', '{problem}'),
+     'Subscriptions of teams and people that cannot be read, or not be counted as seats', '{problem}'),
     ('pg_seats_unfolded_lines', 'gauge',
      'Seat lines whose quantity is not what is confirmed with the open changes applied: a mistake of pg_seats', '{}'),
     ('pg_seats_drift', 'gauge', 'Where Stripe has something else than we do; more than 1000 count as 1000', '{aspect}'),
@@ -90,7 +90,7 @@ BEGIN ATOMIC
     -- Payments.
     ('pg_seats_payments', 'gauge', 'Payments that can still be paid, by state', '{state}'),
     ('pg_seats_payments_in_review', 'gauge',
-     'Payments that wait for a person''s decision; more than 1000 count as 1000', '{}'),
+     'Payments that wait for a person''s decision', '{}'),
     ('pg_seats_payments_oldest_creating_seconds', 'gauge',
      'Age of the oldest payment that has no intent yet; 0: there is none', '{}'),
     ('pg_seats_payment_listing_holds_creates', 'gauge',

@@ -130,18 +130,17 @@ SELECT 'pg_seats_teams', '', jsonb_build_object('status', s.status), coalesce(su
   FROM counted_table AS t
  CROSS JOIN (SELECT unnest('{unread,incomplete,incomplete_expired,trialing,active,past_due,canceled,unpaid,paused}'::text[])
              UNION SELECT c.label FROM counted AS c
-                    WHERE c.table_name = 'team' AND c.label IS NOT NULL) AS s (status)
-  LEFT JOIN counted AS c ON c.table_name = 'team' AND c.label = s.status
+                    WHERE c.table_name = 'team' AND c.reason = 'status') AS s (status)
+  LEFT JOIN counted AS c ON c.table_name = 'team' AND c.reason = 'status' AND c.label = s.status
  WHERE t.table_name = 'team'
  GROUP BY s.status
 UNION ALL
-SELECT 'pg_seats_team_problems', '', jsonb_build_object('problem', p.problem), p.teams
-  FROM (SELECT 'unreadable', count(*)
-          FROM (SELECT FROM seats_internal.team AS t WHERE t.problem IS NOT NULL ORDER BY t.id LIMIT 1000) AS t
-        UNION ALL
-        SELECT 'uncounted', count(*)
-          FROM (SELECT FROM seats_internal.team AS t WHERE t.count_problem IS NOT NULL ORDER BY t.id LIMIT 1000) AS t)
-       AS p (problem, teams)
+SELECT 'pg_seats_team_problems', '', jsonb_build_object('problem', p.problem), coalesce(sum(c.rows), 0)
+  FROM counted_table AS t
+ CROSS JOIN unnest('{unreadable,uncounted}'::text[]) AS p (problem)
+  LEFT JOIN counted AS c ON c.table_name = 'team' AND c.reason = 'problem' AND c.label = p.problem
+ WHERE t.table_name = 'team'
+ GROUP BY p.problem
 UNION ALL
 SELECT 'pg_seats_unfolded_lines', '', '{}', coalesce(sum(c.rows), 0)
   FROM counted_table AS t
@@ -201,8 +200,8 @@ SELECT 'pg_seats_payments', '', jsonb_build_object('state', s.state), coalesce(s
  WHERE t.table_name = 'payment'
  GROUP BY s.state
 UNION ALL
-SELECT 'pg_seats_payments_in_review', '', '{}', count(*)
-  FROM (SELECT FROM seats_internal.payment AS p WHERE p.review_since IS NOT NULL ORDER BY p.review_since LIMIT 1000) AS p
+SELECT 'pg_seats_payments_in_review', '', '{}', coalesce(sum(c.rows) FILTER (WHERE c.label = 'review'), 0)
+  FROM counted AS c WHERE c.table_name = 'payment' HAVING count(*) > 0
 UNION ALL
 SELECT 'pg_seats_payments_oldest_creating_seconds', '', '{}',
        coalesce(extract(epoch FROM clock_timestamp() - min(c.oldest_at) FILTER (WHERE c.label = 'creating')), 0)

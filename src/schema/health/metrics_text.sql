@@ -16,6 +16,11 @@ CREATE OR REPLACE FUNCTION seats_internal.metrics_text(caller text) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET extra_float_digits = 1
+-- (The plan is kept as long as the session lives. What it finds by an index while tables are small it is to find so when
+-- they are not.)
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET jit = off
 AS $$
 BEGIN
     RETURN (

@@ -16,7 +16,7 @@ COMMENT ON VIEW seats_internal.oldest_snapshot IS
 CREATE OR REPLACE VIEW seats.health AS
 WITH counted AS MATERIALIZED (SELECT * FROM seats_internal.counted),
 outbox AS MATERIALIZED (
-    SELECT count(*) > 0 AS is_counted, max(c.counted_at) AS counted_at,
+    SELECT count(*) > 0 AS is_counted, coalesce(sum(c.rows) FILTER (WHERE c.label = 'review'), 0) AS reviews,
            clock_timestamp() - min(c.oldest_at) FILTER (WHERE c.reason = 'delivery') AS oldest_delivery,
            coalesce(sum(c.rows) FILTER (WHERE c.reason = 'foreign'), 0) AS foreign_rows,
            clock_timestamp() - min(c.oldest_at) FILTER (WHERE u.is_unsettled) AS oldest,
@@ -27,9 +27,6 @@ outbox AS MATERIALIZED (
         SELECT c.reason IN ('queued', 'retrying', 'sent', 'payment_overdue') AND c.label <> 'carried')
             AS u (is_unsettled)
      WHERE c.table_name = 'outbox'),
-review AS MATERIALIZED (
-    SELECT count(*) AS calls
-      FROM (SELECT FROM seats_internal.outbox AS o WHERE o.standing = 'review' ORDER BY o.id LIMIT 1001) AS o),
 worker AS MATERIALIZED (
     SELECT w.*, pg_is_in_recovery() AS standby,
            clock_timestamp() - w.last_loop_at
@@ -52,10 +49,10 @@ creating AS MATERIALIZED (
      WHERE c.table_name = 'payment' AND c.label = 'creating'
      GROUP BY c.destination),
 payment AS MATERIALIZED (
-    SELECT (SELECT count(*)
-              FROM (SELECT FROM seats_internal.payment AS p WHERE p.review_since IS NOT NULL ORDER BY p.review_since LIMIT 1001) AS p) AS reviews,
+    SELECT one.reviews, one.is_counted,
            c.payment AS oldest, clock_timestamp() - c.since AS creating
-      FROM (VALUES (1)) AS one
+      FROM (SELECT coalesce(sum(c.rows) FILTER (WHERE c.label = 'review'), 0) AS reviews, count(*) > 0 AS is_counted
+              FROM counted AS c WHERE c.table_name = 'payment') AS one
       LEFT JOIN LATERAL (SELECT * FROM creating AS c ORDER BY c.since, c.payment LIMIT 1) AS c ON true),
 payment_listing AS MATERIALIZED (
     SELECT l.destination, l.holds_creates, l.wanted_reason, l.found, l.finished_at, c.held, s.strays,
@@ -146,10 +143,11 @@ SELECT 'destination ' || d.name,
                         CASE WHEN d.kind <> 'stripe' THEN ' The alert receiver_fails says more.' END) END
   FROM seats.destinations AS d
 UNION ALL
-SELECT 'reviews', CASE WHEN r.calls > 0 THEN 'critical' ELSE 'ok' END,
-       format('%s call(s) wait for a person''s decision', seats_internal.up_to_thousand(r.calls)),
-       CASE WHEN r.calls > 0 THEN 'See seats.reviews; decide with seats.resolve_review.' END
-  FROM review AS r
+SELECT 'reviews', CASE WHEN o.reviews > 0 THEN 'critical' ELSE 'ok' END,
+       CASE WHEN o.is_counted THEN format('%s call(s) wait for a person''s decision', o.reviews)
+            ELSE 'calls are many, and nobody has counted them yet' END,
+       CASE WHEN o.reviews > 0 THEN 'See seats.reviews; decide with seats.resolve_review.' END
+  FROM outbox AS o
 UNION ALL
 SELECT 'handlers',
        CASE WHEN h.reviews > 0 THEN 'critical' WHEN h.oldest > interval '1 minute' THEN 'warning' ELSE 'ok' END,
@@ -192,8 +190,10 @@ SELECT 'oldest_call',
   FROM outbox AS o CROSS JOIN worker AS w
 UNION ALL
 SELECT 'deliveries', CASE WHEN o.oldest_delivery > interval '10 minutes' THEN 'warning' ELSE 'ok' END,
-       coalesce('the oldest delivery that a receiver has not taken is '
-                || date_trunc('second', o.oldest_delivery) || ' old', 'receivers have taken everything'),
+       CASE WHEN o.is_counted
+            THEN coalesce('the oldest delivery that a receiver has not taken is '
+                          || date_trunc('second', o.oldest_delivery) || ' old', 'receivers have taken everything')
+            ELSE 'calls are many, and nobody has counted them yet' END,
        CASE WHEN o.oldest_delivery > interval '10 minutes'
             THEN 'See seats.receivers; what it is to be told stands in seats.alerts and seats.journal.' END
   FROM outbox AS o
@@ -210,10 +210,11 @@ SELECT 'seats', CASE WHEN u.lines > 0 THEN 'critical' ELSE 'ok' END,
 UNION ALL
 SELECT 'payments',
        CASE WHEN p.reviews > 0 THEN 'critical' WHEN p.creating > interval '5 minutes' THEN 'warning' ELSE 'ok' END,
-       concat_ws('; ', format('%s payment(s) wait for a person''s decision', seats_internal.up_to_thousand(p.reviews)),
+       CASE WHEN NOT p.is_counted THEN 'payments are many, and nobody has counted them yet' ELSE
+       concat_ws('; ', format('%s payment(s) wait for a person''s decision', p.reviews),
                  CASE WHEN p.oldest IS NOT NULL
                       THEN format('the oldest that has no intent yet, %s, waits for %s', p.oldest,
-                                  date_trunc('second', p.creating)) END),
+                                  date_trunc('second', p.creating)) END) END,
        CASE WHEN p.reviews > 0
             THEN 'See seats.payments, where review_since is not null; decide with seats.resolve_payment.'
             WHEN p.creating > interval '5 minutes'
@@ -238,18 +239,24 @@ SELECT 'payment_listing ' || l.destination,
             THEN 'Does Stripe answer (seats.destinations), and may the key list PaymentIntents?' END
   FROM payment_listing AS l
 UNION ALL
-SELECT 'unreadable_subscriptions', CASE WHEN count(*) > 0 THEN 'critical' ELSE 'ok' END,
-       format('%s subscription(s) that cannot be read', seats_internal.up_to_thousand(count(*))),
-       CASE WHEN count(*) > 0
+SELECT 'unreadable_subscriptions', CASE WHEN t.teams > 0 THEN 'critical' ELSE 'ok' END,
+       CASE WHEN t.is_counted THEN format('%s subscription(s) that cannot be read', t.teams)
+            ELSE 'teams are many, and nobody has counted them yet' END,
+       CASE WHEN t.teams > 0
             THEN 'See the column problem of seats.teams and seats.individuals, where it is not null.' END
-  FROM (SELECT FROM seats_internal.team AS t WHERE t.problem IS NOT NULL ORDER BY t.id LIMIT 1001) AS t
+  FROM (SELECT coalesce(sum(c.rows) FILTER (WHERE c.label = 'unreadable' AND c.reason = 'problem'), 0) AS teams,
+               count(*) > 0 AS is_counted
+          FROM counted AS c WHERE c.table_name = 'team') AS t
 UNION ALL
-SELECT 'uncounted_subscriptions', CASE WHEN count(*) > 0 THEN 'critical' ELSE 'ok' END,
-       format('%s subscription(s) with items that cannot be counted as seats', seats_internal.up_to_thousand(count(*))),
-       CASE WHEN count(*) > 0
+SELECT 'uncounted_subscriptions', CASE WHEN t.teams > 0 THEN 'critical' ELSE 'ok' END,
+       CASE WHEN t.is_counted THEN format('%s subscription(s) with items that cannot be counted as seats', t.teams)
+            ELSE 'teams are many, and nobody has counted them yet' END,
+       CASE WHEN t.teams > 0
             THEN 'See the column problem of seats.teams. seats.define_seat_type lists a price that is '
                  'one of seats, seats.ignore_prices(prices, reason) says that it is none.' END
-  FROM (SELECT FROM seats_internal.team AS t WHERE t.count_problem IS NOT NULL ORDER BY t.id LIMIT 1001) AS t
+  FROM (SELECT coalesce(sum(c.rows) FILTER (WHERE c.label = 'uncounted' AND c.reason = 'problem'), 0) AS teams,
+               count(*) > 0 AS is_counted
+          FROM counted AS c WHERE c.table_name = 'team') AS t
 UNION ALL
 SELECT 'webhooks',
        CASE WHEN count(*) FILTER (WHERE e.tries >= 8) > 0 THEN 'critical'
@@ -263,7 +270,9 @@ SELECT 'webhooks',
  WHERE e.tries > 0
 UNION ALL
 SELECT 'foreign_calls', CASE WHEN o.foreign_rows > 0 THEN 'warning' ELSE 'ok' END,
-       format('%s call(s) of another installation, which this one does not send', o.foreign_rows),
+       CASE WHEN o.is_counted
+            THEN format('%s call(s) of another installation, which this one does not send', o.foreign_rows)
+            ELSE 'calls are many, and nobody has counted them yet' END,
        CASE WHEN o.foreign_rows > 0
             THEN 'See seats.outbox: their idempotency_key begins with another installation''s id. If this '
                  'database takes over from the original: seats.adopt_database.' END
