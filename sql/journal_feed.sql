@@ -133,6 +133,7 @@ SELECT numbered FROM seats_internal.number_journal('1:1:');
 SELECT number, kind FROM seats.read_journal('main');
 SELECT pg_temp.try($$SELECT seats.read_journal('mailer')$$);
 SELECT consumer, has_lost_entries FROM seats.journal_consumers ORDER BY consumer;
+SELECT labels, value FROM seats.metrics WHERE name = 'pg_seats_journal_consumer_has_lost_entries' ORDER BY labels;
 SELECT seats.acknowledge_journal('mailer', 103);
 SELECT number, kind FROM seats.read_journal('mailer');
 -- One that comes new begins with what there is.

@@ -63,6 +63,8 @@ INSERT INTO seats_internal.payment_listing_wish (destination, since, reason) VAL
 INSERT INTO seats_internal.payment_stray (destination, intent, status) VALUES ('second', 'pi_3', 'requires_action');
 INSERT INTO seats_internal.destination_contact (destination, reached_at) VALUES ('second', now());
 SELECT status FROM seats.health WHERE check_name = 'payment_listing second';
+-- (Where nobody has ever paid there is no daily list.)
+SELECT labels, value FROM pg_temp.numbers() WHERE name = 'pg_seats_payment_listing_overdue';
 SELECT seats.drop_destination('second', 'it is not used any more');
 SELECT count(*) FROM seats.health WHERE check_name = 'payment_listing second';
 SELECT (SELECT count(*) FROM seats_internal.payment_listing WHERE destination = 'second')

@@ -1,5 +1,5 @@
 -- What each metric is: the one source of seats.metrics, of seats.metrics_text(), of the files in monitoring/ and of the
--- table in docs/monitoring.md. In the order in which they are shown. A histogram shows as name_bucket (with le beside its
+-- table in docs/metrics.md. In the order in which they are shown. A histogram shows as name_bucket (with le beside its
 -- labels), name_sum and name_count.
 
 CREATE OR REPLACE FUNCTION seats_internal.metric_definitions(
@@ -97,6 +97,8 @@ BEGIN ATOMIC
      'Whether no intent is made before those are listed that were forgotten: 1, else 0', '{destination}'),
     ('pg_seats_payment_listing_age_seconds', 'gauge', 'How long ago the intents were last listed to the end',
      '{destination}'),
+    ('pg_seats_payment_listing_overdue', 'gauge',
+     'Whether the daily list of intents has not come to its end for two days: 1, else 0', '{destination}'),
     ('pg_seats_payment_strays', 'gauge',
      'Intents at Stripe that can be paid, and that no payment here has; more than 1000 count as 1000', '{destination}'),
     -- What people are told.
@@ -108,7 +110,9 @@ BEGIN ATOMIC
     ('pg_seats_journal_consumer_behind', 'gauge', 'Journal entries that an application has not acknowledged',
      '{consumer}'),
     ('pg_seats_journal_consumer_oldest_unread_seconds', 'gauge', 'Age of the first of them; 0: there is none',
-     '{consumer}');
+     '{consumer}'),
+    ('pg_seats_journal_consumer_has_lost_entries', 'gauge',
+     'Whether entries are gone that it had not acknowledged: 1, else 0', '{consumer}');
 END;
 REVOKE ALL ON FUNCTION seats_internal.metric_definitions() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.metric_definitions() IS

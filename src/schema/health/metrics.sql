@@ -212,6 +212,8 @@ SELECT m.metric, '', jsonb_build_object('destination', l.destination), m.value
  CROSS JOIN LATERAL (VALUES
      ('pg_seats_payment_listing_holds_creates', CASE WHEN l.holds_creates THEN 1 ELSE 0 END::numeric),
      ('pg_seats_payment_listing_age_seconds', extract(epoch FROM clock_timestamp() - l.finished_at)),
+     ('pg_seats_payment_listing_overdue',
+      (SELECT count(*) FROM seats_internal.overdue_listing AS o WHERE o.destination = l.destination)),
      ('pg_seats_payment_strays',
       (SELECT count(*)
          FROM (SELECT FROM seats_internal.nobodys_intent AS s
@@ -239,7 +241,8 @@ SELECT m.metric, '', jsonb_build_object('consumer', c.consumer), m.value
  CROSS JOIN LATERAL (VALUES
      ('pg_seats_journal_consumer_behind', c.behind),
      ('pg_seats_journal_consumer_oldest_unread_seconds',
-      coalesce(extract(epoch FROM clock_timestamp() - c.oldest_unread_at), 0))) AS m (metric, value);
+      coalesce(extract(epoch FROM clock_timestamp() - c.oldest_unread_at), 0)),
+     ('pg_seats_journal_consumer_has_lost_entries', CASE WHEN c.has_lost_entries THEN 1 ELSE 0 END)) AS m (metric, value);
 REVOKE ALL ON seats_internal.metric_value FROM PUBLIC;
 COMMENT ON VIEW seats_internal.metric_value IS 'the numbers of seats.metrics, each with the metric that it is of';
 

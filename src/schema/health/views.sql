@@ -56,8 +56,7 @@ payment AS MATERIALIZED (
       LEFT JOIN LATERAL (SELECT * FROM creating AS c ORDER BY c.since, c.payment LIMIT 1) AS c ON true),
 payment_listing AS MATERIALIZED (
     SELECT l.destination, l.holds_creates, l.wanted_reason, l.found, l.finished_at, c.held, s.strays,
-           seats_internal.payment_sweep_setting() <> 'off'
-           AND l.finished_at < clock_timestamp() - interval '2 days' AS is_overdue
+           EXISTS (SELECT FROM seats_internal.overdue_listing AS o WHERE o.destination = l.destination) AS is_overdue
       FROM seats_internal.payment_listing AS l
      CROSS JOIN LATERAL (
         SELECT clock_timestamp() - min(c.since) AS held FROM creating AS c WHERE c.destination = l.destination) AS c

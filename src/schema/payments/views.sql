@@ -106,6 +106,15 @@ SELECT s.* FROM seats_internal.payment_stray AS s
 REVOKE ALL ON seats_internal.nobodys_intent FROM PUBLIC;
 COMMENT ON VIEW seats_internal.nobodys_intent IS 'strays that no payment has taken over';
 
+-- (Where nobody has ever paid, or the setting is off, there is no daily list.)
+CREATE OR REPLACE VIEW seats_internal.overdue_listing AS
+SELECT l.destination FROM seats_internal.payment_listing AS l
+ WHERE l.finished_at < clock_timestamp() - interval '2 days' AND seats_internal.payment_sweep_setting() <> 'off'
+   AND EXISTS (SELECT FROM seats_internal.payment_request AS r WHERE r.destination = l.destination);
+REVOKE ALL ON seats_internal.overdue_listing FROM PUBLIC;
+COMMENT ON VIEW seats_internal.overdue_listing IS
+    'destinations whose daily list of intents has not come to its end for two days';
+
 CREATE OR REPLACE VIEW seats.payment_drift AS
 SELECT s.destination, s.intent, coalesce(p.member_id, m.id) AS member, p.id AS payment, s.differs, s.attempt, s.status,
        s.amount, s.received, s.currency, s.created, s.first_seen, s.last_seen, s.cancel_call_id AS cancel_call
