@@ -208,10 +208,10 @@ SELECT pg_temp.try('SELECT seats.call_page(999)');
 SELECT pg_temp.try('SELECT seats.review_page(999)');
 -- A change of seats, which takes another one along.
 INSERT INTO seats_internal.outbox (id, lane_id, team_id, kind, destination, method, path, body, enqueued_by, installation, state, doubt,
-    reason, actor, lines, base, target, last_id, tries, first_sent_at)
+    reason, actor, acting_person, lines, base, target, last_id, tries, first_sent_at)
 SELECT 1000300 + n, 1000004, 1000001, 'change', 'regress', 'POST', '/v1/subscriptions/sub_desk', 'items=secret', 'regress_app',
        '11111111-1111-4111-8111-111111111111', CASE n WHEN 1 THEN 'review' ELSE 'carried' END::seats_internal.outbox_state, true,
-       'no_proof', 'ada', format('[{"seat_type": "team", "operation": "add", "quantity": 1, "previous_quantity": %s, "new_quantity": %s}]',
+       'no_proof', 'ada', 'Carol', format('[{"seat_type": "team", "operation": "add", "quantity": 1, "previous_quantity": %s, "new_quantity": %s}]',
        n, n + 1)::jsonb, CASE n WHEN 1 THEN '{"team": 1}'::jsonb END, CASE n WHEN 1 THEN '{"team": 3}'::jsonb END,
        CASE n WHEN 1 THEN 1000302 END, 1, now() - interval '2 days'
   FROM generate_series(1, 2) AS n;

@@ -188,4 +188,28 @@ SELECT pg_temp.try('SELECT seats.grant_monitor($$public$$)');
 SELECT pg_temp.try('SELECT seats.grant_monitor(NULL)');
 SELECT kind, reason, detail FROM seats_internal.journal
  WHERE written_xid = pg_current_xact_id() AND kind LIKE 'privilege.%' ORDER BY id;
+
+-- Each kind of user can read each column of the views that it may read: functions in them run with his own rights.
+CREATE FUNCTION pg_temp.cannot_read(role name) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    one regclass;
+BEGIN
+    FOR one IN SELECT c.oid::regclass FROM pg_class AS c
+                WHERE c.relnamespace = 'seats'::regnamespace AND c.relkind = 'v' AND has_table_privilege(role, c.oid, 'SELECT')
+                ORDER BY 1
+    LOOP
+        BEGIN
+            EXECUTE format('SET LOCAL ROLE %I', role);
+            EXECUTE format('SELECT v::text FROM %s AS v', one);
+        EXCEPTION WHEN insufficient_privilege THEN
+            RETURN NEXT concat_ws(': ', role, one, SQLERRM);
+        END;
+        SET LOCAL ROLE regress_seats_admin;
+    END LOOP;
+END
+$$;
+SELECT seats.grant_application('Regress seats App'), seats.grant_payments('regress_seats_member'),
+       seats.grant_monitor('regress_seats_monitor'), seats.grant_operator('regress_seats_operator');
+REVOKE "Regress seats App" FROM regress_seats_member;
+SELECT pg_temp.cannot_read(r) FROM unnest('{Regress seats App,regress_seats_member,regress_seats_monitor,regress_seats_operator}'::name[]) AS r;
 ROLLBACK;

@@ -65,15 +65,16 @@ RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT coalesce(jsonb_agg(jsonb_build_object('change', c.id, 'actor', c.actor, 'enqueued_by', c.enqueued_by,
-                                                 'lines', c.lines, 'created_at', c.created_at) ORDER BY c.id), '[]')
-      FROM ((SELECT o.id, o.actor, o.enqueued_by, o.lines, o.created_at
+    SELECT coalesce(jsonb_agg(jsonb_build_object('change', c.id, 'actor', c.actor, 'person', c.acting_person,
+                                                 'enqueued_by', c.enqueued_by, 'lines', c.lines, 'created_at', c.created_at)
+                              ORDER BY c.id), '[]')
+      FROM ((SELECT o.id, o.actor, o.acting_person, o.enqueued_by, o.lines, o.created_at
                FROM seats_internal.outbox AS o
               WHERE o.lane_id = open_call.lane_id AND o.id > open_call.id AND o.id <= open_call.last_id
                 AND o.state = 'carried'
               ORDER BY o.id LIMIT 100)
             UNION ALL
-            (SELECT h.id, h.actor, h.enqueued_by, h.lines, h.created_at
+            (SELECT h.id, h.actor, h.acting_person, h.enqueued_by, h.lines, h.created_at
                FROM seats_internal.outbox_history AS h
               WHERE h.team_id = settled.team_id AND h.carrier_id = settled.id
                 AND h.settled_at BETWEEN settled.settled_at - interval '1 minute' AND settled.settled_at + interval '1 minute'
@@ -112,7 +113,7 @@ BEGIN
         'state', call.state, 'is_open', true, 'state_since', call.state_since, 'due_at', call.due_at,
         'destination', call.destination, 'method', call.method, 'path', call.path, 'generation', call.generation,
         'tries', call.tries, 'requests', call.attempts, 'verifications', call.verifications, 'doubt', call.doubt,
-        'created_at', call.created_at, 'enqueued_by', call.enqueued_by, 'actor', call.actor,
+        'created_at', call.created_at, 'enqueued_by', call.enqueued_by, 'actor', call.actor, 'person', call.acting_person,
         'first_sent_at', call.first_sent_at, 'last_sent_at', call.last_sent_at, 'reason', call.reason,
         'error', call.last_error, 'error_code', call.error_code, 'decline_code', call.decline_code,
         'request_id', call.request_id,
@@ -136,7 +137,7 @@ BEGIN
         'proof', call.proof, 'carrier', call.carrier_id, 'http_status', nullif(call.http_status, 0),
         'destination', call.destination, 'method', call.method, 'path', call.path, 'generation', call.generation,
         'requests', call.attempts, 'created_at', call.created_at, 'enqueued_by', call.enqueued_by, 'actor', call.actor,
-        'first_sent_at', call.first_sent_at, 'reason', call.reason, 'error', call.error,
+        'person', call.acting_person, 'first_sent_at', call.first_sent_at, 'reason', call.reason, 'error', call.error,
         'error_code', call.error_code, 'decline_code', call.decline_code, 'request_id', call.request_id,
         'idempotency_key', seats_internal.idempotency_key(call.installation, call.uuid, call.generation),
         'invoice', seats_internal.page_invoice(call.invoice), 'verbs', '[]'::jsonb);

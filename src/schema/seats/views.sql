@@ -99,9 +99,7 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
            'id', head.payment -> 'invoice', 'currency', head.payment -> 'currency',
            'amount_due', head.payment -> 'amount_due') END AS invoice,
        NULL::bigint AS paid, head.payment ->> 'currency' AS currency,
-       CASE WHEN head.payment ? 'currency' THEN (
-           SELECT r.decimals FROM seats_internal.currency_rules(head.payment ->> 'currency') AS r)
-           END AS currency_decimals
+       seats_internal.currency_decimals(head.payment ->> 'currency') AS currency_decimals
   FROM seats_internal.outbox AS o
   -- (A team's open changes all stand in its lane, and by that they are found.)
   JOIN seats_internal.team AS t ON t.lane_id = o.lane_id
@@ -137,9 +135,7 @@ SELECT h.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
        coalesce(h.carrier_id, h.id) AS call, NULL::timestamptz AS payment_expires_at, NULL AS invoice_url,
        NULL::timestamptz AS due_at, NULL AS phase, h.invoice,
        (h.invoice ->> 'amount_paid')::bigint AS paid, h.invoice ->> 'currency' AS currency,
-       CASE WHEN h.invoice ->> 'currency' IS NOT NULL THEN (
-           SELECT r.decimals FROM seats_internal.currency_rules(h.invoice ->> 'currency') AS r)
-           END AS currency_decimals
+       seats_internal.currency_decimals(h.invoice ->> 'currency') AS currency_decimals
   FROM seats_internal.outbox_history AS h
   JOIN seats_internal.team AS t ON t.id = h.team_id
  CROSS JOIN LATERAL jsonb_to_recordset(h.lines)
