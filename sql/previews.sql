@@ -147,6 +147,8 @@ SELECT pg_temp.settle(:change, 'done', pg_temp.facts('sub_acme', '{"price_team":
 SELECT pg_temp.preview(:call) -> 'state' AS state, pg_temp.preview(:call) -> 'code' AS code;
 SELECT pg_temp.try(format($$SELECT seats.change_seats('acme', '{"team": {"add": 1}}', proration_date => %s)$$, :date)) ~ '^PS539: ';
 -- Somebody's change since: what depends on it has no price; when it is settled, it is another one.
+-- (Two of one second are another case, below.)
+UPDATE seats_internal.outbox_history SET context = jsonb_set(context, '{preview,proration_date}', to_jsonb(:date - 10)) WHERE id = :call;
 SELECT call, proration_date AS date FROM seats.preview_change('acme', '{"team": {"add": 1}}') \gset
 SELECT pg_temp.answer(o.id, pg_temp.invoice(500, 500)) FROM seats_internal.outbox AS o WHERE o.path LIKE '%create_preview';
 SELECT state, code, includes_pending FROM seats.preview(:call);
@@ -179,6 +181,14 @@ UPDATE seats_internal.seat_type SET decrease_proration_behavior = 'always_invoic
 SELECT state, code FROM seats.preview(:removal);
 SELECT pg_temp.try(format($$SELECT seats.change_seats('acme', '{"team": {"remove": 1}}', proration_date => %s)$$, :date));
 SELECT state, code FROM seats.preview(:call);
+ROLLBACK TO before;
+-- An item that is no seats was changed: it would be on the bill, too. (In another order they are the same.)
+UPDATE seats_internal.team SET items = jsonb_build_array(items -> 1, items -> 0) WHERE name = 'acme';
+SELECT state, code FROM seats.preview(:call);
+UPDATE seats_internal.team SET items = items || '{"id": "si_addon", "price": "price_addon", "quantity": 1, "metered": false}' WHERE name = 'acme';
+SELECT state, code FROM seats.preview(:call);
+SELECT pg_temp.try(format($$SELECT seats.change_seats('acme', '{"team": {"add": 1}}', proration_date => %s)$$,
+                          (SELECT proration_date FROM seats.preview(:call))));
 ROLLBACK TO before;
 -- A type that it has nothing of, and never had, is the same: somebody's purchase of it was refused.
 INSERT INTO seats_internal.seat_line (team_id, seat_type, confirmed, quantity)

@@ -151,6 +151,22 @@ SELECT pg_temp.read('moved', '{"price_team": 4}');
 SELECT pg_temp.freeze(:a);
 SELECT pg_temp.changes('moved');
 SELECT pg_temp.seats('moved');
+-- So it is if another item of the subscription has changed, which would be on the bill, too; or if the same items are counted
+-- as other seats.
+SELECT pg_temp.team('beside', '{"price_team": 5, "price_owner": 1}');
+SELECT pg_temp.previewed('beside', '{"team": {"add": 2}}') AS lately \gset
+SAVEPOINT before;
+SELECT change AS a FROM seats.change_seats('beside', '{"team": {"add": 2}}', proration_date => :lately) \gset
+SELECT pg_temp.read('beside', '{"price_team": 5, "price_owner": 2}');
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.changes('beside');
+SELECT pg_temp.try(format($$SELECT seats.change_seats('beside', '{"team": {"add": 2}}', proration_date => %s)$$, :lately)) ~ '^PS513: ';
+ROLLBACK TO before;
+SELECT change AS a FROM seats.change_seats('beside', '{"team": {"add": 2}}', proration_date => :lately) \gset
+UPDATE seats_internal.seat_line AS s SET confirmed = 6
+  FROM seats_internal.team AS t WHERE t.name = 'beside' AND s.team_id = t.id AND s.seat_type = 'team';
+SELECT pg_temp.freeze(:a);
+SELECT pg_temp.changes('beside');
 
 -- Several prices of one type. What rises: the first listed price that the subscription has; what
 -- falls: from the last listed one on.

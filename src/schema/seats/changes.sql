@@ -133,9 +133,11 @@ BEGIN
     END IF;
     INSERT INTO seats_internal.outbox
         (lane_id, installation, destination, method, path, body, verifier, enqueued_by, kind, team_id,
-         actor, lines, proration_date, acting_person)
+         actor, lines, proration_date, context, acting_person)
     SELECT team.lane_id, i.uuid, team.destination, 'POST', '/v1/subscriptions/' || team.subscription,
            '', 'object', caller, 'change', team.id, actor, lines, proration_date,
+           CASE WHEN proration_date IS NOT NULL
+                THEN jsonb_build_object('items', seats_internal.hash_of_items(team.items)) END,
            nullif(current_setting('pg_seats.person', true), '')
       FROM seats_internal.installation AS i
     RETURNING id, installation INTO change, stamp;

@@ -255,9 +255,10 @@ BEGIN
 
     SELECT coalesce(jsonb_object_agg(s.seat_type, s.confirmed), '{}') INTO proven
       FROM seats_internal.seat_line AS s WHERE s.team_id = team.id;
-    IF head.proration_date IS NOT NULL AND EXISTS (
-        SELECT FROM jsonb_to_recordset(head.lines) AS l (seat_type text, previous_quantity integer)
-         WHERE l.previous_quantity IS DISTINCT FROM coalesce((proven ->> l.seat_type)::integer, 0)) THEN
+    IF head.proration_date IS NOT NULL AND (
+       head.context ->> 'items' IS DISTINCT FROM seats_internal.hash_of_items(team.items)
+       OR EXISTS (SELECT FROM jsonb_to_recordset(head.lines) AS l (seat_type text, previous_quantity integer)
+                   WHERE l.previous_quantity IS DISTINCT FROM coalesce((proven ->> l.seat_type)::integer, 0))) THEN
         RETURN seats_internal.refuse_plan(head, 'base_moved',
                                           'the seats are not those that it was previewed on');
     END IF;

@@ -7,6 +7,7 @@
 --
 --   lines             what was asked for, as change_seats reads it
 --   quantities        {seat type: quantity} that the application saw
+--   items             the subscription's items, hashed
 --   includes_pending  open changes of others were in them: they are priced, too
 --   proration_date    as of when Stripe prorates; the change gives the same
 --   period_end        of the subscription's period (seconds), or null
@@ -31,6 +32,14 @@ BEGIN ATOMIC
 END;
 REVOKE ALL ON FUNCTION seats_internal.seats_of(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.seats_of(bigint) IS '{seat type: quantity} of a team, as Stripe has it and as it will be';
+
+-- (In whatever order Stripe names them. Also those that are no seats: what somebody has changed of them is on the bill, too.)
+CREATE OR REPLACE FUNCTION seats_internal.hash_of_items(items jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (SELECT md5(jsonb_agg(i.item ORDER BY i.item ->> 'id')::text) FROM jsonb_array_elements(items) AS i (item));
+REVOKE ALL ON FUNCTION seats_internal.hash_of_items(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.hash_of_items(jsonb) IS
+    'what the items of a subscription are, to be compared: a bill depends on all of them';
 
 -- (What an application enqueues itself has no team, whatever its context says.)
 CREATE OR REPLACE FUNCTION seats_internal.open_renewal(team_id bigint, context jsonb) RETURNS bigint
@@ -188,8 +197,8 @@ BEGIN
             seats_internal.prices_for_preview(found_team, seats.confirmed, target), true),
         seats_internal.proration_behavior_now(found_team, seats.confirmed, target),
         jsonb_build_object(
-            'lines', head.lines, 'quantities', seats.quantities, 'includes_pending', seats.pending,
-            'proration_date', proration_date,
+            'lines', head.lines, 'quantities', seats.quantities, 'items', seats_internal.hash_of_items(found_team.items),
+            'includes_pending', seats.pending, 'proration_date', proration_date,
             'period_end', floor(extract(epoch FROM found_team.current_period_end))::bigint));
 END
 $$;
@@ -238,6 +247,7 @@ RETURN CASE
                   WHERE s.team_id = team.id
                     AND s.quantity <> coalesce((preview -> 'quantities' ->> s.seat_type)::integer, 0)) THEN 'base_moved'
     WHEN (preview ->> 'includes_pending')::boolean OR seats_internal.open_changes(team.lane_id) THEN 'changes_pending'
+    WHEN preview ->> 'items' IS DISTINCT FROM seats_internal.hash_of_items(team.items) THEN 'base_moved'
     WHEN preview ->> 'proration' IS DISTINCT FROM seats_internal.proration_behavior_now(
              team, preview -> 'quantities', seats_internal.apply_lines(preview -> 'quantities', preview -> 'lines'))
         THEN 'preview_expired' END;
@@ -348,8 +358,10 @@ BEGIN
     ELSIF problem = 'base_moved' THEN
         RAISE EXCEPTION 'the seats of team % are not those that the change was previewed on', team.name
             USING ERRCODE = 'PS513', HINT = again,
-                  DETAIL = format('It was previewed on %s, and there are %s.', preview -> 'quantities',
-                                  (SELECT s.quantities FROM seats_internal.seats_of(team.id) AS s));
+                  DETAIL = CASE WHEN preview ->> 'items' IS DISTINCT FROM seats_internal.hash_of_items(team.items)
+                           THEN 'The items of its subscription were changed since. ' ELSE '' END
+                           || format('It was previewed on %s, and there are %s.', preview -> 'quantities',
+                                     (SELECT s.quantities FROM seats_internal.seats_of(team.id) AS s));
     ELSIF problem = 'changes_pending' THEN
         RAISE EXCEPTION 'team % has other changes of seats that Stripe has not confirmed', team.name
             USING ERRCODE = 'PS539',
