@@ -1,4 +1,5 @@
--- What the worker has counted and measured, as it stands in shared memory.
+-- What the worker has counted and measured, as it stands in shared memory; and what stands for a number that nobody has
+-- counted to its end.
 
 CREATE OR REPLACE FUNCTION seats_internal.counts_shown(
     OUT table_number integer,
@@ -48,27 +49,3 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN count > 1000 THEN '1,000+' ELSE count::text END;
 REVOKE ALL ON FUNCTION seats_internal.up_to_thousand(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.up_to_thousand(bigint) IS 'a count in words: from 1,001 on nobody has counted further';
-
--- (For the functions of other rooms; views ask seats_internal.counted, with the rights of their owner.)
-CREATE OR REPLACE FUNCTION seats_internal.outbox_counts(
-    OUT destination text,
-    OUT state       text,
-    OUT reason      text,
-    OUT calls       bigint,
-    OUT oldest_at   timestamptz,
-    OUT oldest_call bigint,
-    OUT counted_at  timestamptz
-) RETURNS SETOF record
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN QUERY
-        SELECT c.destination, c.label, c.reason, c.rows, c.oldest_at, c.oldest_id, c.counted_at
-          FROM seats_internal.counted AS c
-         WHERE c.table_name = 'outbox' AND c.label IS NOT NULL;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.outbox_counts() FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.outbox_counts() IS
-    'unsettled calls by destination, state and what they wait for, as of counted_at: just now if they are few, else when the worker has counted them';

@@ -1,4 +1,4 @@
--- A call's page and a review's, for an operator's console: what explain_call says, and the facts as keys. No body, no answer, no
+-- A call's page, for an operator's console: what explain_call says, and the facts as keys. No body, no answer, no
 -- context, as in the views; of seats and money what is known of them.
 
 -- ---- parts of a page
@@ -90,7 +90,7 @@ SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT jsonb_build_object(
                'payment', p.id, 'member', p.member_id, 'reference', m.reference, 'request', m.request_id, 'intent', p.intent,
-               'amount', p.amount, 'currency', p.currency, 'currency_decimals', (seats_internal.currency_rules(p.currency)).decimals,
+               'amount', p.amount, 'currency', p.currency, 'currency_decimals', seats_internal.currency_decimals(p.currency),
                'state', seats_internal.payment_state(p.state, p.cancel_requested_at), 'received', p.received,
                'refunded', p.refunded, 'refund_reserved', p.refund_reserved, 'disputed', p.disputed,
                'member_owes', m.amount, 'member_state', m.state,

@@ -63,8 +63,7 @@ BEGIN
     IF filter ? 'team' THEN
         SELECT t.lane_id INTO lane FROM seats_internal.team AS t WHERE t.kind = 'team' AND t.name = filter ->> 'team';
         IF NOT FOUND THEN
-            RAISE EXCEPTION 'there is no team %', quote_literal(filter ->> 'team') USING ERRCODE = 'PS501',
-                HINT = 'seats.teams lists them.';
+            PERFORM seats_internal.raise_no_such_team(filter ->> 'team');
         END IF;
     ELSIF filter ? 'lane' THEN
         SELECT l.id INTO lane FROM seats_internal.lane AS l

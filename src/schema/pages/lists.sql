@@ -1,7 +1,7 @@
 -- Lists for an operator's console, by key and with a bound. The last row of a page has only looked_to, where the next page
 -- goes on; without such a row that was all. So a page may have no other row: nothing that fits was among those that were
 -- looked at. (Plans are made once in a session, perhaps while there was next to nothing: they may then only be such as cost
--- the same when there are millions, as those of team_page.)
+-- the same when there are millions, as those of team_page. The settings hold for what a list calls, too.)
 
 -- ---- open calls
 
@@ -15,12 +15,6 @@ CREATE OR REPLACE FUNCTION seats_internal.walk_calls(
 )
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET jit = off
 AS $$
 DECLARE
     looks   CONSTANT integer := seats_internal.most_looked_at();

@@ -218,9 +218,7 @@ BEGIN
     SELECT a.due_now, a.credit, a.tax, a.total, a.next_renewal_total, a.currency, a.charged_when
       INTO due_now, credit, tax, total, next_renewal_total, currency, charged_when
       FROM seats_internal.preview_amounts(preview, team, invoice, period) AS a;
-    IF currency IS NOT NULL THEN
-        currency_decimals := (seats_internal.currency_rules(currency)).decimals;
-    END IF;
+    currency_decimals := seats_internal.currency_decimals(currency);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.preview(text, bigint) FROM PUBLIC;

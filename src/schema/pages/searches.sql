@@ -1,4 +1,4 @@
--- More lists for an operator's console: entries of the journal, events that wait, teams by their name, and counts.
+-- More lists for an operator's console: entries of the journal, events that wait, teams by the beginning of their name.
 
 -- ---- the journal, newest first
 
@@ -11,12 +11,6 @@ CREATE OR REPLACE FUNCTION seats_internal.walk_journal(
 )
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET jit = off
 AS $$
 DECLARE
     looks   CONSTANT integer := seats_internal.most_looked_at();

@@ -15,20 +15,6 @@ REVOKE ALL ON FUNCTION seats_internal.time_of_snapshot() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.time_of_snapshot() IS
     'a moment of which a statement sees all that was committed by then';
 
-CREATE OR REPLACE FUNCTION seats_internal.page_past_due(invoice jsonb) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN seats_internal.invoice_for_page(jsonb_build_object(
-        'invoice', invoice -> 'id', 'url', invoice -> 'url', 'amount', invoice -> 'amount_due',
-        'currency', invoice -> 'currency'));
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.page_past_due(jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.page_past_due(jsonb) IS
-    'the invoice that a subscription is past due with, as a page shows it';
-
 -- (Its plans are made once in a session, perhaps while there was next to nothing: they may then only be such as cost the
 -- same when there are millions of others. Times are UTC, whatever the session's zone.)
 CREATE OR REPLACE FUNCTION seats_internal.team_page(caller text, team text, actor text) RETURNS jsonb

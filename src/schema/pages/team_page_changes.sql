@@ -52,35 +52,6 @@ REVOKE ALL ON FUNCTION seats_internal.may_be_cancelled(seats_internal.outbox) FR
 COMMENT ON FUNCTION seats_internal.may_be_cancelled(seats_internal.outbox) IS
     'whether an open change can be taken back now, by whoever may';
 
--- Invoices as a page shows them: amounts in minor units, of which the currency has so many decimals.
-CREATE OR REPLACE FUNCTION seats_internal.page_payment(payment jsonb) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN seats_internal.invoice_for_page(jsonb_build_object(
-        'invoice', payment -> 'invoice', 'url', payment -> 'invoice_url', 'amount', payment -> 'amount_due',
-        'currency', payment -> 'currency', 'expires_at', payment -> 'expires_at'));
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.page_payment(jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.page_payment(jsonb) IS
-    'the invoice of a change that waits for its payment, as a page shows it';
-
-CREATE OR REPLACE FUNCTION seats_internal.page_invoice(invoice jsonb) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN seats_internal.invoice_for_page(jsonb_build_object(
-        'invoice', invoice -> 'id', 'amount', invoice -> 'total', 'paid', invoice -> 'amount_paid',
-        'currency', invoice -> 'currency', 'shared', coalesce((invoice -> 'shared')::boolean, false)));
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.page_invoice(jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.page_invoice(jsonb) IS
-    'the invoice that a change''s call has made, as a page shows it';
-
 -- As seats.changes tells of them, an entry for each change: what the first of the lane waits for, those behind it do not, but
 -- those that its call carries share its phase. The lane is read by its index, and no further than a thousand rows.
 CREATE OR REPLACE FUNCTION seats_internal.page_open_changes(

@@ -6,8 +6,8 @@
 --   lane_marker.changes        what is sent, and what comes of it; whoever writes it has the call's own row already, so that
 --                              the worker, which writes it all the time, waits for nobody there
 --   team.changes               what is read of a subscription, invites that expire, and what else is nobody's verb
---   installation.page_changes  what all pages show, and verbs have changed: kinds of seats. (The worker keeps off it: a verb's
---                              transaction may stay open for long.)
+--   installation.page_changes  what all pages show, and verbs or events have changed: kinds of seats, destinations, prices. (The
+--                              worker keeps off it: their transactions may stay open for long.)
 --   ring.page_changes          what all pages show, and the worker has found: what prices are like; what the history forgets
 --
 -- Each is raised in the transaction that changes the page, by an update of its row. So of two snapshots the later one never

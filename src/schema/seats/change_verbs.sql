@@ -163,7 +163,7 @@ BEGIN
                   HINT = 'The kind is team or individual; the views seats.teams and seats.individuals '
                          'list them.';
     ELSIF NOT FOUND THEN
-        found_team := seats_internal.take_team(team);  -- raises
+        PERFORM seats_internal.raise_no_such_team(team);
     END IF;
     PERFORM seats_internal.write_journal('operator.reconcile', caller, NULL, found_team.lane_id,
                                          reconcile.reason, jsonb_build_object(found_team.kind, team));

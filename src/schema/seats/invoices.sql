@@ -93,11 +93,3 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.past_due_invoice(text, jsonb, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.past_due_invoice(text, jsonb, jsonb) IS
     'the invoice that a team has to pay after a read of its subscription; null: none, or it is not known';
-
--- With how many decimals its amounts are written.
-CREATE OR REPLACE FUNCTION seats_internal.invoice_for_page(invoice jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN invoice || jsonb_build_object('currency_decimals', seats_internal.currency_decimals(invoice ->> 'currency'));
-REVOKE ALL ON FUNCTION seats_internal.invoice_for_page(jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.invoice_for_page(jsonb) IS
-    'an invoice as pages show it: with the decimals of its currency';

@@ -162,7 +162,7 @@ BEGIN
     SELECT t.* INTO found_team FROM seats_internal.team AS t
      WHERE t.kind = 'team' AND t.name = preview_change.team;
     IF NOT FOUND THEN
-        found_team := seats_internal.take_team(team);  -- raises
+        PERFORM seats_internal.raise_no_such_team(team);
     END IF;
     PERFORM seats_internal.check_team_is_open(found_team);
     -- (One statement: a change that is made meanwhile is in both or in neither.)
