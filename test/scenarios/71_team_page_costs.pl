@@ -109,6 +109,11 @@ INSERT INTO seats_internal.outbox_history (ring, id, settled_at, created_at, uui
        destination, method, path, body, enqueued_by, kind, team_id, lines)
 SELECT n % 8, 2000000 + n, now() - interval '1 hour', now(), gen_random_uuid(), 'done', 1, 1, true, 'stripe', 'POST', '/v1/x', '', 'x', 'change', t.id, '[]'
   FROM seats_internal.team AS t CROSS JOIN generate_series(1, 50000) AS n WHERE t.name = 'acme';
+INSERT INTO seats_internal.outbox_history (ring, id, settled_at, created_at, uuid, result, generation, attempts, clean,
+       destination, method, path, body, enqueued_by, kind, team_id)
+SELECT n % 8, 3000000 + n, now(), now(), gen_random_uuid(), 'done', 1, 1, true, 'stripe', 'POST', '/v1/invoices/create_preview', '',
+       'x', 'call', t.id
+  FROM seats_internal.team AS t CROSS JOIN generate_series(1, 5000) AS n WHERE t.name = 'acme';
 INSERT INTO seats_internal.member (team_id, user_id, role, status, ended_at)
 SELECT t.id, 'former ' || n, 'member', 'removed', now() FROM seats_internal.team AS t CROSS JOIN generate_series(1, 20000) AS n
  WHERE t.name = 'acme';

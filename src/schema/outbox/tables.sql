@@ -239,7 +239,8 @@ CREATE TABLE seats_internal.outbox_history (
     acting_person  text,
     CONSTRAINT outbox_history_pkey PRIMARY KEY (ring, id)
 ) PARTITION BY LIST (ring);
-CREATE INDEX outbox_history_by_team ON seats_internal.outbox_history (team_id, settled_at)
+-- (By kind: previews and reads are many, and changes are found behind any number of them.)
+CREATE INDEX outbox_history_by_team ON seats_internal.outbox_history (team_id, kind, settled_at)
     WHERE team_id IS NOT NULL;
 COMMENT ON TABLE seats_internal.outbox_history IS 'what was settled, and how';
 COMMENT ON COLUMN seats_internal.outbox_history.result IS 'done, refused or cancelled';

@@ -113,7 +113,6 @@ REVOKE ALL ON FUNCTION seats_internal.page_open_changes(seats_internal.team, tex
 COMMENT ON FUNCTION seats_internal.page_open_changes(seats_internal.team, text, boolean) IS
     'the first 100 open changes of a team, and how many there are, counted up to a thousand';
 
--- A team's history holds reads of its subscription as well, so it is gone through from its end, and no further than 500 rows.
 CREATE OR REPLACE FUNCTION seats_internal.page_last_changes(team_id bigint) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -127,14 +126,11 @@ BEGIN
                'actor', c.actor, 'person', c.acting_person, 'created_at', c.created_at, 'settled_at', c.settled_at,
                'invoice', seats_internal.page_invoice(c.invoice))
                ORDER BY c.settled_at DESC, c.id DESC), '[]')
-      FROM (SELECT l.*
-              FROM (SELECT h.id, h.lines, h.result, h.reason, h.error_code, h.decline_code, h.actor, h.acting_person,
-                           h.created_at, h.settled_at, h.invoice
-                      FROM seats_internal.outbox_history AS h
-                     WHERE h.team_id = page_last_changes.team_id AND h.ring = ANY (seats_internal.ring_slots())
-                     ORDER BY h.settled_at DESC LIMIT 500) AS l
-             WHERE l.lines IS NOT NULL
-             LIMIT 10) AS c);
+      FROM (SELECT h.id, h.lines, h.result, h.reason, h.error_code, h.decline_code, h.actor, h.acting_person,
+                   h.created_at, h.settled_at, h.invoice
+              FROM seats_internal.outbox_history AS h
+             WHERE h.team_id = page_last_changes.team_id AND h.kind = 'change' AND h.ring = ANY (seats_internal.ring_slots())
+             ORDER BY h.settled_at DESC LIMIT 10) AS c);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.page_last_changes(bigint) FROM PUBLIC;

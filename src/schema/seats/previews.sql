@@ -287,7 +287,7 @@ BEGIN ATOMIC
     SELECT h.context -> 'preview'
       FROM seats_internal.outbox_history AS h
      WHERE h.ring = ANY (seats_internal.ring_slots())
-       AND h.team_id = team.id AND h.settled_at >= clock_timestamp() - interval '25 hours'
+       AND h.team_id = team.id AND h.kind = 'call' AND h.settled_at >= clock_timestamp() - interval '25 hours'
        AND h.path = '/v1/invoices/create_preview'
        AND h.context -> 'preview' -> 'proration_date' = to_jsonb(answered_previews.proration_date)
        AND seats_internal.previewed_invoice(h, team.livemode) IS NOT NULL;
