@@ -184,6 +184,14 @@ REVOKE ALL ON FUNCTION seats_internal.settle_by_hand(text, bigint, text, text, t
 COMMENT ON FUNCTION seats_internal.settle_by_hand(text, bigint, text, text, text) IS
     'settles a call by a person''s word: done, refused or cancelled';
 
+-- (An expression, inlined where many calls are looked at.)
+CREATE OR REPLACE FUNCTION seats_internal.can_be_retried(state seats_internal.outbox_state) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN state IN ('pending', 'waiting', 'verifying', 'awaiting');
+REVOKE ALL ON FUNCTION seats_internal.can_be_retried(seats_internal.outbox_state) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.can_be_retried(seats_internal.outbox_state) IS
+    'whether what is planned for a call in this state can be done now: what seats.retry takes';
+
 CREATE OR REPLACE FUNCTION seats_internal.retry(caller text, INOUT call bigint, reason text, OUT state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

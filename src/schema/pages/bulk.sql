@@ -45,7 +45,7 @@ BEGIN
     RETURN ARRAY(
         WITH due AS MATERIALIZED (
             SELECT o.id FROM seats_internal.outbox AS o
-             WHERE o.due_at >= '-infinity' AND o.state IN ('pending', 'waiting', 'verifying', 'awaiting')
+             WHERE o.due_at >= '-infinity' AND seats_internal.can_be_retried(o.state)
                AND o.id <= up_to_id AND seats_internal.call_fits(o, filter, retryable.lane))
         SELECT d.id FROM due AS d ORDER BY d.id LIMIT seats_internal.most_looked_at() + 1);
 END
@@ -60,7 +60,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM seats_internal.require_filter(filter, '{state,destination,lane,team,reason,error_code}');
-    IF seats_internal.filtered_state(filter) IN ('carried', 'sending', 'review') THEN
+    IF NOT seats_internal.can_be_retried(seats_internal.filtered_state(filter)) THEN
         RAISE EXCEPTION 'calls in state % are not retried', filter ->> 'state' USING ERRCODE = 'PS411',
             HINT = 'States: pending, waiting, verifying, awaiting. What is in review is decided one by one: seats.resolve_review.';
     END IF;
@@ -124,7 +124,7 @@ BEGIN
     UPDATE seats_internal.lane AS l SET version = l.version + 1 WHERE l.id = ANY (lanes);
     RETURN ARRAY(
         SELECT o.id FROM seats_internal.outbox AS o
-         WHERE o.id = ANY (calls) AND o.due_at IS NOT NULL AND o.state IN ('pending', 'waiting', 'verifying', 'awaiting')
+         WHERE o.id = ANY (calls) AND o.due_at IS NOT NULL AND seats_internal.can_be_retried(o.state)
            AND seats_internal.call_fits(o, filter, take_for_retry.lane)
            AND (o.lane_id IS NULL OR o.lane_id = ANY (lanes))
          ORDER BY o.id FOR UPDATE SKIP LOCKED);

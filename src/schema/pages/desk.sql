@@ -12,7 +12,7 @@ DECLARE
     is_foreign boolean := seats_internal.is_foreign(call);
 BEGIN
     RETURN array_remove(ARRAY[
-        CASE WHEN call.state IN ('pending', 'waiting', 'verifying', 'awaiting') AND NOT is_foreign THEN 'retry' END,
+        CASE WHEN seats_internal.can_be_retried(call.state) AND NOT is_foreign THEN 'retry' END,
         CASE WHEN call.state IN ('pending', 'waiting') AND NOT call.doubt THEN 'cancel_call' END,
         CASE WHEN call.lines IS NOT NULL AND seats_internal.may_be_cancelled(call) THEN 'cancel_change' END,
         CASE WHEN call.state IN ('pending', 'waiting', 'verifying') AND call.doubt AND NOT is_foreign THEN 'review_call' END,

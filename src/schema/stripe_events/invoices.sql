@@ -1,6 +1,13 @@
 -- What events tell of the invoice that a team has to pay while its subscription is past due. A read shows the latest
 -- invoice only: that another one could not be paid, or is paid by now, nobody but its event tells.
 
+-- (An expression, inlined where events are looked for by their index.)
+CREATE OR REPLACE FUNCTION seats_internal.ends_of_invoices() RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN '{invoice.paid,invoice.voided,invoice.marked_uncollectible}'::text[];
+REVOKE ALL ON FUNCTION seats_internal.ends_of_invoices() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.ends_of_invoices() IS 'types of events that tell that an invoice is over';
+
 -- Of an invoice that is over, whatever order events come in.
 CREATE OR REPLACE FUNCTION seats_internal.invoice_is_over(destination text, invoice text) RETURNS boolean
 LANGUAGE sql STABLE
@@ -8,7 +15,7 @@ SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT EXISTS (SELECT FROM seats_internal.webhook_event AS w
                     WHERE w.destination = invoice_is_over.destination AND w.object_id = invoice_is_over.invoice
-                      AND w.type = ANY ('{invoice.paid,invoice.voided,invoice.marked_uncollectible}'::text[]));
+                      AND w.type = ANY (seats_internal.ends_of_invoices()));
 END;
 REVOKE ALL ON FUNCTION seats_internal.invoice_is_over(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.invoice_is_over(text, text) IS
@@ -26,7 +33,7 @@ AS $$
 DECLARE
     invoice  jsonb   := event.facts -> 'invoice';
     is_known boolean := team.past_due_invoice ->> 'id' = invoice ->> 'id';
-    is_over  boolean := event.type = ANY ('{invoice.paid,invoice.voided,invoice.marked_uncollectible}'::text[]);
+    is_over  boolean := event.type = ANY (seats_internal.ends_of_invoices());
 BEGIN
     IF is_over AND is_known IS NOT TRUE
        OR NOT is_over
