@@ -142,6 +142,8 @@ SELECT pg_temp.shows('due', 'active', pg_temp.invoice('in_23', 'open'));
 -- (Of one that an event has told of, a read shows that a pending update waits for it.)
 SELECT pg_temp.shows('due', 'past_due', pg_temp.invoice('in_23', 'open'));
 SELECT pg_temp.shows('due', 'past_due', pg_temp.invoice('in_23', 'open'), '{"pending_update": {"expires_at": 1800000000}}');
+-- Paid in part: what is left.
+SELECT pg_temp.shows('due', 'past_due', pg_temp.invoice('in_25', 'open') || '{"amount_paid": 1000}');
 -- With another subscription everything is another's.
 SELECT pg_temp.shows('due', 'past_due', pg_temp.invoice('in_24', 'open'));
 SELECT seats.register_team('due', 'sub_due_2');

@@ -223,6 +223,12 @@ SET ROLE regress_page_shop;
 SELECT jsonb_path_query_array(p, '$.open_changes[*].phase'), p #> '{open_changes,0,invoice}', p #> '{open_changes,0,next_step}',
        p #> '{open_changes,0,next_try_at}', p #> '{open_changes,1,invoice}'
   FROM pg_temp.page('later', 'olga') AS p;
+-- (Had another one gone in its call, the invoice would be for both.)
+RESET ROLE;
+UPDATE seats_internal.outbox SET last_id = :e WHERE id = :d;
+SELECT pg_temp.page('later', 'olga') #> '{open_changes,0,invoice,shared}';
+UPDATE seats_internal.outbox SET last_id = NULL WHERE id = :d;
+SET ROLE regress_page_shop;
 SELECT s - 'limits' FROM jsonb_array_elements(pg_temp.page('later', 'olga') -> 'seat_types') AS s WHERE s ->> 'seat_type' = 'later';
 SELECT pg_temp.holds('later');
 SELECT seats.cancel_change(:d, 'olga');

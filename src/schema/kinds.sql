@@ -43,7 +43,7 @@ REVOKE ALL ON FUNCTION seats_internal.planned_kinds() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.planned_kinds() IS
     'kinds of rows that have no body before their call is planned';
 
--- For whoever looks up where a row stands (src/functions/call_state.cpp).
+-- For whoever looks up where a row stands (src/functions/call_state.cpp), and for pages. (It is inlined: indexes by kind serve it.)
 CREATE OR REPLACE FUNCTION seats_internal.is_change(kind text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN kind = 'change';

@@ -76,7 +76,7 @@ BEGIN ATOMIC
             UNION ALL
             (SELECT h.id, h.actor, h.acting_person, h.enqueued_by, h.lines, h.created_at
                FROM seats_internal.outbox_history AS h
-              WHERE h.team_id = settled.team_id AND h.kind = 'change' AND h.carrier_id = settled.id
+              WHERE h.team_id = settled.team_id AND seats_internal.is_change(h.kind) AND h.carrier_id = settled.id
                 AND h.settled_at BETWEEN settled.settled_at - interval '1 minute' AND settled.settled_at + interval '1 minute'
               ORDER BY h.id LIMIT 100)) AS c;
 END;

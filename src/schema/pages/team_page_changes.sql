@@ -101,7 +101,9 @@ BEGIN
             'actor', change.actor,
             'person', change.acting_person,
             'created_at', change.created_at,
-            'invoice', CASE WHEN phase = 'awaiting_payment' THEN seats_internal.page_payment(teller.payment) END,
+            'invoice', CASE WHEN phase = 'awaiting_payment'
+                            THEN seats_internal.page_payment(teller.payment)
+                                 || jsonb_build_object('shared', teller.last_id IS NOT NULL) END,
             'code', teller.error_code,
             'decline_code', teller.decline_code,
             'next_step', seats_internal.next_step(teller.state::text, NULL, NULL, NULL),
@@ -129,7 +131,7 @@ BEGIN
       FROM (SELECT h.id, h.lines, h.result, h.reason, h.error_code, h.decline_code, h.actor, h.acting_person,
                    h.created_at, h.settled_at, h.invoice
               FROM seats_internal.outbox_history AS h
-             WHERE h.team_id = page_last_changes.team_id AND h.kind = 'change' AND h.ring = ANY (seats_internal.ring_slots())
+             WHERE h.team_id = page_last_changes.team_id AND seats_internal.is_change(h.kind) AND h.ring = ANY (seats_internal.ring_slots())
              ORDER BY h.settled_at DESC LIMIT 10) AS c);
 END
 $$;

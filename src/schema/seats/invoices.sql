@@ -64,10 +64,11 @@ RETURN coalesce(status IN ('past_due', 'unpaid', 'incomplete'), false);
 REVOKE ALL ON FUNCTION seats_internal.is_past_due(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.is_past_due(text) IS 'a subscription whose latest invoice was not paid when it was to be';
 
+-- (What was paid of it already is not to be paid again.)
 CREATE OR REPLACE FUNCTION seats_internal.invoice_to_pay(invoice jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN jsonb_build_object('id', invoice -> 'id', 'url', invoice -> 'url', 'currency', invoice -> 'currency',
-                          'amount_due', invoice -> 'amount_due');
+                          'amount_due', (invoice ->> 'amount_due')::bigint - coalesce((invoice ->> 'amount_paid')::bigint, 0));
 REVOKE ALL ON FUNCTION seats_internal.invoice_to_pay(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.invoice_to_pay(jsonb) IS 'what a team is told of an invoice that it has to pay';
 

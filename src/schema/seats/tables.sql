@@ -150,7 +150,7 @@ COMMENT ON COLUMN seats_internal.team.latest_invoice IS
     'the subscription''s latest invoice as last proved, whoever has made it: a call that is answered with the same one has made none';
 COMMENT ON COLUMN seats_internal.team.past_due_invoice IS
     'the invoice that is to be paid while the subscription is past_due, unpaid or incomplete: {id, url, currency, '
-    'amount_due}; null: none, or it is not known';
+    'amount_due: what is left of it}; null: none, or it is not known';
 COMMENT ON COLUMN seats_internal.team.prices_seen IS
     'what its items'' prices were when they were last noted, hashed: what is the same needs no second look';
 COMMENT ON COLUMN seats_internal.team.waits_for_price IS
