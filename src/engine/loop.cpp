@@ -145,6 +145,30 @@ bool claim_is_due(Engine& engine) {
            (until && *until <= core::Duration{0});
 }
 
+std::optional<core::Duration> until_work(LoopState& state, TimePoint now) {
+    Engine& engine = state.engine;
+    if (engine.no_work_before > now) {
+        return std::chrono::ceil<core::Duration>(engine.no_work_before - now);
+    }
+    if (!state.batch.empty() || engine.configuration_is_stale) {
+        return core::Duration{100};
+    }
+    if (!engine.answered.empty() || !engine.answered_suspects.empty() || !engine.to_send.empty() ||
+        engine.responses_taken < engine.responses.size()) {
+        return core::Duration{0};
+    }
+    if (!engine.may_send() || holds_too_much(state)) {
+        return std::nullopt;
+    }
+    if (claim_is_due(engine)) {  // what this loop has left in the outbox itself wakes nobody
+        return core::Duration{0};
+    }
+    if (engine.calls_under_way() < pg::settings.max_in_flight) {
+        return until_ready(engine, now);
+    }
+    return std::nullopt;
+}
+
 core::Duration until_next(LoopState& state) {
     Engine& engine = state.engine;
     const TimePoint now = steady_now();
@@ -155,21 +179,7 @@ core::Duration until_next(LoopState& state) {
             until = std::clamp(*other, core::Duration{0}, until);
         }
     };
-    if (engine.no_work_before > now) {
-        consider(std::chrono::ceil<core::Duration>(engine.no_work_before - now));
-    } else if (!state.batch.empty() || engine.configuration_is_stale) {
-        consider(core::Duration{100});
-    } else if (!engine.answered.empty() || !engine.answered_suspects.empty() ||
-               !engine.to_send.empty() || engine.responses_taken < engine.responses.size()) {
-        consider(core::Duration{0});
-    } else if (engine.may_send() && !holds_too_much(state)) {
-        if (engine.calls_under_way() < pg::settings.max_in_flight) {
-            consider(until_ready(engine, now));
-        }
-        if (claim_is_due(engine)) {  // what this loop has left in the outbox itself wakes nobody
-            consider(core::Duration{0});
-        }
-    }
+    consider(until_work(state, now));
     consider(engine.client.until_due());
     if (!engine.is_shown) {  // or the views would tell of a moment long past
         consider(pause_between_shows);

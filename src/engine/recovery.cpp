@@ -114,13 +114,29 @@ bool blame(const pg::Rows& rows) {
     return !rows.empty();
 }
 
+// How many open calls are in doubt, as what was committed last may be lost; nothing: the server is
+// on the timeline that the table knows.
+std::optional<std::uint64_t> look_at_timeline() {
+    const auto timeline = static_cast<std::int32_t>(pg::guard(pg::current_timeline));
+    const pg::Rows known = timeline_statement.run();
+    if (known.empty() || known.integer(0, 1) == timeline) {
+        return std::nullopt;
+    }
+    const std::uint64_t doubtful = new_timeline_statement.run().processed();
+    payments_in_doubt_statement.run();
+    store_timeline_statement.run({pg::integer(timeline)});
+    journal_statement.run({pg::text("worker.new_timeline"),
+                           pg::text("failover or restore: open calls are in doubt"),
+                           pg::bigint(static_cast<std::int64_t>(doubtful))});
+    return doubtful;
+}
+
 }  // namespace
 
 bool recover(Engine& engine) {
     const bool crashed = pg::last_worker_crashed();
     std::size_t interrupted = 0;
-    std::uint64_t doubtful = 0;
-    bool new_timeline = false;
+    std::optional<std::uint64_t> doubtful;
     bool is_blamed = false;
     std::vector<std::string> blamed_destinations;
     const auto failure = engine.transaction([&] {
@@ -137,17 +153,7 @@ bool recover(Engine& engine) {
         for (std::size_t row = 0; row < rows.size(); ++row) {
             blamed_destinations.push_back(rows.string(row, 1));
         }
-        const auto timeline = static_cast<std::int32_t>(pg::guard(pg::current_timeline));
-        const pg::Rows known = timeline_statement.run();
-        new_timeline = !known.empty() && known.integer(0, 1) != timeline;
-        if (new_timeline) {
-            doubtful = new_timeline_statement.run().processed();
-            payments_in_doubt_statement.run();
-            store_timeline_statement.run({pg::integer(timeline)});
-            journal_statement.run({pg::text("worker.new_timeline"),
-                                   pg::text("failover or restore: open calls are in doubt"),
-                                   pg::bigint(static_cast<std::int64_t>(doubtful))});
-        }
+        doubtful = look_at_timeline();
     });
     if (failure) {
         pause(engine, *failure, "cannot take over from the worker before");
@@ -171,8 +177,8 @@ bool recover(Engine& engine) {
             " calls were on the wire when the last worker ended: their outcome is unknown, "
             "the same keys find it out");
     }
-    if (new_timeline) {
-        pg::log_line("the server is on a new timeline: " + std::to_string(doubtful) +
+    if (doubtful) {
+        pg::log_line("the server is on a new timeline: " + std::to_string(*doubtful) +
                      " open calls are in doubt");
     }
     engine.announce = true;

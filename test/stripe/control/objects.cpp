@@ -74,6 +74,55 @@ Price& price_of(World& world, Account& account, const json_t* given, const std::
     return account.prices.add(std::move(price));
 }
 
+Subscription subscription_to_seed(const json_t* raw, const std::string& id, Customer& customer,
+                                  std::int64_t now) {
+    Subscription seed;
+    seed.id = id;
+    seed.customer = &customer;
+    seed.created = now;
+    seed.anchor = now;
+    seed.status = text_at(raw, "status", "active");
+    seed.currency = text_at(raw, "currency", "usd");
+    seed.billing_mode = text_at(raw, "billing_mode", "flexible");
+    seed.collection_method = text_at(raw, "collection_method", "charge_automatically");
+    seed.days_until_due = integer_at(raw, "days_until_due", 30);
+    seed.tax_percent = integer_at(raw, "tax_percent");
+    const std::int64_t trial_days = integer_at(raw, "trial_days");
+    if (trial_days > 0) {
+        seed.status = "trialing";
+        seed.trial_start = now;
+        seed.trial_end = now + trial_days * 86400;
+    }
+    return seed;
+}
+
+std::vector<Item> items_to_seed(World& world, Account& account, const json_t* raw,
+                                const Subscription& seed, const std::string& id_prefix,
+                                const std::string& suffix) {
+    const bool on_trial = seed.trial_end > 0;
+    std::vector<Item> items;
+    std::size_t index = 0;
+    json_t* given = nullptr;
+    json_array_foreach(json_object_get(raw, "items"), index, given) {
+        const Price* price = &price_of(world, account, given, seed.currency);
+        Item item;
+        item.id = std::string(text_at(given, "id", id_prefix + std::to_string(index))) + suffix;
+        item.price = price;
+        item.quantity = integer_at(given, "quantity", 1);
+        item.created = world.now();
+        item.anchor = on_trial ? seed.trial_end : world.now();
+        item.period_start = world.now();
+        item.period_end = on_trial
+                              ? seed.trial_end
+                              : add_interval(item.anchor, price->interval, price->interval_count);
+        items.push_back(std::move(item));
+    }
+    if (items.empty()) {
+        throw missing_parameter("items");
+    }
+    return items;
+}
+
 // Many ready subscriptions at once, without ledger rows, events or invoices.
 Json Control::seed_subscriptions(const Asked& asked) {
     World& world = parts_.world;
@@ -102,44 +151,9 @@ Json Control::seed_subscriptions(const Asked& asked) {
             customer = &account.customers.add(std::move(fresh));
         }
         customer->bill().card_override = card_of_word(card);
-        Subscription fresh;
-        fresh.id = id + suffix;
-        fresh.customer = customer;
-        fresh.created = world.now();
-        fresh.anchor = world.now();
-        fresh.status = text_at(raw, "status", "active");
-        fresh.currency = text_at(raw, "currency", "usd");
-        fresh.billing_mode = text_at(raw, "billing_mode", "flexible");
-        fresh.collection_method = text_at(raw, "collection_method", "charge_automatically");
-        fresh.days_until_due = integer_at(raw, "days_until_due", 30);
-        fresh.tax_percent = integer_at(raw, "tax_percent");
-        const std::int64_t trial_days = integer_at(raw, "trial_days");
-        if (trial_days > 0) {
-            fresh.status = "trialing";
-            fresh.trial_start = world.now();
-            fresh.trial_end = world.now() + trial_days * 86400;
-        }
-        std::vector<Item> items;
-        std::size_t index = 0;
-        json_t* given = nullptr;
-        json_array_foreach(json_object_get(raw, "items"), index, given) {
-            const Price* price = &price_of(world, account, given, fresh.currency);
-            Item item;
-            item.id = std::string(text_at(given, "id", "si_" + id + "_" + std::to_string(index))) +
-                      suffix;
-            item.price = price;
-            item.quantity = integer_at(given, "quantity", 1);
-            item.created = world.now();
-            item.anchor = trial_days > 0 ? fresh.trial_end : world.now();
-            item.period_start = world.now();
-            item.period_end =
-                trial_days > 0 ? fresh.trial_end
-                               : add_interval(item.anchor, price->interval, price->interval_count);
-            items.push_back(std::move(item));
-        }
-        if (items.empty()) {
-            throw missing_parameter("items");
-        }
+        Subscription fresh = subscription_to_seed(raw, id + suffix, *customer, world.now());
+        std::vector<Item> items =
+            items_to_seed(world, account, raw, fresh, "si_" + id + "_", suffix);
         Subscription& subscription = account.subscriptions.add(std::move(fresh));
         set_items(world, account, subscription, std::move(items));
         if (n <= 100) {
