@@ -185,10 +185,10 @@ CREATE OR REPLACE FUNCTION seats_internal.event_fits(event seats_internal.webhoo
 RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN (event).received_at <= up_to
-       AND seats_internal.has(filter, 'endpoint', (event).endpoint)
-       AND seats_internal.has(filter, 'destination', (event).destination)
-       AND seats_internal.has(filter, 'type', (event).type)
-       AND seats_internal.has(filter, 'error', (event).error);
+       AND seats_internal.value_fits(filter, 'endpoint', (event).endpoint)
+       AND seats_internal.value_fits(filter, 'destination', (event).destination)
+       AND seats_internal.value_fits(filter, 'type', (event).type)
+       AND seats_internal.value_fits(filter, 'error', (event).error);
 REVOKE ALL ON FUNCTION seats_internal.event_fits(seats_internal.webhook_event, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.event_fits(seats_internal.webhook_event, jsonb, timestamptz) IS
     'whether a filter lets an event through that was not processed yet';

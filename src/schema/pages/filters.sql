@@ -96,20 +96,20 @@ REVOKE ALL ON FUNCTION seats_internal.filtered_state(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.filtered_state(jsonb) IS 'the state that a filter names, or an error';
 
 -- A single expression each, so that they are inlined: they are asked of every row that is looked at.
-CREATE OR REPLACE FUNCTION seats_internal.has(filter jsonb, key text, value text) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.value_fits(filter jsonb, key text, value text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN filter ->> key IS NULL OR value = filter ->> key;
-REVOKE ALL ON FUNCTION seats_internal.has(jsonb, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.has(jsonb, text, text) IS 'whether a filter lets a value through, under this key';
+REVOKE ALL ON FUNCTION seats_internal.value_fits(jsonb, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.value_fits(jsonb, text, text) IS 'whether a filter lets a value through, under this key';
 
 CREATE OR REPLACE FUNCTION seats_internal.call_fits(call seats_internal.outbox, filter jsonb, lane bigint)
 RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN (lane IS NULL OR (call).lane_id = lane)
-       AND seats_internal.has(filter, 'destination', (call).destination)
-       AND seats_internal.has(filter, 'state', (call).state::text)
-       AND seats_internal.has(filter, 'reason', (call).reason)
-       AND seats_internal.has(filter, 'error_code', (call).error_code);
+       AND seats_internal.value_fits(filter, 'destination', (call).destination)
+       AND seats_internal.value_fits(filter, 'state', (call).state::text)
+       AND seats_internal.value_fits(filter, 'reason', (call).reason)
+       AND seats_internal.value_fits(filter, 'error_code', (call).error_code);
 REVOKE ALL ON FUNCTION seats_internal.call_fits(seats_internal.outbox, jsonb, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.call_fits(seats_internal.outbox, jsonb, bigint) IS
     'whether a filter, whose lane was looked up, lets an open call through';

@@ -179,10 +179,10 @@ BEGIN
         SELECT s.slot, h.id, h.fits, row_number() OVER (PARTITION BY s.slot ORDER BY h.id DESC) AS place
           FROM unnest(slots) AS s (slot)
          CROSS JOIN LATERAL (
-            SELECT x.id, seats_internal.has(filter, 'result', x.result)
-                         AND seats_internal.has(filter, 'destination', x.destination)
-                         AND seats_internal.has(filter, 'reason', x.reason)
-                         AND seats_internal.has(filter, 'error_code', x.error_code) AS fits
+            SELECT x.id, seats_internal.value_fits(filter, 'result', x.result)
+                         AND seats_internal.value_fits(filter, 'destination', x.destination)
+                         AND seats_internal.value_fits(filter, 'reason', x.reason)
+                         AND seats_internal.value_fits(filter, 'error_code', x.error_code) AS fits
               FROM seats_internal.outbox_history AS x
              WHERE x.ring = s.slot AND x.id < coalesce(before_call, 9223372036854775807)
              ORDER BY x.ring DESC, x.id DESC LIMIT looks) AS h)

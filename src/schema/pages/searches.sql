@@ -21,10 +21,10 @@ BEGIN
     numbers := '{}';
     FOR found IN
         SELECT j.number,
-               (in_lane IS NULL OR j.lane_id = in_lane) AND seats_internal.has(filter, 'kind', j.kind)
-               AND seats_internal.has(filter, 'role', j.role) AND seats_internal.has(filter, 'actor', j.actor)
-               AND seats_internal.has(filter, 'person', j.detail ->> 'person')
-               AND seats_internal.has(filter, 'call', j.call_id::text) AS fits
+               (in_lane IS NULL OR j.lane_id = in_lane) AND seats_internal.value_fits(filter, 'kind', j.kind)
+               AND seats_internal.value_fits(filter, 'role', j.role) AND seats_internal.value_fits(filter, 'actor', j.actor)
+               AND seats_internal.value_fits(filter, 'person', j.detail ->> 'person')
+               AND seats_internal.value_fits(filter, 'call', j.call_id::text) AS fits
           FROM seats_internal.journal AS j
          WHERE j.number < coalesce(before_number, 9223372036854775807)
          ORDER BY j.number DESC LIMIT looks

@@ -26,7 +26,7 @@ BEGIN
          CROSS JOIN LATERAL (
             SELECT p.name, p.version, d.name AS destination, d.halted_at IS NOT NULL AS is_halted,
                    d.paused_at IS NOT NULL AS is_paused
-              FROM seats_internal.page AS p
+              FROM seats_internal.page_of_team AS p
               JOIN seats_internal.destination AS d ON d.name = p.destination
              WHERE p.kind = 'team' AND p.name = asked.name
              LIMIT 1) AS shown

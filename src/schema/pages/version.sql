@@ -22,7 +22,7 @@ REVOKE ALL ON FUNCTION seats_internal.page_start() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.page_start() IS 'where versions of pages begin: above all that were there before';
 
 -- (Each row is looked up by its key: a join could read all of them for one team.)
-CREATE OR REPLACE VIEW seats_internal.page AS
+CREATE OR REPLACE VIEW seats_internal.page_of_team AS
 SELECT t.lane_id, t.kind, t.name, t.destination, o.own_changes,
        o.own_changes + coalesce((SELECT i.page_changes FROM seats_internal.installation AS i), 0)
                      + (SELECT r.page_changes FROM seats_internal.ring AS r) AS version
@@ -31,13 +31,13 @@ SELECT t.lane_id, t.kind, t.name, t.destination, o.own_changes,
     SELECT t.changes + (SELECT l.version FROM seats_internal.lane AS l WHERE l.id = t.lane_id)
            + coalesce((SELECT m.changes FROM seats_internal.lane_marker AS m WHERE m.lane_id = t.lane_id), 0))
        AS o (own_changes);
-REVOKE ALL ON seats_internal.page FROM PUBLIC;
-COMMENT ON VIEW seats_internal.page IS
+REVOKE ALL ON seats_internal.page_of_team FROM PUBLIC;
+COMMENT ON VIEW seats_internal.page_of_team IS
     'of each team the version of its page, and how much of it is of this page alone';
 
 CREATE OR REPLACE FUNCTION seats_internal.page_version(lane bigint) RETURNS bigint
 LANGUAGE sql STABLE
-RETURN (SELECT p.version FROM seats_internal.page AS p WHERE p.lane_id = page_version.lane);
+RETURN (SELECT p.version FROM seats_internal.page_of_team AS p WHERE p.lane_id = page_version.lane);
 REVOKE ALL ON FUNCTION seats_internal.page_version(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.page_version(bigint) IS
     'of the page of the team in this lane: it rises whenever the page would show something else';

@@ -15,11 +15,11 @@
 --   renews            whether there is a period after this one
 --   renewal           the other call; null: there is no such period
 
-CREATE OR REPLACE FUNCTION seats_internal.open_changes(lane_id bigint) RETURNS boolean
+CREATE OR REPLACE FUNCTION seats_internal.has_open_changes(lane_id bigint) RETURNS boolean
 LANGUAGE sql STABLE
-RETURN EXISTS (SELECT FROM seats_internal.outbox AS o WHERE o.lane_id = open_changes.lane_id AND o.kind = 'change');
-REVOKE ALL ON FUNCTION seats_internal.open_changes(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.open_changes(bigint) IS
+RETURN EXISTS (SELECT FROM seats_internal.outbox AS o WHERE o.lane_id = has_open_changes.lane_id AND o.kind = 'change');
+REVOKE ALL ON FUNCTION seats_internal.has_open_changes(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.has_open_changes(bigint) IS
     'whether a subscription has changes of seats that are not settled';
 
 CREATE OR REPLACE FUNCTION seats_internal.seats_of(team_id bigint, OUT confirmed jsonb, OUT quantities jsonb)
@@ -166,7 +166,7 @@ BEGIN
     END IF;
     PERFORM seats_internal.check_team_is_open(found_team);
     -- (One statement: a change that is made meanwhile is in both or in neither.)
-    SELECT s.*, seats_internal.open_changes(found_team.lane_id) AS pending INTO seats
+    SELECT s.*, seats_internal.has_open_changes(found_team.lane_id) AS pending INTO seats
       FROM seats_internal.seats_of(found_team.id) AS s;
     head.lines := (SELECT jsonb_agg(to_jsonb(c)) FROM seats_internal.read_changes(changes) AS c);
     target := seats_internal.apply_lines(seats.quantities, head.lines);
@@ -246,7 +246,7 @@ RETURN CASE
     WHEN EXISTS (SELECT FROM seats_internal.seat_line AS s
                   WHERE s.team_id = team.id
                     AND s.quantity <> coalesce((preview -> 'quantities' ->> s.seat_type)::integer, 0)) THEN 'base_moved'
-    WHEN (preview ->> 'includes_pending')::boolean OR seats_internal.open_changes(team.lane_id) THEN 'changes_pending'
+    WHEN (preview ->> 'includes_pending')::boolean OR seats_internal.has_open_changes(team.lane_id) THEN 'changes_pending'
     WHEN preview ->> 'items' IS DISTINCT FROM seats_internal.hash_of_items(team.items) THEN 'base_moved'
     WHEN preview ->> 'proration' IS DISTINCT FROM seats_internal.proration_behavior_now(
              team, preview -> 'quantities', seats_internal.apply_lines(preview -> 'quantities', preview -> 'lines'))

@@ -81,7 +81,7 @@ BEGIN
     SELECT t.* INTO former FROM seats_internal.team AS t
      WHERE t.kind = register.kind AND t.name = register.name;
     -- The version of its page goes on, in another lane or after it was unregistered.
-    changes_before := coalesce((SELECT p.own_changes FROM seats_internal.page AS p WHERE p.lane_id = former.lane_id),
+    changes_before := coalesce((SELECT p.own_changes FROM seats_internal.page_of_team AS p WHERE p.lane_id = former.lane_id),
                                seats_internal.page_start());
 
     INSERT INTO seats_internal.team AS t
