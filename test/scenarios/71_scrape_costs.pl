@@ -121,6 +121,12 @@ $server->sql(q{UPDATE seats_internal.outbox SET created_at = now() - interval '2
 	(SELECT max(id) FROM seats_internal.outbox)});
 $server->wait_for_sql(q{SELECT status || ' ' || (message LIKE '%' || (SELECT max(id) FROM seats_internal.outbox) || '%')
 	FROM seats.health WHERE check_name = 'oldest_call'}, 'critical true', timeout => 60);
+# (In a transaction of its own, so the worker cannot have counted it.)
+is($server->sql(q{BEGIN;
+INSERT INTO seats_internal.outbox (installation, destination, method, path, body, enqueued_by, state)
+SELECT i.uuid, 'stripe', 'POST', '/v1/x', '', 'doubtful', 'review' FROM seats_internal.installation AS i;
+SELECT message FROM seats.health WHERE check_name = 'reviews';
+ROLLBACK}), "1 call(s) wait for a person's decision", 'what a person must decide is told of at once');
 # Behind a call that waits for its payment it waits as designed.
 $server->sql(q{INSERT INTO seats_internal.outbox (id, lane_id, installation, destination, method, path, body, enqueued_by,
 	state) SELECT 1, o.lane_id, o.installation, o.destination, 'POST', '/v1/x', '', 'behind', 'awaiting'
