@@ -139,11 +139,11 @@ std::vector<std::int64_t> without(const std::vector<std::int64_t>& ids,
     return left;
 }
 
-// Seat changes that are sent, or proven: their teams' pages tell.
-std::vector<std::int64_t> lanes_of_changes(const std::vector<Flight>& flights) {
+// Of what is sent, or proven, and a team's page tells of.
+std::vector<std::int64_t> lanes_of_pages(const std::vector<Flight>& flights) {
     std::vector<std::int64_t> lanes;
     for (const Flight& flight : flights) {
-        if (flight.call.team_id != 0 && flight.call.lane_id != 0) {
+        if (is_on_a_page(flight.call)) {
             lanes.push_back(flight.call.lane_id);
         }
     }
@@ -319,7 +319,7 @@ void claim(Engine& engine) {
                 sort_out_the_rest(engine, candidates, ids);
             }
         }
-        raise_pages(lanes_of_changes(flights));
+        raise_pages(lanes_of_pages(flights));
         if (!plans.to_read.empty()) {
             read_bases(engine, plans.to_read, alone, flights);
         }

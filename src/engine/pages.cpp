@@ -28,6 +28,10 @@ void raise_pages(const std::vector<std::int64_t>& lanes) {
     store_lane_news(news);
 }
 
+bool is_on_a_page(const core::Call& call) {
+    return call.lane_id != 0 && (call.team_id != 0 || call.path.starts_with("/v1/subscription"));
+}
+
 std::vector<std::int64_t> lanes_of_teams(const pg::Rows& rows) {
     std::vector<std::int64_t> lanes;
     for (std::size_t row = 0; row < rows.size(); ++row) {

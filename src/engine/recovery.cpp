@@ -31,7 +31,7 @@ Statement review_statement{
     "   SET doubt = o.doubt OR o.state = 'sending', interrupted = o.interrupted + 1, due_at = NULL,"
     "       alone = false, state_since = pg_catalog.clock_timestamp(),"
     "       reason = 'ends_the_worker', state = 'review'"
-    " WHERE o.id = $1 RETURNING o.lane_id, o.team_id"};
+    " WHERE o.id = $1 RETURNING o.lane_id, " TEAM_OF_LANE};
 
 Statement give_up_statement{
     "SELECT seats_internal.settle_by_hand('pg_seats', $1, 'refused', 'ends_the_worker', "
@@ -43,7 +43,7 @@ Statement interrupted_statement{
     "UPDATE seats_internal.outbox AS o"
     "   SET doubt = true, interrupted = o.interrupted + $1, due_at = NULL, alone = false,"
     "       state_since = pg_catalog.clock_timestamp(), reason = 'interrupted', state = 'waiting'"
-    " WHERE o.state = 'sending' RETURNING o.lane_id, o.team_id"};
+    " WHERE o.state = 'sending' RETURNING o.lane_id, " TEAM_OF_LANE};
 
 // Reads were on the wire, or about to be.
 Statement interrupted_reads_statement{

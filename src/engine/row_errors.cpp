@@ -30,7 +30,7 @@ Statement charge_statement{
     "       due_at = CASE WHEN o.row_errors + 1 >= $3 THEN NULL"
     "                     ELSE pg_catalog.clock_timestamp()"
     "                          + (o.row_errors + 1) * interval '2 seconds' END"
-    " WHERE o.id = $1 RETURNING o.lane_id, o.team_id, o.state::text"};
+    " WHERE o.id = $1 RETURNING o.lane_id, " TEAM_OF_LANE ", o.state::text"};
 
 Statement alert_statement{
     "SELECT seats_internal.raise_alert($1, $2, $3, $4, hint => $5, call_id => $6)"};

@@ -252,9 +252,9 @@ void store_lanes(Settlements items, const std::vector<std::int64_t>& left) {
     LaneNews news;
     for (const Settlement* item : items) {
         const auto& [flight, decision] = *item;
-        const bool is_of_a_team = flight.call.team_id != 0 && (item->is_over() || item->stays());
+        const bool is_shown = is_on_a_page(flight.call) && (item->is_over() || item->stays());
         if (flight.call.lane_id != 0 && !contains(left, flight.call.id) &&
-            (decision.proves_marker || is_of_a_team)) {
+            (decision.proves_marker || is_shown)) {
             news.add(flight.call.lane_id,
                      decision.proves_marker ? view(flight.call.marker) : std::string_view{});
         }

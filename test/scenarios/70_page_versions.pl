@@ -200,6 +200,28 @@ subtest 'a worker ends' => sub {
 	await_change($server, $change, 'confirmed');
 };
 
+# A call of the application's own that concerns the subscription is in the team's lane.
+subtest 'behind another call of its lane' => sub {
+	warm_team('behind');
+	fresh_connections($stripe);
+	fault_for($stripe, 'behind', fault => 'hang');
+	my $call = $server->sql(q{SELECT seats.enqueue_call('stripe', 'POST', '/v1/subscriptions/sub_behind', '{"metadata": {"x": "y"}}')});
+	$stripe->await_held(method => 'POST', path => path_of('behind'));
+	my $change = add_seats($server, 'behind', 1);
+	my $page = look('behind');
+	pause();
+	$stripe->release(action => 'drop');
+	await_outbox($call, 'waiting');
+	$page = risen('behind', $page, 'what is before it is tried again later');
+	fault_for($stripe, 'behind', fault => 'hang');
+	resume();
+	$stripe->await_held(method => 'POST', path => path_of('behind'));
+	$page = risen('behind', $page, 'it is tried again');
+	$stripe->release(method => 'POST');
+	await_change($server, $change, 'confirmed');
+	risen('behind', $page, 'it is confirmed');
+};
+
 # A superuser's trigger stands for a full disk, corrupt pages and the like.
 subtest 'an answer that cannot be stored' => sub {
 	warm_team('stuck');

@@ -237,8 +237,8 @@ BEGIN
                eligible_xid = pg_current_xact_id(),
                tries = greatest(o.tries - 1, 0), attempts = greatest(o.attempts - 1, 0)
          WHERE o.id = ANY (calls) AND o.state = 'review'
-        RETURNING o.lane_id, o.team_id)
-    SELECT array_agg(taken.lane_id) FILTER (WHERE taken.team_id IS NOT NULL) INTO shown FROM taken;
+        RETURNING o.lane_id)
+    SELECT array_agg(taken.lane_id) INTO shown FROM taken;
     PERFORM seats_internal.calls_of_pages_changed(shown);
     WITH free AS (
         UPDATE seats_internal.outbox AS o

@@ -74,7 +74,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     INSERT INTO seats_internal.lane_marker AS m (lane_id, changes)
-    SELECT DISTINCT l.id, 1 FROM unnest(lanes) AS l (id) WHERE l.id IS NOT NULL
+    SELECT t.lane_id, 1 FROM seats_internal.team AS t WHERE t.lane_id = ANY (lanes)
     ON CONFLICT ON CONSTRAINT lane_marker_pkey DO UPDATE SET changes = m.changes + 1;
 END
 $$;

@@ -29,7 +29,7 @@ BEGIN
        SET state = 'verifying', due_at = NULL, eligible_xid = pg_current_xact_id(),
            state_since = CASE o.state WHEN 'verifying' THEN o.state_since ELSE clock_timestamp() END
      WHERE o.id = call AND o.state IN ('waiting', 'verifying') AND o.doubt
-    RETURNING CASE WHEN o.team_id IS NOT NULL THEN o.lane_id END INTO lane_id;
+    RETURNING o.lane_id INTO lane_id;
     PERFORM seats_internal.calls_of_pages_changed(ARRAY[lane_id]);
 END
 $$;
