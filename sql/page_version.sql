@@ -146,7 +146,10 @@ SELECT * FROM pg_temp.story($$SELECT seats_internal.end_by_event(t, '{"id": "sub
 
 -- A person is erased, on the pages that name him.
 SELECT seats.invite('other', 'gina@example.com', 'team', actor => 'hugo') IS NOT NULL;
+SELECT changes AS of_worker FROM seats_internal.team WHERE name = 'other' \gset
 SELECT * FROM pg_temp.story($$SELECT seats.erase_person('hugo', 'a test')$$);
+-- (By their lanes, as verbs do: a transaction that stays open holds no row that the worker would wait for.)
+SELECT changes = :of_worker AS untouched FROM seats_internal.team WHERE name = 'other';
 
 -- Another subscription, and the same one again: the number goes on from where it was.
 DELETE FROM seats_internal.outbox;
