@@ -45,7 +45,7 @@ INSERT INTO seats_internal.team (id, name, destination, subscription, lane_id, s
 VALUES (1000001, 'desk-acme', 'regress', 'sub_desk', 1000004, 'active', now(), 'regress');
 INSERT INTO seats_internal.outbox (id, eligible_xid, lane_id, destination, method, path, body,
     enqueued_by, installation, state, doubt, attempts, tries, reason, last_error, error_code, due_at, first_sent_at, marker)
-SELECT id, '3', lane, destination, 'POST', '/v1/things/' || id, 'name=secret', 'regress_app',
+SELECT id, '3', lane, destination, 'POST', '/v1/things/' || id, 'name=unseen', 'regress_app',
        installation::uuid, state::seats_internal.outbox_state, doubt, tries, tries, reason, 'words of ' || reason, code,
        CASE WHEN due THEN now() + interval '1 hour' END, CASE WHEN tries > 0 THEN now() - interval '1 hour' END, 'marker-' || id
   FROM (VALUES
@@ -155,7 +155,7 @@ DELETE FROM seats_internal.webhook_event WHERE event_id LIKE 'evt_many_%';
 INSERT INTO seats_internal.outbox_history (ring, id, created_at, settled_at, uuid, installation, result, generation, attempts,
     http_status, duration_ms, clean, destination, method, path, body, enqueued_by, reason, error_code)
 SELECT n % 3, 1000200 + n, now(), now(), gen_random_uuid(), '11111111-1111-4111-8111-111111111111',
-       CASE WHEN n % 2 = 0 THEN 'done' ELSE 'refused' END, 1, 1, 200, 12.5, true, 'regress', 'POST', '/v1/customers', 'name=secret',
+       CASE WHEN n % 2 = 0 THEN 'done' ELSE 'refused' END, 1, 1, 200, 12.5, true, 'regress', 'POST', '/v1/customers', 'name=unseen',
        'regress_app', CASE WHEN n % 2 = 1 THEN 'card_declined' END, NULL
   FROM generate_series(1, 7) AS n;
 SELECT call, result, reason, looked_to FROM seats.list_history(most => 7);
@@ -209,7 +209,7 @@ SELECT pg_temp.try('SELECT seats.review_page(999)');
 -- A change of seats, which takes another one along.
 INSERT INTO seats_internal.outbox (id, lane_id, team_id, kind, destination, method, path, body, enqueued_by, installation, state, doubt,
     reason, actor, acting_person, lines, base, target, last_id, tries, first_sent_at)
-SELECT 1000300 + n, 1000004, 1000001, 'change', 'regress', 'POST', '/v1/subscriptions/sub_desk', 'items=secret', 'regress_app',
+SELECT 1000300 + n, 1000004, 1000001, 'change', 'regress', 'POST', '/v1/subscriptions/sub_desk', 'items=unseen', 'regress_app',
        '11111111-1111-4111-8111-111111111111', CASE n WHEN 1 THEN 'review' ELSE 'carried' END::seats_internal.outbox_state, true,
        'no_proof', 'ada', 'Carol', format('[{"seat_type": "team", "operation": "add", "quantity": 1, "previous_quantity": %s, "new_quantity": %s}]',
        n, n + 1)::jsonb, CASE n WHEN 1 THEN '{"team": 1}'::jsonb END, CASE n WHEN 1 THEN '{"team": 3}'::jsonb END,
@@ -220,10 +220,10 @@ SELECT * FROM pg_temp.page(seats.review_page(1000301));
 INSERT INTO seats_internal.handler (call_id, installation, role, role_oid, on_refused, outcome, ended_at, review_since, review_reason,
     tries, error, error_code, context)
 SELECT 1000207, '11111111-1111-4111-8111-111111111111', 'regress_seats_admin', 'regress_seats_admin'::regrole, 'public.refused',
-       '{"result": "refused"}', now(), now(), 'failed', 5, 'it cannot', 'P0001', '{"secret": 1}';
+       '{"result": "refused"}', now(), now(), 'failed', 5, 'it cannot', 'P0001', '{"unseen": 1}';
 SELECT key, value FROM pg_temp.page(seats.review_page(1000207)) WHERE key IN ('in_review', 'decisions', 'decided_with', 'why', 'handler');
 -- No page has what no view shows.
-SELECT bool_or(seats.review_page(id)::text ~ 'secret') AS tells_secrets
+SELECT bool_or(seats.review_page(id)::text ~ 'unseen') AS tells_bodies
   FROM unnest('{1000001,1000003,1000301,1000302,1000207}'::bigint[]) AS id;
 
 -- The verbs that a page names are those that do not refuse the call.
