@@ -216,6 +216,21 @@ SELECT 1000300 + n, 1000004, 1000001, 'change', 'regress', 'POST', '/v1/subscrip
        CASE n WHEN 1 THEN 1000302 END, 1, now() - interval '2 days'
   FROM generate_series(1, 2) AS n;
 SELECT * FROM pg_temp.page(seats.review_page(1000301));
+-- What it costs at most is known by the price that the subscription has for its seats, in the subscription's currency.
+INSERT INTO seats_internal.stripe_price (destination, price, currency, unit_amount) VALUES ('regress', 'price_desk', 'jpy', 700);
+SELECT seat_type FROM seats.define_seat_type('team', '{price_desk}');
+DELETE FROM seats_internal.recount;
+INSERT INTO seats_internal.seat_line (team_id, seat_type, confirmed, quantity, last_price) VALUES (1000001, 'team', 1, 3, 'price_desk');
+SELECT seats.call_page(1000301) -> 'costs_at_most' AS costs_at_most;
+UPDATE seats_internal.team SET currency = 'jpy' WHERE id = 1000001;
+SELECT seats.call_page(1000301) -> 'costs_at_most' AS costs_at_most;
+SELECT seats_internal.desk_cost(1000001, seats) AS cost
+  FROM unnest(ARRAY['{"team": {"previous_quantity": 3, "new_quantity": 1}}', '{}',
+                    '{"team": {"previous_quantity": 1, "new_quantity": 3}, "owner": {"previous_quantity": 0, "new_quantity": 1}}',
+                    '{"team": {"previous_quantity": 1, "new_quantity": 3}, "owner": {"previous_quantity": 2, "new_quantity": 1}}']::jsonb[])
+       AS seats;
+UPDATE seats_internal.stripe_price SET unit_amount = NULL WHERE price = 'price_desk';
+SELECT seats.call_page(1000301) -> 'costs_at_most' AS costs_at_most;
 -- A handler in review, of a call that is settled.
 INSERT INTO seats_internal.handler (call_id, installation, role, role_oid, on_refused, outcome, ended_at, review_since, review_reason,
     tries, error, error_code, context)

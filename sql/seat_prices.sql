@@ -17,7 +17,7 @@ CREATE FUNCTION pg_temp.price(price text, every text DEFAULT '1 month', currency
 LANGUAGE sql AS $$
     SELECT jsonb_build_object(
         'id', price, 'interval', split_part(every, ' ', 2), 'interval_count', split_part(every, ' ', 1)::integer,
-        'currency', currency, 'currencies', others, 'active', active, 'livemode', false, 'metered', metered)
+        'currency', currency, 'currencies', others, 'unit_amount', 700, 'active', active, 'livemode', false, 'metered', metered)
 $$;
 CREATE FUNCTION pg_temp.price_is(price text, every text DEFAULT '1 month', currency text DEFAULT 'usd',
                                  others text[] DEFAULT '{}', active boolean DEFAULT true,
@@ -61,7 +61,7 @@ SELECT pg_temp.team('monthly', '{"owner_month": "1 month"}');
 SELECT pg_temp.reads();
 SELECT pg_temp.team('yearly', '{"owner_year": "1 year"}');
 SELECT count(*) FROM pg_temp.reads();
-SELECT price, seat_type, list_position, recurring_interval, interval_count, currency, currencies, active, metered, known_at IS NOT NULL AS known
+SELECT price, seat_type, list_position, recurring_interval, interval_count, currency, currencies, unit_amount, active, metered, known_at IS NOT NULL AS known
   FROM seats.prices ORDER BY price COLLATE "C";
 -- Nothing is guessed as long as the one that would come first is not known: the change waits for it.
 SELECT pg_temp.chosen('monthly', 'team');

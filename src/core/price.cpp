@@ -46,6 +46,7 @@ std::optional<PriceFacts> read_price(const json_t* price) {
     facts.interval = fact_member(recurring, "interval");
     facts.interval_count = integer_member(recurring, "interval_count");
     facts.currencies = read_currencies(member(price, "currency_options"));
+    facts.unit_amount = money_member(price, is_plan ? "amount" : "unit_amount");
     facts.active = bool_member(price, "active");
     facts.livemode = bool_member(price, "livemode");
     facts.metered = text_member(recurring, "usage_type") == "metered";
@@ -76,6 +77,7 @@ void append_price(std::string& out, const PriceFacts& facts) {
     } else {
         writer.null("currencies");
     }
+    writer.number("unit_amount", facts.unit_amount);
     writer.boolean("active", facts.active);
     writer.boolean("livemode", facts.livemode);
     writer.boolean("metered", facts.metered);

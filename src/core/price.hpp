@@ -21,6 +21,8 @@ struct PriceFacts {
     std::optional<std::int64_t> interval_count;
     // The others that it can be bought in (currency_options); only where the caller expanded them.
     std::optional<std::vector<std::string>> currencies;
+    // Of one, in minor units of its currency; absent: it goes by tiers, or has a fraction.
+    std::optional<std::int64_t> unit_amount;
     std::optional<bool> active, livemode;
     bool metered = false;
 };

@@ -19,13 +19,13 @@ TEST(ReadPrice, what_decides_whether_a_subscription_can_have_it) {
             "currency_options":{"eur":{"unit_amount":900},"usd":{"unit_amount":1000}},
             "recurring":{"interval":"year","interval_count":2,"usage_type":"metered"}})"),
         R"({"id":"price_1","interval":"year","interval_count":2,"currency":"usd",)"
-        R"("currencies":["eur","usd"],"active":false,"livemode":true,"metered":true})");
+        R"("currencies":["eur","usd"],"unit_amount":1000,"active":false,"livemode":true,"metered":true})");
 }
 
 TEST(ReadPrice, one_that_is_bought_once) {
     EXPECT_EQ(json_of(R"({"id":"price_1","object":"price","recurring":null})"),
               R"({"id":"price_1","interval":null,"interval_count":null,"currency":null,)"
-              R"("currencies":null,"active":null,"livemode":null,"metered":false})");
+              R"("currencies":null,"unit_amount":null,"active":null,"livemode":null,"metered":false})");
 }
 
 TEST(ReadPrice, anything_else_is_none) {

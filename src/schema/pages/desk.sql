@@ -102,6 +102,30 @@ END;
 REVOKE ALL ON FUNCTION seats_internal.desk_payment(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.desk_payment(bigint) IS 'the money of a payment; null: there is none of this number';
 
+-- The money of a change is what Stripe makes of it, and that is known when its invoice is. Before that there is a bound: the
+-- seats that it adds, by the prices that the subscription has for them. Null where one of these is not known, or counts in
+-- another currency than the subscription's.
+CREATE OR REPLACE FUNCTION seats_internal.desk_cost(team_id bigint, seats jsonb) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT jsonb_build_object(
+               'amount', sum(s.added * p.unit_amount), 'currency', t.currency,
+               'currency_decimals', seats_internal.currency_decimals(t.currency))
+      FROM seats_internal.team AS t
+     CROSS JOIN LATERAL (
+        SELECT s.key AS seat_type, (s.value ->> 'new_quantity')::bigint - (s.value ->> 'previous_quantity')::bigint AS added
+          FROM jsonb_each(desk_cost.seats) AS s) AS s
+      LEFT JOIN seats_internal.seat_line AS l ON l.team_id = t.id AND l.seat_type = s.seat_type
+      LEFT JOIN seats_internal.stripe_price AS p
+             ON p.destination = t.destination AND p.price = l.last_price AND p.currency = t.currency
+     WHERE t.id = desk_cost.team_id AND s.added > 0
+     GROUP BY t.currency HAVING count(*) = count(p.unit_amount);
+END;
+REVOKE ALL ON FUNCTION seats_internal.desk_cost(bigint, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.desk_cost(bigint, jsonb) IS
+    'what the seats that a change adds cost at most: for a whole period, before taxes; null: it adds none, or that is not known';
+
 -- ---- a call's page
 
 CREATE OR REPLACE FUNCTION seats_internal.desk_open_call(call seats_internal.outbox) RETURNS jsonb
@@ -171,6 +195,7 @@ BEGIN
                'lane', (SELECT l.name FROM seats_internal.lane AS l WHERE l.id = lane),
                'team', (SELECT t.name FROM seats_internal.team AS t WHERE t.lane_id = lane AND t.kind = 'team'),
                'seats', facts -> 'seats', 'asked_for_by', facts -> 'actor',
+               'costs_at_most', seats_internal.desk_cost(coalesce(open_call.team_id, settled.team_id), facts -> 'seats'),
                'carried', seats_internal.desk_carried(open_call, settled),
                'payment', seats_internal.desk_payment(coalesce(open_call.payment_id, settled.payment_id)),
                'handler', seats_internal.desk_handler(number),

@@ -114,18 +114,18 @@ BEGIN
         PERFORM seats_internal.worker_changed_all_pages();
     END IF;
     INSERT INTO seats_internal.stripe_price AS s
-        (destination, price, recurring_interval, interval_count, currency, active, metered, known_at)
-    SELECT DISTINCT ON (p.id) team.destination, p.id, p."interval", p.interval_count, p.currency, p.active,
+        (destination, price, recurring_interval, interval_count, currency, unit_amount, active, metered, known_at)
+    SELECT DISTINCT ON (p.id) team.destination, p.id, p."interval", p.interval_count, p.currency, p.unit_amount, p.active,
            p.metered, note_prices.proven_at
       FROM jsonb_to_recordset(prices)
-           AS p (id text, "interval" text, interval_count bigint, currency text, active boolean,
+           AS p (id text, "interval" text, interval_count bigint, currency text, unit_amount bigint, active boolean,
                  metered boolean)
      WHERE p.id IS NOT NULL
      ORDER BY p.id
     ON CONFLICT ON CONSTRAINT stripe_price_pkey DO UPDATE
        SET recurring_interval = excluded.recurring_interval, interval_count = excluded.interval_count,
-           currency = excluded.currency, active = excluded.active, metered = excluded.metered,
-           known_at = excluded.known_at, problem = NULL
+           currency = excluded.currency, unit_amount = excluded.unit_amount, active = excluded.active,
+           metered = excluded.metered, known_at = excluded.known_at, problem = NULL
      WHERE s.known_at IS NULL OR s.known_at < excluded.known_at;
     UPDATE seats_internal.seat_line AS s
        SET last_price = l.price
@@ -178,19 +178,19 @@ BEGIN
     SELECT s.wanted_at > as_of INTO too_soon FROM seats_internal.stripe_price AS s
      WHERE s.destination = price_settled.destination AND s.price = id;
     INSERT INTO seats_internal.stripe_price AS s
-        (destination, price, recurring_interval, interval_count, currency, currencies, active, metered,
+        (destination, price, recurring_interval, interval_count, currency, currencies, unit_amount, active, metered,
          known_at, problem)
     VALUES (price_settled.destination, id, facts ->> 'interval',
             (facts ->> 'interval_count')::bigint, facts ->> 'currency',
             ARRAY(SELECT jsonb_array_elements_text(
                              CASE jsonb_typeof(facts -> 'currencies') WHEN 'array' THEN facts -> 'currencies'
                                                                       ELSE '[]' END)),
-            (facts ->> 'active')::boolean, (facts ->> 'metered')::boolean, as_of,
+            (facts ->> 'unit_amount')::bigint, (facts ->> 'active')::boolean, (facts ->> 'metered')::boolean, as_of,
             CASE WHEN facts IS NULL THEN coalesce(nullif(problem, ''), 'it cannot be read') END)
     ON CONFLICT ON CONSTRAINT stripe_price_pkey DO UPDATE
        SET recurring_interval = excluded.recurring_interval, interval_count = excluded.interval_count,
-           currency = excluded.currency, currencies = excluded.currencies, active = excluded.active,
-           metered = excluded.metered, known_at = excluded.known_at, problem = excluded.problem,
+           currency = excluded.currency, currencies = excluded.currencies, unit_amount = excluded.unit_amount,
+           active = excluded.active, metered = excluded.metered, known_at = excluded.known_at, problem = excluded.problem,
            wanted_at = NULL;
     PERFORM seats_internal.worker_changed_all_pages();
     IF too_soon THEN

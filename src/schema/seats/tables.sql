@@ -50,6 +50,7 @@ CREATE TABLE seats_internal.stripe_price (
     interval_count     bigint,
     currency           text,
     currencies         text[],
+    unit_amount        bigint,
     active             boolean,
     metered            boolean,
     known_at           timestamptz,
@@ -61,6 +62,8 @@ COMMENT ON TABLE seats_internal.stripe_price IS 'what Stripe says of prices, as 
 COMMENT ON COLUMN seats_internal.stripe_price.recurring_interval IS 'day, week, month or year; null: it is bought once';
 COMMENT ON COLUMN seats_internal.stripe_price.currencies IS
     'in which it can be had beside its own; null: that was not read yet';
+COMMENT ON COLUMN seats_internal.stripe_price.unit_amount IS
+    'of one seat for an interval, in minor units of its currency; null: it goes by tiers, or has a fraction';
 COMMENT ON COLUMN seats_internal.stripe_price.known_at IS 'as of when all this is so; null: nothing is known';
 COMMENT ON COLUMN seats_internal.stripe_price.problem IS 'why it cannot be read, if so';
 COMMENT ON COLUMN seats_internal.stripe_price.wanted_at IS 'since when a read of it is under way';

@@ -19,7 +19,7 @@ COMMENT ON COLUMN seats.seat_types.prices IS 'all are counted, the first that fi
 
 CREATE OR REPLACE VIEW seats.prices AS
 SELECT p.price, l.seat_type, l.position AS list_position, i.reason AS ignored_because, k.destination,
-       k.recurring_interval, k.interval_count, k.currency, k.currencies, k.active, k.metered,
+       k.recurring_interval, k.interval_count, k.currency, k.currencies, k.unit_amount, k.active, k.metered,
        k.known_at, k.problem
   FROM (SELECT s.price FROM seats_internal.seat_price AS s
         UNION SELECT g.price FROM seats_internal.ignored_price AS g
@@ -34,6 +34,8 @@ COMMENT ON COLUMN seats.prices.seat_type IS 'whose seats its items are; null: of
 COMMENT ON COLUMN seats.prices.ignored_because IS 'why it is none of seats (see seats.ignore_prices)';
 COMMENT ON COLUMN seats.prices.currencies IS
     'in which it can be had beside its own currency; null: that was not read yet';
+COMMENT ON COLUMN seats.prices.unit_amount IS
+    'of one seat for an interval, in minor units of its currency; null: it goes by tiers, or has a fraction';
 COMMENT ON COLUMN seats.prices.known_at IS 'as of when Stripe said so; null: it was not read yet';
 COMMENT ON COLUMN seats.prices.problem IS 'why it cannot be read, if so';
 
