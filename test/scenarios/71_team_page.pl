@@ -94,6 +94,8 @@ subtest 'bought while calls are paused, sent, confirmed' => sub {
 	is($page->{stripe}, 'paused', 'it says that nothing is sent');
 	is(join(' ', map { "$_->{change} $_->{phase}" } @{ $page->{open_changes} }), "$first stripe_down $second queued", 'one is next, the other behind it');
 	is(seats_shown('acme'), '6 5 0 1', 'what is there, and what is proved');
+	is($server->sql("SELECT seats.call_page($first) -> 'costs_at_most'"), '{"amount": 2000, "currency": "usd", "currency_decimals": 2}',
+		'what two seats cost at most, for whoever decides about them');
 	hold_posts('acme');
 	$server->sql(q{SELECT seats.resume('stripe', 'go on')});
 	my $shown = await_phase('acme', $first, 'sent');
