@@ -7,7 +7,12 @@
 #include "pg/activity.hpp"
 #include "pg/columns.hpp"
 #include "pg/log.hpp"
+#include "pg/settings.hpp"
 #include "pg/time.hpp"
+
+extern "C" {
+#include "mb/pg_wchar.h"
+}
 
 namespace pg_seats::engine {
 namespace {
@@ -18,6 +23,7 @@ using pg::Statement;
 // By their numbers in seats_internal.counted_table.
 constexpr std::size_t outbox = 0;
 constexpr std::size_t handlers = 1;
+constexpr std::size_t seat_lines = 2;
 
 Statement tables_statement{
     "SELECT t.number, t.is_small, t.pages, t.changes FROM seats_internal.counted_table AS t"};
@@ -36,18 +42,27 @@ std::array<Statement, pg::counted_tables> slice_statements{
     Statement{SLICE("counted_payment")}};
 
 // A slice is made larger or smaller so that it takes about that much of the processor (on a busy
-// machine all takes longer), and then as many times that long nothing is counted: the more so while
-// somebody waits for answers.
+// machine all takes longer), or some times that long if it is read from a disk; and then as many
+// times that long nothing is counted: the more so while somebody waits for answers.
 constexpr std::chrono::microseconds long_slice{3'000};
+constexpr int times_from_disk = 4;
 constexpr std::int64_t most_pages = 128;
+// (What a slice costs before its first row is not paid for each page, then. Of a seat line more is
+// asked than of other rows.)
+constexpr std::int64_t least_pages = 32;
+constexpr std::int64_t least_pages_of_seat_lines = 1;
 constexpr int rest_when_busy = 50;
 constexpr int rest_when_idle = 5;
 constexpr core::Duration longest_rest{1'000};
 
 // Between two counts of a table, however much moves.
-constexpr core::Duration pause_of_outbox{1'000};
+constexpr core::Duration pause_of_calls{1'000};  // and of their handlers
 constexpr core::Duration pause_of_others{30'000};
 constexpr core::Duration pause_after_error{60'000};
+// What calls wait for changes with time alone: calls that nobody touches are counted again, too, by
+// a safety poll then and when.
+constexpr int polls_without_count = 4;
+constexpr core::Duration longest_without_count{120'000};
 
 // Kinds of rows that are told apart. (Of calls, states and reasons are a few each: what goes beyond
 // is counted as of the destination "other".)
@@ -82,6 +97,15 @@ void show_as_of(Engine& engine, std::size_t table, TimestampTz counted_at) {
     LWLockRelease(shared.lock);
 }
 
+// (A status is in Stripe's words: what is too long is not cut within a character.)
+template <std::size_t size>
+void copy_text(char (&target)[size], const std::string& text) {
+    const int most = static_cast<int>(size) - 1;
+    const int length = pg_mbcliplen(text.data(), static_cast<int>(text.size()), most);
+    memcpy(target, text.data(), static_cast<std::size_t>(length));
+    target[length] = '\0';
+}
+
 void show(Engine& engine) {
     const Counting& counting = engine.counting;
     pg::SharedState& shared = *pg::shared_state();
@@ -98,9 +122,9 @@ void show(Engine& engine) {
         }
         pg::CountedRows& entry = shown.entry[shown.entries++];
         entry.table = static_cast<std::int8_t>(*counting.current);
-        strlcpy(entry.destination, kind.destination.c_str(), sizeof entry.destination);
-        strlcpy(entry.label, kind.label.c_str(), sizeof entry.label);
-        strlcpy(entry.reason, kind.reason.c_str(), sizeof entry.reason);
+        copy_text(entry.destination, kind.destination);
+        copy_text(entry.label, kind.label);
+        copy_text(entry.reason, kind.reason);
         entry.rows = tally.rows;
         entry.amount = tally.amount;
         entry.oldest_at = tally.oldest_at;
@@ -136,8 +160,19 @@ void end_count(Counting& counting, core::Duration pause) {
     counting.look_at = TimePoint{};
 }
 
+core::Duration pause_while_nothing_moves() {
+    return std::min(core::Duration{polls_without_count * std::int64_t{pg::settings.safety_poll_ms}},
+                    longest_without_count);
+}
+
 void failed(Engine& engine, const pg::Failure& failure) {
-    pg::log_warning("rows could not be counted for metrics: " + failure.message);
+    if (engine.leave) {
+        return;
+    }
+    // (Who has locked a table for long is not waited for, and nobody's fault.)
+    if (!failure.is_lock_timeout()) {
+        pg::log_warning("rows could not be counted for metrics: " + failure.message);
+    }
     if (engine.counting.current) {
         end_count(engine.counting, pause_after_error);
     }
@@ -148,6 +183,7 @@ void count_slice(Engine& engine) {
     Counting& counting = engine.counting;
     CountedTable& table = counting.tables[*counting.current];
     const std::chrono::microseconds before = processor_time();
+    const TimePoint began = steady_now();
     const auto place = [](std::int64_t page) {
         return pg::text('(' + std::to_string(page) + ",0)");
     };
@@ -164,9 +200,14 @@ void count_slice(Engine& engine) {
         failed(engine, *failure);
         return;
     }
-    const std::chrono::microseconds took = processor_time() - before;
+    const auto elapsed =
+        std::chrono::duration_cast<std::chrono::microseconds>(steady_now() - began);
+    const std::chrono::microseconds took =
+        std::max(processor_time() - before, elapsed / times_from_disk);
     if (took > long_slice) {
-        table.slice = std::max<std::int64_t>(table.slice / 2, 1);
+        table.slice =
+            std::max(table.slice / 2,
+                     *counting.current == seat_lines ? least_pages_of_seat_lines : least_pages);
     } else if (2 * took < long_slice) {
         table.slice = std::min(2 * table.slice, most_pages);
     }
@@ -176,16 +217,25 @@ void count_slice(Engine& engine) {
     if (counting.page >= counting.pages) {
         show(engine);
         table.changes = counting.changes;
-        end_count(counting, *counting.current == outbox ? pause_of_outbox : pause_of_others);
+        if (*counting.current == outbox) {
+            table.outdated_at = counting.found.empty() ? TimePoint::max()
+                                                       : steady_now() + pause_while_nothing_moves();
+        }
+        end_count(counting, *counting.current == outbox || *counting.current == handlers
+                                ? pause_of_calls
+                                : pause_of_others);
     }
 }
 
-// Begins with the first of the tables that were changed and may be counted again.
+// Begins with the one of the tables that were changed that has been due for longest: none is kept
+// from its turn by one that is large and always changes.
 void begin_count(Engine& engine, const Rows& rows, bool is_active) {
     Counting& counting = engine.counting;
     const TimePoint now = steady_now();
-    counting.is_wanted = false;
     counting.look_at = now + pause_of_others;
+    std::size_t changed = 0;
+    std::optional<std::size_t> first;
+    TimePoint first_due = now;
     for (std::size_t row = 0; row < rows.size(); ++row) {
         const auto number = static_cast<std::size_t>(rows.integer(row, 1));
         CountedTable& table = counting.tables.at(number);
@@ -198,18 +248,24 @@ void begin_count(Engine& engine, const Rows& rows, bool is_active) {
         if (is_active && (number == outbox || number == handlers)) {
             table.changes = -1;
         }
-        if (rows.bigint(row, 4) == table.changes) {
+        if (rows.bigint(row, 4) == table.changes && now < table.outdated_at) {
             show_as_of(engine, number, pg::now());
-        } else if (counting.current || table.due > now) {
-            counting.is_wanted = true;
-            counting.look_at = std::min(counting.look_at, table.due);
         } else {
-            counting.current = number;
-            counting.page = 0;
-            counting.pages = rows.bigint(row, 3);
-            counting.changes = rows.bigint(row, 4);
-            counting.began_at = pg::now();
+            ++changed;
+            counting.look_at = std::min(counting.look_at, table.due);
+            if (table.due < first_due) {
+                first = row;
+                first_due = table.due;
+            }
         }
+    }
+    counting.is_wanted = changed > (first ? 1U : 0U);
+    if (first) {
+        counting.current = static_cast<std::size_t>(rows.integer(*first, 1));
+        counting.page = 0;
+        counting.pages = rows.bigint(*first, 3);
+        counting.changes = rows.bigint(*first, 4);
+        counting.began_at = pg::now();
     }
 }
 
@@ -223,7 +279,7 @@ void look(Engine& engine) {
     if (failure) {
         failed(engine, *failure);
     } else if (!counting.is_wanted) {
-        counting.look_at = steady_now() + pause_of_outbox;
+        counting.look_at = steady_now() + pause_of_calls;
     }
 }
 

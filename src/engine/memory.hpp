@@ -81,7 +81,8 @@ struct Tally {
 struct CountedTable {
     std::int64_t changes = -1;  // what its statistics said when it was counted; -1: it was not
     TimePoint due{};            // not counted again before
-    std::int64_t slice = 4;     // pages that are counted at once
+    TimePoint outdated_at = TimePoint::max();  // counted again then, though nothing was changed
+    std::int64_t slice = 4;                    // pages that are counted at once
 };
 
 // See counting.hpp.

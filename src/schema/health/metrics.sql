@@ -1,6 +1,6 @@
 -- metrics: numbers for a monitoring system. Whatever there can be much of comes from seats_internal.counted, from shared
--- memory or by an index with a bound, so that a scrape costs the same at a million rows. What is not known (nobody has
--- counted it, no worker runs) is absent: a zero would lie.
+-- memory or by an index with a bound, so that a scrape costs the same at a million rows. Ages are as of the count: what has
+-- gone since does not grow older. What is not known (nobody has counted it, no worker runs) is absent: a zero would lie.
 
 -- (metric: as in seats_internal.metric_definitions; part: of a histogram.)
 CREATE OR REPLACE VIEW seats_internal.metric_value AS
@@ -13,7 +13,7 @@ waiting AS MATERIALIZED (
     SELECT CASE WHEN c.reason NOT IN ('queued', 'retrying') THEN c.reason
                 WHEN d.state IN ('halted', 'paused') THEN d.state
                 WHEN d.state = 'interrupted' THEN 'stripe_down'
-                ELSE c.reason END AS reason, c.rows, c.oldest_at
+                ELSE c.reason END AS reason, c.rows, extract(epoch FROM c.counted_at - c.oldest_at) AS age
       FROM counted AS c LEFT JOIN destination AS d ON d.name = c.destination
      WHERE c.table_name = 'outbox')
 SELECT 'pg_seats_info' AS metric, '' AS part, jsonb_build_object('version', e.extversion) AS labels,
@@ -76,7 +76,7 @@ SELECT m.metric, '', jsonb_build_object('reason', r.reason), m.value
  CROSS JOIN unnest('{queued,sent,retrying,behind,payment,payment_overdue,stripes_limit,review,halted,paused,stripe_down,'
                    'delivery,foreign}'::text[]) AS r (reason)
  CROSS JOIN LATERAL (
-    SELECT coalesce(extract(epoch FROM clock_timestamp() - min(w.oldest_at)), 0) AS oldest, coalesce(sum(w.rows), 0) AS calls
+    SELECT greatest(max(w.age), 0) AS oldest, coalesce(sum(w.rows), 0) AS calls
       FROM waiting AS w WHERE w.reason = r.reason) AS w
  CROSS JOIN LATERAL (VALUES ('pg_seats_oldest_waiting_seconds', w.oldest),
                             ('pg_seats_waiting_calls', w.calls)) AS m (metric, value)
@@ -186,8 +186,8 @@ SELECT 'pg_seats_handlers', '', jsonb_build_object('state', s.state),
  GROUP BY s.state
 UNION ALL
 SELECT m.metric, '', '{}', m.value
-  FROM (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(c.oldest_at)
-                                     FILTER (WHERE c.label IN ('waiting', 'failed'))), 0) AS oldest,
+  FROM (SELECT greatest(extract(epoch FROM max(c.counted_at - c.oldest_at)
+                                    FILTER (WHERE c.label IN ('waiting', 'failed'))), 0) AS oldest,
                coalesce(sum(c.amount), 0) AS failures
           FROM counted AS c WHERE c.table_name = 'handler' HAVING count(*) > 0) AS h
  CROSS JOIN LATERAL (VALUES ('pg_seats_handlers_oldest_seconds', h.oldest),
@@ -204,7 +204,7 @@ SELECT 'pg_seats_payments_in_review', '', '{}', coalesce(sum(c.rows) FILTER (WHE
   FROM counted AS c WHERE c.table_name = 'payment' HAVING count(*) > 0
 UNION ALL
 SELECT 'pg_seats_payments_oldest_creating_seconds', '', '{}',
-       coalesce(extract(epoch FROM clock_timestamp() - min(c.oldest_at) FILTER (WHERE c.label = 'creating')), 0)
+       greatest(extract(epoch FROM max(c.counted_at - c.oldest_at) FILTER (WHERE c.label = 'creating')), 0)
   FROM counted AS c WHERE c.table_name = 'payment' HAVING count(*) > 0
 UNION ALL
 SELECT m.metric, '', jsonb_build_object('destination', l.destination), m.value

@@ -1,5 +1,5 @@
 -- health: a row per check, with what to do. Its cost does not grow with the tables: whatever there can be much of it takes
--- from seats_internal.counted, or by an index with a bound.
+-- from seats_internal.counted, or by an index with a bound. Ages are as of the count: what has gone since does not grow older.
 
 CREATE OR REPLACE VIEW seats_internal.oldest_snapshot AS
 SELECT max(s.age) AS age
@@ -34,10 +34,10 @@ CREATE OR REPLACE VIEW seats.health AS
 WITH counted AS MATERIALIZED (SELECT * FROM seats_internal.counted),
 found AS MATERIALIZED (SELECT * FROM seats_internal.found_reviews),
 outbox AS MATERIALIZED (
-    SELECT count(*) > 0 AS is_counted,
-           clock_timestamp() - min(c.oldest_at) FILTER (WHERE c.reason = 'delivery') AS oldest_delivery,
+    SELECT count(*) > 0 AS is_counted, max(c.counted_at) AS counted_at,
+           max(c.counted_at - c.oldest_at) FILTER (WHERE c.reason = 'delivery') AS oldest_delivery,
            coalesce(sum(c.rows) FILTER (WHERE c.reason = 'foreign'), 0) AS foreign_rows,
-           clock_timestamp() - min(c.oldest_at) FILTER (WHERE u.is_unsettled) AS oldest,
+           max(c.counted_at - c.oldest_at) FILTER (WHERE u.is_unsettled) AS oldest,
            (array_agg(c.oldest_id ORDER BY c.oldest_at, c.oldest_id) FILTER (WHERE u.is_unsettled))[1] AS oldest_call
       FROM counted AS c
      -- (What waits as designed: for its payment, until Stripe's limit lets it go, or behind such a call.)
@@ -54,28 +54,28 @@ worker AS MATERIALIZED (
       FROM seats_internal.worker_state() AS w),
 -- Of calls that have ended.
 handler AS MATERIALIZED (
-    SELECT clock_timestamp() - min(c.oldest_at) AS oldest,
+    SELECT max(c.counted_at - c.oldest_at) AS oldest,
            (array_agg(c.oldest_id ORDER BY c.oldest_at, c.oldest_id) FILTER (WHERE c.oldest_at IS NOT NULL))[1] AS call_id,
            count(*) > 0 AS is_counted
       FROM counted AS c
      WHERE c.table_name = 'handler' AND c.label IS DISTINCT FROM 'foreign'),
 creating AS MATERIALIZED (
-    SELECT c.destination, min(c.oldest_at) AS since,
+    SELECT c.destination, max(c.counted_at - c.oldest_at) AS age,
            (array_agg(c.oldest_id ORDER BY c.oldest_at, c.oldest_id))[1] AS payment
       FROM counted AS c
      WHERE c.table_name = 'payment' AND c.label = 'creating'
      GROUP BY c.destination),
 payment AS MATERIALIZED (
-    SELECT one.is_counted, c.payment AS oldest, clock_timestamp() - c.since AS creating
+    SELECT one.is_counted, c.payment AS oldest, c.age AS creating
       FROM (SELECT count(*) > 0 AS is_counted
               FROM counted AS c WHERE c.table_name = 'payment') AS one
-      LEFT JOIN LATERAL (SELECT * FROM creating AS c ORDER BY c.since, c.payment LIMIT 1) AS c ON true),
+      LEFT JOIN LATERAL (SELECT * FROM creating AS c ORDER BY c.age DESC, c.payment LIMIT 1) AS c ON true),
 payment_listing AS MATERIALIZED (
     SELECT l.destination, l.holds_creates, l.wanted_reason, l.found, l.finished_at, c.held, s.strays,
            EXISTS (SELECT FROM seats_internal.overdue_listing AS o WHERE o.destination = l.destination) AS is_overdue
       FROM seats_internal.payment_listing AS l
      CROSS JOIN LATERAL (
-        SELECT clock_timestamp() - min(c.since) AS held FROM creating AS c WHERE c.destination = l.destination) AS c
+        SELECT max(c.age) AS held FROM creating AS c WHERE c.destination = l.destination) AS c
      CROSS JOIN LATERAL (
         SELECT count(*) AS strays
           FROM (SELECT FROM seats_internal.nobodys_intent AS s
@@ -196,8 +196,10 @@ SELECT 'oldest_call',
             WHEN o.oldest > interval '5 minutes' OR NOT o.is_counted AND NOT w.standby THEN 'warning' ELSE 'ok' END,
        CASE WHEN NOT o.is_counted THEN 'calls are many, and nobody has counted them yet'
             WHEN o.oldest IS NULL THEN 'nothing is waiting'
-            ELSE format('the oldest unsettled call, %s, is %s old', o.oldest_call,
-                        date_trunc('second', o.oldest)) END,
+            ELSE concat_ws('; ',
+                format('the oldest unsettled call, %s, is %s old', o.oldest_call, date_trunc('second', o.oldest)),
+                CASE WHEN o.counted_at < clock_timestamp() - interval '1 minute'
+                     THEN format('counted at %s', date_trunc('second', o.counted_at)) END) END,
        CASE WHEN o.oldest > interval '5 minutes'
             THEN format('SELECT seats.explain_call(%s) tells what holds it back. See seats.outbox, '
                         'seats.blocked_lanes and seats.destinations.', o.oldest_call)
