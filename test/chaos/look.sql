@@ -25,10 +25,11 @@ CREATE TABLE chaos.token (
     CONSTRAINT token_pkey PRIMARY KEY (token)
 );
 
--- What changes of a team were shown to cost: the proration_dates of previews.
+-- What changes of a team were shown to cost: the proration_dates and calls of previews.
 CREATE TABLE chaos.preview (
     team text   NOT NULL,
-    date bigint NOT NULL
+    date bigint NOT NULL,
+    call bigint NOT NULL
 );
 
 -- The sum of P4, computed another way than the extension does: the last "set" and what was added since.

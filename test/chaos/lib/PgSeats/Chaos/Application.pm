@@ -16,7 +16,7 @@ my %expected = map { $_ => 1 } qw(
   57P01 57P02 57P03 08006);
 
 my %deeds = (
-	add => 24, remove => 20, set => 8, mixed => 8, again => 4, previewed => 3, preview => 2, cancel => 10,
+	add => 24, remove => 20, set => 8, mixed => 8, again => 4, previewed => 2, preview => 2, shown => 10, cancel => 10,
 	invite => 6, accept => 5, leave => 6, sit => 6, call => 6, read_journal => 4, wait => 4);
 
 my %manners = (
@@ -89,14 +89,13 @@ sub statement
 		return told($tag, $team, "seats.add_seats('$team', 'owner', $request, '$owner', request_key => 'request $request', "
 			. q{on_done => 'shop.paid', on_refused => 'shop.undone')}, { named => q{'shop.paid', 'shop.undone'} });
 	}
-	if ($deed eq 'previewed')
+	if ($deed =~ /^(previewed|shown)$/)
 	{
 		# At the price of the newest preview of the team, if there is one; it may not be answered, or good, any more.
 		return told($tag, $team, "seats.change_seats('$team', '{\"team\": {\"add\": 2}}', '$owner', proration_date => "
 			. "(SELECT max(p.date) FROM chaos.preview AS p WHERE p.team = '$team')$more)", $handlers);
 	}
-	return "INSERT INTO chaos.preview SELECT '$team', p.proration_date"
-	  . " FROM seats.preview_change('$team', '{\"team\": {\"add\": 2}}') AS p" if $deed eq 'preview';
+	return previewing($team) if $deed eq 'preview';
 	# Any of the newest changes that the application knows of. (Everything in a transaction is about one team, or
 	# it could not complain of deadlocks.)
 	my $newest = "SELECT t.change FROM chaos.told AS t WHERE t.team = '$team' AND t.change IS NOT NULL"
@@ -123,6 +122,21 @@ sub statement
 	return $self->generic_call($team, $tag, $handlers) if $deed eq 'call';
 	return $self->reading if $deed eq 'read_journal';
 	die "no deed is called $deed";
+}
+
+sub previewing
+{
+	my ($team) = @_;
+	return "INSERT INTO chaos.preview SELECT '$team', p.proration_date, p.call"
+	  . " FROM seats.preview_change('$team', '{\"team\": {\"add\": 2}}') AS p";
+}
+
+# Somebody looks what it costs, and buys it at once.
+sub looking
+{
+	my ($team) = @_;
+	return (previewing($team), "SELECT max(p.call) AS shown FROM chaos.preview AS p WHERE p.team = '$team' \\gset\n"
+		. "CALL seats.wait_for_call(:shown, '1 s')");
 }
 
 # By somebody who undoes himself what hangs on it, or not.
@@ -175,11 +189,11 @@ sub next_step
 	my $team = $dice->one_of($storm->teams);
 	my @deeds = map { $dice->weighted(\%deeds) } 1 .. ($manner =~ /^(several|savepoint)$/ ? $dice->between(2, 3) : 1);
 	# Waiting wants a transaction of its own, and a prepared one can have read no journal.
-	@deeds = map { $_ =~ /^(wait|read_journal)$/ ? 'add' : $_ } @deeds if $manner ne 'plain';
+	@deeds = map { $_ =~ /^(wait|read_journal)$/ ? 'add' : $_ eq 'shown' ? 'previewed' : $_ } @deeds if $manner ne 'plain';
 	# A team's lane before any other: applications keep an order, or deadlocks are their own doing.
 	@deeds = sort { ($a eq 'call') <=> ($b eq 'call') } @deeds;
 	my @made = map { my $tag = $self->next_tag; [ $tag, $self->statement($_, $team, $tag), $_ ] } @deeds;
-	$self->{todo} = [ $self->transaction($manner, @made) ];
+	$self->{todo} = [ ($deeds[0] eq 'shown' ? looking($team) : ()), $self->transaction($manner, @made) ];
 	$self->{manner} = $manner;
 	$self->{in_words} = "$manner: " . join(', ', @deeds) . " for $team";
 	# (The others write nothing by which they could be found again.)
@@ -262,6 +276,8 @@ sub answered
 	{
 		$self->{failed} //= "$code $words";
 		$self->{storm}->find('errors', "an application was told $code ($words) by: $statement") unless $expected{$code};
+		# (What was not shown is not bought.)
+		$self->{todo} = [] if $self->{manner} eq 'plain';
 	}
 	$self->{outcome}{$statement} = $code // ($text =~ /^(COMMIT|ROLLBACK|COMMIT PREPARED|ROLLBACK PREPARED|PREPARE TRANSACTION|INSERT 0 1)$/m ? $1 : 'done');
 	return $self->go_on;

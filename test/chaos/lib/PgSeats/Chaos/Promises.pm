@@ -305,6 +305,7 @@ sub handlers
 sub money
 {
 	my ($storm, $e) = @_;
+	shown_prices($storm, $e);
 	return if $storm->{has_credits};
 	foreach my $row (grep { $_->{call} && $_->{call}{kind} eq 'change' && $_->{outcome} eq 'done' } @{ $e->{ledger} })
 	{
@@ -314,6 +315,30 @@ sub money
 		my $charged = $row->{money}{amount} // 0;
 		$storm->find('money', name_of_call($e, $row->{call}) . " was charged $charged cents for $rise more seats")
 		  if $charged < 990 * $rise - 5 || $charged > 1000 * $rise + 5;
+	}
+	return;
+}
+
+# What was bought at a price that was shown was charged that. (Of previews of one second any may have been shown.)
+sub shown_prices
+{
+	my ($storm, $e) = @_;
+	foreach my $line (split /\n/, $storm->server->sql(<<'END'))
+SELECT concat_ws('|', h.id, h.invoice ->> 'total', string_agg(DISTINCT p.total::text, ' or '))
+  FROM seats_internal.outbox_history AS h
+  JOIN LATERAL (SELECT v.total
+                  FROM seats_internal.outbox_history AS c CROSS JOIN LATERAL seats.preview(c.id) AS v
+                 WHERE c.team_id = h.team_id AND c.kind = 'call' AND c.result = 'done'
+                   AND jsonb_typeof(c.context -> 'preview') = 'object'
+                   AND (c.context -> 'preview' ->> 'proration_date')::bigint = substring(h.body FROM 'proration_date=([0-9]+)')::bigint
+                   AND c.settled_at < h.created_at) AS p ON true
+ WHERE h.kind = 'change' AND h.result = 'done' AND h.invoice IS NOT NULL
+ GROUP BY h.id, h.invoice HAVING bool_and((h.invoice ->> 'total')::bigint <> p.total)
+END
+	{
+		my ($change, $charged, $shown) = split /\|/, $line;
+		next if $e->{overwritten}{$change};
+		$storm->find('money', "change $change was shown to cost $shown, and was charged $charged");
 	}
 	return;
 }
