@@ -164,6 +164,14 @@ check_event_types() {
       tr '\n' ' ' | sed 's/.*…//' | grep -oE '`[a-z_]+\.[a-z_]+`' | tr -d '`' | sort)"
 }
 
+# What comes of webhooks: what is counted for metrics, and the page. (What is not listed is not counted.)
+check_webhook_outcomes() {
+  compare_with_docs "outcomes of webhooks" docs/webhooks.md \
+    "$(sed -n '/webhook_outcomes\[\] = {/,/};/p' "$root/src/pg/worker_numbers.hpp" | grep -oE '"[a-z_]+"' | tr -d '"' | sort)" \
+    "$(sed -n '/^## What comes back/,/^Nothing/p' "$root/docs/webhooks.md" | awk -F'|' '/^\| [0-9]/ { print $3 }' |
+      grep -oE '[a-z_]+' | sort)"
+}
+
 # What answers mean: the reasons in the code, in the page, and in the tests of the rows.
 check_verdicts() {
   local coded

@@ -17,6 +17,7 @@ stage_format() {
   check_alert_pages
   check_journal_page
   check_event_types
+  check_webhook_outcomes
   check_verdicts
   check_mistakes
   check_monitoring

@@ -41,6 +41,8 @@ std::array<Statement, pg::counted_tables> slice_statements{
     Statement{SLICE("counted_member")},    Statement{SLICE("counted_invite")},
     Statement{SLICE("counted_payment")}};
 
+#undef SLICE
+
 // A slice is made larger or smaller so that it takes about that much of the processor (on a busy
 // machine all takes longer), or some times that long if it is read from a disk; and then as many
 // times that long nothing is counted: the more so while somebody waits for answers.

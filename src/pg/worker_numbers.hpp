@@ -83,6 +83,7 @@ inline void observe(Histogram& histogram, std::int64_t microseconds) noexcept {
 // Webhooks by what came of them, as receive_webhook says it: counted by the sessions that take
 // them.
 inline constexpr const char* webhook_outcomes[] = {"processed",
+                                                   "duplicate",
                                                    "ignored",
                                                    "thin",
                                                    "unmatched",

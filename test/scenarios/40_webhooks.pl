@@ -141,6 +141,7 @@ subtest 'an event is processed once' => sub {
 	my ($event) = $body =~ /(evt_\w+)/;
 	is(receive($server, 'main', $body), "200 processed $event", 'once');
 	is(receive($server, 'main', $body), "200 duplicate $event", 'and not a second time');
+	is($server->sql(q{SELECT count FROM seats_internal.webhook_counters() WHERE outcome = 'duplicate'}), 1, 'and is counted');
 	my $replayed = $server->sql("SELECT seats.replay_webhook('main', '$event', 'to see')");
 	is($replayed, 'processed', 'but when a person wants it');
 	is($server->sql(<<"END"), '2|500|https://invoice.example/1', 'the journal tells of it');
