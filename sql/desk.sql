@@ -129,7 +129,7 @@ SELECT 'main', 'evt_' || n, 'regress', CASE WHEN n < 4 THEN 'invoice.paid' ELSE 
        CASE WHEN n = 6 THEN now() END
   FROM generate_series(1, 6) AS n;
 SELECT endpoint, destination, type, error, events, is_more, an_event FROM seats.list_webhook_problems();
-SELECT up_to > now() AS up_to_now, events, is_more FROM seats.count_replayable();
+SELECT up_to > now() AS up_to_now, up_to = date_trunc('milliseconds', up_to) AS is_plain, events, is_more FROM seats.count_replayable();
 SELECT events FROM seats.count_replayable('{"type": "invoice.paid", "error": "cannot (XX000)"}');
 SELECT events FROM seats.count_replayable('{"type": "invoice.paid"}', now() - interval '150 seconds');
 SELECT pg_temp.try($$SELECT * FROM seats.count_replayable('{"reason": "x"}')$$);
@@ -182,6 +182,12 @@ SELECT team, status FROM seats.list_teams('desk-');
 SELECT team FROM seats.list_teams('desk-', 'desk-Z', 2);
 SELECT team FROM seats.list_teams('desk-a_');
 SELECT team FROM seats.list_teams('deskx');
+-- Null is where it begins, as if it were left out.
+SELECT (SELECT count(*) FROM seats.list_teams(NULL, NULL)) = (SELECT count(*) FROM seats.list_teams()) AS all_teams,
+       (SELECT count(*) FROM seats.list_calls('{}', NULL)) = (SELECT count(*) FROM seats.list_calls('{}')) AS all_calls;
+-- What is compared with thousands of rows is short, and says one thing.
+SELECT pg_temp.try($$SELECT seats.list_calls(jsonb_build_object('reason', repeat('x', 100000)))$$);
+SELECT pg_temp.try($$SELECT seats.count_retryable('{"team": "desk-a", "lane": "x", "destination": "regress"}')$$);
 
 -- ---- pages
 

@@ -208,15 +208,16 @@ DECLARE
     found timestamptz[];
 BEGIN
     PERFORM seats_internal.require_filter(filter, '{endpoint,destination,type,error}');
-    up_to := coalesce(up_to, clock_timestamp());
+    -- (In whole milliseconds, as many a language knows times no better: the same must come back.)
+    up_to := coalesce(up_to, date_trunc('milliseconds', clock_timestamp()));
     found := ARRAY(
         SELECT w.received_at FROM seats_internal.webhook_event AS w
          WHERE w.retry_at IS NOT NULL AND seats_internal.event_fits(w, filter, up_to)
          ORDER BY w.received_at LIMIT most + 1);
     is_more := cardinality(found) > most;
-    -- (Of several that came in the same microsecond all count, or none.)
+    -- (Of several that came in the same millisecond all count, or none.)
     IF is_more THEN
-        up_to := (SELECT max(f.at) FROM unnest(found) AS f (at) WHERE f.at < found[most + 1]);
+        up_to := date_trunc('milliseconds', found[most + 1] - interval '1 microsecond');
     END IF;
     events := (SELECT count(*) FROM unnest(found) AS f (at) WHERE f.at <= up_to);
 END

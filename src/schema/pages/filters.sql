@@ -24,6 +24,14 @@ BEGIN
         RAISE EXCEPTION 'what a filter has for % is no text', wrong USING ERRCODE = 'PS411',
             HINT = 'Leave a key out that does not matter.';
     END IF;
+    -- (It is compared with what each of thousands of rows has.)
+    IF octet_length(filter::text) > 16384 THEN
+        RAISE EXCEPTION 'a filter of % bytes is too large', octet_length(filter::text) USING ERRCODE = 'PS411',
+            HINT = 'What it could find is shorter: at most 16384 bytes are taken.';
+    ELSIF filter ? 'team' AND filter ? 'lane' THEN
+        RAISE EXCEPTION 'a filter has a team or a lane, not both' USING ERRCODE = 'PS411',
+            HINT = 'A team has one lane; seats.calls shows it.';
+    END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.require_filter(jsonb, text[]) FROM PUBLIC;
@@ -69,8 +77,9 @@ BEGIN
         SELECT l.id INTO lane FROM seats_internal.lane AS l
          WHERE l.destination = filter ->> 'destination' AND l.name = filter ->> 'lane';
         IF NOT FOUND THEN
-            RAISE EXCEPTION '% has no lane %', coalesce('destination ' || quote_ident(filter ->> 'destination'), 'no destination'),
-                quote_ident(filter ->> 'lane')
+            RAISE EXCEPTION '%',
+                CASE WHEN filter ? 'destination' THEN format('destination %I has no lane %I', filter ->> 'destination', filter ->> 'lane')
+                     ELSE format('of which destination is lane %I?', filter ->> 'lane') END
                 USING ERRCODE = 'PS408', HINT = 'A filter with a lane names its destination, too; seats.calls shows them.';
         END IF;
     END IF;

@@ -86,7 +86,7 @@ DECLARE
 BEGIN
     PERFORM seats_internal.require_filter(filter, '{state,destination,lane,team,reason,error_code}');
     PERFORM seats_internal.require_page(most);
-    SELECT * INTO walk FROM seats_internal.walk_calls(filter, after_call, most);
+    SELECT * INTO walk FROM seats_internal.walk_calls(filter, coalesce(after_call, 0), most);
     RETURN QUERY
         SELECT o.id, o.state::text, o.state_since, o.destination,
                (SELECT l.name FROM seats_internal.lane AS l WHERE l.id = o.lane_id),

@@ -197,9 +197,9 @@ BEGIN
         SELECT f.name, f.status, f.problem, f.destination, f.subscription
           FROM (SELECT t.name, t.status, t.problem, t.destination, t.subscription
                   FROM seats_internal.team AS t
-                 WHERE t.kind = 'team' AND t.name ~>=~ prefix AND t.name ~>~ after_team
+                 WHERE t.kind = 'team' AND t.name ~>=~ coalesce(prefix, '') AND t.name ~>~ coalesce(after_team, '')
                  ORDER BY t.name USING ~<~ LIMIT most) AS f
-         WHERE starts_with(f.name, prefix)
+         WHERE starts_with(f.name, coalesce(prefix, ''))
          ORDER BY f.name USING ~<~;
 END
 $$;
