@@ -24,6 +24,7 @@ using pg::Statement;
 constexpr std::size_t outbox = 0;
 constexpr std::size_t handlers = 1;
 constexpr std::size_t seat_lines = 2;
+constexpr std::size_t payments = 6;
 
 Statement tables_statement{
     "SELECT t.number, t.is_small, t.pages, t.changes FROM seats_internal.counted_table AS t"};
@@ -66,8 +67,8 @@ constexpr core::Duration pause_after_error{60'000};
 constexpr int polls_without_count = 4;
 constexpr core::Duration longest_without_count{120'000};
 
-// Kinds of rows that are told apart. (Of calls, states and reasons are a few each: what goes beyond
-// is counted as of the destination "other".)
+// Kinds of rows that are told apart. (Of calls and payments, states and reasons are a few each:
+// what goes beyond is counted as of the destination "other".)
 constexpr std::size_t most_kinds_of_calls = 250;
 constexpr std::size_t most_kinds = 16;
 
@@ -141,7 +142,7 @@ void add(Counting& counting, const Rows& rows, std::size_t row) {
     const std::size_t most = *counting.current == outbox ? most_kinds_of_calls : most_kinds;
     if (counting.found.size() >= most && !counting.found.contains(kind)) {
         kind.destination = "other";
-        if (*counting.current != outbox) {
+        if (*counting.current != outbox && *counting.current != payments) {
             kind.label = kind.reason = "other";
         }
     }

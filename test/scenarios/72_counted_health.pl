@@ -94,6 +94,11 @@ await_health('handlers', 'ok', 'has run', '… no more');
 $server->sql(q{UPDATE seats_internal.payment SET state = 'creating', created_at = now() - interval '6 minutes' WHERE attempt = 4000});
 await_health('payments', 'warning', 'waits for 00:06', 'a payment that is not made');
 
+# More of them than are told apart are counted all the same. (Stripe's destinations have no bound.)
+$server->sql(q{UPDATE seats_internal.payment SET state = 'creating', destination = 'd' || attempt WHERE attempt > 3980});
+$server->wait_for_sql(q{SELECT value FROM seats.metrics WHERE name = 'pg_seats_payments' AND labels ->> 'state' = 'creating'}, '20',
+	timeout => 60);
+
 # ---- what nobody tells the worker of
 
 # Time alone: the call is designed to wait, and is not any more. (No statistics: nothing shows that something has moved.)
