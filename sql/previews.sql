@@ -190,6 +190,10 @@ SELECT state, code FROM seats.preview(:call);
 SELECT pg_temp.try(format($$SELECT seats.change_seats('acme', '{"team": {"add": 1}}', proration_date => %s)$$,
                           (SELECT proration_date FROM seats.preview(:call))));
 ROLLBACK TO before;
+-- The subscription is over.
+UPDATE seats_internal.team SET status = 'canceled' WHERE name = 'acme';
+SELECT state, code FROM seats.preview(:call);
+ROLLBACK TO before;
 -- A type that it has nothing of, and never had, is the same: somebody's purchase of it was refused.
 INSERT INTO seats_internal.seat_line (team_id, seat_type, confirmed, quantity)
 SELECT t.id, 'late', 0, 0 FROM seats_internal.team AS t WHERE t.name = 'acme';

@@ -240,7 +240,7 @@ COMMENT ON FUNCTION seats_internal.proration_behavior_now(seats_internal.team, j
 CREATE OR REPLACE FUNCTION seats_internal.preview_problem(preview jsonb, team seats_internal.team) RETURNS text
 LANGUAGE sql STABLE
 RETURN CASE
-    WHEN seats_internal.preview_expires_at(preview) <= clock_timestamp()
+    WHEN seats_internal.preview_expires_at(preview) <= clock_timestamp() OR seats_internal.is_terminal(team.status)
       OR (preview ->> 'period_end')::bigint
          IS DISTINCT FROM floor(extract(epoch FROM team.current_period_end))::bigint THEN 'preview_expired'
     WHEN EXISTS (SELECT FROM seats_internal.seat_line AS s
