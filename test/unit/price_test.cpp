@@ -23,9 +23,10 @@ TEST(ReadPrice, what_decides_whether_a_subscription_can_have_it) {
 }
 
 TEST(ReadPrice, one_that_is_bought_once) {
-    EXPECT_EQ(json_of(R"({"id":"price_1","object":"price","recurring":null})"),
-              R"({"id":"price_1","interval":null,"interval_count":null,"currency":null,)"
-              R"("currencies":null,"unit_amount":null,"active":null,"livemode":null,"metered":false})");
+    EXPECT_EQ(
+        json_of(R"({"id":"price_1","object":"price","recurring":null})"),
+        R"({"id":"price_1","interval":null,"interval_count":null,"currency":null,)"
+        R"("currencies":null,"unit_amount":null,"active":null,"livemode":null,"metered":false})");
 }
 
 TEST(ReadPrice, anything_else_is_none) {

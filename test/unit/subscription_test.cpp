@@ -45,23 +45,24 @@ constexpr const char* full = R"({"id":"sub_1","object":"subscription","status":"
         "confirmation_secret":{"client_secret":"pi_1_secret_x"}}})";
 
 TEST(ReadSubscription, all_facts_and_no_others) {
-    EXPECT_EQ(json_of(full),
-              R"({"id":"sub_1","customer":"cus_1","status":"active","livemode":true,)"
-              R"("collection_method":"charge_automatically","currency":"usd",)"
-              R"("cancel_at_period_end":true,"cancel_at":1800000000,"canceled_at":1700000001,)"
-              R"("ended_at":null,"trial_end":1700000002,"current_period_end":1700002000,)"
-              R"("schedule":"sub_sched_1","paused":true,"marker":"m-1","items":[)"
-              R"({"id":"si_1","price":"price_1","quantity":7,"metered":false},)"
-              R"({"id":"si_2","price":"price_2","quantity":null,"metered":true}],"prices":[)"
-              R"({"id":"price_1","interval":"month","interval_count":1,"currency":"usd",)"
-              R"("currencies":null,"unit_amount":null,"active":true,"livemode":true,"metered":false},)"
-              R"({"id":"price_2","interval":null,"interval_count":null,"currency":null,)"
-              R"("currencies":null,"unit_amount":null,"active":null,"livemode":null,"metered":true}],)"
-              R"("items_complete":true,"pending_update":{"expires_at":1700009000,"marker":"m-2",)"
-              R"("items":[{"id":"si_1","price":"price_1","quantity":9}]},)"
-              R"("invoice":{"id":"in_1","status":"open",)"
-              R"("url":"https://invoice.stripe.com/i/acct_1/test_YWNjdA?s=ap","total":1300,)"
-              R"("amount_due":1200,"amount_paid":200,"currency":"usd"}})");
+    EXPECT_EQ(
+        json_of(full),
+        R"({"id":"sub_1","customer":"cus_1","status":"active","livemode":true,)"
+        R"("collection_method":"charge_automatically","currency":"usd",)"
+        R"("cancel_at_period_end":true,"cancel_at":1800000000,"canceled_at":1700000001,)"
+        R"("ended_at":null,"trial_end":1700000002,"current_period_end":1700002000,)"
+        R"("schedule":"sub_sched_1","paused":true,"marker":"m-1","items":[)"
+        R"({"id":"si_1","price":"price_1","quantity":7,"metered":false},)"
+        R"({"id":"si_2","price":"price_2","quantity":null,"metered":true}],"prices":[)"
+        R"({"id":"price_1","interval":"month","interval_count":1,"currency":"usd",)"
+        R"("currencies":null,"unit_amount":null,"active":true,"livemode":true,"metered":false},)"
+        R"({"id":"price_2","interval":null,"interval_count":null,"currency":null,)"
+        R"("currencies":null,"unit_amount":null,"active":null,"livemode":null,"metered":true}],)"
+        R"("items_complete":true,"pending_update":{"expires_at":1700009000,"marker":"m-2",)"
+        R"("items":[{"id":"si_1","price":"price_1","quantity":9}]},)"
+        R"("invoice":{"id":"in_1","status":"open",)"
+        R"("url":"https://invoice.stripe.com/i/acct_1/test_YWNjdA?s=ap","total":1300,)"
+        R"("amount_due":1200,"amount_paid":200,"currency":"usd"}})");
 }
 
 TEST(ReadSubscription, of_few_words) {
