@@ -1,5 +1,5 @@
 -- What a change would cost, in columns, from Stripe's answers as they are kept; and when a change may be made at the price
--- that was shown. That what is shown is what is charged is tried in test/scenarios/70_previews.pl.
+-- that was shown. That what is shown is what is charged is tried in test/scenarios/74_previews.pl.
 \set ECHO none
 \getenv inputs PG_ABS_SRCDIR
 \set helpers :inputs '/sql/include/seats.psql'

@@ -1,4 +1,4 @@
-// What monitoring/board.json must be: scenario 70_monitoring puts it behind this as `export const board: Board = {…};` and
+// What monitoring/board.json must be: scenario 78_monitoring puts it behind this as `export const board: Board = {…};` and
 // has tsc look. The types are Grafana's own, which says nothing of a Prometheus query: its fields stand here.
 import type { Dashboard, FieldConfigSource, Panel, RowPanel } from '@grafana/schema';
 import type { Options as StatOptions } from '@grafana/schema/dist/esm/raw/composable/stat/panelcfg/x/StatPanelCfg_types.gen';
