@@ -1,5 +1,6 @@
 // The processes of this database's handlers, for views and for whoever chooses what a person is
 // told.
+#include "functions/put_row.hpp"
 #include "pg/error.hpp"
 #include "pg/shared_state.hpp"
 
@@ -48,7 +49,6 @@ int look(HandlerSlot* seen) {
 
 void return_handler_state(FunctionCallInfo fcinfo) {
     InitMaterializedSRF(fcinfo, 0);
-    auto* const result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     auto* const seen =
         static_cast<HandlerSlot*>(palloc(sizeof(HandlerSlot) * pg::max_handler_processes));
     const int count = look(seen);
@@ -66,11 +66,7 @@ void return_handler_state(FunctionCallInfo fcinfo) {
         bool nulls[] = {
             slot.pid == 0,          false, false, !runs, !runs, false, slot.debug_point[0] == '\0',
             slot.trouble[0] == '\0'};
-        if (result->setDesc->natts != lengthof(values)) {
-            elog(ERROR, "pg_seats: the function has %d columns in SQL and %d in the library",
-                 result->setDesc->natts, static_cast<int>(lengthof(values)));
-        }
-        tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+        put_row(fcinfo, values, nulls, lengthof(values));
     }
     pfree(seen);
 }

@@ -1,4 +1,5 @@
 // What the worker of the current database has counted and measured, for health and metrics.
+#include "functions/put_row.hpp"
 #include "pg/error.hpp"
 #include "pg/shared_state.hpp"
 
@@ -10,15 +11,6 @@ using pg::WorkerCounts;
 using pg::WorkerSlot;
 
 constexpr int most_columns = 9;
-
-void put(FunctionCallInfo fcinfo, Datum* values, bool* nulls, int count) {
-    auto* const result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
-    if (result->setDesc->natts != count) {
-        elog(ERROR, "pg_seats: the function has %d columns in SQL and %d in the library",
-             result->setDesc->natts, count);
-    }
-    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-}
 
 // ---- rows of tables
 
@@ -57,7 +49,7 @@ void put_count(FunctionCallInfo fcinfo, int table, const pg::CountedRows* entry,
         nulls[6] = entry->oldest_at == 0;
         nulls[7] = entry->oldest_id == 0;
     }
-    put(fcinfo, values, nulls, most_columns);
+    put_row(fcinfo, values, nulls, most_columns);
 }
 
 void return_counts(FunctionCallInfo fcinfo) {
@@ -105,7 +97,7 @@ void put_histogram(FunctionCallInfo fcinfo, const char* name, pg::Histogram& his
             Int64GetDatum(static_cast<int64>(count)),
             Float8GetDatum(static_cast<double>(pg_atomic_read_u64(&histogram.sum)) / 1e6)};
         bool nulls[] = {false, false, false, !is_last};
-        put(fcinfo, values, nulls, lengthof(values));
+        put_row(fcinfo, values, nulls, lengthof(values));
     }
 }
 
@@ -131,7 +123,7 @@ void return_webhook_counters(FunctionCallInfo fcinfo) {
             CStringGetTextDatum(pg::webhook_outcomes[i]),
             Int64GetDatum(static_cast<int64>(pg_atomic_read_u64(&slot->webhooks.by_outcome[i])))};
         bool nulls[] = {false, false};
-        put(fcinfo, values, nulls, lengthof(values));
+        put_row(fcinfo, values, nulls, lengthof(values));
     }
 }
 

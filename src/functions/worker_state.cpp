@@ -1,4 +1,5 @@
 // What the worker of the current database says about itself, for views and tests.
+#include "functions/put_row.hpp"
 #include "pg/error.hpp"
 #include "pg/shared_state.hpp"
 
@@ -113,14 +114,6 @@ void expect_column(FunctionCallInfo fcinfo, int index, const char* name) {
     }
 }
 
-void put_row(ReturnSetInfo* result, Row* row) {
-    if (row->count != result->setDesc->natts) {
-        elog(ERROR, "pg_seats: the function has %d columns in SQL and %d in the library",
-             result->setDesc->natts, row->count);
-    }
-    tuplestore_putvalues(result->setResult, result->setDesc, row->values, row->nulls);
-}
-
 void return_worker_state(FunctionCallInfo fcinfo) {
     InitMaterializedSRF(fcinfo, 0);
     auto* seen = static_cast<Seen*>(palloc(sizeof(Seen)));
@@ -144,7 +137,7 @@ void return_worker_state(FunctionCallInfo fcinfo) {
     }
     add_pid(&row, seen->launcher_pid);
     add(&row, BoolGetDatum(seen->preloaded));
-    put_row(reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo), &row);
+    put_row(fcinfo, row.values, row.nulls, row.count);
     pfree(seen);
 }
 
@@ -162,7 +155,7 @@ void return_destination_state(FunctionCallInfo fcinfo) {
         add(&row, Int32GetDatum(destination.in_flight));
         add(&row, Int32GetDatum(destination.held));
         add_text(&row, destination.trouble);
-        put_row(reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo), &row);
+        put_row(fcinfo, row.values, row.nulls, row.count);
     }
     pfree(seen);
 }
