@@ -6,13 +6,10 @@
 
 #include "pg/activity.hpp"
 #include "pg/columns.hpp"
+#include "pg/fixed_text.hpp"
 #include "pg/log.hpp"
 #include "pg/settings.hpp"
 #include "pg/time.hpp"
-
-extern "C" {
-#include "mb/pg_wchar.h"
-}
 
 namespace pg_seats::engine {
 namespace {
@@ -25,6 +22,11 @@ constexpr std::size_t outbox = 0;
 constexpr std::size_t handlers = 1;
 constexpr std::size_t seat_lines = 2;
 constexpr std::size_t payments = 6;
+
+// What the worker and its processes themselves change all the time.
+constexpr bool is_busy(std::size_t table) {
+    return table == outbox || table == handlers;
+}
 
 Statement tables_statement{
     "SELECT t.number, t.is_small, t.pages, t.changes FROM seats_internal.counted_table AS t"};
@@ -100,15 +102,6 @@ void show_as_of(Engine& engine, std::size_t table, TimestampTz counted_at) {
     LWLockRelease(shared.lock);
 }
 
-// (A status is in Stripe's words: what is too long is not cut within a character.)
-template <std::size_t size>
-void copy_text(char (&target)[size], const std::string& text) {
-    const int most = static_cast<int>(size) - 1;
-    const int length = pg_mbcliplen(text.data(), static_cast<int>(text.size()), most);
-    memcpy(target, text.data(), static_cast<std::size_t>(length));
-    target[length] = '\0';
-}
-
 void show(Engine& engine) {
     const Counting& counting = engine.counting;
     pg::SharedState& shared = *pg::shared_state();
@@ -125,9 +118,9 @@ void show(Engine& engine) {
         }
         pg::CountedRows& entry = shown.entry[shown.entries++];
         entry.table = static_cast<std::int8_t>(*counting.current);
-        copy_text(entry.destination, kind.destination);
-        copy_text(entry.label, kind.label);
-        copy_text(entry.reason, kind.reason);
+        pg::copy_text(entry.destination, kind.destination);
+        pg::copy_text(entry.label, kind.label);
+        pg::copy_text(entry.reason, kind.reason);
         entry.rows = tally.rows;
         entry.amount = tally.amount;
         entry.oldest_at = tally.oldest_at;
@@ -224,9 +217,7 @@ void count_slice(Engine& engine) {
             table.outdated_at = counting.found.empty() ? TimePoint::max()
                                                        : steady_now() + pause_while_nothing_moves();
         }
-        end_count(counting, *counting.current == outbox || *counting.current == handlers
-                                ? pause_of_calls
-                                : pause_of_others);
+        end_count(counting, is_busy(*counting.current) ? pause_of_calls : pause_of_others);
     }
 }
 
@@ -247,8 +238,8 @@ void begin_count(Engine& engine, const Rows& rows, bool is_active) {
             table.changes = -1;
             continue;
         }
-        // (What the worker and its processes have done just now the statistics may not know yet.)
-        if (is_active && (number == outbox || number == handlers)) {
+        // (What they have done just now the statistics may not know yet.)
+        if (is_active && is_busy(number)) {
             table.changes = -1;
         }
         if (rows.bigint(row, 4) == table.changes && now < table.outdated_at) {
