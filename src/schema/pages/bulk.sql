@@ -248,33 +248,34 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    most  CONSTANT integer := seats_internal.most_looked_at();
-    found integer;
-    taken integer;
+    most      CONSTANT integer := seats_internal.most_looked_at();
+    found     integer;
+    endpoints text[];
+    events    text[];
 BEGIN
     PERFORM seats_internal.require_filter(filter, '{endpoint,destination,type,error}');
     PERFORM seats_internal.require_reason(replay_webhooks_all.reason);
     SELECT count(*) INTO found
       FROM (SELECT FROM seats_internal.webhook_event AS w
              WHERE w.retry_at IS NOT NULL AND seats_internal.event_fits(w, filter, up_to) LIMIT most + 1) AS f;
-    WITH free AS MATERIALIZED (
-        SELECT w.endpoint, w.event_id FROM seats_internal.webhook_event AS w
-         WHERE found <= most AND w.retry_at IS NOT NULL AND seats_internal.event_fits(w, filter, up_to)
-         ORDER BY w.endpoint, w.event_id FOR UPDATE SKIP LOCKED),
-    due AS (
-        UPDATE seats_internal.webhook_event AS w SET retry_at = clock_timestamp()
-          FROM free AS f WHERE w.endpoint = f.endpoint AND w.event_id = f.event_id
-        RETURNING w.endpoint, w.event_id, w.type),
-    told AS MATERIALIZED (
-        SELECT seats_internal.write_journal(
-                   'operator.replay_webhook', caller, NULL, NULL, replay_webhooks_all.reason,
-                   jsonb_build_object('endpoint', d.endpoint, 'event', d.event_id, 'type', d.type, 'filter', filter))
-          FROM due AS d)
-    SELECT count(*) INTO taken FROM told;
-    PERFORM seats_internal.require_count('events', found, taken, CASE WHEN up_to IS NOT NULL THEN expected_count END,
+    SELECT coalesce(array_agg(f.endpoint), '{}'), coalesce(array_agg(f.event_id), '{}') INTO endpoints, events
+      FROM (SELECT w.endpoint, w.event_id FROM seats_internal.webhook_event AS w
+             WHERE found <= most AND w.retry_at IS NOT NULL AND seats_internal.event_fits(w, filter, up_to)
+             ORDER BY w.endpoint, w.event_id FOR UPDATE SKIP LOCKED) AS f;
+    PERFORM seats_internal.require_count('events', found, cardinality(events),
+                                         CASE WHEN up_to IS NOT NULL THEN expected_count END,
                                          'seats.count_replayable(filter)');
+    PERFORM seats_internal.write_journal(
+        'operator.replay_webhook', caller, NULL, NULL, replay_webhooks_all.reason,
+        jsonb_build_object('endpoint', w.endpoint, 'event', w.event_id, 'type', w.type, 'filter', filter))
+       FROM unnest(endpoints, events) AS f (endpoint, event_id)
+       JOIN seats_internal.webhook_event AS w ON w.endpoint = f.endpoint AND w.event_id = f.event_id;
+    UPDATE seats_internal.webhook_event AS w
+       SET retry_at = clock_timestamp()
+      FROM unnest(endpoints, events) AS f (endpoint, event_id)
+     WHERE w.endpoint = f.endpoint AND w.event_id = f.event_id;
     PERFORM seats_internal.wake_for_webhooks();
-    RETURN taken;
+    RETURN cardinality(events);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.replay_webhooks_all(text, jsonb, timestamptz, integer, text) FROM PUBLIC;
