@@ -83,6 +83,7 @@ BEGIN ATOMIC
         ('monitor',     'seats_internal', 'key_lifetime'),
         ('monitor',     'seats_internal', 'verb_for'),
         ('monitor',     'seats_internal', 'function_to_run'),
+        ('monitor',     'seats_internal', 'state_of_handler'),
         ('monitor',     'seats_internal', 'review_in_words'),
         ('monitor',     'seats_internal', 'handler_state'),
         ('monitor',     'seats_internal', 'seats_before_and_after'),

@@ -193,3 +193,14 @@ RETURN CASE handler.outcome ->> 'result' WHEN 'done' THEN handler.on_done ELSE h
 REVOKE ALL ON FUNCTION seats_internal.function_to_run(seats_internal.handler) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.function_to_run(seats_internal.handler) IS
     'which of its two functions the outcome wants';
+
+-- (An expression, inlined where all handlers are looked at. Whether one runs just now is in shared memory: handler_state.)
+CREATE OR REPLACE FUNCTION seats_internal.state_of_handler(handler seats_internal.handler) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN (handler).outcome IS NULL THEN 'open'
+            WHEN (handler).review_since IS NOT NULL THEN 'review'
+            WHEN (handler).failed_at IS NOT NULL THEN 'failed'
+            ELSE 'waiting' END;
+REVOKE ALL ON FUNCTION seats_internal.state_of_handler(seats_internal.handler) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.state_of_handler(seats_internal.handler) IS
+    'open (its call has not ended), review, failed (waits for its next try), or waiting';

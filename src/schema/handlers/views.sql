@@ -3,11 +3,8 @@
 CREATE OR REPLACE VIEW seats.handlers AS
 SELECT h.call_id AS call, l.name AS lane, h.role, h.on_done, h.on_refused, h.outcome ->> 'result' AS result,
        CASE WHEN h.outcome IS NOT NULL THEN seats_internal.function_to_run(h) END AS function,
-       CASE WHEN h.outcome IS NULL THEN 'open'
-            WHEN h.review_since IS NOT NULL THEN 'review'
-            WHEN s.call IS NOT NULL THEN 'running'
-            WHEN h.failed_at IS NOT NULL THEN 'failed'
-            ELSE 'waiting' END AS state,
+       CASE WHEN s.call IS NOT NULL AND seats_internal.state_of_handler(h) IN ('waiting', 'failed') THEN 'running'
+            ELSE seats_internal.state_of_handler(h) END AS state,
        s.running_since, s.pid, h.tries, h.retries, CASE WHEN s.call IS NULL THEN h.due_at END AS next_try_at, h.error,
        h.error_code, h.error_context, h.failed_at, h.review_since, h.review_reason,
        CASE WHEN h.outcome IS NOT NULL

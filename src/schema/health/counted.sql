@@ -47,10 +47,7 @@ COMMENT ON VIEW seats_internal.counted_call IS 'calls as they are counted: desti
 CREATE OR REPLACE VIEW seats_internal.counted_handler AS
 SELECT h.ctid AS place, NULL::text AS destination,
        CASE WHEN h.installation IS DISTINCT FROM (SELECT i.uuid FROM seats_internal.installation AS i) THEN 'foreign'
-            WHEN h.outcome IS NULL THEN 'open'
-            WHEN h.review_since IS NOT NULL THEN 'review'
-            WHEN h.failed_at IS NOT NULL THEN 'failed'
-            ELSE 'waiting' END AS label,
+            ELSE seats_internal.state_of_handler(h) END AS label,
        NULL::text AS reason, CASE WHEN h.outcome IS NULL THEN 0 ELSE h.tries + h.retries END::bigint AS amount,
        CASE WHEN h.outcome IS NOT NULL AND h.review_since IS NULL THEN h.ended_at END AS at, h.call_id AS id
   FROM seats_internal.handler AS h;
@@ -119,7 +116,7 @@ SELECT p.ctid AS place, p.destination, v.label, v.reason, 0::bigint AS amount, p
   FROM seats_internal.payment AS p
  CROSS JOIN LATERAL (VALUES
     (CASE WHEN p.state IN ('creating', 'payable', 'processing') THEN p.state END,
-     CASE WHEN p.cancel_requested_at IS NULL THEN p.state ELSE 'canceling' END),
+     seats_internal.payment_state(p.state, p.cancel_requested_at)),
     (CASE WHEN p.review_since IS NOT NULL THEN 'review' END, 'review')) AS v (label, reason)
  WHERE v.label IS NOT NULL;
 REVOKE ALL ON seats_internal.counted_payment FROM PUBLIC;

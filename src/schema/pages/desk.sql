@@ -24,19 +24,20 @@ COMMENT ON FUNCTION seats_internal.verbs_now(seats_internal.outbox) IS 'which ve
 
 -- The newest hundred, in their order; of a call that went through at once, that.
 CREATE OR REPLACE FUNCTION seats_internal.desk_attempts(call bigint) RETURNS jsonb
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT coalesce(jsonb_agg(to_jsonb(t) ORDER BY t.answered_at, t.number), '[]')
-      FROM (SELECT a.answered_at, a.purpose, a.generation, a.number, a.verdict, a.reason, nullif(a.http_status, 0) AS http_status,
-                   a.request_id, a.error, a.sent, a.replayed, round(a.duration_ms) AS duration_ms
-              FROM seats_internal.attempt AS a WHERE a.call_id = call
-            UNION ALL
-            SELECT h.settled_at, 'send', h.generation, h.attempts, h.result, h.reason, nullif(h.http_status, 0), h.request_id,
-                   h.error, true, false, round(h.duration_ms)
-              FROM seats_internal.settled_call(call) AS h WHERE h.clean
-             ORDER BY 1 DESC LIMIT 100) AS t;
-END;
+AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(jsonb_agg(to_jsonb(t) ORDER BY t.answered_at, t.number), '[]')
+          FROM (SELECT a.answered_at, a.purpose, a.generation, a.number, a.verdict, a.reason, a.http_status, a.request_id,
+                       a.error, a.sent, a.replayed,
+                       round((extract(epoch FROM a.duration) * 1000)::double precision) AS duration_ms
+                  FROM seats.attempts AS a
+                 WHERE a.call = desk_attempts.call
+                 ORDER BY a.answered_at DESC LIMIT 100) AS t);
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.desk_attempts(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.desk_attempts(bigint) IS 'the requests that were made for a call, in their order';
 
@@ -47,8 +48,7 @@ BEGIN ATOMIC
     SELECT jsonb_build_object(
                'role', h.role, 'on_done', h.on_done, 'on_refused', h.on_refused,
                'function', CASE WHEN h.outcome IS NOT NULL THEN seats_internal.function_to_run(h) END,
-               'state', CASE WHEN h.outcome IS NULL THEN 'open' WHEN h.review_since IS NOT NULL THEN 'review'
-                             WHEN h.failed_at IS NOT NULL THEN 'failed' ELSE 'waiting' END,
+               'state', seats_internal.state_of_handler(h),
                'tries', h.tries + h.retries, 'next_try_at', h.due_at, 'failed_at', h.failed_at, 'error', h.error,
                'error_code', h.error_code, 'error_context', left(h.error_context, 1000), 'review_since', h.review_since,
                'review_reason', h.review_reason,

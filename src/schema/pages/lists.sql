@@ -24,7 +24,7 @@ DECLARE
     found   record;
 BEGIN
     calls := '{}';
-    stands := CASE WHEN stands IN ('waiting', 'verifying', 'awaiting', 'review') THEN stands END;
+    stands := CASE WHEN stands >= 'waiting' THEN stands END;  -- as outbox.standing has it
     FOR found IN
         (SELECT o.id, seats_internal.call_fits(o, filter, in_lane) AS fits FROM seats_internal.outbox AS o
           WHERE in_lane IS NOT NULL AND o.lane_id BETWEEN in_lane AND in_lane AND o.id > after_call

@@ -139,6 +139,13 @@ REVOKE ALL ON FUNCTION
 COMMENT ON FUNCTION seats_internal.enqueue_previews(text, seats_internal.team, jsonb, text, jsonb) IS
     'leaves the calls of a preview in the outbox, and gives the first';
 
+CREATE OR REPLACE FUNCTION seats_internal.period_end(team seats_internal.team) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN floor(extract(epoch FROM team.current_period_end))::bigint;
+REVOKE ALL ON FUNCTION seats_internal.period_end(seats_internal.team) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.period_end(seats_internal.team) IS
+    'when a subscription''s period ends, in seconds, as Stripe has it';
+
 -- What a change would cost now. The preview and the change share a proration_date, because Stripe
 -- prorates to the second.
 CREATE OR REPLACE FUNCTION seats_internal.preview_change(
@@ -199,7 +206,7 @@ BEGIN
         jsonb_build_object(
             'lines', head.lines, 'quantities', seats.quantities, 'items', seats_internal.hash_of_items(found_team.items),
             'includes_pending', seats.pending, 'proration_date', proration_date,
-            'period_end', floor(extract(epoch FROM found_team.current_period_end))::bigint));
+            'period_end', seats_internal.period_end(found_team)));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.preview_change(text, text, jsonb) FROM PUBLIC;
@@ -241,8 +248,7 @@ CREATE OR REPLACE FUNCTION seats_internal.preview_problem(preview jsonb, team se
 LANGUAGE sql STABLE
 RETURN CASE
     WHEN seats_internal.preview_expires_at(preview) <= clock_timestamp() OR seats_internal.is_terminal(team.status)
-      OR (preview ->> 'period_end')::bigint
-         IS DISTINCT FROM floor(extract(epoch FROM team.current_period_end))::bigint THEN 'preview_expired'
+      OR (preview ->> 'period_end')::bigint IS DISTINCT FROM seats_internal.period_end(team) THEN 'preview_expired'
     WHEN EXISTS (SELECT FROM seats_internal.seat_line AS s
                   WHERE s.team_id = team.id
                     AND s.quantity <> coalesce((preview -> 'quantities' ->> s.seat_type)::integer, 0)) THEN 'base_moved'
@@ -351,8 +357,7 @@ BEGIN
                   DETAIL = CASE WHEN preview IS NULL THEN 'It is more than a day old.'
                                 WHEN seats_internal.preview_expires_at(preview) <= clock_timestamp()
                                     THEN format('It was good until %s.', seats_internal.preview_expires_at(preview))
-                                WHEN (preview ->> 'period_end')::bigint
-                                     IS DISTINCT FROM floor(extract(epoch FROM team.current_period_end))::bigint
+                                WHEN (preview ->> 'period_end')::bigint IS DISTINCT FROM seats_internal.period_end(team)
                                     THEN 'The subscription''s period is another one by now.'
                                 ELSE 'It would be billed by other rules by now.' END;
     ELSIF problem = 'base_moved' THEN
