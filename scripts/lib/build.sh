@@ -84,7 +84,7 @@ copy_postgres() {
   again=$postgres_copy$("$PG_CONFIG" --sharedir)/extension/pg_seats--$version--again.sql
   (cd "$extension_tree/src/schema" && sed '1,/^# replaceable$/d; /^#/d; /^$/d' order | xargs cat) >"$again" || return
   # The tests are copied, too: the servers' user may not be able to read the source tree.
-  for place in sql expected test monitoring; do
+  for place in sql expected test monitoring examples console; do
     if [[ -d $extension_tree/$place ]]; then
       cp -r "$extension_tree/$place" "$workspace/tests/" || return
     fi
@@ -186,31 +186,35 @@ build_simulator_step() {
     copy_simulator
 }
 
-# What scenarios do with Node (test/node/package.json says what for). Kept in build/, as the lock file says, with the
-# caller's npm configuration; without them those scenarios are skipped, or a part of them, and say so.
+# What is written in JavaScript, and what tests do with Node, needs packages: those of the one package-lock.json. Kept in
+# build/, with the caller's npm configuration. Sets node_packages to where they are; without them what needs them is
+# skipped, or a part of it, and says so.
+node_packages=
 fetch_node_packages() {
-  local directory=$root/build/node lock=$root/test/node/package-lock.json
-  if [[ -n ${NODE_PATH:-} ]]; then
+  local directory=$root/build/node file
+  if [[ -n $node_packages ]]; then
     return
   fi
-  if ! cmp -s "$lock" "$directory/fetched"; then
+  if ! cmp -s "$root/package-lock.json" "$directory/fetched"; then
     if ! command -v npm >/dev/null; then
-      say "  (there is no npm: what scenarios do with Node is skipped)"
+      say "  (there is no npm: what is tried with Node is skipped)"
       return
     fi
     mkdir -p "$directory"
-    cp "$root/test/node/package.json" "$lock" "$directory/"
+    (cd "$root" && tar -cf - package.json package-lock.json examples/*/package.json console/package.json \
+      test/*/package.json) | tar -C "$directory" -xf -
     if ! timeout 120 npm ci --prefix "$directory" --no-audit --no-fund --ignore-scripts \
       >"$workspace/npm.log" 2>&1 </dev/null; then
-      say "  (npm could not fetch what test/node/package-lock.json names: what scenarios do with Node is skipped)"
+      say "  (npm could not fetch what package-lock.json names: what is tried with Node is skipped)"
       return
     fi
-    cp "$lock" "$directory/fetched"
+    cp "$root/package-lock.json" "$directory/fetched"
   fi
-  # Where the servers' user can read it.
-  cp -r "$directory/node_modules" "$workspace/node_modules"
-  chmod -R a+rX "$workspace/node_modules"
-  postgres_env+=("NODE_PATH=$workspace/node_modules")
+  # Where the servers' user can read it, and beside the sources, where programs look for it.
+  cp -r "$directory/node_modules" "$workspace/tests/node_modules"
+  chmod -R a+rX "$workspace/tests/node_modules"
+  node_packages=$workspace/tests/node_modules
+  postgres_env+=("NODE_PATH=$node_packages")
 }
 
 # The pooler of one scenario. The package would start a service, so it is unpacked into build/, and not
