@@ -1,0 +1,130 @@
+// The desk: which page stands where, and what becomes of errors.
+
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import formbody from '@fastify/formbody';
+import Fastify from 'fastify';
+import { createDatabase } from './lib/database.js';
+import { html } from './lib/html.js';
+import { layout } from './lib/layout.js';
+import { inWords } from './lib/words.js';
+import { overview } from './pages/overview.js';
+
+/**
+ * @import { Pool, PoolClient } from 'pg'
+ * @import { FastifyReply, FastifyRequest } from 'fastify'
+ * @import { HtmlText } from './lib/html.js'
+ */
+
+/**
+ * @typedef {object} Settings
+ * @property {Pool} pool  of openPool (lib/database.js)
+ * @property {string} [prefix]  where the desk stands, '/desk' say; '' is the root
+ * @property {any} [logger]  Fastify's; none if it is left out
+ */
+
+/**
+ * What a page is given.
+ * @typedef {object} Visit
+ * @property {PoolClient} client  in a transaction that can only read
+ * @property {Record<string, string>} params  of the path
+ * @property {Record<string, string>} query
+ * @property {(path: string, query?: Record<string, string | number | null | undefined>) => string} link  with prefix and query
+ * @property {(name: string) => string} asset  the address of a file of public/
+ * @property {string} person  who looks at it
+ */
+
+/**
+ * What a page gives.
+ * @typedef {object} Page
+ * @property {string} title
+ * @property {string} [place]  which of the pages of the navigation it is
+ * @property {HtmlText} body
+ * @property {boolean} [isFixed]  it shows a form, or an error, and does not refresh itself
+ * @property {number} [status]
+ */
+
+/** @typedef {(visit: Visit) => Promise<Page>} Show */
+
+/** @type {[string, Show][]} */
+const pages = [['/', overview]];
+
+const assets = ['desk.css', 'desk.js'].map((name) => {
+    const text = readFileSync(new URL(`public/${name}`, import.meta.url));
+    const type = name.endsWith('.css') ? 'text/css' : 'text/javascript';
+    return { name, text, type, version: createHash('sha256').update(text).digest('base64url').slice(0, 12) };
+});
+
+/** @param {Settings} settings */
+export function createDesk({ pool, prefix = '', logger = false }) {
+    const app = Fastify({
+        logger,
+        forceCloseConnections: true,
+        bodyLimit: 65536,
+        routerOptions: { ignoreTrailingSlash: true },
+    });
+    const database = createDatabase(pool);
+    app.register(formbody);
+
+    /** @type {Visit['link']} */
+    const link = (path, query = {}) => {
+        const search = new URLSearchParams();
+        for (const [key, value] of Object.entries(query)) {
+            if (value !== null && value !== undefined && value !== '') search.set(key, String(value));
+        }
+        return `${prefix}${path}${search.size > 0 ? `?${search}` : ''}`;
+    };
+    /** @type {Visit['asset']} */
+    const asset = (name) => link(`/${name}`, { v: assets.find((file) => file.name === name)?.version });
+
+    /**
+     * @param {FastifyRequest} request
+     * @param {FastifyReply} reply
+     * @param {Page} page
+     */
+    const send = (request, reply, page) =>
+        reply
+            .code(page.status ?? 200)
+            .header('Cache-Control', 'no-store')
+            .type('text/html; charset=utf-8')
+            .send(String(layout({ link, asset, person: '' }, page)));
+
+    for (const [path, show] of pages) {
+        app.get(prefix + path, async (request, reply) => {
+            const params = /** @type {Record<string, string>} */ (request.params);
+            // (A key that is given twice is an array: the first one counts.)
+            const query = Object.fromEntries(
+                Object.entries(/** @type {object} */ (request.query)).map(([key, value]) => [
+                    key,
+                    String([value].flat()[0]),
+                ]),
+            );
+            const page = await database.read((client) => show({ client, params, query, link, asset, person: '' }));
+            return send(request, reply, page);
+        });
+    }
+
+    for (const { name, text, type } of assets) {
+        app.get(`${prefix}/${name}`, (_request, reply) =>
+            reply
+                .header('Cache-Control', 'public, max-age=31536000, immutable')
+                .type(`${type}; charset=utf-8`)
+                .send(text),
+        );
+    }
+
+    app.setNotFoundHandler((request, reply) =>
+        send(request, reply, {
+            title: 'There is no such page',
+            status: 404,
+            isFixed: true,
+            body: html`<p>Nothing stands at this address. <a href="${link('/')}">To the overview</a></p>`,
+        }),
+    );
+    app.setErrorHandler((error, request, reply) => {
+        const { status, title, text } = inWords(error);
+        if (status === 500) request.log.error(error);
+        return send(request, reply, { title, status, isFixed: true, body: html`<p>${text}</p>` });
+    });
+    return app;
+}

@@ -1,0 +1,68 @@
+// How the desk asks the database: with few connections, for a short time, and without being able to change anything, but for
+// a verb. Whatever a page asks, the worker and the application do not notice it.
+
+import pg from 'pg';
+
+/** @import { Pool, PoolClient, PoolConfig } from 'pg' */
+
+const limits =
+    "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '1s'; " +
+    "SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL max_parallel_workers_per_gather = 0";
+
+/**
+ * Three connections. Who finds all of them busy is told so after two seconds, so that nobody queues behind slow pages.
+ * @param {PoolConfig} config  where the database is; PG* variables say what it leaves out
+ */
+export function openPool(config) {
+    return new pg.Pool({ ...config, max: 3, connectionTimeoutMillis: 2000, application_name: 'pg_seats console' });
+}
+
+/** @param {Pool} pool  of openPool */
+export function createDatabase(pool) {
+    // Without a listener, an idle connection that breaks (the server was restarted) would end the process.
+    pool.on('error', () => {});
+
+    /**
+     * @template Result
+     * @param {string} begin
+     * @param {(client: PoolClient) => Promise<Result>} work
+     */
+    async function transaction(begin, work) {
+        const client = await pool.connect();
+        let broken = false;
+        try {
+            await client.query(`${begin}; ${limits}`);
+            const result = await work(client);
+            await client.query('COMMIT');
+            return result;
+        } catch (error) {
+            await client.query('ROLLBACK').catch(() => (broken = true));
+            throw error;
+        } finally {
+            client.release(broken);
+        }
+    }
+
+    return {
+        /**
+         * For pages: one snapshot, in which nothing can be written.
+         * @template Result
+         * @param {(client: PoolClient) => Promise<Result>} work
+         */
+        read: (work) => transaction('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', work),
+
+        /**
+         * For verbs: what they write into the journal names the person.
+         * @template Result
+         * @param {string} person
+         * @param {(client: PoolClient) => Promise<Result>} work
+         */
+        act: (person, work) =>
+            transaction('BEGIN', async (client) => {
+                await client.query("SELECT set_config('pg_seats.person', $1, true)", [person]);
+                return work(client);
+            }),
+    };
+}
+
+/** @typedef {ReturnType<typeof createDatabase>} Database */

@@ -1,0 +1,49 @@
+// What all pages have around them.
+
+import { html } from './html.js';
+import { when } from './words.js';
+
+/** @import { Visit, Page } from '../app.js' */
+
+const places = [
+    ['/', 'Overview'],
+    ['/outbox', 'Outbox'],
+    ['/reviews', 'Reviews'],
+    ['/webhooks', 'Webhooks'],
+    ['/teams', 'Teams'],
+    ['/journal', 'Journal'],
+];
+
+/**
+ * @param {Pick<Visit, 'link' | 'asset' | 'person'>} visit
+ * @param {Page} page
+ */
+export function layout(visit, page) {
+    return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${page.title} · pg_seats</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="${visit.asset('desk.css')}">
+<script src="${visit.asset('desk.js')}" defer></script>
+</head>
+<body>
+<a class="skip" href="#main">To the content</a>
+<header>
+<nav aria-label="Pages"><strong>pg_seats</strong>
+${places.map(([path, name]) => html`<a href="${visit.link(path)}"${page.place === path ? html` aria-current="page"` : ''}>${name}</a> `)}
+</nav>
+<p class="who">${visit.person}</p>
+</header>
+<main id="main" tabindex="-1"${page.isFixed ? '' : html` data-refresh="10"`}>
+<h1>${page.title}</h1>
+${page.body}
+<p class="as-of">As of ${when(new Date())} UTC<span data-refresh-state></span></p>
+</main>
+</body>
+</html>
+`;
+}
