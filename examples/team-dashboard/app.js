@@ -1,0 +1,108 @@
+// The application: what stands between a browser and the functions of pg_seats.
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import Fastify from 'fastify';
+import cookie from '@fastify/cookie';
+import formbody from '@fastify/formbody';
+import { Refused, createSafety } from './lib/safety.js';
+import { errorPage } from './views/page.js';
+import { teamPage } from './views/team.js';
+import members from './routes/members.js';
+import team from './routes/team.js';
+
+/** @import { App, Html, Access, Request, Settings } from './types.d.ts' */
+
+// Each is a Fastify plugin that is given the context below: (app, context) => void. Add yours here.
+const routes = [team, members];
+
+const publicFiles = /** @type {const} */ ([
+    ['page.css', 'text/css; charset=utf-8'],
+    ['icon.svg', 'image/svg+xml'],
+]);
+
+/** What routes are given. @param {App} app @param {Settings} settings */
+export async function createContext(app, settings) {
+    const safety = await createSafety(app, settings);
+    const { pool, simulator = null, cardUrl = null } = settings;
+    /**
+     * All that a team's page shows, for this person and now.
+     * @param {Request} request @param {Access} access
+     */
+    const load = async (request, access) => {
+        const { rows } = await pool.query('SELECT seats.team_page($1, $2) AS page', [access.team, access.actor]);
+        const asked = request.headers['accept-language']?.split(/[,;]/)[0] ?? '';
+        return {
+            page: rows[0].page,
+            access,
+            person: request.person,
+            key: randomUUID(),
+            token: safety.token(request.person),
+            // The change that this page was opened to show the outcome of.
+            change: Number(/** @type {any} */ (request.query).change) || null,
+            notice: /** @type {Html | string | null} */ (null),
+            locale: /^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/.test(asked) ? asked : 'en',
+            now: new Date(),
+            simulator,
+            cardUrl,
+        };
+    };
+    return { ...settings, simulator, cardUrl, ...safety, load };
+}
+
+/** @param {Settings} settings */
+export async function createApp(settings) {
+    const app = Fastify({
+        bodyLimit: 16 * 1024,
+        forceCloseConnections: true,
+        trustProxy: settings.trustProxy ?? false,
+        // The token of an invite is a key: it must not be found in a log.
+        logger: settings.logger
+            ? {
+                  serializers: {
+                      req: ({ method, url }) => ({ method, url: url.replace(/\/invites\/[^/?]+/g, '/invites/…') }),
+                  },
+              }
+            : false,
+    });
+    await app.register(cookie);
+    await app.register(formbody);
+    const context = await createContext(app, settings);
+
+    app.setErrorHandler(async (error, request, reply) => {
+        const { statusCode, code, message } = inWords(error);
+        if (statusCode >= 500) request.log.error({ err: error }, 'failed');
+        reply.code(statusCode);
+        if (/json/.test(request.headers['content-type'] ?? '')) return { error: { code, message } };
+        reply.type('text/html; charset=utf-8');
+        // What was refused is told on the page that it was asked on, which shows at once how things are now.
+        if (request.access && statusCode < 500) {
+            const state = await context.load(request, request.access).catch(() => null);
+            if (state) return teamPage({ ...state, notice: message }).toString();
+        }
+        return errorPage({ person: request.person, statusCode, message }).toString();
+    });
+    app.setNotFoundHandler({}, () => {
+        throw new Refused(404, 'There is no such page.');
+    });
+
+    for (const [name, type] of publicFiles) {
+        const content = readFileSync(new URL(`public/${name}`, import.meta.url));
+        app.get(`/public/${name}`, { config: { open: true } }, (request, reply) =>
+            reply.type(type).header('cache-control', 'public, max-age=300').send(content),
+        );
+    }
+    for (const plugin of routes) await app.register(plugin, context);
+    return app;
+}
+
+/** @param {any} error */
+function inWords(error) {
+    if (error instanceof Refused) return error;
+    if (error.statusCode < 500)
+        return { statusCode: error.statusCode, code: error.code, message: 'That request cannot be understood.' };
+    return {
+        statusCode: 500,
+        code: 'failed',
+        message: 'Something went wrong here. It was written down for our staff.',
+    };
+}

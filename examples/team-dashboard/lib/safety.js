@@ -1,0 +1,150 @@
+// Who asks, whether it was really him, for which team, and how often.
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import rateLimit from '@fastify/rate-limit';
+
+/** @import { App, Access, Person, Request, Settings } from '../types.d.ts' */
+
+/** What a person is told instead of what he has asked for. */
+export class Refused extends Error {
+    /** @param {number} statusCode @param {string} message @param {string} [code] for programs */
+    constructor(statusCode, message, code = 'refused') {
+        super(message);
+        this.statusCode = statusCode;
+        this.code = code;
+    }
+}
+
+export const sessionCookie = '__Host-session';
+
+// No form of another site gets in, nothing is loaded from elsewhere, no page stands in somebody's frame, nothing is kept by
+// a cache. A referrer goes to our own pages only: with no-referrer a browser would send "Origin: null" with each form.
+const headers = {
+    'content-security-policy':
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; " +
+        "frame-ancestors 'none'; base-uri 'none'",
+    'x-frame-options': 'DENY',
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'same-origin',
+    'cross-origin-opener-policy': 'same-origin',
+    'cross-origin-resource-policy': 'same-origin',
+    'cache-control': 'no-store',
+};
+
+/**
+ * A field of a form, of JSON, or of the address, as text. A field that is given twice, or is an object, is none.
+ * @param {Request} request @param {string} name
+ */
+export function field(request, name) {
+    const value = { .../** @type {any} */ (request.query), .../** @type {any} */ (request.body) }[name] ?? '';
+    if (typeof value === 'object' || String(value).includes('\0')) throw new Refused(422, `${name} cannot be that.`);
+    return String(value).trim();
+}
+
+/** @param {App} app @param {Settings} settings */
+export async function createSafety(app, { pool, origin, sessionSecret, authenticate }) {
+    /** @param {string} purpose @param {string} value */
+    const mac = (purpose, value) =>
+        createHmac('sha256', sessionSecret).update(`${purpose}\n${value}`).digest('base64url');
+    /** @param {string} a @param {string} b */
+    const equal = (a, b) => a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
+    /** A value that comes back from a browser unchanged, and for this purpose only. @param {string} purpose @param {string} value */
+    const sign = (purpose, value) => `${Buffer.from(value).toString('base64url')}.${mac(purpose, value)}`;
+    /** @param {string} purpose @param {string} signed @returns {string | null} */
+    const verify = (purpose, signed) => {
+        const [encoded, given = ''] = signed.split('.');
+        const value = Buffer.from(encoded, 'base64url').toString();
+        return equal(given, mac(purpose, value)) ? value : null;
+    };
+    /** What each form carries, and no other site can know. @param {Person} person */
+    const token = (person) => mac('form', person.session);
+
+    /** The demo's: whoever has chosen a person on the page for that. @param {Request} request */
+    const demoPerson = async (request) => {
+        const bearer = request.headers.authorization?.match(/^Bearer (.+)$/)?.[1];
+        const session = bearer ?? request.cookies[sessionCookie] ?? '';
+        const found = JSON.parse(verify('session', session) ?? 'null');
+        return found && found.until > Date.now() ? { user: found.user, name: found.name, session } : null;
+    };
+
+    /** @param {Request} request */
+    const requireOwnOrigin = (request) => {
+        const { referer, 'sec-fetch-site': site = 'same-origin' } = request.headers;
+        const from = request.headers.origin ?? (referer && URL.canParse(referer) ? new URL(referer).origin : '');
+        if (from !== origin || site !== 'same-origin')
+            throw new Refused(
+                403,
+                `This form did not come from a page of ${origin}. Open that, and try it there. Nothing was done.`,
+            );
+    };
+
+    app.decorateRequest('person');
+    app.decorateRequest('access', null);
+    app.addHook('onRequest', async (request, reply) => {
+        reply.headers(headers);
+        if (request.routeOptions.config.open) return;
+        const found = await (authenticate ?? demoPerson)(request);
+        if (found?.user) {
+            const by = /^Bearer /i.test(request.headers.authorization ?? '') ? 'bearer' : 'cookie';
+            request.person = { name: found.user, session: found.user, ...found, by };
+        } else if (request.method !== 'GET' || authenticate || request.headers.authorization) {
+            throw new Refused(401, 'Sign in first.');
+        } else {
+            return reply.redirect(`/sign-in?next=${encodeURIComponent(request.url)}`, 303);
+        }
+    });
+    // A cookie comes along whoever has made a browser send the form; a Bearer only from a program that has it.
+    app.addHook('preHandler', async (request) => {
+        if (request.method === 'GET' || request.method === 'HEAD' || request.routeOptions.config.open) return;
+        if (request.person?.by === 'bearer') return;
+        requireOwnOrigin(request);
+        if (!equal(field(request, 'token'), token(request.person)))
+            throw new Refused(403, 'This page is too old: load it anew, and try again. Nothing was done.');
+    });
+
+    /**
+     * For which team, and as what: asked of the database each time, as it may have changed since the page was shown.
+     * Who is no member is not told whether there is such a team.
+     * @param {Request} request @returns {Promise<Access>}
+     */
+    const access = async (request) => {
+        const team = field(request, 'team');
+        const { rows } = await pool.query(
+            `SELECT team, role = 'owner' AS owner FROM seats.members
+       WHERE user_id = $1 AND status = 'active' AND (team = $2 OR $2 = '') ORDER BY team LIMIT 2`,
+            [request.person.user, team],
+        );
+        if (rows.length === 0) throw new Refused(404, 'There is no such team, or you are not one of its members.');
+        if (rows.length > 1) throw new Refused(422, 'You are a member of several teams: say of which.');
+        request.access = { team: rows[0].team, actor: request.person.user, owner: rows[0].owner };
+        return request.access;
+    };
+
+    await app.register(rateLimit, { global: false });
+    /**
+     * So many a minute, of each of these: counted in this process, so with two of them twice as many.
+     * @param {number} max @param {((request: Request) => string)[]} keys
+     */
+    const limit = (max, ...keys) => {
+        const counters = keys.map((keyGenerator) => app.createRateLimit({ max, timeWindow: 60_000, keyGenerator }));
+        return async (/** @type {Request} */ request) => {
+            for (const count of counters) {
+                const counted = await count(request);
+                if (!counted.isAllowed && counted.isExceeded)
+                    throw new Refused(
+                        429,
+                        `That was too often. Try it again in ${counted.ttlInSeconds} seconds. Nothing was done.`,
+                    );
+            }
+        };
+    };
+    const person = (/** @type {Request} */ request) => request.person.user;
+    const team = (/** @type {Request} */ request) => request.access?.team ?? '';
+    const address = (/** @type {Request} */ request) => request.ip;
+    const limits = {
+        previews: limit(30, person, team),
+        purchases: limit(20, person, team),
+        invites: limit(20, person, team),
+        tokens: limit(10, address, person),
+    };
+    return { sign, verify, token, access, limits, requireOwnOrigin };
+}
