@@ -2,24 +2,32 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import cookie from '@fastify/cookie';
 import formbody from '@fastify/formbody';
 import Fastify from 'fastify';
 import { createDatabase } from './lib/database.js';
 import { html } from './lib/html.js';
 import { layout } from './lib/layout.js';
+import { protect, whoAsks } from './lib/safety.js';
 import { inWords } from './lib/words.js';
 import { overview } from './pages/overview.js';
+import { signIn } from './pages/sign_in.js';
 
 /**
  * @import { Pool, PoolClient } from 'pg'
  * @import { FastifyReply, FastifyRequest } from 'fastify'
  * @import { HtmlText } from './lib/html.js'
+ * @import { Authentication } from './lib/safety.js'
+ * @import { Users } from './lib/users.js'
  */
 
 /**
  * @typedef {object} Settings
  * @property {Pool} pool  of openPool (lib/database.js)
  * @property {string} [prefix]  where the desk stands, '/desk' say; '' is the root
+ * @property {string[]} hosts  names under which browsers reach the desk, without a port
+ * @property {Authentication} authentication  how it knows who asks
+ * @property {Users} [users]  the same, where people sign in here
  * @property {any} [logger]  Fastify's; none if it is left out
  */
 
@@ -32,6 +40,7 @@ import { overview } from './pages/overview.js';
  * @property {(path: string, query?: Record<string, string | number | null | undefined>) => string} link  with prefix and query
  * @property {(name: string) => string} asset  the address of a file of public/
  * @property {string} person  who looks at it
+ * @property {string} token  what a form must bring along
  */
 
 /**
@@ -56,7 +65,7 @@ const assets = ['desk.css', 'desk.js'].map((name) => {
 });
 
 /** @param {Settings} settings */
-export function createDesk({ pool, prefix = '', logger = false }) {
+export function createDesk({ pool, prefix = '', hosts, authentication, users, logger = false }) {
     const app = Fastify({
         logger,
         forceCloseConnections: true,
@@ -65,6 +74,9 @@ export function createDesk({ pool, prefix = '', logger = false }) {
     });
     const database = createDatabase(pool);
     app.register(formbody);
+    app.register(cookie);
+    const anybodys = [...assets.map(({ name }) => `${prefix}/${name}`), `${prefix}/sign-in`];
+    protect(app, { hosts, authentication, open: (path) => anybodys.includes(path) });
 
     /** @type {Visit['link']} */
     const link = (path, query = {}) => {
@@ -85,9 +97,9 @@ export function createDesk({ pool, prefix = '', logger = false }) {
     const send = (request, reply, page) =>
         reply
             .code(page.status ?? 200)
-            .header('Cache-Control', 'no-store')
             .type('text/html; charset=utf-8')
-            .send(String(layout({ link, asset, person: '' }, page)));
+            .send(String(layout({ link, asset, ...whoAsks(request), signsIn: users !== undefined }, page)));
+    if (users) app.register(signIn, { users, link, send });
 
     for (const [path, show] of pages) {
         app.get(prefix + path, async (request, reply) => {
@@ -99,7 +111,9 @@ export function createDesk({ pool, prefix = '', logger = false }) {
                     String([value].flat()[0]),
                 ]),
             );
-            const page = await database.read((client) => show({ client, params, query, link, asset, person: '' }));
+            const page = await database.read((client) =>
+                show({ client, params, query, link, asset, ...whoAsks(request) }),
+            );
             return send(request, reply, page);
         });
     }

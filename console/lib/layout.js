@@ -15,7 +15,7 @@ const places = [
 ];
 
 /**
- * @param {Pick<Visit, 'link' | 'asset' | 'person'>} visit
+ * @param {Pick<Visit, 'link' | 'asset' | 'person' | 'token'> & {signsIn: boolean}} visit
  * @param {Page} page
  */
 export function layout(visit, page) {
@@ -36,7 +36,9 @@ export function layout(visit, page) {
 <nav aria-label="Pages"><strong>pg_seats</strong>
 ${places.map(([path, name]) => html`<a href="${visit.link(path)}"${page.place === path ? html` aria-current="page"` : ''}>${name}</a> `)}
 </nav>
-<p class="who">${visit.person}</p>
+<form class="who" method="post" action="${visit.link('/sign-out')}">${visit.person}
+${visit.signsIn && visit.person !== '' && html`<input type="hidden" name="token" value="${visit.token}"> <button>Sign out</button>`}
+</form>
 </header>
 <main id="main" tabindex="-1"${page.isFixed ? '' : html` data-refresh="10"`}>
 <h1>${page.title}</h1>
