@@ -26,13 +26,13 @@ export async function createContext(app, settings) {
     const { pool, simulator = null, cardUrl = null } = settings;
     /**
      * All that a team's page shows, for this person and now.
-     * @param {Request} request @param {Access} access
+     * @param {Request} request @param {Access} access @param {any} [page] what team_page says, if it was asked already
      */
-    const load = async (request, access) => {
-        const { rows } = await pool.query('SELECT seats.team_page($1, $2) AS page', [access.team, access.actor]);
+    const load = async (request, access, page) => {
+        page ??= (await pool.query('SELECT seats.team_page($1, $2) AS page', [access.team, access.actor])).rows[0].page;
         const asked = request.headers['accept-language']?.split(/[,;]/)[0] ?? '';
         return {
-            page: rows[0].page,
+            page,
             access,
             person: request.person,
             key: randomUUID(),

@@ -1,5 +1,6 @@
 // Who asks, whether it was really him, for which team, and how often.
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { EventEmitter } from 'node:events';
 import rateLimit from '@fastify/rate-limit';
 
 /** @import { App, Access, Person, Request, Settings } from '../types.d.ts' */
@@ -58,12 +59,23 @@ export async function createSafety(app, { pool, origin, sessionSecret, authentic
     /** What each form carries, and no other site can know. @param {Person} person */
     const token = (person) => mac('form', person.session);
 
+    // Sessions that were ended: no stream goes on for them, and their cookie is good for nothing any more.
+    const ended = new Set();
+    const signedOut = new EventEmitter().on('session', (session) => ended.add(session));
+
     /** The demo's: whoever has chosen a person on the page for that. @param {Request} request */
     const demoPerson = async (request) => {
         const bearer = request.headers.authorization?.match(/^Bearer (.+)$/)?.[1];
         const session = bearer ?? request.cookies[sessionCookie] ?? '';
         const found = JSON.parse(verify('session', session) ?? 'null');
-        return found && found.until > Date.now() ? { user: found.user, name: found.name, session } : null;
+        return found?.until > Date.now() && !ended.has(session) ? { user: found.user, session } : null;
+    };
+
+    /** Who is signed in; null: nobody. @param {Request} request @returns {Promise<Person | null>} */
+    const identify = async (request) => {
+        const found = await (authenticate ?? demoPerson)(request);
+        const by = /^Bearer /i.test(request.headers.authorization ?? '') ? 'bearer' : 'cookie';
+        return found?.user ? { name: found.user, session: found.user, ...found, by } : null;
     };
 
     /** @param {Request} request */
@@ -82,10 +94,9 @@ export async function createSafety(app, { pool, origin, sessionSecret, authentic
     app.addHook('onRequest', async (request, reply) => {
         reply.headers(headers);
         if (request.routeOptions.config.open) return;
-        const found = await (authenticate ?? demoPerson)(request);
-        if (found?.user) {
-            const by = /^Bearer /i.test(request.headers.authorization ?? '') ? 'bearer' : 'cookie';
-            request.person = { name: found.user, session: found.user, ...found, by };
+        const person = await identify(request);
+        if (person) {
+            request.person = person;
         } else if (request.method !== 'GET' || authenticate || request.headers.authorization) {
             throw new Refused(401, 'Sign in first.');
         } else {
@@ -146,5 +157,5 @@ export async function createSafety(app, { pool, origin, sessionSecret, authentic
         invites: limit(20, person, team),
         tokens: limit(10, address, person),
     };
-    return { sign, verify, token, access, limits, requireOwnOrigin };
+    return { sign, verify, token, identify, signedOut, access, limits, requireOwnOrigin };
 }

@@ -8,7 +8,10 @@ import { teamPage } from '../views/team.js';
 /** @import { App, Context, Html } from '../types.d.ts' */
 
 /** @param {App} app @param {Context} context */
-export default async function team(app, { pool, access, load, sign, token, authenticate, origin, requireOwnOrigin }) {
+export default async function team(
+    app,
+    { pool, access, load, sign, token, authenticate, origin, requireOwnOrigin, signedOut },
+) {
     /** @param {import('fastify').FastifyReply} reply @param {Html} content */
     const send = (reply, content) => reply.type('text/html; charset=utf-8').send(content.toString());
 
@@ -58,21 +61,18 @@ export default async function team(app, { pool, access, load, sign, token, authe
         if (!user) throw new Refused(422, 'Choose a person.');
         const next = new URL(field(request, 'next') || '/', origin);
         const until = Date.now() + 12 * 3600_000;
-        reply.setCookie(
-            sessionCookie,
-            sign('session', JSON.stringify({ user, name: user, until, nonce: randomUUID() })),
-            {
-                path: '/',
-                httpOnly: true,
-                secure: true,
-                sameSite: 'lax',
-            },
-        );
+        reply.setCookie(sessionCookie, sign('session', JSON.stringify({ user, until, nonce: randomUUID() })), {
+            path: '/',
+            httpOnly: true,
+            secure: true,
+            sameSite: 'lax',
+        });
         // Only ever to a page of ours, whatever the address says.
         return reply.redirect(next.origin === origin ? next.pathname + next.search : '/', 303);
     });
 
     app.post('/sign-out', async (request, reply) => {
+        signedOut.emit('session', request.person.session);
         reply.clearCookie(sessionCookie, { path: '/', secure: true });
         return reply.redirect('/sign-in', 303);
     });
