@@ -119,9 +119,18 @@ SELECT pg_temp.try($$SELECT seats.remove_seats('acme', 'team', 1, 'olga')$$);
 -- An invite to no seat needs none.
 SELECT billing_pending FROM seats.invite('acme', 'guest@example.com', NULL);
 
+-- Shown to whoever has the token, in a transaction that could change nothing.
+SAVEPOINT shown;
+SET LOCAL transaction_read_only = on;
+SELECT invite = :a_invite, team, seat_type, role, address, inviter, expires_at > now() FROM seats.show_invite(:'b_token');
+SELECT pg_temp.try(format('SELECT seats.show_invite(%L)', :'a_token'));
+SELECT pg_temp.try($$SELECT seats.show_invite(NULL)$$);
+ROLLBACK TO shown;
+
 -- Accepted, once.
 SELECT invite = :a_invite, team, seat_type, role FROM seats.accept_invite(:'b_token', 'anna');
 SELECT pg_temp.try(format('SELECT seats.accept_invite(%L, %L)', :'b_token', 'eve'));
+SELECT pg_temp.try(format('SELECT seats.show_invite(%L)', :'b_token'));
 SELECT pg_temp.try($$SELECT seats.accept_invite('nonsense', 'eve')$$);
 SELECT pg_temp.try($$SELECT seats.accept_invite(NULL, 'eve')$$);
 SELECT pg_temp.try($$SELECT seats.invite('acme', 'a@example.com', 'team', actor => E'olga\nstripe')$$);
@@ -138,6 +147,7 @@ SELECT pg_temp.seats();
 SELECT invite, token FROM seats.invite('acme', 'dora@example.com', 'team', expires => '1 minute') \gset d_
 UPDATE seats_internal.invite SET expires_at = clock_timestamp() - interval '1 second' WHERE id = :d_invite;
 SELECT pg_temp.try(format('SELECT seats.accept_invite(%L, %L)', :'d_token', 'dora'));
+SELECT pg_temp.try(format('SELECT seats.show_invite(%L)', :'d_token'));
 SELECT pg_temp.seats();
 SELECT next_after <= clock_timestamp() FROM seats_internal.expire_invites('-infinity');
 SELECT pg_temp.seats();

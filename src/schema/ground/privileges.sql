@@ -31,6 +31,7 @@ BEGIN ATOMIC
         ('application', 'seats', 'remove_member'),
         ('application', 'seats', 'change_member'),
         ('application', 'seats', 'invite'),
+        ('application', 'seats', 'show_invite'),
         ('application', 'seats', 'accept_invite'),
         ('application', 'seats', 'revoke_invite'),
         ('application', 'seats', 'register_individual'),
@@ -237,7 +238,7 @@ BEGIN
          WHERE relnamespace = 'seats'::regnamespace AND relkind = 'v'
            AND (audience IN ('monitor', 'operator')
                 OR audience = 'application'
-                   AND relname IN ('teams', 'changes', 'members', 'invites', 'individuals', 'seat_types')
+                   AND relname IN ('teams', 'changes', 'members', 'invites', 'individuals', 'seat_types', 'prices')
                 OR audience = 'payments'
                    AND relname IN ('payment_requests', 'payment_members', 'payments', 'payment_transactions',
                                    'refunds'))

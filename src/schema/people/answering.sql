@@ -1,4 +1,4 @@
--- What becomes of an invite: it is accepted, revoked, or expires.
+-- What becomes of an invite: it is looked at, accepted, revoked, or expires.
 
 CREATE OR REPLACE FUNCTION seats_internal.raise_invite_is_over(invite seats_internal.invite) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -23,6 +23,75 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.raise_invite_is_over(seats_internal.invite) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.raise_invite_is_over(seats_internal.invite) IS
     'the error for an invite that is no longer open';
+
+-- What was found by a token: nothing, or an invite that may be over.
+CREATE OR REPLACE FUNCTION seats_internal.require_open_invite(invite seats_internal.invite) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF invite.id IS NULL THEN
+        RAISE EXCEPTION 'there is no invite with this token'
+            USING ERRCODE = 'PS531',
+                  HINT = 'Is it complete? When somebody is invited again, the old token no longer holds.';
+    ELSIF invite.status <> 'open' OR invite.expires_at <= clock_timestamp() THEN
+        PERFORM seats_internal.raise_invite_is_over(invite);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.require_open_invite(seats_internal.invite) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.require_open_invite(seats_internal.invite) IS
+    'the error for a token that nobody can come with';
+
+-- For the page that a link leads to: it is opened by mail programs and previews too, so it changes nothing.
+CREATE OR REPLACE FUNCTION seats_internal.show_invite(
+    caller         text,
+    token          text,
+    OUT invite     bigint,
+    OUT team       text,
+    OUT seat_type  text,
+    OUT role       text,
+    OUT address    text,
+    OUT inviter    text,
+    OUT expires_at timestamptz
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    shown seats_internal.invite;
+BEGIN
+    SELECT i.* INTO shown FROM seats_internal.invite AS i
+     WHERE i.token_hash = seats_internal.hash_of_token(token);
+    PERFORM seats_internal.require_open_invite(shown);
+    SELECT t.name INTO team FROM seats_internal.team AS t WHERE t.id = shown.team_id;
+    invite := shown.id;
+    seat_type := shown.seat_type;
+    role := shown.role;
+    address := shown.address;
+    inviter := shown.inviter;
+    expires_at := shown.expires_at;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.show_invite(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.show_invite(text, text) IS 'behind seats.show_invite';
+
+CREATE OR REPLACE FUNCTION seats.show_invite(
+    token          text,
+    OUT invite     bigint,
+    OUT team       text,
+    OUT seat_type  text,
+    OUT role       text,
+    OUT address    text,
+    OUT inviter    text,
+    OUT expires_at timestamptz
+)
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'pg_seats_quiet_entry';
+REVOKE ALL ON FUNCTION seats.show_invite(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats.show_invite(text) IS
+    'what somebody is invited to who has the token, for the page that asks whether he comes; changes nothing, and has '
+    'the errors of accept_invite';
 
 CREATE OR REPLACE FUNCTION seats_internal.accept_invite(
     caller        text,
@@ -52,13 +121,8 @@ BEGIN
         -- A second statement, and a new snapshot: it may have been accepted, or sent anew, meanwhile.
         SELECT i.* INTO accepted FROM seats_internal.invite AS i WHERE i.token_hash = wanted;
     END IF;
-    IF accepted.id IS NULL THEN
-        RAISE EXCEPTION 'there is no invite with this token'
-            USING ERRCODE = 'PS531',
-                  HINT = 'Is it complete? When somebody is invited again, the old token no longer holds.';
-    ELSIF accepted.status <> 'open' OR accepted.expires_at <= clock_timestamp() THEN
-        PERFORM seats_internal.raise_invite_is_over(accepted);
-    ELSIF EXISTS (SELECT FROM seats_internal.member AS m
+    PERFORM seats_internal.require_open_invite(accepted);
+    IF EXISTS (SELECT FROM seats_internal.member AS m
                    WHERE m.team_id = taken.id AND m.user_id = accept_invite.user_id
                      AND m.status = 'active') THEN
         RAISE EXCEPTION '% is a member of team % already', quote_literal(user_id), team
