@@ -187,55 +187,74 @@ build_simulator_step() {
 }
 
 # What is written in JavaScript, and what tests do with Node, needs packages: those of the one package-lock.json. Kept in
-# build/, with the caller's npm configuration. Sets node_packages to where they are; without them what needs them is
-# skipped, or a part of it, and says so.
-node_packages=
-fetch_node_packages() {
-  local directory=$root/build/node file
-  if [[ -n $node_packages ]]; then
+# build/node, with the caller's npm configuration. Without them what needs them is skipped, or a part of it, and says so.
+no_node_packages=
+download_node_packages() {
+  local directory=$root/build/node
+  if [[ -n $no_node_packages ]]; then
+    return 1
+  fi
+  if cmp -s "$root/package-lock.json" "$directory/fetched"; then
     return
   fi
-  if ! cmp -s "$root/package-lock.json" "$directory/fetched"; then
-    if ! command -v npm >/dev/null; then
-      say "  (there is no npm: what is tried with Node is skipped)"
-      return
-    fi
-    mkdir -p "$directory"
-    (cd "$root" && tar -cf - package.json package-lock.json examples/*/package.json console/package.json \
-      test/*/package.json) | tar -C "$directory" -xf -
-    if ! timeout 120 npm ci --prefix "$directory" --no-audit --no-fund --ignore-scripts \
-      >"$workspace/npm.log" 2>&1 </dev/null; then
-      say "  (npm could not fetch what package-lock.json names: what is tried with Node is skipped)"
-      return
-    fi
-    cp "$root/package-lock.json" "$directory/fetched"
+  if ! command -v npm >/dev/null; then
+    say "  (there is no npm: what is tried with Node is skipped)"
+    no_node_packages=1
+    return 1
   fi
-  # Where the servers' user can read it, and beside the sources, where programs look for it.
-  cp -r "$directory/node_modules" "$workspace/tests/node_modules"
+  mkdir -p "$directory"
+  (cd "$root" && tar -cf - package.json package-lock.json examples/*/package.json console/package.json \
+    test/*/package.json) | tar -C "$directory" -xf -
+  if ! timeout 120 npm ci --prefix "$directory" --no-audit --no-fund --ignore-scripts \
+    >"$workspace/npm.log" 2>&1 </dev/null; then
+    say "  (npm could not fetch what package-lock.json names: what is tried with Node is skipped)"
+    no_node_packages=1
+    return 1
+  fi
+  cp "$root/package-lock.json" "$directory/fetched"
+}
+
+# Sets node_packages to a copy where the servers' user can read it, beside the sources, where programs look for it.
+node_packages=
+fetch_node_packages() {
+  if [[ -n $node_packages ]] || ! download_node_packages; then
+    return
+  fi
+  cp -r "$root/build/node/node_modules" "$workspace/tests/node_modules"
   chmod -R a+rX "$workspace/tests/node_modules"
   node_packages=$workspace/tests/node_modules
   postgres_env+=("NODE_PATH=$node_packages")
 }
 
-# The pooler of one scenario. The package would start a service, so it is unpacked into build/, and not
-# installed; without it that scenario is skipped and says so.
+# The pooler of some tests, and the proxy of others. Their packages would start services, so they are unpacked into
+# build/, and not installed; without them these tests are skipped and say so.
 fetch_pgbouncer() {
-  local program=${PGBOUNCER:-} directory=$root/build/pgbouncer
+  fetch_server pgbouncer PGBOUNCER
+}
+
+fetch_nginx() {
+  fetch_server nginx NGINX
+}
+
+# fetch_server PACKAGE VARIABLE: the program of that name, which tests find by the variable.
+fetch_server() {
+  local name=$1 variable=$2 directory=$root/build/$1 program
+  program=${!variable:-}
   if [[ -z $program ]]; then
-    program=$(command -v pgbouncer || echo "$directory/usr/sbin/pgbouncer")
+    program=$(command -v "$name" || echo "$directory/usr/sbin/$name")
   fi
   if [[ ! -x $program ]]; then
     mkdir -p "$directory"
-    if ! (cd "$directory" && apt-get download pgbouncer && dpkg -x pgbouncer_*.deb .) \
-      >"$workspace/pgbouncer.log" 2>&1 </dev/null; then
-      say "  (pgbouncer could not be fetched: the scenario with it is skipped)"
+    if ! (cd "$directory" && apt-get download "$name" && dpkg -x "$name"_*.deb .) \
+      >"$workspace/$name.log" 2>&1 </dev/null; then
+      say "  ($name could not be fetched: what is tried with it is skipped)"
       return
     fi
   fi
   mkdir -p "$workspace/bin"
-  cp "$program" "$workspace/bin/pgbouncer"
-  chmod a+rx "$workspace/bin/pgbouncer"
-  postgres_env+=("PGBOUNCER=$workspace/bin/pgbouncer")
+  cp "$program" "$workspace/bin/$name"
+  chmod a+rx "$workspace/bin/$name"
+  postgres_env+=("$variable=$workspace/bin/$name")
 }
 
 # A copy, because another run may link it anew while this one uses it.

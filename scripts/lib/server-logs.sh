@@ -73,7 +73,7 @@ save_logs() {
   mapfile -t files < <(cd "$workspace" && find . \( -path ./postgres -o -path ./tests -o \
     -name '*_data' -o -path ./regress/instance -o -path ./isolation/instance \) -prune -o -type f \
     \( -name '*.log' -o -name '*.expected-signals' -o -name 'regress_log_*' -o -name 'regression.*' \
-    -o -name '*.out' -o -path './scenarios/tap/*' -o -name 'ctest.xml' \) -print)
+    -o -name '*.out' -o -path './scenarios/tap/*' -o -path './pages/*.png' -o -name 'ctest.xml' \) -print)
   if ((${#files[@]})); then
     tar -C "$workspace" -cf - "${files[@]}" | tar -C "$build_dir/failed" -xf - --no-same-owner
   fi

@@ -21,6 +21,7 @@ stage_format() {
   check_verdicts
   check_mistakes
   check_monitoring
+  check_javascript
   if ! command -v clang-format >/dev/null; then
     skipped=1
     note="clang-format is not installed"
@@ -38,6 +39,29 @@ stage_format() {
     sed -n 's/^\([^:]*\):.*code should be clang-formatted.*/    \1/p' "$workspace/format.log" | sort -u
     grep -v 'code should be clang-formatted' "$workspace/format.log" | grep -E '(error|warning):' | head || true
   fi
+}
+
+# What is written in JavaScript: its types (JSDoc, by tsc) and its form (prettier), beside the packages that it names.
+check_javascript() {
+  local directory=$root/build/node tree=$workspace/javascript program
+  if ! download_node_packages; then
+    return
+  fi
+  mkdir -p "$tree"
+  (cd "$root" && source_files | grep -E '^\./(examples|console|test/pages)/|^\./(package|jsconfig)\.json$|^\./\.prettierignore$' |
+    tar -T - -cf -) | tar -C "$tree" -xf -
+  ln -s "$directory/node_modules" "$tree/node_modules"
+  for program in 'tsc --project jsconfig.json' 'prettier --check --log-level warn .'; do
+    # Split on purpose: a program and its arguments.
+    # shellcheck disable=SC2086
+    if (cd "$tree" && PATH=$directory/node_modules/.bin:$PATH && $program) >"$workspace/javascript.log" 2>&1; then
+      passed=$((passed + 1))
+    else
+      failed=$((failed + 1))
+      say "  $program:"
+      head -n 30 "$workspace/javascript.log" | sed 's/^/    /'
+    fi
+  done
 }
 
 stage_unit() {
@@ -315,4 +339,95 @@ run_demo() {
   fi
   say "  $(saved_path "$log"), its end:"
   tail -n 30 "$log" | sed 's/^/    /'
+}
+
+# What people see: the example and the operator's desk in a headless Chromium, on one server and one simulator.
+# test/pages/README.md says how to run one of its tests by hand.
+stage_pages() {
+  local work=$workspace/pages files=() file word status=0 log=$workspace/pages.log
+  for file in "$workspace"/tests/test/pages/*.test.js; do
+    [[ -e $file ]] || continue
+    for word in "${@:-}"; do
+      if [[ $(basename "$file") == "${word%.test.js}"* ]]; then
+        files+=("$file")
+        break
+      fi
+    done
+  done
+  if ((${#files[@]} == 0)); then
+    note="no test is called $*"
+    failed=1
+    return
+  fi
+  if ! pages_can_be_opened; then
+    skipped=${#files[@]}
+    say "  ($note: what people see is not tried)"
+    return
+  fi
+  fetch_pgbouncer
+  fetch_nginx
+  make_server_dir "$work"
+  if ! { copy_demo_chapters && start_demo_server && demo_psql -c '\! simulate acme'; }; then
+    failed=1
+    say "  FAILED  ${server_trouble:-the server does not start}"
+    if [[ -e $server_trouble_log ]]; then
+      tail -n 20 "$server_trouble_log" | sed 's/^/    /'
+    fi
+    return
+  fi
+  run_limited "${PAGES_LIMIT:-400}" "$log" show_pages \
+    "${server_user[@]}" env -C "$work" "${postgres_env[@]}" \
+    "PGHOST=$server_dir" PGUSER=postgres PGDATABASE=demo "CHROMIUM=$(chromium)" "PAGES_PICTURES=$work" \
+    "$(command -v node)" --test --test-concurrency=1 --test-timeout=120000 \
+    --test-reporter=spec --test-reporter-destination=stdout \
+    --test-reporter=tap --test-reporter-destination="$work/tap.out" "${files[@]}" || status=$?
+  passed=$(tap_total pass "$work/tap.out")
+  skipped=$(tap_total skipped "$work/tap.out")
+  failed=$(($(tap_total fail "$work/tap.out") + $(tap_total cancelled "$work/tap.out")))
+  if ((status != 0 && failed == 0)); then
+    failed=1
+    tail -n 20 "$log" | sed 's/^/    /'
+  fi
+  if ((failed)); then
+    sed -n '/failing tests:$/,$p' "$log" | head -n 120 | sed 's/^/    /'
+    for file in "$work"/*.png; do
+      if [[ -e $file ]]; then
+        say "  what was to be seen: $(saved_path "$file")"
+      fi
+    done
+    show_server_log "$server_dir/log/server.log"
+  fi
+  stop_demo_server
+}
+
+# Whether there is what a page is opened with; sets the note if not.
+pages_can_be_opened() {
+  local version
+  version=$(env "${postgres_env[@]}" "${server_user[@]}" "$(command -v node)" --version 2>/dev/null) || version=none
+  if [[ -z $(chromium) ]]; then
+    note="no Chromium"
+  elif [[ ! $version =~ ^v([0-9]+) ]] || ((BASH_REMATCH[1] < 20)); then
+    note="Node 20 or newer is needed, found: $version"
+  else
+    fetch_node_packages
+    if [[ -z $node_packages ]]; then
+      note="no npm packages"
+    fi
+  fi
+  [[ -z $note ]]
+}
+
+chromium() {
+  command -v "${CHROMIUM:-chromium}" || true
+}
+
+show_pages() {
+  grep --line-buffered -E '^ *(✔|✖|﹣) ' | sed -u '/failing tests:/,$d; s/^/  /' || true
+}
+
+# tap_total pass FILE: what node's test runner has counted.
+tap_total() {
+  local number
+  number=$(sed -n "s/^# $1 \([0-9]*\)$/\1/p" "$2" 2>/dev/null)
+  printf '%s' "${number:-0}"
 }
