@@ -214,6 +214,16 @@ download_node_packages() {
   cp "$root/package-lock.json" "$directory/fetched"
 }
 
+# The version that the servers' user gets, or nothing.
+node_version() {
+  env "${postgres_env[@]}" "${server_user[@]}" node --version 2>/dev/null || true
+}
+
+# What is written in JavaScript needs Node 20.
+node_is_new() {
+  [[ $(node_version) =~ ^v([0-9]+) ]] && ((BASH_REMATCH[1] >= 20))
+}
+
 # Sets node_packages to a copy where the servers' user can read it, beside the sources, where programs look for it.
 node_packages=
 fetch_node_packages() {

@@ -378,7 +378,7 @@ stage_pages() {
   run_limited "${PAGES_LIMIT:-400}" "$log" show_pages \
     "${server_user[@]}" env -C "$work" "${postgres_env[@]}" \
     "PGHOST=$server_dir" PGUSER=postgres PGDATABASE=demo "CHROMIUM=$(chromium)" "PAGES_PICTURES=$work" \
-    "$(command -v node)" --test --test-concurrency=1 --test-timeout=120000 \
+    node --test --test-concurrency=1 --test-timeout=120000 \
     --test-reporter=spec --test-reporter-destination=stdout \
     --test-reporter=tap --test-reporter-destination="$work/tap.out" "${files[@]}" || status=$?
   passed=$(tap_total pass "$work/tap.out")
@@ -402,12 +402,10 @@ stage_pages() {
 
 # Whether there is what a page is opened with; sets the note if not.
 pages_can_be_opened() {
-  local version
-  version=$(env "${postgres_env[@]}" "${server_user[@]}" "$(command -v node)" --version 2>/dev/null) || version=none
   if [[ -z $(chromium) ]]; then
     note="no Chromium"
-  elif [[ ! $version =~ ^v([0-9]+) ]] || ((BASH_REMATCH[1] < 20)); then
-    note="Node 20 or newer is needed, found: $version"
+  elif ! node_is_new; then
+    note="Node 20 or newer is needed, found: $(node_version)"
   else
     fetch_node_packages
     if [[ -z $node_packages ]]; then

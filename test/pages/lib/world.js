@@ -208,8 +208,8 @@ export async function world() {
         for (const [type, price] of Object.entries(prices)) {
             await sql(
                 `SELECT seats.define_seat_type(seat_type, prices || $2::text, largest_change, largest_total,
-                  increase_proration_behavior, increase_payment_behavior, decrease_proration_behavior, allow_unpaid,
-                  delete_at_zero, largest_unconfirmed)
+                  increase_proration_behavior, increase_payment_behavior, decrease_proration_behavior,
+                  delete_at_zero => delete_at_zero, largest_unconfirmed => largest_unconfirmed)
            FROM seats.seat_types WHERE seat_type = $1 AND $2 <> ALL (prices)`,
                 [type, price],
             );
