@@ -48,7 +48,7 @@ check_javascript() {
     return
   fi
   mkdir -p "$tree"
-  (cd "$root" && source_files | grep -E '^\./(examples|console|test/pages)/|^\./(package|jsconfig)\.json$|^\./\.prettierignore$' |
+  (cd "$root" && source_files | grep -E '^\./(examples|console|test/pages)/|^\./(package|jsconfig)\.json$|^\./\.(prettierignore|editorconfig)$' |
     tar -T - -cf -) | tar -C "$tree" -xf -
   ln -s "$directory/node_modules" "$tree/node_modules"
   for program in 'tsc --project jsconfig.json' 'prettier --check --log-level warn .'; do
@@ -377,7 +377,7 @@ stage_pages() {
   fi
   run_limited "${PAGES_LIMIT:-400}" "$log" show_pages \
     "${server_user[@]}" env -C "$work" "${postgres_env[@]}" \
-    "PGHOST=$server_dir" PGUSER=postgres PGDATABASE=demo "CHROMIUM=$(chromium)" "PAGES_PICTURES=$work" \
+    "PGHOST=$server_dir" PGUSER=postgres PGDATABASE=demo "CHROMIUM=$(browser)" "PAGES_PICTURES=$work" \
     node --test --test-concurrency=1 --test-timeout=120000 \
     --test-reporter=spec --test-reporter-destination=stdout \
     --test-reporter=tap --test-reporter-destination="$work/tap.out" "${files[@]}" || status=$?
@@ -402,7 +402,7 @@ stage_pages() {
 
 # Whether there is what a page is opened with; sets the note if not.
 pages_can_be_opened() {
-  if [[ -z $(chromium) ]]; then
+  if [[ -z $(browser) ]]; then
     note="no Chromium"
   elif ! node_is_new; then
     note="Node 20 or newer is needed, found: $(node_version)"
@@ -415,8 +415,8 @@ pages_can_be_opened() {
   [[ -z $note ]]
 }
 
-chromium() {
-  command -v "${CHROMIUM:-chromium}" || true
+browser() {
+  type -P "${CHROMIUM:-chromium}" || true
 }
 
 show_pages() {
