@@ -4,16 +4,18 @@ import { readFileSync } from 'node:fs';
 import Fastify from 'fastify';
 import cookie from '@fastify/cookie';
 import formbody from '@fastify/formbody';
+import { describe } from './lib/pg-seats.js';
 import { Refused, createSafety } from './lib/safety.js';
 import { errorPage } from './views/page.js';
 import { teamPage } from './views/team.js';
 import members from './routes/members.js';
 import team from './routes/team.js';
+import webhooks from './routes/webhooks.js';
 
 /** @import { App, Html, Access, Request, Settings } from './types.d.ts' */
 
 // Each is a Fastify plugin that is given the context below: (app, context) => void. Add yours here.
-const routes = [team, members];
+const routes = [team, members, webhooks];
 
 const publicFiles = /** @type {const} */ ([
     ['page.css', 'text/css; charset=utf-8'],
@@ -100,9 +102,6 @@ function inWords(error) {
     if (error instanceof Refused) return error;
     if (error.statusCode < 500)
         return { statusCode: error.statusCode, code: error.code, message: 'That request cannot be understood.' };
-    return {
-        statusCode: 500,
-        code: 'failed',
-        message: 'Something went wrong here. It was written down for our staff.',
-    };
+    const { status, code, message } = describe(error);
+    return { statusCode: status, code: code ?? 'failed', message };
 }

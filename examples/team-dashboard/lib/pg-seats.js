@@ -1,0 +1,299 @@
+/**
+ * What a program needs beside the SQL of pg_seats: what its errors mean, transactions that are tried again, the journal as
+ * a loop, and the endpoint of Stripe's webhooks. It knows nothing of the example around it: copy it into your own
+ * application. It needs `pg`, and describes the errors of Drizzle, Knex and Prisma as well.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+
+/**
+ * @typedef {object} Described
+ * @property {string | null} code the SQLSTATE; null: the error is none of the database's
+ * @property {string} message for who sits before the page; the error's own message is for your log
+ * @property {Facts} facts
+ * @property {number} status of an HTTP answer
+ * @property {boolean} retry whether the same may come to something else if it is simply tried again
+ */
+/** @typedef {Record<string, string | undefined>} Facts what DETAIL tells programs: docs/drivers.md, "Errors" */
+/** @typedef {[status: number, message: string | ((facts: Facts) => string), retry?: boolean]} Meaning */
+
+const staff = 'Our staff must look at it.';
+const soon = 'Please try again in a moment.';
+const unknown = `Something has gone wrong on our side. ${staff}`;
+/** @param {Facts} facts */
+const needed = (facts) => Number(facts.in_use) + Number(facts.reserved ?? 0);
+
+/** @type {Meaning} */
+const inTheWay = [503, `Somebody else was changing the same. ${soon}`, true];
+
+/** @type {Record<string, Meaning>} */
+const meanings = {
+    PS109: [503, `Seats are not set up yet. ${staff}`],
+    PS122: [503, `Too many are waiting. ${soon}`, true],
+    PS501: [404, 'There is no such team.'],
+    PS503: [503, `What this team has is still being read from Stripe. ${soon}`, true],
+    PS504: [422, 'There is no such kind of seats.'],
+    PS505: [422, 'Give a whole number of seats, 1 or more.'],
+    PS506: [422, (f) => `At most ${f.largest_change} seats can be changed at once.`],
+    PS507: [422, (f) => `A team may have at most ${f.largest_total} of these seats; this one has ${f.quantity}.`],
+    PS508: [409, (f) => `Members and invites need ${needed(f)} of the ${f.quantity} seats: free some first.`],
+    PS509: [403, 'Only an owner of the team may do that.'],
+    PS510: [409, (f) => `The number of seats has changed meanwhile: it is ${f.quantity} now. Nothing was changed.`],
+    PS511: [422, 'This key belongs to another request. Each request needs a key of its own.'],
+    PS512: [409, "The team's subscription has ended: its seats can no longer be changed."],
+    PS513: [409, 'The seats have changed since this price was shown. Nothing was changed.'],
+    PS514: [404, 'There is no such change.'],
+    PS515: [409, 'It is too late to take this back: it has gone to Stripe already.'],
+    PS516: [409, 'This person is a member of the team already.'],
+    PS517: [404, 'There is no such member in this team.'],
+    PS518: [409, (f) => `None of the ${f.quantity} seats is free.`],
+    PS519: [422, 'That is no change of seats.'],
+    PS520: [422, 'A name, an address or a key is empty or too long.'],
+    PS523: [422, 'These kinds of seats are billed in different ways: change one after the other.'],
+    PS524: [422, 'Somebody can be an owner or a member.'],
+    PS525: [409, 'There is no such price. Ask for the price again.'],
+    PS526: [503, `The seats of this team cannot be counted just now. ${staff}`],
+    PS527: [409, `No price of these seats fits the team's subscription. ${staff}`],
+    PS528: [409, (f) => `At most ${f.largest_unconfirmed} of these seats may wait for Stripe. Please try later.`],
+    PS529: [503, `The price is still being read from Stripe. ${soon}`, true],
+    PS530: [422, 'An invite is good for a minute at least, and for a year at most.'],
+    PS531: [404, 'There is no such invite (any more). Is the link complete? Only the newest one is good.'],
+    PS532: [409, 'This address is invited already, for another seat or role. Revoke that invite first.'],
+    PS533: [404, 'The time of this invite is up. Ask for a new one.'],
+    PS534: [404, 'This invite is over: it was accepted or revoked, or its seat is gone. Ask for a new one.'],
+    PS535: [404, 'There is no such team.'],
+    PS536: [409, 'This is the only owner of the team. Make somebody else an owner first.'],
+    PS538: [409, 'This price is too old. Nothing was changed.'],
+    PS539: [409, "A colleague's change is not confirmed yet: there is no price of this one alone."],
+    40001: inTheWay,
+    '40P01': inTheWay,
+    '55P03': inTheWay,
+    57014: [503, `That took too long. ${soon}`, true],
+    '08006': [503, 'We cannot reach our database. Look whether it is done before you try again.', true],
+};
+
+// What the network, Node, pg, its pool and Prisma's connection say when there is no connection, or none any more. (Where it
+// broke while a commit was under way nobody knows what became of it: hence a request_key, and the words above.)
+const lost = new RegExp(
+    '^(E[A-Z]+|P1001|P1002|P1008|P1017|P2024)$|^(08|57P0|53300)|Connection terminated|connection error|not queryable|' +
+        "timeout exceeded when trying|Can't reach database",
+);
+
+/**
+ * What the database has said, out of what a driver throws: pg and Knex as it is, Drizzle as `cause`, Prisma (7, with its
+ * adapter for pg) in `meta`.
+ * @param {any} error
+ * @returns {{code: string | null, detail?: string}}
+ */
+function saidByDatabase(error) {
+    for (let at = error, depth = 0; at && depth < 5; at = at.cause, depth++) {
+        const prisma = at.meta?.driverAdapterError?.cause;
+        if (prisma?.originalCode) return { code: prisma.originalCode, detail: prisma.detail };
+        if (at.severity && !lost.test(at.code)) return { code: at.code, detail: at.detail };
+        if (lost.test(at.code) || lost.test(at.message)) return { code: '08006' };
+    }
+    return { code: null };
+}
+
+/**
+ * What an error means. Unknown ones are 500: log the error itself then.
+ * @param {unknown} error what a query has thrown, whichever driver it came through
+ * @returns {Described}
+ */
+export function describe(error) {
+    const { code, detail } = saidByDatabase(error);
+    const pairs = [...(detail ?? '').matchAll(/(\w+)=([^\s)]*)/g)].map(([, name, value]) => [name, value]);
+    const facts = Object.fromEntries(pairs);
+    const [status, words, retry = false] = meanings[code ?? ''] ?? [500, unknown];
+    return { code, message: typeof words === 'string' ? words : words(facts), facts, status, retry };
+}
+
+/**
+ * Runs `work` in a transaction, and again from its start when PostgreSQL says that somebody was in the way (40001, 40P01):
+ * so let it do nothing that cannot be done twice, except by this client.
+ * @template T
+ * @param {pg.Pool} pool
+ * @param {(client: pg.PoolClient) => Promise<T>} work
+ * @param {{begin?: string, attempts?: number}} [options] `begin`: 'BEGIN ISOLATION LEVEL SERIALIZABLE', say
+ * @returns {Promise<T>}
+ */
+export async function withTransaction(pool, work, { begin = 'BEGIN', attempts = 5 } = {}) {
+    for (let attempt = 1; ; attempt++) {
+        const client = await borrow(pool);
+        let open = true;
+        try {
+            await client.query(begin);
+            const result = await work(client);
+            await commit(client);
+            open = false;
+            return result;
+        } catch (error) {
+            const { code } = saidByDatabase(error);
+            if (attempt >= attempts || (code !== '40001' && code !== '40P01')) throw error;
+        } finally {
+            await giveBack(client, open);
+        }
+        await sleep(Math.random() * 20 * 2 ** attempt);
+    }
+}
+
+// A connection that breaks while it is lent and no query runs would end the process: nobody hears its error.
+const ignore = () => {};
+
+/** @type {(pool: pg.Pool) => Promise<pg.PoolClient>} */
+const borrow = async (pool) => (await pool.connect()).on('error', ignore);
+
+/** @param {pg.PoolClient} client */
+async function commit(client) {
+    // Where an error within was caught and swallowed, COMMIT rolls back and is no error.
+    const { command } = await client.query('COMMIT');
+    if (command !== 'COMMIT') throw new Error('the transaction was rolled back: an error within it was not passed on');
+}
+
+/** @type {(client: pg.PoolClient, open: boolean) => Promise<void>} what cannot even roll back is given up */
+const giveBack = async (client, open) => {
+    const failure = open ? await client.query('ROLLBACK').then(ignore, (error) => error) : undefined;
+    client.off('error', ignore).release(failure);
+};
+
+/**
+ * @typedef {{number: string, at: Date, kind: string, role: string, actor: string | null, call: string | null,
+ *   lane: string | null, team: string | null, individual: string | null, reason: string | null, detail: any}} Entry identified by number
+ */
+
+/**
+ * Follows the journal, for ever or until `signal`:
+ *
+ *     for await (const { entries, client } of journal(pool, 'mailer', { listenUrl, signal })) {
+ *       for (const entry of entries) await client.query('INSERT INTO mails …', [entry.number, entry.team]);
+ *     }
+ *
+ * Each round is a transaction, begun before and committed after the loop's body, which also acknowledges its entries. What
+ * the body does by `client` is done exactly once, whenever the program dies; what it does elsewhere at least once: let it be
+ * harmless the second time. An error in the body ends the loop, and so does `break`: nothing of that round is done then, and
+ * its entries come again to whoever begins anew. Lost connections and 40001 are waited out (0.1 to 30 s), and `log` is told;
+ * all else is thrown, as PS542: it was away for too long. Of several processes with the same name one works and the others
+ * wait, each with a connection of its pool; so keep the body short.
+ *
+ * @param {pg.Pool} pool
+ * @param {string} consumer one name for each part of your program that reads on its own
+ * @param {{listenUrl?: string, signal?: AbortSignal, most?: number, pollEvery?: number, log?: (error: unknown) => void}} [options]
+ *   `listenUrl`: of the server, not of a pooler: entries then come at once, else every `pollEvery` ms; `most`: in a round
+ * @returns {AsyncGenerator<{entries: Entry[], client: pg.PoolClient}, void, void>}
+ */
+export async function* journal(pool, consumer, options = {}) {
+    const { listenUrl, signal, most = 100, pollEvery = 30_000, log = ignore } = options;
+    const bell = createBell(listenUrl, signal, log);
+    try {
+        for (let failures = 0; !signal?.aborted;) {
+            bell.silence(); // before reading: what is notified from now on is read in the next round
+            let client = /** @type {pg.PoolClient | undefined} */ (undefined);
+            let [open, found] = [true, 0];
+            try {
+                client = await borrow(pool);
+                await client.query('BEGIN');
+                const { rows } = await client.query('SELECT * FROM seats.read_journal($1, $2)', [consumer, most]);
+                found = rows.length;
+                if (found > 0) {
+                    yield { entries: rows, client };
+                    const { number } = rows[found - 1];
+                    await client.query('SELECT seats.acknowledge_journal($1, $2)', [consumer, number]);
+                }
+                await commit(client);
+                [open, failures] = [false, 0];
+            } catch (error) {
+                if (!describe(error).retry) throw error;
+                log(error);
+                failures++;
+            } finally {
+                // Also when the body has ended the loop: nothing of the round is left then.
+                if (client) await giveBack(client, open);
+            }
+            if (failures > 0) await pause(backOff(failures), signal);
+            else if (found === 0 && !signal?.aborted) await bell.wait(pollEvery);
+        }
+    } finally {
+        bell.close();
+    }
+}
+
+/** @param {number} failures how many there were, one after the other */
+const backOff = (failures) => Math.min(50 * 2 ** failures, 30_000) * (0.5 + Math.random() / 2);
+
+/** @type {(milliseconds: number, signal?: AbortSignal) => Promise<unknown>} `signal` ends it early */
+const pause = (milliseconds, signal) => sleep(milliseconds, undefined, { signal }).catch(ignore);
+
+/**
+ * Rings when there may be news. A notification is never more than that: one may be lost.
+ * @param {string | undefined} url
+ * @param {AbortSignal | undefined} signal
+ * @param {(error: unknown) => void} log
+ */
+function createBell(url, signal, log) {
+    const closed = new AbortController();
+    let rung = new AbortController();
+    const ring = () => rung.abort();
+    signal?.addEventListener('abort', ring);
+    let client = /** @type {pg.Client | undefined} */ (undefined);
+    const listen = async () => {
+        for (let failures = 1; !closed.signal.aborted; failures++) {
+            const listener = (client = new pg.Client({ connectionString: url, keepAlive: true }));
+            const ended = new Promise((resolve) => listener.once('end', resolve).on('error', log));
+            listener.on('notification', ring);
+            try {
+                await listener.connect();
+                await listener.query('LISTEN pg_seats_journal');
+                failures = 0;
+                ring(); // for what came while nobody listened
+                await ended;
+            } catch (error) {
+                log(error);
+                await listener.end().catch(ignore);
+            }
+            await pause(backOff(failures), closed.signal);
+        }
+    };
+    if (url) listen();
+    return {
+        silence: () => void (rung = new AbortController()),
+        /** @param {number} milliseconds */
+        wait: (milliseconds) => pause(milliseconds, rung.signal),
+        close() {
+            closed.abort();
+            signal?.removeEventListener('abort', ring);
+            client?.end().catch(ignore);
+        },
+    };
+}
+
+/**
+ * The endpoint of Stripe's webhooks, whatever the framework:
+ *
+ *     const receive = webhooks(pool, 'main');
+ *     const { status, outcome } = await receive(rawBody, request.headers['stripe-signature']);
+ *
+ * Answer with `status` once it has come: never 200 before the commit, as what was answered so does not come again; 500 when
+ * the database cannot be reached, and Stripe sends it again. Give it a pool of its own, so that events come in while
+ * pages hold every connection, and have your framework pass the bytes that came and take no more than `largestWebhook`.
+ *
+ * @param {pg.Pool} pool
+ * @param {string} endpoint as in `seats.define_webhook_endpoint`
+ * @param {(error: unknown) => void} [log]
+ * @returns {(body: Buffer, signature: string | string[] | undefined) => Promise<{status: number, outcome: string}>}
+ */
+export function webhooks(pool, endpoint, log = ignore) {
+    return async (body, signature) => {
+        if (body.length > largestWebhook) return { status: 413, outcome: 'too_large' };
+        try {
+            // One statement is a transaction, and pg resolves only when that has ended.
+            const text = 'SELECT http_status AS status, outcome FROM seats.receive_webhook($1, $2, $3)';
+            return (await pool.query(text, [body, String(signature ?? ''), endpoint])).rows[0];
+        } catch (error) {
+            log(error);
+            return { status: 500, outcome: 'not_received' };
+        }
+    };
+}
+
+/** In bytes; Stripe's are far smaller. */
+export const largestWebhook = 1 << 20;
