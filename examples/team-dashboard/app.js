@@ -9,16 +9,18 @@ import { Refused, createSafety } from './lib/safety.js';
 import { errorPage } from './views/page.js';
 import { teamPage } from './views/team.js';
 import members from './routes/members.js';
+import stream from './routes/stream.js';
 import team from './routes/team.js';
 import webhooks from './routes/webhooks.js';
 
 /** @import { App, Html, Access, Request, Settings } from './types.d.ts' */
 
 // Each is a Fastify plugin that is given the context below: (app, context) => void. Add yours here.
-const routes = [team, members, webhooks];
+const routes = [team, members, stream, webhooks];
 
 const publicFiles = /** @type {const} */ ([
     ['page.css', 'text/css; charset=utf-8'],
+    ['page.js', 'text/javascript; charset=utf-8'],
     ['icon.svg', 'image/svg+xml'],
 ]);
 
@@ -69,6 +71,8 @@ export async function createApp(settings) {
     await app.register(cookie);
     await app.register(formbody);
     const context = await createContext(app, settings);
+    // A connection that nobody uses is lost when the server restarts: without this, the process would end with it.
+    settings.pool.on('error', (error) => app.log.warn({ err: error }, 'a connection to the database is lost'));
 
     app.setErrorHandler(async (error, request, reply) => {
         const { statusCode, code, message } = inWords(error);

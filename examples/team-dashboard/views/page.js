@@ -15,6 +15,7 @@ export const page = ({ title, body, person, token, team, head }) => html`<!docty
     <title>${title}</title>
     <link rel="icon" href="/public/icon.svg" />
     <link rel="stylesheet" href="/public/page.css" />
+    <script src="/public/page.js" type="module"></script>
     ${head}
   </head>
   <body>

@@ -46,7 +46,7 @@ export const teamPage = (state) => {
         person,
         token,
         body: html`
-      <h1>${team.team}</h1>
+      <h1 data-events="/team/events?${new URLSearchParams({ team: team.team, change: String(state.change ?? '') })}">${team.team}</h1>
       ${all.notice}
       ${team.seat_types.map(
           (/** @type {any} */ type) => html`<div class="card">
