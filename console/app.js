@@ -9,7 +9,9 @@ import { createDatabase } from './lib/database.js';
 import { html } from './lib/html.js';
 import { layout } from './lib/layout.js';
 import { protect, whoAsks } from './lib/safety.js';
+import { allowedVerbs } from './lib/verbs.js';
 import { inWords } from './lib/words.js';
+import { createActs } from './pages/act.js';
 import { overview } from './pages/overview.js';
 import { signIn } from './pages/sign_in.js';
 
@@ -40,7 +42,7 @@ import { signIn } from './pages/sign_in.js';
  * @property {(path: string, query?: Record<string, string | number | null | undefined>) => string} link  with prefix and query
  * @property {(name: string) => string} asset  the address of a file of public/
  * @property {string} person  who looks at it
- * @property {string} token  what a form must bring along
+ * @property {Set<string>} may  verbs that the role of the desk may use
  */
 
 /**
@@ -49,6 +51,7 @@ import { signIn } from './pages/sign_in.js';
  * @property {string} title
  * @property {string} [place]  which of the pages of the navigation it is
  * @property {HtmlText} body
+ * @property {HtmlText} [notice]  what was done just before
  * @property {boolean} [isFixed]  it shows a form, or an error, and does not refresh itself
  * @property {number} [status]
  */
@@ -99,6 +102,8 @@ export function createDesk({ pool, prefix = '', hosts, authentication, users, lo
             .code(page.status ?? 200)
             .type('text/html; charset=utf-8')
             .send(String(layout({ link, asset, ...whoAsks(request), signsIn: users !== undefined }, page)));
+    const acts = createActs({ database, link, send });
+    acts.routes(app);
     if (users) app.register(signIn, { users, link, send });
 
     for (const [path, show] of pages) {
@@ -111,10 +116,11 @@ export function createDesk({ pool, prefix = '', hosts, authentication, users, lo
                     String([value].flat()[0]),
                 ]),
             );
-            const page = await database.read((client) =>
-                show({ client, params, query, link, asset, ...whoAsks(request) }),
+            const { person } = whoAsks(request);
+            const page = await database.read(async (client) =>
+                show({ client, params, query, link, asset, person, may: await allowedVerbs(client) }),
             );
-            return send(request, reply, page);
+            return send(request, reply, { ...page, notice: await acts.notice(request) });
         });
     }
 

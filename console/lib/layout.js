@@ -15,7 +15,7 @@ const places = [
 ];
 
 /**
- * @param {Pick<Visit, 'link' | 'asset' | 'person' | 'token'> & {signsIn: boolean}} visit
+ * @param {Pick<Visit, 'link' | 'asset' | 'person'> & {token: string, signsIn: boolean}} visit
  * @param {Page} page
  */
 export function layout(visit, page) {
@@ -42,6 +42,7 @@ ${visit.signsIn && visit.person !== '' && html`<input type="hidden" name="token"
 </header>
 <main id="main" tabindex="-1"${page.isFixed ? '' : html` data-refresh="10"`}>
 <h1>${page.title}</h1>
+${page.notice && html`<p role="status" class="notice">${page.notice}</p>`}
 ${page.body}
 <p class="as-of">As of ${when(new Date())} UTC<span data-refresh-state></span></p>
 </main>
