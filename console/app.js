@@ -12,7 +12,11 @@ import { protect, whoAsks } from './lib/safety.js';
 import { allowedVerbs } from './lib/verbs.js';
 import { inWords } from './lib/words.js';
 import { createActs } from './pages/act.js';
+import { call } from './pages/call.js';
+import { journal } from './pages/journal.js';
+import { outbox } from './pages/outbox.js';
 import { overview } from './pages/overview.js';
+import { team, teams } from './pages/team.js';
 import { signIn } from './pages/sign_in.js';
 
 /**
@@ -59,7 +63,14 @@ import { signIn } from './pages/sign_in.js';
 /** @typedef {(visit: Visit) => Promise<Page>} Show */
 
 /** @type {[string, Show][]} */
-const pages = [['/', overview]];
+const pages = [
+    ['/', overview],
+    ['/outbox', outbox],
+    ['/calls/:call', call],
+    ['/teams', teams],
+    ['/teams/:team', team],
+    ['/journal', journal],
+];
 
 const assets = ['desk.css', 'desk.js'].map((name) => {
     const text = readFileSync(new URL(`public/${name}`, import.meta.url));
