@@ -155,15 +155,23 @@ export async function world() {
      * A team of this test alone, with a customer and a subscription of its own, read already. Names get an ending, so that
      * no two meet; the team that is given back has them all.
      * @param {string} name
-     * @param {{seats?: number, ownerSeats?: number, owner?: string, members?: string[], currency?: string, card?: string,
+     * @param {{seats?: number, ownerSeats?: number, owner?: string, members?: string[], currency?: string, card?: string, interval?: string,
      *   plain?: boolean, subscription?: object}} [options]
      *   plain: names as they are given, for pictures. subscription: more of what the simulator's `subscriptions` takes.
      */
     async function newTeam(name, options = {}) {
-        const { seats = 5, ownerSeats = 1, owner = 'ada', members = [], currency = 'usd', card = 'ok' } = options;
+        const {
+            seats = 5,
+            ownerSeats = 1,
+            owner = 'ada',
+            members = [],
+            currency = 'usd',
+            card = 'ok',
+            interval = 'month',
+        } = options;
         const ending = randomBytes(3).toString('hex');
         const full = (/** @type {string} */ word) => (options.plain ? word : `${word}-${ending}`);
-        const suffix = currency === 'usd' ? '' : `_${currency}`;
+        const suffix = (currency === 'usd' ? '' : `_${currency}`) + (interval === 'month' ? '' : `_${interval}`);
         const amount = currency === 'jpy' ? 1 : 100;
         const team = {
             team: full(name),
@@ -176,7 +184,7 @@ export async function world() {
             prices: { owner: `price_owner${suffix}`, team: `price_team${suffix}` },
         };
         if (suffix) await listPrices(team.prices);
-        const item = { interval: 'month' };
+        const item = { interval };
         await control('subscriptions', {
             id: team.subscription,
             customer: team.customer,
