@@ -16,8 +16,10 @@ import { call } from './pages/call.js';
 import { journal } from './pages/journal.js';
 import { outbox } from './pages/outbox.js';
 import { overview } from './pages/overview.js';
-import { team, teams } from './pages/team.js';
+import { review, reviews } from './pages/reviews.js';
 import { signIn } from './pages/sign_in.js';
+import { team, teams } from './pages/team.js';
+import { webhooks } from './pages/webhooks.js';
 
 /**
  * @import { Pool, PoolClient } from 'pg'
@@ -70,6 +72,9 @@ const pages = [
     ['/teams', teams],
     ['/teams/:team', team],
     ['/journal', journal],
+    ['/reviews', reviews],
+    ['/reviews/:call', review],
+    ['/webhooks', webhooks],
 ];
 
 const assets = ['desk.css', 'desk.js'].map((name) => {
