@@ -79,11 +79,6 @@ export function freePort() {
     });
 }
 
-/** A program of the sources, whose functions need not be there yet. @param {string} path @returns {Promise<any>} */
-function load(path) {
-    return import(new URL(path, root).href);
-}
-
 export async function world() {
     const directory = process.env.PGHOST ?? '';
     if (!existsSync(`${directory}/control-port`)) {
@@ -172,7 +167,6 @@ export async function world() {
         const ending = randomBytes(3).toString('hex');
         const full = (/** @type {string} */ word) => (options.plain ? word : `${word}-${ending}`);
         const suffix = (currency === 'usd' ? '' : `_${currency}`) + (interval === 'month' ? '' : `_${interval}`);
-        const amount = currency === 'jpy' ? 1 : 100;
         const team = {
             team: full(name),
             owner: full(owner),
@@ -195,10 +189,10 @@ export async function world() {
                     ...item,
                     id: team.items.owner,
                     price: team.prices.owner,
-                    unit_amount: 20 * amount,
+                    unit_amount: 2000,
                     quantity: ownerSeats,
                 },
-                { ...item, id: team.items.team, price: team.prices.team, unit_amount: 10 * amount, quantity: seats },
+                { ...item, id: team.items.team, price: team.prices.team, unit_amount: 1000, quantity: seats },
             ],
             ...options.subscription,
         });
@@ -211,26 +205,32 @@ export async function world() {
         return team;
     }
 
-    /** Prices of another currency count as the seats they are. @param {Record<string, string>} prices */
+    /** Prices of another currency count as the seats they are, until the test ends. @param {Record<string, string>} prices */
     async function listPrices(prices) {
+        ending(() => definePrices(prices, false));
+        await definePrices(prices, true);
+    }
+
+    /** @param {Record<string, string>} prices @param {boolean} listed */
+    async function definePrices(prices, listed) {
         for (const [type, price] of Object.entries(prices)) {
             await sql(
-                `SELECT seats.define_seat_type(seat_type, prices || $2::text, largest_change, largest_total,
-                  increase_proration_behavior, increase_payment_behavior, decrease_proration_behavior,
-                  delete_at_zero => delete_at_zero, largest_unconfirmed => largest_unconfirmed)
-           FROM seats.seat_types WHERE seat_type = $1 AND $2 <> ALL (prices)`,
-                [type, price],
+                `SELECT seats.define_seat_type(seat_type, array_remove(prices, $2) || CASE WHEN $3 THEN ARRAY[$2] ELSE '{}' END,
+                          largest_change, largest_total, increase_proration_behavior, increase_payment_behavior,
+                          decrease_proration_behavior, delete_at_zero => delete_at_zero,
+                          largest_unconfirmed => largest_unconfirmed)
+                   FROM seats.seat_types WHERE seat_type = $1`,
+                [type, price, listed],
             );
         }
     }
 
     /**
-     * The example, on a port of its own. Options are settings of createApp; `user` is the pool's role, `url` its address.
-     * @param {Record<string, any> & {port?: number, role?: string, pool?: pg.Pool}} [options]
-     * @returns {Promise<{origin: string, pool: pg.Pool, app: any, close: () => Promise<void>}>}
+     * The example, on a port of its own. Options are settings of createApp; `role` is who it is at the database.
+     * @param {Partial<import('../../../examples/team-dashboard/types.d.ts').Settings> & {port?: number, role?: string}} [options]
      */
     async function startDashboard({ port, role = 'dashboard', pool: given, ...settings } = {}) {
-        const { createApp } = await load('examples/team-dashboard/app.js');
+        const { createApp } = await import('../../../examples/team-dashboard/app.js');
         port ??= await freePort();
         const origin = settings.origin ?? `http://127.0.0.1:${port}`;
         const pool = given ?? new pg.Pool({ user: role, max: 10 });
@@ -248,25 +248,26 @@ export async function world() {
     }
 
     /**
-     * The operator's desk, on a port of its own. Options are settings of createDesk; `role` may be `watcher`.
-     * @param {Record<string, any> & {port?: number, role?: string}} [options]
-     * @returns {Promise<{origin: string, pool: pg.Pool, app: any, close: () => Promise<void>}>}
+     * The operator's desk, on a port of its own. Options are settings of createDesk; `role` may be `watcher`, and `person`
+     * is who acts.
+     * @param {Partial<import('../../../console/app.js').Settings> & {port?: number, role?: string,
+     *   person?: string}} [options]
      */
-    async function startDesk({ port, role = 'desk', ...settings } = {}) {
-        const { createDesk } = await load('console/app.js');
+    async function startDesk({ port, role = 'desk', person = 'carol', pool: given, ...settings } = {}) {
+        const { createDesk } = await import('../../../console/app.js');
+        const { openPool } = await import('../../../console/lib/database.js');
+        const { asPerson } = await import('../../../console/lib/safety.js');
         port ??= await freePort();
-        const origin = `http://127.0.0.1:${port}`;
-        const pool = new pg.Pool({ user: role, max: 3 });
-        const app = await createDesk({
-            pool,
-            prefix: '',
-            hosts: [`127.0.0.1:${port}`],
-            origins: [origin],
-            secret: 'a secret of this test, long enough to be one',
-            ...settings,
-        });
+        const pool = given ?? openPool({ user: role });
+        const authentication = settings.users ?? asPerson(person);
+        const app = createDesk({ pool, hosts: ['127.0.0.1'], authentication, ...settings });
         await app.listen({ port, host: '127.0.0.1' });
-        return { origin, pool, app, close: ending(() => app.close(), pool) };
+        return {
+            origin: `http://127.0.0.1:${port}`,
+            pool,
+            app,
+            close: ending(() => app.close(), given ? undefined : pool),
+        };
     }
 
     /** Ends once, when the test says so, or else with it. @param {() => Promise<unknown>} close @param {pg.Pool} [pool] */
