@@ -9,6 +9,8 @@ import { Refused, createSafety } from './lib/safety.js';
 import { errorPage } from './views/page.js';
 import { teamPage } from './views/team.js';
 import members from './routes/members.js';
+import seats, { findChange } from './routes/seats.js';
+import simulated from './routes/simulator.js';
 import stream from './routes/stream.js';
 import team from './routes/team.js';
 import webhooks from './routes/webhooks.js';
@@ -16,7 +18,7 @@ import webhooks from './routes/webhooks.js';
 /** @import { App, Html, Access, Request, Settings } from './types.d.ts' */
 
 // Each is a Fastify plugin that is given the context below: (app, context) => void. Add yours here.
-const routes = [team, members, stream, webhooks];
+const routes = [team, members, seats, simulated, stream, webhooks];
 
 const publicFiles = /** @type {const} */ ([
     ['page.css', 'text/css; charset=utf-8'],
@@ -34,6 +36,7 @@ export async function createContext(app, settings) {
      */
     const load = async (request, access, page) => {
         page ??= (await pool.query('SELECT seats.team_page($1, $2) AS page', [access.team, access.actor])).rows[0].page;
+        const query = /** @type {any} */ (request.query);
         const asked = request.headers['accept-language']?.split(/[,;]/)[0] ?? '';
         return {
             page,
@@ -41,8 +44,9 @@ export async function createContext(app, settings) {
             person: request.person,
             key: randomUUID(),
             token: safety.token(request.person),
-            // The change that this page was opened to show the outcome of.
-            change: Number(/** @type {any} */ (request.query).change) || null,
+            // The change that this page was opened to show the outcome of, and what was done to it.
+            change: await findChange(pool, page, Number(query.change)),
+            did: query.did,
             notice: /** @type {Html | string | null} */ (null),
             locale: /^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/.test(asked) ? asked : 'en',
             now: new Date(),
