@@ -15,7 +15,7 @@ import stream from './routes/stream.js';
 import team from './routes/team.js';
 import webhooks from './routes/webhooks.js';
 
-/** @import { App, Html, Access, Request, Settings } from './types.d.ts' */
+/** @import { App, Html, Access, Request, Settings, TeamPage } from './types.d.ts' */
 
 // Each is a Fastify plugin that is given the context below: (app, context) => void. Add yours here.
 const routes = [team, members, seats, simulated, stream, webhooks];
@@ -32,14 +32,14 @@ export async function createContext(app, settings) {
     const { pool, simulator = null, cardUrl = null } = settings;
     /**
      * All that a team's page shows, for this person and now.
-     * @param {Request} request @param {Access} access @param {any} [page] what team_page says, if it was asked already
+     * @param {Request} request @param {Access} access @param {TeamPage} [page] what team_page says, if it was asked already
      */
     const load = async (request, access, page) => {
         page ??= (await pool.query('SELECT seats.team_page($1, $2) AS page', [access.team, access.actor])).rows[0].page;
         const query = /** @type {any} */ (request.query);
         const asked = request.headers['accept-language']?.split(/[,;]/)[0] ?? '';
         return {
-            page,
+            page: /** @type {TeamPage} */ (page),
             access,
             person: request.person,
             key: randomUUID(),
@@ -67,7 +67,7 @@ export async function createApp(settings) {
         logger: settings.logger
             ? {
                   serializers: {
-                      req: ({ method, url }) => ({ method, url: url.replace(/\/invites\/[^/?]+/g, '/invites/…') }),
+                      req: ({ method, url }) => ({ method, url: url.replace(/(invites(?:\/|%2F))[^/?&]+/gi, '$1…') }),
                   },
               }
             : false,

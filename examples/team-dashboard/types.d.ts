@@ -61,3 +61,94 @@ type Context = Awaited<ReturnType<typeof createContext>>;
 
 /** All that a team's page shows, for one person and now. */
 type State = Awaited<ReturnType<Context['load']>>;
+
+/** What seats.team_page tells; each key is described in docs/pages.md. */
+export interface TeamPage {
+    team: string;
+    version: number;
+    as_of: string;
+    status: string | null;
+    problem: string | null;
+    subscription: Record<string, any> | null;
+    past_due: Invoice | null;
+    stripe: 'up' | 'down' | 'paused' | 'halted' | 'unproven';
+    seat_types: SeatType[];
+    members: Member[];
+    members_total: number;
+    invites: Invite[];
+    invites_total: number;
+    open_changes: Change[];
+    open_changes_total: number;
+    last_changes: Change[];
+    may: Record<'buy' | 'cancel' | 'invite' | 'manage_members', boolean>;
+}
+
+export interface SeatType {
+    seat_type: string;
+    quantity: number;
+    confirmed: number;
+    awaiting: number;
+    pending: number;
+    used: number;
+    reserved: number;
+    free: number;
+    billing_pending: number;
+    may_add: number;
+    may_remove: number;
+    limits: Record<'largest_change' | 'largest_total' | 'largest_unconfirmed', number | null>;
+}
+
+export interface Member {
+    user_id: string;
+    role: 'owner' | 'member';
+    seat_type: string | null;
+    joined_at: string;
+    last_owner: boolean;
+}
+
+export interface Invite {
+    invite: number;
+    address: string;
+    role: 'owner' | 'member';
+    seat_type: string | null;
+    inviter: string | null;
+    created_at: string;
+    expires_at: string;
+    billing_pending: boolean;
+}
+
+export interface Invoice {
+    invoice: string;
+    amount: number;
+    currency: string;
+    currency_decimals: number;
+    url?: string | null;
+    paid?: number;
+    expires_at?: string;
+    shared?: boolean;
+}
+
+/** An open one has a phase, a settled one a state. */
+export interface Change {
+    change: number;
+    lines: {
+        seat_type: string;
+        operation: string;
+        quantity: number;
+        previous_quantity: number;
+        new_quantity: number;
+    }[];
+    phase?: string;
+    state?: 'confirmed' | 'reverted' | 'cancelled';
+    reason?: string | null;
+    actor: string | null;
+    person: string | null;
+    created_at: string;
+    settled_at?: string;
+    next_try_at?: string | null;
+    invoice: Invoice | null;
+    code: string | null;
+    decline_code: string | null;
+    next_step: string | null;
+    may_cancel?: boolean;
+}

@@ -69,7 +69,7 @@ export default async function seats(app, { pool, access, limits, load, sign, ver
             seat_type,
             operation,
             quantity,
-            expected: type.quantity,
+            expected: type?.quantity ?? 0,
             seen,
         };
         return { quote, address: `/team/quotes/${call}?q=${sign('quote', JSON.stringify(quote))}` };
@@ -140,15 +140,13 @@ export default async function seats(app, { pool, access, limits, load, sign, ver
                 303,
             );
         const { rows } = await pool.query('SELECT state FROM seats.changes WHERE change = $1 LIMIT 1', [change]);
-        return reply
-            .code(202)
-            .send({
-                change: Number(change),
-                seat_type,
-                ...seats[seat_type],
-                repeated,
-                state: rows[0]?.state ?? 'pending',
-            });
+        return reply.code(202).send({
+            change: Number(change),
+            seat_type,
+            ...seats[seat_type],
+            repeated,
+            state: rows[0]?.state ?? 'pending',
+        });
     });
 
     app.post('/team/cancel', async (request, reply) => {

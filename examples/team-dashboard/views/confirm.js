@@ -52,7 +52,7 @@ function details({ quote, price }, { page: team, locale }) {
             'After this period',
             renewal
                 ? html`${sum(later) ?? 'a sum that is not known yet'}${day(renewal)}`
-                : html`nothing: the subscription ends${day(team.subscription.current_period_end)}`,
+                : html`nothing: the subscription ends${day(team.subscription?.current_period_end)}`,
         ],
         ['Good until', when(price.expires_at, locale)],
     ];

@@ -1,70 +1,177 @@
 // A team's page. What changes while it is open is a part, which the stream sends anew; forms to type into stand outside.
 import { html } from '../lib/html.js';
-import { page } from './page.js';
+import { money, payAt, say, tell, whatOf, when } from '../lib/words.js';
+import { simulatorForm } from '../routes/simulator.js';
+import { outcome } from './confirm.js';
+import { hidden, page } from './page.js';
 
-/** @import { Html, State } from '../types.d.ts' */
+/** @import { Change, Html, Invite, Member, SeatType, State } from '../types.d.ts' */
 
-/** @param {string} id @param {unknown} content @param {string} [name] its class @returns {Html} */
-const part = (id, content, name = '') => html`<section id="part-${id}" class="${name}" data-part>${content}</section>`;
+/** A form that is a button. @param {State} state @param {string} action @param {Record<string, unknown>} fields @param {unknown} label */
+const button = ({ token, access }, action, fields, label) =>
+    html`<form method="post" action="${action}">${hidden({ token, team: access.team, ...fields })}<button class="quiet">${label}</button></form>`;
 
-/** The part of a seat type. A name may hold anything, an id no space. @param {any} type */
+/** A list, and that it is cut, if it is. @param {unknown[]} lines @param {number} total @param {string} what */
+const list = (lines, total, what) =>
+    html`<ul>${lines}</ul>${total > lines.length && html`<p class="bounded">The first ${lines.length} of ${total}${total >= 1000 && ' or more'} ${what} are shown.</p>`}`;
+
+/** How the subscription is, and Stripe, where there is something to know. @param {State} state */
+function standing({ page: { status, problem, past_due: due, subscription, stripe }, locale }) {
+    const over = status === 'canceled' || status === 'incomplete_expired';
+    const end = subscription?.cancel_at ?? (subscription?.cancel_at_period_end && subscription.current_period_end);
+    const values = {
+        amount: due
+            ? html`<b>${money(due.amount, due.currency, due.currency_decimals, locale)}</b>`
+            : 'your subscription',
+        pay: payAt(due?.url) && html`<a class="button" href="${due?.url}" rel="noreferrer">Pay the invoice</a>`,
+        trial_end: subscription?.trial_end && when(subscription.trial_end, locale, 'day'),
+        end: end && when(end, locale, 'day'),
+    };
+    return [problem ? 'problem' : (status ?? 'not_read'), over ? 'over' : end && 'ends', `stripe_${stripe}`].map(
+        (name) => {
+            const said = say('standing', name, values);
+            return (
+                said &&
+                html`<p class="banner ${/^(problem|over|past_due|unpaid|incomplete)$/.test(name) && 'bad'}">${said}</p>`
+            );
+        },
+    );
+}
+
+/** "8 seats: 5 confirmed, 3 being charged". @param {SeatType} type @param {State} state */
+function counted(
+    { seat_type: name, quantity, confirmed, awaiting, pending },
+    { page: { stripe, open_changes: open } },
+) {
+    const own = open.filter(({ lines }) => lines.some((line) => line.seat_type === name));
+    const asked = stripe === 'up' && own.every(({ phase }) => /^(queued|sent|awaiting_payment)$/.test(phase ?? ''));
+    const rest = [
+        awaiting !== 0 && `, ${awaiting} waiting for a payment`,
+        pending > 0 && `, ${pending} ${asked ? 'being charged' : 'not confirmed yet'}`,
+        pending < 0 && `, ${-pending} being given back`,
+    ].filter(Boolean);
+    return html`<b>${quantity}</b> ${quantity === 1 ? 'seat' : 'seats'}${rest.length > 0 ? html`: ${confirmed} confirmed${rest}` : quantity > 0 && ', confirmed'}`;
+}
+
+/** @param {SeatType} type @param {State} state */
+function numbers(type, state) {
+    const {
+        quantity,
+        confirmed,
+        used,
+        reserved,
+        free,
+        billing_pending: unproven,
+        may_add: add,
+        may_remove: remove,
+    } = type;
+    const dot = (/** @type {number} */ i) =>
+        html`<i class="${i < used ? 'used' : i < used + reserved ? 'kept' : 'free'}${i >= confirmed && ' open'}"></i>`;
+    return html`<p class="count">${counted(type, state)}</p>
+      <div class="dots" aria-hidden="true">${quantity <= 60 && Array.from({ length: quantity }, (_, i) => dot(i))}</div>
+      <p>${used} in use, ${reserved > 0 && `${reserved} kept for invites${unproven > 0 ? ` (${unproven} not confirmed yet)` : ''}, `}${free < 0 ? html`<b class="bad">${-free} more than there are</b>` : `${free} free`}</p>
+      ${state.page.may.buy && html`<p class="note">Now ${add > 0 ? `up to ${add}` : 'none'} can be added, and ${remove > 0 ? `up to ${remove}` : 'none'} given back.</p>`}`;
+}
+
+/** @param {Change} change @param {State} state */
+const by = ({ actor, person }, { access }) =>
+    `${actor === access.actor ? 'You' : (actor ?? 'Our staff')}${person && person !== actor ? ` (through ${person})` : ''}`;
+
+/** @param {Member} member @param {State} state */
+const memberLine = ({ user_id: user, role, seat_type, joined_at, last_owner }, state) =>
+    html`<li><div><b>${user}</b>${user === state.access.actor && ' (you)'}<small>${role}, ${seat_type ? `${seat_type} seat` : 'no seat'}, since ${when(joined_at, state.locale, 'day')}</small></div>
+      ${
+          state.access.owner &&
+          !last_owner &&
+          html`<details><summary>Change<span class="hidden"> ${user}</span></summary><div class="menu">
+        ${button(state, '/team/members/role', { user, role: role === 'owner' ? 'member' : 'owner' }, role === 'owner' ? 'Make a member' : 'Make an owner')}
+        ${button(state, '/team/members/remove', { user }, 'Remove')}</div></details>`
+      }</li>`;
+
+/** @param {Invite} invite @param {State} state */
+const inviteLine = ({ invite, address, role, seat_type, inviter, expires_at, billing_pending }, state) =>
+    html`<li><div><b>${address}</b><small>${role}, ${seat_type ? `${seat_type} seat` : 'no seat'}${billing_pending && ' (not confirmed yet)'}, by ${inviter ?? 'our staff'}, until ${when(expires_at, state.locale)}</small></div>
+      ${state.access.owner && button(state, '/team/invites/revoke', { invite }, html`Take back<span class="hidden"> the invite of ${address}</span>`)}</li>`;
+
+/** @param {Change} change @param {State} state */
+const changeLine = (change, state) =>
+    html`<li class="${change.state}"><div><p><b>${by(change, state)}</b>${change.phase ? ': ' : ' '}${whatOf(change)}. ${tell(change, state)}</p><small>${when(change.settled_at ?? change.created_at, state.locale)}</small></div>
+      ${change.may_cancel && state.page.may.cancel && button(state, '/team/cancel', { change: change.change }, 'Undo')}</li>`;
+
+/** A name may hold anything, an id no space. @param {SeatType} type */
 const idOf = (type) => `seats-${encodeURIComponent(type.seat_type)}`;
-
-/** @param {any} type */
-const numbers = (type) => html`<p class="count"><b>${type.quantity}</b> seats: ${type.confirmed} confirmed</p>`;
 
 /** All that changes while the page is open, by id. @param {State} state @returns {Record<string, Html>} */
 export const parts = (state) => {
-    const { page: team } = state;
-    return {
-        notice: part('notice', state.notice && html`<p class="notice" role="status">${state.notice}</p>`),
-        ...Object.fromEntries(
-            team.seat_types.map((/** @type {any} */ type) => [idOf(type), part(idOf(type), numbers(type))]),
-        ),
-        changes: part(
-            'changes',
-            html`<h2>Under way</h2>
-      <ul>${team.open_changes.map((/** @type {any} */ change) => html`<li>${change.phase}</li>`)}</ul>`,
-            'card',
-        ),
-        members: part(
+    const { page: team, notice } = state;
+    const { members, invites, open_changes: open, last_changes: last } = team;
+    const contents = {
+        standing: standing(state),
+        notice: notice ? html`<p class="notice" role="status">${notice}</p>` : outcome(state),
+        ...Object.fromEntries(team.seat_types.map((type) => [idOf(type), numbers(type, state)])),
+        changes:
+            open.length > 0 &&
+            html`<h2>Under way</h2>${list(
+                open.map((one) => changeLine(one, state)),
+                team.open_changes_total,
+                'changes',
+            )}`,
+        history: last.length > 0 && html`<h2>Changed last</h2><ul>${last.map((one) => changeLine(one, state))}</ul>`,
+        members: html`<h2>Members <small>${team.members_total}</small></h2>${list(
+            members.map((one) => memberLine(one, state)),
+            team.members_total,
             'members',
-            html`<h2>Members</h2>
-      <ul>${team.members.map((/** @type {any} */ member) => html`<li>${member.user_id}</li>`)}</ul>`,
-            'card',
-        ),
+        )}`,
+        invites:
+            invites.length > 0 &&
+            html`<h2>Invited <small>${team.invites_total}</small></h2>${list(
+                invites.map((one) => inviteLine(one, state)),
+                team.invites_total,
+                'invites',
+            )}`,
     };
+    const part = (/** @type {[string, unknown]} */ [id, content]) => [
+        id,
+        html`<section id="part-${id}" data-part>${content}</section>`,
+    ];
+    return Object.fromEntries(Object.entries(contents).map(part));
 };
+
+/** @param {SeatType} type @param {State} state */
+const stepper = ({ seat_type, may_add: add, may_remove: remove }, { token, access, page: team }) =>
+    team.may.buy &&
+    (add > 0 || remove > 0) &&
+    html`<form method="post" action="/team/quotes" class="stepper">${hidden({ token, team: access.team, seat_type })}
+      <button type="button" class="quiet" data-step="-1" aria-label="One ${seat_type} seat less">−</button>
+      <input type="number" name="quantity" value="1" min="1" max="${Math.max(add, remove)}" required aria-label="How many ${seat_type} seats" />
+      <button type="button" class="quiet" data-step="1" aria-label="One ${seat_type} seat more">+</button>
+      ${add > 0 && html`<button name="operation" value="add">Add …</button>`}
+      ${remove > 0 && html`<button class="quiet" name="operation" value="remove">Give back …</button>`}
+      <p class="note">You see what it costs before anything is bought.</p></form>`;
+
+/** @param {State} state */
+const inviteForm = ({ token, access, page: team, key }) =>
+    html`<form method="post" action="/team/invites" class="card invite">${hidden({ token, team: access.team, key })}
+      <h2>Invite somebody</h2>
+      <label class="wide">Address <input type="email" name="address" required maxlength="250" autocomplete="off" /></label>
+      <label>Seat <select name="seat_type">${[...team.seat_types].sort((a, b) => b.free - a.free).map(({ seat_type: name }) => html`<option>${name}</option>`)}</select></label>
+      <label>Role <select name="role"><option>member</option><option>owner</option></select></label>
+      ${team.may.buy && html`<label class="wide check"><input type="checkbox" name="buy" value="true" /> If no seat is free, buy one</label>`}
+      <button>Make a link</button></form>`;
 
 /** @param {State} state */
 export const teamPage = (state) => {
     const { page: team, access, person, token } = state;
     const all = parts(state);
+    const events = new URLSearchParams({ team: team.team, change: String(state.change?.change ?? '') });
     return page({
-        title: team.team,
+        title: `Seats of ${team.team}`,
         team: team.team,
         person,
         token,
-        body: html`
-      <h1 data-events="/team/events?${new URLSearchParams({ team: team.team, change: String(state.change ?? '') })}">${team.team}</h1>
-      ${all.notice}
-      ${team.seat_types.map(
-          (/** @type {any} */ type) => html`<div class="card">
-          <h2>${type.seat_type}</h2>
-          ${all[idOf(type)]}
-          ${
-              access.owner &&
-              html`<form method="post" action="/team/quotes" class="stepper">
-            <input type="hidden" name="token" value="${token}" />
-            <input type="hidden" name="team" value="${team.team}" />
-            <input type="hidden" name="seat_type" value="${type.seat_type}" />
-            <label>How many <input type="number" name="quantity" value="1" min="1" required /></label>
-            <button name="operation" value="add">Add …</button>
-            <button name="operation" value="remove">Give back …</button>
-          </form>`
-          }
-        </div>`,
-      )}
-      ${all.changes} ${all.members}`,
+        body: html`<h1 data-events="/team/events?${events}">Seats of ${team.team}</h1>${all.standing}${all.notice}
+      <div class="cards">${team.seat_types.map((type) => html`<div class="card"><h2>${type.seat_type} seats</h2>${all[idOf(type)]}${stepper(type, state)}</div>`)}</div>
+      ${all.changes}
+      <div class="columns"><div>${all.members}${all.invites}</div><div>${access.owner && team.may.invite && inviteForm(state)}${all.history}</div></div>${simulatorForm(state)}`,
     });
 };
