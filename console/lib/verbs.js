@@ -7,44 +7,38 @@ import { Refusal } from './safety.js';
 /**
  * @import { PoolClient } from 'pg'
  * @import { Visit } from '../app.js'
+ * @typedef {Record<string, string>} Given
+ * @typedef {(client: PoolClient, given: Given) => Promise<{given?: Given, says: string[]}>} Look
+ *   what is to be known before it is done, in sentences; and what the database is to be told that was seen
  */
-
-/** @typedef {Record<string, string>} Given */
 
 /**
  * @typedef {object} Verb
  * @property {string} label  of its buttons
- * @property {string[]} takes  names of the function's arguments, beside the reason
- * @property {string} does  in sentences
- * @property {(given: Given) => string} back  the page where it stands
- * @property {(client: PoolClient, given: Given) => Promise<{given?: Given, says: string[]}>} [look]
- *   what is to be known before it is done, in sentences; and what the database is to be told that was seen
+ * @property {string} takes  names of the function's arguments, beside the reason
+ * @property {string} does
+ * @property {string} back  the page where it stands, with arguments in it
+ * @property {Look} [look]
  */
 
-const toCall = (/** @type {Given} */ { call }) => `/calls/${call}`;
-const toReview = (/** @type {Given} */ { call, payment }) => `/reviews/${call ?? payment}`;
-const toOverview = () => '/';
-
-/** @type {NonNullable<Verb['look']>} */
+/** @type {Look} */
 async function explain(client, { call }) {
     const { rows } = await client.query('SELECT seats.explain_call($1) AS explained', [call]);
     return { says: rows[0].explained.split('\n').slice(0, 3) };
 }
 
-/** @type {NonNullable<Verb['look']>} */
+/** @type {Look} */
 async function lookAtDecision(client, { call, payment, decision }) {
     const { rows } = await client.query('SELECT seats.review_page($1) AS page', [call ?? payment]);
     /** @type {{decisions: {decision: string, does: string}[], explained: string[]}} */
     const { decisions, explained } = rows[0].page;
     const chosen = decisions.find((allowed) => allowed.decision === decision);
-    if (!chosen) {
-        const now = decisions.map((allowed) => allowed.decision).join(', ');
-        throw new Refusal(409, `This cannot be decided so. What can be: ${now || 'nothing, it is decided already'}`);
-    }
-    return { says: [chosen.does, ...explained.slice(0, 2)] };
+    if (chosen) return { says: [chosen.does, ...explained.slice(0, 2)] };
+    const now = decisions.map((allowed) => allowed.decision).join(', ');
+    throw new Refusal(409, `This cannot be decided so. What can be: ${now || 'nothing, it is decided already'}`);
 }
 
-/** @type {(sql: string, upTo: string) => NonNullable<Verb['look']>} */
+/** @type {(sql: string, upTo: string) => Look} */
 const count = (sql, upTo) => async (client, given) => {
     const { rows } = await client.query(sql, [given.filter]);
     const { found, is_more: isMore, up_to: seen } = rows[0];
@@ -54,116 +48,55 @@ const count = (sql, upTo) => async (client, given) => {
         says: [`It is ${found} of them now.`, ...others],
     };
 };
+const calls = count('SELECT up_to_id AS up_to, calls AS found, is_more FROM seats.count_retryable($1)', 'up_to_id');
+const events = count('SELECT up_to::text, events AS found, is_more FROM seats.count_replayable($1)', 'up_to');
 
-/** @type {Record<string, Verb>} */
-export const verbs = {
-    resolve_review: {
-        label: 'Decide',
-        takes: ['call', 'decision', 'function'],
-        does: 'The call, or its handler, leaves the review.',
-        back: toReview,
-        look: lookAtDecision,
-    },
-    resolve_payment: {
-        label: 'Decide',
-        takes: ['payment', 'decision'],
-        does: 'Nobody has to look after this money any more.',
-        back: toReview,
-        look: lookAtDecision,
-    },
-    retry: {
-        label: 'Retry now',
-        takes: ['call'],
-        does: 'What is planned for later is done now, under the same key and in the same order.',
-        back: toCall,
-        look: explain,
-    },
-    cancel_call: {
-        label: 'Take back',
-        takes: ['call'],
-        does: 'It is taken back: Stripe has not executed it, and is not told of it any more.',
-        back: toCall,
-        look: explain,
-    },
-    review_call: {
-        label: 'Put into review',
-        takes: ['call'],
-        does: 'It is neither sent nor verified any more, and waits for a decision of yours.',
-        back: toCall,
-        look: explain,
-    },
-    reconcile_payment: {
-        label: 'Read at Stripe',
-        takes: ['payment'],
-        does: 'Its intent, refunds and disputes are read at Stripe.',
-        back: ({ payment }) => `/calls/${payment}`,
-    },
-    reconcile: {
-        label: 'Read at Stripe',
-        takes: ['team'],
-        does: 'Its subscription is read at Stripe now, and the database put right by what Stripe says.',
-        back: ({ team }) => `/teams/${encodeURIComponent(team)}`,
-    },
-    pause: {
-        label: 'Pause',
-        takes: ['destination', 'lane'],
-        does: 'Nothing more is sent there until somebody resumes it. Teams work on, and what they change waits.',
-        back: toOverview,
-    },
-    resume: {
-        label: 'Resume',
-        takes: ['destination', 'lane'],
-        does: 'A pause, or a halt, ends: what waits there is sent.',
-        back: toOverview,
-    },
-    acknowledge: {
-        label: 'Acknowledge',
-        takes: ['alert'],
-        does: 'You look after it: nobody is reminded of it any more.',
-        back: toOverview,
-    },
-    retry_all: {
-        label: 'Retry all',
-        takes: ['filter', 'up_to_id', 'expected_count'],
-        does: 'What these calls have planned for later is done now. Nothing in review is decided, nothing is taken back.',
-        back: () => '/outbox',
-        look: count(
-            'SELECT up_to_id AS up_to, calls AS found, is_more FROM seats.count_retryable($1::jsonb)',
-            'up_to_id',
-        ),
-    },
-    replay_webhook: {
-        label: 'Replay',
-        takes: ['endpoint', 'event_id'],
-        does: 'It is processed once more, now. Entries of the journal that it has made are made again.',
-        back: () => '/webhooks',
-    },
-    replay_webhooks_all: {
-        label: 'Replay all',
-        takes: ['filter', 'up_to', 'expected_count'],
-        does: 'The worker tries these events now, which could not be processed.',
-        back: () => '/webhooks',
-        look: count('SELECT up_to::text, events AS found, is_more FROM seats.count_replayable($1::jsonb)', 'up_to'),
-    },
-    list_events: {
-        label: "Read Stripe's list of events",
-        takes: ['destination'],
-        does: 'Events that no webhook has brought are processed.',
-        back: () => '/webhooks',
-    },
+const does = {
+    resolve_review: 'The call, or its handler, leaves the review.',
+    resolve_payment: 'Nobody has to look after this money any more.',
+    retry: 'What is planned for later is done now, under the same key and in the same order.',
+    cancel_call: 'It is taken back: Stripe has not executed it, and is not told of it any more.',
+    review_call: 'It is neither sent nor verified any more, and waits for a decision of yours.',
+    reconcile_payment: 'Its intent, refunds and disputes are read at Stripe.',
+    reconcile: 'Its subscription is read at Stripe now, and the database put right by what Stripe says.',
+    pause: 'Nothing more is sent there until somebody resumes it. Teams work on, and what they change waits.',
+    resume: 'A pause, or a halt, ends: what waits there is sent.',
+    acknowledge: 'You look after it: nobody is reminded of it any more.',
+    retry_all: 'What these calls plan for later is done now. Nothing in review is decided, nothing is taken back.',
+    replay_webhook: 'It is processed once more, now. Entries of the journal that it has made are made again.',
+    replay_webhooks_all: 'The worker tries these events now, which could not be processed.',
+    list_events: "Stripe's list is read, and events that no webhook has brought are processed.",
 };
+
+/** @type {(name: keyof typeof does, label: string, takes: string, back: string, look?: Look) => [string, Verb]} */
+const verb = (name, label, takes, back, look) => [name, { label, takes, does: does[name], back, look }];
+
+export const verbs = new Map([
+    verb('resolve_review', 'Decide', 'call decision function', '/reviews/:call', lookAtDecision),
+    verb('resolve_payment', 'Decide', 'payment decision', '/reviews/:payment', lookAtDecision),
+    verb('retry', 'Retry now', 'call', '/calls/:call', explain),
+    verb('cancel_call', 'Take back', 'call', '/calls/:call', explain),
+    verb('review_call', 'Put into review', 'call', '/calls/:call', explain),
+    verb('reconcile_payment', 'Read at Stripe', 'payment', '/calls/:payment'),
+    verb('reconcile', 'Read at Stripe', 'team', '/teams/:team'),
+    verb('pause', 'Pause', 'destination lane', '/'),
+    verb('resume', 'Resume', 'destination lane', '/'),
+    verb('acknowledge', 'Acknowledge', 'alert', '/'),
+    verb('retry_all', 'Retry all', 'filter up_to_id expected_count', '/outbox', calls),
+    verb('replay_webhook', 'Replay', 'endpoint event_id', '/webhooks'),
+    verb('replay_webhooks_all', 'Replay all', 'filter up_to expected_count', '/webhooks', events),
+    verb('list_events', "Read Stripe's list", 'destination', '/webhooks'),
+]);
 
 /**
  * By the names of its arguments, of which what is empty is NULL. Gives one row.
  * @param {PoolClient} client
  * @param {string} name  of a verb
- * @param {Given} given
- * @param {string} reason
+ * @param {Given} given  its arguments and the reason
  */
-export async function use(client, name, given, reason) {
-    const { takes } = verbs[name];
-    const named = [...takes, 'reason'].map((argument, index) => `${argument} => $${index + 1}`);
-    const values = [...takes.map((argument) => given[argument] || null), reason];
+export async function use(client, name, given) {
+    const named = Object.keys(given).map((argument, index) => `${argument} => $${index + 1}`);
+    const values = Object.values(given).map((value) => value || null);
     const { rows } = await client.query(`SELECT * FROM seats.${name}(${named.join(', ')})`, values);
     return /** @type {Record<string, unknown>} */ (rows[0]);
 }
@@ -178,16 +111,14 @@ export async function allowedVerbs(client) {
         `SELECT p.proname AS name FROM pg_proc AS p
           WHERE p.pronamespace = to_regnamespace('seats') AND p.proname = ANY ($1)
             AND has_schema_privilege(p.pronamespace, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE')`,
-        [Object.keys(verbs)],
+        [[...verbs.keys()]],
     );
     return new Set(rows.map(({ name }) => name));
 }
 
 /**
  * Leads to where a verb is asked for; nothing, if the role of the desk may not use it.
- * @param {Visit} visit
- * @param {string} name
- * @param {Record<string, string | number | null>} given
+ * @param {Visit} visit @param {string} name @param {Record<string, string | number | null>} given
  */
 export const verbButton = ({ link, may }, name, given) =>
-    may.has(name) && html`<a class="button" href="${link(`/act/${name}`, given)}">${verbs[name].label}</a>`;
+    may.has(name) && html`<a class="button" href="${link(`/act/${name}`, given)}">${verbs.get(name)?.label}</a>`;

@@ -4,19 +4,14 @@ import { randomUUID } from 'node:crypto';
 import { html } from '../lib/html.js';
 import { Refusal, whoAsks } from '../lib/safety.js';
 import { allowedVerbs, use, verbs } from '../lib/verbs.js';
-import { inWords, when } from '../lib/words.js';
+import { inWords, when, words } from '../lib/words.js';
 
 /**
- * @import { FastifyInstance, FastifyRequest } from 'fastify'
+ * @import { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
  * @import { Page, Visit } from '../app.js'
  * @import { Database } from '../lib/database.js'
  * @import { HtmlText } from '../lib/html.js'
- * @import { Send } from './sign_in.js'
- */
-
-/**
- * What was done, by the key of the form: so a second click, or a reload, does nothing again.
- * @typedef {{location: string, notice: HtmlText}} Done
+ * @typedef {(request: FastifyRequest, reply: FastifyReply, page: Page) => FastifyReply} Send
  */
 
 const remembered = 1000;
@@ -25,67 +20,62 @@ const remembered = 1000;
 const listed = (values) =>
     Object.entries(values)
         .filter(([, value]) => value !== '' && value !== null)
-        .map(([key, value]) => `${key.replaceAll('_', ' ')} ${value}`)
+        .map(([key, value]) => `${words(key)} ${value}`)
         .join(', ');
-
-/** @typedef {ReturnType<typeof createActs>} Acts */
 
 /** @param {{database: Database, link: Visit['link'], send: Send}} settings */
 export function createActs({ database, link, send }) {
-    /** @type {Map<string, Promise<Done>>} */
+    /**
+     * What was done, by the key of the form: so a second click, or a reload, does nothing again.
+     * @type {Map<string, Promise<{location: string, notice: HtmlText}>>}
+     */
     const forms = new Map();
+    const formOf = (/** @type {string} */ person, /** @type {unknown} */ key) => JSON.stringify([person, key]);
 
     /** @param {FastifyRequest} request @param {unknown} values */
     function read(request, values) {
         const { name } = /** @type {{name: string}} */ (request.params);
-        if (!Object.hasOwn(verbs, name)) throw new Refusal(404, `There is no verb ${name}`);
+        const verb = verbs.get(name);
+        if (!verb) throw new Refusal(404, `There is no verb ${name}`);
         const sent = /** @type {Record<string, unknown>} */ (values ?? {});
         const text = (/** @type {string} */ key) => String(sent[key] ?? '').trim();
-        const given = Object.fromEntries(verbs[name].takes.map((key) => [key, text(key)]));
-        return { ...whoAsks(request), name, verb: verbs[name], given, reason: text('reason'), key: text('key') };
+        const given = Object.fromEntries(verb.takes.split(' ').map((key) => [key, text(key)]));
+        const back = verb.back.replace(/:(\w+)/, (_, key) => encodeURIComponent(given[key]));
+        return { ...whoAsks(request), name, verb, given, back, reason: text('reason'), key: text('key') };
     }
 
     /** @param {ReturnType<typeof read>} asked @param {ReturnType<typeof inWords>} [problem] @returns {Promise<Page>} */
-    async function form({ name, verb, given, reason, token }, problem) {
+    async function form({ name, verb, given, back, reason, token }, problem) {
         const look = await database.read(async (client) => {
-            if (!(await allowedVerbs(client)).has(name)) {
-                throw new Refusal(403, `The role of the desk may not use ${name}: seats.grant_operator lets it`);
-            }
-            return verb.look?.(client, given);
+            if ((await allowedVerbs(client)).has(name)) return verb.look?.(client, given);
+            throw new Refusal(403, `The role of the desk may not use ${name}: seats.grant_operator lets it`);
         });
-        const fields = { ...given, ...look?.given, token, key: randomUUID() };
-        return {
-            title: `${verb.label}?`,
-            isFixed: true,
-            status: problem?.status ?? 200,
-            body: html`${problem && html`<div role="alert" class="problem"><p><strong>${problem.title}.</strong> ${problem.text}</p></div>`}
-<p><strong>${verb.label}: ${listed({ ...given, ...look?.given })}</strong></p>
-<p>${verb.does}</p>
-${look?.says.map((line) => html`<p>${line}</p>`)}
+        const known = { ...given, ...look?.given };
+        const body = html`${problem && html`<p role="alert" class="banner bad"><strong>${problem.title}.</strong> ${problem.text}</p>`}
+<p><strong>${verb.label}: ${listed(known)}</strong></p>
+${[verb.does, ...(look?.says ?? [])].map((line) => html`<p>${line}</p>`)}
 <form method="post" action="${link(`/act/${name}`)}" class="stack">
-${Object.entries(fields).map(([key, value]) => html`<input type="hidden" name="${key}" value="${value}">`)}
+${Object.entries({ ...known, token, key: randomUUID() }).map(([key, value]) => html`<input type="hidden" name="${key}" value="${value}">`)}
 <label>Reason, for the journal <textarea name="reason" required maxlength="1000" rows="3">${reason}</textarea></label>
-<p><button>${verb.label}</button> <a href="${link(verb.back(given))}">Leave it as it is</a></p>
-</form>`,
-        };
+<p><button>${verb.label}</button> <a href="${link(back)}">Leave it as it is</a></p>
+</form>`;
+        return { title: `${verb.label}?`, isFixed: true, status: problem?.status, body };
     }
 
-    /** @param {ReturnType<typeof read>} asked @returns {Promise<Done>} */
-    async function carryOut({ person, name, verb, given, reason, key }) {
+    /** @param {ReturnType<typeof read>} asked */
+    async function carryOut({ person, name, verb, given, back, reason, key }) {
         let hasRun = false;
         const log = (/** @type {object} */ outcome) =>
             console.log(JSON.stringify({ at: new Date(), person, verb: name, object: given, reason, ...outcome }));
         try {
             const row = await database.act(person, async (client) => {
-                const result = await use(client, name, given, reason);
+                const result = await use(client, name, { ...given, reason });
                 hasRun = true;
                 return result;
             });
             log({ outcome: 'done' });
-            return {
-                location: link(verb.back(given), { notice: key }),
-                notice: html`${verb.label}: done at ${when(new Date())} UTC by ${person} (${listed({ ...given, ...row })})`,
-            };
+            const notice = html`${verb.label}: done at ${when(new Date())} UTC by ${person} (${listed({ ...given, ...row })})`;
+            return { location: link(back, { notice: key }), notice };
         } catch (error) {
             const { code, message } = /** @type {{code?: string, message: string}} */ (error);
             log({ outcome: hasRun ? 'unknown' : 'refused', code, message });
@@ -96,9 +86,6 @@ ${Object.entries(fields).map(([key, value]) => html`<input type="hidden" name="$
             );
         }
     }
-
-    /** @param {string} person @param {string} key */
-    const formOf = (person, key) => JSON.stringify([person, key]);
 
     return {
         /** @param {FastifyInstance} app */
@@ -122,13 +109,10 @@ ${Object.entries(fields).map(([key, value]) => html`<input type="hidden" name="$
             });
         },
 
-        /**
-         * What a form has done, for the page that comes after it.
-         * @param {FastifyRequest} request
-         */
+        /** What a form has done, for the page that comes after it. @param {FastifyRequest} request */
         async notice(request) {
             const { notice } = /** @type {{notice?: unknown}} */ (request.query);
-            return (await forms.get(formOf(whoAsks(request).person, String(notice))))?.notice;
+            return (await forms.get(formOf(whoAsks(request).person, notice)))?.notice;
         },
     };
 }
