@@ -44,7 +44,7 @@ function counted(
     { page: { stripe, open_changes: open } },
 ) {
     const own = open.filter(({ lines }) => lines.some((line) => line.seat_type === name));
-    const asked = stripe === 'up' && own.every(({ phase }) => /^(queued|sent|awaiting_payment)$/.test(phase ?? ''));
+    const asked = stripe === 'up' && own.every(({ phase }) => /^(queued|sent)$/.test(phase ?? ''));
     const rest = [
         awaiting !== 0 && `, ${awaiting} waiting for a payment`,
         pending > 0 && `, ${pending} ${asked ? 'being charged' : 'not confirmed yet'}`,
