@@ -45,7 +45,7 @@ export async function createContext(app, settings) {
             key: randomUUID(),
             token: safety.token(request.person),
             // The change that this page was opened to show the outcome of, and what was done to it.
-            change: await findChange(pool, page, Number(query.change)),
+            change: await findChange(pool, /** @type {TeamPage} */ (page), Number(query.change)),
             did: query.did,
             notice: /** @type {Html | string | null} */ (null),
             locale: /^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/.test(asked) ? asked : 'en',

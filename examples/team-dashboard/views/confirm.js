@@ -1,148 +1,120 @@
 // What a change costs, and the form that makes it; and what has become of one.
 import { randomUUID } from 'node:crypto';
 import { html } from '../lib/html.js';
-import { money, say, seats, tell, whatOf, when } from '../lib/words.js';
-import { page } from './page.js';
+import { by, money, say, seats, tell, whatOf, when } from '../lib/words.js';
+import { hidden, page } from './page.js';
 
 /** @import { State } from '../types.d.ts' */
 /**
- * What was asked for, as its address carries it. `seen`: what an earlier page has shown that was out of date by then.
- * @typedef {{team: string, call: string, at: number, seat_type: string, operation: 'add' | 'remove', quantity: number,
+ * What was asked for, as its address carries it. `seen`: what a page has shown that was out of date when its form was sent.
+ * @typedef {{team: string, call: string, at: number, seat_type: string, operation: string, quantity: number,
  *   expected: number, seen?: {quantity: number, at: string}}} Quote
+ * @typedef {{quote: Quote, address: string, price: any, plan: any}} Asked price: of seats.preview; plan: what a period costs
  */
-/** @typedef {{quote: Quote, address: string, price: any, plan: any}} Asked */
 
-/** When it is paid, and how much. @param {any} price @param {State} state */
-function sumOf(price, { page: team, locale }) {
-    const { charged_when, total, due_now, credit, currency, currency_decimals, next_renewal_at: at } = price;
-    const sum = (/** @type {any} */ amount) =>
-        html`<b>${money(amount, currency, currency_decimals, locale) ?? 'an unknown sum'}</b>`;
-    const values = {
-        due: sum(due_now),
-        total: sum(total),
-        credit: sum(credit),
-        renewal: at ? when(at, locale, 'day') : 'its day',
+/** How much, and when: Stripe's own sums, and what it has not said is not known. @param {Asked} asked @param {State} state */
+function sums({ quote, price }, { page: { status, subscription }, locale }) {
+    const {
+        charged_when: at,
+        total,
+        tax,
+        credit,
+        due_now: due,
+        next_renewal_total: later,
+        next_renewal_at: renewal,
+    } = price;
+    /** @param {any} amount */
+    const sum = (amount) =>
+        html`<b>${money(amount, price.currency, price.currency_decimals, locale) ?? 'a sum that is not known'}</b>`;
+    /** @param {any} date */
+    const day = (date) => (date ? when(date, locale, 'day') : 'a day that is not known');
+    const finer = {
+        at_renewal: (total < 0 && 'renewal_credit') || (status === 'trialing' && 'trial'),
+        nothing: (total < 0 && 'credit') || (credit > 0 && 'balance'),
     };
-    const below = Number(total) < 0;
-    if (charged_when === 'at_renewal')
-        return say('prices', below ? 'at_renewal_credit' : team.status === 'trialing' ? 'trial' : charged_when, values);
-    if (charged_when === 'nothing') return say('prices', below ? 'credit' : credit > 0 ? 'balance' : 'nothing', values);
-    return say('prices', charged_when ?? 'unknown', values);
+    const [billed, removes] = [at === 'now' || at === 'by_invoice', quote.operation === 'remove'];
+    const rows = Object.entries({
+        total: billed && total !== due && sum(total),
+        tax: tax === null ? say('bill', 'unknown_tax') : tax > 0 && sum(tax),
+        credit: billed && credit > 0 && sum(credit),
+        owed: credit < 0 && sum(-credit),
+        rest: at === 'at_renewal' && total !== later && say('bill', removes ? 'less' : 'more'),
+        back: removes && say('bill', 'no_refund'),
+        later: renewal
+            ? html`${sum(later)}, ${day(renewal)}`
+            : say('bill', 'ends', { end: day(subscription?.current_period_end) }),
+        until: when(price.expires_at, locale),
+    });
+    const values = { due: sum(due), total: sum(total), credit: sum(credit), renewal: day(renewal) };
+    return html`<p class="sum">${say('prices', finer[/** @type {'nothing'} */ (at)] || at || 'unknown', values)}</p>
+        <dl>${rows.map(([name, value]) => value && html`<div><dt>${say('bill', name)}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-/** What else is on the bill. What Stripe has not said is said to be unknown. @param {Asked} asked @param {State} state */
-function details({ quote, price }, { page: team, locale }) {
-    const { charged_when, total, tax, credit, due_now, next_renewal_total: later, next_renewal_at: renewal } = price;
-    const sum = (/** @type {any} */ amount) => money(amount, price.currency, price.currency_decimals, locale);
-    const day = (/** @type {any} */ date) => date && html`, ${when(date, locale, 'day')}`;
-    const billed = charged_when === 'now' || charged_when === 'by_invoice';
-    const removes = quote.operation === 'remove';
-    const rows = [
-        billed && total !== due_now && ['The invoice in all', sum(total)],
-        tax === null ? ['Taxes', 'not known: is your address complete?'] : tax > 0 && ['Taxes in it', sum(tax)],
-        billed && credit > 0 && ['Paid by your credit', sum(credit)],
-        credit < 0 && ['Owed from before, and due as well', sum(-credit)],
-        charged_when === 'at_renewal' &&
-            total !== later && [
-                'On that invoice',
-                removes ? 'less what is left of this period' : 'the rest of this period, too',
-            ],
-        removes && ['Back to your card', 'nothing: what you get is a credit for later invoices'],
-        [
-            'After this period',
-            renewal
-                ? html`${sum(later) ?? 'a sum that is not known yet'}${day(renewal)}`
-                : html`nothing: the subscription ends${day(team.subscription?.current_period_end)}`,
-        ],
-        ['Good until', when(price.expires_at, locale)],
-    ];
-    return html`<dl>${rows.map((row) => row && html`<div><dt>${row[0]}</dt><dd>${row[1]}</dd></div>`)}</dl>`;
+/** What was changed since a page was shown, and by whom. @param {Quote} quote @param {State} state @param {number} now */
+function meanwhile({ seat_type, expected, at, seen }, state, now) {
+    if (!seen && expected === now) return null;
+    const since = seen ? Date.parse(seen.at) : at * 1000;
+    const what = [...state.page.open_changes, ...state.page.last_changes]
+        .filter((change) => Date.parse(change.created_at) > since && (change.phase || change.state === 'confirmed'))
+        .filter((change) => change.lines.some((line) => line.seat_type === seat_type))
+        .map(
+            (change) =>
+                html`${by(change, state)} ${whatOf({ lines: change.lines })}, ${when(change.created_at, state.locale)}. `,
+        );
+    const values = { what: what.slice(0, 3), now: seats(now, seat_type) };
+    return html`<p class="notice" role="alert">${say('quotes', seen ? 'not_done' : 'moved', values)}</p>`;
 }
 
-/** What was changed since an earlier page was shown, and by whom. @param {Quote} quote @param {State} state @param {number} now */
-function meanwhile({ seat_type, expected, at, seen }, { page: team, access, locale }, now) {
-    const [shown, since] = seen ? [seen.quantity, new Date(seen.at)] : [expected, new Date(at * 1000)];
-    if (!seen && shown === now) return null;
-    const others = [...team.open_changes, ...team.last_changes].filter(
-        (change) =>
-            new Date(change.created_at) > since &&
-            change.lines.some((/** @type {any} */ line) => line.seat_type === seat_type),
-    );
-    const who = (/** @type {any} */ { actor }) => (actor === access.actor ? 'You' : (actor ?? 'Somebody'));
-    const what = others.map(
-        (change) => html`${who(change)} ${whatOf({ lines: change.lines })} at ${when(change.created_at, locale)}. `,
-    );
-    return html`<p class="notice" role="alert">${say('quotes', 'moved', { what: others.length > 0 ? what : say('quotes', 'somebody'), now: seats(now, seat_type) })}</p>`;
+/** @param {Asked} asked @param {State} state @param {number} now */
+function standing({ quote, price }, { page: { as_of, stripe } }, now) {
+    if (price.state === 'expired' || now !== quote.expected) return 'expired';
+    if (price.state !== 'pending') return price.state === 'ready' && price.code ? 'changes_pending' : price.state;
+    const isLate = Date.parse(as_of) / 1000 - quote.at > 10;
+    return isLate || !/^(up|unproven)$/.test(stripe) ? 'unavailable' : 'asking';
 }
 
 /** The page that names the sum and when. @param {Asked} asked @param {State} state */
 export function confirmPage(asked, state) {
     const { quote, price, plan, address } = asked;
-    const { page: team, locale } = state;
-    const { seat_type, operation, quantity } = quote;
-    const now = team.seat_types.find((/** @type {any} */ type) => type.seat_type === seat_type)?.quantity ?? 0;
-    const does = `${operation === 'add' ? 'Buy' : 'Give back'} ${seats(quantity, seat_type)}`;
-    const form = (
-        /** @type {string} */ action,
-        /** @type {string} */ label,
-        /** @type {object} */ more,
-    ) => html`<form method="post" action="${action}">
-        ${Object.entries({ token: state.token, team: quote.team, seat_type, operation, quantity, ...more }).map(
-            ([name, value]) => html`<input type="hidden" name="${name}" value="${value}" />`,
-        )}
-        <button class="primary">${label}</button>
-    </form>`;
-    // The key is of this form, as it is shown now: however often it is sent, it buys once.
-    const buy = (/** @type {string} */ label, /** @type {object} */ more) =>
-        form('/team/seats', label, { expected: now, seen_at: team.as_of, key: randomUUID(), ...more });
-    const anyway = () => {
-        const unit = plan && money(plan.unit_amount * quantity, plan.currency, null, locale);
-        const period =
-            plan &&
-            (plan.interval_count > 1
-                ? `every ${plan.interval_count} ${plan.recurring_interval}s`
-                : `a ${plan.recurring_interval}`);
-        const words = operation === 'remove' ? 'plan_remove' : unit ? 'plan_add' : 'plan_add_unknown';
-        return html`<p>${say('quotes', words, { price: html`<b>${unit} ${period}</b>` })}</p>
-            ${buy(operation === 'add' ? `${does} at the plan's price` : `${does} all the same`, {})}`;
-    };
-    const isLate = new Date(team.as_of).getTime() / 1000 - quote.at > 10 || !['up', 'unproven'].includes(team.stripe);
-    const isAsking = price.state === 'pending' && !isLate;
-    const isOld = price.state === 'expired' || now !== quote.expected;
-    const again = form('/team/quotes', 'Ask for the price again', {});
-    const offer = isOld
-        ? html`<p>${say('quotes', 'expired')}</p>${again}`
-        : isAsking
-          ? html`<p class="asking" role="status" data-ask-again="1" data-from="${address}">${say('quotes', 'asking')}</p>`
-          : price.state === 'pending'
-            ? html`<p role="status">${say('quotes', 'unavailable')} <a href="${address}">Ask again</a></p>${anyway()}`
-            : price.state === 'failed'
-              ? html`<p role="status">${say('quotes', 'failed')}</p>${again}${anyway()}`
-              : html`<p class="sum">${sumOf(price, state)}</p>${details(asked, state)}
-                ${price.code ? html`<p class="notice">${say('quotes', 'changes_pending')}</p>${again}${anyway()}` : buy(does, { proration_date: price.proration_date })}`;
-    return page({
-        title: does,
-        team: team.team,
-        person: state.person,
-        token: state.token,
-        head: isAsking && html`<noscript><meta http-equiv="refresh" content="2; url=${address}" /></noscript>`,
-        body: html`<section class="card confirm">
-            <h1>${does}</h1>
-            <p class="numbers">${now} → <b>${operation === 'add' ? now + quantity : now - quantity}</b> ${seat_type} seats</p>
-            ${meanwhile(quote, state, now)} ${offer}
-            <p><a href="/team?team=${encodeURIComponent(quote.team)}">Back, without changing anything</a></p>
-        </section>`,
-    });
+    const { team, seat_type, operation, quantity } = quote;
+    const { as_of, seat_types } = state.page;
+    const now = seat_types.find((type) => type.seat_type === seat_type)?.quantity ?? 0;
+    const title = `${operation === 'add' ? 'Buy' : 'Give back'} ${seats(quantity, seat_type)}`;
+    const kind = standing(asked, state, now);
+    /** @param {string} action @param {unknown} label @param {object} [more] */
+    const form = (action, label, more) => html`<form method="post" action="${action}">
+        ${hidden({ token: state.token, team, seat_type, operation, quantity, ...more })}
+        <button>${label}</button></form>`;
+    // The key is this form's, as it is shown now: however often it is sent, it is done once.
+    const make = { expected: now, seen_at: as_of, key: randomUUID() };
+    const sum = money(plan?.amount, plan?.currency, null, state.locale);
+    const anyway = html`<p>${say('anyway', operation === 'add' && sum ? 'plan' : operation, { price: html`<b>${sum} ${plan?.period}</b>` })}</p>
+        ${form('/team/seats', say('anyway', `${operation}_button`, { title }), make)}`;
+    const has = (/** @type {RegExp} */ kinds, /** @type {unknown} */ shown) => kinds.test(kind) && shown;
+    const { person, token } = state;
+    const refresh = html`<noscript><meta http-equiv="refresh" content="2; url=${address}" /></noscript>`;
+    const body = html`<section class="card confirm">
+        <h1>${title}</h1>
+        <p class="numbers">${now} → <b>${operation === 'add' ? now + quantity : now - quantity}</b> ${seat_type} seats</p>
+        ${meanwhile(quote, state, now)}
+        ${has(/ready|changes_pending/, sums(asked, state))}
+        ${has(/asking/, html`<p role="status" data-ask-again="1" data-from="${address}">${say('quotes', 'asking')}</p>`)}
+        ${has(/expired|unavailable|failed|changes_pending/, html`<p>${say('quotes', kind)}</p>`)}
+        ${has(/ready/, form('/team/seats', title, { ...make, proration_date: price.proration_date }))}
+        ${has(/unavailable/, html`<p><a href="${address}">${say('quotes', 'ask_again')}</a></p>`)}
+        ${has(/expired|failed|changes_pending/, form('/team/quotes', say('quotes', 'ask_again')))}
+        ${has(/unavailable|failed|changes_pending/, anyway)}
+        <p><a href="/team?team=${encodeURIComponent(team)}">${say('quotes', 'leave')}</a></p>
+    </section>`;
+    return page({ title, team, person, token, head: has(/asking/, refresh), body });
 }
 
-/** What has become of the change that the page was opened for, at its top. @param {State} state @returns {unknown} */
+/** What has become of the change that the page was opened for, at its top. @param {State} state */
 export function outcome(state) {
-    const { change, did, locale, access } = state;
+    const { change, did, locale } = state;
     if (!change) return null;
+    const again = did === 'again' && say('quotes', 'again', { at: when(change.created_at, locale) });
     const stands =
         did === 'back' && change.phase === 'awaiting_payment' ? say('phases', 'taken_back') : tell(change, state);
-    return html`<p class="notice" role="status">
-        ${did === 'again' && say('quotes', 'again', { at: when(change.created_at, locale) })}
-        <b>${change.actor === access.actor ? 'You' : (change.actor ?? 'Somebody')} ${whatOf({ lines: change.lines })}.</b> ${stands}
-    </p>`;
+    return html`<p class="notice" role="status">${again}<b>${by(change, state)}${change.phase && ':'} ${whatOf(change)}.</b> ${stands}</p>`;
 }

@@ -1,6 +1,6 @@
 // A team's page. What changes while it is open is a part, which the stream sends anew; forms to type into stand outside.
 import { html } from '../lib/html.js';
-import { money, payAt, say, tell, whatOf, when } from '../lib/words.js';
+import { by, money, payAt, say, tell, whatOf, when } from '../lib/words.js';
 import { simulatorForm } from '../routes/simulator.js';
 import { outcome } from './confirm.js';
 import { hidden, page } from './page.js';
@@ -73,10 +73,6 @@ function numbers(type, state) {
       ${state.page.may.buy && html`<p class="note">Now ${add > 0 ? `up to ${add}` : 'none'} can be added, and ${remove > 0 ? `up to ${remove}` : 'none'} given back.</p>`}`;
 }
 
-/** @param {Change} change @param {State} state */
-const by = ({ actor, person }, { access }) =>
-    `${actor === access.actor ? 'You' : (actor ?? 'Our staff')}${person && person !== actor ? ` (through ${person})` : ''}`;
-
 /** @param {Member} member @param {State} state */
 const memberLine = ({ user_id: user, role, seat_type, joined_at, last_owner }, state) =>
     html`<li><div><b>${user}</b>${user === state.access.actor && ' (you)'}<small>${role}, ${seat_type ? `${seat_type} seat` : 'no seat'}, since ${when(joined_at, state.locale, 'day')}</small></div>
@@ -107,7 +103,10 @@ export const parts = (state) => {
     const { members, invites, open_changes: open, last_changes: last } = team;
     const contents = {
         standing: standing(state),
-        notice: notice ? html`<p class="notice" role="status">${notice}</p>` : outcome(state),
+        // (Only if there is one: what was said when the page was loaded is not taken away by a push.)
+        ...((notice || state.change) && {
+            notice: notice ? html`<p class="notice" role="status">${notice}</p>` : outcome(state),
+        }),
         ...Object.fromEntries(team.seat_types.map((type) => [idOf(type), numbers(type, state)])),
         changes:
             open.length > 0 &&
@@ -163,7 +162,11 @@ const inviteForm = ({ token, access, page: team, key }) =>
 export const teamPage = (state) => {
     const { page: team, access, person, token } = state;
     const all = parts(state);
-    const events = new URLSearchParams({ team: team.team, change: String(state.change?.change ?? '') });
+    const events = new URLSearchParams({
+        team: team.team,
+        change: `${state.change?.change ?? ''}`,
+        did: state.did ?? '',
+    });
     return page({
         title: `Seats of ${team.team}`,
         team: team.team,
