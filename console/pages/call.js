@@ -49,7 +49,7 @@ function way(visit, page) {
         (name) => html`<text transform="translate(${across(name) + 4} 62) rotate(-55)">${name}</text>`,
     );
     return html`${attempts.length >= 100 && page.requests > 100 && notAll(`the newest 100 of ${count(page.requests)} requests.`)}
-<svg class="heads" width="${width * states.length + 30}" height="66" aria-hidden="true">${heads}</svg>
+<div class="way"><svg class="heads" width="${width * states.length + 30}" height="66" aria-hidden="true">${heads}</svg>
 ${table(
     visit,
     'The way of the call through its states',
@@ -63,7 +63,7 @@ ${table(
     ],
     points,
     '',
-)}`;
+)}</div>`;
 }
 
 /** In Stripe's Dashboard, where it is Stripe that was asked. @param {Row} page @param {string | undefined} request */
