@@ -6,65 +6,41 @@ import { age, count, money, tag, when, words } from './words.js';
 /**
  * @import { Visit } from '../app.js'
  * @typedef {Record<string, any>} Row  of any view or list: what has the same name is the same everywhere
- * @typedef {(visit: Visit, row: Row, name: string) => unknown} Show
+ * @typedef {(value: any, row: Row, visit: Visit) => unknown} Show
  * @typedef {string | [label: string, cell: (row: Row) => unknown]} Columns
  *   'call state state_since:since': fields, and what they are called where that is something else
  */
 
-/** @type {Show} */
-const callLink = ({ link }, row, name) => html`<a href="${link(`/calls/${row[name]}`)}">${row[name]}</a>`;
-/** @type {Show} */
-const laneLink = ({ link }, { destination, lane }) =>
-    html`<a href="${link('/outbox', { destination, lane })}"><code>${lane}</code></a>`;
-/** @type {Show} */
-const teamLink = ({ link }, { team }) => html`<a href="${link(`/teams/${encodeURIComponent(team)}`)}">${team}</a>`;
-/** @type {Show} */
-const sum = (_visit, row, name) => money(row[name], row.currency, row.currency_decimals);
-
-/** How fields are shown that are not what they seem. @type {[names: string, show: Show][]} */
-const kinds = [
-    ['call change carrier oldest_call', callLink],
-    ['team', teamLink],
-    ['lane', laneLink],
-    ['state status severity verdict result', (_visit, row, name) => tag(row[name])],
-    ['reason cause proof settled_by breaker collection_method kind', (_visit, row, name) => words(row[name])],
-    [
-        'subscription customer intent account request_id idempotency_key installation function error_code code invoice',
-        code,
-    ],
-    ['since state_since due_at next_try_at until first_seen_at proven_at last_loop_at counted_at oldest_at', relative],
-    ['amount paid received refunded refund_reserved disputed', sum],
-    ['alert pid payment invite number generation', (_visit, row, name) => row[name]],
-    ['path', (_visit, { method, path }) => html`<code>${method} ${path}</code>`],
-];
-
-/** @type {Show} */
-function code(_visit, row, name) {
-    return html`<code>${row[name]}</code>`;
-}
-
-/** @type {Show} */
-function relative(_visit, row, name) {
-    return age(row[name]);
-}
-
-/** What is made of several fields. @type {Record<string, Show>} */
-const together = {
-    whose: (visit, row, name) => (row.team ? teamLink(visit, row, name) : row.lane && laneLink(visit, row, name)),
-    why: (_visit, { reason, error }) => html`${words(reason)}${error && html`<p class="hint">${error}</p>`}`,
-    who: (_visit, row) => [row.person, row.actor, row.role ?? row.enqueued_by].filter(Boolean).join(' · '),
+/** How fields are shown that are not what they seem; the last ones are made of several. @type {Record<string, Show>} */
+const kinds = {
+    'call change carrier oldest_call': (call, _row, { link }) => html`<a href="${link(`/calls/${call}`)}">${call}</a>`,
+    team: (team, _row, { link }) => html`<a href="${link(`/teams/${encodeURIComponent(team)}`)}">${team}</a>`,
+    lane: (lane, { destination }, { link }) =>
+        html`<a href="${link('/outbox', { destination, lane })}"><code>${lane}</code></a>`,
+    path: (path, { method }) => html`<code>${method} ${path}</code>`,
+    'subscription customer intent account request_id idempotency_key installation function error_code code invoice event object event_id object_id an_event':
+        (id) => html`<code>${id}</code>`,
+    'amount paid received refunded refund_reserved disputed': (amount, row) =>
+        money(amount, row.currency, row.currency_decimals),
+    'state status severity verdict result': tag,
+    'reason cause proof settled_by breaker collection_method purpose outcome': words,
+    'since state_since due_at next_try_at until first_seen_at proven_at last_loop_at oldest_at expires_at': age,
+    'alert pid payment invite number generation': String,
+    whose: (_, row, visit) =>
+        row.team ? kinds.team(row.team, row, visit) : row.lane && kinds.lane(row.lane, row, visit),
+    why: (_, { reason, error }) => html`${words(reason)}${error && html`<p class="hint">${error}</p>`}`,
+    who: (_, row) => [row.person, row.actor, row.role ?? row.enqueued_by].filter(Boolean).join(' · '),
 };
+const kindOf = new Map(Object.entries(kinds).flatMap(([names, show]) => names.split(' ').map((name) => [name, show])));
 
-/** @type {Show} */
+/** @param {Visit} visit @param {Row} row @param {string} name */
 function shown(visit, row, name) {
-    if (together[name]) return together[name](visit, row, name);
     const value = row[name];
-    if (value === null || value === undefined || value === '' || value === false) return '';
-    const kind = kinds.find(([names]) => names.split(' ').includes(name));
-    if (kind) return kind[1](visit, row, name);
-    if (name.endsWith('_at')) return when(value);
-    if (value === true) return 'yes';
-    return /^-?\d+$/.test(value) ? count(value) : value;
+    const isMade = name === 'whose' || name === 'why' || name === 'who';
+    if (!isMade && (value === null || value === undefined || value === '' || value === false)) return '';
+    const show = kindOf.get(name) ?? (value instanceof Date || name.endsWith('_at') ? when : null);
+    if (show) return show(value, row, visit);
+    return value === true ? 'yes' : /^-?\d+$/.test(value) ? count(value) : value;
 }
 
 /** @param {Visit} visit @param {Columns[]} columns @param {Row} row */
@@ -72,10 +48,13 @@ const cellsOf = (visit, columns, row) =>
     columns
         .flatMap((column) => /** @type {Columns[]} */ (typeof column === 'string' ? column.split(' ') : [column]))
         .map((column) => {
-            if (typeof column !== 'string') return { label: column[0], cell: html`${column[1](row)}`, kind: '' };
+            if (typeof column !== 'string') return { label: column[0], cell: html`${column[1](row)}`, isNumber: false };
             const [name, label = name] = column.split(':');
-            const isNumber = /^[-\d]+$/.test(row[name] ?? 'none');
-            return { label: words(label), cell: html`${shown(visit, row, name)}`, kind: isNumber ? 'number' : '' };
+            return {
+                label: words(label),
+                cell: html`${shown(visit, row, name)}`,
+                isNumber: /^-?\d+$/.test(row[name] ?? ''),
+            };
         });
 
 /**
@@ -86,16 +65,17 @@ const cellsOf = (visit, columns, row) =>
  */
 export function table(visit, caption, columns, rows, empty) {
     const lines = rows.map((row) => cellsOf(visit, columns, row));
-    if (lines.length === 0) return html`<p class="empty">${empty}</p>`;
+    if (lines.length === 0) return empty && html`<p class="empty">${empty}</p>`;
     const places = lines[0]
         .map((_, place) => place)
         .filter((place) => lines.some((line) => line[place].cell.text !== ''));
-    const kindOf = (/** @type {number} */ place) => (lines.some((line) => line[place].kind) ? 'number' : '');
+    const classOf = (/** @type {number} */ place) =>
+        lines.some((line) => line[place].isNumber) && html` class="number"`;
     return html`<table><caption>${caption}</caption>
-<thead><tr>${places.map((place) => html`<th scope="col" class="${kindOf(place)}">${lines[0][place].label}</th>`)}</tr></thead>
+<thead><tr>${places.map((place) => html`<th scope="col"${classOf(place)}>${lines[0][place].label}</th>`)}</tr></thead>
 <tbody>${lines.map(
         (line) => html`
-<tr>${places.map((place) => html`<td class="${kindOf(place)}" data-name="${line[place].label}">${line[place].cell}</td>`)}</tr>`,
+<tr>${places.map((place) => html`<td${classOf(place)} data-name="${line[place].label}">${line[place].cell}</td>`)}</tr>`,
     )}
 </tbody></table>`;
 }

@@ -35,14 +35,12 @@ function way(visit, page) {
         : { state: 'settled', at: page.settled_at, what: html`settled: ${tag(state)} ${words(page.proof ?? '')}` };
     const points = [
         { state: 'pending', at: createdAt, what: `asked for by ${page.asked_for_by ?? page.enqueued_by}` },
-        ...attempts.map(
-            (/** @type {Row} */ { purpose, verdict, reason, error, replayed, sent, answered_at: at, ...rest }) => ({
-                ...rest,
-                state: purpose === 'send' ? 'sending' : 'verifying',
-                at,
-                what: html`${purpose === 'send' ? 'sent' : 'read'}: ${tag(verdict)} ${words(reason)}${replayed && ', a replay'}${sent === false && ', it never left'}${error && html`<p class="hint">${error}</p>`}`,
-            }),
-        ),
+        ...attempts.map((/** @type {Row} */ { verdict, reason, error, replayed, sent, ...attempt }) => ({
+            ...attempt,
+            state: /^(search|read object|read missing)/.test(attempt.purpose) ? 'verifying' : 'sending',
+            at: attempt.answered_at,
+            what: html`${attempt.purpose}: ${tag(verdict)} ${words(reason)}${replayed && ', a replay'}${sent === false && ', it never left'}${error && html`<p class="hint">${error}</p>`}`,
+        })),
         end,
     ].map((point, place, all) => ({ ...point, before: all[place - 1]?.state, goesOn: place < all.length - 1 }));
     const heads = states.map(

@@ -2,6 +2,7 @@
 
 import { html } from '../lib/html.js';
 import { filterOf, filters, list, table } from '../lib/parts.js';
+import { words } from '../lib/words.js';
 
 /**
  * @import { Visit, Page } from '../app.js'
@@ -11,11 +12,15 @@ import { filterOf, filters, list, table } from '../lib/parts.js';
 const keys = 'team call kind person actor role destination lane';
 
 /** @type {Columns[]} */
-const columns = ['at kind who whose call reason', ['detail', ({ detail }) => details(detail ?? {})], 'number'];
+const columns = [
+    'at kind who whose:team_or_lane call reason',
+    ['detail', ({ detail }) => details(detail ?? {})],
+    'number',
+];
 
-/** @param {object} detail */
-function details(detail) {
-    const short = Object.entries(detail).map(([key, value]) => `${key} ${JSON.stringify(value)}`);
+/** @param {Row} detail */
+function details({ team, person, ...detail }) {
+    const short = Object.entries(detail).map(([key, value]) => `${words(key)} ${JSON.stringify(value)}`);
     const text = html`<pre>${JSON.stringify(detail, null, 2)}</pre>`;
     return short.length > 0 && html`<details><summary>${short.join(', ').slice(0, 60)}</summary>${text}</details>`;
 }

@@ -2,6 +2,7 @@
 
 import { html } from '../lib/html.js';
 import { filterOf, filters, list, notAll, table } from '../lib/parts.js';
+import { verbButton } from '../lib/verbs.js';
 import { count } from '../lib/words.js';
 
 /** @import { Visit, Page } from '../app.js' */
@@ -10,15 +11,17 @@ const mostLanes = 100;
 const states = ['pending', 'carried', 'sending', 'waiting', 'verifying', 'awaiting', 'review'];
 const results = ['done', 'refused', 'cancelled'];
 const callColumns =
-    'call state result state_since:since settled_at whose path attempts:tries due_at:next_try why error_code:code settled_by';
+    'call state result state_since:since settled_at whose:team_or_lane path:request attempts:tries due_at:next_try why error_code:code settled_by';
 
 /** @param {Visit} visit @param {string[]} destinations */
 async function open(visit, destinations) {
     const keys = 'state destination team lane reason error_code';
-    const { rows, note, isAll } = await list(visit, '/outbox', 'list_calls', filterOf(visit.query, keys));
+    const filter = filterOf(visit.query, keys);
+    const { rows, note, isAll } = await list(visit, '/outbox', 'list_calls', filter);
     const empty = isAll ? 'No open call fits: what was asked for is settled.' : 'None fits so far.';
     return html`${filters(visit, '/outbox', keys, { choices: { state: states, destination: destinations } })}
-${table(visit, 'Open calls, the oldest first', [callColumns], rows, empty)}${note}`;
+${table(visit, 'Open calls, the oldest first', [callColumns], rows, empty)}${note}
+${rows.some((row) => row.due_at) && html`<p>${verbButton(visit, 'retry_all', { filter: JSON.stringify(filter) })}</p>`}`;
 }
 
 /** @param {Visit} visit @param {string[]} destinations */
@@ -48,6 +51,11 @@ ${table(
         'lane call:first_call status:state since until',
         ['wait behind it', ({ waiting_behind: n }) => count(n, n >= 1000)],
         'why what_to_do',
+        [
+            'do',
+            ({ status, destination, lane }) =>
+                verbButton(visit, status === 'paused' ? 'resume' : 'pause', { destination, lane }),
+        ],
     ],
     rows.slice(0, mostLanes),
     'Every lane moves.',

@@ -2,9 +2,13 @@
 
 import { html } from '../lib/html.js';
 import { facts, notAll, table } from '../lib/parts.js';
-import { age, count, tag, words } from '../lib/words.js';
+import { verbButton } from '../lib/verbs.js';
+import { age, count, words } from '../lib/words.js';
 
-/** @import { Visit, Page } from '../app.js' */
+/**
+ * @import { Visit, Page } from '../app.js'
+ * @import { Row } from '../lib/parts.js'
+ */
 
 const mostAlerts = 50;
 
@@ -47,7 +51,8 @@ export async function overview(visit) {
         `SELECT d.*, CASE WHEN d.livemode THEN 'live' WHEN NOT d.livemode THEN 'test' END AS mode,
                 CASE WHEN d.proven THEN 'proven' WHEN NOT d.proven THEN 'not proven' END AS key,
                 coalesce(d.halted_message, d.paused_reason, d.trouble) AS error, d.halted_reason AS reason,
-                round(d.requests_per_second::numeric, 1) || coalesce(' of ' || d.requests_per_second_limit, '') AS rate,
+                round(d.requests_per_second::numeric) || coalesce(' of ' || d.requests_per_second_limit, '') || '/s' AS rate,
+                d.paused_at IS NOT NULL OR d.halted_at IS NOT NULL AS is_stopped,
                 o.call AS oldest_call, o.created_at AS oldest_at
            FROM seats.destinations AS d
            LEFT JOIN LATERAL (SELECT * FROM seats.list_calls(jsonb_build_object('destination', d.name), most => 1)
@@ -65,18 +70,19 @@ export async function overview(visit) {
 
     const wrong = health.filter(({ status }) => status !== 'ok');
     const states = counts.filter(({ what }) => what.startsWith('calls_'));
+    const countedAt = states[0].as_of;
+    /** @param {Row} check */
+    const checked = ({ check_name: name, message }) => {
+        const [, path] = places.find(([beginning]) => name.startsWith(beginning)) ?? [];
+        return html`${path ? html`<a href="${link(path)}">${words(name)}</a>` : words(name)}: ${message}`;
+    };
     const body = html`
 <ul class="tiles">${tiles.map(([what, label, path]) => {
         const { count: number, is_more: isMore } = counts.find((row) => row.what === what);
         return html`<li${number > 0 && html` class="some"`}><a href="${link(path)}"><b>${count(number, isMore)}</b> ${label}</a></li>`;
     })}</ul>
 <h2>Health</h2>
-${wrong.length === 0 && html`<p class="empty">All ${health.length} checks are ok.</p>`}
-<ul class="cards">${wrong.map(({ check_name: check, status, message, hint }) => {
-        const [, path] = places.find(([beginning]) => check.startsWith(beginning)) ?? [];
-        const name = path ? html`<a href="${link(path)}">${words(check)}</a>` : words(check);
-        return html`<li>${tag(status)} <strong>${name}</strong> ${message}${hint && html`<p class="hint">${hint}</p>`}</li>`;
-    })}</ul>
+${table(visit, 'Checks that are not ok', ['status', ['check', checked], ['what to do', ({ hint }) => hint]], wrong, `All ${health.length} checks are ok.`)}
 ${wrong.length > 0 && html`<p class="note">The other ${health.length - wrong.length} checks are ok.</p>`}
 <h2 id="alerts">Alerts</h2>
 ${table(
@@ -84,8 +90,9 @@ ${table(
     'Alerts whose cause is not gone',
     [
         'severity',
-        ['alert', (row) => html`<strong>${row.summary}</strong>${row.hint && html`<p class="hint">${row.hint}</p>`}`],
-        'call first_seen_at:since occurrences:times acknowledged_by:looked_after_by alert:number',
+        ['alert', ({ summary, hint }) => html`${summary}${hint && html`<p class="hint">${hint}</p>`}`],
+        'call first_seen_at:since occurrences:times acknowledged_by:looked_after_by',
+        ['do', ({ state, alert }) => state === 'open' && verbButton(visit, 'acknowledge', { alert })],
     ],
     alerts.slice(0, mostAlerts),
     'None is open: there is nothing that a person must know and that is not over.',
@@ -94,18 +101,23 @@ ${table(
 ${table(
     visit,
     'Where calls go',
-    ['name state why breaker key account mode rate:a_second in_flight:on_the_wire held oldest_call oldest_at:it_is_of'],
+    [
+        'name state why breaker key account mode rate in_flight:on_the_wire held oldest_call oldest_at:of',
+        [
+            'do',
+            ({ name, is_stopped: stopped }) => verbButton(visit, stopped ? 'resume' : 'pause', { destination: name }),
+        ],
+    ],
     destinations,
     'None: a superuser makes one with seats.define_destination.',
 )}
 <h2>Open calls</h2>
-${states[0].as_of === null && html`<p class="empty">They are too many to be counted now, and no worker has done it.</p>`}
 <ul class="tiles small">${states.map(
         ({ what, count: number }) =>
             html`<li><a href="${link('/outbox', { state: what.slice(6) })}"><b>${count(number)}</b> ${what.slice(6)}</a></li>`,
     )}</ul>
-${table(visit, 'What open calls wait for', ['reason:they_wait_as calls oldest_at:the_oldest_since'], waiting, 'Nothing waits.')}
-${states[0].as_of !== null && html`<p class="note">Counted ${age(states[0].as_of)}.</p>`}
+${table(visit, 'What open calls wait for', ['reason:they_wait_as calls oldest_at:the_oldest_since'], waiting, '')}
+<p class="note">${countedAt ? html`Counted ${age(countedAt)}.` : 'They are too many to be counted now, and no worker has done it.'}</p>
 <h2>Worker</h2>
 ${facts(visit, ['state trouble debug_point:stands_still_at last_loop_at:seen started_at pid:process in_flight:on_the_wire ready installation'], worker)}`;
     return { title: 'Overview', place: '/', body };

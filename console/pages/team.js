@@ -78,7 +78,7 @@ ${drift.length > 0 && html`<h2>Drift</h2>${table(visit, 'What Stripe has otherwi
 ${table(visit, 'Changes of seats, the newest first', ['change state seats why decline_code paid who:asked_by created_at:asked settled_at:settled'], changes.slice(0, mostChanges), 'Nobody has changed its seats in the time that is kept.')}
 ${changes.length > mostChanges && notAll(`these are the newest ${mostChanges}.`)}
 <h2>Open calls</h2>
-${table(visit, 'Open calls of the team, the oldest first', ['call state state_since:since path lane due_at:next_try why'], calls.rows, 'None: Stripe knows all that was asked for.')}${calls.note}
+${table(visit, 'Open calls of the team, the oldest first', ['call state state_since:since path:request due_at:next_try why'], calls.rows, 'None: Stripe knows all that was asked for.')}${calls.note}
 <h2>People</h2>
 ${table(visit, 'Active members', ['user_id:member role seat_type:seat joined_at'], members.slice(0, mostPeople), 'Nobody is a member.')}
 ${members.length > mostPeople && notAll(`these are the first ${mostPeople} by their id.`)}
