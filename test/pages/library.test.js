@@ -320,6 +320,12 @@ about('errors', () => {
         });
         assert.deepEqual(describe(prisma), expected, 'Prisma');
 
+        const cut = { cause: { originalCode: '57P01', kind: 'postgres', severity: 'FATAL' } };
+        assert.equal(describe({ code: 'P2010', meta: { driverAdapterError: cut } }).code, '08006');
+        const away = { cause: { kind: 'DatabaseNotReachable', host: '127.0.0.1', port: 1 } };
+        const message = "Can't reach database server at 127.0.0.1:1";
+        assert.equal(describe({ code: 'P2010', message, meta: { driverAdapterError: away } }).code, '08006');
+
         const stranger = describe(await thrown(pool.query(`SELECT seats.add_seats($1, 'team', 1, 'eve')`, [team])));
         assert.deepEqual([stranger.code, stranger.status], ['PS509', 403]);
         const fewer = describe(

@@ -88,9 +88,10 @@ const lost = new RegExp(
 function saidByDatabase(error) {
     for (let at = error, depth = 0; at && depth < 5; at = at.cause, depth++) {
         const prisma = at.meta?.driverAdapterError?.cause;
-        if (prisma?.originalCode) return { code: prisma.originalCode, detail: prisma.detail };
-        if (at.severity && !lost.test(at.code)) return { code: at.code, detail: at.detail };
-        if (lost.test(at.code) || lost.test(at.message)) return { code: '08006' };
+        const [code, detail] = prisma?.originalCode ? [prisma.originalCode, prisma.detail] : [at.code, at.detail];
+        const bySql = Boolean(prisma?.originalCode || at.severity); // then the message may hold anybody's words
+        if (lost.test(code) || (!bySql && lost.test(at.message))) return { code: '08006' };
+        if (bySql) return { code, detail };
     }
     return { code: null };
 }
