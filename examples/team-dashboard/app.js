@@ -26,6 +26,14 @@ const publicFiles = /** @type {const} */ ([
     ['icon.svg', 'image/svg+xml'],
 ]);
 
+// The token of an invite is a key: it must not be found in a log, nor where somebody is sent to sign in first.
+const serializers = {
+    req: (/** @type {Request} */ { method, url }) => ({
+        method,
+        url: url.replace(/(invites(\/|%2F))[^/?&]+/gi, '$1…'),
+    }),
+};
+
 /** What routes are given. @param {App} app @param {Settings} settings */
 export async function createContext(app, settings) {
     const safety = await createSafety(app, settings);
@@ -63,14 +71,7 @@ export async function createApp(settings) {
         bodyLimit: 16 * 1024,
         forceCloseConnections: true,
         trustProxy: settings.trustProxy ?? false,
-        // The token of an invite is a key: it must not be found in a log.
-        logger: settings.logger
-            ? {
-                  serializers: {
-                      req: ({ method, url }) => ({ method, url: url.replace(/(invites(?:\/|%2F))[^/?&]+/gi, '$1…') }),
-                  },
-              }
-            : false,
+        logger: settings.logger ? Object.assign({}, settings.logger, { serializers }) : false,
     });
     await app.register(cookie);
     await app.register(formbody);

@@ -53,7 +53,8 @@ interface Settings {
     cardUrl?: string | null;
     /** Whose X-Forwarded-For is believed. */
     trustProxy?: boolean | string;
-    logger?: boolean;
+    /** True, or more options of Fastify's logger. */
+    logger?: boolean | object;
 }
 
 /** What routes are given: the settings, and what app.js and lib/safety.js have made of them. */

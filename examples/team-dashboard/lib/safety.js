@@ -49,12 +49,15 @@ export async function createSafety(app, { pool, origin, sessionSecret, authentic
     /** @param {string} a @param {string} b */
     const equal = (a, b) => a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
     /** A value that comes back from a browser unchanged, and for this purpose only. @param {string} purpose @param {string} value */
-    const sign = (purpose, value) => `${Buffer.from(value).toString('base64url')}.${mac(purpose, value)}`;
+    const sign = (purpose, value) => {
+        const encoded = Buffer.from(value).toString('base64url');
+        return `${encoded}.${mac(purpose, encoded)}`;
+    };
     /** @param {string} purpose @param {string} signed @returns {string | null} */
     const verify = (purpose, signed) => {
-        const [encoded, given = ''] = signed.split('.');
-        const value = Buffer.from(encoded, 'base64url').toString();
-        return equal(given, mac(purpose, value)) ? value : null;
+        const [encoded, given, ...more] = signed.split('.');
+        const good = more.length === 0 && equal(given ?? '', mac(purpose, encoded));
+        return good ? Buffer.from(encoded, 'base64url').toString() : null;
     };
     /** What each form carries, and no other site can know. @param {Person} person */
     const token = (person) => mac('form', person.session);
