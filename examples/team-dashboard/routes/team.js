@@ -23,7 +23,7 @@ export default async function team(
         if (rows.length === 1) return reply.redirect('/team', 303);
         const body = html`<section class="card">
       <h1>Your teams</h1>
-      ${rows.length === 0 && html`<p>You are a member of no team yet. An owner can invite you.</p>`}
+      ${rows.length === 0 && html`<p>You are in no team yet: an owner can invite you.</p>`}
       <ul>
         ${rows.map((row) => html`<li><a href="/team?team=${encodeURIComponent(row.team)}">${row.team}</a></li>`)}
       </ul>
