@@ -6,8 +6,6 @@ import { isIP } from 'node:net';
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { parseArgs } from 'node:util';
-import { createDesk } from './app.js';
-import { openPool } from './lib/database.js';
 import { asPerson, byHeader, isLoopback, isPerson } from './lib/safety.js';
 import { addUser, byUsers } from './lib/users.js';
 
@@ -110,6 +108,8 @@ async function run() {
     refuseWhatIsUnsafe(values, { isLocal, isSocket: 'path' in address });
     const users = values.users === undefined ? undefined : byUsers(values.users, `${prefix}/sign-in`);
 
+    // (What is refused above need not wait for all of that to be loaded.)
+    const [{ createDesk }, { openPool }] = await Promise.all([import('./app.js'), import('./lib/database.js')]);
     const pool = openPool(values.database === undefined ? {} : { connectionString: values.database });
     const { rows } = await pool
         .query("SELECT session_user::text AS role, to_regnamespace('seats') AS seats")
