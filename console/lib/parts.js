@@ -18,12 +18,17 @@ const kinds = {
     lane: (lane, { destination }, { link }) =>
         html`<a href="${link('/outbox', { destination, lane })}"><code>${lane}</code></a>`,
     path: (path, { method }) => html`<code>${method} ${path}</code>`,
-    'subscription customer intent account request_id idempotency_key installation function error_code code invoice event object event_id object_id an_event':
+    'subscription customer intent account idempotency_key installation function error_code code invoice event object event_id object_id an_event':
         (id) => html`<code>${id}</code>`,
+    request_id: (request, { stripes_logs: logs }) =>
+        html`${logs ? html`<a href="${logs}${encodeURIComponent(request)}" rel="noreferrer"><code>${request}</code></a>` : html`<code>${request}</code>`}`,
+    error_context: (text) => html`<pre>${text}</pre>`,
+    costs_at_most: ({ amount, currency, currency_decimals: decimals }) =>
+        `${money(amount, currency, decimals)} for a whole period, before taxes`,
     'amount paid received refunded refund_reserved disputed': (amount, row) =>
         money(amount, row.currency, row.currency_decimals),
     'state status severity verdict result': tag,
-    'reason cause proof settled_by breaker collection_method purpose outcome': words,
+    'reason cause proof settled_by breaker collection_method purpose outcome review_reason': words,
     'since state_since due_at next_try_at until first_seen_at proven_at last_loop_at oldest_at expires_at': age,
     'alert pid payment invite number generation': String,
     whose: (_, row, visit) =>
