@@ -106,6 +106,12 @@ my @questions = (
 	[ 'what can be retried', 'SELECT * FROM seats.count_retryable()', 1, 200, 'outbox_by_due_at' ],
 	[ 'a call', 'SELECT seats.call_page(3)', 1, 700 ],
 	[ 'a review', 'SELECT seats.review_page(3)', 1, 700 ],
+	[ 'seats of a team', q{SELECT * FROM seats.teams WHERE team = 'desk 1'}, 1, 100 ],
+	[ 'changes of a team', q{SELECT * FROM seats.changes WHERE team = 'desk 1' ORDER BY change DESC, seat_type LIMIT 21}, 0, 300 ],
+	[ 'members of a team', q{SELECT * FROM seats.members WHERE team = 'desk 1' AND status = 'active' ORDER BY user_id LIMIT 101}, 0, 100 ],
+	[ 'invites of a team', q{SELECT * FROM seats.invites WHERE team = 'desk 1' AND status = 'open' ORDER BY invite LIMIT 101}, 0, 100 ],
+	[ 'destinations, with the oldest call of each', q{SELECT * FROM seats.destinations AS d
+		LEFT JOIN LATERAL (SELECT * FROM seats.list_calls(jsonb_build_object('destination', d.name), most => 1)) AS o ON o.call IS NOT NULL}, 1, 900 ],
 	[ 'paused lanes', q{SELECT * FROM seats.blocked_lanes WHERE reason = 'paused'}, 2, 600, 'lane_paused' ],
 );
 

@@ -1,4 +1,4 @@
--- What people look at: members and invites.
+-- What people look at: members and invites. (Only teams have any, and by kind and name there is an index.)
 
 -- (Counted once for a team, and not once for each of its invites.)
 CREATE OR REPLACE VIEW seats.invites AS
@@ -15,7 +15,8 @@ SELECT i.id AS invite, t.name AS team, i.address, i.seat_type, i.role, i.status,
                   WHERE m.team_id = t.id AND m.status = 'active'
                   GROUP BY m.seat_type) AS u ON u.seat_type = v.seat_type
      WHERE v.team_id = t.id) AS i
-  LEFT JOIN seats_internal.seat_line AS s ON s.team_id = t.id AND s.seat_type = i.seat_type;
+  LEFT JOIN seats_internal.seat_line AS s ON s.team_id = t.id AND s.seat_type = i.seat_type
+ WHERE t.kind = 'team';
 REVOKE ALL ON seats.invites FROM PUBLIC;
 COMMENT ON VIEW seats.invites IS 'who was invited to which team, and what became of it';
 COMMENT ON COLUMN seats.invites.status IS
@@ -32,7 +33,7 @@ COMMENT ON COLUMN seats.invites.reason IS 'why it ended as it did';
 CREATE OR REPLACE VIEW seats.members AS
 SELECT t.name AS team, m.user_id, m.seat_type, m.role, m.status, m.external_id, m.joined_at, m.ended_at
   FROM seats_internal.member AS m
-  JOIN seats_internal.team AS t ON t.id = m.team_id;
+  JOIN seats_internal.team AS t ON t.id = m.team_id AND t.kind = 'team';
 REVOKE ALL ON seats.members FROM PUBLIC;
 COMMENT ON VIEW seats.members IS 'who belongs to which team, and who did';
 COMMENT ON COLUMN seats.members.status IS

@@ -103,8 +103,9 @@ SELECT o.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
        NULL::bigint AS paid, head.payment ->> 'currency' AS currency,
        seats_internal.currency_decimals(head.payment ->> 'currency') AS currency_decimals
   FROM seats_internal.outbox AS o
-  -- (A team's open changes all stand in its lane, and by that they are found.)
-  JOIN seats_internal.team AS t ON t.lane_id = o.lane_id
+  -- (A team's open changes all stand in its lane, and by that they are found. Only teams have any, and by kind and name
+  -- there is an index.)
+  JOIN seats_internal.team AS t ON t.lane_id = o.lane_id AND t.kind = 'team'
   LEFT JOIN seats_internal.lane AS w ON w.id = o.lane_id
   LEFT JOIN seats_internal.destination AS d ON d.name = o.destination
   LEFT JOIN seats_internal.destination_state() AS s ON s.destination = o.destination
@@ -139,7 +140,7 @@ SELECT h.id AS change, t.name AS team, l.seat_type, l.operation, l.quantity, l.p
        (h.invoice ->> 'amount_paid')::bigint AS paid, h.invoice ->> 'currency' AS currency,
        seats_internal.currency_decimals(h.invoice ->> 'currency') AS currency_decimals
   FROM seats_internal.outbox_history AS h
-  JOIN seats_internal.team AS t ON t.id = h.team_id
+  JOIN seats_internal.team AS t ON t.id = h.team_id AND t.kind = 'team'
  CROSS JOIN LATERAL jsonb_to_recordset(h.lines)
        AS l (seat_type text, operation text, quantity integer, previous_quantity integer,
              new_quantity integer)
