@@ -2,7 +2,6 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import cookie from '@fastify/cookie';
 import formbody from '@fastify/formbody';
 import Fastify from 'fastify';
 import { createDatabase } from './lib/database.js';
@@ -93,7 +92,6 @@ export function createDesk({ pool, prefix = '', hosts, authentication, users, lo
     });
     const database = createDatabase(pool);
     app.register(formbody);
-    app.register(cookie);
     const anybodys = [...assets.map(({ name }) => `${prefix}/${name}`), `${prefix}/sign-in`];
     protect(app, { hosts, authentication, open: (path) => anybodys.includes(path) });
 

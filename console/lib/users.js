@@ -68,9 +68,13 @@ export function byUsers(file, signInAt) {
     // Browsers keep a __Host- cookie only where they trust the way, and not all of them trust http to the loopback.
     const isPlain = (/** @type {FastifyRequest} */ request) => isLoopback(hostName(request));
     const cookie = (/** @type {FastifyRequest} */ request) => (isPlain(request) ? 'desk' : '__Host-desk');
-    // (Asked before Fastify has read the cookies.)
     const session = (/** @type {FastifyRequest} */ request) =>
-        request.server.parseCookie(request.headers.cookie ?? '')[cookie(request)] ?? '';
+        new RegExp(`(?:^|; ?)${cookie(request)}=([\\w-]+)`).exec(request.headers.cookie ?? '')?.[1] ?? '';
+    /** @param {FastifyRequest} request @param {FastifyReply} reply @param {string} value */
+    const setCookie = (request, reply, value) => {
+        const ways = `Path=/; HttpOnly; SameSite=Lax${isPlain(request) ? '' : '; Secure'}${value ? '' : '; Max-Age=0'}`;
+        reply.header('Set-Cookie', `${cookie(request)}=${value}; ${ways}`);
+    };
 
     return {
         signInAt,
@@ -93,18 +97,13 @@ export function byUsers(file, signInAt) {
             for (const [id, { until }] of sessions) if (until < Date.now()) sessions.delete(id);
             const id = randomBytes(32).toString('base64url');
             sessions.set(id, { name, stored, until: Date.now() + sessionHours * 3600_000 });
-            reply.setCookie(cookie(request), id, {
-                path: '/',
-                httpOnly: true,
-                sameSite: 'lax',
-                secure: !isPlain(request),
-            });
+            setCookie(request, reply, id);
             return true;
         },
         /** @param {FastifyRequest} request @param {FastifyReply} reply */
         signOut(request, reply) {
             sessions.delete(session(request));
-            reply.clearCookie(cookie(request), { path: '/', secure: !isPlain(request) });
+            setCookie(request, reply, '');
         },
     };
 }
