@@ -70,7 +70,7 @@ check_sql_pages() {
   compare_with_docs views docs/sql-reference.md "$views" "$(sed '/^States of a change/,$d' "$root/docs/sql-reference.md" |
     first_cells '## Views' | sort)"
   compare_with_docs views README.md "$views" "$(first_cells '## Views' README.md | sort)"
-  named=$(grep -ohP '(?<![\w-])seats\.[a-z_]+' "$root/README.md" "$root"/docs/*.md | sed 's/.*\.//' | sort -u)
+  named=$(grep -ohP '(?<![\w/-])seats\.[a-z_]+' "$root/README.md" "$root"/docs/*.md | sed 's/.*\.//' | sort -u)
   compare_with_docs "names after seats." "README.md and docs" "$(grep -xFf <({
     echo "$functions"
     echo "$views"

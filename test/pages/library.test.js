@@ -333,7 +333,7 @@ about('errors', () => {
         );
         assert.deepEqual(
             [fewer.status, fewer.message],
-            [409, 'Members and invites need 1 of the 1 seats: free some first.'],
+            [409, '1 of 1 seats are in use, and invites may keep others: free some first.'],
         );
         const stale = describe(
             await thrown(

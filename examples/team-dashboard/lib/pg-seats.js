@@ -1,8 +1,9 @@
 /**
  * What a program needs beside the SQL of pg_seats: what its errors mean, transactions that are tried again, the journal as
- * a loop, and the endpoint of Stripe's webhooks. It knows nothing of the example around it: copy it into your own
- * application. It needs `pg`, and describes the errors of Drizzle, Knex and Prisma as well.
+ * a loop, and the endpoint of Stripe's webhooks. It knows nothing of the example around it: copy it, with errors.json, into
+ * your own application. It needs `pg`, and describes the errors of Drizzle, Knex and Prisma as well.
  */
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 
@@ -15,62 +16,10 @@ import pg from 'pg';
  * @property {boolean} retry whether the same may come to something else if it is simply tried again
  */
 /** @typedef {Record<string, string | undefined>} Facts what DETAIL tells programs: docs/drivers.md, "Errors" */
-/** @typedef {[status: number, message: string | ((facts: Facts) => string), retry?: boolean]} Meaning */
 
-const staff = 'Our staff must look at it.';
-const soon = 'Please try again in a moment.';
-const unknown = `Something has gone wrong on our side. ${staff}`;
-/** @param {Facts} facts */
-const needed = (facts) => Number(facts.in_use) + Number(facts.reserved ?? 0);
-
-/** @type {Meaning} */
-const inTheWay = [503, `Somebody else was changing the same. ${soon}`, true];
-
-/** @type {Record<string, Meaning>} */
-const meanings = {
-    PS109: [503, `Seats are not set up yet. ${staff}`],
-    PS122: [503, `Too many are waiting. ${soon}`, true],
-    PS501: [404, 'There is no such team.'],
-    PS503: [503, `What this team has is still being read from Stripe. ${soon}`, true],
-    PS504: [422, 'There is no such kind of seats.'],
-    PS505: [422, 'Give a whole number of seats, 1 or more.'],
-    PS506: [422, (f) => `At most ${f.largest_change} seats can be changed at once.`],
-    PS507: [422, (f) => `A team may have at most ${f.largest_total} of these seats; this one has ${f.quantity}.`],
-    PS508: [409, (f) => `Members and invites need ${needed(f)} of the ${f.quantity} seats: free some first.`],
-    PS509: [403, 'Only an owner of the team may do that.'],
-    PS510: [409, (f) => `The number of seats has changed meanwhile: it is ${f.quantity} now. Nothing was changed.`],
-    PS511: [422, 'This key belongs to another request. Each request needs a key of its own.'],
-    PS512: [409, "The team's subscription has ended: its seats can no longer be changed."],
-    PS513: [409, 'The seats have changed since this price was shown. Nothing was changed.'],
-    PS514: [404, 'There is no such change.'],
-    PS515: [409, 'It is too late to take this back: it has gone to Stripe already.'],
-    PS516: [409, 'This person is a member of the team already.'],
-    PS517: [404, 'There is no such member in this team.'],
-    PS518: [409, (f) => `None of the ${f.quantity} seats is free.`],
-    PS519: [422, 'That is no change of seats.'],
-    PS520: [422, 'A name, an address or a key is empty or too long.'],
-    PS523: [422, 'These kinds of seats are billed in different ways: change one after the other.'],
-    PS524: [422, 'Somebody can be an owner or a member.'],
-    PS525: [409, 'There is no such price. Ask for the price again.'],
-    PS526: [503, `The seats of this team cannot be counted just now. ${staff}`],
-    PS527: [409, `No price of these seats fits the team's subscription. ${staff}`],
-    PS528: [409, (f) => `At most ${f.largest_unconfirmed} of these seats may wait for Stripe. Please try later.`],
-    PS529: [503, `The price is still being read from Stripe. ${soon}`, true],
-    PS530: [422, 'An invite is good for a minute at least, and for a year at most.'],
-    PS531: [404, 'There is no such invite (any more). Is the link complete? Only the newest one is good.'],
-    PS532: [409, 'This address is invited already, for another seat or role. Revoke that invite first.'],
-    PS533: [404, 'The time of this invite is up. Ask for a new one.'],
-    PS534: [404, 'This invite is over: it was accepted or revoked, or its seat is gone. Ask for a new one.'],
-    PS535: [404, 'There is no such team.'],
-    PS536: [409, 'This is the only owner of the team. Make somebody else an owner first.'],
-    PS538: [409, 'This price is too old. Nothing was changed.'],
-    PS539: [409, "A colleague's change is not confirmed yet: there is no price of this one alone."],
-    40001: inTheWay,
-    '40P01': inTheWay,
-    '55P03': inTheWay,
-    57014: [503, `That took too long. ${soon}`, true],
-    '08006': [503, 'We cannot reach our database. Look whether it is done before you try again.', true],
-};
+// [status, message, retry] by SQLSTATE; {name} is a fact.
+/** @type {Record<string, [status: number, message: string, retry?: boolean]>} */
+const meanings = JSON.parse(readFileSync(new URL('errors.json', import.meta.url), 'utf8'));
 
 // What the network, Node, pg, its pool and Prisma's connection say when there is no connection, or none any more. (Where it
 // broke while a commit was under way nobody knows what became of it: hence a request_key, and the words above.)
@@ -105,8 +54,8 @@ export function describe(error) {
     const { code, detail } = saidByDatabase(error);
     const pairs = [...(detail ?? '').matchAll(/(\w+)=([^\s)]*)/g)].map(([, name, value]) => [name, value]);
     const facts = Object.fromEntries(pairs);
-    const [status, words, retry = false] = meanings[code ?? ''] ?? [500, unknown];
-    return { code, message: typeof words === 'string' ? words : words(facts), facts, status, retry };
+    const [status, text, retry = false] = meanings[code ?? ''] ?? meanings.unknown;
+    return { code, message: text.replace(/\{(\w+)\}/g, (_, name) => facts[name] ?? '?'), facts, status, retry };
 }
 
 /**
