@@ -47,7 +47,7 @@ import { webhooks } from './pages/webhooks.js';
  * @property {(path: string, query?: Record<string, string | number | null | undefined>) => string} link  with prefix and query
  * @property {(name: string) => string} asset  the address of a file of public/
  * @property {string} person  who looks at it
- * @property {Set<string>} may  verbs that the role of the desk may use
+ * @property {Map<string, string>} may  verbs that the role of the desk may use, and what each does
  */
 
 /**
@@ -116,8 +116,7 @@ export function createDesk({ pool, prefix = '', hosts, authentication, users, lo
             .code(page.status ?? 200)
             .type('text/html; charset=utf-8')
             .send(String(layout({ link, asset, ...whoAsks(request), signsIn: users !== undefined }, page)));
-    const acts = createActs({ database, link, send });
-    acts.routes(app);
+    const noticeOf = createActs(app, { database, link, send });
     if (users) app.register(signIn, { users, link, send });
 
     for (const [path, show] of pages) {
@@ -134,7 +133,7 @@ export function createDesk({ pool, prefix = '', hosts, authentication, users, lo
             const page = await database.read(async (client) =>
                 show({ client, params, query, link, asset, person, may: await allowedVerbs(client) }),
             );
-            return send(request, reply, { ...page, notice: await acts.notice(request) });
+            return send(request, reply, { ...page, notice: await noticeOf(request) });
         });
     }
 

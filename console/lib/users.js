@@ -5,10 +5,8 @@ import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'n
 import { promisify } from 'node:util';
 import { Refusal, hostName, isLoopback, isPerson } from './safety.js';
 
-/**
- * @import { FastifyReply, FastifyRequest } from 'fastify'
- * @typedef {ReturnType<typeof byUsers>} Users
- */
+/** @import { FastifyReply, FastifyRequest } from 'fastify' */
+/** @typedef {ReturnType<typeof byUsers>} Users */
 
 const sessionHours = 12;
 const hash = /** @type {(password: string, salt: Buffer, length: number, cost: object) => Promise<Buffer>} */ (

@@ -10,15 +10,8 @@ import { Refusal } from './safety.js';
  * @typedef {Record<string, string>} Given
  * @typedef {(client: PoolClient, given: Given) => Promise<{given?: Given, says: string[]}>} Look
  *   what is to be known before it is done, in sentences; and what the database is to be told that was seen
- */
-
-/**
- * @typedef {object} Verb
- * @property {string} label  of its buttons
- * @property {string} takes  names of the function's arguments, beside the reason
- * @property {string} does
- * @property {string} back  the page where it stands, with arguments in it
- * @property {Look} [look]
+ * @typedef {{label: string, takes: string, back: string, look?: Look}} Verb
+ *   label: of its buttons; takes: the function's arguments, beside the reason; back: the page where it stands
  */
 
 /** @type {Look} */
@@ -40,36 +33,16 @@ async function lookAtDecision(client, { call, payment, decision }) {
 
 /** @type {(sql: string, upTo: string) => Look} */
 const count = (sql, upTo) => async (client, given) => {
-    const { rows } = await client.query(sql, [given.filter]);
-    const { found, is_more: isMore, up_to: seen } = rows[0];
+    const { found, is_more: isMore, up_to: seen } = (await client.query(sql, [given.filter])).rows[0];
     const others = isMore ? ['There are others: these are the first 10,000. Count again when they are done.'] : [];
-    return {
-        given: { ...given, [upTo]: seen, expected_count: found },
-        says: [`It is ${found} of them now.`, ...others],
-    };
+    const says = [`It is ${found} of them now.`, ...others];
+    return { given: { ...given, [upTo]: seen, expected_count: found }, says };
 };
 const calls = count('SELECT up_to_id AS up_to, calls AS found, is_more FROM seats.count_retryable($1)', 'up_to_id');
 const events = count('SELECT up_to::text, events AS found, is_more FROM seats.count_replayable($1)', 'up_to');
 
-const does = {
-    resolve_review: 'The call, or its handler, leaves the review.',
-    resolve_payment: 'Nobody has to look after this money any more.',
-    retry: 'What is planned for later is done now, under the same key and in the same order.',
-    cancel_call: 'It is taken back: Stripe has not executed it, and is not told of it any more.',
-    review_call: 'It is neither sent nor verified any more, and waits for a decision of yours.',
-    reconcile_payment: 'Its intent, refunds and disputes are read at Stripe.',
-    reconcile: 'Its subscription is read at Stripe now, and the database put right by what Stripe says.',
-    pause: 'Nothing more is sent there until somebody resumes it. Teams work on, and what they change waits.',
-    resume: 'A pause, or a halt, ends: what waits there is sent.',
-    acknowledge: 'You look after it: nobody is reminded of it any more.',
-    retry_all: 'What these calls plan for later is done now. Nothing in review is decided, nothing is taken back.',
-    replay_webhook: 'It is processed once more, now. Entries of the journal that it has made are made again.',
-    replay_webhooks_all: 'The worker tries these events now, which could not be processed.',
-    list_events: "Stripe's list is read, and events that no webhook has brought are processed.",
-};
-
-/** @type {(name: keyof typeof does, label: string, takes: string, back: string, look?: Look) => [string, Verb]} */
-const verb = (name, label, takes, back, look) => [name, { label, takes, does: does[name], back, look }];
+/** @type {(name: string, label: string, takes: string, back: string, look?: Look) => [string, Verb]} */
+const verb = (name, label, takes, back, look) => [name, { label, takes, back, look }];
 
 export const verbs = new Map([
     verb('resolve_review', 'Decide', 'call decision function', '/reviews/:call', lookAtDecision),
@@ -90,30 +63,28 @@ export const verbs = new Map([
 
 /**
  * By the names of its arguments, of which what is empty is NULL. Gives one row.
- * @param {PoolClient} client
- * @param {string} name  of a verb
- * @param {Given} given  its arguments and the reason
+ * @param {PoolClient} client @param {string} name  of a verb @param {Given} given  with the reason
+ * @returns {Promise<Record<string, unknown>>}
  */
 export async function use(client, name, given) {
     const named = Object.keys(given).map((argument, index) => `${argument} => $${index + 1}`);
     const values = Object.values(given).map((value) => value || null);
-    const { rows } = await client.query(`SELECT * FROM seats.${name}(${named.join(', ')})`, values);
-    return /** @type {Record<string, unknown>} */ (rows[0]);
+    return (await client.query(`SELECT * FROM seats.${name}(${named.join(', ')})`, values)).rows[0];
 }
 
 /**
- * Which verbs the role of the desk may use: what it may not, its pages do not offer, and the database refuses.
- * @param {PoolClient} client
- * @returns {Promise<Set<string>>}
+ * Which verbs the role of the desk may use, and what each does, in the database's words. What it may not, its pages do not
+ * offer, and the database refuses.
+ * @param {PoolClient} client @returns {Promise<Map<string, string>>}
  */
 export async function allowedVerbs(client) {
     const { rows } = await client.query(
-        `SELECT p.proname AS name FROM pg_proc AS p
+        `SELECT p.proname AS name, obj_description(p.oid, 'pg_proc') AS does FROM pg_proc AS p
           WHERE p.pronamespace = to_regnamespace('seats') AND p.proname = ANY ($1)
             AND has_schema_privilege(p.pronamespace, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE')`,
         [[...verbs.keys()]],
     );
-    return new Set(rows.map(({ name }) => name));
+    return new Map(rows.map(({ name, does }) => [name, does]));
 }
 
 /**

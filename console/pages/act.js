@@ -12,9 +12,21 @@ import { inWords, when, words } from '../lib/words.js';
  * @import { Database } from '../lib/database.js'
  * @import { HtmlText } from '../lib/html.js'
  * @typedef {(request: FastifyRequest, reply: FastifyReply, page: Page) => FastifyReply} Send
+ * @typedef {ReturnType<typeof read>} Asked
  */
 
-const remembered = 1000;
+const mostForms = 1000;
+
+/** @param {FastifyRequest} request @param {unknown} values  of its query or its body */
+function read(request, values) {
+    const { name } = /** @type {{name: string}} */ (request.params);
+    const verb = verbs.get(name);
+    if (!verb) throw new Refusal(404, `There is no verb ${name}`);
+    const text = (/** @type {string} */ key) => String(Object(values)[key] ?? '').trim();
+    const given = Object.fromEntries(verb.takes.split(' ').map((key) => [key, text(key)]));
+    const back = verb.back.replace(/:(\w+)/, (_, key) => encodeURIComponent(given[key]));
+    return { ...whoAsks(request), name, verb, given, back, reason: text('reason'), key: text('key') };
+}
 
 /** @param {Record<string, unknown>} values */
 const listed = (values) =>
@@ -23,8 +35,8 @@ const listed = (values) =>
         .map(([key, value]) => `${words(key)} ${value}`)
         .join(', ');
 
-/** @param {{database: Database, link: Visit['link'], send: Send}} settings */
-export function createActs({ database, link, send }) {
+/** @param {FastifyInstance} app @param {{database: Database, link: Visit['link'], send: Send}} settings */
+export function createActs(app, { database, link, send }) {
     /**
      * What was done, by the key of the form: so a second click, or a reload, does nothing again.
      * @type {Map<string, Promise<{location: string, notice: HtmlText}>>}
@@ -32,28 +44,17 @@ export function createActs({ database, link, send }) {
     const forms = new Map();
     const formOf = (/** @type {string} */ person, /** @type {unknown} */ key) => JSON.stringify([person, key]);
 
-    /** @param {FastifyRequest} request @param {unknown} values */
-    function read(request, values) {
-        const { name } = /** @type {{name: string}} */ (request.params);
-        const verb = verbs.get(name);
-        if (!verb) throw new Refusal(404, `There is no verb ${name}`);
-        const sent = /** @type {Record<string, unknown>} */ (values ?? {});
-        const text = (/** @type {string} */ key) => String(sent[key] ?? '').trim();
-        const given = Object.fromEntries(verb.takes.split(' ').map((key) => [key, text(key)]));
-        const back = verb.back.replace(/:(\w+)/, (_, key) => encodeURIComponent(given[key]));
-        return { ...whoAsks(request), name, verb, given, back, reason: text('reason'), key: text('key') };
-    }
-
-    /** @param {ReturnType<typeof read>} asked @param {ReturnType<typeof inWords>} [problem] @returns {Promise<Page>} */
+    /** @param {Asked} asked @param {ReturnType<typeof inWords>} [problem] @returns {Promise<Page>} */
     async function form({ name, verb, given, back, reason, token }, problem) {
-        const look = await database.read(async (client) => {
-            if ((await allowedVerbs(client)).has(name)) return verb.look?.(client, given);
-            throw new Refusal(403, `The role of the desk may not use ${name}: seats.grant_operator lets it`);
+        const { known, says } = await database.read(async (client) => {
+            const does = (await allowedVerbs(client)).get(name);
+            if (!does) throw new Refusal(403, `The role of the desk may not use ${name}: seats.grant_operator lets it`);
+            const look = await verb.look?.(client, given);
+            return { known: { ...given, ...look?.given }, says: [`${name} ${does}.`, ...(look?.says ?? [])] };
         });
-        const known = { ...given, ...look?.given };
         const body = html`${problem && html`<p role="alert" class="banner bad"><strong>${problem.title}.</strong> ${problem.text}</p>`}
 <p><strong>${verb.label}: ${listed(known)}</strong></p>
-${[verb.does, ...(look?.says ?? [])].map((line) => html`<p>${line}</p>`)}
+${says.map((line) => html`<p>${line}</p>`)}
 <form method="post" action="${link(`/act/${name}`)}" class="stack">
 ${Object.entries({ ...known, token, key: randomUUID() }).map(([key, value]) => html`<input type="hidden" name="${key}" value="${value}">`)}
 <label>Reason, for the journal <textarea name="reason" required maxlength="1000" rows="3">${reason}</textarea></label>
@@ -62,7 +63,7 @@ ${Object.entries({ ...known, token, key: randomUUID() }).map(([key, value]) => h
         return { title: `${verb.label}?`, isFixed: true, status: problem?.status, body };
     }
 
-    /** @param {ReturnType<typeof read>} asked */
+    /** @param {Asked} asked */
     async function carryOut({ person, name, verb, given, back, reason, key }) {
         let hasRun = false;
         const log = (/** @type {object} */ outcome) =>
@@ -74,45 +75,35 @@ ${Object.entries({ ...known, token, key: randomUUID() }).map(([key, value]) => h
                 return result;
             });
             log({ outcome: 'done' });
-            const notice = html`${verb.label}: done at ${when(new Date())} UTC by ${person} (${listed({ ...given, ...row })})`;
+            const what = listed({ ...given, ...row });
+            const notice = html`${verb.label}: done at ${when(new Date())} UTC by ${person} (${what})`;
             return { location: link(back, { notice: key }), notice };
         } catch (error) {
             const { code, message } = /** @type {{code?: string, message: string}} */ (error);
             log({ outcome: hasRun ? 'unknown' : 'refused', code, message });
             if (!hasRun) throw error;
-            throw new Refusal(
-                409,
-                'The connection broke when this was to be stored: it may be done. Look before you repeat it',
-            );
+            throw new Refusal(409, 'The connection broke at the end: it may be done. Look before you repeat it');
         }
     }
 
-    return {
-        /** @param {FastifyInstance} app */
-        routes(app) {
-            const path = link('/act/:name');
-            app.get(path, async (request, reply) => send(request, reply, await form(read(request, request.query))));
-            app.post(path, async (request, reply) => {
-                const asked = read(request, request.body);
-                const key = formOf(asked.person, asked.key);
-                try {
-                    const doing = forms.get(key) ?? carryOut(asked);
-                    forms.set(key, doing);
-                    for (const oldest of [...forms.keys()].slice(0, -remembered)) forms.delete(oldest);
-                    return reply.redirect((await doing).location, 303);
-                } catch (error) {
-                    forms.delete(key);
-                    const problem = inWords(error);
-                    if (problem.status === 403) throw error;
-                    return send(request, reply, await form(asked, problem));
-                }
-            });
-        },
+    const path = link('/act/:name');
+    app.get(path, async (request, reply) => send(request, reply, await form(read(request, request.query))));
+    app.post(path, async (request, reply) => {
+        const asked = read(request, request.body);
+        const key = formOf(asked.person, asked.key);
+        try {
+            const doing = forms.get(key) ?? carryOut(asked);
+            forms.set(key, doing);
+            for (const oldest of [...forms.keys()].slice(0, -mostForms)) forms.delete(oldest);
+            return reply.redirect((await doing).location, 303);
+        } catch (error) {
+            forms.delete(key);
+            const problem = inWords(error);
+            if (problem.status === 403) throw error;
+            return send(request, reply, await form(asked, problem));
+        }
+    });
 
-        /** What a form has done, for the page that comes after it. @param {FastifyRequest} request */
-        async notice(request) {
-            const { notice } = /** @type {{notice?: unknown}} */ (request.query);
-            return (await forms.get(formOf(whoAsks(request).person, notice)))?.notice;
-        },
-    };
+    /** What a form has done, for the page that comes after it. @param {FastifyRequest} request */
+    return async (request) => (await forms.get(formOf(whoAsks(request).person, Object(request.query).notice)))?.notice;
 }
