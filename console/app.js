@@ -88,7 +88,8 @@ export function createDesk({ pool, prefix = '', hosts, authentication, users, lo
         logger,
         forceCloseConnections: true,
         bodyLimit: 65536,
-        routerOptions: { ignoreTrailingSlash: true },
+        // (A team's name may have 255 bytes, of which each becomes three characters.)
+        routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1000 },
     });
     const database = createDatabase(pool);
     app.register(formbody);

@@ -53,13 +53,11 @@ const cellsOf = (visit, columns, row) =>
     columns
         .flatMap((column) => /** @type {Columns[]} */ (typeof column === 'string' ? column.split(' ') : [column]))
         .map((column) => {
-            if (typeof column !== 'string') return { label: column[0], cell: html`${column[1](row)}`, isNumber: false };
-            const [name, label = name] = column.split(':');
-            return {
-                label: words(label),
-                cell: html`${shown(visit, row, name)}`,
-                isNumber: /^-?\d+$/.test(row[name] ?? ''),
-            };
+            const [name, label = name] = typeof column === 'string' ? column.split(':') : ['', column[0]];
+            const cell = html`${typeof column === 'string' ? shown(visit, row, name) : column[1](row)}`;
+            const isLong = /\S{32}/.test(cell.text.replace(/<[^>]*>/g, ''));
+            const kind = /^-?\d+$/.test(row[name] ?? '') ? 'number' : isLong ? 'long' : 'short';
+            return { label: words(label), cell, kind };
         });
 
 /**
@@ -74,13 +72,12 @@ export function table(visit, caption, columns, rows, empty) {
     const places = lines[0]
         .map((_, place) => place)
         .filter((place) => lines.some((line) => line[place].cell.text !== ''));
-    const classOf = (/** @type {number} */ place) =>
-        lines.some((line) => line[place].isNumber) && html` class="number"`;
+    const isNumber = (/** @type {number} */ place) => lines.some((line) => line[place].kind === 'number');
     return html`<table><caption>${caption}</caption>
-<thead><tr>${places.map((place) => html`<th scope="col"${classOf(place)}>${lines[0][place].label}</th>`)}</tr></thead>
+<thead><tr>${places.map((place) => html`<th scope="col" class="${isNumber(place) ? 'number' : 'short'}">${lines[0][place].label}</th>`)}</tr></thead>
 <tbody>${lines.map(
         (line) => html`
-<tr>${places.map((place) => html`<td${classOf(place)} data-name="${line[place].label}">${line[place].cell}</td>`)}</tr>`,
+<tr>${places.map((place) => html`<td class="${line[place].kind}" data-name="${line[place].label}">${line[place].cell}</td>`)}</tr>`,
     )}
 </tbody></table>`;
 }
