@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { after, before, describe as about, test } from 'node:test';
 import Fastify from 'fastify';
 import pg from 'pg';
@@ -15,6 +16,7 @@ import {
 import webhookRoute from '../../examples/team-dashboard/routes/webhooks.js';
 import { freePort, until, world } from './lib/world.js';
 
+const root = new URL('../../', import.meta.url);
 const { sql, control, newTeam, startDashboard } = await world();
 const url = `postgresql:///${process.env.PGDATABASE}?host=${encodeURIComponent(process.env.PGHOST ?? '')}&user=dashboard`;
 const unique = (/** @type {string} */ word) => `${word}-${randomBytes(4).toString('hex')}`;
@@ -341,6 +343,24 @@ about('errors', () => {
             ),
         );
         assert.deepEqual([stale.code, stale.status, stale.facts.quantity], ['PS510', 409, '5']);
+    });
+
+    test('are known that functions for applications raise, and no others', () => {
+        const words = JSON.parse(readFileSync(new URL('examples/team-dashboard/lib/errors.json', root), 'utf8'));
+        const page = readFileSync(new URL('docs/errors.md', root), 'utf8');
+        const listed = (/** @type {string} */ text) => [...text.matchAll(/^\| (PS\d{3}) /gm)].map(([, code]) => code);
+        const known = Object.keys(words).filter((code) => code.startsWith('PS'));
+        assert.deepEqual(
+            known.filter((code) => !listed(page).includes(code)),
+            [],
+        );
+        // Of seats, members and invites all, but for those that only a mistake in a program or an operator's verb has.
+        const ours = page.split('\n## ').filter((part) => /^(Seats|Invites)/.test(part));
+        assert.equal(ours.length, 2);
+        assert.deepEqual(
+            listed(ours.join('\n')).filter((code) => !known.includes(code)),
+            ['PS502', 'PS521', 'PS522', 'PS537'],
+        );
     });
 
     test('of a lost connection may be tried again, and the unknown is ours', async () => {
