@@ -46,11 +46,11 @@ export function createActs(app, { database, link, send }) {
 
     /** @param {Asked} asked @param {ReturnType<typeof inWords>} [problem] @returns {Promise<Page>} */
     async function form({ name, verb, given, back, reason, token }, problem) {
-        const { known, says } = await database.read(async (client) => {
+        const { known, says, does } = await database.read(async (client) => {
             const does = (await allowedVerbs(client)).get(name);
             if (!does) throw new Refusal(403, `The role of the desk may not use ${name}: seats.grant_operator lets it`);
             const look = await verb.look?.(client, given);
-            return { known: { ...given, ...look?.given }, says: [`${name} ${does}.`, ...(look?.says ?? [])] };
+            return { known: { ...given, ...look?.given }, says: look?.says ?? [], does };
         });
         const body = html`${problem && html`<p role="alert" class="banner bad"><strong>${problem.title}.</strong> ${problem.text}</p>`}
 <p><strong>${verb.label}: ${listed(known)}</strong></p>
@@ -59,7 +59,8 @@ ${says.map((line) => html`<p>${line}</p>`)}
 ${Object.entries({ ...known, token, key: randomUUID() }).map(([key, value]) => html`<input type="hidden" name="${key}" value="${value}">`)}
 <label>Reason, for the journal <textarea name="reason" required maxlength="1000" rows="3">${reason}</textarea></label>
 <p><button>${verb.label}</button> <a href="${link(back)}">Leave it as it is</a></p>
-</form>`;
+</form>
+<p class="note"><code>seats.${name}</code> ${does}.</p>`;
         return { title: `${verb.label}?`, isFixed: true, status: problem?.status, body };
     }
 
