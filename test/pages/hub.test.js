@@ -14,7 +14,7 @@ import { until, world } from './lib/world.js';
 
 const { sql, newTeam } = await world();
 const NEVER = 3_600_000;
-const times = { debounce: 50, open: 100, idle: 200, echo: 500, proof: 60_000, again: 100, query: 5000 };
+const times = { debounce: 50, open: 100, idle: 200, echo: 500, again: 100, longest: 60_000, query: 5000 };
 const quiet = /** @type {any} */ ({ info() {}, warn() {}, error() {} });
 const host = process.env.PGHOST ?? '';
 

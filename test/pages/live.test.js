@@ -13,8 +13,7 @@ const buy = ({ team, owner }, quantity) =>
     sql(`SELECT seats.add_seats($1, 'team', $2::integer, actor => $3)`, [team, quantity, owner]);
 
 /** @param {Page} page @param {number} quantity */
-const showsSeats = (page, quantity) =>
-    page.locator('#part-seats-team', { hasText: new RegExp(`\\b${quantity}\\b`) }).waitFor();
+const showsSeats = (page, quantity) => page.locator('#part-seats-team .count b', { hasText: `${quantity}` }).waitFor();
 
 /** To tell later whether it is still the page that was loaded first. @param {Page} page */
 const mark = (page) => page.evaluate(() => void (document.documentElement.dataset.mark = 'here'));
@@ -69,7 +68,7 @@ test('what a colleague buys is seen without a reload, and a form that is being f
     await input.fill('3');
     await buy(mine, 2);
     await showsSeats(page, 7);
-    await until(() => page.locator('#part-seats-team', { hasText: '7 confirmed' }).isVisible());
+    await page.locator('#part-seats-team .count', { hasText: /^7 seats, confirmed$/ }).waitFor();
     assert.equal(await input.inputValue(), '3');
     assert.ok(await input.evaluate((element) => element === document.activeElement));
     assert.ok(await isMarked(page));
@@ -249,4 +248,21 @@ test('a form that was sent shows it, and a second click sends nothing', async ()
     await until(() => button.isDisabled());
     await until(() => sent > 0);
     assert.equal(sent, 1);
+});
+test('times are the reader’s own', async () => {
+    const mine = await newTeam('clock');
+    await buy(mine, 1);
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: mine.owner, path: `/team?team=${mine.team}`, locale: 'de-DE' });
+    const time = page.locator('time[data-as=moment]').first();
+    await time.waitFor({ state: 'attached' });
+    const [text, date] = await time.evaluate((element) => [
+        element.textContent,
+        /** @type {HTMLTimeElement} */ (element).dateTime,
+    ]);
+    const clock = { hour: /** @type {const} */ ('2-digit'), minute: /** @type {const} */ ('2-digit') };
+    assert.ok(
+        text?.includes(new Date(date).toLocaleTimeString('de-DE', { ...clock, timeZone: 'Europe/Berlin' })),
+        `${text} for ${date}`,
+    );
 });

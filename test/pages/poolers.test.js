@@ -71,8 +71,7 @@ const buy = ({ team, owner }, quantity) =>
     sql(`SELECT seats.add_seats($1, 'team', $2::integer, actor => $3)`, [team, quantity, owner]);
 
 /** @param {import('playwright-core').Page} page @param {number} quantity */
-const showsSeats = (page, quantity) =>
-    page.locator('#part-seats-team', { hasText: new RegExp(`\\b${quantity}\\b`) }).waitFor();
+const showsSeats = (page, quantity) => page.locator('#part-seats-team .count b', { hasText: `${quantity}` }).waitFor();
 
 for (const [name, listenUrl, isDeaf] of /** @type {[string, string, boolean][]} */ ([
     ['LISTEN through the pooler is found to be deaf, and news is found without it', pooled, true],
@@ -86,7 +85,7 @@ for (const [name, listenUrl, isDeaf] of /** @type {[string, string, boolean][]} 
             open: isDeaf ? 200 : 3_600_000,
             idle: 3_600_000,
             echo: 300,
-            proof: 3_600_000,
+            longest: 3_600_000,
             again: 100,
             query: 5000,
         };

@@ -4,37 +4,37 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 
-/** @typedef {{version: number, stripe: string, open_changes_total: number}} Page of what team_page gives */
-/** @typedef {(actor: string) => Promise<any>} Load */
-/** @typedef {(load: Load) => Promise<Page | null>} Tell shows what it has loaded, and gives it back; null: nobody is there */
-/** @typedef {{team: string, tell: Tell, shows: Page | null, queued: boolean, failed: boolean}} Watcher */
+/** @typedef {{version: number, stripe: string, open_changes_total: number}} Shown of what team_page gives */
+/** @typedef {(actor: string) => Promise<any>} Load gives the team's page */
+/** @typedef {(load: Load) => Promise<Shown | null>} Tell shows what it loads, and gives it back; null: nobody is there */
+/** @typedef {{team: string, tell: Tell, shows: Shown | null, queued: boolean, failed: boolean}} Watcher */
 
 const MOST_TEAMS = 1000; // that team_versions takes at once
 const MOST_PUSHES = 4; // at once: what people ask for needs connections of the pool, too
 const SELF_TEST = 'team_dashboard_self_test';
-const MILLISECONDS = { debounce: 150, open: 1000, idle: 15_000, echo: 2000, proof: 60_000, again: 1000, query: 5000 };
+const MILLISECONDS = { debounce: 150, open: 1000, idle: 15_000, echo: 2000, again: 1000, longest: 60_000, query: 5000 };
 
 /** @param {{pool: pg.Pool, listenUrl: string, log: import('fastify').FastifyBaseLogger, times?: typeof MILLISECONDS}} settings */
 export function createHub({ pool, listenUrl, log, times = MILLISECONDS }) {
     const watchers = /** @type {Set<Watcher>} */ (new Set());
-    const queue = /** @type {(() => Promise<void>)[]} */ ([]);
+    const lanes = Array.from({ length: MOST_PUSHES }, () => Promise.resolve());
     const stop = new AbortController();
-    let [deaf, failing, looking, pushing, due] = [true, false, false, 0, Infinity];
+    let [deaf, failing, looking, turn, due] = [true, false, false, 0, Infinity];
     let timer = /** @type {NodeJS.Timeout | undefined} */ (undefined);
-    let echo = /** @type {(nonce: string) => void} */ (() => {});
+    let ear = new pg.Client(listenUrl);
 
     /** Unnamed, as a pooler may be between. @param {string} text @param {unknown[]} values @returns {Promise<any[]>} */
     const ask = async (text, ...values) =>
         (await pool.query(/** @type {pg.QueryConfig} */ ({ text, values, query_timeout: times.query }))).rows;
-    /** @param {number} milliseconds @returns {Promise<void>} */
-    const wait = (milliseconds) => pause(milliseconds, undefined, { signal: stop.signal }).catch(() => {});
+    /** @param {number} milliseconds */
+    const wait = (milliseconds) => pause(milliseconds, false, { signal: stop.signal }).catch(() => false);
     /** @param {Watcher} watcher */
     const isOpen = ({ shows }) => !!shows && (shows.open_changes_total > 0 || shows.stripe !== 'up');
 
     /** However often it is called until then, it is one look. @param {number} milliseconds */
     function lookWithin(milliseconds) {
         const at = performance.now() + milliseconds;
-        if (stop.signal.aborted || watchers.size === 0 || at >= due) return;
+        if (watchers.size === 0 || at >= due) return;
         due = at;
         clearTimeout(timer);
         if (!looking) timer = setTimeout(look, milliseconds);
@@ -42,15 +42,15 @@ export function createHub({ pool, listenUrl, log, times = MILLISECONDS }) {
 
     async function look() {
         [looking, due] = [true, Infinity];
-        const load = loader();
         try {
             const teams = [...new Set([...watchers].map(({ team }) => team))];
             const news = /** @type {Map<string, {version: string, stripe: string}>} */ (new Map());
-            for (let first = 0; first < teams.length; first += MOST_TEAMS) {
-                const asked = teams.slice(first, first + MOST_TEAMS);
-                const rows = await ask('SELECT team, version, stripe FROM seats.team_versions($1)', asked);
+            while (teams.length > 0) {
+                const some = teams.splice(0, MOST_TEAMS);
+                const rows = await ask('SELECT team, version, stripe FROM seats.team_versions($1)', some);
                 for (const row of rows) news.set(row.team, row);
             }
+            const load = loader();
             for (const watcher of watchers) {
                 // No row: the team is not there any more, and the page finds out. A bigint is text here, in the page a number.
                 const [row, { shows, queued }] = [news.get(watcher.team), watcher];
@@ -63,9 +63,9 @@ export function createHub({ pool, listenUrl, log, times = MILLISECONDS }) {
             failing = true;
         }
         const pace = deaf || failing || [...watchers].some(isOpen) ? times.open : times.idle;
-        const wanted = due - performance.now();
+        const soon = Math.max(0, due - performance.now());
         [looking, due] = [false, Infinity];
-        lookWithin(Math.max(0, Math.min(pace, wanted)));
+        lookWithin(Math.min(pace, soon));
     }
 
     /** One query for each team and actor, however many pages he has open. */
@@ -80,9 +80,10 @@ export function createHub({ pool, listenUrl, log, times = MILLISECONDS }) {
     }
 
     /** @param {Watcher} watcher @param {ReturnType<typeof loader>} load */
-    async function push(watcher, load) {
+    function push(watcher, load) {
         watcher.queued = true;
-        queue.push(async () => {
+        const lane = turn++ % MOST_PUSHES;
+        lanes[lane] = lanes[lane].then(async () => {
             try {
                 if (watchers.has(watcher)) watcher.shows = await watcher.tell((actor) => load(watcher.team, actor));
                 watcher.failed = false;
@@ -94,35 +95,34 @@ export function createHub({ pool, listenUrl, log, times = MILLISECONDS }) {
             watcher.queued = false;
             lookWithin(deaf || watcher.failed || isOpen(watcher) ? times.open : times.idle);
         });
-        if (pushing >= MOST_PUSHES) return;
-        pushing++;
-        for (let next; (next = queue.shift());) await next();
-        pushing--;
     }
 
-    /** Keeps a connection of its own that hears what the pool says: behind a pooler, LISTEN succeeds and hears nothing. */
+    /** Behind a pooler, LISTEN succeeds and hears nothing: it is believed when it has heard what the pool said. */
     async function listen() {
-        for (let delay = times.again; !stop.signal.aborted; delay = Math.min(delay * 2, times.proof)) {
-            const connection = { connectionString: listenUrl, keepAlive: true, connectionTimeoutMillis: times.query };
-            const client = new pg.Client(connection);
+        for (let delay = times.again; !stop.signal.aborted; delay = Math.min(delay * 2, times.longest)) {
+            ear = new pg.Client({ connectionString: listenUrl, keepAlive: true, connectionTimeoutMillis: times.query });
             const lost = new Promise((resolve) =>
-                client.on('end', () => resolve(false)).on('error', () => resolve(false)),
+                ear.on('end', () => resolve(false)).on('error', () => resolve(false)),
             );
-            client.on('notification', ({ channel, payload = '' }) =>
-                channel === SELF_TEST ? echo(payload) : lookWithin(times.debounce),
+            const nonce = randomUUID();
+            const heard = new Promise((resolve) =>
+                ear.on('notification', ({ channel, payload }) =>
+                    channel === SELF_TEST ? payload === nonce && resolve(true) : lookWithin(times.debounce),
+                ),
             );
             try {
-                await client.connect();
-                await client.query(`LISTEN pg_seats_journal; LISTEN ${SELF_TEST}`);
-                while (await hears(lost)) {
-                    if (deaf) log.info('LISTEN hears what is notified');
-                    [deaf, delay] = [false, times.again];
-                    lookWithin(0); // what was notified before is not told again
-                    await Promise.race([lost, wait(times.proof)]);
-                }
-                throw new Error(
-                    'the connection is lost, or leads through a pooler: LISTEN_URL must go to PostgreSQL itself',
-                );
+                await ear.connect();
+                await ear.query(`LISTEN pg_seats_journal; LISTEN ${SELF_TEST}`);
+                await ask('SELECT pg_notify($1, $2)', SELF_TEST, nonce);
+                if (!(await Promise.race([heard, lost, wait(times.echo)])))
+                    throw new Error(
+                        'a pooler is between, or another database: LISTEN_URL must go to PostgreSQL itself',
+                    );
+                log.info('LISTEN hears what is notified');
+                [deaf, delay] = [false, times.again];
+                lookWithin(0); // what was notified before is not told again
+                await lost;
+                throw new Error('the connection is lost');
             } catch (error) {
                 const why = { err: error };
                 if (!stop.signal.aborted)
@@ -130,17 +130,9 @@ export function createHub({ pool, listenUrl, log, times = MILLISECONDS }) {
             }
             deaf = true;
             lookWithin(times.open);
-            client.end().catch(() => {});
+            ear.end().catch(() => {});
             await wait(delay);
         }
-    }
-
-    /** @param {Promise<unknown>} lost */
-    async function hears(lost) {
-        const nonce = randomUUID();
-        const heard = new Promise((resolve) => (echo = (said) => said === nonce && resolve(true)));
-        await ask('SELECT pg_notify($1, $2)', SELF_TEST, nonce);
-        return Promise.race([heard, lost, wait(times.echo)]);
     }
 
     listen();
@@ -157,8 +149,9 @@ export function createHub({ pool, listenUrl, log, times = MILLISECONDS }) {
         isFresh: () => !failing,
         close() {
             stop.abort();
-            clearTimeout(timer);
             watchers.clear();
+            clearTimeout(timer);
+            ear.end().catch(() => {});
         },
     };
 }

@@ -40,10 +40,8 @@ async function askAgain() {
     if (!asking) return;
     await new Promise((resolve) => setTimeout(resolve, 1000 * Number(asking.dataset.askAgain)));
     try {
-        const page = new DOMParser().parseFromString(
-            await (await fetch(asking.dataset.from ?? location.href)).text(),
-            'text/html',
-        );
+        const answer = await fetch(asking.dataset.from ?? location.href);
+        const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
         const main = page.querySelector('main');
         main?.querySelectorAll('noscript').forEach((noscript) => noscript.remove()); // its refresh would take place
         if (main && !main.querySelector('[data-ask-again]')) {
