@@ -159,16 +159,13 @@ export async function* journal(pool, consumer, options = {}) {
                 // Also when the body has ended the loop: nothing of the round is left then.
                 if (client) await giveBack(client, open);
             }
-            if (failures > 0) await pause(backOff(failures), signal);
+            if (failures > 0) await pause(Math.min(50 * 2 ** failures, 30_000) * (0.5 + Math.random() / 2), signal);
             else if (found === 0 && !signal?.aborted) await bell.wait(pollEvery);
         }
     } finally {
         bell.close();
     }
 }
-
-/** @param {number} failures how many there were, one after the other */
-const backOff = (failures) => Math.min(50 * 2 ** failures, 30_000) * (0.5 + Math.random() / 2);
 
 /** @type {(milliseconds: number, signal?: AbortSignal) => Promise<unknown>} `signal` ends it early */
 const pause = (milliseconds, signal) => sleep(milliseconds, undefined, { signal }).catch(ignore);
@@ -180,38 +177,35 @@ const pause = (milliseconds, signal) => sleep(milliseconds, undefined, { signal 
  * @param {(error: unknown) => void} log
  */
 function createBell(url, signal, log) {
-    const closed = new AbortController();
     let rung = new AbortController();
+    let listener = /** @type {pg.Client | undefined} */ (undefined);
     const ring = () => rung.abort();
     signal?.addEventListener('abort', ring);
-    let client = /** @type {pg.Client | undefined} */ (undefined);
     const listen = async () => {
-        for (let failures = 1; !closed.signal.aborted; failures++) {
-            const listener = (client = new pg.Client({ connectionString: url, keepAlive: true }));
-            const ended = new Promise((resolve) => listener.once('end', resolve).on('error', log));
-            listener.on('notification', ring);
-            try {
-                await listener.connect();
-                await listener.query('LISTEN pg_seats_journal');
-                failures = 0;
-                ring(); // for what came while nobody listened
-                await ended;
-            } catch (error) {
-                log(error);
-                await listener.end().catch(ignore);
-            }
-            await pause(backOff(failures), closed.signal);
+        const client = new pg.Client({ connectionString: url, keepAlive: true, connectionTimeoutMillis: 5000 });
+        try {
+            await client.on('error', log).on('notification', ring).connect();
+            await client.query('LISTEN pg_seats_journal');
+            listener = client.on('end', () => {
+                listener = undefined;
+                ring();
+            });
+            ring(); // for what came while nobody listened
+        } catch (error) {
+            log(error);
+            await client.end().catch(ignore);
         }
     };
-    if (url) listen();
     return {
         silence: () => void (rung = new AbortController()),
         /** @param {number} milliseconds */
-        wait: (milliseconds) => pause(milliseconds, rung.signal),
+        async wait(milliseconds) {
+            if (url && !listener) await listen();
+            await pause(milliseconds, rung.signal);
+        },
         close() {
-            closed.abort();
             signal?.removeEventListener('abort', ring);
-            client?.end().catch(ignore);
+            listener?.end().catch(ignore);
         },
     };
 }
