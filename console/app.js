@@ -42,6 +42,7 @@ import { webhooks } from './pages/webhooks.js';
  * What a page is given.
  * @typedef {object} Visit
  * @property {PoolClient} client  in a transaction that can only read
+ * @property {(sql: string, ...values: unknown[]) => Promise<Record<string, any>[]>} ask  gives rows of it
  * @property {Record<string, string>} params  of the path
  * @property {Record<string, string>} query
  * @property {(path: string, query?: Record<string, string | number | null | undefined>) => string} link  with prefix and query
@@ -88,8 +89,13 @@ export function createDesk({ pool, prefix = '', hosts, authentication, users, lo
         logger,
         forceCloseConnections: true,
         bodyLimit: 65536,
-        // (A team's name may have 255 bytes, of which each becomes three characters.)
-        routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1000 },
+        routerOptions: {
+            ignoreTrailingSlash: true,
+            // A team's name may have 255 bytes, of which each becomes three characters.
+            maxParamLength: 1000,
+            // What is given twice counts once.
+            querystringParser: (text) => Object.fromEntries(new URLSearchParams(text)),
+        },
     });
     const database = createDatabase(pool);
     app.register(formbody);
@@ -98,63 +104,46 @@ export function createDesk({ pool, prefix = '', hosts, authentication, users, lo
 
     /** @type {Visit['link']} */
     const link = (path, query = {}) => {
-        const search = new URLSearchParams();
-        for (const [key, value] of Object.entries(query)) {
-            if (value !== null && value !== undefined && value !== '') search.set(key, String(value));
-        }
-        return `${prefix}${path}${search.size > 0 ? `?${search}` : ''}`;
+        const given = Object.entries(query).filter(
+            ([, value]) => value !== null && value !== undefined && value !== '',
+        );
+        return `${prefix}${path}${given.length > 0 ? `?${new URLSearchParams(given.map(([key, value]) => [key, `${value}`]))}` : ''}`;
     };
     /** @type {Visit['asset']} */
     const asset = (name) => link(`/${name}`, { v: assets.find((file) => file.name === name)?.version });
 
-    /**
-     * @param {FastifyRequest} request
-     * @param {FastifyReply} reply
-     * @param {Page} page
-     */
+    /** @param {FastifyRequest} request @param {FastifyReply} reply @param {Page} page */
     const send = (request, reply, page) =>
         reply
             .code(page.status ?? 200)
             .type('text/html; charset=utf-8')
-            .send(String(layout({ link, asset, ...whoAsks(request), signsIn: users !== undefined }, page)));
+            .send(layout({ link, asset, ...whoAsks(request), signsIn: users !== undefined }, page).text);
     const noticeOf = createActs(app, { database, link, send });
     if (users) app.register(signIn, { users, link, send });
 
     for (const [path, show] of pages) {
         app.get(prefix + path, async (request, reply) => {
             const params = /** @type {Record<string, string>} */ (request.params);
-            // (A key that is given twice is an array: the first one counts.)
-            const query = Object.fromEntries(
-                Object.entries(/** @type {object} */ (request.query)).map(([key, value]) => [
-                    key,
-                    String([value].flat()[0]),
-                ]),
-            );
             const { person } = whoAsks(request);
-            const page = await database.read(async (client) =>
-                show({ client, params, query, link, asset, person, may: await allowedVerbs(client) }),
-            );
+            const query = /** @type {Record<string, string>} */ (request.query);
+            const page = await database.read(async (client) => {
+                /** @type {Visit['ask']} */
+                const ask = async (sql, ...values) => (await client.query(sql, values)).rows;
+                return show({ client, ask, params, query, link, asset, person, may: await allowedVerbs(client) });
+            });
             return send(request, reply, { ...page, notice: await noticeOf(request) });
         });
     }
 
     for (const { name, text, type } of assets) {
-        app.get(`${prefix}/${name}`, (_request, reply) =>
-            reply
-                .header('Cache-Control', 'public, max-age=31536000, immutable')
-                .type(`${type}; charset=utf-8`)
-                .send(text),
-        );
+        const kept = { 'Cache-Control': 'public, max-age=31536000, immutable' };
+        app.get(`${prefix}/${name}`, (_, reply) => reply.headers(kept).type(`${type}; charset=utf-8`).send(text));
     }
 
-    app.setNotFoundHandler((request, reply) =>
-        send(request, reply, {
-            title: 'There is no such page',
-            status: 404,
-            isFixed: true,
-            body: html`<p>Nothing stands at this address. <a href="${link('/')}">To the overview</a></p>`,
-        }),
-    );
+    app.setNotFoundHandler((request, reply) => {
+        const body = html`<p>Nothing stands at this address. <a href="${link('/')}">To the overview</a></p>`;
+        return send(request, reply, { title: 'There is no such page', status: 404, isFixed: true, body });
+    });
     app.setErrorHandler((error, request, reply) => {
         const { status, title, text } = inWords(error);
         if (status === 500) request.log.error(error);

@@ -4,6 +4,7 @@
 import pg from 'pg';
 
 /** @import { Pool, PoolClient, PoolConfig } from 'pg' */
+/** @template Result @typedef {(client: PoolClient) => Promise<Result>} Work */
 
 const limits =
     "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '1s'; " +
@@ -13,20 +14,15 @@ const limits =
  * Three connections. Who finds all of them busy is told so after two seconds, so that nobody queues behind slow pages.
  * @param {PoolConfig} config  where the database is; PG* variables say what it leaves out
  */
-export function openPool(config) {
-    return new pg.Pool({ ...config, max: 3, connectionTimeoutMillis: 2000, application_name: 'pg_seats console' });
-}
+export const openPool = (config) =>
+    new pg.Pool({ ...config, max: 3, connectionTimeoutMillis: 2000, application_name: 'pg_seats console' });
 
 /** @param {Pool} pool  of openPool */
 export function createDatabase(pool) {
     // Without a listener, an idle connection that breaks (the server was restarted) would end the process.
     pool.on('error', () => {});
 
-    /**
-     * @template Result
-     * @param {string} begin
-     * @param {(client: PoolClient) => Promise<Result>} work
-     */
+    /** @template Result @param {string} begin @param {Work<Result>} work */
     async function transaction(begin, work) {
         const client = await pool.connect();
         let broken = false;
@@ -44,19 +40,10 @@ export function createDatabase(pool) {
     }
 
     return {
-        /**
-         * For pages: one snapshot, in which nothing can be written.
-         * @template Result
-         * @param {(client: PoolClient) => Promise<Result>} work
-         */
+        /** For pages: one snapshot, in which nothing can be written. @template Result @param {Work<Result>} work */
         read: (work) => transaction('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', work),
 
-        /**
-         * For verbs: what they write into the journal names the person.
-         * @template Result
-         * @param {string} person
-         * @param {(client: PoolClient) => Promise<Result>} work
-         */
+        /** What a verb writes into the journal names the person. @template Result @param {string} person @param {Work<Result>} work */
         act: (person, work) =>
             transaction('BEGIN', async (client) => {
                 await client.query("SELECT set_config('pg_seats.person', $1, true)", [person]);

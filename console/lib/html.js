@@ -8,10 +8,6 @@ class Html {
     constructor(text) {
         this.text = text;
     }
-
-    toString() {
-        return this.text;
-    }
 }
 
 /** @typedef {Html} HtmlText */
@@ -20,8 +16,7 @@ class Html {
 function escaped(value) {
     if (value instanceof Html) return value.text;
     if (Array.isArray(value)) return value.map(escaped).join('');
-    if (value === null || value === undefined || value === false) return '';
-    return String(value).replace(/[&<>"]/g, (character) => escapes[character]);
+    return String(value === false ? '' : (value ?? '')).replace(/[&<>"]/g, (character) => escapes[character]);
 }
 
 /**

@@ -6,31 +6,33 @@ import { age, count, money, tag, when, words } from './words.js';
 /**
  * @import { Visit } from '../app.js'
  * @typedef {Record<string, any>} Row  of any view or list: what has the same name is the same everywhere
- * @typedef {(value: any, row: Row, visit: Visit) => unknown} Show
- * @typedef {string | [label: string, cell: (row: Row) => unknown]} Columns
- *   'call state state_since:since': fields, and what they are called where that is something else
+ * @typedef {[label: string, cell: (row: Row) => unknown]} Made  a column that is made for this table
+ * @typedef {string | (string | Made)[]} Columns  'call state_since:since': fields, and what they are called if otherwise
  */
 
-/** How fields are shown that are not what they seem; the last ones are made of several. @type {Record<string, Show>} */
+/** How fields are shown that are not what they seem. @type {Record<string, (value: any, row: Row, visit: Visit) => unknown>} */
 const kinds = {
-    'call change carrier oldest_call': (call, _row, { link }) => html`<a href="${link(`/calls/${call}`)}">${call}</a>`,
-    team: (team, _row, { link }) => html`<a href="${link(`/teams/${encodeURIComponent(team)}`)}">${team}</a>`,
+    'call change carrier oldest_call': (call, _, { link }) => html`<a href="${link(`/calls/${call}`)}">${call}</a>`,
+    team: (team, _, { link }) => html`<a href="${link(`/teams/${encodeURIComponent(team)}`)}">${team}</a>`,
     lane: (lane, { destination }, { link }) =>
         html`<a href="${link('/outbox', { destination, lane })}"><code>${lane}</code></a>`,
     path: (path, { method }) => html`<code>${method} ${path}</code>`,
     'subscription customer intent account idempotency_key installation function error_code code invoice event object event_id object_id an_event':
         (id) => html`<code>${id}</code>`,
     request_id: (request, { stripes_logs: logs }) =>
-        html`${logs ? html`<a href="${logs}${encodeURIComponent(request)}" rel="noreferrer"><code>${request}</code></a>` : html`<code>${request}</code>`}`,
+        logs
+            ? html`<a href="${logs}${encodeURIComponent(request)}" rel="noreferrer"><code>${request}</code></a>`
+            : html`<code>${request}</code>`,
     error_context: (text) => html`<pre>${text}</pre>`,
-    costs_at_most: ({ amount, currency, currency_decimals: decimals }) =>
-        `${money(amount, currency, decimals)} for a whole period, before taxes`,
-    'amount paid received refunded refund_reserved disputed': (amount, row) =>
-        money(amount, row.currency, row.currency_decimals),
+    costs_at_most: (cost) => `${money(cost.amount, cost)} for a whole period, before taxes`,
+    'amount paid received refunded refund_reserved disputed': money,
     'state status severity verdict result': tag,
     'reason cause proof settled_by breaker collection_method purpose outcome review_reason': words,
     'since state_since due_at next_try_at until first_seen_at proven_at last_loop_at oldest_at expires_at': age,
     'alert pid payment invite number generation': String,
+};
+/** What is made of several. @type {typeof kinds} */
+const several = {
     whose: (_, row, visit) =>
         row.team ? kinds.team(row.team, row, visit) : row.lane && kinds.lane(row.lane, row, visit),
     why: (_, { reason, error }) => html`${words(reason)}${error && html`<p class="hint">${error}</p>`}`,
@@ -41,17 +43,18 @@ const kindOf = new Map(Object.entries(kinds).flatMap(([names, show]) => names.sp
 /** @param {Visit} visit @param {Row} row @param {string} name */
 function shown(visit, row, name) {
     const value = row[name];
-    const isMade = name === 'whose' || name === 'why' || name === 'who';
-    if (!isMade && (value === null || value === undefined || value === '' || value === false)) return '';
+    if (Object.hasOwn(several, name)) return several[name](value, row, visit);
+    if (value === null || value === undefined || value === '' || value === false) return '';
     const show = kindOf.get(name) ?? (value instanceof Date || name.endsWith('_at') ? when : null);
-    if (show) return show(value, row, visit);
-    return value === true ? 'yes' : /^-?\d+$/.test(value) ? count(value) : value;
+    return show ? show(value, row, visit) : value === true ? 'yes' : /^-?\d+$/.test(value) ? count(value) : value;
 }
 
-/** @param {Visit} visit @param {Columns[]} columns @param {Row} row */
+/** @param {Visit} visit @param {Columns} columns @param {Row} row */
 const cellsOf = (visit, columns, row) =>
-    columns
-        .flatMap((column) => /** @type {Columns[]} */ (typeof column === 'string' ? column.split(' ') : [column]))
+    /** @type {(string | Made)[]} */ ([columns].flat())
+        .flatMap(
+            (column) => /** @type {(string | Made)[]} */ (typeof column === 'string' ? column.split(' ') : [column]),
+        )
         .map((column) => {
             const [name, label = name] = typeof column === 'string' ? column.split(':') : ['', column[0]];
             const cell = html`${typeof column === 'string' ? shown(visit, row, name) : column[1](row)}`;
@@ -60,47 +63,46 @@ const cellsOf = (visit, columns, row) =>
             return { label: words(label), cell, kind };
         });
 
-/**
- * Columns in which nothing stands are left out. On a narrow screen each row is a card, whose lines have the columns' names.
- * @param {Visit} visit @param {string} caption  read out, not shown
- * @param {Columns[]} columns @param {Row[]} rows
- * @param {unknown} empty  what it means that there are none
- */
-export function table(visit, caption, columns, rows, empty) {
-    const lines = rows.map((row) => cellsOf(visit, columns, row));
-    if (lines.length === 0) return empty && html`<p class="empty">${empty}</p>`;
-    const places = lines[0]
-        .map((_, place) => place)
-        .filter((place) => lines.some((line) => line[place].cell.text !== ''));
-    const isNumber = (/** @type {number} */ place) => lines.some((line) => line[place].kind === 'number');
-    return html`<table><caption>${caption}</caption>
-<thead><tr>${places.map((place) => html`<th scope="col" class="${isNumber(place) ? 'number' : 'short'}">${lines[0][place].label}</th>`)}</tr></thead>
-<tbody>${lines.map(
-        (line) => html`
-<tr>${places.map((place) => html`<td class="${line[place].kind}" data-name="${line[place].label}">${line[place].cell}</td>`)}</tr>`,
-    )}
-</tbody></table>`;
-}
-
-/** What is known of one row. @param {Visit} visit @param {Columns[]} columns @param {Row} row */
-export const facts = (visit, columns, row) =>
-    html`<dl class="facts">${cellsOf(visit, columns, row).map(({ label, cell }) => cell.text !== '' && html`<div><dt>${label}</dt><dd>${cell}</dd></div>`)}</dl>`;
-
 /** @param {unknown} text  why a list is not the whole */
 export const notAll = (text) => html`<p class="more"><strong>Not all:</strong> ${text}</p>`;
 
-/** What of the query is a filter here; nothing else goes to the database. @param {Visit['query']} query @param {string} keys */
-export const filterOf = (query, keys) =>
-    Object.fromEntries(
-        keys
-            .split(' ')
-            .filter((key) => query[key])
-            .map((key) => [key, query[key]]),
+/**
+ * Columns in which nothing stands are left out. On a narrow screen each row is a card, whose lines have the columns' names.
+ * @param {Visit} visit @param {string} caption  read out, not shown
+ * @param {Columns} columns @param {Row[]} rows
+ * @param {unknown} empty  what it means that there are none
+ * @param {number} [most]  if there is one more, it is said that these are not all
+ */
+export function table(visit, caption, columns, rows, empty, most = rows.length) {
+    const lines = rows.slice(0, most).map((row) => cellsOf(visit, columns, row));
+    if (lines.length === 0) return empty && html`<p class="empty">${empty}</p>`;
+    const places = lines[0].map((_, place) => place).filter((place) => lines.some((line) => line[place].cell.text));
+    const kindAt = (/** @type {number} */ at) =>
+        lines.some((line) => line[at].kind === 'number') ? 'number' : 'short';
+    return html`<table><caption>${caption}</caption>
+<thead><tr>${places.map((at) => html`<th scope="col" class="${kindAt(at)}">${lines[0][at].label}</th>`)}</tr></thead>
+<tbody>${lines.map(
+        (line) => html`
+<tr>${places.map((at) => html`<td class="${line[at].kind}" data-name="${line[at].label}">${line[at].cell}</td>`)}</tr>`,
+    )}
+</tbody></table>${rows.length > most && notAll(`these are the first ${most}.`)}`;
+}
+
+/** What is known of one row. @param {Visit} visit @param {Columns} columns @param {Row} row */
+export const facts = (visit, columns, row) => {
+    const known = cellsOf(visit, columns, row).filter(({ cell }) => cell.text);
+    return (
+        known.length > 0 &&
+        html`<dl class="facts">${known.map(({ label, cell }) => html`<div><dt>${label}</dt><dd>${cell}</dd></div>`)}</dl>`
     );
+};
+
+/** What of the query is a filter here; nothing else goes to the database. @param {Row} query @param {string} keys */
+export const filterOf = (query, keys) =>
+    Object.fromEntries(keys.split(' ').flatMap((key) => (query[key] ? [[key, query[key]]] : [])));
 
 /**
- * @param {Visit} visit @param {string} path
- * @param {string} keys  as filterOf
+ * @param {Visit} visit @param {string} path @param {string} keys  as filterOf
  * @param {{choices?: Record<string, string[]>, keep?: Record<string, string>}} [more]
  *   choices: values of keys that are chosen from a list; keep: what else the address says
  */
@@ -108,7 +110,7 @@ export function filters({ link, query }, path, keys, { choices = {}, keep = {} }
     /** @param {string} key */
     const field = (key) => {
         if (!choices[key]) return html`<input name="${key}" value="${query[key]}" maxlength="255" autocomplete="off">`;
-        const values = [...new Set([...choices[key], query[key]])].filter(Boolean);
+        const values = [...new Set([...choices[key], query[key] ?? ''])].filter(Boolean);
         const options = values.map(
             (value) => html`<option${value === query[key] && html` selected`}>${value}</option>`,
         );
@@ -123,24 +125,23 @@ ${keys.split(' ').map((key) => html`<label>${words(key)} ${field(key)}</label>`)
 
 /**
  * A page of a list of the database's: its rows, and a note where they may not be all.
- * @param {Visit} visit @param {string} path
- * @param {'list_calls' | 'list_history' | 'search_journal'} name
+ * @param {Visit} visit @param {string} path @param {'list_calls' | 'list_history' | 'search_journal'} name
  * @param {Record<string, string>} filter @param {number} [most]
  */
-export async function list({ client, query, link }, path, name, filter, most = 50) {
+export async function list({ ask, query, link }, path, name, filter, most = 50) {
     const key = name === 'list_calls' ? 'after' : 'before';
     const { [key]: asked = '', ...kept } = query;
     const from = /^\d{1,18}$/.test(asked) ? asked : null;
-    const values = [filter, from ?? (key === 'after' ? 0 : null), most];
-    const { rows } = await client.query(`SELECT * FROM seats.${name}($1, $2, $3)`, values);
+    const rows = await ask(
+        `SELECT * FROM seats.${name}($1, $2, $3)`,
+        filter,
+        from ?? (key === 'after' ? 0 : null),
+        most,
+    );
     // (The last row may be none: it says how far was looked.)
     const lookedTo = rows.at(-1)?.looked_to ?? null;
     if (lookedTo !== null) rows.pop();
-    const note = html`${from && html`<p class="more">From number ${from} on. <a href="${link(path, kept)}">To the beginning</a></p>`}${
-        lookedTo !== null &&
-        notAll(
-            html`${rows.length > 0 ? 'there may be more' : 'nothing that fits'} beyond number ${lookedTo}. <a href="${link(path, { ...kept, [key]: lookedTo })}">Go on from there</a>`,
-        )
-    }`;
-    return { rows, note, isAll: lookedTo === null };
+    const note = html`${from && html`<p class="more">From number ${from} on. <a href="${link(path, kept)}">To the beginning</a></p>`}
+${lookedTo !== null && notAll(html`${rows.length > 0 ? 'there may be more' : 'nothing that fits'} beyond number ${lookedTo}. <a href="${link(path, { ...kept, [key]: lookedTo })}">Go on from there</a>`)}`;
+    return { rows, note, empty: lookedTo !== null && 'None fits so far.' };
 }

@@ -2,11 +2,8 @@
 
 import { html } from './html.js';
 
-/** @param {unknown} at  (infinity comes as a number) */
-const isoOf = (at) =>
-    at && Number.isFinite(Number(new Date(/** @type {any} */ (at))))
-        ? new Date(/** @type {any} */ (at)).toISOString()
-        : null;
+/** @param {any} at  (infinity comes as a number) @returns {string | null} */
+const isoOf = (at) => (at && Number.isFinite(+new Date(at)) ? new Date(at).toISOString() : null);
 
 /** In UTC, as all of the desk: people in several places talk about it. @param {unknown} at */
 export function when(at) {
@@ -32,16 +29,15 @@ export const count = (number, isMore = false) =>
 
 /**
  * @param {unknown} amount  in minor units, of which Stripe's currencies have other numbers than Intl's
- * @param {string | null} currency @param {number} decimals
+ * @param {Record<string, any>} of  with its currency and currency_decimals
  */
-export function money(amount, currency, decimals) {
+export function money(amount, { currency, currency_decimals: decimals }) {
     if (amount == null || !currency) return '';
     const digits = String(amount)
         .replace('-', '')
         .padStart(decimals + 1, '0');
     const [whole, part] = [digits.slice(0, digits.length - decimals), digits.slice(digits.length - decimals)];
-    const sign = String(amount).startsWith('-') ? '−' : '';
-    return `${sign}${count(whole)}${decimals > 0 ? `.${part}` : ''} ${currency.toUpperCase()}`;
+    return `${Number(amount) < 0 ? '−' : ''}${count(whole)}${part && `.${part}`} ${currency.toUpperCase()}`;
 }
 
 /** @param {unknown} word  of the database's, as docs and filters have it */
@@ -94,7 +90,7 @@ export function inWords(thrown) {
     const said = [message, detail, hint].map((part) => part?.replace(/[.\s]*$/, '.')).join(' ');
     const [status, title, text = said] = errors[code] ?? [];
     if (status && title) return { status, title, text };
-    if (/^PS/.test(code)) return { status: 409, title: 'The database refuses that', text: said };
+    if (/^(PS|22)/.test(code)) return { status: 409, title: 'The database refuses that', text: said };
     if (message === 'timeout exceeded when trying to connect') {
         const why = 'Its three connections are in use, or the database does not answer. Try again in a moment.';
         return { status: 503, title: 'The desk is busy', text: why };

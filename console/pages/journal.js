@@ -4,19 +4,12 @@ import { html } from '../lib/html.js';
 import { filterOf, filters, list, table } from '../lib/parts.js';
 import { words } from '../lib/words.js';
 
-/**
- * @import { Visit, Page } from '../app.js'
- * @import { Columns, Row } from '../lib/parts.js'
- */
+/** @import { Visit, Page } from '../app.js' */
+/** @import { Columns, Row } from '../lib/parts.js' */
 
 const keys = 'team call kind person actor role destination lane';
-
-/** @type {Columns[]} */
-const columns = [
-    'at kind who whose:team_or_lane call reason',
-    ['detail', ({ detail }) => details(detail ?? {})],
-    'number',
-];
+/** @type {Columns} */
+const columns = ['at kind who whose:team_or_lane call reason', ['detail', ({ detail }) => details(detail)], 'number'];
 
 /** @param {Row} detail */
 function details({ team, person, ...detail }) {
@@ -31,8 +24,8 @@ export const entries = (visit, rows, empty) =>
 
 /** @param {Visit} visit @returns {Promise<Page>} */
 export async function journal(visit) {
-    const { rows, note, isAll } = await list(visit, '/journal', 'search_journal', filterOf(visit.query, keys));
-    const empty = isAll ? 'Nothing that fits was written in the time that is kept.' : 'Nothing fits so far.';
-    const body = html`${filters(visit, '/journal', keys)}${entries(visit, rows, empty)}${note}`;
+    const { rows, note, empty } = await list(visit, '/journal', 'search_journal', filterOf(visit.query, keys));
+    const none = empty || 'Nothing that fits was written in the time that is kept.';
+    const body = html`${filters(visit, '/journal', keys)}${entries(visit, rows, none)}${note}`;
     return { title: 'Journal', place: '/journal', body };
 }
