@@ -20,44 +20,35 @@ import webhooks from './routes/webhooks.js';
 // Each is a Fastify plugin that is given the context below: (app, context) => void. Add yours here.
 const routes = [team, members, seats, simulated, stream, webhooks];
 
-const publicFiles = /** @type {const} */ ([
-    ['page.css', 'text/css; charset=utf-8'],
-    ['page.js', 'text/javascript; charset=utf-8'],
-    ['icon.svg', 'image/svg+xml'],
-]);
+const publicFiles = { 'page.css': 'text/css', 'page.js': 'text/javascript', 'icon.svg': 'image/svg+xml' };
 
-// The token of an invite is a key: it must not be found in a log, nor where somebody is sent to sign in first.
-const serializers = {
-    req: (/** @type {Request} */ { method, url }) => ({
-        method,
-        url: url.replace(/(invites(\/|%2F))[^/?&]+/gi, '$1…'),
-    }),
-};
+// The token of an invite is a key: it must not be found in a log, nor in the address of who has to sign in first.
+const withoutTokens = (/** @type {string} */ url) => url.replace(/(invites(\/|%2F))[^/?&]+/gi, '$1…');
+const req = (/** @type {Request} */ { method, url }) => ({ method, url: withoutTokens(url) });
 
 /** What routes are given. @param {App} app @param {Settings} settings */
 export async function createContext(app, settings) {
     const safety = await createSafety(app, settings);
     const { pool, simulator = null, cardUrl = null } = settings;
-    /**
-     * All that a team's page shows, for this person and now.
-     * @param {Request} request @param {Access} access @param {TeamPage} [page] what team_page says, if it was asked already
-     */
-    const load = async (request, access, page) => {
-        page ??= (await pool.query('SELECT seats.team_page($1, $2) AS page', [access.team, access.actor])).rows[0].page;
+    /** @param {Access} access @returns {Promise<TeamPage>} */
+    const ask = async ({ team, actor }) =>
+        (await pool.query('SELECT seats.team_page($1, $2) AS page', [team, actor])).rows[0].page;
+    /** All that a team's page shows, for this person and now. @param {Request} request @param {Access} access @param {TeamPage} [known] */
+    const load = async (request, access, known) => {
+        const page = known ?? (await ask(access));
         const query = /** @type {any} */ (request.query);
-        const asked = request.headers['accept-language']?.split(/[,;]/)[0] ?? '';
+        const [locale] = request.headers['accept-language']?.match(/^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*/) ?? ['en'];
         return {
-            page: /** @type {TeamPage} */ (page),
+            page,
             access,
             person: request.person,
             key: randomUUID(),
             token: safety.token(request.person),
             // The change that this page was opened to show the outcome of, and what was done to it.
-            change: await findChange(pool, /** @type {TeamPage} */ (page), Number(query.change)),
+            change: await findChange(pool, page, Number(query.change)),
             did: query.did,
             notice: /** @type {Html | string | null} */ (null),
-            locale: /^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/.test(asked) ? asked : 'en',
-            now: new Date(),
+            locale,
             simulator,
             cardUrl,
         };
@@ -71,7 +62,7 @@ export async function createApp(settings) {
         bodyLimit: 16 * 1024,
         forceCloseConnections: true,
         trustProxy: settings.trustProxy ?? false,
-        logger: settings.logger ? Object.assign({}, settings.logger, { serializers }) : false,
+        logger: settings.logger ? Object.assign({}, settings.logger, { serializers: { req } }) : false,
     });
     await app.register(cookie);
     await app.register(formbody);
@@ -84,22 +75,19 @@ export async function createApp(settings) {
         if (statusCode >= 500) request.log.error({ err: error }, 'failed');
         reply.code(statusCode);
         if (/json/.test(request.headers['content-type'] ?? '')) return { error: { code, message } };
-        reply.type('text/html; charset=utf-8');
         // What was refused is told on the page that it was asked on, which shows at once how things are now.
-        if (request.access && statusCode < 500) {
-            const state = await context.load(request, request.access).catch(() => null);
-            if (state) return teamPage({ ...state, notice: message }).toString();
-        }
-        return errorPage({ person: request.person, statusCode, message }).toString();
+        const isTeams = request.access && statusCode < 500;
+        const state =
+            isTeams && (await context.load(request, /** @type {Access} */ (request.access)).catch(() => null));
+        const page = state ? teamPage({ ...state, notice: message }) : errorPage(statusCode, message);
+        return reply.type('text/html; charset=utf-8').send(String(page));
     });
-    app.setNotFoundHandler({}, () => {
-        throw new Refused(404, 'There is no such page.');
-    });
+    app.setNotFoundHandler({}, () => Promise.reject(new Refused(404, 'There is no such page.')));
 
-    for (const [name, type] of publicFiles) {
+    for (const [name, type] of Object.entries(publicFiles)) {
         const content = readFileSync(new URL(`public/${name}`, import.meta.url));
         app.get(`/public/${name}`, { config: { open: true } }, (request, reply) =>
-            reply.type(type).header('cache-control', 'public, max-age=300').send(content),
+            reply.type(type).header('cache-control', 'max-age=300').send(content),
         );
     }
     for (const plugin of routes) await app.register(plugin, context);

@@ -3,20 +3,16 @@ import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import pg from 'pg';
-import { createApp } from './app.js';
 
 const {
     DATABASE_URL,
     LISTEN_URL = DATABASE_URL,
     HOST = '127.0.0.1',
     PORT = '3000',
-    PUBLIC_ORIGIN = `http://${HOST}:${PORT}`,
-    SESSION_SECRET,
-    SIMULATOR,
-    AUTHENTICATE,
-    CARD_URL,
     TRUST_PROXY,
+    CARD_URL,
 } = process.env;
+const { PUBLIC_ORIGIN = `http://${HOST}:${PORT}`, SESSION_SECRET, SIMULATOR, AUTHENTICATE } = process.env;
 
 /** @type {(reason: string) => never} */
 const refuse = (reason) => {
@@ -30,25 +26,23 @@ if (!DATABASE_URL || !LISTEN_URL) refuse('DATABASE_URL says to which database; s
 if (SIMULATOR && !(URL.canParse(SIMULATOR) && loopback.test(new URL(SIMULATOR).hostname)))
     refuse('SIMULATOR is the address of the Stripe simulator on this machine, http://127.0.0.1:…');
 if (!AUTHENTICATE && !(SIMULATOR && loopback.test(HOST)))
-    refuse(
-        'AUTHENTICATE names the module that says who is signed in. Only with the simulator (SIMULATOR) and on a loopback ' +
-            'address (HOST) may whoever comes be anybody',
-    );
+    refuse('AUTHENTICATE says who is signed in; without it SIMULATOR is needed, and a loopback address as HOST');
 if (AUTHENTICATE && (SESSION_SECRET ?? '').length < 32) refuse('SESSION_SECRET must have 32 characters or more');
 if (!URL.canParse(PUBLIC_ORIGIN) || new URL(PUBLIC_ORIGIN).origin !== PUBLIC_ORIGIN)
     refuse('PUBLIC_ORIGIN is what browsers call us, without a path: https://seats.example.com');
 if (!loopback.test(new URL(PUBLIC_ORIGIN).hostname) && !PUBLIC_ORIGIN.startsWith('https:'))
     refuse('PUBLIC_ORIGIN must begin with https: a cookie would be sent in the clear');
 
+const { createApp } = await import('./app.js');
 const app = await createApp({
     pool: new pg.Pool({ connectionString: DATABASE_URL, max: 10, connectionTimeoutMillis: 5000 }),
     listenUrl: LISTEN_URL,
     origin: PUBLIC_ORIGIN,
     sessionSecret: SESSION_SECRET ?? randomBytes(32).toString('hex'),
     authenticate: AUTHENTICATE && (await import(pathToFileURL(resolve(AUTHENTICATE)).href)).default,
-    simulator: SIMULATOR ?? null,
-    cardUrl: CARD_URL ?? null,
-    trustProxy: TRUST_PROXY ?? false,
+    simulator: SIMULATOR,
+    cardUrl: CARD_URL,
+    trustProxy: TRUST_PROXY,
     logger: true,
 });
 await app.listen({ host: HOST, port: Number(PORT) });

@@ -146,7 +146,7 @@ test('lists that are cut say so', async () => {
     await sql(`SELECT seats.add_member($1, 'm' || n) FROM generate_series(1, 510) AS n`, [team]);
     const { origin } = await startDashboard();
     const page = await openPage(origin, { user: owner, path: `/team?team=${team}` });
-    await page.getByText('The first 500 of 511 members are shown.').waitFor();
+    await page.getByText('The first 500 of 511 are shown.').waitFor();
     assert.equal(await page.locator('#part-members li').count(), 500);
 });
 

@@ -222,6 +222,8 @@ test('who signs in goes to a page of ours, whatever the address says', async () 
         'https://evil.example/',
         '//evil.example',
         '/\\evil.example',
+        '/.//evil.example',
+        'https://',
         '\\\\evil.example',
         'javascript:alert(1)',
         `${origin}@evil.example`,
@@ -230,8 +232,7 @@ test('who signs in goes to a page of ours, whatever the address says', async () 
         const payload = new URLSearchParams({ user: 'eve', next }).toString();
         const { headers: answer } = await app.inject({ method: 'POST', url: '/sign-in', headers, payload });
         const location = String(answer.location);
-        assert.equal(new URL(location, origin).origin, origin, next);
-        assert.match(location, /^\/(?![/\\])/, next);
+        assert.ok(location.startsWith(`${origin}/`), `${next} leads to ${location}`);
     }
 });
 
@@ -371,7 +372,7 @@ test('whoever asks too often is told to wait, and others are not', async () => {
     for (let n = 0; n < 11; n++) shown.push((await get(`/invites/${n}`)).statusCode);
     assert.deepEqual([...new Set(shown.slice(0, 10))], [404]);
     assert.equal(shown[10], 429, 'tokens are not to be guessed');
-    assert.match((await get('/invites/12')).body, /too often/);
+    assert.match((await get('/invites/12')).body, /Too often/);
     const bought = [];
     for (let n = 0; n < 21; n++)
         bought.push(

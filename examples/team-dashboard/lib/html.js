@@ -1,36 +1,19 @@
-// html`<b>${name}</b>`: what is put in is escaped, unless it was made by the same tag. So nothing has to be remembered:
-// a name, a word of Stripe's or an address that looks like markup is shown as it is.
-
-/** A piece of HTML that needs no escaping any more. */
+// html`<b>${name}</b>`: what is put in is escaped, unless the same tag has made it. So nothing has to be remembered: a name, or
+// a word of Stripe's, that looks like markup is shown as it is. Attributes are always in quotes: escaping is for those.
 export class Html {
-    /** @param {string} text */
+    /** @param {string} text that needs no escaping any more */
     constructor(text) {
-        this.text = text;
-    }
-    toString() {
-        return this.text;
+        this.toString = () => text;
     }
 }
 
-const entities = /** @type {Record<string, string>} */ ({
-    '&': '&amp;',
-    '<': '&lt;',
-    '>': '&gt;',
-    '"': '&quot;',
-    "'": '&#39;',
-});
-
-/** @param {unknown} value @returns {string} */
+/** Lists are joined; null, undefined and false are nothing. @param {unknown} value @returns {string} */
 const show = (value) => {
-    if (value instanceof Html) return value.text;
     if (Array.isArray(value)) return value.map(show).join('');
-    if (value === null || value === undefined || value === false) return '';
-    return String(value).replace(/[&<>"']/g, (character) => entities[character]);
+    if (value instanceof Html) return value.toString();
+    return value === false ? '' : String(value ?? '').replace(/[&<>"']/g, (found) => `&#${found.charCodeAt(0)};`);
 };
 
-/**
- * Attributes are always in quotes: escaping is for those. Lists are joined; null, undefined and false are nothing.
- * @param {TemplateStringsArray} strings @param {...unknown} values @returns {Html}
- */
+/** @param {TemplateStringsArray} strings @param {...unknown} values */
 export const html = (strings, ...values) =>
     new Html(strings.reduce((text, string, i) => text + show(values[i - 1]) + string));

@@ -17,24 +17,17 @@ export class Refused extends Error {
 
 export const sessionCookie = '__Host-session';
 
-// No form of another site gets in, nothing is loaded from elsewhere, no page stands in somebody's frame, nothing is kept by
-// a cache. A referrer goes to our own pages only: with no-referrer a browser would send "Origin: null" with each form.
+// Nothing is loaded from elsewhere, no page stands in somebody's frame, no cache keeps anything. A referrer goes to our own
+// pages only (with no-referrer, a browser would send "Origin: null" with each form).
+const own = ['script-src', 'style-src', 'img-src', 'connect-src', 'form-action'].map((what) => `${what} 'self'`);
 const headers = {
-    'content-security-policy':
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; " +
-        "frame-ancestors 'none'; base-uri 'none'",
-    'x-frame-options': 'DENY',
+    'content-security-policy': `default-src 'none'; ${own.join('; ')}; frame-ancestors 'none'; base-uri 'none'`,
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'same-origin',
-    'cross-origin-opener-policy': 'same-origin',
-    'cross-origin-resource-policy': 'same-origin',
     'cache-control': 'no-store',
 };
 
-/**
- * A field of a form, of JSON, or of the address, as text. A field that is given twice, or is an object, is none.
- * @param {Request} request @param {string} name
- */
+/** What a form, JSON or the address gives, as text; what is given twice is none. @param {Request} request @param {string} name */
 export function field(request, name) {
     const value = { .../** @type {any} */ (request.query), .../** @type {any} */ (request.body) }[name] ?? '';
     if (typeof value === 'object' || String(value).includes('\0')) throw new Refused(422, `${name} cannot be that.`);
@@ -48,16 +41,15 @@ export async function createSafety(app, { pool, origin, sessionSecret, authentic
         createHmac('sha256', sessionSecret).update(`${purpose}\n${value}`).digest('base64url');
     /** @param {string} a @param {string} b */
     const equal = (a, b) => a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
-    /** A value that comes back from a browser unchanged, and for this purpose only. @param {string} purpose @param {string} value */
+    /** What comes back from a browser unchanged, for this purpose only. @param {string} purpose @param {string} value */
     const sign = (purpose, value) => {
         const encoded = Buffer.from(value).toString('base64url');
         return `${encoded}.${mac(purpose, encoded)}`;
     };
     /** @param {string} purpose @param {string} signed @returns {string | null} */
     const verify = (purpose, signed) => {
-        const [encoded, given, ...more] = signed.split('.');
-        const good = more.length === 0 && equal(given ?? '', mac(purpose, encoded));
-        return good ? Buffer.from(encoded, 'base64url').toString() : null;
+        const [, encoded = '', given = ''] = signed.match(/^([^.]*)\.([^.]*)$/) ?? [];
+        return equal(given, mac(purpose, encoded)) ? Buffer.from(encoded, 'base64url').toString() : null;
     };
     /** What each form carries, and no other site can know. @param {Person} person */
     const token = (person) => mac('form', person.session);
@@ -82,14 +74,13 @@ export async function createSafety(app, { pool, origin, sessionSecret, authentic
     };
 
     /** @param {Request} request */
-    const requireOwnOrigin = (request) => {
-        const { referer, 'sec-fetch-site': site = 'same-origin' } = request.headers;
-        const from = request.headers.origin ?? (referer && URL.canParse(referer) ? new URL(referer).origin : '');
-        if (from !== origin || site !== 'same-origin')
-            throw new Refused(
-                403,
-                `This form did not come from a page of ${origin}. Open that, and try it there. Nothing was done.`,
-            );
+    const requireOwnOrigin = ({ headers: { origin: from, referer, 'sec-fetch-site': site = 'same-origin' } }) => {
+        from ??= URL.canParse(referer ?? '') ? new URL(referer ?? '').origin : '';
+        if (from === origin && site === 'same-origin') return;
+        throw new Refused(
+            403,
+            `This did not come from a page of ${origin}: open that, and try it there. Nothing was done.`,
+        );
     };
 
     app.decorateRequest('person');
@@ -98,67 +89,54 @@ export async function createSafety(app, { pool, origin, sessionSecret, authentic
         reply.headers(headers);
         if (request.routeOptions.config.open) return;
         const person = await identify(request);
-        if (person) {
-            request.person = person;
-        } else if (request.method !== 'GET' || authenticate || request.headers.authorization) {
+        if (person) return void (request.person = person);
+        if (request.method !== 'GET' || authenticate || request.headers.authorization)
             throw new Refused(401, 'Sign in first.');
-        } else {
-            return reply.redirect(`/sign-in?next=${encodeURIComponent(request.url)}`, 303);
-        }
+        return reply.redirect(`/sign-in?next=${encodeURIComponent(request.url)}`, 303);
     });
     // A cookie comes along whoever has made a browser send the form; a Bearer only from a program that has it.
     app.addHook('preHandler', async (request) => {
-        if (request.method === 'GET' || request.method === 'HEAD' || request.routeOptions.config.open) return;
-        if (request.person?.by === 'bearer') return;
+        const { method, person, routeOptions } = request;
+        if (/^(GET|HEAD)$/.test(method) || routeOptions.config.open || person?.by === 'bearer') return;
         requireOwnOrigin(request);
-        if (!equal(field(request, 'token'), token(request.person)))
-            throw new Refused(403, 'This page is too old: load it anew, and try again. Nothing was done.');
+        if (equal(field(request, 'token'), token(person))) return;
+        throw new Refused(403, 'This page is too old: load it anew, and try again. Nothing was done.');
     });
 
     /**
-     * For which team, and as what: asked of the database each time, as it may have changed since the page was shown.
-     * Who is no member is not told whether there is such a team.
-     * @param {Request} request @returns {Promise<Access>}
+     * For which team, and as what: asked each time, as it may have changed since the page was shown. Who is no member is not
+     * told whether there is such a team. @param {Request} request @returns {Promise<Access>}
      */
     const access = async (request) => {
-        const team = field(request, 'team');
         const { rows } = await pool.query(
-            `SELECT team, role = 'owner' AS owner FROM seats.members
-       WHERE user_id = $1 AND status = 'active' AND (team = $2 OR $2 = '') ORDER BY team LIMIT 2`,
-            [request.person.user, team],
+            `SELECT team, user_id AS actor, role = 'owner' AS owner FROM seats.members
+             WHERE user_id = $1 AND status = 'active' AND (team = $2 OR $2 = '') LIMIT 2`,
+            [request.person.user, field(request, 'team')],
         );
         if (rows.length === 0) throw new Refused(404, 'There is no such team, or you are not one of its members.');
         if (rows.length > 1) throw new Refused(422, 'You are a member of several teams: say of which.');
-        request.access = { team: rows[0].team, actor: request.person.user, owner: rows[0].owner };
-        return request.access;
+        return (request.access = rows[0]);
     };
 
     await app.register(rateLimit, { global: false });
-    /**
-     * So many a minute, of each of these: counted in this process, so with two of them twice as many.
-     * @param {number} max @param {((request: Request) => string)[]} keys
-     */
+    /** So many a minute of each, counted in this process. @param {number} max @param {((request: Request) => string)[]} keys */
     const limit = (max, ...keys) => {
         const counters = keys.map((keyGenerator) => app.createRateLimit({ max, timeWindow: 60_000, keyGenerator }));
         return async (/** @type {Request} */ request) => {
             for (const count of counters) {
                 const counted = await count(request);
-                if (!counted.isAllowed && counted.isExceeded)
-                    throw new Refused(
-                        429,
-                        `That was too often. Try it again in ${counted.ttlInSeconds} seconds. Nothing was done.`,
-                    );
+                if (counted.isAllowed || !counted.isExceeded) continue;
+                throw new Refused(429, `Too often: try it again in ${counted.ttlInSeconds} seconds. Nothing was done.`);
             }
         };
     };
     const person = (/** @type {Request} */ request) => request.person.user;
     const team = (/** @type {Request} */ request) => request.access?.team ?? '';
-    const address = (/** @type {Request} */ request) => request.ip;
     const limits = {
         previews: limit(30, person, team),
         purchases: limit(20, person, team),
         invites: limit(20, person, team),
-        tokens: limit(10, address, person),
+        tokens: limit(10, (request) => request.ip, person),
     };
     return { sign, verify, token, identify, signedOut, access, limits, requireOwnOrigin };
 }

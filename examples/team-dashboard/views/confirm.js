@@ -116,5 +116,5 @@ export function outcome(state) {
     const again = did === 'again' && say('quotes', 'again', { at: when(change.created_at, locale) });
     const stands =
         did === 'back' && change.phase === 'awaiting_payment' ? say('phases', 'taken_back') : tell(change, state);
-    return html`<p class="notice" role="status">${again}<b>${by(change, state)}${change.phase && ':'} ${whatOf(change)}.</b> ${stands}</p>`;
+    return html`<p class="notice ${change.state}" role="status">${again}<b>${by(change, state)}${change.phase && ':'} ${whatOf(change)}.</b> ${stands}</p>`;
 }

@@ -23,17 +23,17 @@ export const page = ({ title, body, person, token, team, head }) => html`<!docty
 <body>
   <a class="skip" href="#main">Skip to the page</a>
   <header>
-    <a class="brand" href="${team ? `/team?team=${encodeURIComponent(team)}` : '/'}">
-      <svg viewBox="0 0 16 16" aria-hidden="true"><path d="M5 3v5.5h6V6M5 8.5v4M11 8.5v4" /></svg> ${team ?? 'Seats'}</a>
+    <a class="brand" href="/">
+      <img src="/public/icon.svg" alt="" width="30" height="30" /> ${team ?? 'Seats'}</a>
     ${person && token && html`<form method="post" action="/sign-out"><span>${person.name}</span> ${hidden({ token })}<button class="quiet">Sign out</button></form>`}
   </header>
   <main id="main" tabindex="-1">${body}</main>
 </body>
 </html>`;
 
-/** @param {{ person?: Person | null, statusCode: number, message: string }} error */
-export const errorPage = ({ person, statusCode, message }) => {
+/** @param {number} statusCode @param {string} message */
+export const errorPage = (statusCode, message) => {
     const title = statusCode === 404 ? 'Not found' : statusCode >= 500 ? 'That did not work' : 'That was not done';
     const body = html`<section class="card narrow"><h1>${title}</h1><p>${message}</p><p><a href="/">To your teams</a></p></section>`;
-    return page({ title, person, body });
+    return page({ title, body });
 };

@@ -11,40 +11,36 @@ import { hidden, page } from './page.js';
 const button = ({ token, access }, action, fields, label) =>
     html`<form method="post" action="${action}">${hidden({ token, team: access.team, ...fields })}<button class="quiet">${label}</button></form>`;
 
-/** A list, and that it is cut, if it is. @param {unknown[]} lines @param {number} total @param {string} what */
-const list = (lines, total, what) =>
-    html`<ul>${lines}</ul>${total > lines.length && html`<p class="bounded">The first ${lines.length} of ${total}${total >= 1000 && ' or more'} ${what} are shown.</p>`}`;
+/**
+ * A list, and that it is cut, if it is.
+ * @template T @param {State} state @param {string} title @param {T[]} items @param {number} total @param {(item: T, state: State) => Html} line
+ */
+const list = (state, title, items, total, line) =>
+    items.length > 0 &&
+    html`<h2>${title} <small>${total}</small></h2><ul>${items.map((item) => line(item, state))}</ul>
+      ${total > items.length && html`<p class="note">The first ${items.length} of ${total}${total >= 1000 && ' or more'} are shown.</p>`}`;
 
 /** How the subscription is, and Stripe, where there is something to know. @param {State} state */
 function standing({ page: { status, problem, past_due: due, subscription, stripe }, locale }) {
     const over = status === 'canceled' || status === 'incomplete_expired';
     const end = subscription?.cancel_at ?? (subscription?.cancel_at_period_end && subscription.current_period_end);
+    const sum = due && money(due.amount, due.currency, due.currency_decimals, locale);
     const values = {
-        amount: due
-            ? html`<b>${money(due.amount, due.currency, due.currency_decimals, locale)}</b>`
-            : 'your subscription',
+        amount: sum ? html`<b>${sum}</b>` : 'your subscription',
         pay: payAt(due?.url) && html`<a class="button" href="${due?.url}" rel="noreferrer">Pay the invoice</a>`,
-        trial_end: subscription?.trial_end && when(subscription.trial_end, locale, 'day'),
+        trial_end: subscription?.trial_end ? when(subscription.trial_end, locale, 'day') : 'the end of this period',
         end: end && when(end, locale, 'day'),
     };
-    return [problem ? 'problem' : (status ?? 'not_read'), over ? 'over' : end && 'ends', `stripe_${stripe}`].map(
-        (name) => {
-            const said = say('standing', name, values);
-            return (
-                said &&
-                html`<p class="banner ${/^(problem|over|past_due|unpaid|incomplete)$/.test(name) && 'bad'}">${said}</p>`
-            );
-        },
-    );
+    const names = [problem ? 'problem' : (status ?? 'not_read'), over ? 'over' : end && 'ends', `stripe_${stripe}`];
+    const isBad = (/** @type {string} */ name) => /^(problem|over|past_due|unpaid|incomplete)$/.test(name) && 'bad';
+    const said = (/** @type {string} */ name) => [say('standing', name, values)].filter(Boolean);
+    return names.map((name) => said(name).map((words) => html`<p class="banner ${isBad(name)}">${words}</p>`));
 }
 
 /** "8 seats: 5 confirmed, 3 being charged". @param {SeatType} type @param {State} state */
-function counted(
-    { seat_type: name, quantity, confirmed, awaiting, pending },
-    { page: { stripe, open_changes: open } },
-) {
-    const own = open.filter(({ lines }) => lines.some((line) => line.seat_type === name));
-    const asked = stripe === 'up' && own.every(({ phase }) => /^(queued|sent)$/.test(phase ?? ''));
+function counted({ seat_type: name, quantity, confirmed, awaiting, pending }, { page }) {
+    const own = page.open_changes.filter(({ lines }) => lines.some((line) => line.seat_type === name));
+    const asked = page.stripe === 'up' && own.every(({ phase }) => /^(queued|sent)$/.test(phase ?? ''));
     const rest = [
         awaiting !== 0 && `, ${awaiting} waiting for a payment`,
         pending > 0 && `, ${pending} ${asked ? 'being charged' : 'not confirmed yet'}`,
@@ -55,18 +51,9 @@ function counted(
 
 /** @param {SeatType} type @param {State} state */
 function numbers(type, state) {
-    const {
-        quantity,
-        confirmed,
-        used,
-        reserved,
-        free,
-        billing_pending: unproven,
-        may_add: add,
-        may_remove: remove,
-    } = type;
+    const { quantity, used, reserved, free, billing_pending: unproven, may_add: add, may_remove: remove } = type;
     const dot = (/** @type {number} */ i) =>
-        html`<i class="${i < used ? 'used' : i < used + reserved ? 'kept' : 'free'}${i >= confirmed && ' open'}"></i>`;
+        html`<i class="${i < used ? 'used' : i < used + reserved ? 'kept' : 'free'}${i >= type.confirmed && ' open'}"></i>`;
     return html`<p class="count">${counted(type, state)}</p>
       <div class="dots" aria-hidden="true">${quantity <= 60 && Array.from({ length: quantity }, (_, i) => dot(i))}</div>
       <p>${used} in use, ${reserved > 0 && `${reserved} kept for invites${unproven > 0 ? ` (${unproven} not confirmed yet)` : ''}, `}${free < 0 ? html`<b class="bad">${-free} more than there are</b>` : `${free} free`}</p>
@@ -76,13 +63,13 @@ function numbers(type, state) {
 /** @param {Member} member @param {State} state */
 const memberLine = ({ user_id: user, role, seat_type, joined_at, last_owner }, state) =>
     html`<li><div><b>${user}</b>${user === state.access.actor && ' (you)'}<small>${role}, ${seat_type ? `${seat_type} seat` : 'no seat'}, since ${when(joined_at, state.locale, 'day')}</small></div>
-      ${
-          state.access.owner &&
-          !last_owner &&
-          html`<details><summary>Change<span class="hidden"> ${user}</span></summary><div class="menu">
-        ${button(state, '/team/members/role', { user, role: role === 'owner' ? 'member' : 'owner' }, role === 'owner' ? 'Make a member' : 'Make an owner')}
-        ${button(state, '/team/members/remove', { user }, 'Remove')}</div></details>`
-      }</li>`;
+      ${state.access.owner && !last_owner && memberMenu(user, role === 'owner', state)}</li>`;
+
+/** @param {string} user @param {boolean} isOwner @param {State} state */
+const memberMenu = (user, isOwner, state) =>
+    html`<details><summary>Change<span class="hidden"> ${user}</span></summary><div class="menu">
+      ${button(state, '/team/members/role', { user, role: isOwner ? 'member' : 'owner' }, isOwner ? 'Make a member' : 'Make an owner')}
+      ${button(state, '/team/members/remove', { user }, 'Remove')}</div></details>`;
 
 /** @param {Invite} invite @param {State} state */
 const inviteLine = ({ invite, address, role, seat_type, inviter, expires_at, billing_pending }, state) =>
@@ -99,41 +86,21 @@ const idOf = (type) => `seats-${encodeURIComponent(type.seat_type)}`;
 
 /** All that changes while the page is open, by id. @param {State} state @returns {Record<string, Html>} */
 export const parts = (state) => {
-    const { page: team, notice } = state;
-    const { members, invites, open_changes: open, last_changes: last } = team;
+    const { page: team, notice, change } = state;
     const contents = {
         standing: standing(state),
-        // (Only if there is one: what was said when the page was loaded is not taken away by a push.)
-        ...((notice || state.change) && {
-            notice: notice ? html`<p class="notice" role="status">${notice}</p>` : outcome(state),
-        }),
+        notice: notice ? html`<p class="notice" role="status">${notice}</p>` : outcome(state),
         ...Object.fromEntries(team.seat_types.map((type) => [idOf(type), numbers(type, state)])),
-        changes:
-            open.length > 0 &&
-            html`<h2>Under way</h2>${list(
-                open.map((one) => changeLine(one, state)),
-                team.open_changes_total,
-                'changes',
-            )}`,
-        history: last.length > 0 && html`<h2>Changed last</h2><ul>${last.map((one) => changeLine(one, state))}</ul>`,
-        members: html`<h2>Members <small>${team.members_total}</small></h2>${list(
-            members.map((one) => memberLine(one, state)),
-            team.members_total,
-            'members',
-        )}`,
-        invites:
-            invites.length > 0 &&
-            html`<h2>Invited <small>${team.invites_total}</small></h2>${list(
-                invites.map((one) => inviteLine(one, state)),
-                team.invites_total,
-                'invites',
-            )}`,
+        changes: list(state, 'Under way', team.open_changes, team.open_changes_total, changeLine),
+        history: list(state, 'Changed last', team.last_changes, team.last_changes.length, changeLine),
+        members: list(state, 'Members', team.members, team.members_total, memberLine),
+        invites: list(state, 'Invited', team.invites, team.invites_total, inviteLine),
     };
-    const part = (/** @type {[string, unknown]} */ [id, content]) => [
-        id,
-        html`<section id="part-${id}" data-part>${content}</section>`,
-    ];
-    return Object.fromEntries(Object.entries(contents).map(part));
+    // What was refused when the page was loaded, or its invite's link, is not known later, and not taken away by a push.
+    const known = Object.entries(contents).filter(([id]) => id !== 'notice' || notice || change);
+    return Object.fromEntries(
+        known.map(([id, content]) => [id, html`<section id="part-${id}" data-part>${content}</section>`]),
+    );
 };
 
 /** @param {SeatType} type @param {State} state */
@@ -162,19 +129,14 @@ const inviteForm = ({ token, access, page: team, key }) =>
 export const teamPage = (state) => {
     const { page: team, access, person, token } = state;
     const all = parts(state);
-    const events = new URLSearchParams({
-        team: team.team,
-        change: `${state.change?.change ?? ''}`,
-        did: state.did ?? '',
-    });
-    return page({
-        title: `Seats of ${team.team}`,
-        team: team.team,
-        person,
-        token,
-        body: html`<h1 data-events="/team/events?${events}">Seats of ${team.team}</h1>${all.standing}${all.notice}
-      <div class="cards">${team.seat_types.map((type) => html`<div class="card"><h2>${type.seat_type} seats</h2>${all[idOf(type)]}${stepper(type, state)}</div>`)}</div>
+    const [change, did] = [`${state.change?.change ?? ''}`, state.did ?? ''];
+    const events = new URLSearchParams({ team: team.team, change, did });
+    const card = (/** @type {SeatType} */ type) =>
+        html`<div class="card"><h2>${type.seat_type} seats</h2>${all[idOf(type)]}${stepper(type, state)}</div>`;
+    const title = `Seats of ${team.team}`;
+    const body = html`<h1 data-events="/team/events?${events}">${title}</h1>${all.standing}${all.notice}
+      <div class="cards">${team.seat_types.map(card)}</div>${team.seat_types.length === 100 && html`<p class="note">The first 100 kinds of seats are shown.</p>`}
       ${all.changes}
-      <div class="columns"><div>${all.members}${all.invites}</div><div>${access.owner && team.may.invite && inviteForm(state)}${all.history}</div></div>${simulatorForm(state)}`,
-    });
+      <div class="columns"><div>${all.members}${all.invites}</div><div>${access.owner && team.may.invite && inviteForm(state)}${all.history}</div></div>${simulatorForm(state)}`;
+    return page({ title, team: team.team, person, token, body });
 };
