@@ -22,7 +22,7 @@ import pg from 'pg';
 const meanings = JSON.parse(readFileSync(new URL('errors.json', import.meta.url), 'utf8'));
 
 // What the network, Node, pg, its pool and Prisma's connection say when there is no connection, or none any more. (Where it
-// broke while a commit was under way nobody knows what became of it: hence a request_key, and the words above.)
+// broke while a commit was under way nobody knows what became of it: hence a request_key, and what errors.json says of 08006.)
 const lost = new RegExp(
     '^(E[A-Z]+|P1001|P1002|P1008|P1017|P2024)$|^(08|57P0|53300)|Connection terminated|connection error|not queryable|' +
         "timeout exceeded when trying|Can't reach database",
