@@ -67,7 +67,7 @@ function refuseWhatIsUnsafe(values, { isLocal, isSocket }) {
         [header !== undefined && !/^[\w-]+$/.test(header), `--trusted-header ${header} is no name of a header`],
         [ways > 1, '--users, --trusted-header and --person: one of them says who acts'],
         [!isLocal && host.length === 0, '--host NAME: under which name is the desk reached? Others are refused'],
-        [person !== undefined && !isPerson(person), '--person: a name has 1 to 200 bytes, in one line'],
+        [person !== undefined && !isPerson(person), '--person: a name has 1 to 100 characters, in one line'],
         [!/^(\/[\w.~-]+)*$/.test(prefix), `--prefix ${prefix} is no path like /desk`],
     ];
     const mistake = mistakes.find(([isWrong]) => isWrong);

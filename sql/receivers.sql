@@ -378,5 +378,10 @@ SELECT summary, hint FROM seats.alerts WHERE kind = 'regress' ORDER BY alert DES
 SELECT seats_internal.render_slack(ROW('alert.opened', 'f', 'critical', 'team x FATAL: @channel pay <!here>', NULL,
                                        '{"database": "d"}', '{}')::seats_internal.news) AS message \gset
 SELECT :'message'::jsonb ->> 'text' ~ '@channel|<!here>' AS calls, replace(:'message'::jsonb ->> 'text', E'\u200b', '<nothing>');
+-- A link to the operator's desk, where somebody has said where it is.
+SELECT coalesce(seats_internal.desk_link(url, labels), 'none')
+  FROM (VALUES (1, '', '{"call": "7"}'::jsonb), (2, NULL, '{"call": "7"}'), (3, 'https://desk.example.com', '{"call": "7"}'),
+               (4, 'https://desk.example.com/ops/', '{"call": "7"}'), (5, 'https://desk.example.com', '{"call": null}'),
+               (6, 'https://desk.example.com', '{}')) AS t (number, url, labels) ORDER BY number;
 SELECT pg_temp.try(format('SELECT seats_internal.check_id(%L, %L)', 'actor', E'olga\nFATAL: all is lost'));
 ROLLBACK;

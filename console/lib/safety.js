@@ -45,7 +45,7 @@ export const isLoopback = (name) => /^(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)$/
 export const hostName = ({ headers: sent }) => (sent.host ?? '').toLowerCase().replace(/:\d+$/, '');
 
 /** As the server takes pg_seats.person. @param {string} name */
-export const isPerson = (name) => /^[^\p{Cc}\ufffd]+$/u.test(name) && Buffer.byteLength(name) <= 200;
+export const isPerson = (name) => /^[^\p{Cc}\ufffd]{1,100}$/u.test(name);
 
 /** @type {WeakMap<FastifyRequest, {person: string, token: string}>} */
 const asking = new WeakMap();

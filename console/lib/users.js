@@ -37,7 +37,7 @@ function readUsers(file) {
  */
 export async function addUser(file, name, password) {
     if (!isPerson(name) || name.includes(':'))
-        throw new Error('a name has 1 to 200 bytes, in one line, without a colon');
+        throw new Error('a name has 1 to 100 characters, in one line, without a colon');
     if (password.length < 12) throw new Error('a password has at least 12 characters');
     const users = existsSync(file) ? readUsers(file) : new Map();
     const salt = randomBytes(16);

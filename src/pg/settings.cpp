@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <climits>
 #include <cstdlib>
+#include <string_view>
 
 #include "pg/settings.hpp"
 
@@ -74,6 +76,26 @@ bool check_person(char** value, void** /*extra*/, GucSource /*source*/) {
         }
     }
     return true;
+}
+
+// Only what renders alerts reads it, in SQL.
+char* console_url;
+
+// It stands in messages of others' formats, so nothing in it may mean anything there.
+bool check_console_url(char** value, void** /*extra*/, GucSource /*source*/) {
+    if (*value == nullptr || **value == '\0') {
+        return true;
+    }
+    const std::string_view url{*value};
+    const bool is_plain = std::all_of(url.begin(), url.end(), [](unsigned char c) {
+        return c > ' ' && c < 0x7f &&
+               std::string_view{"@<>|&\"'?#"}.find(char(c)) == std::string_view::npos;
+    });
+    if (is_plain && (url.starts_with("https://") || url.starts_with("http://"))) {
+        return true;
+    }
+    GUC_check_errdetail("The desk's address is like https://desk.example.com/prefix.");
+    return false;
 }
 
 const config_enum_entry reconcile_modes[] = {{"off", reconcile_off, false},
@@ -173,6 +195,9 @@ struct Text {
 const Text texts[] = {
     {"pg_seats.ca_file", "File of certificate authorities for HTTPS; empty: the system's.",
      &settings.ca_file},
+    {"pg_seats.console_url",
+     "Where the operator's desk is reached, for links in alerts; empty: there are none.",
+     &console_url, 0, check_console_url},
     {"pg_seats.debug_point",
      "Where the worker stands still, for tests of crashes, if it was built for that.",
      &settings.debug_point, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE},

@@ -2,10 +2,11 @@
 // by now. Who may only look is offered nothing, and refused by the database.
 import assert from 'node:assert/strict';
 import { mkdtemp } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { addUser, byUsers } from '../../console/lib/users.js';
 import { createStates } from './lib/states.js';
-import { world } from './lib/world.js';
+import { freePort, world } from './lib/world.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
@@ -44,14 +45,44 @@ function logOf(context) {
 /** @param {Page} page @param {string} name */
 const click = (page, name) => page.getByRole('button', { name, exact: true }).click();
 
+/** Somebody's Slack. @returns {Promise<{url: string, messages: string[], close: () => void}>} */
+async function slack() {
+    /** @type {string[]} */
+    const messages = [];
+    const server = createServer((request, response) => {
+        let body = '';
+        request.on('data', (chunk) => (body += chunk));
+        request.on('end', () => {
+            messages.push(JSON.parse(body).text);
+            response.end('ok');
+        });
+    });
+    const port = await freePort();
+    await new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve(undefined)));
+    return { url: `http://127.0.0.1:${port}`, messages, close: () => server.close() };
+}
+
 test('from the link of an alert to a settled review it is four clicks', async (context) => {
     const log = logOf(context);
+    const desk = await startDesk({ person: 'Carol Kühn' });
+    const { url, messages, close } = await slack();
+    context.after(async () => {
+        await sql(`SELECT seats.drop_receiver('slack', 'the test is over')`);
+        await sql('ALTER SYSTEM RESET pg_seats.console_url');
+        await sql('SELECT pg_reload_conf()');
+        close();
+    });
+    await sql(`ALTER SYSTEM SET pg_seats.console_url = '${desk.origin}/'`);
+    await sql('SELECT pg_reload_conf()');
+    await sql(`SELECT seats.define_receiver('slack', '${url}', 'slack')`);
     const { call, ...team } = await newReview('four');
     const reason = `${team.team}: Stripe’s log shows that it did nothing`;
     await control('faults', undefined, 'DELETE');
-    const desk = await startDesk({ person: 'Carol Kühn' });
+    const message = await until(() => messages.find((text) => text.includes(`(call ${call}) needs a person`)));
+    const link = message?.split('\n').at(-1) ?? '';
+    assert.equal(link, `${desk.origin}/calls/${call}`);
 
-    const page = await openPage(desk.origin, { path: `/calls/${call}` }); // 1
+    const page = await openPage(link, { path: '' }); // 1
     await page.getByRole('link', { name: 'To the review' }).click(); // 2
     await page.getByText(team.team, { exact: true }).first().waitFor();
     await page.getByText('review wanted by operator').first().waitFor();

@@ -10,12 +10,22 @@ RETURN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 REVOKE ALL ON FUNCTION seats_internal.iso_time(timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.iso_time(timestamptz) IS 'a time as JSON likes it';
 
+-- The page of the operator's desk: of the call, if the news are of one.
+CREATE OR REPLACE FUNCTION seats_internal.desk_link(console_url text, labels jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+RETURN rtrim(nullif(console_url, ''), '/') || coalesce('/calls/' || (labels ->> 'call'), '/');
+REVOKE ALL ON FUNCTION seats_internal.desk_link(text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.desk_link(text, jsonb) IS
+    'where the operator''s desk shows what there are news of; null: nobody has said where the desk is';
+
 CREATE OR REPLACE FUNCTION seats_internal.render_standard_webhook(news seats_internal.news, at timestamptz)
 RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 RETURN jsonb_build_object('type', (news).type, 'timestamp', seats_internal.iso_time(at),
-                          'data', (news).data || (news).labels)::text;
+                          'data', (news).data || (news).labels || jsonb_strip_nulls(jsonb_build_object(
+                              'url', seats_internal.desk_link(current_setting('pg_seats.console_url', true), (news).labels))))::text;
 REVOKE ALL ON FUNCTION
     seats_internal.render_standard_webhook(seats_internal.news, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.render_standard_webhook(seats_internal.news, timestamptz) IS
@@ -34,7 +44,8 @@ RETURN jsonb_build_object('text', replace(replace(replace(replace(concat_ws(E'\n
     (news).hint,
     format('database %s, %s', (news).labels ->> 'database',
            concat_ws(', ', (news).type, 'alert ' || ((news).labels ->> 'alert'),
-                     'call ' || ((news).labels ->> 'call')))),
+                     'call ' || ((news).labels ->> 'call'))),
+    seats_internal.desk_link(current_setting('pg_seats.console_url', true), (news).labels)),
     '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '@', '@' || chr(8203)))::text;
 REVOKE ALL ON FUNCTION seats_internal.render_slack(seats_internal.news) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.render_slack(seats_internal.news) IS
@@ -61,7 +72,9 @@ BEGIN
         -- A tag's value is a text.
         'tags', (SELECT jsonb_object_agg(l.key, l.value) FROM jsonb_each_text((news).labels) AS l
                   WHERE l.value IS NOT NULL) || jsonb_build_object('type', (news).type),
-        'extra', jsonb_strip_nulls(jsonb_build_object('hint', (news).hint)))::text;
+        'extra', jsonb_strip_nulls(jsonb_build_object(
+            'hint', (news).hint,
+            'url', seats_internal.desk_link(current_setting('pg_seats.console_url', true), (news).labels))))::text;
     RETURN concat_ws(E'\n', jsonb_build_object('event_id', id),
         jsonb_build_object('type', 'event', 'content_type', 'application/json', 'length', octet_length(event)),
         event, '');
