@@ -1,0 +1,215 @@
+// Buying seats and giving them back, in a browser: the sum is named before, it is done once, and what became of it is told.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { money } from '../../examples/team-dashboard/lib/words.js';
+import { createStates } from './lib/states.js';
+import { world } from './lib/world.js';
+
+/** @typedef {import('playwright-core').Page} Page */
+
+const tools = await world();
+const { sql, control, newTeam, startDashboard, openPage, until } = tools;
+const states = createStates(tools);
+
+/** Asks for the price on the team's page. @param {Page} page @param {number} quantity @param {string} [button] @param {string} [type] */
+async function askPrice(page, quantity, button = 'Add …', type = 'team') {
+    const card = page.locator('.card', { has: page.getByRole('heading', { name: `${type} seats`, exact: true }) });
+    await card.getByRole('spinbutton').fill(String(quantity));
+    await card.getByRole('button', { name: button }).click();
+    await page.getByText('This price is good until').waitFor();
+}
+
+/** @param {Page} page @param {RegExp | string} words */
+const told = (page, words) => page.locator('#part-notice').getByText(words).first().waitFor();
+
+/** How often something was really bought at Stripe. @param {{subscription: string}} team */
+const executed = async (team) => (await control(`ledger?path=/v1/subscriptions/${team.subscription}`)).executed.length;
+
+/** @param {{team: string}} team @returns {Promise<number>} */
+const seatsOf = async ({ team }) =>
+    (await sql(`SELECT quantity FROM seats.teams WHERE team = $1 AND seat_type = 'team'`, [team]))[0].quantity;
+
+/** @param {Page} page the fields of the form that buys */
+const fieldsOf = (page) =>
+    page
+        .locator('form[action="/team/seats"]')
+        .first()
+        .evaluate((form) =>
+            Object.fromEntries(/** @type {any} */ (new FormData(/** @type {HTMLFormElement} */ (form)))),
+        );
+
+test('a purchase names the sum, charges just that, and tells before and after', async () => {
+    const team = await newTeam('buys');
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: team.owner });
+    await askPrice(page, 3);
+    assert.match(await page.locator('.sum').innerText(), /\$\d+\.\d\d charged to your card now/);
+    const named = await page.locator('.sum b').innerText();
+    assert.match(await page.locator('.numbers').innerText(), /5 → 8/);
+    await page.getByRole('button', { name: 'Buy 3 team seats' }).click();
+    await page.waitForURL(/\/team\?team=.*&change=\d+/);
+    await told(page, /bought 3 team seats \(5 → 8\)/);
+    await told(page, /Confirmed\. .* were paid/);
+    assert.equal(await page.locator('#part-notice b').last().innerText(), named);
+    const [{ paid }] = await sql('SELECT paid FROM seats.changes WHERE team = $1', [team.team]);
+    assert.equal(named, money(paid, 'usd', 2, 'en-US'), 'what was paid is what was named');
+    assert.equal(await executed(team), 1);
+});
+
+test('a purchase is done once, however often its form is sent', async () => {
+    const team = await newTeam('twice');
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: team.owner });
+    await askPrice(page, 2);
+    const fields = await fieldsOf(page);
+    await page.getByRole('button', { name: 'Buy 2 team seats' }).dblclick();
+    await told(page, /2 team seats/);
+    for (let time = 0; time < 3; time++) {
+        const answer = await page.request.post(`${origin}/team/seats`, {
+            form: fields,
+            headers: { origin },
+            maxRedirects: 0,
+        });
+        assert.equal(answer.status(), 303);
+        assert.match(answer.headers().location, /did=again/);
+    }
+    const again = await page.request.post(`${origin}/team/seats`, { form: fields, headers: { origin } });
+    assert.match(await again.text(), /Done already <time datetime="[^"]+" data-as="moment">/);
+    assert.equal(await seatsOf(team), 7);
+    await until(async () => (await states.page(team)).open_changes_total === 0);
+    assert.equal(await executed(team), 1);
+});
+
+test('a page without a script sends a double click once also', async () => {
+    const team = await newTeam('plainly');
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: team.owner, javascript: false });
+    await askPrice(page, 2);
+    await page.getByRole('button', { name: 'Buy 2 team seats' }).dblclick();
+    await page.waitForURL(/change=/);
+    assert.equal(await seatsOf(team), 7);
+});
+
+test('nothing is bought by going back and clicking once more', async () => {
+    const team = await newTeam('back');
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: team.owner });
+    await askPrice(page, 2);
+    await page.getByRole('button', { name: 'Buy 2 team seats' }).click();
+    await told(page, /Confirmed/);
+    await page.goBack();
+    await page.getByText('You bought 2 team seats (5 → 7)').waitFor();
+    assert.equal(await page.locator('form[action="/team/seats"]').count(), 0, 'nothing can be bought by that page');
+    await page.getByRole('button', { name: 'Ask for the price again' }).click();
+    await page.getByText('7 → 9').waitFor();
+    await page.goto(`${origin}/team`);
+    await page.reload();
+    assert.equal(await seatsOf(team), 7);
+});
+
+test('a stale page tells who was faster, buys nothing, and asks for the price anew', async () => {
+    const team = await newTeam('stale', { members: ['bob'] });
+    const [bob] = team.members;
+    await sql(`SELECT seats.change_member($1, $2, role => 'owner')`, [team.team, bob]);
+    const { origin } = await startDashboard();
+    const [ada, his] = [await openPage(origin, { user: team.owner }), await openPage(origin, { user: bob })];
+    await askPrice(ada, 3);
+    await askPrice(his, 2);
+    await his.getByRole('button', { name: 'Buy 2 team seats' }).click();
+    await told(his, /Confirmed/);
+    const answer = ada.waitForResponse((response) => response.url() === `${origin}/team/seats`);
+    await ada.getByRole('button', { name: 'Buy 3 team seats' }).click();
+    assert.equal((await answer).status(), 409);
+    await ada.getByText(`${bob} bought 2 team seats (5 → 7)`).waitFor();
+    await ada.getByText('Nothing was done by your click: there are 7 team seats now').waitFor();
+    await ada.getByText('This price is good until').waitFor();
+    assert.match(await ada.locator('.numbers').innerText(), /7 → 10/);
+    assert.equal(await seatsOf(team), 7);
+    await ada.getByRole('button', { name: 'Buy 3 team seats' }).click();
+    await told(ada, /Confirmed/);
+    assert.equal(await seatsOf(team), 10);
+});
+
+test('it is said that a price is none of this change alone while a colleague waits for Stripe', async () => {
+    const team = await newTeam('together');
+    await states.sent(team);
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: team.owner });
+    await askPrice(page, 1);
+    await page.getByText('these sums count them, too').waitFor();
+    assert.equal((await fieldsOf(page)).proration_date, undefined, 'no price is promised');
+    await page.getByRole('button', { name: "Buy 1 team seat at the plan's price" }).click();
+    await told(page, /1 team seat is being added \(7 → 8\)/);
+    await control('release', {});
+    await told(page, /Confirmed/);
+});
+
+test('what was not sent is taken back', async () => {
+    const team = await newTeam('undo');
+    await states.queued(team); // two are on their way, and one more waits behind them
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: team.owner });
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await told(page, /wanted to buy 1 team seat \(7 → 8\).*Taken back: nothing has changed/);
+    assert.equal(await seatsOf(team), 7);
+});
+
+test('seats are given back for a credit, and it is said that nothing is paid back', async () => {
+    const team = await newTeam('fewer');
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: team.owner });
+    await askPrice(page, 2, 'Give back …');
+    assert.match(await page.locator('.sum').innerText(), /Nothing now; your next invoice, on .+, is \$30\.0[01]/s);
+    await page.getByText('nothing: what you get is a credit for later invoices').waitFor();
+    assert.doesNotMatch(await page.locator('main').innerText(), /refund/i);
+    await page.getByRole('button', { name: 'Give back 2 team seats' }).click();
+    await told(page, /gave back 2 team seats \(5 → 3\)/);
+    await told(page, /Confirmed/);
+});
+
+/** @param {Parameters<typeof newTeam>[1]} options @param {(team: Awaited<ReturnType<typeof newTeam>>) => Promise<unknown>} [first] */
+async function asked(options, first, locale = 'en-US') {
+    const team = await newTeam('price', options);
+    await first?.(team);
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: team.owner, locale });
+    await askPrice(page, 2);
+    return {
+        page,
+        sum: (await page.locator('.sum').innerText()).replace(/\s+/g, ' '),
+        all: await page.locator('main').innerText(),
+    };
+}
+
+test('what it costs is on an invoice, where invoices are sent', async () => {
+    const { sum } = await asked({ subscription: { collection_method: 'send_invoice', days_until_due: 14 } });
+    assert.match(sum, /^\$20\.00 on an invoice that is sent to you now/);
+});
+test('it costs nothing during a trial', async () => {
+    const { sum } = await asked({ subscription: { trial_days: 14 } });
+    assert.match(sum, /^Nothing during your trial; your first invoice, on .+, is \$90\.00/);
+});
+test('it costs nothing where a credit pays, which is named', async () => {
+    const { sum } = await asked({}, (team) => control(`customers/${team.customer}`, { balance: -500_000 }));
+    assert.match(sum, /^Nothing is charged: your credit pays the \$(20\.00|19\.99)/);
+});
+test('what is owed from before is named', async () => {
+    const { all } = await asked({}, (team) => control(`customers/${team.customer}`, { balance: 700 }));
+    assert.match(all, /Owed from before, and due as well\s+\$7\.00/);
+});
+test('taxes are named', async () => {
+    const { all } = await asked({ subscription: { tax_percent: 20 } });
+    assert.match(all, /Taxes in it\s+\$(4\.00|3\.99)/);
+});
+test('it is said that nothing comes after a subscription that ends', async () => {
+    const { all } = await asked({}, (team) => states.endsWithPeriod(team));
+    assert.match(all, /nothing: the subscription ends on/);
+});
+test('sums are in yen, which have no decimals, as a Japanese reads them', async () => {
+    const { sum } = await asked({ currency: 'jpy' }, undefined, 'ja-JP');
+    assert.match(sum, /^￥(2,000|1,999) charged/);
+});
+test('sums are in euros, as a German reads them', async () => {
+    const { sum } = await asked({ currency: 'eur' }, undefined, 'de-DE');
+    assert.match(sum, /(20,00|19,99) €/);
+});
