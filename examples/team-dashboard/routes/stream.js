@@ -35,6 +35,7 @@ export default async function stream(app, { pool, listenUrl, identify, signedOut
 
         reply.hijack();
         const out = reply.raw;
+        if (out.destroyed) return; // he has gone on already: its end was told before anybody listened
         const headers = { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' };
         out.writeHead(200, { .../** @type {any} */ (reply.getHeaders()), ...headers });
         out.write('retry: 2000\n\n');

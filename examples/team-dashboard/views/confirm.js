@@ -41,7 +41,7 @@ function sums({ quote, price }, { page: { status, subscription }, locale }) {
         rest: at === 'at_renewal' && total !== later && say('bill', removes ? 'less' : 'more'),
         back: removes && say('bill', 'no_refund'),
         later: renewal
-            ? html`${sum(later)}, ${day(renewal)}`
+            ? say('bill', 'from', { sum: sum(later), day: day(renewal) })
             : say('bill', 'ends', { end: day(subscription?.current_period_end) }),
         until: when(price.expires_at, locale),
     });
