@@ -341,20 +341,62 @@ test('markup in every name and in what Stripe says is shown as it is', async () 
     assert.equal(await page.locator('main img, main script').count(), 0);
 });
 
-test("only Stripe's own pages are linked to", async () => {
-    const { team, owner } = await newTeam('links', { card: 'requires_action' });
-    const { app, origin } = await startDashboard();
+test("only Stripe's own pages are linked to, and for owners only", async () => {
+    const { team, owner, members } = await newTeam('links', { card: 'requires_action', members: ['bob'] });
+    const { app, origin, pool } = await startDashboard();
     const { get } = await visitor(app, origin, owner);
+    const member = await visitor(app, origin, members[0]);
+    const linksFor = async (/** @type {typeof get} */ as) =>
+        [...(await as(`/team?team=${team}`)).body.matchAll(/href="([^"/][^"]*)"/g)]
+            .map(([, link]) => link)
+            .filter((link) => link !== '#main');
     await sql(`SELECT seats.add_seats($1, 'team', 1, actor => $2)`, [team, owner]);
     await until(
         async () =>
             (await sql(`SELECT state FROM seats.changes WHERE team = $1`, [team]))[0].state === 'awaiting_payment',
     );
-    const { body } = await get(`/team?team=${team}`);
-    const links = [...body.matchAll(/href="(https?:[^"]+)"/g)].map(([, link]) => new URL(link));
-    assert.ok(links.length > 0, 'the page where it is paid is linked to');
-    for (const { protocol, hostname } of links)
-        assert.match(`${protocol}//${hostname}`, /^https:\/\/([a-z]+\.)?stripe\.com$/);
+    const links = await linksFor(get);
+    assert.equal(links.length, 1, 'where it is paid');
+    assert.match(links[0], /^https:\/\/(invoice|pay|hooks)\.stripe\.com\//);
+    assert.deepEqual(await linksFor(member.get), []);
+
+    let url = '';
+    const query = pool.query.bind(pool);
+    pool.query = /** @type {any} */ (
+        async (/** @type {[any, any]} */ ...asked) => {
+            const result = /** @type {any} */ (await query(...asked));
+            const page = result.rows[0]?.page;
+            if (page)
+                Object.assign(page, {
+                    status: 'past_due',
+                    open_changes: [],
+                    past_due: { invoice: 'in_1', url, amount: 1999, currency: 'usd', currency_decimals: 2 },
+                });
+            return result;
+        }
+    );
+    for (const wrong of [
+        'http://invoice.stripe.com/i/1',
+        'https://invoice.stripe.com.evil.example/i/1',
+        'https://evil.example/invoice.stripe.com/',
+        'https://invoice.stripe.com@evil.example/',
+        'https://invoice.stripe.com:8443/i/1',
+        'https://invoicestripe.com/',
+        'https://evil.example\\.stripe.com/',
+        'javascript:alert(1)//https://invoice.stripe.com/',
+        ' https://invoice.stripe.com/i/1',
+        '//invoice.stripe.com/i/1',
+        '',
+    ]) {
+        url = wrong;
+        assert.deepEqual(await linksFor(get), [], wrong);
+    }
+    url = 'https://invoice.stripe.com/i/acct_1/test_2?s=ap&x="><script>';
+    assert.deepEqual(await linksFor(get), [
+        'https://invoice.stripe.com/i/acct_1/test_2?s=ap&#38;x=&#34;&#62;&#60;script&#62;',
+    ]);
+    assert.match((await get(`/team?team=${team}`)).body, /<b>\$19\.99<\/b> is overdue/);
+    assert.deepEqual(await linksFor(member.get), []);
 });
 
 test('whoever asks too often is told to wait, and others are not', async () => {

@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { html } from './html.js';
 
-/** @import { Change } from '../types.d.ts' */
-/** @typedef {{locale: string, cardUrl: string | null, access: {actor: string}}} Reader */
+/** @import { Access, Change } from '../types.d.ts' */
+/** @typedef {{locale: string, cardUrl: string | null, access: Access}} Reader */
 
 const words = JSON.parse(readFileSync(new URL('words.json', import.meta.url), 'utf8'));
 
@@ -58,12 +58,10 @@ export const whatOf = ({ lines, phase, state = 'confirmed' }) =>
 
 /** Only Stripe's own pages: whoever follows the link gives his card there. @param {unknown} url */
 export const payAt = (url) =>
-    typeof url === 'string' && /^https:\/\/([a-z0-9-]+\.)*stripe\.com\/[^\s\\]*$/.test(url) && URL.canParse(url)
-        ? url
-        : null;
+    typeof url === 'string' && /^https:\/\/(invoice|pay|hooks)\.stripe\.com\/[^\s\\]*$/.test(url) ? url : null;
 
 /** What is known of a change; nothing is called paid that Stripe has not said was. @param {Change} change @param {Reader} reader */
-export function tell(change, { locale, cardUrl }) {
+export function tell(change, { locale, cardUrl, access }) {
     const { phase, state = '', invoice, next_try_at: at, lines, reason, code, decline_code: declined } = change;
     const { url, amount = 0, paid = 0, currency, currency_decimals: decimals, expires_at, shared } = invoice ?? {};
     const values = {
@@ -72,7 +70,7 @@ export function tell(change, { locale, cardUrl }) {
         until: expires_at ? when(expires_at, locale) : 'then',
         together: shared && say('settled', 'together'),
     };
-    const pay = phase === 'awaiting_payment' && payAt(url);
+    const pay = phase === 'awaiting_payment' && access.owner && payAt(url);
     if (phase)
         return html`${say('phases', phase, values)} ${pay && html`<a class="button" href="${pay}" rel="noreferrer">Pay or approve</a>`}`;
     const billed = (amount < 0 && 'credit') || (paid > 0 && 'paid') || (amount > 0 && 'invoiced') || state;

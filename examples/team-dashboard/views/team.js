@@ -21,13 +21,16 @@ const list = (state, title, items, total, line) =>
       ${total > items.length && html`<p class="note">The first ${items.length} of ${total}${total >= 1000 && ' or more'} are shown.</p>`}`;
 
 /** How the subscription is, and Stripe, where there is something to know. @param {State} state */
-function standing({ page: { status, problem, past_due: due, subscription, stripe }, locale }) {
+function standing({ page: { status, problem, past_due: due, subscription, stripe }, locale, access }) {
     const over = status === 'canceled' || status === 'incomplete_expired';
     const end = subscription?.cancel_at ?? (subscription?.cancel_at_period_end && subscription.current_period_end);
     const sum = due && money(due.amount, due.currency, due.currency_decimals, locale);
     const values = {
         amount: sum ? html`<b>${sum}</b>` : 'your subscription',
-        pay: payAt(due?.url) && html`<a class="button" href="${due?.url}" rel="noreferrer">Pay the invoice</a>`,
+        pay:
+            access.owner &&
+            payAt(due?.url) &&
+            html`<a class="button" href="${due?.url}" rel="noreferrer">Pay the invoice</a>`,
         trial_end: subscription?.trial_end ? when(subscription.trial_end, locale, 'day') : 'the end of this period',
         end: end && when(end, locale, 'day'),
     };
@@ -122,7 +125,7 @@ const inviteForm = ({ token, access, page: team, key }) =>
       <label class="wide">Address <input type="email" name="address" required maxlength="250" autocomplete="off" /></label>
       <label>Seat <select name="seat_type">${[...team.seat_types].sort((a, b) => b.free - a.free).map(({ seat_type: name }) => html`<option>${name}</option>`)}</select></label>
       <label>Role <select name="role"><option>member</option><option>owner</option></select></label>
-      ${team.may.buy && html`<label class="wide check"><input type="checkbox" name="buy" value="true" /> If no seat is free, buy one</label>`}
+      ${team.may.buy && html`<label class="wide check"><input type="checkbox" name="buy" value="true" /> If no seat is free, buy one: it is charged as one that is added</label>`}
       <button>Make a link</button></form>`;
 
 /** @param {State} state */
