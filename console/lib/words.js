@@ -57,24 +57,12 @@ export function tag(word) {
 }
 
 const errors = /** @type {Record<string, [status: number, title: string, text?: string]>} */ ({
-    57014: [
-        503,
-        'This took too long',
-        'A page may ask for five seconds, so that it hurts nobody. Set a filter, or try again.',
-    ],
+    57014: [503, 'This took too long', 'A page has five seconds, so that it hurts nobody. Set a filter, or try again.'],
     '55P03': [503, 'Something is locked', 'The database is being changed just now, by an upgrade say. Try again soon.'],
     40001: [503, 'Somebody was faster', 'Nothing was changed. Try again.'],
-    '3F000': [
-        503,
-        'pg_seats is not here',
-        'This database has no pg_seats: CREATE EXTENSION pg_seats, or ask another one.',
-    ],
+    '3F000': [503, 'pg_seats is not here', 'This database lacks it: CREATE EXTENSION pg_seats, or ask another one.'],
     42883: [503, 'pg_seats is of another version', 'It lacks a function of the desk: ALTER EXTENSION pg_seats UPDATE.'],
-    42501: [
-        403,
-        'The desk may not do that',
-        'seats.grant_monitor lets its role read, seats.grant_operator lets it act.',
-    ],
+    42501: [403, 'The desk may not do that', 'seats.grant_monitor lets its role read, seats.grant_operator act.'],
     PS120: [404, 'There is no such call'],
     PS408: [404, 'There is no such lane'],
     PS409: [404, 'There is no such alert'],

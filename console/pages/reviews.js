@@ -2,8 +2,9 @@
 // nobody expected. What speaks for what, and what each decision does.
 
 import { html } from '../lib/html.js';
-import { facts, list, notAll, table } from '../lib/parts.js';
+import { facts, list, table } from '../lib/parts.js';
 import { count, words } from '../lib/words.js';
+import { seatsAndMoney, way } from './call.js';
 
 /** @import { Visit, Page } from '../app.js' */
 /** @import { Row } from '../lib/parts.js' */
@@ -12,42 +13,32 @@ const most = 100;
 
 /** @param {Visit} visit @returns {Promise<Page>} */
 export async function reviews(visit) {
-    const { client, link } = visit;
+    const { ask, link } = visit;
     const calls = await list(visit, '/reviews', 'list_calls', { state: 'review' });
     /** @param {string} view @param {string} order */
-    const ask = async (view, order) =>
-        (await client.query(`SELECT * FROM ${view} WHERE review_since IS NOT NULL ORDER BY ${order} LIMIT ${most + 1}`))
-            .rows;
+    const waiting = (view, order) =>
+        ask(`SELECT * FROM ${view} WHERE review_since IS NOT NULL ORDER BY ${order} LIMIT ${most + 1}`);
     /** @param {string} title @param {string} key @param {string} columns @param {Row[]} rows */
     const section = (title, key, columns, rows) => html`<h2>${title}</h2>
-${table(visit, title, [['decide', (row) => html`<a class="button" href="${link(`/reviews/${row[key]}`)}">${row[key]}</a>`], columns], rows.slice(0, most), 'None waits for a decision.')}
-${rows.length > most && notAll(`these are the first ${most}.`)}`;
+${table(visit, title, [['decide', (row) => html`<a class="button" href="${link(`/reviews/${row[key]}`)}">${row[key]}</a>`], columns], rows, 'None waits for a decision.', most)}`;
     const body = html`${section('Calls', 'call', 'team state_since:since reason error path enqueued_by:asked_by', calls.rows)}${calls.note}
-${section('Handlers', 'call', 'review_since:since function role error', await ask('seats.handlers', 'call'))}
-${section('Payments', 'payment', 'review_since:since review_reason:reason reference state', await ask('seats.payments', 'review_since'))}`;
+${section('Handlers', 'call', 'review_since:since function role error', await waiting('seats.handlers', 'call'))}
+${section('Payments', 'payment', 'review_since:since review_reason:reason reference state', await waiting('seats.payments', 'review_since'))}`;
     return { title: 'Reviews', place: '/reviews', body };
 }
 
 /** @param {Visit} visit @param {Row} page */
-function evidence(
-    visit,
-    { attempts = [], seats, payment, team, costs_at_most: cost, evidence: { events, alerts, subscription } },
-) {
-    const lines = Object.entries(seats ?? {}).map(([type, quantities]) => ({
-        type,
-        .../** @type {Row} */ (quantities),
-    }));
-    const { drift = [], confirmed, ...read } = subscription ?? {};
-    const proved = Object.entries(confirmed ?? {}).map(([type, number]) => `${number} ${type}`);
-    return html`<h2>Team and money</h2>
-${facts(visit, ['team amount:costs_at_most', ['that is', () => cost && 'for a whole period, before taxes'], ['seats that were read', () => proved.join(', ')], 'subscription status read_at'], { team, ...cost, ...read })}
-${lines.length > 0 && table(visit, 'Seats before and after', ['type previous_quantity:before new_quantity:after'], lines, '')}
-${drift.length > 0 && table(visit, 'What Stripe has otherwise', ['aspect local:here stripe:at_Stripe since cause:probably'], drift, '')}
-${payment && facts(visit, ['payment intent amount received refunded disputed reference member_state:is'], payment)}
+function evidence(visit, page) {
+    const { events, alerts, subscription } = page.evidence;
+    const { drift = [], confirmed = {}, ...read } = subscription ?? {};
+    const seats = Object.entries(confirmed).map(([type, number]) => `${number} ${type}`);
+    return html`${seatsAndMoney(visit, page)}
 <h2>Evidence</h2>
-${table(visit, 'Requests that were made, the newest ten', ['answered_at purpose verdict reason http_status:HTTP request_id:Stripe’s_request error'], attempts.slice(-10), 'No request was made.')}
-${table(visit, 'Events of Stripe’s that name its key', ['type object created outcome event'], events, 'Stripe has sent no event that names its key.')}
-${alerts.map((/** @type {Row} */ alert) => html`<p class="hint">${alert.summary}. ${alert.hint}</p>`)}`;
+${facts(visit, 'team subscription status read_at seats_that_were_read', { team: page.team, ...read, seats_that_were_read: seats.join(', ') })}
+${table(visit, 'What Stripe has otherwise', 'aspect local:here stripe:at_Stripe since cause:probably', drift, '')}
+${table(visit, 'Events of Stripe’s that name its key', 'type object created outcome event', events, 'Stripe has sent no event that names its key.')}
+${alerts.map((/** @type {Row} */ alert) => html`<p class="hint">${alert.summary}. ${alert.hint}</p>`)}
+${page.attempts && way(visit, page)}`;
 }
 
 /** @param {Visit} visit @param {Row} page */
@@ -65,11 +56,9 @@ ${runs && html`<label>Function to run instead, for run <input name="function" ma
 
 /** @param {Visit} visit @returns {Promise<Page>} */
 export async function review(visit) {
-    const { client, link, params } = visit;
+    const { ask, link, params } = visit;
     const number = /^\d{1,18}$/.test(params.call) ? params.call : '0';
-    const page = /** @type {Row} */ (
-        (await client.query('SELECT seats.review_page($1) AS page', [number])).rows[0].page
-    );
+    const [{ page }] = await ask('SELECT seats.review_page($1) AS page', number);
     const isOpen = page.in_review !== null;
     const body = html`${isOpen && html`<p class="banner bad">${words(page.why)}${page.error && `: ${page.error}`}</p>`}
 <div class="lead">${page.explained.map((/** @type {string} */ line) => html`<p>${line}</p>`)}</div>

@@ -1,53 +1,38 @@
 // The page stays new by itself: it is asked again, and what stands in main takes the place of what stood there. Not while
-// nobody sees it, and not under somebody's hands: while a form is filled in, or text is marked to be copied.
+// nobody sees it, and not under somebody's hands: while a form is filled in, text is marked, or an entry is open.
 // @ts-check
 
-const seconds = Number(document.querySelector('main')?.dataset.refresh);
+/** @param {string} selector @returns {any[]} */
+const inMain = (selector) => [...document.querySelectorAll(`main ${selector}`)];
+
+function whatIsInHand() {
+    const isFilled =
+        inMain(':is(input, select, textarea, button):focus').length > 0 ||
+        inMain(':is(input, textarea)').some((field) => field.value !== field.defaultValue) ||
+        inMain('option').some((option) => option.value && option.selected !== option.defaultSelected);
+    if (isFilled) return 'a form is filled in';
+    if (!document.getSelection()?.isCollapsed) return 'text is marked';
+    return inMain('details[open]').length > 0 ? 'an entry is open' : '';
+}
 
 /** @param {string} words */
-function say(words) {
-    const state = document.querySelector('[data-refresh-state]');
-    if (state) state.textContent = words;
-}
-
-function isTouched() {
-    const fields = [
-        .../** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll('main :is(input, textarea)')),
-    ];
-    const isChosen = [.../** @type {NodeListOf<HTMLOptionElement>} */ (document.querySelectorAll('main option'))].some(
-        (option) => option.selected !== option.defaultSelected && option.value !== '',
-    );
-    return (
-        isChosen ||
-        document.activeElement?.matches('main :is(input, select, textarea, button)') ||
-        fields.some((field) => field.value !== field.defaultValue)
-    );
-}
+const say = (words) => inMain('[data-refresh-state]').forEach((state) => (state.textContent = words));
 
 async function refresh() {
     if (document.hidden) return;
-    if (isTouched()) return say('; stands still while a form is filled in');
-    if (!document.getSelection()?.isCollapsed) return say('; stands still while text is marked');
+    if (whatIsInHand()) return say(`; stands still while ${whatIsInHand()}`);
     const answer = await fetch(location.href, { signal: AbortSignal.timeout(8000) }).catch(() => null);
-    if (!answer?.ok || answer.redirected) return say(`; not as of now: ${answer ? answer.status : 'no answer'}`);
+    if (!answer?.ok || answer.redirected) return say(`; not as of now: ${answer?.status ?? 'no answer'}`);
     const next = new DOMParser().parseFromString(await answer.text(), 'text/html').querySelector('main');
-    const main = document.querySelector('main');
-    if (!next || !main || isTouched() || !document.getSelection()?.isCollapsed) return;
-    const open = [...main.querySelectorAll('details')].map((details) => details.open);
-    const focused = [...main.querySelectorAll('a, summary')].indexOf(/** @type {Element} */ (document.activeElement));
-    const at = document.activeElement?.textContent;
-    main.replaceChildren(...next.childNodes);
-    main.querySelectorAll('details').forEach((details, place) => (details.open = open[place] ?? false));
-    const same = /** @type {HTMLElement | undefined} */ (main.querySelectorAll('a, summary')[focused]);
-    if (same?.textContent === at) same?.focus({ preventScroll: true });
+    if (!next || whatIsInHand()) return;
+    // Who goes through the page by keys stays on the link where he is.
+    const place = inMain('a').indexOf(document.activeElement);
+    document.querySelector('main')?.replaceChildren(...next.childNodes);
+    inMain('a')[place]?.focus({ preventScroll: true });
 }
 
-async function goOn() {
-    await refresh();
-    setTimeout(goOn, seconds * 1000);
-}
-
+const seconds = Number(document.querySelector('main')?.dataset.refresh);
 if (seconds > 0) {
-    setTimeout(goOn, seconds * 1000);
+    setInterval(refresh, seconds * 1000);
     document.addEventListener('visibilitychange', refresh);
 }

@@ -171,8 +171,13 @@ test('a page stays new by itself, but not under somebody’s hands', async () =>
     });
 
     const now = await rows.count();
-    const opened = rows.first().locator('details');
-    await opened.locator('summary').click();
+    const detail = rows.first().locator('summary');
+    await detail.click();
+    await until(async () => {
+        await looksAgain();
+        return /while an entry is open/.test(await state.innerText());
+    });
+    await detail.click();
     await page.getByLabel('kind').fill('change.');
     await buy(team, 1);
     await until(async () => {

@@ -112,6 +112,8 @@ my @questions = (
 	[ 'invites of a team', q{SELECT * FROM seats.invites WHERE team = 'desk 1' AND status = 'open' ORDER BY invite LIMIT 101}, 0, 100 ],
 	[ 'destinations, with the oldest call of each', q{SELECT * FROM seats.destinations AS d
 		LEFT JOIN LATERAL (SELECT * FROM seats.list_calls(jsonb_build_object('destination', d.name), most => 1)) AS o ON o.call IS NOT NULL}, 1, 900 ],
+	[ 'handlers in review', 'SELECT * FROM seats.handlers WHERE review_since IS NOT NULL ORDER BY call LIMIT 101', 3, 300 ],
+	[ 'newest events of an endpoint', q{SELECT * FROM seats.webhook_events WHERE endpoint = 'main' ORDER BY received_at DESC LIMIT 20}, [ 2, 20 ], 300 ],
 	[ 'paused lanes', q{SELECT * FROM seats.blocked_lanes WHERE reason = 'paused'}, 2, 600, 'lane_paused' ],
 );
 
