@@ -98,15 +98,21 @@ test('requests that were not answered stand on the way, and so does what holds t
         await page.reload();
         return /interrupted/.test(await page.getByRole('table', { name: 'Where calls go' }).innerText());
     });
+    assert.match(
+        await page.getByRole('table', { name: 'What open calls wait for' }).innerText(),
+        /stripe down\s+\d+\s+\d+ s ago/,
+    );
+    assert.match(await said(page), /Counted \d+ s ago\./);
 });
 
-test('a list says that it is not all, where it goes on, and keeps its filter in the address', async () => {
+test('a list says that it is not all, where it goes on, and keeps its filter in the address', async (t) => {
     const lane = `not "all" & more, at ${new Date().toISOString()}`;
     const [{ call }] = await sql(`SELECT seats.enqueue_call('stripe', 'GET', '/v1/account', lane => $1) AS call`, [
         lane,
     ]);
     await sql(`CALL seats.wait_for_call(${Number(call)})`);
     await sql(`SELECT seats.pause('stripe', 'a test', lane => $1)`, [lane]);
+    t.after(() => sql(`SELECT seats.resume('stripe', 'the test is over', lane => $1)`, [lane]));
     const calls = await standingCalls(lane, 60);
     const desk = await startDesk({ prefix: '/ops/desk' });
     const page = await openPage(desk.origin, { path: `/ops/desk/outbox`, javascript: false });
@@ -135,7 +141,6 @@ test('a list says that it is not all, where it goes on, and keeps its filter in 
     await page.getByRole('link', { name: 'Blocked lanes' }).click();
     const blocked = page.getByRole('row').filter({ hasText: lane });
     assert.match(await blocked.innerText(), /paused[\s\S]*The lane is paused/);
-    await sql(`SELECT seats.resume('stripe', 'the test is over', lane => $1)`, [lane]);
 });
 
 test('what no filter knows, and what is not there, is said', async () => {
