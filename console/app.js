@@ -16,7 +16,6 @@ import { journal } from './pages/journal.js';
 import { outbox } from './pages/outbox.js';
 import { overview } from './pages/overview.js';
 import { review, reviews } from './pages/reviews.js';
-import { signIn } from './pages/sign_in.js';
 import { team, teams } from './pages/team.js';
 import { webhooks } from './pages/webhooks.js';
 
@@ -25,7 +24,7 @@ import { webhooks } from './pages/webhooks.js';
  * @import { FastifyReply, FastifyRequest } from 'fastify'
  * @import { HtmlText } from './lib/html.js'
  * @import { Authentication } from './lib/safety.js'
- * @import { Users } from './lib/users.js'
+ * @import { Users } from './pages/sign_in.js'
  */
 
 /**
@@ -119,7 +118,7 @@ export function createDesk({ pool, prefix = '', hosts, authentication, users, lo
             .type('text/html; charset=utf-8')
             .send(layout({ link, asset, ...whoAsks(request), signsIn: users !== undefined }, page).text);
     const noticeOf = createActs(app, { database, link, send });
-    if (users) app.register(signIn, { users, link, send });
+    if (users) app.register(users.routes, { send });
 
     for (const [path, show] of pages) {
         app.get(prefix + path, async (request, reply) => {

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { parseArgs } from 'node:util';
 import { asPerson, byHeader, isLoopback, isPerson } from './lib/safety.js';
-import { addUser, byUsers } from './lib/users.js';
+import { addUser } from './lib/users.js';
 
 /** @param {string} text  what whoever has typed the command can put right @returns {never} */
 function fail(text, status = 2) {
@@ -106,10 +106,10 @@ async function run() {
     const address = readAddress(values.listen);
     const isLocal = 'host' in address && isLoopback(address.host);
     refuseWhatIsUnsafe(values, { isLocal, isSocket: 'path' in address });
-    const users = values.users === undefined ? undefined : byUsers(values.users, `${prefix}/sign-in`);
-
     // (What is refused above need not wait for all of that to be loaded.)
     const [{ createDesk }, { openPool }] = await Promise.all([import('./app.js'), import('./lib/database.js')]);
+    const { byUsers } = await import('./pages/sign_in.js');
+    const users = values.users === undefined ? undefined : byUsers(values.users, prefix);
     const pool = openPool(values.database === undefined ? {} : { connectionString: values.database });
     const { rows } = await pool
         .query("SELECT session_user::text AS role, to_regnamespace('seats') AS seats")

@@ -7,7 +7,8 @@ import { createServer, request as httpRequest } from 'node:http';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { byHeader } from '../../console/lib/safety.js';
-import { addUser, byUsers } from '../../console/lib/users.js';
+import { addUser } from '../../console/lib/users.js';
+import { byUsers } from '../../console/pages/sign_in.js';
 import { freePort, world } from './lib/world.js';
 
 const { newTeam, openPage, sql, startDesk, until } = await world();
@@ -220,7 +221,7 @@ test('people sign in with names and passwords of a file that only its owner can 
     assert.doesNotMatch(await readFile(file, 'utf8'), /password/);
     await assert.rejects(addUser(file, 'eve', 'short'), /12 characters/);
     await assert.rejects(addUser(file, 'e:ve', 'a long password'), /colon/);
-    const users = byUsers(file, '/sign-in');
+    const users = byUsers(file, '');
     const { origin } = await startDesk({ users, hosts: ['127.0.0.1', 'desk.example.com'] });
     const signIn = (/** @type {Record<string, string>} */ body, headers = {}) =>
         ask(origin, { path: '/sign-in', method: 'POST', headers: { origin, ...headers }, body });
@@ -284,7 +285,7 @@ test('a session ends after twelve hours', async (context) => {
     context.mock.method(console, 'log', () => {});
     const file = `${directory}/hours`;
     await addUser(file, 'ada', 'a long password');
-    const { origin } = await startDesk({ users: byUsers(file, '/sign-in') });
+    const { origin } = await startDesk({ users: byUsers(file, '') });
     const body = { name: 'ada', password: 'a long password' };
     const answer = await ask(origin, { path: '/sign-in', method: 'POST', headers: { origin }, body });
     const cookie = (answer.headers['set-cookie'] ?? [''])[0].split(';')[0];

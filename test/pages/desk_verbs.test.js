@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { mkdtemp } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
-import { addUser, byUsers } from '../../console/lib/users.js';
+import { addUser } from '../../console/lib/users.js';
+import { byUsers } from '../../console/pages/sign_in.js';
 import { createStates } from './lib/states.js';
 import { freePort, world } from './lib/world.js';
 
@@ -146,7 +147,7 @@ test('who may only look is offered no verb, and the database refuses what is sen
     const { call, ...team } = await newReview('watched');
     const file = `${await mkdtemp('/tmp/pages-')}/users`;
     await addUser(file, 'watcher', 'a long password');
-    const users = byUsers(file, '/sign-in');
+    const users = byUsers(file, '');
     const desk = await startDesk({ role: 'watcher', users });
     const page = await openPage(desk.origin, { path: `/reviews/${call}` });
     await page.getByLabel('Name').fill('watcher');
