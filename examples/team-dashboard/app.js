@@ -1,5 +1,4 @@
 // The application: what stands between a browser and the functions of pg_seats.
-import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import Fastify from 'fastify';
 import cookie from '@fastify/cookie';
@@ -42,7 +41,6 @@ export async function createContext(app, settings) {
             page,
             access,
             person: request.person,
-            key: randomUUID(),
             token: safety.token(request.person),
             // The change that this page was opened to show the outcome of, and what was done to it.
             change: await findChange(pool, page, Number(query.change)),

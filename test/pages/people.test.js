@@ -26,7 +26,9 @@ test('somebody is invited by a link that is shown once, looks at it, and comes i
     const { team, owner } = await newTeam('inviting');
     const { origin } = await startDashboard();
     const page = await openPage(origin, { user: owner, path: `/team?team=${team}` });
+    const first = await invite(page, 'ann@example.com');
     const link = await invite(page, 'ann@example.com');
+    assert.notEqual(link, first, 'whoever asks twice has a link that is good, and one that is not');
     assert.match(link, new RegExp(`^${origin}/invites/[\\w-]{20,}$`));
     assert.match(await page.locator('#part-invites').innerText(), /ann@example\.com\s+member, team seat, by ada/);
     assert.match(await page.locator('#part-seats-team').innerText(), /0 in use, 1 kept for invites, 4 free/);

@@ -515,3 +515,26 @@ test('server.js starts nothing that would be unsafe', async () => {
         assert.match(said, words);
     }
 });
+
+test('a program that repeats an invite is told so, and has the link once', async () => {
+    const { team, owner } = await newTeam('programs');
+    const { app, origin } = await startDashboard();
+    const { session } = await visitor(app, origin, owner);
+    const ask = (/** @type {object} */ payload, key = 'k1') =>
+        app.inject({
+            method: 'POST',
+            url: '/team/invites',
+            headers: { authorization: `Bearer ${session}`, 'idempotency-key': key },
+            payload: { team, seat_type: 'team', ...payload },
+        });
+    const first = await ask({ address: 'ann@example.com' });
+    assert.equal(first.statusCode, 201);
+    assert.match(first.json().link, new RegExp(`^${origin}/invites/`));
+    const again = await ask({ address: 'ann@example.com' });
+    const { invite, link, repeated } = again.json();
+    assert.deepEqual({ invite, link, repeated }, { invite: first.json().invite, link: null, repeated: true });
+    const other = await ask({ address: 'bob@example.com' });
+    assert.deepEqual([other.statusCode, other.json().error.code], [422, 'PS511']);
+    const none = await ask({ address: 'bob@example.com', seat_type: 'none' }, 'k2');
+    assert.deepEqual([none.statusCode, none.json().error.code], [422, 'PS504']);
+});

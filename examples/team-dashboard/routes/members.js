@@ -36,11 +36,12 @@ export default async function members(app, { pool, access, load, limits, origin,
         const { team, actor } = await asOwner(request);
         await limits.invites(request);
         const [address, type, role] = ['address', 'seat_type', 'role'].map((name) => field(request, name));
-        const key = String(request.headers['idempotency-key'] ?? field(request, 'key')) || null;
+        // (A form needs no key: the same address again is the same invite, with a new link.)
+        const key = request.headers['idempotency-key'] ?? null;
         const values = [team, address, type, role || 'member', actor, field(request, 'buy') === 'true', key];
         const made = await pool.query('SELECT * FROM seats.invite($1, $2, $3, $4, $5, $6, request_key => $7)', values);
         const { invite, token, change, billing_pending, repeated } = made.rows[0];
-        const link = `${origin}/invites/${token}`;
+        const link = token && `${origin}/invites/${token}`;
         reply.code(201);
         if (request.person.by === 'bearer') return { invite, link, change, billing_pending, repeated };
         // The link is in this answer and nowhere else: the database keeps a hash of it.

@@ -1,5 +1,4 @@
 // GET /team/events: what changes on a team's page while somebody has it open, as server-sent events.
-import { randomUUID } from 'node:crypto';
 import { createHub } from '../lib/live.js';
 import { Refused } from '../lib/safety.js';
 import { parts } from '../views/team.js';
@@ -41,7 +40,6 @@ export default async function stream(app, { pool, listenUrl, identify, signedOut
         out.write('retry: 2000\n\n');
         const stream = { person, end: (last = '') => void out.end(last) };
         const shown = /** @type {Record<string, string>} */ ({});
-        const key = randomUUID(); // the same each time, or all forms would be news
         const isSignedIn = async () => (await identify(request))?.user === person.user;
 
         // Asked anew each time: he may have been signed out, removed, or made something else since.
@@ -50,7 +48,7 @@ export default async function stream(app, { pool, listenUrl, identify, signedOut
             if (!now || now.owner !== owner || !(await isSignedIn())) return (stream.end(frame('gone')), null);
             const page = await loadPage(person.user);
             const news = /** @type {typeof shown} */ ({});
-            for (const [id, part] of Object.entries(parts({ ...(await load(request, now, page)), key })))
+            for (const [id, part] of Object.entries(parts(await load(request, now, page))))
                 if (shown[id] !== `${part}`) shown[id] = news[id] = `${part}`;
             if (Object.keys(news).length > 0) out.write(frame('parts', news));
             if (out.writableLength > MOST_UNREAD) out.destroy();

@@ -119,8 +119,8 @@ const stepper = ({ seat_type, may_add: add, may_remove: remove }, { token, acces
       <p class="note">You see what it costs before anything is bought.</p></form>`;
 
 /** @param {State} state */
-const inviteForm = ({ token, access, page: team, key }) =>
-    html`<form method="post" action="/team/invites" class="card invite">${hidden({ token, team: access.team, key })}
+const inviteForm = ({ token, access, page: team }) =>
+    html`<form method="post" action="/team/invites" class="card invite">${hidden({ token, team: access.team })}
       <h2>Invite somebody</h2>
       <label class="wide">Address <input type="email" name="address" required maxlength="250" autocomplete="off" /></label>
       <label>Seat <select name="seat_type">${[...team.seat_types].sort((a, b) => b.free - a.free).map(({ seat_type: name }) => html`<option>${name}</option>`)}</select></label>
