@@ -54,7 +54,8 @@ function refuseWhatIsUnsafe(values, { isLocal, isSocket }) {
     const { listen, host, prefix, person, users, 'trusted-header': header, 'trusted-proxy': proxy } = values;
     const ways = [users, header, person].filter((way) => way !== undefined).length;
     const canBeForged = header !== undefined && !isSocket && proxy === undefined;
-    const isUnknown = !isLocal && users === undefined && header === undefined;
+    // (A name of its own means that a proxy leads others here.)
+    const isUnknown = (!isLocal || host.length > 0) && users === undefined && header === undefined;
     /** @type {[wrong: boolean, text: string][]} */
     const mistakes = [
         [
@@ -67,6 +68,10 @@ function refuseWhatIsUnsafe(values, { isLocal, isSocket }) {
         [header !== undefined && !/^[\w-]+$/.test(header), `--trusted-header ${header} is no name of a header`],
         [ways > 1, '--users, --trusted-header and --person: one of them says who acts'],
         [!isLocal && host.length === 0, '--host NAME: under which name is the desk reached? Others are refused'],
+        [
+            host.some((name) => !/^(\[[\da-f:]+\]|[\w.-]+)$/i.test(name)),
+            '--host NAME: without https:// and without a port',
+        ],
         [person !== undefined && !isPerson(person), '--person: a name has 1 to 100 characters, in one line'],
         [!/^(\/[\w.~-]+)*$/.test(prefix), `--prefix ${prefix} is no path like /desk`],
     ];
@@ -123,7 +128,7 @@ async function run() {
     const authentication = users ?? byProxy ?? asPerson(values.person ?? role);
     const local = isLocal ? ['localhost', '127.0.0.1', '[::1]'] : [];
     const hosts = [...values.host.map((name) => name.toLowerCase()), ...local];
-    const app = createDesk({ pool, prefix, hosts, authentication, users });
+    const app = createDesk({ pool, prefix, hosts, authentication, users, logger: { level: 'error' } });
     // Open connections are cut, and what a verb has begun is rolled back.
     for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => app.close().finally(() => process.exit(0)));
     const at = await app.listen(address);

@@ -103,8 +103,10 @@ export function protect(app, { hosts, authentication, open }) {
     });
 }
 
-/** Everybody is this person: for the loopback. @param {string} person @returns {Authentication} */
-export const asPerson = (person) => ({ person: () => person });
+/** Whoever sits at this machine is this person; whom a proxy brings is not. @param {string} person @returns {Authentication} */
+export const asPerson = (person) => ({
+    person: ({ headers: sent }) => ((sent['x-forwarded-for'] ?? sent.forwarded ?? sent.via) ? null : person),
+});
 
 /**
  * A proxy that has signed people in says who it is. Anybody can write a header: it is believed only on a unix socket, or from

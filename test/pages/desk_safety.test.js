@@ -138,6 +138,13 @@ test('the desk answers to its own name only, so that no other one can be made to
     assert.equal(open.status, 421, 'nothing else either');
 });
 
+test('whom a proxy brings is nobody, where everybody is the one who sits at this machine', async () => {
+    const { origin } = await startDesk();
+    for (const name of ['x-forwarded-for', 'forwarded', 'via']) {
+        assert.equal((await ask(origin, { path: '/webhooks', headers: { [name]: '192.0.2.7' } })).status, 401, name);
+    }
+});
+
 test('every answer forbids frames, foreign scripts and being kept', async () => {
     const { origin } = await startDesk();
     for (const path of [
@@ -341,7 +348,11 @@ test('it does not start where strangers would get in, or be believed', async () 
         ['--listen [::]:0 --host desk.example.com', /--users/],
         ['--listen desk.example.com:0 --host desk.example.com --person ada', /--users/],
         ['--listen unix:/tmp/x.sock --host desk.example.com', /--users/],
+        ['--host desk.example.com', /--users/],
+        ['--host desk.example.com --person ada', /--users/],
         [`--listen 0.0.0.0:0 --users ${directory}/users`, /--host/],
+        [`--users ${directory}/users --host https://desk.example.com`, /without https/],
+        [`--users ${directory}/users --host desk.example.com:8443`, /without a port/],
         ['--trusted-header x-person', /anybody can write a header/],
         ['--listen 0.0.0.0:0 --host desk.example.com --trusted-header x-person', /anybody can write a header/],
         ['--listen 127.0.0.1:0 --trusted-proxy 10.0.0.1', /--trusted-header/],
