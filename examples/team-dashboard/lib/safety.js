@@ -15,6 +15,10 @@ export class Refused extends Error {
     }
 }
 
+/** Who was a member when the subscription ended still sees how the team stands. */
+export const belongs = `(m.status = 'active' OR m.status = 'cancelled' AND EXISTS (SELECT FROM seats.teams AS t
+    WHERE t.team = m.team AND t.status IN ('canceled', 'incomplete_expired')))`;
+
 export const sessionCookie = '__Host-session';
 
 // Nothing is loaded from elsewhere, no page stands in somebody's frame, no cache keeps anything. A referrer goes to our own
@@ -109,8 +113,8 @@ export async function createSafety(app, { pool, origin, sessionSecret, authentic
      */
     const access = async (request) => {
         const { rows } = await pool.query(
-            `SELECT team, user_id AS actor, role = 'owner' AS owner FROM seats.members
-             WHERE user_id = $1 AND status = 'active' AND (team = $2 OR $2 = '') LIMIT 2`,
+            `SELECT DISTINCT ON (team) team, user_id AS actor, role = 'owner' AS owner FROM seats.members AS m
+             WHERE user_id = $1 AND (team = $2 OR $2 = '') AND ${belongs} ORDER BY team, status LIMIT 2`,
             [request.person.user, field(request, 'team')],
         );
         if (rows.length === 0) throw new Refused(404, 'There is no such team, or you are not one of its members.');

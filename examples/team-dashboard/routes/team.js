@@ -1,6 +1,6 @@
 // The team's page, whose teams there are, and, for the demonstration, who is signed in.
 import { randomUUID } from 'node:crypto';
-import { Refused, field, sessionCookie } from '../lib/safety.js';
+import { Refused, belongs, field, sessionCookie } from '../lib/safety.js';
 import { html } from '../lib/html.js';
 import { hidden, page } from '../views/page.js';
 import { teamPage } from '../views/team.js';
@@ -15,7 +15,7 @@ export default async function team(app, context) {
 
     app.get('/', async ({ person }, reply) => {
         const { rows } = await pool.query(
-            `SELECT team FROM seats.members WHERE user_id = $1 AND status = 'active' ORDER BY team LIMIT 200`,
+            `SELECT DISTINCT team FROM seats.members AS m WHERE user_id = $1 AND ${belongs} ORDER BY team LIMIT 200`,
             [person.user],
         );
         if (rows.length === 1) return reply.redirect('/team', 303);

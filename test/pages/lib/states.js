@@ -123,8 +123,6 @@ export function createStates({ sql, control, until }) {
             await readAgain(team);
         },
         /** @param {Team} team */
-        trial: (team) => inDashboard(team, { status: 'trialing' }),
-        /** @param {Team} team */
         problem: (team) =>
             inDashboard(team, { add: [{ price: 'price_of_something_else', unit_amount: 500, interval: 'month' }] }),
         /** @param {Team} team @param {number} quantity */
