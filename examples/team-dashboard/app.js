@@ -25,6 +25,15 @@ const publicFiles = { 'page.css': 'text/css', 'page.js': 'text/javascript', 'ico
 const withoutTokens = (/** @type {string} */ url) => url.replace(/(invites(\/|%2F))[^/?&]+/gi, '$1…');
 const req = (/** @type {Request} */ { method, url }) => ({ method, url: withoutTokens(url) });
 
+/** The first one that a browser asks for, if there can be such a one. @param {string} [asked] */
+const localeOf = (asked = '') => {
+    try {
+        return Intl.getCanonicalLocales(asked.split(/[,;]/)[0])[0];
+    } catch {
+        return 'en';
+    }
+};
+
 /** What routes are given. @param {App} app @param {Settings} settings */
 export async function createContext(app, settings) {
     const safety = await createSafety(app, settings);
@@ -36,7 +45,6 @@ export async function createContext(app, settings) {
     const load = async (request, access, known) => {
         const page = known ?? (await ask(access));
         const query = /** @type {any} */ (request.query);
-        const [locale] = request.headers['accept-language']?.match(/^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*/) ?? ['en'];
         return {
             page,
             access,
@@ -46,7 +54,7 @@ export async function createContext(app, settings) {
             change: await findChange(pool, page, Number(query.change)),
             did: query.did,
             notice: /** @type {Html | string | null} */ (null),
-            locale,
+            locale: localeOf(request.headers['accept-language']),
             simulator,
             cardUrl,
         };

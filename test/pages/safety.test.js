@@ -67,7 +67,7 @@ test('a form of another site does nothing, whatever it brings', async () => {
         const answer = await post('/team/members/remove', remove, headers);
         assert.equal(answer.statusCode, 403, JSON.stringify(headers));
     }
-    for (const wrong of ['', 'x', `${token}x`, session, token.toUpperCase()])
+    for (const wrong of ['', 'x', `${token}x`, session, token.toUpperCase(), 'é'.repeat(token.length)])
         assert.equal((await post('/team/members/remove', { ...remove, token: wrong })).statusCode, 403, wrong);
     // A token of somebody else's session, who is signed in just as well.
     const other = await visitor(app, origin, owner);
@@ -448,6 +448,17 @@ test('what is too large, or no form, is refused in words that tell nothing of th
     assert.equal((await odd('text/xml', '<a/>')).statusCode, 415);
     assert.equal((await post('/team/invites', { team: 'a\0b', address: 'x' })).statusCode, 422);
     assert.equal((await get('/team?team=a&team=b')).statusCode, 422);
+    for (const language of ['de-DE-DE', '*', '', 'x'.repeat(5000), 'en-u-nu', '<b>'])
+        assert.equal(
+            (await app.inject({ url: `/team?team=${team}`, headers: { cookie, 'accept-language': language } }))
+                .statusCode,
+            200,
+            language,
+        );
+    for (const user of [' spaced ', `<b>'"&+%`]) {
+        await sql('SELECT seats.add_member($1, $2)', [team, user]);
+        assert.equal((await post('/team/members/remove', { team, user })).statusCode, 303, `removed: ${user}`);
+    }
     assert.equal((await get('/team?team=%00')).statusCode, 422);
     assert.equal((await post('/team/members/role', { team, user: owner, role: 'king' })).statusCode, 422);
     const query = pool.query;

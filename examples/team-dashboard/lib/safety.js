@@ -35,7 +35,7 @@ const headers = {
 export function field(request, name) {
     const value = { .../** @type {any} */ (request.query), .../** @type {any} */ (request.body) }[name] ?? '';
     if (typeof value === 'object' || String(value).includes('\0')) throw new Refused(422, `${name} cannot be that.`);
-    return String(value).trim();
+    return String(value);
 }
 
 /** @param {App} app @param {Settings} settings */
@@ -44,7 +44,10 @@ export async function createSafety(app, { pool, origin, sessionSecret, authentic
     const mac = (purpose, value) =>
         createHmac('sha256', sessionSecret).update(`${purpose}\n${value}`).digest('base64url');
     /** @param {string} a @param {string} b */
-    const equal = (a, b) => a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
+    const equal = (a, b) => {
+        const [given, right] = [Buffer.from(a), Buffer.from(b)];
+        return given.length === right.length && timingSafeEqual(given, right);
+    };
     /** What comes back from a browser unchanged, for this purpose only. @param {string} purpose @param {string} value */
     const sign = (purpose, value) => {
         const encoded = Buffer.from(value).toString('base64url');

@@ -38,7 +38,7 @@ export default async function members(app, { pool, access, load, limits, origin,
         const [address, type, role] = ['address', 'seat_type', 'role'].map((name) => field(request, name));
         // (A form needs no key: the same address again is the same invite, with a new link.)
         const key = request.headers['idempotency-key'] ?? null;
-        const values = [team, address, type, role || 'member', actor, field(request, 'buy') === 'true', key];
+        const values = [team, address.trim(), type, role || 'member', actor, field(request, 'buy') === 'true', key];
         const made = await pool.query('SELECT * FROM seats.invite($1, $2, $3, $4, $5, $6, request_key => $7)', values);
         const { invite, token, change, billing_pending, repeated } = made.rows[0];
         const link = token && `${origin}/invites/${token}`;

@@ -45,7 +45,7 @@ export default async function team(app, context) {
 
     app.post('/sign-in', { config: { open: true } }, async (request, reply) => {
         requireOwnOrigin(request);
-        const [user, to] = [field(request, 'user'), field(request, 'next')];
+        const [user, to] = [field(request, 'user').trim(), field(request, 'next')];
         if (!user) throw new Refused(422, 'Choose a person.');
         const session = sign(
             'session',
