@@ -264,3 +264,67 @@ test('events that failed are shown by what they failed of, and replayed: one, or
             ).length === 3,
     );
 });
+
+test('a function of the application that cannot run is replaced by another one, that runs as the operator', async () => {
+    const team = await newTeam('handled');
+    const schema = team.team.replace('-', '_');
+    await sql(`CREATE SCHEMA ${schema}; GRANT USAGE ON SCHEMA ${schema} TO desk;
+        CREATE TABLE ${schema}.ran (call bigint, who text); GRANT INSERT ON ${schema}.ran TO desk;
+        CREATE FUNCTION ${schema}.given(call bigint, outcome jsonb, context jsonb) RETURNS void BEGIN ATOMIC SELECT; END;
+        CREATE FUNCTION ${schema}.instead(call bigint, outcome jsonb, context jsonb) RETURNS void
+            BEGIN ATOMIC INSERT INTO ${schema}.ran VALUES (call, current_user); END`);
+    await fault(team, { fault: 'hang' });
+    const [{ change }] = await sql(`SELECT change FROM seats.add_seats($1, 'team', 1, on_done => '${schema}.given')`, [
+        team.team,
+    ]);
+    await sql(`DROP FUNCTION ${schema}.given`);
+    await until(async () => (await control('requests?state=hanging')).requests.length > 0, { what: 'Stripe has it' });
+    await control('release', {});
+    const desk = await startDesk();
+    await until(
+        async () =>
+            (await sql('SELECT FROM seats.handlers WHERE call = $1 AND review_since IS NOT NULL', [change])).length,
+    );
+
+    const page = await openPage(desk.origin, { path: '/reviews' });
+    await page
+        .getByRole('link', { name: String(change), exact: true })
+        .first()
+        .click();
+    await page.getByLabel('Reason').fill(`the name was wrong (${schema})`);
+    await page.getByLabel('Function').fill(`${schema}.instead`);
+    await click(page, 'run');
+    await page.getByText('Another function runs instead').waitFor();
+    await click(page, 'Decide');
+    await page.getByRole('heading', { name: 'Nobody has to decide' }).waitFor();
+    assert.deepEqual(await sql(`SELECT call, who FROM ${schema}.ran`), [{ call: change, who: 'desk' }]);
+    await sql(`DROP SCHEMA ${schema} CASCADE`);
+});
+
+test('money that nobody expected is kept, or given back', async () => {
+    const key = `bill-${Date.now()}`;
+    const members = JSON.stringify([{ reference: 'ann', amount: 1250 }]);
+    await sql(`SELECT seats.create_payment_request($1, 'eur', $2)`, [key, members]);
+    const [{ payment }] = await sql(`SELECT payment FROM seats.start_payment(seats.payment_member($1, 'ann'))`, [key]);
+    const ask = async () => (await sql('SELECT * FROM seats.payments WHERE payment = $1', [payment]))[0];
+    const { intent } = await until(async () => (await ask()).intent && ask(), { what: 'Stripe has made the intent' });
+    await control('faults', { match: { method: 'POST', path: `/v1/payment_intents/${intent}/cancel` }, fault: 'hang' });
+    await sql(`SELECT seats.cancel_payment($1)`, [payment]);
+    await until(async () => (await control('requests?state=hanging')).requests.length > 0, {
+        what: 'it is being cancelled',
+    });
+    await control(`payment_intents/${intent}`, { action: 'succeed' });
+    await control('release', {});
+    await until(async () => (await ask()).review_since, { what: 'a person must look at the money' });
+
+    const desk = await startDesk();
+    const page = await openPage(desk.origin, { path: `/reviews/${payment}` });
+    await page.getByText('12.50 EUR').first().waitFor();
+    await axe(page);
+    await page.getByLabel('Reason').fill(`ann is glad (${key})`);
+    await click(page, 'refund');
+    await page.getByText('All that is left of it is given back').waitFor();
+    await click(page, 'Decide');
+    await page.getByRole('status').waitFor();
+    await until(async () => Number((await ask()).refunded) === 1250, { what: 'it is given back' });
+});
