@@ -1,0 +1,116 @@
+// While Stripe does not answer: the price cannot be asked for, and whoever wants to buys all the same, without losing it.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createStates } from './lib/states.js';
+import { world } from './lib/world.js';
+
+/** @typedef {import('playwright-core').Page} Page */
+
+const tools = await world();
+const { control, newTeam, startDashboard, openPage, until } = tools;
+const states = createStates(tools);
+
+/** @param {Page} page @param {string} [button] */
+const ask = (page, button = 'Add …') =>
+    page
+        .locator('.card', { has: page.getByRole('heading', { name: 'team seats', exact: true }) })
+        .getByRole('button', { name: button })
+        .click();
+
+/** @param {Page} page @param {RegExp | string} words */
+const told = (page, words) => page.locator('#part-notice').getByText(words).first().waitFor();
+
+/** @param {{subscription: string}} team how often something was changed at Stripe */
+const executed = async (team) => (await control(`ledger?path=/v1/subscriptions/${team.subscription}`)).executed.length;
+
+test("in an outage seats are bought at the plan's price, and confirmed by themselves when it is over", async () => {
+    const team = await newTeam('outage');
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: team.owner });
+    await control('outage', { mode: 'refuse' });
+    await ask(page);
+    await page.getByText('The price cannot be asked for now').waitFor();
+    await page.getByText('That is before taxes').waitFor();
+    const form = page.locator('form[action="/team/seats"]');
+    assert.equal(await form.locator('[name=proration_date]').count(), 0, 'no price is promised');
+    assert.equal(await form.locator('[name=expected]').inputValue(), '5');
+    await page.getByRole('button', { name: "Buy 1 team seat at the plan's price" }).click();
+    await told(page, /1 team seat is being added \(5 → 6\)/);
+    await told(page, /Nothing is lost|asked again|is told in a moment|is being asked/);
+    assert.equal(await executed(team), 0);
+
+    await control('outage', { mode: 'none' });
+    await page
+        .locator('#part-notice')
+        .getByText(/Confirmed/)
+        .waitFor({ timeout: 60_000 });
+    assert.equal(await executed(team), 1, 'and once');
+});
+
+test('when Stripe has not answered for ten seconds a choice is given, and the price can still come', async () => {
+    const team = await newTeam('late');
+    const { origin } = await startDashboard();
+    await control('faults', {
+        match: { method: 'POST', path: '/v1/invoices/create_preview', body: `*${team.subscription}*` },
+        fault: 'hang',
+        times: -1,
+    });
+    const page = await openPage(origin, { user: team.owner });
+    await ask(page);
+    await page.getByText('Stripe is asked what this costs').waitFor();
+    await page.getByText('The price cannot be asked for now').waitFor({ timeout: 20_000 });
+    assert.equal(await page.getByRole('button', { name: /at the plan's price/ }).count(), 1);
+    await control('faults', undefined, 'DELETE');
+    await control('release', {});
+    await until(async () => {
+        await page.getByRole('link', { name: 'Ask for the price again' }).click();
+        return page.getByText('This price is good until').isVisible();
+    });
+    await page.getByRole('button', { name: 'Buy 1 team seat' }).click();
+    await told(page, /Confirmed/);
+});
+
+for (const javascript of [true, false])
+    test(`a late price comes by itself, ${javascript ? 'with' : 'without'} a script`, async () => {
+        const team = await newTeam('plain');
+        const { origin } = await startDashboard();
+        await control('faults', {
+            match: { method: 'POST', path: '/v1/invoices/create_preview', body: `*${team.subscription}*` },
+            fault: 'delay',
+            ms: 1500,
+            times: -1,
+        });
+        const page = await openPage(origin, { user: team.owner, javascript });
+        await ask(page);
+        await page.getByText('Stripe is asked what this costs').waitFor();
+        await page.getByText('This price is good until').waitFor();
+        await page.getByRole('button', { name: 'Buy 1 team seat' }).click();
+        await page.waitForURL(/change=/);
+    });
+
+test("an answer of Stripe's that is lost buys once", async () => {
+    const team = await newTeam('lost');
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: team.owner });
+    await states.fault(team, { fault: 'execute_and_drop' });
+    await ask(page);
+    await page.getByRole('button', { name: 'Buy 1 team seat' }).click();
+    await told(page, /Confirmed/);
+    assert.equal(await executed(team), 1);
+});
+
+test("while a key is refused the page says that it is nobody's loss, and seats are given back all the same", async () => {
+    const team = await newTeam('halted');
+    const { origin } = await startDashboard();
+    await states.halted(team);
+    const page = await openPage(origin, { user: team.owner });
+    await ask(page, 'Give back …');
+    await page.getByText('The price cannot be asked for now').waitFor();
+    await page.getByRole('button', { name: 'Give back 1 team seat all the same' }).click();
+    await told(page, /1 team seat is being given back \(7 → 6\)/);
+    await control('keys', { key: 'sk_test_simulator', state: 'active' });
+    await page
+        .locator('#part-notice')
+        .getByText(/Confirmed/)
+        .waitFor({ timeout: 60_000 });
+});
