@@ -6,7 +6,7 @@ import { freePort, until, world } from './lib/world.js';
 
 /** @import { Page } from 'playwright-core' */
 
-const { sql, newTeam, startDashboard, openPage } = await world();
+const { sql, control, newTeam, startDashboard, openPage } = await world();
 
 /** @param {{team: string, owner: string}} team @param {number} quantity */
 const buy = ({ team, owner }, quantity) =>
@@ -148,7 +148,8 @@ test('who is removed sees nothing more', async () => {
     await until(() => stream.ended);
     assert.equal(stream.text.slice(before.length).trim(), 'event: gone\ndata: ""');
     const again = await listen(origin, mine.team, await cookieOf(page));
-    assert.equal(again.response.status, 404);
+    await until(() => again.ended);
+    assert.equal(again.text.trim(), 'event: gone\ndata: ""');
 });
 
 test('who is no owner any more has the page of a member', async () => {
@@ -161,6 +162,25 @@ test('who is no owner any more has the page of a member', async () => {
     await sql(`SELECT seats.change_member($1, $2, role => 'member', last_owner => true)`, [mine.team, mine.owner]);
     await until(async () => (await buttons.count()) === 0);
     await showsSeats(page, 5);
+});
+
+test('what becomes of the rights while a page is hidden is seen when it is not any more', async () => {
+    const mine = await newTeam('over');
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: mine.owner, path: `/team?team=${mine.team}` });
+    await showsSeats(page, 5);
+    const streams = watchStreams(page);
+    await setHidden(page, true);
+    await until(() => streams.ended === 1);
+    await control(`subscriptions/${mine.subscription}`, { cancel: true });
+    await sql(`SELECT seats.reconcile($1, reason => 'test')`, [mine.team]);
+    await until(
+        async () =>
+            (await sql(`SELECT seats.team_page($1) ->> 'status' AS status`, [mine.team]))[0].status === 'canceled',
+    );
+    await setHidden(page, false);
+    await until(async () => (await page.locator('form[action="/team/quotes"]').count()) === 0);
+    await page.locator('.banner').first().waitFor();
 });
 
 test('a sign-out ends what another window of it shows', async () => {
@@ -234,6 +254,30 @@ test('a stream says every 15 seconds that what is shown is so, and a reader who 
     mock.timers.tick(15_000);
     await until(() => slow.ended);
     assert.ok(!stream.ended);
+});
+
+test('while the database is gone a page says of when it is, too', async () => {
+    const mine = await newTeam('blind');
+    const { origin, pool } = await startDashboard();
+    const page = await openPage(origin, { user: mine.owner });
+    await page.clock.install();
+    await page.goto(`${origin}/team?team=${mine.team}`);
+    await buy(mine, 1);
+    await showsSeats(page, 6); // which the stream has told
+    const query = pool.query;
+    pool.query = /** @type {any} */ (() => Promise.reject(new Error('there is no database')));
+    const note = page.getByText(/^Not connected: this is as of .*\.$/);
+    await page.clock.fastForward(20_000); // for so long the server may have nothing to say
+    assert.ok(!(await note.isVisible()));
+    await page.clock.fastForward(20_000);
+    await note.waitFor();
+    pool.query = query;
+    await buy(mine, 1);
+    await until(async () => {
+        await page.clock.runFor(1000); // its pauses between tries
+        return (await page.locator('#part-seats-team .count b').innerText()) === '7';
+    });
+    await until(async () => !(await note.isVisible()));
 });
 
 test('a form that was sent shows it, and a second click sends nothing', async () => {

@@ -55,7 +55,7 @@ async function askAgain() {
 }
 
 const source = /** @type {HTMLElement | null} */ (document.querySelector('[data-events]'))?.dataset.events;
-const note = Object.assign(document.createElement('p'), { className: 'notice disconnected', role: 'status' });
+const note = Object.assign(document.createElement('p'), { className: 'banner disconnected', role: 'status' });
 const waiting = /** @type {Map<string, Element>} */ (new Map());
 let stream = /** @type {EventSource | undefined} */ (undefined);
 let timer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
@@ -109,7 +109,7 @@ function connect() {
         heard();
     });
     stream.addEventListener('alive', heard);
-    stream.addEventListener('gone', () => location.reload()); // no member any more, signed out, or in another role
+    stream.addEventListener('gone', () => location.reload()); // no member any more, signed out, or with other rights
     stream.addEventListener('error', lost);
 }
 

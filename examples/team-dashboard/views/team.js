@@ -106,6 +106,9 @@ export const parts = (state) => {
     );
 };
 
+/** Which forms there are. @param {State} state */
+export const rightsOf = ({ access, page }) => [access.owner, ...Object.values(page.may)].map(Number).join('');
+
 /** @param {SeatType} type @param {State} state */
 const stepper = ({ seat_type, may_add: add, may_remove: remove }, { token, access, page: team }) =>
     team.may.buy &&
@@ -133,7 +136,7 @@ export const teamPage = (state) => {
     const { page: team, access, person, token } = state;
     const all = parts(state);
     const [change, did] = [`${state.change?.change ?? ''}`, state.did ?? ''];
-    const events = new URLSearchParams({ team: team.team, change, did });
+    const events = new URLSearchParams({ team: team.team, change, did, rights: rightsOf(state) });
     const card = (/** @type {SeatType} */ type) =>
         html`<div class="card"><h2>${type.seat_type} seats</h2>${all[idOf(type)]}${stepper(type, state)}</div>`;
     const title = `Seats of ${team.team}`;
