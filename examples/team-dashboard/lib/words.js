@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { html } from './html.js';
 
-/** @import { Access, Change } from '../types.d.ts' */
-/** @typedef {{locale: string, cardUrl: string | null, access: Access}} Reader */
+/** @import { Change } from '../types.d.ts' */
+/** @typedef {{locale: string, cardUrl: string | null, access: {actor: string, owner?: boolean}}} Reader */
 
 const words = JSON.parse(readFileSync(new URL('words.json', import.meta.url), 'utf8'));
 

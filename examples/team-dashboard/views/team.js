@@ -20,9 +20,11 @@ const list = (state, title, items, total, line) =>
     html`<h2>${title} <small>${total}</small></h2><ul>${items.map((item) => line(item, state))}</ul>
       ${total > items.length && html`<p class="note">The first ${items.length} of ${total}${total >= 1000 && ' or more'} are shown.</p>`}`;
 
+/** @param {string | null} status */
+const isOver = (status) => status === 'canceled' || status === 'incomplete_expired';
+
 /** How the subscription is, and Stripe, where there is something to know. @param {State} state */
 function standing({ page: { status, problem, past_due: due, subscription, stripe }, locale, access }) {
-    const over = status === 'canceled' || status === 'incomplete_expired';
     const end = subscription?.cancel_at ?? (subscription?.cancel_at_period_end && subscription.current_period_end);
     const sum = due && money(due.amount, due.currency, due.currency_decimals, locale);
     const values = {
@@ -34,7 +36,11 @@ function standing({ page: { status, problem, past_due: due, subscription, stripe
         trial_end: subscription?.trial_end ? when(subscription.trial_end, locale, 'day') : 'the end of this period',
         end: end && when(end, locale, 'day'),
     };
-    const names = [problem ? 'problem' : (status ?? 'not_read'), over ? 'over' : end && 'ends', `stripe_${stripe}`];
+    const names = [
+        problem ? 'problem' : (status ?? 'not_read'),
+        isOver(status) ? 'over' : end && 'ends',
+        `stripe_${stripe}`,
+    ];
     const isBad = (/** @type {string} */ name) => /^(problem|over|past_due|unpaid|incomplete)$/.test(name) && 'bad';
     const said = (/** @type {string} */ name) => [say('standing', name, values)].filter(Boolean);
     return names.map((name) => said(name).map((words) => html`<p class="banner ${isBad(name)}">${words}</p>`));
@@ -55,6 +61,8 @@ function counted({ seat_type: name, quantity, confirmed, awaiting, pending }, { 
 /** @param {SeatType} type @param {State} state */
 function numbers(type, state) {
     const { quantity, used, reserved, free, billing_pending: unproven, may_add: add, may_remove: remove } = type;
+    if (!state.page.status) return html`<p>How many there are is not known yet.</p>`;
+    if (isOver(state.page.status)) return html`<p>There were ${quantity} when the subscription ended.</p>`;
     const dot = (/** @type {number} */ i) =>
         html`<i class="${i < used ? 'used' : i < used + reserved ? 'kept' : 'free'}${i >= type.confirmed && ' open'}"></i>`;
     return html`<p class="count">${counted(type, state)}</p>
