@@ -135,7 +135,7 @@ test('words of Stripe that nobody knows here, and links that lead elsewhere, are
         lines: [{ seat_type: 'team', operation: 'add', quantity: 1, previous_quantity: 5, new_quantity: 6 }],
         created_at: '2026-11-30T14:02:00Z',
     });
-    const reader = { locale: 'en', cardUrl: null, access: { actor: 'ada' } };
+    const reader = { locale: 'en', cardUrl: null, access: { team: 'acme', actor: 'ada', owner: true } };
     for (const decline_code of ['constructor', '__proto__', '<b>', 'brand_new_code']) {
         const text = `${tell({ ...change, state: 'reverted', reason: 'payment_failed', decline_code }, reader)}`;
         assert.match(text, /The bank has declined the card, and does not say why/);
