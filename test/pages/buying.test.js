@@ -74,7 +74,7 @@ test('a purchase is done once, however often its form is sent', async () => {
         assert.match(answer.headers().location, /did=again/);
     }
     const again = await page.request.post(`${origin}/team/seats`, { form: fields, headers: { origin } });
-    assert.match(await again.text(), /Done already <time datetime="[^"]+" data-as="moment">/);
+    assert.match(await again.text(), /Done already at <time datetime="[^"]+" data-as="moment">/);
     assert.equal(await seatsOf(team), 7);
     await until(async () => (await states.page(team)).open_changes_total === 0);
     assert.equal(await executed(team), 1);

@@ -76,7 +76,7 @@ test('after a decline the old form tries nothing again, and a new one does', asy
     const text = (await answer.text()).replace(/\s+/g, ' ');
     assert.match(
         text,
-        /Done already <time[^>]*>[^<]*<\/time>\. <b>You wanted to buy 1 owner seat \(1 → 2\)\.<\/b> Undone/,
+        /Done already at <time[^>]*>[^<]*<\/time>\. <b>You wanted to buy 1 owner seat \(1 → 2\)\.<\/b> Undone/,
     );
     assert.equal(await seatsOf(team, 'owner'), 1);
 
