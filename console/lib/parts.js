@@ -45,7 +45,7 @@ function shown(visit, row, name) {
     const value = row[name];
     if (Object.hasOwn(several, name)) return several[name](value, row, visit);
     if (value === null || value === undefined || value === '' || value === false) return '';
-    const show = kindOf.get(name) ?? (value instanceof Date || name.endsWith('_at') ? when : null);
+    const show = kindOf.get(name) ?? (value instanceof Date || /(^|_)at$/.test(name) ? when : null);
     return show ? show(value, row, visit) : value === true ? 'yes' : /^-?\d+$/.test(value) ? count(value) : value;
 }
 

@@ -69,7 +69,7 @@ ${wrong.length > 0 && html`<p class="note">The other ${health.length - wrong.len
 <h2 id="alerts">Alerts</h2>
 ${table(visit, 'Alerts whose cause is not gone', ['severity', ['alert', ({ summary, hint }) => html`${summary}${hint && html`<p class="hint">${hint}</p>`}`], 'call first_seen_at:since occurrences:times acknowledged_by:looked_after_by', ['do', ({ state, alert }) => state === 'open' && verbButton(visit, 'acknowledge', { alert })]], alerts, 'None is open: there is nothing that a person must know and that is not over.', mostAlerts)}
 <h2 id="destinations">Destinations</h2>
-${table(visit, 'Where calls go', ['name state why breaker key account mode rate in_flight:on_the_wire held oldest_call oldest_at:of', ['do', ({ name, is_stopped: isStopped }) => verbButton(visit, isStopped ? 'resume' : 'pause', { destination: name })]], destinations, 'None: a superuser makes one with seats.define_destination.', 100)}
+${table(visit, 'Where calls go', ['name state why breaker key account mode rate in_flight:on_the_wire held oldest_call oldest_at:made', ['do', ({ name, is_stopped: isStopped }) => verbButton(visit, isStopped ? 'resume' : 'pause', { destination: name })]], destinations, 'None: a superuser makes one with seats.define_destination.', 100)}
 <h2>Open calls</h2>
 <ul class="tiles small">${states.map((row) => html`<li>${tile(`/outbox?state=${row.what.slice(6)}`, row, row.what.slice(6))}</li>`)}</ul>
 ${table(visit, 'What open calls wait for', 'reason:they_wait_as calls oldest_at:the_oldest_since', waiting, '')}

@@ -61,7 +61,7 @@ test('from a team to its change, its lane and its journal, each by a link', asyn
         'SELECT request_id FROM seats.attempts WHERE call = $1 ORDER BY answered_at DESC LIMIT 1',
         [declined],
     );
-    assert.match(await way.innerText(), /asked for by ada/);
+    assert.match(await way.innerText(), /\t\d\d:\d\d:\d\d\tasked for by ada/);
     assert.match(await way.innerText(), new RegExp(`402[\\s\\S]*${request}[\\s\\S]*settled: refused`));
     assert.match(await said(page), /costs at most\s+40\.00 USD for a whole period, before taxes/);
 
