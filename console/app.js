@@ -19,51 +19,10 @@ import { review, reviews } from './pages/reviews.js';
 import { team, teams } from './pages/team.js';
 import { webhooks } from './pages/webhooks.js';
 
-/**
- * @import { Pool, PoolClient } from 'pg'
- * @import { FastifyReply, FastifyRequest } from 'fastify'
- * @import { HtmlText } from './lib/html.js'
- * @import { Authentication } from './lib/safety.js'
- * @import { Users } from './pages/sign_in.js'
- */
+/** @import { FastifyReply, FastifyRequest } from 'fastify' */
+/** @import { Page, Settings, Visit } from './types.d.ts' */
 
-/**
- * @typedef {object} Settings
- * @property {Pool} pool  of openPool (lib/database.js)
- * @property {string} [prefix]  where the desk stands, '/desk' say; '' is the root
- * @property {string[]} hosts  names under which browsers reach the desk, without a port
- * @property {Authentication} authentication  how it knows who asks
- * @property {Users} [users]  the same, where people sign in here
- * @property {any} [logger]  Fastify's; none if it is left out
- */
-
-/**
- * What a page is given.
- * @typedef {object} Visit
- * @property {PoolClient} client  in a transaction that can only read
- * @property {(sql: string, ...values: unknown[]) => Promise<Record<string, any>[]>} ask  gives rows of it
- * @property {Record<string, string>} params  of the path
- * @property {Record<string, string>} query
- * @property {(path: string, query?: Record<string, string | number | null | undefined>) => string} link  with prefix and query
- * @property {(name: string) => string} asset  the address of a file of public/
- * @property {string} person  who looks at it
- * @property {Map<string, string>} may  verbs that the role of the desk may use, and what each does
- */
-
-/**
- * What a page gives.
- * @typedef {object} Page
- * @property {string} title
- * @property {string} [place]  which of the pages of the navigation it is
- * @property {HtmlText} body
- * @property {HtmlText} [notice]  what was done just before
- * @property {boolean} [isFixed]  it shows a form, or an error, and does not refresh itself
- * @property {number} [status]
- */
-
-/** @typedef {(visit: Visit) => Promise<Page>} Show */
-
-/** @type {[string, Show][]} */
+/** @type {[path: string, show: (visit: Visit) => Promise<Page>][]} */
 const pages = [
     ['/', overview],
     ['/outbox', outbox],

@@ -3,7 +3,7 @@
 import { html } from './html.js';
 import { when } from './words.js';
 
-/** @import { Visit, Page } from '../app.js' */
+/** @import { Page, Visit } from '../types.d.ts' */
 
 const places = [
     ['/', 'Overview'],

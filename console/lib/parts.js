@@ -3,12 +3,7 @@
 import { html } from './html.js';
 import { age, count, money, tag, when, words } from './words.js';
 
-/**
- * @import { Visit } from '../app.js'
- * @typedef {Record<string, any>} Row  of any view or list: what has the same name is the same everywhere
- * @typedef {[label: string, cell: (row: Row) => unknown]} Made  a column that is made for this table
- * @typedef {string | (string | Made)[]} Columns  'call state_since:since': fields, and what they are called if otherwise
- */
+/** @import { Columns, Made, Row, Visit } from '../types.d.ts' */
 
 /** How fields are shown that are not what they seem. @type {Record<string, (value: any, row: Row, visit: Visit) => unknown>} */
 const kinds = {

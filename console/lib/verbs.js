@@ -6,7 +6,7 @@ import { Refusal } from './safety.js';
 
 /**
  * @import { PoolClient } from 'pg'
- * @import { Visit } from '../app.js'
+ * @import { Visit } from '../types.d.ts'
  * @typedef {Record<string, string>} Given
  * @typedef {(client: PoolClient, given: Given) => Promise<{given?: Given, says: string[]}>} Look
  *   what is to be known before it is done, in sentences; and what the database is to be told that was seen

@@ -8,7 +8,7 @@ import { inWords, when, words } from '../lib/words.js';
 
 /**
  * @import { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
- * @import { Page, Visit } from '../app.js'
+ * @import { Page, Visit } from '../types.d.ts'
  * @import { Database } from '../lib/database.js'
  * @import { HtmlText } from '../lib/html.js'
  * @typedef {(request: FastifyRequest, reply: FastifyReply, page: Page) => FastifyReply} Send

@@ -5,8 +5,7 @@ import { facts, notAll, table } from '../lib/parts.js';
 import { verbButton } from '../lib/verbs.js';
 import { count, tag, words } from '../lib/words.js';
 
-/** @import { Visit, Page } from '../app.js' */
-/** @import { Row } from '../lib/parts.js' */
+/** @import { Page, Row, Visit } from '../types.d.ts' */
 
 const states = ['pending', 'sending', 'waiting', 'verifying', 'awaiting', 'review', 'settled'];
 const width = 18;

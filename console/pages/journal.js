@@ -4,8 +4,7 @@ import { html } from '../lib/html.js';
 import { filterOf, filters, list, table } from '../lib/parts.js';
 import { words } from '../lib/words.js';
 
-/** @import { Visit, Page } from '../app.js' */
-/** @import { Columns, Row } from '../lib/parts.js' */
+/** @import { Columns, Page, Row, Visit } from '../types.d.ts' */
 
 const keys = 'team call kind person actor role destination lane';
 /** @type {Columns} */

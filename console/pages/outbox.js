@@ -5,7 +5,7 @@ import { filterOf, filters, list, table } from '../lib/parts.js';
 import { verbButton } from '../lib/verbs.js';
 import { count } from '../lib/words.js';
 
-/** @import { Visit, Page } from '../app.js' */
+/** @import { Page, Visit } from '../types.d.ts' */
 
 const most = 100;
 const state = ['pending', 'carried', 'sending', 'waiting', 'verifying', 'awaiting', 'review'];

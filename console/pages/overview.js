@@ -5,8 +5,7 @@ import { facts, table } from '../lib/parts.js';
 import { verbButton } from '../lib/verbs.js';
 import { age, count, words } from '../lib/words.js';
 
-/** @import { Visit, Page } from '../app.js' */
-/** @import { Row } from '../lib/parts.js' */
+/** @import { Page, Row, Visit } from '../types.d.ts' */
 
 const mostAlerts = 50;
 

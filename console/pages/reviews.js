@@ -6,8 +6,7 @@ import { facts, list, table } from '../lib/parts.js';
 import { count, words } from '../lib/words.js';
 import { seatsAndMoney, way } from './call.js';
 
-/** @import { Visit, Page } from '../app.js' */
-/** @import { Row } from '../lib/parts.js' */
+/** @import { Page, Row, Visit } from '../types.d.ts' */
 
 const most = 100;
 

@@ -9,7 +9,7 @@ import { isRight, readUsers } from '../lib/users.js';
 
 /**
  * @import { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
- * @import { Page } from '../app.js'
+ * @import { Page } from '../types.d.ts'
  * @import { Send } from './act.js'
  * @typedef {ReturnType<typeof byUsers>} Users
  */

@@ -5,7 +5,7 @@ import { facts, filters, list, notAll, table } from '../lib/parts.js';
 import { verbButton } from '../lib/verbs.js';
 import { entries } from './journal.js';
 
-/** @import { Visit, Page } from '../app.js' */
+/** @import { Page, Visit } from '../types.d.ts' */
 
 const most = 100;
 const newest = 20;

@@ -5,8 +5,7 @@ import { filterOf, filters, notAll, table } from '../lib/parts.js';
 import { verbButton } from '../lib/verbs.js';
 import { count } from '../lib/words.js';
 
-/** @import { Visit, Page } from '../app.js' */
-/** @import { Row } from '../lib/parts.js' */
+/** @import { Page, Row, Visit } from '../types.d.ts' */
 
 const most = 20;
 

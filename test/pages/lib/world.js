@@ -250,7 +250,7 @@ export async function world() {
     /**
      * The operator's desk, on a port of its own. Options are settings of createDesk; `role` may be `watcher`, and `person`
      * is who acts.
-     * @param {Partial<import('../../../console/app.js').Settings> & {port?: number, role?: string,
+     * @param {Partial<import('../../../console/types.d.ts').Settings> & {port?: number, role?: string,
      *   person?: string}} [options]
      */
     async function startDesk({ port, role = 'desk', person = 'carol', pool: given, ...settings } = {}) {

@@ -1,0 +1,62 @@
+// Types that more than one file needs, for tsc and for editors: nothing of it runs.
+import type { Pool, PoolClient } from 'pg';
+import type { HtmlText } from './lib/html.js';
+import type { Authentication } from './lib/safety.js';
+import type { Users } from './pages/sign_in.js';
+
+interface Settings {
+    /** of openPool (lib/database.js) */
+    pool: Pool;
+    /** where the desk stands, '/desk' say; '' is the root */
+    prefix?: string;
+    /** names under which browsers reach the desk, without a port */
+    hosts: string[];
+    /** how it knows who asks */
+    authentication: Authentication;
+    /** the same, where people sign in here */
+    users?: Users;
+    /** Fastify's; none if it is left out */
+    logger?: any;
+}
+
+/** A row of any view or list: what has the same name is the same everywhere. */
+type Row = Record<string, any>;
+
+/** What a page is given. */
+interface Visit {
+    /** in a transaction that can only read */
+    client: PoolClient;
+    /** gives rows of it */
+    ask: (sql: string, ...values: unknown[]) => Promise<Row[]>;
+    /** of the path */
+    params: Record<string, string>;
+    query: Record<string, string>;
+    /** with prefix and query */
+    link: (path: string, query?: Record<string, string | number | null | undefined>) => string;
+    /** the address of a file of public/ */
+    asset: (name: string) => string;
+    /** who looks at it */
+    person: string;
+    /** verbs that the role of the desk may use, and what each does */
+    may: Map<string, string>;
+}
+
+/** What a page gives. */
+interface Page {
+    title: string;
+    /** which of the pages of the navigation it is */
+    place?: string;
+    body: HtmlText;
+    /** what was done just before */
+    notice?: HtmlText;
+    /** it shows a form, or an error, and does not refresh itself */
+    isFixed?: boolean;
+    status?: number;
+}
+
+/** A column that is made for one table. */
+type Made = [label: string, cell: (row: Row) => unknown];
+/** 'call state_since:since': fields, and what they are called if otherwise; or some of them, and made ones. */
+type Columns = string | (string | Made)[];
+
+export type { Columns, Made, Page, Row, Settings, Visit };
