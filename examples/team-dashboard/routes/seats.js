@@ -34,6 +34,10 @@ export async function findChange(pool, page, id) {
     return rows.length > 0 ? { ...rows[0], lines: rows, invoice: null } : null;
 }
 
+/** @param {string} team @param {unknown} change @param {string | false} did */
+const outcomeAt = (team, change, did) =>
+    `/team?${new URLSearchParams({ team, change: `${change}`, ...(did && { did }) })}`;
+
 /** @param {App} app @param {Context} context */
 export default async function seats(app, { pool, access, limits, load, sign, verify }) {
     /** @param {Request} request */
@@ -49,14 +53,9 @@ export default async function seats(app, { pool, access, limits, load, sign, ver
         const { changes, ...asked } = wanted(request);
         const { page } = await load(request, may);
         const type = page.seat_types.find(({ seat_type }) => seat_type === asked.seat_type);
-        const [most = 50, what] =
-            asked.operation === 'add' ? [type?.may_add, 'added'] : [type?.may_remove, 'given back'];
-        if (asked.quantity > most)
-            throw new Refused(
-                422,
-                most > 0 ? `At most ${most} can be ${what} now.` : `None can be ${what} now.`,
-                'PS505',
-            );
+        const [what, most = 50] =
+            asked.operation === 'add' ? ['added', type?.may_add] : ['given back', type?.may_remove];
+        if (asked.quantity > most) throw new Refused(422, `At most ${most} can be ${what} now.`, 'PS505');
         const { rows } = await pool.query('SELECT * FROM seats.preview_change($1, $2)', [may.team, changes]);
         const { call, proration_date: at } = rows[0];
         const quote = { team: may.team, call, at: Number(at), ...asked, expected: type?.quantity ?? 0, seen };
@@ -77,9 +76,10 @@ export default async function seats(app, { pool, access, limits, load, sign, ver
         return reply.type('text/html; charset=utf-8').send(String(confirmPage(asked, await load(request, may))));
     }
 
-    app.post('/team/quotes', async (request, reply) =>
-        reply.redirect((await ask(request, await owner(request))).address, 303),
-    );
+    app.post('/team/quotes', async (request, reply) => {
+        const { address } = await ask(request, await owner(request));
+        return reply.redirect(address, 303);
+    });
 
     app.get('/team/quotes/:call', async (request, reply) => {
         const quote = JSON.parse(verify('quote', field(request, 'q')) ?? 'null');
@@ -112,25 +112,17 @@ export default async function seats(app, { pool, access, limits, load, sign, ver
             });
         if (!made) return reply;
         const { change, seats, repeated } = made.rows[0];
-        if (!isJson)
-            return reply.redirect(
-                `/team?team=${encodeURIComponent(may.team)}&change=${change}${repeated ? '&did=again' : ''}`,
-                303,
-            );
-        const { rows } = await pool.query('SELECT state FROM seats.changes WHERE change = $1', [change]);
-        const { state } = rows[0];
+        if (!isJson) return reply.redirect(outcomeAt(may.team, change, repeated && 'again'), 303);
+        const { state } = (await pool.query('SELECT state FROM seats.changes WHERE change = $1', [change])).rows[0];
         return reply.code(202).send({ change: Number(change), seat_type, ...seats[seat_type], repeated, state });
     });
 
     app.post('/team/cancel', async (request, reply) => {
         const { team, actor } = await owner(request);
         const change = whole(request, 'change', 1, 1e12);
-        const { rows } = await pool.query('SELECT team FROM seats.changes WHERE change = $1 AND team = $2', [
-            change,
-            team,
-        ]);
-        if (rows.length === 0) throw new Refused(404, 'There is no such change.', 'PS514');
+        const own = await pool.query('SELECT team FROM seats.changes WHERE change = $1 AND team = $2', [change, team]);
+        if (own.rows.length === 0) throw new Refused(404, 'There is no such change.', 'PS514');
         await pool.query('SELECT seats.cancel_change($1, $2)', [change, actor]);
-        return reply.redirect(`/team?team=${encodeURIComponent(team)}&change=${change}&did=back`, 303);
+        return reply.redirect(outcomeAt(team, change, 'back'), 303);
     });
 }

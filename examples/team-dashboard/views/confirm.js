@@ -14,39 +14,30 @@ import { hidden, page } from './page.js';
 
 /** How much, and when: Stripe's own sums, and what it has not said is not known. @param {Asked} asked @param {State} state */
 function sums({ quote, price }, { page: { status, subscription }, locale }) {
-    const {
-        charged_when: at,
-        total,
-        tax,
-        credit,
-        due_now: due,
-        next_renewal_total: later,
-        next_renewal_at: renewal,
-    } = price;
+    const { charged_when: at, total, tax, credit, due_now: due, next_renewal_at: renewal } = price;
     /** @param {any} amount */
     const sum = (amount) =>
         html`<b>${money(amount, price.currency, price.currency_decimals, locale) ?? 'a sum that is not known'}</b>`;
     /** @param {any} date */
     const day = (date) => (date ? when(date, locale, 'day') : 'a day that is not known');
-    const finer = {
-        at_renewal: (total < 0 && 'renewal_credit') || (status === 'trialing' && 'trial'),
-        nothing: (total < 0 && 'credit') || (credit > 0 && 'balance'),
-    };
+    const below = total < 0 && (at === 'nothing' ? 'credit' : 'renewal_credit');
+    const other = at === 'nothing' ? credit > 0 && 'balance' : status === 'trialing' && 'trial';
+    const how = (/^(nothing|at_renewal)$/.test(at) && (below || other)) || at || 'unknown';
     const [billed, removes] = [at === 'now' || at === 'by_invoice', quote.operation === 'remove'];
     const rows = Object.entries({
         total: billed && total !== due && sum(total),
         tax: tax === null ? say('bill', 'unknown_tax') : tax > 0 && sum(tax),
         credit: billed && credit > 0 && sum(credit),
         owed: credit < 0 && sum(-credit),
-        rest: at === 'at_renewal' && total !== later && say('bill', removes ? 'less' : 'more'),
+        rest: at === 'at_renewal' && total !== price.next_renewal_total && say('bill', removes ? 'less' : 'more'),
         back: removes && say('bill', 'no_refund'),
         later: renewal
-            ? say('bill', 'from', { sum: sum(later), day: day(renewal) })
+            ? say('bill', 'from', { sum: sum(price.next_renewal_total), day: day(renewal) })
             : say('bill', 'ends', { end: day(subscription?.current_period_end) }),
         until: when(price.expires_at, locale),
     });
     const values = { due: sum(due), total: sum(total), credit: sum(credit), renewal: day(renewal) };
-    return html`<p class="sum">${say('prices', finer[/** @type {'nothing'} */ (at)] || at || 'unknown', values)}</p>
+    return html`<p class="sum">${say('prices', how, values)}</p>
         <dl>${rows.map(([name, value]) => value && html`<div><dt>${say('bill', name)}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
@@ -54,14 +45,14 @@ function sums({ quote, price }, { page: { status, subscription }, locale }) {
 function meanwhile({ seat_type, expected, at, seen }, state, now) {
     if (!seen && expected === now) return null;
     const since = seen ? Date.parse(seen.at) : at * 1000;
-    const what = [...state.page.open_changes, ...state.page.last_changes]
+    const changes = [...state.page.open_changes, ...state.page.last_changes]
         .filter((change) => Date.parse(change.created_at) > since && (change.phase || change.state === 'confirmed'))
-        .filter((change) => change.lines.some((line) => line.seat_type === seat_type))
-        .map(
-            (change) =>
-                html`${by(change, state)} ${whatOf({ lines: change.lines })}, ${when(change.created_at, state.locale)}. `,
-        );
-    const values = { what: what.slice(0, 3), now: seats(now, seat_type) };
+        .filter((change) => change.lines.some((line) => line.seat_type === seat_type));
+    const told = changes.slice(0, 3).map((change) => {
+        const { lines, created_at } = change;
+        return html`${by(change, state)} ${whatOf({ lines })}, ${when(created_at, state.locale)}. `;
+    });
+    const values = { what: told, now: seats(now, seat_type) };
     return html`<p class="notice" role="alert">${say('quotes', seen ? 'not_done' : 'moved', values)}</p>`;
 }
 
@@ -87,6 +78,8 @@ export function confirmPage(asked, state) {
         <button>${label}</button></form>`;
     // The key is this form's, as it is shown now: however often it is sent, it is done once.
     const make = { expected: now, seen_at: as_of, key: randomUUID() };
+    const due = money(price.due_now, price.currency, price.currency_decimals, state.locale);
+    const bill = /^(now|by_invoice)$/.test(price.charged_when) && due ? ` for ${due}` : '';
     const sum = money(plan?.amount, plan?.currency, null, state.locale);
     const anyway = html`<p>${say('anyway', operation === 'add' && sum ? 'plan' : operation, { price: html`<b>${sum} ${plan?.period}</b>` })}</p>
         ${form('/team/seats', say('anyway', `${operation}_button`, { title }), make)}`;
@@ -100,7 +93,7 @@ export function confirmPage(asked, state) {
         ${has(/ready|changes_pending/, sums(asked, state))}
         ${has(/asking/, html`<p role="status" data-ask-again="1" data-from="${address}">${say('quotes', 'asking')}</p>`)}
         ${has(/expired|unavailable|failed|changes_pending/, html`<p>${say('quotes', kind)}</p>`)}
-        ${has(/ready/, form('/team/seats', title, { ...make, proration_date: price.proration_date }))}
+        ${has(/ready/, form('/team/seats', `${title}${bill}`, { ...make, proration_date: price.proration_date }))}
         ${has(/unavailable/, html`<p><a href="${address}">${say('quotes', 'ask_again')}</a></p>`)}
         ${has(/expired|failed|changes_pending/, form('/team/quotes', say('quotes', 'ask_again')))}
         ${has(/unavailable|failed|changes_pending/, anyway)}
