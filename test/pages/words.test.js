@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { confirmPage } from '../../examples/team-dashboard/views/confirm.js';
 import { money, say, seats, tell, whatOf, when } from '../../examples/team-dashboard/lib/words.js';
 
 /** @param {string} file */
@@ -98,4 +99,72 @@ test('numbers and times read as they are said', () => {
     assert.equal(day, '<time datetime="2026-12-30T23:30:00.000Z" data-as="day">December 30, 2026</time>');
     assert.match(`${when(new Date(), 'de-DE')}`, />\d\d:\d\d UTC<\/time>/);
     assert.match(`${when('2020-01-02T03:04:00Z', 'en-GB')}`, />2 January at 03:04 UTC<\/time>/);
+});
+
+test('a price of which things are not known says so, and never a number instead', () => {
+    const page = { team: 'acme', as_of: '2026-11-30T14:02:03Z', status: 'active', stripe: 'up', subscription: {} };
+    const seat_types = [{ seat_type: 'team', quantity: 5 }];
+    const known = {
+        state: 'ready',
+        code: null,
+        due_now: '2000',
+        total: '2000',
+        tax: '0',
+        credit: '0',
+        currency: 'usd',
+    };
+    const later = {
+        next_renewal_total: '9000',
+        next_renewal_at: '2026-12-30T00:00:00Z',
+        expires_at: '2026-12-01T14:00:00Z',
+    };
+    const quote = {
+        team: 'acme',
+        call: '1',
+        at: 1796047320,
+        seat_type: 'team',
+        operation: 'add',
+        quantity: 2,
+        expected: 5,
+    };
+    /** @param {object} price @param {object} [more] */
+    const shown = (price, more) => {
+        const state = {
+            ...reader,
+            token: 't',
+            person: { name: 'ada' },
+            page: { ...page, seat_types, open_changes: [], last_changes: [] },
+        };
+        const asked = {
+            quote: { ...quote, ...more },
+            address: '/',
+            plan: null,
+            price: { ...known, ...later, ...price },
+        };
+        const text = plain(`${confirmPage(asked, /** @type {any} */ (state))}`.split('<main')[1]);
+        assert.doesNotMatch(text, /undefined|null|NaN|\{\w+\}|1970/, JSON.stringify(price));
+        return text;
+    };
+    for (const charged_when of ['now', 'by_invoice', 'at_renewal', 'nothing', null, 'a new word'])
+        for (const name of [...Object.keys(known), ...Object.keys(later)].filter(
+            (name) => !/^(state|code|expires_at)$/.test(name),
+        ))
+            for (const operation of ['add', 'remove']) shown({ charged_when, [name]: null }, { operation });
+    assert.match(shown({ charged_when: 'now' }), /\$20\.00 charged to your card now.*Buy 2 team seats for \$20\.00/);
+    assert.match(shown({ charged_when: null }), /Stripe does not say when this is charged/);
+    assert.match(shown({ charged_when: 'now', due_now: null }), /a sum that is not known charged/);
+    assert.match(shown({ charged_when: 'now', tax: null }), /Taxes in it ?not known/);
+    assert.match(
+        shown({ charged_when: 'nothing', total: '-2000', credit: '2000' }),
+        /\$20\.00 as a credit for later invoices/,
+    );
+    assert.match(shown({ charged_when: 'at_renewal', total: '-300', credit: '300' }), /is a credit of \$3\.00/);
+    assert.match(shown({ state: 'expired', code: 'base_moved' }), /no longer good.*Ask for the price again/);
+    assert.match(shown({ state: 'failed', code: 'resource_missing' }), /could not say.*at the plan.+s price/);
+    assert.match(shown({ state: 'pending' }), /Stripe is asked what this costs/);
+    assert.match(shown({ state: 'pending' }, { at: quote.at - 60 }), /cannot be asked for now.*at the plan.+s price/);
+    assert.match(
+        shown({ charged_when: 'now', code: 'changes_pending' }),
+        /these sums count them, too.*at the plan.+s price/,
+    );
 });
