@@ -251,9 +251,11 @@ test("other teams' numbers are as if there were none", async () => {
     ]);
 
     const nobody = await get('/team?team=no-such-team-at-all');
+    const events = await get(`/team/events?team=${theirs.team}`);
+    assert.match(events.body, /^event: gone\ndata: ""\n\n$/);
+    assert.equal(events.body, (await get('/team/events?team=no-such-team-at-all')).body);
     for (const answer of [
         await get(`/team?team=${theirs.team}`),
-        await get(`/team/events?team=${theirs.team}`),
         await post('/team/seats', { team: theirs.team, seat_type: 'team', quantity: '1', operation: 'add', key: 'k' }),
         await post('/team/quotes', { team: theirs.team, seat_type: 'team', quantity: '1', operation: 'add' }),
         await post('/team/members/remove', { team: theirs.team, user: theirs.members[0] }),
@@ -423,6 +425,19 @@ test('whoever asks too often is told to wait, and others are not', async () => {
         );
     assert.equal(bought[20], 429);
     assert.ok(!bought.slice(0, 20).includes(429));
+    const priced = [];
+    const quote = { team, seat_type: 'none', quantity: '1', operation: 'add' };
+    for (let n = 0; n < 31; n++) priced.push((await post('/team/quotes', quote)).statusCode);
+    assert.deepEqual([priced.indexOf(429), priced.length], [30, 31]);
+    // What a team may is used up for its other owners, too, but not for them elsewhere.
+    await sql(`SELECT seats.add_member(team, $3, role => 'owner') FROM unnest(ARRAY[$1, $2]) AS team`, [
+        team,
+        other.team,
+        `too-${team}`,
+    ]);
+    const too = await visitor(app, origin, `too-${team}`);
+    assert.equal((await too.post('/team/quotes', quote)).statusCode, 429);
+    assert.equal((await too.post('/team/quotes', { ...quote, team: other.team })).statusCode, 422);
     const they = await visitor(app, origin, other.owner);
     assert.equal(
         (await they.post('/team/invites', { team: other.team, address: 'a@example.com', seat_type: 'team' }))
