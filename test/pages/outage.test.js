@@ -1,6 +1,7 @@
 // While Stripe does not answer: the price cannot be asked for, and whoever wants to buys all the same, without losing it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import pg from 'pg';
 import { createStates } from './lib/states.js';
 import { world } from './lib/world.js';
 
@@ -113,4 +114,31 @@ test("while a key is refused the page says that it is nobody's loss, and seats a
         .locator('#part-notice')
         .getByText(/Confirmed/)
         .waitFor({ timeout: 60_000 });
+});
+
+test('where nobody knows whether it was done, the page says so, and the same form does not do it twice', async () => {
+    const team = await newTeam('unknown');
+    const pool = new pg.Pool({ user: 'dashboard', max: 5 });
+    const query = pool.query.bind(pool);
+    let breaks = true;
+    /** The connection breaks when the server has committed. @type {any} */
+    const breaking = async (/** @type {any} */ text, /** @type {any} */ values) => {
+        const result = await query(text, values);
+        if (!/change_seats/.test(text) || !breaks) return result;
+        breaks = false;
+        throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+    };
+    pool.query = breaking;
+    const { origin, close } = await startDashboard({ pool });
+    const page = await openPage(origin, { user: team.owner });
+    await ask(page);
+    await page.getByText('This price is good until').waitFor();
+    await page.getByRole('button', { name: 'Buy 1 team seat' }).click();
+    await page.getByText('Look whether it is done before you try again').waitFor();
+    await page.reload(); // sends the same form once more
+    await told(page, /Done already at .*You bought 1 team seat|1 team seat is being added/);
+    await told(page, /Confirmed/);
+    assert.equal(await executed(team), 1);
+    await close();
+    await pool.end();
 });
