@@ -21,7 +21,8 @@ async function open(visit, destination) {
     const all = rows.some((row) => row.due_at) && verbButton(visit, 'retry_all', { filter: JSON.stringify(filter) });
     return html`${filters(visit, '/outbox', keys, { choices: { state, destination } })}
 ${table(visit, 'Open calls, the oldest first', columns, rows, empty || 'No open call fits: what was asked for is settled.')}
-${note}${all && html`<p>${all}</p>`}`;
+${note}${all && html`<p>${all}</p>`}
+${filter.lane && html`<p class="more"><a href="${visit.link('/journal', { destination: filter.destination, lane: filter.lane })}">What the journal says of this lane</a></p>`}`;
 }
 
 /** @param {Visit} visit @param {string[]} destination */

@@ -59,6 +59,7 @@ ${drift.length > 0 && html`<h2>Drift</h2>${table(visit, 'What Stripe has otherwi
 ${table(visit, 'Changes of seats, the newest first', 'change state seats why decline_code paid who:asked_by created_at:asked settled_at:settled', changes, 'Nobody has changed its seats in the time that is kept.', newest)}
 <h2>Open calls</h2>
 ${table(visit, 'Open calls of the team, the oldest first', 'call state state_since:since path:request due_at:next_try why', calls.rows, 'None: Stripe knows all that was asked for.')}${calls.note}
+<p class="more"><a href="${link('/outbox', { team })}">Its calls in the outbox</a></p>
 <h2>People</h2>
 ${table(visit, 'Active members', 'user_id:member role seat_type:seat joined_at', members, 'Nobody is a member.', most)}
 ${table(visit, 'Open invites', 'address:invited role seat_type:seat billing_pending:seat_not_proved inviter:by expires_at', invites, 'No invite is open.', most)}

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pg from 'pg';
 import { createDatabase, openPool } from '../../console/lib/database.js';
+import { inWords } from '../../console/lib/words.js';
 import { fitsItsWidth, world } from './lib/world.js';
 
 const { sql, control, newTeam, startDesk, openPage, axe, until } = await world();
@@ -293,6 +294,7 @@ test('a page that waits too long says so, and lets go of the database', async ()
     assert.equal(full.status, 503);
     assert.match(await full.text(), /The desk is busy/);
     assert.deepEqual(await Promise.all(slow), ['57014', '57014', '57014']);
+    assert.match(inWords({ code: '57014' }).text, /five seconds/);
     assert.equal((await fetch(busy.origin)).status, 200);
 
     await assert.rejects(
