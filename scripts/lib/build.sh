@@ -92,9 +92,9 @@ copy_postgres() {
   # One plans as the worker does, and looks how in its sources.
   mkdir -p "$workspace/tests/src/process" || return
   cp "$extension_tree/src/process/life.cpp" "$workspace/tests/src/process/" || return
-  # Some run the examples of a page as they stand there.
+  # Some run the examples of a page as they stand there, or compare with what it lists.
   mkdir -p "$workspace/tests/docs" || return
-  cp "$extension_tree"/docs/{handlers,on-call,payments}.md "$workspace/tests/docs/" || return
+  cp "$extension_tree"/docs/*.md "$workspace/tests/docs/" || return
   chmod -R a+rX "$workspace/tests" "$postgres_copy" || return
 
   postgres_bin=$postgres_copy$bindir

@@ -378,6 +378,7 @@ stage_pages() {
   run_limited "${PAGES_LIMIT:-400}" "$log" show_pages \
     "${server_user[@]}" env -C "$work" "${postgres_env[@]}" \
     "PGHOST=$server_dir" PGUSER=postgres PGDATABASE=demo "CHROMIUM=$(browser)" "PAGES_PICTURES=$work" \
+    ${PICTURES:+"PICTURES=$work/made"} \
     node --test --test-concurrency=1 --test-timeout=120000 \
     --test-reporter=spec --test-reporter-destination=stdout \
     --test-reporter=tap --test-reporter-destination="$work/tap.out" "${files[@]}" || status=$?
@@ -387,6 +388,11 @@ stage_pages() {
   if ((status != 0 && failed == 0)); then
     failed=1
     tail -n 20 "$log" | sed 's/^/    /'
+  fi
+  if [[ -n ${PICTURES:-} ]] && compgen -G "$work/made/*.png" >/dev/null; then
+    mkdir -p "$root/docs/pictures"
+    cp "$work"/made/*.png "$root/docs/pictures/"
+    say "  made anew, look at them: docs/pictures"
   fi
   if ((failed)); then
     sed -n '/failing tests:$/,$p' "$log" | head -n 120 | sed 's/^/    /'
