@@ -26,21 +26,16 @@ const isOver = (status) => status === 'canceled' || status === 'incomplete_expir
 /** How the subscription is, and Stripe, where there is something to know. @param {State} state */
 function standing({ page: { status, problem, past_due: due, subscription, stripe }, locale, access }) {
     const end = subscription?.cancel_at ?? (subscription?.cancel_at_period_end && subscription.current_period_end);
+    const link = access.owner && payAt(due?.url);
     const sum = due && money(due.amount, due.currency, due.currency_decimals, locale);
     const values = {
         amount: sum ? html`<b>${sum}</b>` : 'your subscription',
-        pay:
-            access.owner &&
-            payAt(due?.url) &&
-            html`<a class="button" href="${due?.url}" rel="noreferrer">Pay the invoice</a>`,
+        pay: link && html`<a class="button" href="${link}" rel="noreferrer">Pay the invoice</a>`,
         trial_end: subscription?.trial_end ? when(subscription.trial_end, locale, 'day') : 'the end of this period',
         end: end && when(end, locale, 'day'),
     };
-    const names = [
-        problem ? 'problem' : (status ?? 'not_read'),
-        isOver(status) ? 'over' : end && 'ends',
-        `stripe_${stripe}`,
-    ];
+    const first = problem ? ['problem'] : status ? [] : ['not_read'];
+    const names = [...first, isOver(status) ? 'over' : status, !isOver(status) && end && 'ends', `stripe_${stripe}`];
     const isBad = (/** @type {string} */ name) => /^(problem|over|past_due|unpaid|incomplete)$/.test(name) && 'bad';
     const said = (/** @type {string} */ name) => [say('standing', name, values)].filter(Boolean);
     return names.map((name) => said(name).map((words) => html`<p class="banner ${isBad(name)}">${words}</p>`));
