@@ -31,7 +31,7 @@ test("in an outage seats are bought at the plan's price, and confirmed by themse
     await control('outage', { mode: 'refuse' });
     await ask(page);
     await page.getByText('The price cannot be asked for now').waitFor();
-    await page.getByText('That is before taxes').waitFor();
+    await page.getByText('a month, before taxes').waitFor();
     const form = page.locator('form[action="/team/seats"]');
     assert.equal(await form.locator('[name=proration_date]').count(), 0, 'no price is promised');
     assert.equal(await form.locator('[name=expected]').inputValue(), '5');

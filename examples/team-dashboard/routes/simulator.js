@@ -46,19 +46,15 @@ export default async function simulated(app, { pool, access, simulator }) {
         facts.intent = invoice && (await control(`payment_intents?invoice=${invoice}`)).payment_intents[0]?.id;
         facts.key = (await control('keys')).keys[0].key;
         const steps = JSON.stringify(trick).replace('"{more}"', facts.more);
-        for (const step of JSON.parse(steps.replace(/\{(\w+)\}/g, (_, name) => facts[name])))
-            await control(step[0], step[1], step[2]);
+        for (const [path, body, method] of JSON.parse(steps.replace(/\{(\w+)\}/g, (_, name) => facts[name])))
+            await control(path, body, method);
         // What is done to a subscription is read, as when a webhook tells of it; ten invoices are made by buying ten times.
         if (trick.length > 0) await pool.query('SELECT seats.register_team($1, $2)', [team, facts.subscription]);
         for (let state = 'confirmed', n = 0; trick.length === 0 && state === 'confirmed' && n <= 10; n++) {
-            const bought = await pool.query('SELECT * FROM seats.add_seats($1, $2, 1, $3)', [
-                team,
-                facts.seat_type,
-                actor,
-            ]);
-            ({ state } = (
-                await pool.query("SELECT * FROM seats.await_change($1, '2 s')", [bought.rows[0].change])
-            ).rows[0]);
+            const one = [team, facts.seat_type, actor];
+            const bought = await pool.query('SELECT change FROM seats.add_seats($1, $2, 1, $3)', one);
+            const [{ change }] = bought.rows;
+            state = (await pool.query("SELECT state FROM seats.await_change($1, '2 s')", [change])).rows[0].state;
         }
         return reply.redirect(`/team?team=${encodeURIComponent(team)}`, 303);
     });
