@@ -1,5 +1,6 @@
 // What a person does with the team's page.
 import assert from 'node:assert/strict';
+import { until } from './world.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 /** @typedef {import('./states.js').Team} Team */
@@ -28,8 +29,9 @@ export async function askForPrice(page, seatType, quantity, operation = 'add') {
 /** What stands on the page, spaces made one. @param {Page} page @param {string} [where] */
 export const textOf = async (page, where = 'main') => (await page.locator(where).innerText()).replaceAll(/\s+/g, ' ');
 
-/** @param {Page} page @param {RegExp} pattern @param {string} [where] */
-export async function shows(page, pattern, where) {
-    const text = await textOf(page, where);
-    assert.match(text, pattern, `${page.url()} does not show it`);
-}
+/** Now, or when the page has been told of what goes on. @param {Page} page @param {RegExp} pattern @param {string} [where] */
+export const shows = (page, pattern, where) =>
+    until(async () => {
+        assert.match(await textOf(page, where), pattern, `${page.url()} does not show it`);
+        return true;
+    });
