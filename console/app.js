@@ -43,18 +43,10 @@ const assets = ['desk.css', 'desk.js'].map((name) => {
 
 /** @param {Settings} settings */
 export function createDesk({ pool, prefix = '', hosts, authentication, users, logger = false }) {
-    const app = Fastify({
-        logger,
-        forceCloseConnections: true,
-        bodyLimit: 65536,
-        routerOptions: {
-            ignoreTrailingSlash: true,
-            // A team's name may have 255 bytes, of which each becomes three characters.
-            maxParamLength: 1000,
-            // What is given twice counts once.
-            querystringParser: (text) => Object.fromEntries(new URLSearchParams(text)),
-        },
-    });
+    // A team's name may have 255 bytes, of which each becomes three characters; and what is given twice counts once.
+    const querystringParser = (/** @type {string} */ text) => Object.fromEntries(new URLSearchParams(text));
+    const routerOptions = { ignoreTrailingSlash: true, maxParamLength: 1000, querystringParser };
+    const app = Fastify({ logger, forceCloseConnections: true, bodyLimit: 65536, routerOptions });
     const database = createDatabase(pool);
     app.register(formbody);
     const anybodys = [...assets.map(({ name }) => `${prefix}/${name}`), `${prefix}/sign-in`];
@@ -62,10 +54,9 @@ export function createDesk({ pool, prefix = '', hosts, authentication, users, lo
 
     /** @type {Visit['link']} */
     const link = (path, query = {}) => {
-        const given = Object.entries(query).filter(
-            ([, value]) => value !== null && value !== undefined && value !== '',
-        );
-        return `${prefix}${path}${given.length > 0 ? `?${new URLSearchParams(given.map(([key, value]) => [key, `${value}`]))}` : ''}`;
+        const given = Object.entries(query).map(([key, value]) => [key, String(value ?? '')]);
+        const search = new URLSearchParams(given.filter(([, value]) => value !== ''));
+        return `${prefix}${path}${search.size > 0 ? `?${search}` : ''}`;
     };
     /** @type {Visit['asset']} */
     const asset = (name) => link(`/${name}`, { v: assets.find((file) => file.name === name)?.version });

@@ -22,13 +22,9 @@ export function layout(visit, page) {
     return html`<!doctype html>
 <html lang="en">
 <head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>${page.title} · pg_seats</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="${visit.asset('desk.css')}">
-<script src="${visit.asset('desk.js')}" defer></script>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${page.title} · pg_seats</title><link rel="icon" href="data:,">
+<link rel="stylesheet" href="${visit.asset('desk.css')}"><script src="${visit.asset('desk.js')}" defer></script>
 </head>
 <body>
 <a class="skip" href="#main">To the content</a>
@@ -46,7 +42,6 @@ ${page.notice && html`<p role="status" class="notice">${page.notice}</p>`}
 ${page.body}
 <p class="as-of">As of ${when(new Date())} UTC<span data-refresh-state></span></p>
 </main>
-</body>
-</html>
+</body></html>
 `;
 }

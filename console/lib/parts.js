@@ -5,19 +5,20 @@ import { age, count, money, tag, when, words } from './words.js';
 
 /** @import { Columns, Made, Row, Visit } from '../types.d.ts' */
 
+/** @param {string} id */
+const code = (id) => html`<code>${id}</code>`;
+
 /** How fields are shown that are not what they seem. @type {Record<string, (value: any, row: Row, visit: Visit) => unknown>} */
 const kinds = {
     'call change carrier oldest_call': (call, _, { link }) => html`<a href="${link(`/calls/${call}`)}">${call}</a>`,
     team: (team, _, { link }) => html`<a href="${link(`/teams/${encodeURIComponent(team)}`)}">${team}</a>`,
     lane: (lane, { destination }, { link }) =>
-        html`<a href="${link('/outbox', { destination, lane })}"><code>${lane}</code></a>`,
-    path: (path, { method }) => html`<code>${method} ${path}</code>`,
+        html`<a href="${link('/outbox', { destination, lane })}">${code(lane)}</a>`,
+    path: (path, { method }) => code(`${method} ${path}`),
     'subscription customer intent account idempotency_key installation function error_code code invoice event object event_id object_id an_event':
-        (id) => html`<code>${id}</code>`,
-    request_id: (request, { stripes_logs: logs }) =>
-        logs
-            ? html`<a href="${logs}${encodeURIComponent(request)}" rel="noreferrer"><code>${request}</code></a>`
-            : html`<code>${request}</code>`,
+        code,
+    request_id: (id, { stripes_logs: logs }) =>
+        logs ? html`<a href="${logs}${encodeURIComponent(id)}" rel="noreferrer">${code(id)}</a>` : code(id),
     error_context: (text) => html`<pre>${text}</pre>`,
     costs_at_most: (cost) => `${money(cost.amount, cost)} for a whole period, before taxes`,
     'amount paid received refunded refund_reserved disputed': money,
@@ -46,11 +47,9 @@ function shown(visit, row, name) {
 
 /** @param {Visit} visit @param {Columns} columns @param {Row} row */
 const cellsOf = (visit, columns, row) =>
-    /** @type {(string | Made)[]} */ ([columns].flat())
-        .flatMap(
-            (column) => /** @type {(string | Made)[]} */ (typeof column === 'string' ? column.split(' ') : [column]),
-        )
-        .map((column) => {
+    /** @type {(string | Made)[]} */ (Array.isArray(columns) ? columns : [columns])
+        .flatMap((column) => (typeof column === 'string' ? column.split(' ') : /** @type {any} */ ([column])))
+        .map((/** @type {string | Made} */ column) => {
             const [name, label = name] = typeof column === 'string' ? column.split(':') : ['', column[0]];
             const cell = html`${typeof column === 'string' ? shown(visit, row, name) : column[1](row)}`;
             const isLong = /\S{32}/.test(cell.text.replace(/<[^>]*>/g, ''));
@@ -72,24 +71,22 @@ export function table(visit, caption, columns, rows, empty, most = rows.length) 
     const lines = rows.slice(0, most).map((row) => cellsOf(visit, columns, row));
     if (lines.length === 0) return empty && html`<p class="empty">${empty}</p>`;
     const places = lines[0].map((_, place) => place).filter((place) => lines.some((line) => line[place].cell.text));
-    const kindAt = (/** @type {number} */ at) =>
-        lines.some((line) => line[at].kind === 'number') ? 'number' : 'short';
-    return html`<table><caption>${caption}</caption>
-<thead><tr>${places.map((at) => html`<th scope="col" class="${kindAt(at)}">${lines[0][at].label}</th>`)}</tr></thead>
-<tbody>${lines.map(
-        (line) => html`
-<tr>${places.map((at) => html`<td class="${line[at].kind}" data-name="${line[at].label}">${line[at].cell}</td>`)}</tr>`,
-    )}
-</tbody></table>${rows.length > most && notAll(`these are the first ${most}.`)}`;
+    const heads = places.map((at) => {
+        const isNumber = lines.some((line) => line[at].kind === 'number');
+        return html`<th scope="col" class="${isNumber ? 'number' : 'short'}">${lines[0][at].label}</th>`;
+    });
+    /** @param {ReturnType<typeof cellsOf>[0]} cell */
+    const td = ({ kind, label, cell }) => html`<td class="${kind}" data-name="${label}">${cell}</td>`;
+    const body = lines.map((line) => html`<tr>${places.map((at) => td(line[at]))}</tr>\n`);
+    return html`<table><caption>${caption}</caption><thead><tr>${heads}</tr></thead>
+<tbody>${body}</tbody></table>${rows.length > most && notAll(`these are the first ${most}.`)}`;
 }
 
 /** What is known of one row. @param {Visit} visit @param {Columns} columns @param {Row} row */
 export const facts = (visit, columns, row) => {
     const known = cellsOf(visit, columns, row).filter(({ cell }) => cell.text);
-    return (
-        known.length > 0 &&
-        html`<dl class="facts">${known.map(({ label, cell }) => html`<div><dt>${label}</dt><dd>${cell}</dd></div>`)}</dl>`
-    );
+    const list = known.map(({ label, cell }) => html`<div><dt>${label}</dt><dd>${cell}</dd></div>`);
+    return list.length > 0 && html`<dl class="facts">${list}</dl>`;
 };
 
 /** What of the query is a filter here; nothing else goes to the database. @param {Row} query @param {string} keys */
@@ -106,9 +103,8 @@ export function filters({ link, query }, path, keys, { choices = {}, keep = {} }
     const field = (key) => {
         if (!choices[key]) return html`<input name="${key}" value="${query[key]}" maxlength="255" autocomplete="off">`;
         const values = [...new Set([...choices[key], query[key] ?? ''])].filter(Boolean);
-        const options = values.map(
-            (value) => html`<option${value === query[key] && html` selected`}>${value}</option>`,
-        );
+        const isChosen = (/** @type {string} */ value) => value === query[key] && html` selected`;
+        const options = values.map((value) => html`<option${isChosen(value)}>${value}</option>`);
         return html`<select name="${key}"><option value="">any</option>${options}</select>`;
     };
     return html`<form class="filters" action="${link(path)}" role="search">
@@ -127,12 +123,8 @@ export async function list({ ask, query, link }, path, name, filter, most = 50) 
     const key = name === 'list_calls' ? 'after' : 'before';
     const { [key]: asked = '', ...kept } = query;
     const from = /^\d{1,18}$/.test(asked) ? asked : null;
-    const rows = await ask(
-        `SELECT * FROM seats.${name}($1, $2, $3)`,
-        filter,
-        from ?? (key === 'after' ? 0 : null),
-        most,
-    );
+    const start = from ?? (key === 'after' ? 0 : null);
+    const rows = await ask(`SELECT * FROM seats.${name}($1, $2, $3)`, filter, start, most);
     // (The last row may be none: it says how far was looked.)
     const lookedTo = rows.at(-1)?.looked_to ?? null;
     if (lookedTo !== null) rows.pop();

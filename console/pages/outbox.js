@@ -8,10 +8,12 @@ import { count } from '../lib/words.js';
 /** @import { Page, Visit } from '../types.d.ts' */
 
 const most = 100;
-const state = ['pending', 'carried', 'sending', 'waiting', 'verifying', 'awaiting', 'review'];
-const result = ['done', 'refused', 'cancelled'];
 const columns =
     'call state result state_since:since settled_at whose:team_or_lane path:request attempts:tries due_at:next_try why error_code:code settled_by';
+const choices = {
+    state: ['pending', 'carried', 'sending', 'waiting', 'verifying', 'awaiting', 'review'],
+    result: ['done', 'refused', 'cancelled'],
+};
 
 /** @param {Visit} visit @param {string[]} destination */
 async function open(visit, destination) {
@@ -19,17 +21,18 @@ async function open(visit, destination) {
     const filter = filterOf(visit.query, keys);
     const { rows, note, empty } = await list(visit, '/outbox', 'list_calls', filter);
     const all = rows.some((row) => row.due_at) && verbButton(visit, 'retry_all', { filter: JSON.stringify(filter) });
-    return html`${filters(visit, '/outbox', keys, { choices: { state, destination } })}
+    const lane = filter.lane && visit.link('/journal', { destination: filter.destination, lane: filter.lane });
+    return html`${filters(visit, '/outbox', keys, { choices: { ...choices, destination } })}
 ${table(visit, 'Open calls, the oldest first', columns, rows, empty || 'No open call fits: what was asked for is settled.')}
 ${note}${all && html`<p>${all}</p>`}
-${filter.lane && html`<p class="more"><a href="${visit.link('/journal', { destination: filter.destination, lane: filter.lane })}">What the journal says of this lane</a></p>`}`;
+${lane && html`<p class="more"><a href="${lane}">What the journal says of this lane</a></p>`}`;
 }
 
 /** @param {Visit} visit @param {string[]} destination */
 async function settled(visit, destination) {
     const keys = 'result destination reason error_code';
     const { rows, note, empty } = await list(visit, '/outbox', 'list_history', filterOf(visit.query, keys));
-    return html`${filters(visit, '/outbox', keys, { choices: { result, destination }, keep: { show: 'settled' } })}
+    return html`${filters(visit, '/outbox', keys, { choices: { ...choices, destination }, keep: { show: 'settled' } })}
 ${table(visit, 'Settled calls, the newest first', columns, rows, empty || 'None that fits was settled in the time that is kept.')}
 ${note}`;
 }
