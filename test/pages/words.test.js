@@ -159,6 +159,23 @@ test('a price of which things are not known says so, and never a number instead'
         /\$20\.00 as a credit for later invoices/,
     );
     assert.match(shown({ charged_when: 'at_renewal', total: '-300', credit: '300' }), /is a credit of \$3\.00/);
+    assert.match(
+        shown({ charged_when: 'nothing', credit: '2000' }),
+        /Nothing is charged: your credit pays the \$20\.00/,
+    );
+    assert.doesNotMatch(
+        shown({ charged_when: 'nothing', credit: '500' }),
+        /your credit pays/,
+        'where nobody is charged',
+    );
+    assert.match(
+        shown({ charged_when: 'now', due_now: '1500', credit: '500' }),
+        /in all\$20\.00Paid by your credit\$5\.00/,
+    );
+    const renewal = (/** @type {string} */ total) => shown({ charged_when: 'at_renewal', total });
+    assert.match(renewal('9500'), /is \$95\.00.*also what is open of this period/);
+    assert.match(renewal('8500'), /is \$85\.00.*less what is left of this period/);
+    assert.doesNotMatch(renewal('9000'), /On that invoice/);
     assert.match(shown({ state: 'expired', code: 'base_moved' }), /no longer good.*Ask for the price again/);
     assert.match(shown({ state: 'failed', code: 'resource_missing' }), /could not say.*at the plan.+s price/);
     assert.match(shown({ state: 'pending' }), /Stripe is asked what this costs/);

@@ -21,15 +21,16 @@ function sums({ quote, price }, { page: { status, subscription }, locale }) {
     /** @param {any} date */
     const day = (date) => (date ? when(date, locale, 'day') : 'a day that is not known');
     const below = total < 0 && (at === 'nothing' ? 'credit' : 'renewal_credit');
-    const other = at === 'nothing' ? credit > 0 && 'balance' : status === 'trialing' && 'trial';
+    const other = at === 'nothing' ? credit > 0 && credit === total && 'balance' : status === 'trialing' && 'trial';
     const how = (/^(nothing|at_renewal)$/.test(at) && (below || other)) || at || 'unknown';
+    const extra = renewal && price.next_renewal_total !== null ? total - price.next_renewal_total : 0;
     const [billed, removes] = [at === 'now' || at === 'by_invoice', quote.operation === 'remove'];
     const rows = Object.entries({
         total: billed && total !== due && sum(total),
         tax: tax === null ? say('bill', 'unknown_tax') : tax > 0 && sum(tax),
-        credit: billed && credit > 0 && sum(credit),
+        credit: credit > 0 && total > 0 && how !== 'balance' && sum(credit),
         owed: credit < 0 && sum(-credit),
-        rest: at === 'at_renewal' && total !== price.next_renewal_total && say('bill', removes ? 'less' : 'more'),
+        rest: at === 'at_renewal' && extra !== 0 && say('bill', extra > 0 ? 'more' : 'less'),
         back: removes && say('bill', 'no_refund'),
         later: renewal
             ? say('bill', 'from', { sum: sum(price.next_renewal_total), day: day(renewal) })
