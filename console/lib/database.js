@@ -9,6 +9,8 @@ import pg from 'pg';
 const limits =
     "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '1s'; " +
     "SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL max_parallel_workers_per_gather = 0";
+// (A verb for many may have ten thousand calls to look after, and what the worker has in hand it lets go soon.)
+const limitsOfVerbs = "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '5s'";
 
 /**
  * Three connections. Who finds all of them busy is told so after two seconds, so that nobody queues behind slow pages.
@@ -46,6 +48,7 @@ export function createDatabase(pool) {
         /** What a verb writes into the journal names the person. @template Result @param {string} person @param {Work<Result>} work */
         act: (person, work) =>
             transaction('BEGIN', async (client) => {
+                await client.query(limitsOfVerbs);
                 await client.query("SELECT set_config('pg_seats.person', $1, true)", [person]);
                 return work(client);
             }),
