@@ -34,7 +34,8 @@ const headers = {
 /** What a form, JSON or the address gives, as text; what is given twice is none. @param {Request} request @param {string} name */
 export function field(request, name) {
     const value = { .../** @type {any} */ (request.query), .../** @type {any} */ (request.body) }[name] ?? '';
-    if (typeof value === 'object' || String(value).includes('\0')) throw new Refused(422, `${name} cannot be that.`);
+    if (typeof value === 'object' || /[\0\p{Cs}]/u.test(String(value)))
+        throw new Refused(422, `${name} cannot be that.`);
     return String(value);
 }
 
