@@ -51,32 +51,25 @@ function readAddress(listen) {
  * @param {{isLocal: boolean, isSocket: boolean}} address
  */
 function refuseWhatIsUnsafe(values, { isLocal, isSocket }) {
-    const { listen, host, prefix, person, users, 'trusted-header': header, 'trusted-proxy': proxy } = values;
-    const ways = [users, header, person].filter((way) => way !== undefined).length;
-    const canBeForged = header !== undefined && !isSocket && proxy === undefined;
+    const { host, prefix, person, users, 'trusted-header': header, 'trusted-proxy': proxy } = values;
+    const isHost = (/** @type {string} */ name) => /^(\[[\da-f:]+\]|[\w.-]+)$/i.test(name);
+    const who = [users, header, person].filter((way) => way !== undefined);
     // (A name of its own means that a proxy leads others here.)
-    const isUnknown = (!isLocal || host.length > 0) && users === undefined && header === undefined;
-    /** @type {[wrong: boolean, text: string][]} */
-    const mistakes = [
-        [
-            isUnknown,
-            `others can reach ${listen}: --users FILE or --trusted-header NAME say who comes; or use 127.0.0.1`,
-        ],
-        [canBeForged, 'anybody can write a header: --trusted-header needs --listen unix:/path, or --trusted-proxy'],
-        [proxy !== undefined && (isSocket || !header), '--trusted-proxy goes with --trusted-header, over TCP'],
-        [proxy !== undefined && isIP(proxy) === 0, `--trusted-proxy ${proxy} is no IP address`],
-        [header !== undefined && !/^[\w-]+$/.test(header), `--trusted-header ${header} is no name of a header`],
-        [ways > 1, '--users, --trusted-header and --person: one of them says who acts'],
-        [!isLocal && host.length === 0, '--host NAME: under which name is the desk reached? Others are refused'],
-        [
-            host.some((name) => !/^(\[[\da-f:]+\]|[\w.-]+)$/i.test(name)),
-            '--host NAME: without https:// and without a port',
-        ],
-        [person !== undefined && !isPerson(person), '--person: a name has 1 to 100 characters, in one line'],
-        [!/^(\/[\w.~-]+)*$/.test(prefix), `--prefix ${prefix} is no path like /desk`],
-    ];
-    const mistake = mistakes.find(([isWrong]) => isWrong);
-    if (mistake) fail(mistake[1]);
+    if ((!isLocal || host.length > 0) && !users && !header) {
+        fail(
+            'others can reach it: --users FILE or --trusted-header NAME says who comes; or use 127.0.0.1, without --host',
+        );
+    }
+    if (header && !isSocket && !proxy)
+        fail('anybody can write a header: --trusted-header needs a socket or --trusted-proxy');
+    if (proxy && (isSocket || !header)) fail('--trusted-proxy goes with --trusted-header, over TCP');
+    if (proxy && isIP(proxy) === 0) fail(`--trusted-proxy ${proxy} is no IP address`);
+    if (header && !/^[\w-]+$/.test(header)) fail(`--trusted-header ${header} is no name of a header`);
+    if (who.length > 1) fail('--users, --trusted-header and --person: one of them says who acts');
+    if (!isLocal && host.length === 0) fail('--host NAME: under which name is the desk reached? Others are refused');
+    if (!host.every(isHost)) fail('--host NAME: without https:// and without a port');
+    if (person !== undefined && !isPerson(person)) fail('--person: a name has 1 to 100 characters, in one line');
+    if (!/^(\/[\w.~-]+)*$/.test(prefix)) fail(`--prefix ${prefix} is no path like /desk`);
 }
 
 /** Two lines, without an echo on a terminal. @param {string} name */
@@ -118,11 +111,9 @@ async function run() {
     const pool = openPool(values.database === undefined ? {} : { connectionString: values.database });
     const { rows } = await pool
         .query("SELECT session_user::text AS role, to_regnamespace('seats') AS seats")
-        .catch(({ message, code }) =>
-            fail(`the database cannot be reached: ${message || code}\nIs --database right?`, 1),
-        );
+        .catch(({ message, code }) => fail(`the database cannot be reached (--database): ${message || code}`, 1));
     const [{ role, seats }] = rows;
-    if (seats === null) fail('there is no pg_seats in this database: is --database right?', 1);
+    if (seats === null) fail('there is no pg_seats in this database (--database)', 1);
 
     const byProxy = header === undefined ? undefined : byHeader(header, values['trusted-proxy'] ?? null);
     const authentication = users ?? byProxy ?? asPerson(values.person ?? role);
