@@ -375,11 +375,11 @@ stage_pages() {
     fi
     return
   fi
-  run_limited "${PAGES_LIMIT:-400}" "$log" show_pages \
+  run_limited "${PAGES_LIMIT:-900}" "$log" show_pages \
     "${server_user[@]}" env -C "$work" "${postgres_env[@]}" \
     "PGHOST=$server_dir" PGUSER=postgres PGDATABASE=demo "CHROMIUM=$(browser)" "PAGES_PICTURES=$work" \
     ${PICTURES:+"PICTURES=$work/made"} \
-    node --test --test-concurrency=1 --test-timeout=120000 \
+    node --test --test-concurrency=1 --test-timeout=300000 \
     --test-reporter=spec --test-reporter-destination=stdout \
     --test-reporter=tap --test-reporter-destination="$work/tap.out" "${files[@]}" || status=$?
   passed=$(tap_total pass "$work/tap.out")

@@ -284,7 +284,10 @@ export async function world() {
     }
 
     async function theBrowser() {
-        browser ??= await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium' });
+        browser ??= await chromium.launch({
+            executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+            args: ['--disable-gpu'],
+        });
         return browser;
     }
 
