@@ -160,13 +160,21 @@ http {
         await buy(mine, 2);
         for (const page of [owner, bob]) await showsSeats(page, 7);
 
+        // Whichever process is asked for the price, says it, and is told to buy.
+        const card = owner.locator('.card', { has: owner.getByRole('heading', { name: 'team seats', exact: true }) });
+        await card.getByRole('spinbutton').fill('3');
+        await card.getByRole('button', { name: 'Add …' }).click();
+        await owner.getByRole('button', { name: 'Buy 3 team seats' }).click();
+        await owner.getByText('bought 3 team seats (7 → 10)').first().waitFor();
+        for (const page of [owner, bob]) await showsSeats(page, 10);
+
         await first.close();
         await buy(mine, 1);
-        for (const page of [owner, bob]) await showsSeats(page, 8);
+        for (const page of [owner, bob]) await showsSeats(page, 11);
         await start(0);
         await owner.getByRole('button', { name: 'Sign out' }).click(); // a form's token, too, is known to both
         await owner.waitForURL((url) => url.pathname === '/sign-in');
         await buy(mine, 1);
-        await showsSeats(bob, 9);
+        await showsSeats(bob, 12);
     },
 );
