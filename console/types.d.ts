@@ -1,7 +1,7 @@
 // Types that more than one file needs, for tsc and for editors: nothing of it runs.
 import type { Pool, PoolClient } from 'pg';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { HtmlText } from './lib/html.js';
-import type { Authentication } from './lib/safety.js';
 import type { Users } from './pages/sign_in.js';
 
 interface Settings {
@@ -59,4 +59,30 @@ type Made = [label: string, cell: (row: Row) => unknown];
 /** 'call state_since:since': fields, and what they are called if otherwise; or some of them, and made ones. */
 type Columns = string | (string | Made)[];
 
-export type { Columns, Made, Page, Row, Settings, Visit };
+type Send = (request: FastifyRequest, reply: FastifyReply, page: Page) => FastifyReply;
+
+/** How the desk knows who asks. */
+interface Authentication {
+    /** null: nobody it knows */
+    person: (request: FastifyRequest) => string | null;
+    /** what a form's token is good for, beside the person */
+    session?: (request: FastifyRequest) => string;
+    /** where people are sent who are nobody yet; without it they are refused */
+    signInAt?: string;
+}
+
+/** What a verb is given, by the names of the function's arguments. */
+type Given = Record<string, string>;
+/** What is to be known before it is done, in sentences; and what the database is to be told that was seen. */
+type Look = (client: PoolClient, given: Given) => Promise<{ given?: Given; says: string[] }>;
+interface Verb {
+    /** of its buttons */
+    label: string;
+    /** the function's arguments, beside the reason */
+    takes: string;
+    /** the page where it stands */
+    back: string;
+    look?: Look;
+}
+
+export type { Authentication, Columns, Given, Look, Made, Page, Row, Send, Settings, Verb, Visit };

@@ -7,14 +7,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
 /** @import { FastifyInstance, FastifyRequest } from 'fastify' */
-
-/**
- * How the desk knows who asks.
- * @typedef {object} Authentication
- * @property {(request: FastifyRequest) => string | null} person  null: nobody it knows
- * @property {(request: FastifyRequest) => string} [session]  what a form's token is good for, beside the person
- * @property {string} [signInAt]  where people are sent who are nobody yet; without it they are refused
- */
+/** @import { Authentication } from '../types.d.ts' */
 
 // A form's Origin would be "null" with no-referrer; with same-origin, too, no address leaves the desk.
 const headers = {
@@ -29,14 +22,8 @@ const headers = {
     'Cache-Control': 'no-store',
 };
 
-/** What is answered instead of a page: a status, and words. */
-export class Refusal extends Error {
-    /** @param {number} statusCode @param {string} message */
-    constructor(statusCode, message) {
-        super(message);
-        this.statusCode = statusCode;
-    }
-}
+/** What is answered instead of a page. @param {number} statusCode @param {string} message */
+export const refusal = (statusCode, message) => Object.assign(new Error(message), { statusCode });
 
 /** @param {string} name  of a host, without its port */
 export const isLoopback = (name) => /^(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)$/i.test(name);
@@ -78,7 +65,7 @@ export function protect(app, { hosts, authentication, open }) {
             return reply.code(421).type('text/plain; charset=utf-8').send(text);
         }
         if (!isToRead(request) && !isFromHere(request)) {
-            throw new Refusal(403, 'This was not sent by a page of the desk. Nothing was done');
+            throw refusal(403, 'This was not sent by a page of the desk. Nothing was done');
         }
         if (open(request.url.split('?')[0])) return;
         const person = authentication.person(request);
@@ -88,7 +75,7 @@ export function protect(app, { hosts, authentication, open }) {
         } else if (authentication.signInAt && isToRead(request)) {
             return reply.redirect(`${authentication.signInAt}?to=${encodeURIComponent(request.url)}`, 303);
         } else {
-            throw new Refusal(401, 'The desk does not know who you are. Nothing was done');
+            throw refusal(401, 'The desk does not know who you are. Nothing was done');
         }
     });
 
@@ -98,7 +85,7 @@ export function protect(app, { hosts, authentication, open }) {
         const sent = String(/** @type {{token?: unknown} | null | undefined} */ (request.body)?.token);
         if (sent.length !== token.length || !timingSafeEqual(Buffer.from(sent, 'latin1'), Buffer.from(token))) {
             const why = 'the desk was started anew since, or you have signed in again';
-            throw new Refusal(403, `This form is no longer good: ${why}. Nothing was done. Load its page anew`);
+            throw refusal(403, `This form is no longer good: ${why}. Nothing was done. Load its page anew`);
         }
     });
 }

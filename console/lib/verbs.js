@@ -2,17 +2,10 @@
 // none is done by a link.
 
 import { html } from './html.js';
-import { Refusal } from './safety.js';
+import { refusal } from './safety.js';
 
-/**
- * @import { PoolClient } from 'pg'
- * @import { Visit } from '../types.d.ts'
- * @typedef {Record<string, string>} Given
- * @typedef {(client: PoolClient, given: Given) => Promise<{given?: Given, says: string[]}>} Look
- *   what is to be known before it is done, in sentences; and what the database is to be told that was seen
- * @typedef {{label: string, takes: string, back: string, look?: Look}} Verb
- *   label: of its buttons; takes: the function's arguments, beside the reason; back: the page where it stands
- */
+/** @import { PoolClient } from 'pg' */
+/** @import { Given, Look, Verb, Visit } from '../types.d.ts' */
 
 /** @type {Look} */
 async function explain(client, { call }) {
@@ -28,7 +21,7 @@ async function lookAtDecision(client, { call, payment, decision }) {
     const chosen = decisions.find((allowed) => allowed.decision === decision);
     if (chosen) return { says: [chosen.does, ...explained.slice(0, 2)] };
     const now = decisions.map((allowed) => allowed.decision).join(', ');
-    throw new Refusal(409, `This cannot be decided so. What can be: ${now || 'nothing, it is decided already'}`);
+    throw refusal(409, `This cannot be decided so. What can be: ${now || 'nothing, it is decided already'}`);
 }
 
 /** @type {(sql: string, upTo: string) => Look} */

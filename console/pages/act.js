@@ -2,16 +2,15 @@
 
 import { randomUUID } from 'node:crypto';
 import { html } from '../lib/html.js';
-import { Refusal, whoAsks } from '../lib/safety.js';
+import { refusal, whoAsks } from '../lib/safety.js';
 import { allowedVerbs, use, verbs } from '../lib/verbs.js';
 import { inWords, when, words } from '../lib/words.js';
 
 /**
- * @import { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
- * @import { Page, Visit } from '../types.d.ts'
+ * @import { FastifyInstance, FastifyRequest } from 'fastify'
+ * @import { Page, Send, Visit } from '../types.d.ts'
  * @import { Database } from '../lib/database.js'
  * @import { HtmlText } from '../lib/html.js'
- * @typedef {(request: FastifyRequest, reply: FastifyReply, page: Page) => FastifyReply} Send
  * @typedef {ReturnType<typeof read>} Asked
  */
 
@@ -21,7 +20,7 @@ const mostForms = 1000;
 function read(request, values) {
     const { name } = /** @type {{name: string}} */ (request.params);
     const verb = verbs.get(name);
-    if (!verb) throw new Refusal(404, `There is no verb ${name}`);
+    if (!verb) throw refusal(404, `There is no verb ${name}`);
     const text = (/** @type {string} */ key) => String(Object(values)[key] ?? '').trim();
     const given = Object.fromEntries(verb.takes.split(' ').map((key) => [key, text(key)]));
     const back = verb.back.replace(/:(\w+)/, (_, key) => encodeURIComponent(given[key]));
@@ -48,7 +47,7 @@ export function createActs(app, { database, link, send }) {
     async function form({ name, verb, given, back, reason, token }, problem) {
         const { known, says, does } = await database.read(async (client) => {
             const does = (await allowedVerbs(client)).get(name);
-            if (!does) throw new Refusal(403, `The role of the desk may not use ${name}: seats.grant_operator lets it`);
+            if (!does) throw refusal(403, `The role of the desk may not use ${name}: seats.grant_operator lets it`);
             const look = await verb.look?.(client, given);
             return { known: { ...given, ...look?.given }, says: look?.says ?? [], does };
         });
@@ -83,7 +82,7 @@ ${Object.entries({ ...known, token, key: randomUUID() }).map(([key, value]) => h
             const { code, message } = /** @type {{code?: string, message: string}} */ (error);
             log({ outcome: hasRun ? 'unknown' : 'refused', code, message });
             if (!hasRun) throw error;
-            throw new Refusal(409, 'The connection broke at the end: it may be done. Look before you repeat it');
+            throw refusal(409, 'The connection broke at the end: it may be done. Look before you repeat it');
         }
     }
 

@@ -4,13 +4,12 @@ import { randomBytes } from 'node:crypto';
 import { statSync } from 'node:fs';
 import rateLimit from '@fastify/rate-limit';
 import { html } from '../lib/html.js';
-import { Refusal, hostName, isLoopback } from '../lib/safety.js';
+import { hostName, isLoopback, refusal } from '../lib/safety.js';
 import { isRight, readUsers } from '../lib/users.js';
 
 /**
  * @import { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
- * @import { Page } from '../types.d.ts'
- * @import { Send } from './act.js'
+ * @import { Page, Send } from '../types.d.ts'
  * @typedef {ReturnType<typeof byUsers>} Users
  */
 
@@ -75,7 +74,7 @@ export function byUsers(file, prefix) {
             app.get(signInAt, (request, reply) => send(request, reply, form(Object(request.query).to)));
             app.post(signInAt, { config: { rateLimit: {} } }, async (request, reply) => {
                 if (!isPlain(request) && !request.headers.origin?.startsWith('https:')) {
-                    throw new Refusal(
+                    throw refusal(
                         403,
                         'Passwords go over https, or to this machine: put a proxy with TLS before the desk',
                     );
