@@ -56,12 +56,9 @@ function refuseWhatIsUnsafe(values, { isLocal, isSocket }) {
     const who = [users, header, person].filter((way) => way !== undefined);
     // (A name of its own means that a proxy leads others here.)
     if ((!isLocal || host.length > 0) && !users && !header) {
-        fail(
-            'others can reach it: --users FILE or --trusted-header NAME says who comes; or use 127.0.0.1, without --host',
-        );
+        fail('others can reach it: --users FILE or --trusted-header NAME says who comes; or 127.0.0.1, without --host');
     }
-    if (header && !isSocket && !proxy)
-        fail('anybody can write a header: --trusted-header needs a socket or --trusted-proxy');
+    if (header && !isSocket && !proxy) fail('anybody can write a header: it needs --listen unix:… or --trusted-proxy');
     if (proxy && (isSocket || !header)) fail('--trusted-proxy goes with --trusted-header, over TCP');
     if (proxy && isIP(proxy) === 0) fail(`--trusted-proxy ${proxy} is no IP address`);
     if (header && !/^[\w-]+$/.test(header)) fail(`--trusted-header ${header} is no name of a header`);
@@ -92,13 +89,8 @@ async function run() {
     const { values, positionals } = readArguments();
     const { 'add-user': file, 'trusted-header': header, prefix } = values;
     if (values.help) return void process.stdout.write(readFileSync(new URL('help.txt', import.meta.url)));
-    if (positionals.length !== (file === undefined ? 0 : 1)) {
-        fail(
-            file === undefined
-                ? `${positionals[0]}? --help tells what there is`
-                : '--add-user FILE NAME: whose password?',
-        );
-    }
+    if (file === undefined && positionals.length > 0) fail(`${positionals[0]}? --help tells what there is`);
+    if (file !== undefined && positionals.length !== 1) fail('--add-user FILE NAME: whose password?');
     if (file !== undefined) return addUser(file, positionals[0], await askForPassword(positionals[0]));
 
     const address = readAddress(values.listen);

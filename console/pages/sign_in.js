@@ -41,10 +41,8 @@ export function byUsers(file, prefix) {
     };
     const signInAt = `${prefix}/sign-in`;
     /** Only to a page of the desk. @param {unknown} to */
-    const landing = (to) => {
-        const path = String(to);
-        return path.startsWith(`${prefix}/`) && !/^\/\/|[\\\x00-\x20]/.test(path) ? path : `${prefix}/`;
-    };
+    const landing = (to) =>
+        `${to}`.startsWith(`${prefix}/`) && !/^\/\/|[\\\x00-\x20]/.test(`${to}`) ? `${to}` : `${prefix}/`;
     /** @param {unknown} to @param {string} [problem] @returns {Page} */
     const form = (to, problem) => {
         const body = html`${problem && html`<p role="alert" class="banner bad">${problem}</p>`}
