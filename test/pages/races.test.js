@@ -112,12 +112,12 @@ test('two tabs: what was bought in one is said in the other, which buys only whe
     const { origin } = await startDashboard();
     const first = await atThePrice(origin, team);
     const second = await atThePrice(origin, team, { beside: first });
+    const asked = Number(await second.locator('input[name=proration_date]').inputValue());
     await confirmButton(second).click();
     await second.waitForURL(/change=/);
     await bought(team);
 
     // Two prices of one second have the same proration_date: the new one would be taken for the old one, and asked for anew.
-    const asked = Number(await first.locator('input[name=proration_date]').inputValue());
     await until(() => Date.now() / 1000 >= asked + 1);
     assert.equal(await statusOf(first, () => confirmButton(first).click()), 409);
     await shows(first, /You .*2 team seats.*Nothing was (bought|done).*7/);
