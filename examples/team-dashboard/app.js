@@ -1,23 +1,27 @@
 // The application: what stands between a browser and the functions of pg_seats.
+import { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
 import Fastify from 'fastify';
 import cookie from '@fastify/cookie';
 import formbody from '@fastify/formbody';
+// (demo/ is for the demonstration only: delete it, and what is imported of it here.)
+import { createSignIn } from './demo/sign-in.js';
+import { simulated, simulatorForm } from './demo/simulator.js';
 import { describe } from './lib/pg-seats.js';
-import { Refused, createSafety } from './lib/safety.js';
+import { Refused, createSafety, isJson } from './lib/safety.js';
+import { createSigning } from './lib/signing.js';
 import { errorPage } from './views/page.js';
 import { teamPage } from './views/team.js';
 import members from './routes/members.js';
-import seats, { findChange } from './routes/seats.js';
-import simulated from './routes/simulator.js';
+import seats from './routes/seats.js';
 import stream from './routes/stream.js';
 import team from './routes/team.js';
 import webhooks from './routes/webhooks.js';
 
-/** @import { App, Html, Access, Request, Settings, TeamPage } from './types.d.ts' */
+/** @import { Access, App, Change, Html, Request, Settings, TeamPage } from './types.d.ts' */
 
 // Each is a Fastify plugin that is given the context below: (app, context) => void. Add yours here.
-const routes = [team, members, seats, simulated, stream, webhooks];
+const routes = [team, members, seats, stream, webhooks];
 
 const publicFiles = { 'page.css': 'text/css', 'page.js': 'text/javascript', 'icon.svg': 'image/svg+xml' };
 
@@ -34,32 +38,42 @@ const localeOf = (asked = '') => {
     }
 };
 
-/** What routes are given. @param {App} app @param {Settings} settings */
-export async function createContext(app, settings) {
-    const safety = await createSafety(app, settings);
-    const { pool, simulator = null, cardUrl = null } = settings;
-    /** @param {Access} access @returns {Promise<TeamPage>} */
-    const ask = async ({ team, actor }) =>
-        (await pool.query('SELECT seats.team_page($1, $2) AS page', [team, actor])).rows[0].page;
+/** A change as the team's page has it, also when it is none of the last ones. @param {import('pg').Pool} pool @param {TeamPage} page @param {number} id @returns {Promise<Change | null>} */
+async function findChange(pool, page, id) {
+    const listed = [...page.open_changes, ...page.last_changes].find(({ change }) => change === id);
+    if (listed || !Number.isSafeInteger(id)) return listed ?? null;
+    const { rows } = await pool.query('SELECT * FROM seats.changes WHERE change = $1 AND team = $2', [id, page.team]);
+    return rows.length > 0 ? { ...rows[0], lines: rows, invoice: null } : null;
+}
+
+/** What routes are given. @param {App} app @param {Settings} settings @param {import('./lib/signing.js').Signing} signing */
+export async function createContext(app, settings, signing) {
+    const safety = await createSafety(app, settings, signing);
+    const { pool, simulator, cardUrl = null } = settings;
     /** All that a team's page shows, for this person and now. @param {Request} request @param {Access} access @param {TeamPage} [known] */
     const load = async (request, access, known) => {
-        const page = known ?? (await ask(access));
+        const { team, actor } = access;
+        const asked = known ? [] : (await pool.query('SELECT seats.team_page($1, $2) AS page', [team, actor])).rows;
+        const page = /** @type {TeamPage} */ (known ?? asked[0].page);
         const query = /** @type {any} */ (request.query);
+        const token = safety.token(request.person);
         return {
             page,
             access,
             person: request.person,
-            token: safety.token(request.person),
+            token,
             // The change that this page was opened to show the outcome of, and what was done to it.
             change: await findChange(pool, page, Number(query.change)),
             did: query.did,
             notice: /** @type {Html | string | null} */ (null),
             locale: localeOf(request.headers['accept-language']),
-            simulator,
+            foot: simulator && simulatorForm(team, token),
             cardUrl,
         };
     };
-    return { ...settings, simulator, cardUrl, ...safety, load };
+    /** Says `ended` of one that was: no page that is open is told anything more for it. */
+    const sessions = new EventEmitter();
+    return { ...settings, ...signing, ...safety, sessions, load };
 }
 
 /** @param {Settings} settings */
@@ -72,7 +86,12 @@ export async function createApp(settings) {
     });
     await app.register(cookie);
     await app.register(formbody);
-    const context = await createContext(app, settings);
+    app.decorateReply('html', function (content) {
+        return this.type('text/html; charset=utf-8').send(String(content));
+    });
+    const signing = createSigning(settings.sessionSecret);
+    const signIn = settings.authenticate ? null : createSignIn(signing);
+    const context = await createContext(app, { ...settings, ...signIn }, signing);
     // A connection that nobody uses is lost when the server restarts: without this, the process would end with it.
     settings.pool.on('error', (error) => app.log.warn({ err: error }, 'a connection to the database is lost'));
 
@@ -80,13 +99,12 @@ export async function createApp(settings) {
         const { statusCode, code, message } = inWords(error);
         if (statusCode >= 500) request.log.error({ err: error }, 'failed');
         reply.code(statusCode);
-        if (/json/.test(request.headers['content-type'] ?? '')) return { error: { code, message } };
+        if (isJson(request)) return { error: { code, message } };
         // What was refused is told on the page that it was asked on, which shows at once how things are now.
         const isTeams = request.access && statusCode < 500;
         const state =
             isTeams && (await context.load(request, /** @type {Access} */ (request.access)).catch(() => null));
-        const page = state ? teamPage({ ...state, notice: message }) : errorPage(statusCode, message);
-        return reply.type('text/html; charset=utf-8').send(String(page));
+        return reply.html(state ? teamPage({ ...state, notice: message }) : errorPage(statusCode, message));
     });
     app.setNotFoundHandler({}, () => Promise.reject(new Refused(404, 'There is no such page.')));
 
@@ -97,6 +115,8 @@ export async function createApp(settings) {
         );
     }
     for (const plugin of routes) await app.register(plugin, context);
+    if (signIn) await app.register(signIn.routes, context);
+    if (settings.simulator) await app.register(simulated, context);
     return app;
 }
 

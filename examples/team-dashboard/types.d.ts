@@ -9,6 +9,9 @@ declare module 'fastify' {
         person: Person;
         access: Access | null;
     }
+    interface FastifyReply {
+        html(content: Html): FastifyReply;
+    }
     interface FastifyContextConfig {
         /** Nobody has to be signed in, and the route looks after itself. */
         open?: boolean;
@@ -26,6 +29,8 @@ interface Person {
     /** What the tokens of this person's forms are bound to. */
     session: string;
     by: 'cookie' | 'bearer';
+    /** Where a form signs this person out; without it, the page has none. */
+    signOutAt?: string;
 }
 
 /** As what this person may see the team, at this moment. */
@@ -44,9 +49,11 @@ interface Settings {
     /** What browsers call us: https://seats.example.com */
     origin: string;
     sessionSecret: string;
-    /** Gives user and, if you like, name and session; or null. Without it whoever comes chooses a person: for a
+    /** Gives user and, if you like, the others; or null. Without it whoever comes chooses a person: for a
      * demonstration only (server.js sees to it). */
-    authenticate?: (request: FastifyRequest) => Promise<{ user: string; name?: string; session?: string } | null>;
+    authenticate?: (request: FastifyRequest) => Promise<(Pick<Person, 'user'> & Partial<Person>) | null>;
+    /** Where people are sent who are nobody yet; without it they are refused. */
+    signInAt?: string;
     /** Where the Stripe simulator is told how to behave. */
     simulator?: string | null;
     /** Where a customer gives another card. */

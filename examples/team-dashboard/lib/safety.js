@@ -1,7 +1,6 @@
 // Who asks, whether it was really him, for which team, and how often.
-import { createHmac, timingSafeEqual } from 'node:crypto';
-import { EventEmitter } from 'node:events';
 import rateLimit from '@fastify/rate-limit';
+import { isEqual } from './signing.js';
 
 /** @import { App, Access, Person, Request, Settings } from '../types.d.ts' */
 
@@ -19,8 +18,6 @@ export class Refused extends Error {
 export const belongs = `(m.status = 'active' OR m.status = 'cancelled' AND EXISTS (SELECT FROM seats.teams AS t
     WHERE t.team = m.team AND t.status IN ('canceled', 'incomplete_expired')))`;
 
-export const sessionCookie = '__Host-session';
-
 // Nothing is loaded from elsewhere, no page stands in somebody's frame, no cache keeps anything. A referrer goes to our own
 // pages only (with no-referrer, a browser would send "Origin: null" with each form).
 const own = ['script-src', 'style-src', 'img-src', 'connect-src', 'form-action'].map((what) => `${what} 'self'`);
@@ -31,6 +28,9 @@ const headers = {
     'cache-control': 'no-store',
 };
 
+/** @param {Request} request */
+export const isJson = ({ headers }) => /json/.test(headers['content-type'] ?? '');
+
 /** What a form, JSON or the address gives, as text; what is given twice is none. @param {Request} request @param {string} name */
 export function field(request, name) {
     const value = { .../** @type {any} */ (request.query), .../** @type {any} */ (request.body) }[name] ?? '';
@@ -39,44 +39,14 @@ export function field(request, name) {
     return String(value);
 }
 
-/** @param {App} app @param {Settings} settings */
-export async function createSafety(app, { pool, origin, sessionSecret, authenticate }) {
-    /** @param {string} purpose @param {string} value */
-    const mac = (purpose, value) =>
-        createHmac('sha256', sessionSecret).update(`${purpose}\n${value}`).digest('base64url');
-    /** @param {string} a @param {string} b */
-    const equal = (a, b) => {
-        const [given, right] = [Buffer.from(a), Buffer.from(b)];
-        return given.length === right.length && timingSafeEqual(given, right);
-    };
-    /** What comes back from a browser unchanged, for this purpose only. @param {string} purpose @param {string} value */
-    const sign = (purpose, value) => {
-        const encoded = Buffer.from(value).toString('base64url');
-        return `${encoded}.${mac(purpose, encoded)}`;
-    };
-    /** @param {string} purpose @param {string} signed @returns {string | null} */
-    const verify = (purpose, signed) => {
-        const [, encoded = '', given = ''] = signed.match(/^([^.]*)\.([^.]*)$/) ?? [];
-        return equal(given, mac(purpose, encoded)) ? Buffer.from(encoded, 'base64url').toString() : null;
-    };
+/** @param {App} app @param {Settings} settings @param {import('./signing.js').Signing} signing */
+export async function createSafety(app, { pool, origin, authenticate, signInAt }, { mac }) {
     /** What each form carries, and no other site can know. @param {Person} person */
     const token = (person) => mac('form', person.session);
 
-    // Sessions that were ended: no stream goes on for them, and their cookie is good for nothing any more.
-    const ended = new Set();
-    const signedOut = new EventEmitter().on('session', (session) => ended.add(session));
-
-    /** The demo's: whoever has chosen a person on the page for that. @param {Request} request */
-    const demoPerson = async (request) => {
-        const bearer = request.headers.authorization?.match(/^Bearer (.+)$/)?.[1];
-        const session = bearer ?? request.cookies[sessionCookie] ?? '';
-        const found = JSON.parse(verify('session', session) ?? 'null');
-        return found?.until > Date.now() && !ended.has(session) ? { user: found.user, session } : null;
-    };
-
     /** Who is signed in; null: nobody. @param {Request} request @returns {Promise<Person | null>} */
     const identify = async (request) => {
-        const found = await (authenticate ?? demoPerson)(request);
+        const found = await authenticate?.(request);
         const by = /^Bearer /i.test(request.headers.authorization ?? '') ? 'bearer' : 'cookie';
         return found?.user ? { name: found.user, session: found.user, ...found, by } : null;
     };
@@ -98,16 +68,16 @@ export async function createSafety(app, { pool, origin, sessionSecret, authentic
         if (request.routeOptions.config.open) return;
         const person = await identify(request);
         if (person) return void (request.person = person);
-        if (request.method !== 'GET' || authenticate || request.headers.authorization)
+        if (request.method !== 'GET' || !signInAt || request.headers.authorization)
             throw new Refused(401, 'Sign in first.');
-        return reply.redirect(`/sign-in?next=${encodeURIComponent(request.url)}`, 303);
+        return reply.redirect(`${signInAt}?next=${encodeURIComponent(request.url)}`, 303);
     });
     // A cookie comes along whoever has made a browser send the form; a Bearer only from a program that has it.
     app.addHook('preHandler', async (request) => {
         const { method, person, routeOptions } = request;
         if (/^(GET|HEAD)$/.test(method) || routeOptions.config.open || person?.by === 'bearer') return;
         requireOwnOrigin(request);
-        if (equal(field(request, 'token'), token(person))) return;
+        if (isEqual(field(request, 'token'), token(person))) return;
         throw new Refused(403, 'This page is too old: load it anew, and try again. Nothing was done.');
     });
 
@@ -124,6 +94,12 @@ export async function createSafety(app, { pool, origin, sessionSecret, authentic
         if (rows.length === 0) throw new Refused(404, 'There is no such team, or you are not one of its members.');
         if (rows.length > 1) throw new Refused(422, 'You are a member of several teams: say of which.');
         return (request.access = rows[0]);
+    };
+    /** Who may buy, invite and manage is for the application to decide: here it is owners. @param {Request} request */
+    const asOwner = async (request) => {
+        const { owner, ...may } = await access(request);
+        if (!owner) throw new Refused(403, 'Only an owner of the team may do that.', 'PS509');
+        return { owner, ...may };
     };
 
     await app.register(rateLimit, { global: false });
@@ -146,5 +122,5 @@ export async function createSafety(app, { pool, origin, sessionSecret, authentic
         invites: limit(20, person, team),
         tokens: limit(10, (request) => request.ip, person),
     };
-    return { sign, verify, token, identify, signedOut, access, limits, requireOwnOrigin };
+    return { token, identify, access, asOwner, limits, requireOwnOrigin };
 }

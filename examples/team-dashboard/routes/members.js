@@ -2,34 +2,28 @@
 import { Refused, field } from '../lib/safety.js';
 import { html } from '../lib/html.js';
 import { when } from '../lib/words.js';
-import { hidden, page } from '../views/page.js';
+import { hidden, page, teamAt } from '../views/page.js';
 import { teamPage } from '../views/team.js';
 
 /** @import { App, Context, Request } from '../types.d.ts' */
 
 /** @param {App} app @param {Context} context */
-export default async function members(app, { pool, access, load, limits, origin, token: formToken }) {
-    /** Who may invite and manage is for the application to decide: here it is owners. @param {Request} request */
-    const asOwner = async (request) => {
-        const { team, actor, owner } = await access(request);
-        if (!owner) throw new Refused(403, 'Only an owner of the team may do that.', 'PS509');
-        return { team, actor, back: `/team?team=${encodeURIComponent(team)}` };
-    };
+export default async function members(app, { pool, access, asOwner, load, limits, origin, token: formToken }) {
     const tokenIn = (/** @type {Request} */ request) => /** @type {{ token: string }} */ (request.params).token;
     const ofInvite = { preHandler: (/** @type {Request} */ request) => limits.tokens(request) };
 
     app.post('/team/members/role', async (request, reply) => {
-        const { team, back } = await asOwner(request);
+        const { team } = await asOwner(request);
         const role = field(request, 'role');
         await pool.query('SELECT seats.change_member($1, $2, role => $3)', [team, field(request, 'user'), role]);
-        return reply.redirect(back, 303);
+        return reply.redirect(teamAt(team), 303);
     });
 
     app.post('/team/members/remove', async (request, reply) => {
-        const { team, actor, back } = await asOwner(request);
+        const { team, actor } = await asOwner(request);
         const user = field(request, 'user');
         await pool.query('SELECT seats.remove_member($1, $2, $3)', [team, user, `removed by ${actor}`]);
-        return reply.redirect(user === actor ? '/' : back, 303);
+        return reply.redirect(user === actor ? '/' : teamAt(team), 303);
     });
 
     app.post('/team/invites', async (request, reply) => {
@@ -48,15 +42,15 @@ export default async function members(app, { pool, access, load, limits, origin,
         const notice = html`Send this link to <b>${address}</b>. It is shown only now, and lets one person in, once:
             <output>${link}</output>${billing_pending && ' The seat is not confirmed yet: if it cannot be bought, the invite ends.'}`;
         const state = await load(request, await access(request));
-        return reply.type('text/html; charset=utf-8').send(String(teamPage({ ...state, notice })));
+        return reply.html(teamPage({ ...state, notice }));
     });
 
     app.post('/team/invites/revoke', async (request, reply) => {
-        const { team, actor, back } = await asOwner(request);
+        const { team, actor } = await asOwner(request);
         const mine = 'SELECT seats.revoke_invite(invite, $3) FROM seats.invites WHERE invite = $1 AND team = $2';
         const { rowCount } = await pool.query(mine, [Number(field(request, 'invite')) || 0, team, actor]);
         if (!rowCount) throw new Refused(404, 'There is no such invite.', 'PS531');
-        return reply.redirect(back, 303);
+        return reply.redirect(teamAt(team), 303);
     });
 
     // A link is opened by mail programs, too: it only shows, and who is signed in accepts with a button.
@@ -69,14 +63,12 @@ export default async function members(app, { pool, access, load, limits, origin,
             <p><b>${inviter ?? 'Somebody'}</b> invites you to ${team} as ${role === 'owner' ? 'an owner' : 'a member'}${seat_type && `, with a ${seat_type} seat`}.</p>
             <form method="post">${hidden({ token })}<button>Join as ${person.name}</button></form>
             <p class="note">This is good until ${when(expires_at, 'en')}.</p></section>`;
-        return reply
-            .type('text/html; charset=utf-8')
-            .send(String(page({ title: `Join ${team}`, person, token, body })));
+        return reply.html(page({ title: `Join ${team}`, person, token, body }));
     });
 
     app.post('/invites/:token', ofInvite, async (request, reply) => {
         const values = [tokenIn(request), request.person.user];
         const { rows } = await pool.query('SELECT team FROM seats.accept_invite($1, $2)', values);
-        return reply.redirect(`/team?team=${encodeURIComponent(rows[0].team)}`, 303);
+        return reply.redirect(teamAt(rows[0].team), 303);
     });
 }

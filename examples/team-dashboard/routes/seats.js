@@ -1,10 +1,11 @@
 // Buying seats and giving them back: a price is asked for, one page names it, one form makes the change. What a form carries
 // may be made up, or old: change_seats judges all of it.
 import { describe } from '../lib/pg-seats.js';
-import { Refused, field } from '../lib/safety.js';
+import { Refused, field, isJson } from '../lib/safety.js';
 import { confirmPage } from '../views/confirm.js';
+import { teamAt } from '../views/page.js';
 
-/** @import { Access, App, Change, Context, Request, TeamPage } from '../types.d.ts' */
+/** @import { Access, App, Context, Request } from '../types.d.ts' */
 /** @typedef {import('fastify').FastifyReply} Reply */
 /** @typedef {import('../views/confirm.js').Quote} Quote */
 
@@ -26,27 +27,8 @@ function wanted(request) {
     return { seat_type, operation, quantity, changes: JSON.stringify({ [seat_type]: { [operation]: quantity } }) };
 }
 
-/** A change as the team's page has it, also when it is none of the last ones. @param {import('pg').Pool} pool @param {TeamPage} page @param {number} id @returns {Promise<Change | null>} */
-export async function findChange(pool, page, id) {
-    const listed = [...page.open_changes, ...page.last_changes].find(({ change }) => change === id);
-    if (listed || !Number.isSafeInteger(id)) return listed ?? null;
-    const { rows } = await pool.query('SELECT * FROM seats.changes WHERE change = $1 AND team = $2', [id, page.team]);
-    return rows.length > 0 ? { ...rows[0], lines: rows, invoice: null } : null;
-}
-
-/** @param {string} team @param {unknown} change @param {string | false} did */
-const outcomeAt = (team, change, did) =>
-    `/team?${new URLSearchParams({ team, change: `${change}`, ...(did && { did }) })}`;
-
 /** @param {App} app @param {Context} context */
-export default async function seats(app, { pool, access, limits, load, sign, verify }) {
-    /** @param {Request} request */
-    const owner = async (request) => {
-        const may = await access(request);
-        if (!may.owner) throw new Refused(403, 'Only an owner of the team may do that.', 'PS509');
-        return may;
-    };
-
+export default async function seats(app, { pool, asOwner, limits, load, sign, verify }) {
     /** Asks Stripe what it costs. @param {Request} request @param {Access} may @param {Quote['seen']} [seen] */
     async function ask(request, may, seen) {
         await limits.previews(request);
@@ -59,7 +41,7 @@ export default async function seats(app, { pool, access, limits, load, sign, ver
         const { rows } = await pool.query('SELECT * FROM seats.preview_change($1, $2)', [may.team, changes]);
         const { call, proration_date: at } = rows[0];
         const quote = { team: may.team, call, at: Number(at), ...asked, expected: type?.quantity ?? 0, seen };
-        return { quote, address: `/team/quotes/${call}?q=${sign('quote', JSON.stringify(quote))}` };
+        return { quote, address: `/team/quotes/${call}?q=${sign('quote', quote)}` };
     }
 
     /** @param {Request} request @param {Reply} reply @param {Access} may @param {{quote: Quote, address: string}} asked */
@@ -73,26 +55,25 @@ export default async function seats(app, { pool, access, limits, load, sign, ver
             [quote.seat_type, quote.quantity],
         );
         const asked = { quote, address, price: price.rows[0], plan: plans.rows.length === 1 ? plans.rows[0] : null };
-        return reply.type('text/html; charset=utf-8').send(String(confirmPage(asked, await load(request, may))));
+        return reply.html(confirmPage(asked, await load(request, may)));
     }
 
     app.post('/team/quotes', async (request, reply) => {
-        const { address } = await ask(request, await owner(request));
+        const { address } = await ask(request, await asOwner(request));
         return reply.redirect(address, 303);
     });
 
     app.get('/team/quotes/:call', async (request, reply) => {
-        const quote = JSON.parse(verify('quote', field(request, 'q')) ?? 'null');
+        const quote = verify('quote', field(request, 'q'));
         if (quote?.call !== /** @type {any} */ (request.params).call) throw new Refused(404, 'There is no such page.');
         Object.assign(/** @type {any} */ (request.query), { team: quote.team });
-        return show(request, reply, await owner(request), { quote, address: request.url });
+        return show(request, reply, await asOwner(request), { quote, address: request.url });
     });
 
     app.post('/team/seats', async (request, reply) => {
-        const may = await owner(request);
+        const may = await asOwner(request);
         await limits.purchases(request);
-        const isJson = /json/.test(request.headers['content-type'] ?? '');
-        const key = isJson ? request.headers['idempotency-key'] : field(request, 'key');
+        const key = isJson(request) ? request.headers['idempotency-key'] : field(request, 'key');
         if (!key) throw new Refused(422, 'Send an Idempotency-Key: what is sent twice with it is done once.', 'PS520');
         const { seat_type, changes } = wanted(request);
         const quantity = whole(request, 'expected', 0, 1e6);
@@ -105,24 +86,25 @@ export default async function seats(app, { pool, access, limits, load, sign, ver
             )
             .catch(async (error) => {
                 // The page, or its price, was out of date: the price is asked for anew, and nothing was done.
-                if (isJson || !/^PS5(10|13|25|38|39)$/.test(describe(error).code ?? '')) throw error;
+                if (isJson(request) || !/^PS5(10|13|25|38|39)$/.test(describe(error).code ?? '')) throw error;
                 const at = new Date(Date.parse(field(request, 'seen_at')) || Date.now()).toISOString();
                 reply.code(409);
                 await show(request, reply, may, await ask(request, may, { quantity: quantity ?? 0, at }));
             });
         if (!made) return reply;
         const { change, seats, repeated } = made.rows[0];
-        if (!isJson) return reply.redirect(outcomeAt(may.team, change, repeated && 'again'), 303);
+        if (!isJson(request))
+            return reply.redirect(teamAt(may.team, { change, ...(repeated && { did: 'again' }) }), 303);
         const { state } = (await pool.query('SELECT state FROM seats.changes WHERE change = $1', [change])).rows[0];
         return reply.code(202).send({ change: Number(change), seat_type, ...seats[seat_type], repeated, state });
     });
 
     app.post('/team/cancel', async (request, reply) => {
-        const { team, actor } = await owner(request);
+        const { team, actor } = await asOwner(request);
         const change = whole(request, 'change', 1, 1e12);
         const own = await pool.query('SELECT team FROM seats.changes WHERE change = $1 AND team = $2', [change, team]);
         if (own.rows.length === 0) throw new Refused(404, 'There is no such change.', 'PS514');
         await pool.query('SELECT seats.cancel_change($1, $2)', [change, actor]);
-        return reply.redirect(outcomeAt(team, change, 'back'), 303);
+        return reply.redirect(teamAt(team, { change, did: 'back' }), 303);
     });
 }

@@ -15,14 +15,14 @@ const TYPE = 'text/event-stream; charset=utf-8';
 const frame = (event, data = '') => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 
 /** @param {App} app @param {Context} context */
-export default async function stream(app, { pool, listenUrl, identify, signedOut, access, load }) {
+export default async function stream(app, { pool, listenUrl, identify, sessions, access, load }) {
     const hub = createHub({ pool, listenUrl, log: app.log });
     const streams = /** @type {Set<{person: Person, end: (frame?: string) => void}>} */ (new Set());
     app.addHook('preClose', async () => {
         hub.close();
         for (const { end } of streams) end();
     });
-    signedOut.on('session', (session) => {
+    sessions.on('ended', (session) => {
         for (const { person, end } of streams) if (person.session === session) end(frame('gone'));
     });
 

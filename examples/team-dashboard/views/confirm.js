@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { html } from '../lib/html.js';
 import { by, money, say, seats, tell, whatOf, when } from '../lib/words.js';
-import { hidden, page } from './page.js';
+import { hidden, page, teamAt } from './page.js';
 
 /** @import { State } from '../types.d.ts' */
 /**
@@ -98,7 +98,7 @@ export function confirmPage(asked, state) {
         ${has(/unavailable/, html`<p><a href="${address}">${say('quotes', 'ask_again')}</a></p>`)}
         ${has(/expired|failed|changes_pending/, form('/team/quotes', say('quotes', 'ask_again')))}
         ${has(/unavailable|failed|changes_pending/, anyway)}
-        <p><a href="/team?team=${encodeURIComponent(team)}">${say('quotes', 'leave')}</a></p>
+        <p><a href="${teamAt(team)}">${say('quotes', 'leave')}</a></p>
     </section>`;
     return page({ title, team, person, token, head: has(/asking/, refresh), body });
 }

@@ -7,6 +7,9 @@ import { html } from '../lib/html.js';
 export const hidden = (fields) =>
     Object.entries(fields).map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}" />`);
 
+/** Of a team's page. @param {string} team @param {Record<string, any>} [more] */
+export const teamAt = (team, more) => `/team?${new URLSearchParams({ team, ...more })}`;
+
 /** @param {{ title: string, body: unknown, person?: Person | null, token?: string, team?: string, head?: unknown }} page */
 export const page = ({ title, body, person, token, team, head }) => html`<!doctype html>
 <html lang="en">
@@ -25,7 +28,7 @@ export const page = ({ title, body, person, token, team, head }) => html`<!docty
   <header>
     <a class="brand" href="/">
       <img src="/public/icon.svg" alt="" width="30" height="30" /> ${team ?? 'Seats'}</a>
-    ${person && token && html`<form method="post" action="/sign-out"><span>${person.name}</span> ${hidden({ token })}<button class="quiet">Sign out</button></form>`}
+    ${person && html`<form method="post" action="${person.signOutAt}"><span>${person.name}</span> ${person.signOutAt && html`${hidden({ token })}<button class="quiet">Sign out</button>`}</form>`}
   </header>
   <main id="main" tabindex="-1">${body}</main>
 </body>

@@ -1,7 +1,6 @@
 // A team's page. What changes while it is open is a part, which the stream sends anew; forms to type into stand outside.
 import { html } from '../lib/html.js';
 import { by, money, payAt, say, tell, whatOf, when } from '../lib/words.js';
-import { simulatorForm } from '../routes/simulator.js';
 import { outcome } from './confirm.js';
 import { hidden, page } from './page.js';
 
@@ -146,6 +145,6 @@ export const teamPage = (state) => {
     const body = html`<h1 data-events="/team/events?${events}">${title}</h1>${all.standing}${all.notice}
       <div class="cards">${team.seat_types.map(card)}</div>${team.seat_types.length === 100 && html`<p class="note">The first 100 kinds of seats are shown.</p>`}
       ${all.changes}
-      <div class="columns"><div>${all.members}${all.invites}</div><div>${access.owner && team.may.invite && inviteForm(state)}${all.history}</div></div>${simulatorForm(state)}`;
+      <div class="columns"><div>${all.members}${all.invites}</div><div>${access.owner && team.may.invite && inviteForm(state)}${all.history}</div></div>${state.foot}`;
     return page({ title, team: team.team, person, token, body });
 };

@@ -3,26 +3,24 @@
 import { readFileSync } from 'node:fs';
 import { html } from '../lib/html.js';
 import { Refused, field } from '../lib/safety.js';
-import { hidden } from '../views/page.js';
+import { hidden, teamAt } from '../views/page.js';
 
-/** @import { App, Context, State, TeamPage } from '../types.d.ts' */
+/** @import { App, Context, TeamPage } from '../types.d.ts' */
 
 const text = readFileSync(new URL('simulator.json', import.meta.url), 'utf8');
 const tricks = /** @type {Record<string, Record<string, [string, object?, string?][]>>} */ (JSON.parse(text));
 
-/** The switch, for the foot of a team's page. @param {State} state */
-export const simulatorForm = ({ simulator, page, token }) =>
-    simulator &&
+/** The switch, for the foot of a team's page. @param {string} team @param {string} token */
+export const simulatorForm = (team, token) =>
     html`<details class="simulator"><summary>Make Stripe …</summary><form method="post" action="/team/simulator">
-        ${hidden({ token, team: page.team })}
+        ${hidden({ token, team })}
         ${Object.entries(tricks).map(
             ([who, does]) => html`<fieldset><legend>${who}</legend>
             ${Object.keys(does).map((what) => html`<button class="quiet" name="trick" value="${who}: ${what}">${what}</button> `)}</fieldset>`,
         )}</form></details>`;
 
 /** @param {App} app @param {Context} context */
-export default async function simulated(app, { pool, access, simulator }) {
-    if (!simulator) return;
+export async function simulated(app, { pool, access, simulator }) {
     /** @param {string} path @param {object} [body] @param {string} [method] @returns {Promise<any>} */
     const control = async (path, body, method = body ? 'POST' : 'GET') => {
         const answer = await fetch(`${simulator}/_control/${path}`, { method, body: body && JSON.stringify(body) });
@@ -56,6 +54,6 @@ export default async function simulated(app, { pool, access, simulator }) {
             const [{ change }] = bought.rows;
             state = (await pool.query("SELECT state FROM seats.await_change($1, '2 s')", [change])).rows[0].state;
         }
-        return reply.redirect(`/team?team=${encodeURIComponent(team)}`, 303);
+        return reply.redirect(teamAt(team), 303);
     });
 }
