@@ -517,6 +517,10 @@ test('server.js starts nothing that would be unsafe', async () => {
         PUBLIC_ORIGIN: 'http://127.0.0.1:3000',
     };
     const module = fileURLToPath(import.meta.url);
+    const library = fileURLToPath(new URL('../../examples/team-dashboard/lib/html.js', import.meta.url));
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = /** @type {import('node:net').AddressInfo} */ (taken.address());
     for (const [changed, words] of /** @type {[Record<string, string>, RegExp][]} */ ([
         [{ DATABASE_URL: '' }, /DATABASE_URL/],
         [{ SIMULATOR: '' }, /AUTHENTICATE/],
@@ -528,6 +532,14 @@ test('server.js starts nothing that would be unsafe', async () => {
         [{ PUBLIC_ORIGIN: 'https://seats.example.com/path' }, /PUBLIC_ORIGIN/],
         [{ SIMULATOR: '', AUTHENTICATE: module }, /SESSION_SECRET/],
         [{ SIMULATOR: '', AUTHENTICATE: module, SESSION_SECRET: 'short' }, /SESSION_SECRET/],
+        // A module that says nothing of who is signed in would have everybody choose.
+        [{ SIMULATOR: '', AUTHENTICATE: library, SESSION_SECRET: 'x'.repeat(32) }, /AUTHENTICATE .* default export/],
+        [
+            { SIMULATOR: '', AUTHENTICATE: '/nowhere.js', SESSION_SECRET: 'x'.repeat(32) },
+            /Cannot find module .*nowhere/,
+        ],
+        [{ TRUST_PROXY: 'banana' }, /banana/],
+        [{ PORT: String(port) }, /already in use .*PORT/],
     ])) {
         const child = execFile(process.execPath, [file], {
             env: { PATH: process.env.PATH, ...safe, ...changed },
@@ -540,6 +552,7 @@ test('server.js starts nothing that would be unsafe', async () => {
         assert.match(said, /^not started: /);
         assert.match(said, words);
     }
+    taken.close();
 });
 
 test('a program that repeats an invite is told so, and has the link once', async () => {
