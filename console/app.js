@@ -1,5 +1,4 @@
 // The desk: which page stands where, and what becomes of errors.
-
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import formbody from '@fastify/formbody';
@@ -7,7 +6,7 @@ import Fastify from 'fastify';
 import { createDatabase } from './lib/database.js';
 import { html } from './lib/html.js';
 import { layout } from './lib/layout.js';
-import { protect, whoAsks } from './lib/safety.js';
+import { protect } from './lib/safety.js';
 import { allowedVerbs } from './lib/verbs.js';
 import { inWords } from './lib/words.js';
 import { createActs } from './pages/act.js';
@@ -49,8 +48,7 @@ export function createDesk({ pool, prefix = '', hosts, authentication, users, lo
     const app = Fastify({ logger, forceCloseConnections: true, bodyLimit: 65536, routerOptions });
     const database = createDatabase(pool);
     app.register(formbody);
-    const anybodys = [...assets.map(({ name }) => `${prefix}/${name}`), `${prefix}/sign-in`];
-    protect(app, { hosts, authentication, open: (path) => anybodys.includes(path) });
+    protect(app, { hosts, authentication });
 
     /** @type {Visit['link']} */
     const link = (path, query = {}) => {
@@ -66,14 +64,14 @@ export function createDesk({ pool, prefix = '', hosts, authentication, users, lo
         reply
             .code(page.status ?? 200)
             .type('text/html; charset=utf-8')
-            .send(layout({ link, asset, ...whoAsks(request), signsIn: users !== undefined }, page).text);
+            .send(layout({ link, asset, ...request.asker, signsIn: users !== undefined }, page).text);
     const noticeOf = createActs(app, { database, link, send });
     if (users) app.register(users.routes, { send });
 
     for (const [path, show] of pages) {
         app.get(prefix + path, async (request, reply) => {
             const params = /** @type {Record<string, string>} */ (request.params);
-            const { person } = whoAsks(request);
+            const { person } = request.asker;
             const query = /** @type {Record<string, string>} */ (request.query);
             const page = await database.read(async (client) => {
                 /** @type {Visit['ask']} */
@@ -86,7 +84,9 @@ export function createDesk({ pool, prefix = '', hosts, authentication, users, lo
 
     for (const { name, text, type } of assets) {
         const kept = { 'Cache-Control': 'public, max-age=31536000, immutable' };
-        app.get(`${prefix}/${name}`, (_, reply) => reply.headers(kept).type(`${type}; charset=utf-8`).send(text));
+        app.get(`${prefix}/${name}`, { config: { open: true } }, (_, reply) =>
+            reply.headers(kept).type(`${type}; charset=utf-8`).send(text),
+        );
     }
 
     app.setNotFoundHandler((request, reply) => {

@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 // pg-seats-console: reads its arguments, refuses what is unsafe, and listens.
-
 import { chmodSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { createInterface } from 'node:readline';

@@ -4,6 +4,17 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { HtmlText } from './lib/html.js';
 import type { Users } from './pages/sign_in.js';
 
+declare module 'fastify' {
+    interface FastifyRequest {
+        /** Who asks, and what this person's forms carry; '' is nobody, on what anybody may see. */
+        asker: { person: string; token: string };
+    }
+    interface FastifyContextConfig {
+        /** anybody may see it */
+        open?: boolean;
+    }
+}
+
 interface Settings {
     /** of openPool (lib/database.js) */
     pool: Pool;

@@ -1,6 +1,5 @@
 // How the desk asks the database: with few connections, for a short time, and without being able to change anything, but for
 // a verb. Whatever a page asks, the worker and the application do not notice it.
-
 import pg from 'pg';
 
 /** @import { Pool, PoolClient, PoolConfig } from 'pg' */

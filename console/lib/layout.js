@@ -1,18 +1,8 @@
 // What all pages have around them.
-
 import { html } from './html.js';
-import { when } from './words.js';
+import { places, when } from './words.js';
 
 /** @import { Page, Visit } from '../types.d.ts' */
-
-const places = [
-    ['/', 'Overview'],
-    ['/outbox', 'Outbox'],
-    ['/reviews', 'Reviews'],
-    ['/webhooks', 'Webhooks'],
-    ['/teams', 'Teams'],
-    ['/journal', 'Journal'],
-];
 
 /**
  * @param {Pick<Visit, 'link' | 'asset' | 'person'> & {token: string, signsIn: boolean}} visit
@@ -30,7 +20,7 @@ export function layout(visit, page) {
 <a class="skip" href="#main">To the content</a>
 <header>
 <nav aria-label="Pages"><strong>pg_seats</strong>
-${places.map(([path, name]) => html`<a href="${visit.link(path)}"${page.place === path ? html` aria-current="page"` : ''}>${name}</a> `)}
+${Object.entries(places).map(([path, name]) => html`<a href="${visit.link(path)}"${page.place === path ? html` aria-current="page"` : ''}>${name}</a> `)}
 </nav>
 <form class="who" method="post" action="${visit.link('/sign-out')}">${visit.person}
 ${visit.signsIn && visit.person !== '' && html`<input type="hidden" name="token" value="${visit.token}"> <button>Sign out</button>`}

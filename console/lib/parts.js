@@ -1,5 +1,4 @@
 // What pages are made of: tables, facts, filters, lists that go on.
-
 import { html } from './html.js';
 import { age, count, money, tag, when, words } from './words.js';
 

@@ -3,11 +3,10 @@
 // The desk mostly stands on the loopback, where a browser that is lured somewhere else reaches it all the same: by a form that
 // is sent here (refused by its origin, and for want of a token), by a name that is made to mean 127.0.0.1 (DNS rebinding:
 // refused by the name), or in a frame (refused by the headers).
-
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
 /** @import { FastifyInstance, FastifyRequest } from 'fastify' */
-/** @import { Authentication } from '../types.d.ts' */
+/** @import { Authentication, Settings } from '../types.d.ts' */
 
 // A form's Origin would be "null" with no-referrer; with same-origin, too, no address leaves the desk.
 const headers = {
@@ -34,12 +33,6 @@ export const hostName = ({ headers: sent }) => (sent.host ?? '').toLowerCase().r
 /** As the server takes pg_seats.person. @param {string} name */
 export const isPerson = (name) => /^[^\p{Cc}\ufffd]{1,100}$/u.test(name);
 
-/** @type {WeakMap<FastifyRequest, {person: string, token: string}>} */
-const asking = new WeakMap();
-
-/** Who asks; nobody on the pages that anybody may see. @param {FastifyRequest} request */
-export const whoAsks = (request) => asking.get(request) ?? { person: '', token: '' };
-
 /** A browser says where a form comes from, and no page can make it say otherwise. @param {FastifyRequest} request */
 function isFromHere({ headers: sent }) {
     if (sent['sec-fetch-site'] !== undefined && sent['sec-fetch-site'] !== 'same-origin') return false;
@@ -50,16 +43,14 @@ function isFromHere({ headers: sent }) {
 /** @param {FastifyRequest} request */
 const isToRead = ({ method }) => method === 'GET' || method === 'HEAD';
 
-/**
- * @param {FastifyInstance} app
- * @param {{hosts: string[], authentication: Authentication, open: (path: string) => boolean}} settings
- *   hosts: names under which the desk is reached, without a port; open: what anybody may see (style, sign-in)
- */
-export function protect(app, { hosts, authentication, open }) {
+/** @param {FastifyInstance} app @param {Pick<Settings, 'hosts' | 'authentication'>} settings */
+export function protect(app, { hosts, authentication }) {
     const secret = randomBytes(32);
+    app.decorateRequest('asker');
 
     app.addHook('onRequest', async (request, reply) => {
         reply.headers(headers);
+        request.asker = { person: '', token: '' };
         if (!hosts.includes(hostName(request))) {
             const text = 'The desk is not reached under this name. Whoever starts it can allow one: --host NAME\n';
             return reply.code(421).type('text/plain; charset=utf-8').send(text);
@@ -67,11 +58,11 @@ export function protect(app, { hosts, authentication, open }) {
         if (!isToRead(request) && !isFromHere(request)) {
             throw refusal(403, 'This was not sent by a page of the desk. Nothing was done');
         }
-        if (open(request.url.split('?')[0])) return;
+        if (request.routeOptions.config.open) return;
         const person = authentication.person(request);
         if (person !== null) {
             const holds = JSON.stringify([person, authentication.session?.(request)]);
-            asking.set(request, { person, token: createHmac('sha256', secret).update(holds).digest('base64url') });
+            request.asker = { person, token: createHmac('sha256', secret).update(holds).digest('base64url') };
         } else if (authentication.signInAt && isToRead(request)) {
             return reply.redirect(`${authentication.signInAt}?to=${encodeURIComponent(request.url)}`, 303);
         } else {
@@ -80,7 +71,7 @@ export function protect(app, { hosts, authentication, open }) {
     });
 
     app.addHook('preHandler', async (request) => {
-        const { token } = whoAsks(request);
+        const { token } = request.asker;
         if (isToRead(request) || token === '') return;
         const sent = String(/** @type {{token?: unknown} | null | undefined} */ (request.body)?.token);
         if (sent.length !== token.length || !timingSafeEqual(Buffer.from(sent, 'latin1'), Buffer.from(token))) {

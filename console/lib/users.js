@@ -1,5 +1,4 @@
 // A file of people and scrypt hashes of their passwords: a line for each, NAME:SALT:HASH.
-
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';

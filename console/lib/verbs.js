@@ -1,8 +1,8 @@
 // What an operator can do, as data. All of them want a reason, so each is asked for on a page of its own (pages/act.js), and
 // none is done by a link.
-
 import { html } from './html.js';
 import { refusal } from './safety.js';
+import { verbs as words } from './words.js';
 
 /** @import { PoolClient } from 'pg' */
 /** @import { Given, Look, Verb, Visit } from '../types.d.ts' */
@@ -31,28 +31,22 @@ const count = (sql, upTo) => async (client, given) => {
     const says = [`It is ${found} of them now.`, ...others];
     return { given: { ...given, [upTo]: seen, expected_count: found }, says };
 };
-const calls = count('SELECT up_to_id AS up_to, calls AS found, is_more FROM seats.count_retryable($1)', 'up_to_id');
-const events = count('SELECT up_to::text, events AS found, is_more FROM seats.count_replayable($1)', 'up_to');
 
-/** @type {(name: string, label: string, takes: string, back: string, look?: Look) => [string, Verb]} */
-const verb = (name, label, takes, back, look) => [name, { label, takes, back, look }];
-
-export const verbs = new Map([
-    verb('resolve_review', 'Decide', 'call decision function', '/reviews/:call', lookAtDecision),
-    verb('resolve_payment', 'Decide', 'payment decision', '/reviews/:payment', lookAtDecision),
-    verb('retry', 'Retry now', 'call', '/calls/:call', explain),
-    verb('cancel_call', 'Take back', 'call', '/calls/:call', explain),
-    verb('review_call', 'Put into review', 'call', '/calls/:call', explain),
-    verb('reconcile_payment', 'Read at Stripe', 'payment', '/calls/:payment'),
-    verb('reconcile', 'Read at Stripe', 'team', '/teams/:team'),
-    verb('pause', 'Pause', 'destination lane', '/'),
-    verb('resume', 'Resume', 'destination lane', '/'),
-    verb('acknowledge', 'Acknowledge', 'alert', '/'),
-    verb('retry_all', 'Retry all', 'filter up_to_id expected_count', '/outbox', calls),
-    verb('replay_webhook', 'Replay', 'endpoint event_id', '/webhooks'),
-    verb('replay_webhooks_all', 'Replay all', 'filter up_to expected_count', '/webhooks', events),
-    verb('list_events', "Read Stripe's list", 'destination', '/webhooks'),
+/** @type {Record<string, Look>} */
+const looks = {
+    resolve_review: lookAtDecision,
+    resolve_payment: lookAtDecision,
+    retry: explain,
+    cancel_call: explain,
+    review_call: explain,
+    retry_all: count('SELECT up_to_id AS up_to, calls AS found, is_more FROM seats.count_retryable($1)', 'up_to_id'),
+    replay_webhooks_all: count('SELECT up_to::text, events AS found, is_more FROM seats.count_replayable($1)', 'up_to'),
+};
+const listed = Object.entries(words).map(([name, [label, takes, back]]) => [
+    name,
+    { label, takes, back, look: looks[name] },
 ]);
+export const verbs = /** @type {Map<string, Verb>} */ (new Map(/** @type {any} */ (listed)));
 
 /**
  * By the names of its arguments, of which what is empty is NULL. Gives one row.

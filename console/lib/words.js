@@ -1,6 +1,14 @@
-// Times, sums, numbers and states in words, and errors in words of every day.
-
+// Times, sums, numbers and states in words, and errors in words of every day: these stand in words.json.
+import { readFileSync } from 'node:fs';
 import { html } from './html.js';
+
+/**
+ * @type {{places: Record<string, string>, counts: string[][], tones: Record<string, string>,
+ *   verbs: Record<string, string[]>, errors: Record<string, [status: number, title: string, text?: string]>}}
+ */
+export const { places, counts, verbs, tones, errors } = JSON.parse(
+    readFileSync(new URL('words.json', import.meta.url), 'utf8'),
+);
 
 /** @param {any} at  (infinity comes as a number) @returns {string | null} */
 const isoOf = (at) => (at && Number.isFinite(+new Date(at)) ? new Date(at).toISOString() : null);
@@ -43,32 +51,12 @@ export function money(amount, { currency, currency_decimals: decimals }) {
 /** @param {unknown} word  of the database's, as docs and filters have it */
 export const words = (word) => String(word ?? '').replaceAll('_', ' ');
 
-const tones = {
-    bad: 'critical fatal error review halted refused reverted canceled unpaid failed stopped',
-    warn: 'warning waiting verifying awaiting awaiting_payment interrupted paused unproven past_due again unknown incomplete starting',
-    good: 'ok done active trialing confirmed running open succeeded',
-    busy: 'sending carried acknowledged',
-};
-
 /** Its colour says nothing that the word does not. @param {string} word */
 export function tag(word) {
     const [tone] = Object.entries(tones).find(([, those]) => those.split(' ').includes(word)) ?? ['plain'];
     return html`<span class="tag ${tone}">${words(word)}</span>`;
 }
 
-const errors = /** @type {Record<string, [status: number, title: string, text?: string]>} */ ({
-    57014: [503, 'This took too long', 'A page has five seconds, so that it hurts nobody. Set a filter, or try again.'],
-    '55P03': [503, 'Something is locked', 'The database is being changed just now, by an upgrade say. Try again soon.'],
-    40001: [503, 'Somebody was faster', 'Nothing was changed. Try again.'],
-    '3F000': [503, 'pg_seats is not here', 'This database lacks it: CREATE EXTENSION pg_seats, or ask another one.'],
-    42883: [503, 'pg_seats is of another version', 'It lacks a function of the desk: ALTER EXTENSION pg_seats UPDATE.'],
-    42501: [403, 'The desk may not do that', 'seats.grant_monitor lets its role read, seats.grant_operator act.'],
-    PS120: [404, 'There is no such call'],
-    PS408: [404, 'There is no such lane'],
-    PS409: [404, 'There is no such alert'],
-    PS501: [404, 'There is no such team'],
-    PS411: [400, 'There is no such filter'],
-});
 const unreachable = /^(ECONN|EPIPE|ENOENT|ENOTFOUND|EAI_|ETIMEDOUT|08|53|57P|28)/;
 
 /** @param {unknown} thrown  by the database, on the way to it, or by Fastify (a body that is too large) */
@@ -76,17 +64,12 @@ export function inWords(thrown) {
     /** @type {{code?: string, message?: string, detail?: string, hint?: string, statusCode?: number}} */
     const { code = '', message = '', detail, hint, statusCode = 500 } = Object(thrown);
     const said = [message, detail, hint].map((part) => part?.replace(/[.\s]*$/, '.')).join(' ');
-    const [status, title, text = said] = errors[code] ?? [];
-    if (status && title) return { status, title, text };
-    if (/^(PS|22)/.test(code)) return { status: 409, title: 'The database refuses that', text: said };
-    if (message === 'timeout exceeded when trying to connect') {
-        const why = 'Its three connections are in use, or the database does not answer. Try again in a moment.';
-        return { status: 503, title: 'The desk is busy', text: why };
-    }
-    if (unreachable.test(code) || message.startsWith('Connection terminated')) {
-        const after = 'Nothing is lost by that: the desk only looks at what is there.';
-        return { status: 503, title: 'The database cannot be reached', text: `${said} ${after}` };
-    }
-    if (statusCode < 500) return { status: statusCode, title: 'That cannot be done', text: said };
-    return { status: 500, title: 'Something is wrong with the desk', text: 'What it is stands in its log.' };
+    const kind =
+        (Object.hasOwn(errors, code) && code) ||
+        (/^(PS|22)/.test(code) && 'refused') ||
+        (message === 'timeout exceeded when trying to connect' && 'busy') ||
+        ((unreachable.test(code) || message.startsWith('Connection terminated')) && 'unreachable') ||
+        (statusCode < 500 ? 'impossible' : 'unknown');
+    const [status, title, text = '{said}'] = errors[kind];
+    return { status: status || statusCode, title, text: text.replace('{said}', () => said) };
 }

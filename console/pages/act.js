@@ -1,8 +1,7 @@
 // Where verbs are asked for (GET, which shows what would be done) and done (POST).
-
 import { randomUUID } from 'node:crypto';
 import { html } from '../lib/html.js';
-import { refusal, whoAsks } from '../lib/safety.js';
+import { refusal } from '../lib/safety.js';
 import { allowedVerbs, use, verbs } from '../lib/verbs.js';
 import { inWords, when, words } from '../lib/words.js';
 
@@ -24,7 +23,7 @@ function read(request, values) {
     const text = (/** @type {string} */ key) => String(Object(values)[key] ?? '').trim();
     const given = Object.fromEntries(verb.takes.split(' ').map((key) => [key, text(key)]));
     const back = verb.back.replace(/:(\w+)/, (_, key) => encodeURIComponent(given[key]));
-    return { ...whoAsks(request), name, verb, given, back, reason: text('reason'), key: text('key') };
+    return { ...request.asker, name, verb, given, back, reason: text('reason'), key: text('key') };
 }
 
 /** @param {Record<string, unknown>} values */
@@ -105,5 +104,5 @@ ${Object.entries({ ...known, token, key: randomUUID() }).map(([key, value]) => h
     });
 
     /** What a form has done, for the page that comes after it. @param {FastifyRequest} request */
-    return async (request) => (await forms.get(formOf(whoAsks(request).person, Object(request.query).notice)))?.notice;
+    return async (request) => (await forms.get(formOf(request.asker.person, Object(request.query).notice)))?.notice;
 }

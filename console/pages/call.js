@@ -1,5 +1,4 @@
 // All of one call: what it means, what holds it back, its way through the states, its money.
-
 import { html } from '../lib/html.js';
 import { facts, notAll, table } from '../lib/parts.js';
 import { verbButton } from '../lib/verbs.js';

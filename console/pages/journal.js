@@ -1,5 +1,4 @@
 // Who did what, and what came of it.
-
 import { html } from '../lib/html.js';
 import { filterOf, filters, list, table } from '../lib/parts.js';
 import { words } from '../lib/words.js';

@@ -1,5 +1,4 @@
 // What is owed to Stripe, what does not move, and what is settled.
-
 import { html } from '../lib/html.js';
 import { filterOf, filters, list, table } from '../lib/parts.js';
 import { verbButton } from '../lib/verbs.js';

@@ -1,24 +1,12 @@
 // What is wrong, and how much there is of everything.
-
 import { html } from '../lib/html.js';
 import { facts, table } from '../lib/parts.js';
 import { verbButton } from '../lib/verbs.js';
-import { age, count, words } from '../lib/words.js';
+import { age, count, counts as counted, words } from '../lib/words.js';
 
 /** @import { Page, Row, Visit } from '../types.d.ts' */
 
 const mostAlerts = 50;
-
-/** What is counted, what it is called, and where it is listed. */
-const tiles = [
-    ['reviews', 'calls to decide', '/reviews'],
-    ['handlers_in_review', 'handlers to decide', '/reviews'],
-    ['payments_in_review', 'payments to decide', '/reviews'],
-    ['alerts', 'open alerts', '/#alerts'],
-    ['paused_lanes', 'paused lanes', '/outbox?show=blocked&reason=paused'],
-    ['webhooks_to_process', 'events not processed', '/webhooks'],
-    ['handlers_to_run', 'handlers to run', '/journal?kind=handler.failed'],
-];
 
 // The oldest call is asked of Stripe alone: what waits for a receiver of alerts says its health.
 const destinationsSql = `
@@ -58,9 +46,9 @@ export async function overview(visit) {
     const tile = (path, { count: number, is_more: isMore }, label) =>
         html`<a href="${link(path)}"><b>${count(number, isMore)}</b> ${label}</a>`;
     const body = html`
-<ul class="tiles">${tiles.map(([what, label, path]) => {
-        const counted = counts.find((row) => row.what === what) ?? {};
-        return html`<li${counted.count > 0 && html` class="some"`}>${tile(path, counted, label)}</li>`;
+<ul class="tiles">${counted.map(([what, label, path]) => {
+        const row = counts.find((row) => row.what === what) ?? {};
+        return html`<li${row.count > 0 && html` class="some"`}>${tile(path, row, label)}</li>`;
     })}</ul>
 <h2>Health</h2>
 ${table(visit, 'Checks that are not ok', ['status', ['check', (row) => html`<strong>${words(row.check_name)}</strong>: ${row.message}`], 'hint:what_to_do'], wrong, `All ${health.length} checks are ok.`)}

@@ -1,6 +1,5 @@
 // What waits for a person: a call that Stripe may or may not have executed, an application's function that fails, money that
 // nobody expected. What speaks for what, and what each decision does.
-
 import { html } from '../lib/html.js';
 import { facts, list, table } from '../lib/parts.js';
 import { count, words } from '../lib/words.js';

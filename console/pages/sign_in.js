@@ -1,5 +1,4 @@
 // Where people of --users come in and go, and who of them is in.
-
 import { randomBytes } from 'node:crypto';
 import { statSync } from 'node:fs';
 import rateLimit from '@fastify/rate-limit';
@@ -69,8 +68,10 @@ export function byUsers(file, prefix) {
             const keyGenerator = (/** @type {FastifyRequest} */ { raw }) => raw.socket.remoteAddress ?? 'socket';
             await app.register(rateLimit, { global: false, max: 20, timeWindow: 60_000, keyGenerator });
 
-            app.get(signInAt, (request, reply) => send(request, reply, form(Object(request.query).to)));
-            app.post(signInAt, { config: { rateLimit: {} } }, async (request, reply) => {
+            app.get(signInAt, { config: { open: true } }, (request, reply) =>
+                send(request, reply, form(Object(request.query).to)),
+            );
+            app.post(signInAt, { config: { open: true, rateLimit: {} } }, async (request, reply) => {
                 if (!isPlain(request) && !request.headers.origin?.startsWith('https:')) {
                     throw refusal(
                         403,

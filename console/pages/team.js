@@ -1,5 +1,4 @@
 // Teams by the beginning of their name, and all of one.
-
 import { html } from '../lib/html.js';
 import { facts, filters, list, notAll, table } from '../lib/parts.js';
 import { verbButton } from '../lib/verbs.js';

@@ -1,5 +1,4 @@
 // What Stripe has told: where it comes in, what could not be processed and of what it failed, and what came last.
-
 import { html } from '../lib/html.js';
 import { filterOf, filters, notAll, table } from '../lib/parts.js';
 import { verbButton } from '../lib/verbs.js';
@@ -27,15 +26,10 @@ export async function webhooks(visit) {
           ));
     /** @param {Row} row */
     const one = (row) => verbButton(visit, 'replay_webhook', { endpoint: row.endpoint, event_id: row.event_id });
-    /** @param {Row} row */
-    const list = ({ destination }) => verbButton(visit, 'list_events', { destination });
-    /** @param {Row} row */
-    const all = (row) =>
-        verbButton(visit, 'replay_webhooks_all', { filter: JSON.stringify(filterOf(row, 'endpoint type error')) });
     const body = html`<h2>Endpoints</h2>
-${table(visit, 'Where webhooks come in', ['endpoint destination last_received_at:last_received listed_at:list_was_read secret_files', ['list', list]], endpoints, 'None is defined: seats.define_webhook_endpoint.')}
+${table(visit, 'Where webhooks come in', ['endpoint destination last_received_at:last_received listed_at:list_was_read secret_files', ['list', ({ destination }) => verbButton(visit, 'list_events', { destination })]], endpoints, 'None is defined: seats.define_webhook_endpoint.')}
 <h2>Not processed</h2>
-${table(visit, 'Events that could not be processed, by what they failed of', [['events', (row) => count(row.events, row.is_more)], 'error type endpoint oldest_received_at:oldest next_try_at', ['one of them', (row) => html`${one({ ...row, event_id: row.an_event })} <code>${row.an_event}</code>`], ['all', all]], problems, 'All that came was processed.')}
+${table(visit, 'Events that could not be processed, by what they failed of', [['events', (row) => count(row.events, row.is_more)], 'error type endpoint oldest_received_at:oldest next_try_at', ['one of them', (row) => html`${one({ ...row, event_id: row.an_event })} <code>${row.an_event}</code>`], ['all', (row) => verbButton(visit, 'replay_webhooks_all', { filter: JSON.stringify(filterOf(row, 'endpoint type error')) })]], problems, 'All that came was processed.')}
 ${problems[0]?.is_more && notAll('10,000 were looked at, those that are due first.')}
 <h2>${event ? 'Event' : 'Last ones'}</h2>
 ${filters(visit, '/webhooks', 'endpoint event', { choices: { endpoint: names } })}
