@@ -73,7 +73,7 @@ async function askForPassword(name) {
     const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
     const lines = createInterface({ input: process.stdin, output: silent, terminal: process.stdin.isTTY });
     lines.on('SIGINT', () => process.exit(130));
-    process.stderr.write(`Password of ${name}: `);
+    process.stderr.write(`Password of ${name}, of 12 characters or more: `);
     const answers = [];
     for await (const line of lines) {
         answers.push(line);

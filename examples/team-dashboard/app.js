@@ -124,7 +124,7 @@ export async function createApp(settings) {
 function inWords(error) {
     if (error instanceof Refused) return error;
     if (error.statusCode < 500)
-        return { statusCode: error.statusCode, code: error.code, message: 'That request cannot be understood.' };
+        return { statusCode: error.statusCode, code: 'refused', message: 'That request cannot be understood.' };
     const { status, code, message } = describe(error);
     return { statusCode: status, code: code ?? 'failed', message };
 }
