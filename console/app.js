@@ -1,5 +1,4 @@
 // The desk: which page stands where, and what becomes of errors.
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import formbody from '@fastify/formbody';
 import Fastify from 'fastify';
@@ -18,7 +17,6 @@ import { review, reviews } from './pages/reviews.js';
 import { team, teams } from './pages/team.js';
 import { webhooks } from './pages/webhooks.js';
 
-/** @import { FastifyReply, FastifyRequest } from 'fastify' */
 /** @import { Page, Settings, Visit } from './types.d.ts' */
 
 /** @type {[path: string, show: (visit: Visit) => Promise<Page>][]} */
@@ -34,14 +32,10 @@ const pages = [
     ['/webhooks', webhooks],
 ];
 
-const assets = ['desk.css', 'desk.js'].map((name) => {
-    const text = readFileSync(new URL(`public/${name}`, import.meta.url));
-    const type = name.endsWith('.css') ? 'text/css' : 'text/javascript';
-    return { name, text, type, version: createHash('sha256').update(text).digest('base64url').slice(0, 12) };
-});
+const publicFiles = { 'desk.css': 'text/css', 'desk.js': 'text/javascript' };
 
 /** @param {Settings} settings */
-export function createDesk({ pool, prefix = '', hosts, authentication, users, logger = false }) {
+export function createDesk({ pool, prefix = '', hosts, authentication, logger = false }) {
     // A team's name may have 255 bytes, of which each becomes three characters; and what is given twice counts once.
     const querystringParser = (/** @type {string} */ text) => Object.fromEntries(new URLSearchParams(text));
     const routerOptions = { ignoreTrailingSlash: true, maxParamLength: 1000, querystringParser };
@@ -56,47 +50,44 @@ export function createDesk({ pool, prefix = '', hosts, authentication, users, lo
         const search = new URLSearchParams(given.filter(([, value]) => value !== ''));
         return `${prefix}${path}${search.size > 0 ? `?${search}` : ''}`;
     };
-    /** @type {Visit['asset']} */
-    const asset = (name) => link(`/${name}`, { v: assets.find((file) => file.name === name)?.version });
 
-    /** @param {FastifyRequest} request @param {FastifyReply} reply @param {Page} page */
-    const send = (request, reply, page) =>
-        reply
-            .code(page.status ?? 200)
+    app.decorateReply('page', function (page) {
+        const visit = { link, ...this.request.asker, signsIn: authentication.signInAt !== undefined };
+        return this.code(page.status ?? 200)
             .type('text/html; charset=utf-8')
-            .send(layout({ link, asset, ...request.asker, signsIn: users !== undefined }, page).text);
-    const noticeOf = createActs(app, { database, link, send });
-    if (users) app.register(users.routes, { send });
+            .send(layout(visit, page).text);
+    });
+    const noticeOf = createActs(app, { database, link });
+    if (authentication.routes) app.register(authentication.routes);
 
     for (const [path, show] of pages) {
         app.get(prefix + path, async (request, reply) => {
             const params = /** @type {Record<string, string>} */ (request.params);
-            const { person } = request.asker;
             const query = /** @type {Record<string, string>} */ (request.query);
             const page = await database.read(async (client) => {
                 /** @type {Visit['ask']} */
                 const ask = async (sql, ...values) => (await client.query(sql, values)).rows;
-                return show({ client, ask, params, query, link, asset, person, may: await allowedVerbs(client) });
+                return show({ ask, params, query, link, may: await allowedVerbs(client) });
             });
-            return send(request, reply, { ...page, notice: await noticeOf(request) });
+            return reply.page({ ...page, notice: await noticeOf(request) });
         });
     }
 
-    for (const { name, text, type } of assets) {
-        const kept = { 'Cache-Control': 'public, max-age=31536000, immutable' };
+    for (const [name, type] of Object.entries(publicFiles)) {
+        const text = readFileSync(new URL(`public/${name}`, import.meta.url));
         app.get(`${prefix}/${name}`, { config: { open: true } }, (_, reply) =>
-            reply.headers(kept).type(`${type}; charset=utf-8`).send(text),
+            reply.type(`${type}; charset=utf-8`).send(text),
         );
     }
 
     app.setNotFoundHandler((request, reply) => {
         const body = html`<p>Nothing stands at this address. <a href="${link('/')}">To the overview</a></p>`;
-        return send(request, reply, { title: 'There is no such page', status: 404, isFixed: true, body });
+        return reply.page({ title: 'There is no such page', status: 404, isFixed: true, body });
     });
     app.setErrorHandler((error, request, reply) => {
         const { status, title, text } = inWords(error);
         if (status === 500) request.log.error(error);
-        return send(request, reply, { title, status, isFixed: true, body: html`<p>${text}</p>` });
+        return reply.page({ title, status, isFixed: true, body: html`<p>${text}</p>` });
     });
     return app;
 }

@@ -110,7 +110,7 @@ async function run() {
     const authentication = users ?? byProxy ?? asPerson(values.person ?? role);
     const local = isLocal ? ['localhost', '127.0.0.1', '[::1]'] : [];
     const hosts = [...values.host.map((name) => name.toLowerCase()), ...local];
-    const app = createDesk({ pool, prefix, hosts, authentication, users, logger: { level: 'error' } });
+    const app = createDesk({ pool, prefix, hosts, authentication, logger: { level: 'error' } });
     // Open connections are cut, and what a verb has begun is rolled back.
     for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => app.close().finally(() => process.exit(0)));
     const at = await app.listen(address);

@@ -1,13 +1,15 @@
 // Types that more than one file needs, for tsc and for editors: nothing of it runs.
 import type { Pool, PoolClient } from 'pg';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify';
 import type { HtmlText } from './lib/html.js';
-import type { Users } from './pages/sign_in.js';
 
 declare module 'fastify' {
     interface FastifyRequest {
         /** Who asks, and what this person's forms carry; '' is nobody, on what anybody may see. */
         asker: { person: string; token: string };
+    }
+    interface FastifyReply {
+        page(page: Page): FastifyReply;
     }
     interface FastifyContextConfig {
         /** anybody may see it */
@@ -24,8 +26,6 @@ interface Settings {
     hosts: string[];
     /** how it knows who asks */
     authentication: Authentication;
-    /** the same, where people sign in here */
-    users?: Users;
     /** Fastify's; none if it is left out */
     logger?: any;
 }
@@ -35,19 +35,13 @@ type Row = Record<string, any>;
 
 /** What a page is given. */
 interface Visit {
-    /** in a transaction that can only read */
-    client: PoolClient;
-    /** gives rows of it */
+    /** gives rows, in a transaction that can only read */
     ask: (sql: string, ...values: unknown[]) => Promise<Row[]>;
     /** of the path */
     params: Record<string, string>;
     query: Record<string, string>;
     /** with prefix and query */
     link: (path: string, query?: Record<string, string | number | null | undefined>) => string;
-    /** the address of a file of public/ */
-    asset: (name: string) => string;
-    /** who looks at it */
-    person: string;
     /** verbs that the role of the desk may use, and what each does */
     may: Map<string, string>;
 }
@@ -70,8 +64,6 @@ type Made = [label: string, cell: (row: Row) => unknown];
 /** 'call state_since:since': fields, and what they are called if otherwise; or some of them, and made ones. */
 type Columns = string | (string | Made)[];
 
-type Send = (request: FastifyRequest, reply: FastifyReply, page: Page) => FastifyReply;
-
 /** How the desk knows who asks. */
 interface Authentication {
     /** null: nobody it knows */
@@ -80,6 +72,8 @@ interface Authentication {
     session?: (request: FastifyRequest) => string;
     /** where people are sent who are nobody yet; without it they are refused */
     signInAt?: string;
+    /** of the pages for that */
+    routes?: FastifyPluginAsync;
 }
 
 /** What a verb is given, by the names of the function's arguments. */
@@ -96,4 +90,17 @@ interface Verb {
     look?: Look;
 }
 
-export type { Authentication, Columns, Given, Look, Made, Page, Row, Send, Settings, Verb, Visit };
+/** What words.json has. */
+interface Words {
+    /** pages of the navigation, by their path */
+    places: Record<string, string>;
+    /** what of seats.counts() the overview shows, what it is called, and where it is listed */
+    counts: string[][];
+    /** words of the database's, by how they are coloured */
+    tones: Record<string, string>;
+    verbs: Record<string, Omit<Verb, 'look'>>;
+    /** by SQLSTATE, or by what else went wrong; {said} is the error's own text, which it is without another one */
+    errors: Record<string, [status: number, title: string, text?: string]>;
+}
+
+export type { Authentication, Columns, Given, Look, Made, Page, Row, Settings, Verb, Visit, Words };

@@ -5,7 +5,7 @@ import { places, when } from './words.js';
 /** @import { Page, Visit } from '../types.d.ts' */
 
 /**
- * @param {Pick<Visit, 'link' | 'asset' | 'person'> & {token: string, signsIn: boolean}} visit
+ * @param {Pick<Visit, 'link'> & {person: string, token: string, signsIn: boolean}} visit
  * @param {Page} page
  */
 export function layout(visit, page) {
@@ -14,7 +14,7 @@ export function layout(visit, page) {
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${page.title} · pg_seats</title><link rel="icon" href="data:,">
-<link rel="stylesheet" href="${visit.asset('desk.css')}"><script src="${visit.asset('desk.js')}" defer></script>
+<link rel="stylesheet" href="${visit.link('/desk.css')}"><script src="${visit.link('/desk.js')}" defer></script>
 </head>
 <body>
 <a class="skip" href="#main">To the content</a>

@@ -21,6 +21,9 @@ const headers = {
     'Cache-Control': 'no-store',
 };
 
+/** One line of JSON of each action, on standard output. @param {object} entry */
+export const audit = (entry) => console.log(JSON.stringify({ at: new Date(), ...entry }));
+
 /** What is answered instead of a page. @param {number} statusCode @param {string} message */
 export const refusal = (statusCode, message) => Object.assign(new Error(message), { statusCode });
 

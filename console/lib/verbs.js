@@ -42,11 +42,9 @@ const looks = {
     retry_all: count('SELECT up_to_id AS up_to, calls AS found, is_more FROM seats.count_retryable($1)', 'up_to_id'),
     replay_webhooks_all: count('SELECT up_to::text, events AS found, is_more FROM seats.count_replayable($1)', 'up_to'),
 };
-const listed = Object.entries(words).map(([name, [label, takes, back]]) => [
-    name,
-    { label, takes, back, look: looks[name] },
-]);
-export const verbs = /** @type {Map<string, Verb>} */ (new Map(/** @type {any} */ (listed)));
+/** @param {string} name @returns {[string, Verb]} */
+const described = (name) => [name, { ...words[name], look: looks[name] }];
+export const verbs = new Map(Object.keys(words).map(described));
 
 /**
  * By the names of its arguments, of which what is empty is NULL. Gives one row.

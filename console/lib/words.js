@@ -2,13 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { html } from './html.js';
 
-/**
- * @type {{places: Record<string, string>, counts: string[][], tones: Record<string, string>,
- *   verbs: Record<string, string[]>, errors: Record<string, [status: number, title: string, text?: string]>}}
- */
-export const { places, counts, verbs, tones, errors } = JSON.parse(
-    readFileSync(new URL('words.json', import.meta.url), 'utf8'),
-);
+/** @import { Words } from '../types.d.ts' */
+
+/** @type {Words} */
+const data = JSON.parse(readFileSync(new URL('words.json', import.meta.url), 'utf8'));
+export const { places, counts, verbs, tones, errors } = data;
 
 /** @param {any} at  (infinity comes as a number) @returns {string | null} */
 const isoOf = (at) => (at && Number.isFinite(+new Date(at)) ? new Date(at).toISOString() : null);
@@ -41,9 +39,7 @@ export const count = (number, isMore = false) =>
  */
 export function money(amount, { currency, currency_decimals: decimals }) {
     if (amount == null || !currency) return '';
-    const digits = String(amount)
-        .replace('-', '')
-        .padStart(decimals + 1, '0');
+    const digits = `${amount}`.replace('-', '').padStart(decimals + 1, '0');
     const [whole, part] = [digits.slice(0, digits.length - decimals), digits.slice(digits.length - decimals)];
     return `${Number(amount) < 0 ? '−' : ''}${count(whole)}${part && `.${part}`} ${currency.toUpperCase()}`;
 }

@@ -1,13 +1,13 @@
 // Where verbs are asked for (GET, which shows what would be done) and done (POST).
 import { randomUUID } from 'node:crypto';
 import { html } from '../lib/html.js';
-import { refusal } from '../lib/safety.js';
+import { audit, refusal } from '../lib/safety.js';
 import { allowedVerbs, use, verbs } from '../lib/verbs.js';
 import { inWords, when, words } from '../lib/words.js';
 
 /**
  * @import { FastifyInstance, FastifyRequest } from 'fastify'
- * @import { Page, Send, Visit } from '../types.d.ts'
+ * @import { Page, Visit } from '../types.d.ts'
  * @import { Database } from '../lib/database.js'
  * @import { HtmlText } from '../lib/html.js'
  * @typedef {ReturnType<typeof read>} Asked
@@ -33,8 +33,8 @@ const listed = (values) =>
         .map(([key, value]) => `${words(key)} ${value}`)
         .join(', ');
 
-/** @param {FastifyInstance} app @param {{database: Database, link: Visit['link'], send: Send}} settings */
-export function createActs(app, { database, link, send }) {
+/** @param {FastifyInstance} app @param {{database: Database, link: Visit['link']}} settings */
+export function createActs(app, { database, link }) {
     /**
      * What was done, by the key of the form: so a second click, or a reload, does nothing again.
      * @type {Map<string, Promise<{location: string, notice: HtmlText}>>}
@@ -65,8 +65,7 @@ ${Object.entries({ ...known, token, key: randomUUID() }).map(([key, value]) => h
     /** @param {Asked} asked */
     async function carryOut({ person, name, verb, given, back, reason, key }) {
         let hasRun = false;
-        const log = (/** @type {object} */ outcome) =>
-            console.log(JSON.stringify({ at: new Date(), person, verb: name, object: given, reason, ...outcome }));
+        const log = (/** @type {object} */ outcome) => audit({ person, verb: name, object: given, reason, ...outcome });
         try {
             const row = await database.act(person, async (client) => {
                 const result = await use(client, name, { ...given, reason });
@@ -86,7 +85,7 @@ ${Object.entries({ ...known, token, key: randomUUID() }).map(([key, value]) => h
     }
 
     const path = link('/act/:name');
-    app.get(path, async (request, reply) => send(request, reply, await form(read(request, request.query))));
+    app.get(path, async (request, reply) => reply.page(await form(read(request, request.query))));
     app.post(path, async (request, reply) => {
         const asked = read(request, request.body);
         const key = formOf(asked.person, asked.key);
@@ -99,7 +98,7 @@ ${Object.entries({ ...known, token, key: randomUUID() }).map(([key, value]) => h
             forms.delete(key);
             const problem = inWords(error);
             if (problem.status === 403) throw error;
-            return send(request, reply, await form(asked, problem));
+            return reply.page(await form(asked, problem));
         }
     });
 

@@ -45,15 +45,9 @@ async function blocked(visit, destination) {
         visit.query.reason ?? '',
         most + 1,
     );
-    /** @param {Record<string, any>} row */
-    const verb = (row) =>
-        verbButton(visit, row.status === 'paused' ? 'resume' : 'pause', {
-            destination: row.destination,
-            lane: row.lane,
-        });
     return html`${filters(visit, '/outbox', 'destination reason', { choices: { destination }, keep: { show: 'blocked' } })}
 <p class="note">Their first call is neither on its way nor simply next. Some wait as designed: for a payment, or for Stripe's limit.</p>
-${table(visit, 'Lanes that do not move, the longest first', ['lane call:first_call status:state since until', ['wait behind it', ({ waiting_behind: n }) => count(n, n >= 1000)], 'why what_to_do', ['do', verb]], rows, 'Every lane moves.', most)}`;
+${table(visit, 'Lanes that do not move, the longest first', ['lane call:first_call status:state since until', ['wait behind it', ({ waiting_behind: n }) => count(n, n >= 1000)], 'why what_to_do', ['do', ({ status, destination, lane }) => verbButton(visit, status === 'paused' ? 'resume' : 'pause', { destination, lane })]], rows, 'Every lane moves.', most)}`;
 }
 
 const views = { open, blocked, settled };
@@ -62,11 +56,10 @@ const views = { open, blocked, settled };
 export async function outbox(visit) {
     const { ask, query, link } = visit;
     const show = query.show === 'blocked' || query.show === 'settled' ? query.show : 'open';
-    const destinations = await ask('SELECT name FROM seats.destinations ORDER BY name LIMIT 100');
-    const part = await views[show](
-        visit,
-        destinations.map(({ name }) => name),
+    const [{ names }] = await ask(
+        'SELECT ARRAY(SELECT name::text FROM seats.destinations ORDER BY name LIMIT 100) AS names',
     );
+    const part = await views[show](visit, names);
     const tab = (/** @type {string} */ name, /** @type {string} */ title) =>
         html`<a href="${link('/outbox', { show: name })}"${name === show && html` aria-current="page"`}>${title}</a> `;
     const tabs = [tab('open', 'Open'), tab('blocked', 'Blocked lanes'), tab('settled', 'Settled')];

@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { statSync } from 'node:fs';
 import rateLimit from '@fastify/rate-limit';
 import { html } from '../lib/html.js';
-import { hostName, isLoopback, refusal } from '../lib/safety.js';
+import { audit, hostName, isLoopback, refusal } from '../lib/safety.js';
 import { isRight, readUsers } from '../lib/users.js';
 
 /**
  * @import { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
- * @import { Page, Send } from '../types.d.ts'
+ * @import { Page } from '../types.d.ts'
  * @typedef {ReturnType<typeof byUsers>} Users
  */
 
@@ -62,32 +62,24 @@ export function byUsers(file, prefix) {
             return found && found.until > Date.now() && current().get(found.name) === found.stored ? found.name : null;
         },
 
-        /** @param {FastifyInstance} app @param {{send: Send}} settings */
-        async routes(app, { send }) {
+        /** @param {FastifyInstance} app */
+        async routes(app) {
             // Hashing is dear on purpose. (Behind a proxy all come from one address: then it is twenty a minute for all.)
             const keyGenerator = (/** @type {FastifyRequest} */ { raw }) => raw.socket.remoteAddress ?? 'socket';
             await app.register(rateLimit, { global: false, max: 20, timeWindow: 60_000, keyGenerator });
 
-            app.get(signInAt, { config: { open: true } }, (request, reply) =>
-                send(request, reply, form(Object(request.query).to)),
-            );
+            app.get(signInAt, { config: { open: true } }, ({ query }, reply) => reply.page(form(Object(query).to)));
             app.post(signInAt, { config: { open: true, rateLimit: {} } }, async (request, reply) => {
                 if (!isPlain(request) && !request.headers.origin?.startsWith('https:')) {
-                    throw refusal(
-                        403,
-                        'Passwords go over https, or to this machine: put a proxy with TLS before the desk',
-                    );
+                    throw refusal(403, 'Passwords go over https, or to this machine: put a proxy with TLS before it');
                 }
                 const { name, password, to } = Object(request.body);
                 const stored = current().get(name);
                 const isIn = await isRight(stored, String(password));
                 // (Not the name of a refused one: it may be a password in the wrong field.)
                 const who = isIn ? { person: name } : { address: request.raw.socket.remoteAddress };
-                console.log(
-                    JSON.stringify({ at: new Date(), ...who, verb: 'sign_in', outcome: isIn ? 'done' : 'refused' }),
-                );
-                if (!isIn || !stored)
-                    return send(request, reply, form(to, 'Name and password do not belong together.'));
+                audit({ ...who, verb: 'sign_in', outcome: isIn ? 'done' : 'refused' });
+                if (!isIn || !stored) return reply.page(form(to, 'Name and password do not belong together.'));
                 for (const [id, { until }] of sessions) if (until < Date.now()) sessions.delete(id);
                 const id = randomBytes(32).toString('base64url');
                 sessions.set(id, { name, stored, until: Date.now() + sessionHours * 3600_000 });

@@ -7,23 +7,22 @@ import { count } from '../lib/words.js';
 /** @import { Page, Row, Visit } from '../types.d.ts' */
 
 const most = 20;
+const newestSql = `
+    SELECT e.* FROM unnest($1::text[]) AS n (name) CROSS JOIN LATERAL (
+           SELECT * FROM seats.webhook_events WHERE endpoint = n.name ORDER BY received_at DESC LIMIT $2) AS e
+     ORDER BY e.received_at DESC LIMIT $2`;
 
 /** @param {Visit} visit @returns {Promise<Page>} */
 export async function webhooks(visit) {
-    const { client, query } = visit;
-    const endpoints = (await client.query('SELECT * FROM seats.webhook_endpoints ORDER BY endpoint LIMIT 100')).rows;
-    const problems = (await client.query('SELECT * FROM seats.list_webhook_problems() LIMIT 100')).rows;
+    const { ask, query } = visit;
+    const endpoints = await ask('SELECT * FROM seats.webhook_endpoints ORDER BY endpoint LIMIT 100');
+    const problems = await ask('SELECT * FROM seats.list_webhook_problems() LIMIT 100');
     const { endpoint, event } = filterOf(query, 'endpoint event');
     // Each endpoint's newest ones, by its index; what is found in Stripe's list has an endpoint of its own.
     const names = [...new Set(endpoints.flatMap((row) => [row.endpoint, `list:${row.destination}`]))];
-    const { rows: events } = await (event
-        ? client.query('SELECT * FROM seats.webhook_events WHERE event_id = $1 LIMIT 100', [event])
-        : client.query(
-              `SELECT e.* FROM unnest($1::text[]) AS n (name) CROSS JOIN LATERAL (
-                   SELECT * FROM seats.webhook_events WHERE endpoint = n.name ORDER BY received_at DESC LIMIT $2) AS e
-                ORDER BY e.received_at DESC LIMIT $2`,
-              [endpoint ? [endpoint] : names, most],
-          ));
+    const events = event
+        ? await ask('SELECT * FROM seats.webhook_events WHERE event_id = $1 LIMIT 100', event)
+        : await ask(newestSql, endpoint ? [endpoint] : names, most);
     /** @param {Row} row */
     const one = (row) => verbButton(visit, 'replay_webhook', { endpoint: row.endpoint, event_id: row.event_id });
     const body = html`<h2>Endpoints</h2>

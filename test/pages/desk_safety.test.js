@@ -229,7 +229,7 @@ test('people sign in with names and passwords of a file that only its owner can 
     await assert.rejects(addUser(file, 'eve', 'short'), /12 characters/);
     await assert.rejects(addUser(file, 'e:ve', 'a long password'), /colon/);
     const users = byUsers(file, '');
-    const { origin } = await startDesk({ users, hosts: ['127.0.0.1', 'desk.example.com'] });
+    const { origin } = await startDesk({ authentication: users, hosts: ['127.0.0.1', 'desk.example.com'] });
     const signIn = (/** @type {Record<string, string>} */ body, headers = {}) =>
         ask(origin, { path: '/sign-in', method: 'POST', headers: { origin, ...headers }, body });
 
@@ -292,7 +292,7 @@ test('a session ends after twelve hours', async (context) => {
     context.mock.method(console, 'log', () => {});
     const file = `${directory}/hours`;
     await addUser(file, 'ada', 'a long password');
-    const { origin } = await startDesk({ users: byUsers(file, '') });
+    const { origin } = await startDesk({ authentication: byUsers(file, '') });
     const body = { name: 'ada', password: 'a long password' };
     const answer = await ask(origin, { path: '/sign-in', method: 'POST', headers: { origin }, body });
     const cookie = (answer.headers['set-cookie'] ?? [''])[0].split(';')[0];

@@ -148,7 +148,7 @@ test('who may only look is offered no verb, and the database refuses what is sen
     const file = `${await mkdtemp('/tmp/pages-')}/users`;
     await addUser(file, 'watcher', 'a long password');
     const users = byUsers(file, '');
-    const desk = await startDesk({ role: 'watcher', users });
+    const desk = await startDesk({ role: 'watcher', authentication: users });
     const page = await openPage(desk.origin, { path: `/reviews/${call}` });
     await page.getByLabel('Name').fill('watcher');
     await page.getByLabel('Password').fill('a long password');

@@ -259,7 +259,7 @@ export async function world() {
         const { asPerson } = await import('../../../console/lib/safety.js');
         port ??= await freePort();
         const pool = given ?? openPool({ user: role });
-        const authentication = settings.users ?? asPerson(person);
+        const authentication = settings.authentication ?? asPerson(person);
         const app = createDesk({ pool, hosts: ['127.0.0.1'], authentication, ...settings });
         await app.listen({ port, host: '127.0.0.1' });
         return {
