@@ -12,18 +12,20 @@ const limits =
 // (A verb for many may have ten thousand calls to look after, and what the worker has in hand it lets go soon.)
 const limitsOfVerbs = "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '5s'";
 
+// A connection that breaks (the server was restarted), lent or not, would end the process if nobody heard its error.
+const ignore = () => {};
+
 /**
  * Three connections. Who finds all of them busy is told so after two seconds, so that nobody queues behind slow pages.
  * @param {PoolConfig} config  where the database is; PG* variables say what it leaves out
  */
 export const openPool = (config) =>
-    new pg.Pool({ ...config, max: 3, connectionTimeoutMillis: 2000, application_name: 'pg_seats console' });
+    new pg.Pool({ ...config, max: 3, connectionTimeoutMillis: 2000, application_name: 'pg_seats console' })
+        .on('error', ignore)
+        .on('connect', (client) => client.on('error', ignore));
 
 /** @param {Pool} pool  of openPool */
 export function createDatabase(pool) {
-    // Without a listener, an idle connection that breaks (the server was restarted) would end the process.
-    pool.on('error', () => {});
-
     /** @template Result @param {string} begin @param {Work<Result>} work */
     async function transaction(begin, work) {
         const client = await pool.connect();

@@ -6,6 +6,7 @@ import { mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer, request as httpRequest } from 'node:http';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { createDatabase, openPool } from '../../console/lib/database.js';
 import { byHeader } from '../../console/lib/safety.js';
 import { addUser } from '../../console/lib/users.js';
 import { byUsers } from '../../console/pages/sign_in.js';
@@ -392,6 +393,27 @@ test('what is wrong with the database or the file of people is said in a sentenc
         assert.match(said(), words);
         assert.doesNotMatch(said(), /\n\s+at /);
     }
+});
+
+test('a connection that breaks under a page ends that page, and not the desk', async () => {
+    const pool = openPool({ user: 'watcher' });
+    const { origin, close } = await startDesk({ pool });
+    const { read } = createDatabase(pool);
+    for (const text of ['SELECT pg_sleep(30)', 'SELECT 1']) {
+        const broken = read(async (client) => {
+            const [{ pid }] = (await client.query('SELECT pg_backend_pid() AS pid')).rows;
+            const asked = client.query(text).catch(({ code }) => code);
+            if (text === 'SELECT 1') await asked; // and then nothing is asked by whoever has the connection
+            const ended = new Promise((resolve) => client.once('end', resolve));
+            await sql('SELECT pg_terminate_backend($1)', [pid]);
+            await ended;
+            throw Object.assign(new Error(), { code: await asked });
+        });
+        await assert.rejects(broken);
+        assert.equal((await ask(origin)).status, 200);
+    }
+    await close();
+    await pool.end();
 });
 
 test('--add-user asks twice, and writes no password that was typed wrongly', async () => {
