@@ -1,6 +1,7 @@
 // A page that stays open: what others do is seen on it, what somebody is doing on it is left alone, and it says when it
 // shows what was. The server's side of it, too: who may listen, how many, and how it ends.
 import assert from 'node:assert/strict';
+import { connect } from 'node:net';
 import { mock, test } from 'node:test';
 import { freePort, until, world } from './lib/world.js';
 
@@ -254,6 +255,33 @@ test('a stream says every 15 seconds that what is shown is so, and a reader who 
     mock.timers.tick(15_000);
     await until(() => slow.ended);
     assert.ok(!stream.ended);
+});
+
+test('a reader who takes nothing, and one who asks twice, harm nobody else', async () => {
+    const mine = await newTeam('clogged', { members: ['bob'] });
+    const { origin, app } = await startDashboard();
+    const page = await openPage(origin, { user: mine.members[0] });
+    const cookie = await cookieOf(page);
+    await page.close();
+    const twice = `${origin}/team/events?team=${mine.team}&rights=a&rights=b`;
+    const refused = await fetch(twice, { headers: { cookie }, signal: AbortSignal.timeout(5000) });
+    assert.equal(refused.status, 422);
+    assert.match(await refused.text(), /rights cannot be that/);
+
+    const answers = /** @type {import('node:http').ServerResponse[]} */ ([]);
+    app.server.on('request', (/** @type {any} */ _, /** @type {any} */ answer) => answers.push(answer));
+    const slow = connect(Number(new URL(origin).port), '127.0.0.1');
+    let read = '';
+    slow.on('data', (bytes) => (read += bytes));
+    slow.write(`GET /team/events?team=${mine.team} HTTP/1.1\r\nHost: here\r\nCookie: ${cookie}\r\n\r\n`);
+    await until(() => read.includes('event: parts'));
+    slow.pause();
+    answers[0].write(Buffer.alloc(16 * 1024 * 1024)); // more than the network holds for him
+    await sql('SELECT seats.remove_member($1, $2)', [mine.team, mine.members[0]]);
+    await until(() => answers[0].writableEnded); // he is told that it is over, and does not take it
+    await buy(mine, 1); // what is told after that is an error that somebody must hear, or the process ends
+    await until(() => answers[0].closed);
+    slow.destroy();
 });
 
 test('while the database is gone a page says of when it is, too', async () => {

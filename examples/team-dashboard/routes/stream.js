@@ -43,15 +43,15 @@ export default async function stream(app, { pool, listenUrl, identify, sessions,
         if (own.length >= MOST_OF_A_PERSON || streams.size >= MOST)
             throw new Refused(429, 'Too many pages are open: this one shows what is new when it is loaded again.');
 
+        const rights = field(request, 'rights');
         reply.hijack();
-        const out = reply.raw;
+        const out = reply.raw.on('error', () => out.destroy()); // what was still told after the end
         if (out.destroyed) return; // he has gone on already: its end was told before anybody listened
         const headers = { 'content-type': TYPE, 'x-accel-buffering': 'no' };
         out.writeHead(200, { .../** @type {any} */ (reply.getHeaders()), ...headers });
         out.write('retry: 2000\n\n');
         const stream = { person, end: (last = '') => void out.end(last) };
         const shown = /** @type {Record<string, string>} */ ({});
-        const rights = field(request, 'rights');
 
         const leave = hub.subscribe(admitted.team, async (loadPage) => {
             // Asked anew each time: he may have been signed out, removed, or made something else since.
