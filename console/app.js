@@ -39,7 +39,13 @@ export function createDesk({ pool, prefix = '', hosts, authentication, logger = 
     // A team's name may have 255 bytes, of which each becomes three characters; and what is given twice counts once.
     const querystringParser = (/** @type {string} */ text) => Object.fromEntries(new URLSearchParams(text));
     const routerOptions = { ignoreTrailingSlash: true, maxParamLength: 1000, querystringParser };
-    const app = Fastify({ logger, forceCloseConnections: true, bodyLimit: 65536, routerOptions });
+    const app = Fastify({
+        logger,
+        forceCloseConnections: true,
+        requestTimeout: 30_000,
+        bodyLimit: 65536,
+        routerOptions,
+    });
     const database = createDatabase(pool);
     app.register(formbody);
     protect(app, { hosts, authentication });

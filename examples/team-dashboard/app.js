@@ -26,7 +26,7 @@ const routes = [team, members, seats, stream, webhooks];
 const publicFiles = { 'page.css': 'text/css', 'page.js': 'text/javascript', 'icon.svg': 'image/svg+xml' };
 
 // The token of an invite is a key: it must not be found in a log, nor in the address of who has to sign in first.
-const withoutTokens = (/** @type {string} */ url) => url.replace(/(invites(\/|%2F))[^/?&]+/gi, '$1…');
+const withoutTokens = (/** @type {string} */ url) => url.replace(/(invites(\/|%2F))[^/?&]+|[\w-]{40,}/gi, '$1…');
 const req = (/** @type {Request} */ { method, url }) => ({ method, url: withoutTokens(url) });
 
 /** The first one that a browser asks for, if there can be such a one. @param {string} [asked] */
@@ -80,6 +80,7 @@ export async function createContext(app, settings, signing) {
 export async function createApp(settings) {
     const app = Fastify({
         bodyLimit: 16 * 1024,
+        requestTimeout: 30_000,
         forceCloseConnections: true,
         trustProxy: settings.trustProxy ?? false,
         logger: settings.logger ? Object.assign({}, settings.logger, { serializers: { req } }) : false,

@@ -32,7 +32,12 @@ async function start() {
         refuse(`AUTHENTICATE is a module whose default export is a function; that of ${AUTHENTICATE} is none`);
     const { createApp } = await import('./app.js');
     const app = await createApp({
-        pool: new pg.Pool({ connectionString: DATABASE_URL, max: 10, connectionTimeoutMillis: 5000, query_timeout: 15_000 }),
+        pool: new pg.Pool({
+            connectionString: DATABASE_URL,
+            max: 10,
+            connectionTimeoutMillis: 5000,
+            query_timeout: 15_000,
+        }),
         listenUrl: LISTEN_URL ?? '',
         origin: PUBLIC_ORIGIN,
         sessionSecret: SESSION_SECRET || randomBytes(32).toString('hex'),

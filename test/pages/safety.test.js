@@ -189,7 +189,7 @@ test('headers and cookie are strict on every answer', async () => {
             assert.ok(policy.split('; ').includes(part), `${statusCode}: ${part}`);
         assert.equal(headers['cache-control'], 'no-store');
         assert.equal(headers['x-content-type-options'], 'nosniff');
-        assert.equal(headers['referrer-policy'], 'same-origin');
+        assert.equal(headers['referrer-policy'], 'strict-origin');
         assert.doesNotMatch(policy, /unsafe|\*|http:/);
     }
 });
@@ -475,6 +475,7 @@ test('what is too large, or no form, is refused in words that tell nothing of th
         assert.equal((await post('/team/members/remove', { team, user })).statusCode, 303, `removed: ${user}`);
     }
     assert.equal((await get('/team?team=%00')).statusCode, 422);
+    assert.equal((await get('/invites/%00')).statusCode, 422);
     assert.equal((await post('/team/members/role', { team, user: owner, role: 'king' })).statusCode, 422);
     const query = pool.query;
     pool.query = /** @type {any} */ (async () => Promise.reject(new Error('password=hunter2 at /srv/app/secret.js:1')));
@@ -504,6 +505,15 @@ test('an invite is shown by a link, and accepted by a button only; its token is 
     assert.equal((await send(`/invites/${token}`, {})).statusCode, 303);
     assert.equal((await send(`/invites/${token}`, {})).statusCode, 404, 'once');
     await get(`/invites/${token}x`);
+    for (const path of [
+        '%69nvites/',
+        'invites//',
+        '/invites/',
+        'invites%2f',
+        'INVITES/',
+        'sign-in?next=%252Finvites%252F',
+    ])
+        await get(`/${path}${token}`);
     assert.ok(log.length > 10, 'requests are logged');
     assert.ok(!log.some((line) => line.includes(token)), 'without the token');
 });
@@ -530,6 +540,8 @@ test('server.js starts nothing that would be unsafe', async () => {
         [{ SIMULATOR: 'http://127.0.0.1.evil.example' }, /SIMULATOR/],
         [{ PUBLIC_ORIGIN: 'http://seats.example.com' }, /https/],
         [{ PUBLIC_ORIGIN: 'https://seats.example.com/path' }, /PUBLIC_ORIGIN/],
+        [{ PUBLIC_ORIGIN: 'https://seats.example.com' }, /AUTHENTICATE/], // a proxy on this machine leads everybody here
+        [{ AUTHENTICATE: file.replace('server.js', 'lib/html.js'), SESSION_SECRET: 'x'.repeat(32) }, /default export/], // else everybody would choose who he is
         [{ SIMULATOR: '', AUTHENTICATE: module }, /SESSION_SECRET/],
         [{ SIMULATOR: '', AUTHENTICATE: module, SESSION_SECRET: 'short' }, /SESSION_SECRET/],
         // A module that says nothing of who is signed in would have everybody choose.

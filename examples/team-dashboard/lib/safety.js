@@ -18,13 +18,13 @@ export class Refused extends Error {
 export const belongs = `(m.status = 'active' OR m.status = 'cancelled' AND EXISTS (SELECT FROM seats.teams AS t
     WHERE t.team = m.team AND t.status IN ('canceled', 'incomplete_expired')))`;
 
-// Nothing is loaded from elsewhere, no page stands in somebody's frame, no cache keeps anything. A referrer goes to our own
-// pages only (with no-referrer, a browser would send "Origin: null" with each form).
+// Nothing is loaded from elsewhere, no page stands in somebody's frame, no cache keeps anything. As where somebody
+// comes from, no path is told, not even here: a proxy may log it (with no-referrer, forms would have "Origin: null").
 const own = ['script-src', 'style-src', 'img-src', 'connect-src', 'form-action'].map((what) => `${what} 'self'`);
 const headers = {
     'content-security-policy': `default-src 'none'; ${own.join('; ')}; frame-ancestors 'none'; base-uri 'none'`,
     'x-content-type-options': 'nosniff',
-    'referrer-policy': 'same-origin',
+    'referrer-policy': 'strict-origin',
     'cache-control': 'no-store',
 };
 

@@ -81,5 +81,5 @@ export function tell(change, { locale, cardUrl, access }) {
     const why = say('declines', declined ?? code ?? '') ?? say('reasons', reason ?? '') ?? say('reasons', 'other');
     const card = cardUrl && /card|payment_method|authenticate/.test(step);
     return html`${say('settled', more ? 'not_bought' : 'not_given_back')} ${!/^(correct_card|authenticate)$/.test(step) && why}
-        ${say('next_steps', step)} ${card && html`<a class="button" href="${cardUrl}">Update the card</a>`}`;
+        ${say('next_steps', step)} ${card && html`<a class="button" href="${cardUrl}" rel="noreferrer">Update the card</a>`}`;
 }
