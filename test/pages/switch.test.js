@@ -47,6 +47,12 @@ test('Stripe is down, slow, does not understand, refuses our key, and works agai
     await make(page, 'Stripe', 'works');
     await becomes(({ open_changes_total }) => open_changes_total === 0);
 
+    await make(page, 'Stripe', 'answers with errors');
+    await buy(team);
+    await phase('retrying');
+    await make(page, 'Stripe', 'works');
+    await becomes(({ open_changes_total }) => open_changes_total === 0);
+
     await make(page, 'Stripe', 'loses its next answer');
     assert.equal((await settled(team, await buy(team))).state, 'confirmed');
 
@@ -78,6 +84,10 @@ test('a card is declined, and a bank approves, refuses, or is never asked', asyn
         const { state, code: said, decline_code } = await settled(team, await buy(team, 1, 'owner'));
         assert.deepEqual([state, decline_code ?? said], ['reverted', code]);
     }
+    await page.locator('details.simulator summary').click();
+    await page.getByRole('button', { name: 'approves' }).click();
+    await page.getByText('No payment waits for a bank').waitFor();
+    await page.goBack();
     await make(page, 'the card', 'asks the bank');
     await buy(team);
     await phase('awaiting_payment');
@@ -99,6 +109,15 @@ test('a subscription is in its trial, past due, paid, ends, is changed by others
     const on = (/** @type {string} */ what) => make(page, 'the subscription', what);
     await on('is in its trial');
     await becomes(({ status }) => status === 'trialing');
+    for (const [what, word, said] of /** @type {const} */ ([
+        ['is unpaid', 'unpaid', 'The subscription is not paid.'],
+        ['is paused', 'paused', 'Your subscription is paused.'],
+        ['waits for its first payment', 'incomplete', 'The first payment of this subscription has not come yet.'],
+    ])) {
+        await on(what);
+        await becomes(({ status }) => status === word);
+        await page.getByText(said).waitFor();
+    }
     await on('is paid');
     await becomes(({ status }) => status === 'active');
     await on('ends with this period');

@@ -41,6 +41,8 @@ export async function simulated(app, { pool, access, simulator }) {
         );
         const { page, ...facts } = rows[0];
         const invoice = /** @type {TeamPage} */ (page).open_changes.find((change) => change.invoice)?.invoice?.invoice;
+        if (who === 'the bank' && !invoice)
+            throw new Refused(409, 'No payment waits for a bank: have the card ask it, and add a team seat.');
         facts.intent = invoice && (await control(`payment_intents?invoice=${invoice}`)).payment_intents[0]?.id;
         facts.key = (await control('keys')).keys[0].key;
         const steps = JSON.stringify(trick).replace('"{more}"', facts.more);
