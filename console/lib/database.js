@@ -12,15 +12,17 @@ const limits =
 // (A verb for many may have ten thousand calls to look after, and what the worker has in hand it lets go soon.)
 const limitsOfVerbs = "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '5s'";
 
+const application_name = 'pg_seats console';
 // A connection that breaks (the server was restarted), lent or not, would end the process if nobody heard its error.
 const ignore = () => {};
 
 /**
- * Three connections. Who finds all of them busy is told so after two seconds, so that nobody queues behind slow pages.
+ * Three connections. Who finds all of them busy is told so after two seconds, so that nobody queues behind slow pages;
+ * and where no answer comes any more, not even that it took too long, a query ends by itself.
  * @param {PoolConfig} config  where the database is; PG* variables say what it leaves out
  */
 export const openPool = (config) =>
-    new pg.Pool({ ...config, max: 3, connectionTimeoutMillis: 2000, application_name: 'pg_seats console' })
+    new pg.Pool({ query_timeout: 65_000, ...config, max: 3, connectionTimeoutMillis: 2000, application_name })
         .on('error', ignore)
         .on('connect', (client) => client.on('error', ignore));
 

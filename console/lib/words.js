@@ -63,7 +63,7 @@ export function inWords(thrown) {
     const kind =
         (Object.hasOwn(errors, code) && code) ||
         (/^(PS|22)/.test(code) && 'refused') ||
-        (message === 'timeout exceeded when trying to connect' && 'busy') ||
+        (/^timeout exceeded when trying|^Query read timeout/.test(message) && 'busy') ||
         ((unreachable.test(code) || message.startsWith('Connection terminated')) && 'unreachable') ||
         (statusCode < 500 ? 'impossible' : 'unknown');
     const [status, title, text = '{said}'] = errors[kind];

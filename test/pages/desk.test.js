@@ -305,6 +305,13 @@ test('a page that waits too long says so, and lets go of the database', async ()
     await busy.close();
     await pool.end();
 
+    // The server hangs, or the network does: not even that it took too long is told.
+    const deaf = openPool({ user: 'watcher', query_timeout: 300 });
+    const asked = createDatabase(deaf).read((client) => client.query('SELECT pg_sleep(2)'));
+    await assert.rejects(asked, (error) => inWords(error).title === 'The desk is busy');
+    await until(() => deaf.totalCount === 0, { what: 'the connection is given up' });
+    await deaf.end();
+
     const nowhere = await startDesk({ pool: openPool({ host: '/nowhere' }) });
     const away = await fetch(nowhere.origin);
     assert.equal(away.status, 503);

@@ -378,7 +378,9 @@ about('errors', () => {
         const small = new pg.Pool({ connectionString: url, max: 1, connectionTimeoutMillis: 2000 });
         const only = await small.connect();
         assert.equal(describe(await thrown(small.query('SELECT 1'))).code, '08006');
-        only.release();
+        const slow = /** @type {pg.QueryConfig} */ ({ text: 'SELECT pg_sleep(2)', query_timeout: 100 });
+        assert.equal(describe(await thrown(only.query(slow))).code, '08006');
+        only.release(true);
         await small.end();
 
         // A name that somebody has given does not become a lost connection.

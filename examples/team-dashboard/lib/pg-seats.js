@@ -25,7 +25,7 @@ const meanings = JSON.parse(readFileSync(new URL('errors.json', import.meta.url)
 // broke while a commit was under way nobody knows what became of it: hence a request_key, and what errors.json says of 08006.)
 const lost = new RegExp(
     '^(E[A-Z]+|P1001|P1002|P1008|P1017|P2024)$|^(08|57P0|53300)|Connection terminated|connection error|not queryable|' +
-        "timeout exceeded when trying|Can't reach database",
+        "timeout exceeded when trying|Query read timeout|Can't reach database",
 );
 
 /**
