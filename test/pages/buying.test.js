@@ -11,12 +11,12 @@ const tools = await world();
 const { sql, control, newTeam, startDashboard, openPage, until } = tools;
 const states = createStates(tools);
 
-/** Asks for the price on the team's page. @param {Page} page @param {number} quantity @param {string} [button] @param {string} [type] */
-async function askPrice(page, quantity, button = 'Add …', type = 'team') {
+/** Asks for the price on the team's page. @param {Page} page @param {number} quantity @param {string} [button] @param {string} [type] @param {string} [answer] */
+async function askPrice(page, quantity, button = 'Add …', type = 'team', answer = 'This price is good until') {
     const card = page.locator('.card', { has: page.getByRole('heading', { name: `${type} seats`, exact: true }) });
     await card.getByRole('spinbutton').fill(String(quantity));
     await card.getByRole('button', { name: button }).click();
-    await page.getByText('This price is good until').waitFor();
+    await page.getByText(answer).waitFor();
 }
 
 /** @param {Page} page @param {RegExp | string} words */
@@ -135,13 +135,33 @@ test('it is said that a price is none of this change alone while a colleague wai
     await states.sent(team);
     const { origin } = await startDashboard();
     const page = await openPage(origin, { user: team.owner });
-    await askPrice(page, 1);
-    await page.getByText('these sums count them, too').waitFor();
+    await askPrice(page, 1, 'Add …', 'team', 'these sums count them, too');
     assert.equal((await fieldsOf(page)).proration_date, undefined, 'no price is promised');
+    assert.equal(await page.getByText('good until').count(), 0);
     await page.getByRole('button', { name: "Buy 1 team seat at the plan's price" }).click();
     await told(page, /1 team seat is being added \(7 → 8\)/);
     await control('release', {});
     await told(page, /Confirmed/);
+});
+
+test('what an out-of-date click was told is not said of the next one, which has bought', async () => {
+    const team = await newTeam('later');
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: team.owner });
+    await askPrice(page, 3);
+    const old = await fieldsOf(page);
+    await states.settled(team, await states.buy(team, 2));
+    const match = { method: 'POST', path: '/v1/invoices/create_preview', body: `*${team.subscription}*` };
+    await control('faults', { match, fault: 'delay', ms: 600, times: -1 });
+    const stale = await (await page.request.post(`${origin}/team/seats`, { form: old, headers: { origin } })).text();
+    const [, address] = stale.match(/data-from="([^"]+)"/) ?? [];
+    await page.goto(origin + address); // where a browser without a script goes on
+    await page.getByText('Nothing was done by your click: there are 7 team seats now').waitFor();
+    await page.getByRole('button', { name: 'Buy 3 team seats' }).click();
+    await told(page, /Confirmed/);
+    await page.goBack();
+    await page.getByText('You bought 3 team seats (7 → 10)').waitFor();
+    assert.equal(await page.getByText('Nothing was done').count(), 0);
 });
 
 test('what was not sent is taken back', async () => {
@@ -152,6 +172,19 @@ test('what was not sent is taken back', async () => {
     await page.getByRole('button', { name: 'Undo' }).click();
     await told(page, /wanted to buy 1 team seat \(7 → 8\).*Taken back: nothing has changed/);
     assert.equal(await seatsOf(team), 7);
+    const { change } = (await states.page(team)).last_changes[0];
+    const { token } = await page
+        .locator('form[action="/team/quotes"]')
+        .first()
+        .evaluate((form) =>
+            Object.fromEntries(/** @type {any} */ (new FormData(/** @type {HTMLFormElement} */ (form)))),
+        );
+    const twice = await page.request.post(`${origin}/team/cancel`, {
+        form: { token, team: team.team, change },
+        headers: { origin },
+    });
+    assert.equal(twice.status(), 409);
+    assert.match(await twice.text(), /can no longer be taken back: it has gone to Stripe, or has ended already/);
 });
 
 test('seats are given back for a credit, and it is said that nothing is paid back', async () => {
@@ -168,12 +201,12 @@ test('seats are given back for a credit, and it is said that nothing is paid bac
 });
 
 /** @param {Parameters<typeof newTeam>[1]} options @param {(team: Awaited<ReturnType<typeof newTeam>>) => Promise<unknown>} [first] */
-async function asked(options, first, locale = 'en-US') {
+async function asked(options, first, locale = 'en-US', button = 'Add …') {
     const team = await newTeam('price', options);
     await first?.(team);
     const { origin } = await startDashboard();
     const page = await openPage(origin, { user: team.owner, locale });
-    await askPrice(page, 2);
+    await askPrice(page, 2, button);
     return {
         page,
         sum: (await page.locator('.sum').innerText()).replace(/\s+/g, ' '),
@@ -188,6 +221,27 @@ test('what it costs is on an invoice, where invoices are sent', async () => {
 test('it costs nothing during a trial', async () => {
     const { sum } = await asked({ subscription: { trial_days: 14 } });
     assert.match(sum, /^Nothing during your trial; your first invoice, on .+, is \$90\.00/);
+});
+test('it is no credit that seats of a trial are given back for', async () => {
+    const { sum, all } = await asked({ subscription: { trial_days: 14 } }, undefined, 'en-US', 'Give back …');
+    assert.match(sum, /^Nothing during your trial; your first invoice, on .+, is \$50\.00/);
+    assert.doesNotMatch(all, /credit/);
+});
+test('what a trial adds, and an invoice that is sent, is not being charged', async () => {
+    for (const subscription of [{ trial_days: 14 }, { collection_method: 'send_invoice', days_until_due: 14 }]) {
+        const team = await newTeam('uncharged', { subscription });
+        await states.sent(team);
+        const { origin } = await startDashboard();
+        const page = await openPage(origin, { user: team.owner });
+        await page.getByText('7 seats: 5 confirmed, 2 not confirmed yet').waitFor();
+        await control('release', {});
+    }
+});
+test('what is too little to be charged is paid by no credit', async () => {
+    const { sum, all } = await asked({ currency: 'huf' });
+    assert.match(sum, /^Nothing is charged for this now/);
+    assert.match(all, /The invoice in all\s+HUF\s(20|19\.99)/);
+    assert.doesNotMatch(all, /credit/);
 });
 test('it costs nothing where a credit pays, which is named', async () => {
     const { sum } = await asked({}, (team) => control(`customers/${team.customer}`, { balance: -500_000 }));
@@ -204,6 +258,8 @@ test('taxes are named', async () => {
 test('it is said that nothing comes after a subscription that ends', async () => {
     const { all } = await asked({}, (team) => states.endsWithPeriod(team));
     assert.match(all, /nothing: the subscription ends on/);
+    const fewer = await asked({}, (team) => states.endsWithPeriod(team), 'en-US', 'Give back …');
+    assert.match(fewer.sum, /^Nothing now; your next invoice, on \w+ \d+, \d+, is a credit of \$20\.0[01]/);
 });
 test('sums are in yen, which have no decimals, as a Japanese reads them', async () => {
     const { sum } = await asked({ currency: 'jpy' }, undefined, 'ja-JP');

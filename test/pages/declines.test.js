@@ -123,6 +123,10 @@ test('what waits for a payment is taken back, and it is said that Stripe has sti
     await told(page, /must still be paid/);
     await page.getByRole('button', { name: 'Undo' }).click();
     await told(page, /It is being taken back: Stripe has still to confirm that it was not paid/);
+    const other = await openPage(origin, { user: team.owner }); // which has not asked for it
+    await other.getByText('It is being taken back').waitFor();
+    assert.equal(await other.getByText('must still be paid').count(), 0);
+    assert.equal(await other.getByRole('link', { name: 'Pay or approve' }).count(), 0);
     await control('release', {});
     await told(page, /Taken back: nothing has changed/);
     assert.equal(await seatsOf(team, 'team'), 5);

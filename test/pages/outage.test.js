@@ -8,7 +8,7 @@ import { world } from './lib/world.js';
 /** @typedef {import('playwright-core').Page} Page */
 
 const tools = await world();
-const { control, newTeam, startDashboard, openPage, until } = tools;
+const { sql, stripe, control, newTeam, startDashboard, openPage, until } = tools;
 const states = createStates(tools);
 
 /** @param {Page} page @param {string} [button] */
@@ -46,6 +46,30 @@ test("in an outage seats are bought at the plan's price, and confirmed by themse
         .getByText(/Confirmed/)
         .waitFor({ timeout: 60_000 });
     assert.equal(await executed(team), 1, 'and once');
+});
+
+test("a plan's price is not named where an old one, or one of another currency, may be the team's", async () => {
+    const key = { authorization: 'Bearer sk_test_simulator' };
+    /** @param {boolean} active */
+    const sold = (active) =>
+        fetch(`${stripe}/v1/prices/price_team_year`, {
+            method: 'POST',
+            headers: key,
+            body: new URLSearchParams({ active: String(active) }),
+        });
+    const team = await newTeam('old-plan', { interval: 'year' });
+    const { origin } = await startDashboard();
+    assert.equal((await sold(false)).status, 200);
+    await states.readAgain(team);
+    const [{ active }] = await sql("SELECT active FROM seats.prices WHERE price = 'price_team_year'");
+    assert.equal(active, false);
+    await control('outage', { mode: 'refuse' });
+    const page = await openPage(origin, { user: team.owner });
+    await ask(page);
+    await page.getByText('What is due for the rest of this period, Stripe works out').waitFor();
+    assert.equal(await page.getByText('a month, before taxes').count(), 0);
+    await control('outage', { mode: 'none' });
+    await sold(true);
 });
 
 test('when Stripe has not answered for ten seconds a choice is given, and the price can still come', async () => {

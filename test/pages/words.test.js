@@ -39,6 +39,8 @@ test('each reason and each next step of docs/sql-reference.md has words', () => 
     assert.ok(steps.includes('authenticate') && steps.length >= 8);
     for (const step of steps.filter((step) => step !== 'pay_invoice' && step !== 'invoice_url'))
         if (/^[a-z_]+$/.test(step)) assert.ok(say('next_steps', step), step);
+    const corrected = tell({ ...change, state: 'reverted', code: 'incorrect_cvc', next_step: 'correct_card' }, reader);
+    assert.match(plain(corrected), /nothing was charged\. The card&#39;s number, date, code or address is not right/);
     const reasons = [
         'payment_failed',
         'payment_did_not_come',

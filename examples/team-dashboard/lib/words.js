@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { html } from './html.js';
 
 /** @import { Change } from '../types.d.ts' */
-/** @typedef {{locale: string, cardUrl: string | null, access: {actor: string, owner?: boolean}}} Reader */
+/** @typedef {{locale: string, cardUrl: string | null, access: {actor: string, owner?: boolean}, page?: {may: {cancel: boolean}}}} Reader */
 
 const words = JSON.parse(readFileSync(new URL('words.json', import.meta.url), 'utf8'));
 
@@ -61,7 +61,7 @@ export const payAt = (url) =>
     typeof url === 'string' && /^https:\/\/(invoice|pay|hooks)\.stripe\.com\/[^\s\\]*$/.test(url) ? url : null;
 
 /** What is known of a change; nothing is called paid that Stripe has not said was. @param {Change} change @param {Reader} reader */
-export function tell(change, { locale, cardUrl, access }) {
+export function tell(change, { locale, cardUrl, access, page }) {
     const { phase, state = '', invoice, next_try_at: at, lines, reason, code, decline_code: declined } = change;
     const { url, amount = 0, paid = 0, currency, currency_decimals: decimals, expires_at, shared } = invoice ?? {};
     const values = {
@@ -70,9 +70,11 @@ export function tell(change, { locale, cardUrl, access }) {
         until: expires_at ? when(expires_at, locale) : 'then',
         together: shared && say('settled', 'together'),
     };
-    const pay = phase === 'awaiting_payment' && access.owner && payAt(url);
+    // (It went alone, and could be taken back: so that is under way.)
+    const isTakenBack = invoice?.invoice && page?.may.cancel && change.may_cancel === false && !shared;
+    const pay = phase === 'awaiting_payment' && !isTakenBack && access.owner && payAt(url);
     if (phase)
-        return html`${say('phases', phase, values)} ${pay && html`<a class="button" href="${pay}" rel="noreferrer">Pay or approve</a>`}`;
+        return html`${say('phases', isTakenBack ? 'taken_back' : phase, values)} ${pay && html`<a class="button" href="${pay}" rel="noreferrer">Pay or approve</a>`}`;
     const billed = (amount < 0 && 'credit') || (paid > 0 && 'paid') || (amount > 0 && 'invoiced') || state;
     if (state !== 'reverted') return say('settled', state === 'confirmed' ? billed : state, values);
     const more = lines.some((line) => line.new_quantity > line.previous_quantity);

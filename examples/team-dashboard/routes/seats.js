@@ -47,11 +47,12 @@ export default async function seats(app, { pool, asOwner, limits, load, sign, ve
     /** @param {Request} request @param {Reply} reply @param {Access} may @param {{quote: Quote, address: string}} asked */
     async function show(request, reply, may, { quote, address }) {
         const price = await pool.query('SELECT * FROM seats.preview($1)', [quote.call]);
-        // What a plan costs is said where all its prices are alike: which of them the team has is not known here.
+        // What a plan costs is said where all its prices are alike, old ones too: which the team has is not known here.
         const plans = await pool.query(
-            `SELECT DISTINCT unit_amount * $2 AS amount, currency, CASE interval_count WHEN 1 THEN 'a ' || recurring_interval
+            `SELECT DISTINCT CASE WHEN currencies <> '{}' THEN NULL ELSE unit_amount * $2 END AS amount, currency,
+                    CASE interval_count WHEN 1 THEN 'a ' || recurring_interval
                     ELSE format('every %s %ss', interval_count, recurring_interval) END AS period
-               FROM seats.prices WHERE seat_type = $1 AND active`,
+               FROM seats.prices WHERE seat_type = $1`,
             [quote.seat_type, quote.quantity],
         );
         const asked = { quote, address, price: price.rows[0], plan: plans.rows.length === 1 ? plans.rows[0] : null };
@@ -89,7 +90,7 @@ export default async function seats(app, { pool, asOwner, limits, load, sign, ve
                 if (isJson(request) || !/^PS5(10|13|25|38|39)$/.test(describe(error).code ?? '')) throw error;
                 const at = new Date(Date.parse(field(request, 'seen_at')) || Date.now()).toISOString();
                 reply.code(409);
-                await show(request, reply, may, await ask(request, may, { quantity: quantity ?? 0, at }));
+                await show(request, reply, may, await ask(request, may, at));
             });
         if (!made) return reply;
         const { change, seats, repeated } = made.rows[0];

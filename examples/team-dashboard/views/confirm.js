@@ -6,15 +6,17 @@ import { hidden, page, teamAt } from './page.js';
 
 /** @import { State } from '../types.d.ts' */
 /**
- * What was asked for, as its address carries it. `seen`: what a page has shown that was out of date when its form was sent.
+ * What was asked for, as its address carries it. `seen`: of when a page was that was out of date when its form was sent.
  * @typedef {{team: string, call: string, at: number, seat_type: string, operation: string, quantity: number,
- *   expected: number, seen?: {quantity: number, at: string}}} Quote
+ *   expected: number, seen?: string}} Quote
  * @typedef {{quote: Quote, address: string, price: any, plan: any}} Asked price: of seats.preview; plan: what a period costs
  */
 
 /** How much, and when: Stripe's own sums, and what it has not said is not known. @param {Asked} asked @param {State} state */
 function sums({ quote, price }, { page: { status, subscription }, locale }) {
-    const { charged_when: at, total, tax, credit, due_now: due, next_renewal_at: renewal } = price;
+    const { charged_when: at, total, tax, credit, due_now: due } = price;
+    const { next_renewal_at: renewal, next_renewal_total: next } = price;
+    const end = subscription?.cancel_at ?? subscription?.current_period_end;
     /** @param {any} amount */
     const sum = (amount) =>
         html`<b>${money(amount, price.currency, price.currency_decimals, locale) ?? 'a sum that is not known'}</b>`;
@@ -23,21 +25,20 @@ function sums({ quote, price }, { page: { status, subscription }, locale }) {
     const below = total < 0 && (at === 'nothing' ? 'credit' : 'renewal_credit');
     const other = at === 'nothing' ? credit > 0 && credit === total && 'balance' : status === 'trialing' && 'trial';
     const how = (/^(nothing|at_renewal)$/.test(at) && (below || other)) || at || 'unknown';
-    const extra = renewal && price.next_renewal_total !== null ? total - price.next_renewal_total : 0;
-    const [billed, removes] = [at === 'now' || at === 'by_invoice', quote.operation === 'remove'];
+    const extra = total === null || next === null ? null : total - next;
     const rows = Object.entries({
-        total: billed && total !== due && sum(total),
+        total: at !== 'at_renewal' && how !== 'balance' && total > 0 && total !== due && sum(total),
         tax: tax === null ? say('bill', 'unknown_tax') : tax > 0 && sum(tax),
         credit: credit > 0 && total > 0 && how !== 'balance' && sum(credit),
         owed: credit < 0 && sum(-credit),
-        rest: at === 'at_renewal' && extra !== 0 && say('bill', extra > 0 ? 'more' : 'less'),
-        back: removes && say('bill', 'no_refund'),
+        rest: at === 'at_renewal' && extra && say('bill', extra > 0 ? 'more' : 'less'),
+        back: quote.operation === 'remove' && (below || extra !== 0) && say('bill', 'no_refund'),
         later: renewal
-            ? say('bill', 'from', { sum: sum(price.next_renewal_total), day: day(renewal) })
-            : say('bill', 'ends', { end: day(subscription?.current_period_end) }),
-        until: when(price.expires_at, locale),
+            ? say('bill', 'from', { sum: sum(next), day: day(renewal) })
+            : say('bill', 'ends', { end: day(end) }),
+        until: !price.code && when(price.expires_at, locale),
     });
-    const values = { due: sum(due), total: sum(total), credit: sum(credit), renewal: day(renewal) };
+    const values = { due: sum(due), total: sum(total), credit: sum(credit), renewal: day(renewal ?? end) };
     return html`<p class="sum">${say('prices', how, values)}</p>
         <dl>${rows.map(([name, value]) => value && html`<div><dt>${say('bill', name)}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
@@ -45,7 +46,7 @@ function sums({ quote, price }, { page: { status, subscription }, locale }) {
 /** What was changed since a page was shown, and by whom. @param {Quote} quote @param {State} state @param {number} now */
 function meanwhile({ seat_type, expected, at, seen }, state, now) {
     if (!seen && expected === now) return null;
-    const since = seen ? Date.parse(seen.at) : at * 1000;
+    const since = seen ? Date.parse(seen) : at * 1000;
     const changes = [...state.page.open_changes, ...state.page.last_changes]
         .filter((change) => Date.parse(change.created_at) > since && (change.phase || change.state === 'confirmed'))
         .filter((change) => change.lines.some((line) => line.seat_type === seat_type));
@@ -54,7 +55,7 @@ function meanwhile({ seat_type, expected, at, seen }, state, now) {
         return html`${by(change, state)} ${whatOf({ lines })}, ${when(created_at, state.locale)}. `;
     });
     const values = { what: told, now: seats(now, seat_type) };
-    return html`<p class="notice" role="alert">${say('quotes', seen ? 'not_done' : 'moved', values)}</p>`;
+    return html`<p class="notice" role="alert">${say('quotes', seen && expected === now ? 'not_done' : 'moved', values)}</p>`;
 }
 
 /** @param {Asked} asked @param {State} state @param {number} now */
@@ -85,7 +86,6 @@ export function confirmPage(asked, state) {
     const anyway = html`<p>${say('anyway', operation === 'add' && sum ? 'plan' : operation, { price: html`<b>${sum} ${plan?.period}</b>` })}</p>
         ${form('/team/seats', say('anyway', `${operation}_button`, { title }), make)}`;
     const has = (/** @type {RegExp} */ kinds, /** @type {unknown} */ shown) => kinds.test(kind) && shown;
-    const { person, token } = state;
     const refresh = html`<noscript><meta http-equiv="refresh" content="2; url=${address}" /></noscript>`;
     const body = html`<section class="card confirm">
         <h1>${title}</h1>
@@ -100,7 +100,7 @@ export function confirmPage(asked, state) {
         ${has(/unavailable|failed|changes_pending/, anyway)}
         <p><a href="${teamAt(team)}">${say('quotes', 'leave')}</a></p>
     </section>`;
-    return page({ title, team, person, token, head: has(/asking/, refresh), body });
+    return page({ ...state, title, team, head: has(/asking/, refresh), body });
 }
 
 /** What has become of the change that the page was opened for, at its top. @param {State} state */
@@ -108,7 +108,5 @@ export function outcome(state) {
     const { change, did, locale } = state;
     if (!change) return null;
     const again = did === 'again' && say('quotes', 'again', { at: when(change.created_at, locale) });
-    const stands =
-        did === 'back' && change.phase === 'awaiting_payment' ? say('phases', 'taken_back') : tell(change, state);
-    return html`<p class="notice ${change.state}" role="status">${again}<b>${by(change, state)}${change.phase && ':'} ${whatOf(change)}.</b> ${stands}</p>`;
+    return html`<p class="notice ${change.state}" role="status">${again}<b>${by(change, state)}${change.phase && ':'} ${whatOf(change)}.</b> ${tell(change, state)}</p>`;
 }

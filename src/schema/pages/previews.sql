@@ -85,6 +85,7 @@ DECLARE
         ELSE preview ->> 'proration' END;
     renews    CONSTANT boolean := (preview ->> 'renews')::boolean;
     due       bigint := seats_internal.amount_of(invoice -> 'amount_due');
+    balance   CONSTANT bigint := seats_internal.amount_of(invoice -> 'starting_balance');  -- below zero: a credit
 BEGIN
     currency := CASE WHEN invoice ->> 'currency' ~ '^[a-z]{3}$' THEN invoice ->> 'currency' END;
     charged_when := seats_internal.charged_when(
@@ -101,7 +102,10 @@ BEGIN
     END IF;
     total := seats_internal.amount_of(invoice -> 'total');
     tax := seats_internal.tax_of(invoice);
-    credit := CASE WHEN total < 0 THEN -total ELSE total - due END;
+    -- (What is too little to be charged is owed later: no credit has paid it.)
+    credit := CASE WHEN total < 0 THEN -total
+                   WHEN due = 0 AND total + balance > 0 THEN greatest(-balance, 0)
+                   ELSE total - due END;
     IF renews AND period -> 'currency' = invoice -> 'currency' THEN
         next_renewal_total := seats_internal.amount_of(period -> 'total');
     END IF;
