@@ -114,6 +114,17 @@ test('where a bank asks and the purchase waits, the page says how much, where an
     await told(page, /You bought 2 team seats \(5 → 7\)\. Confirmed\. \$(20\.00|19\.99) were paid/);
 });
 
+test('what waits behind a payment is neither charged nor told in a moment', async () => {
+    const team = await newTeam('behind');
+    await states.awaitingPayment(team);
+    await states.buy(team, 1, 'owner');
+    await states.inPhase(team, 'queued');
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: team.owner });
+    await page.getByText('2 seats: 1 confirmed, 1 not confirmed yet').waitFor();
+    await page.getByText('Stripe is told as soon as it is its turn').waitFor();
+});
+
 test('what waits for a payment is taken back, and it is said that Stripe has still to confirm that', async () => {
     const team = await newTeam('unpaid', { card: 'declined' });
     const { origin } = await startDashboard();

@@ -37,7 +37,7 @@ test("in an outage seats are bought at the plan's price, and confirmed by themse
     assert.equal(await form.locator('[name=expected]').inputValue(), '5');
     await page.getByRole('button', { name: "Buy 1 team seat at the plan's price" }).click();
     await told(page, /1 team seat is being added \(5 → 6\)/);
-    await told(page, /Nothing is lost|asked again|is told in a moment|is being asked/);
+    await told(page, /Nothing is lost|asked again|is told as soon|is being asked/);
     assert.equal(await executed(team), 0);
 
     await control('outage', { mode: 'none' });

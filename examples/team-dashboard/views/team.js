@@ -41,10 +41,10 @@ function standing({ page: { status, problem, past_due: due, subscription, stripe
 }
 
 /** "8 seats: 5 confirmed, 3 being charged". @param {SeatType} type @param {State} state */
-function counted({ seat_type: name, quantity, confirmed, awaiting, pending }, { page }) {
-    const own = page.open_changes.filter(({ lines }) => lines.some((line) => line.seat_type === name));
+function counted({ quantity, confirmed, awaiting, pending }, { page }) {
     const charges = page.status !== 'trialing' && page.subscription?.collection_method !== 'send_invoice';
-    const asked = charges && page.stripe === 'up' && own.every(({ phase }) => /^(queued|sent)$/.test(phase ?? ''));
+    const asked =
+        charges && page.stripe === 'up' && page.open_changes.every(({ phase }) => /^(queued|sent)$/.test(phase ?? ''));
     const rest = [
         awaiting !== 0 && `, ${awaiting} waiting for a payment`,
         pending > 0 && `, ${pending} ${asked ? 'being charged' : 'not confirmed yet'}`,
