@@ -153,6 +153,22 @@ test('who is removed sees nothing more', async () => {
     assert.equal(again.text.trim(), 'event: gone\ndata: ""');
 });
 
+test('who has not said of which team sees the one that he was in no more, once he is in another', async () => {
+    const [mine, other] = [await newTeam('first', { members: ['bob'] }), await newTeam('second')];
+    const [bob] = mine.members;
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: bob });
+    await showsSeats(page, 5);
+    const stream = await listen(origin, '', await cookieOf(page));
+    await until(() => stream.text.includes('event: parts'));
+    const before = stream.text;
+    const move = `WITH gone AS MATERIALIZED (SELECT seats.remove_member($1, $3)) SELECT seats.add_member($2, $3) FROM gone`;
+    await sql(move, [mine.team, other.team, bob]);
+    await buy(mine, 3);
+    await until(() => stream.text.length > before.length);
+    assert.equal(stream.text.slice(before.length).trim(), 'event: gone\ndata: ""');
+});
+
 test('who is no owner any more has the page of a member', async () => {
     const mine = await newTeam('demoted');
     const { origin } = await startDashboard();

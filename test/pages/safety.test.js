@@ -476,6 +476,8 @@ test('what is too large, or no form, is refused in words that tell nothing of th
     }
     assert.equal((await get('/team?team=%00')).statusCode, 422);
     assert.equal((await get('/invites/%00')).statusCode, 422);
+    for (const invite of ['1.5', '1e300'])
+        assert.equal((await post('/team/invites/revoke', { team, invite })).statusCode, 422, invite);
     assert.equal((await post('/team/members/role', { team, user: owner, role: 'king' })).statusCode, 422);
     const query = pool.query;
     pool.query = /** @type {any} */ (async () => Promise.reject(new Error('password=hunter2 at /srv/app/secret.js:1')));

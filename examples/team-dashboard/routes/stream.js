@@ -54,9 +54,9 @@ export default async function stream(app, { pool, listenUrl, identify, sessions,
         const shown = /** @type {Record<string, string>} */ ({});
 
         const leave = hub.subscribe(admitted.team, async (loadPage) => {
-            // Asked anew each time: he may have been signed out, removed, or made something else since.
+            // Asked anew each time: he may have been signed out, removed, or made something else since, or be elsewhere now.
             const now = await admit(request);
-            const state = now && (await load(request, now, await loadPage(now.actor)));
+            const state = now?.team === admitted.team && (await load(request, now, await loadPage(now.actor)));
             // (With other rights it is another page, with other forms, and the browser loads that.)
             if (!state || (rights && rights !== rightsOf(state))) return (stream.end(frame('gone')), null);
             const news = /** @type {typeof shown} */ ({});
