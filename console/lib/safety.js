@@ -86,7 +86,10 @@ export function protect(app, { hosts, authentication }) {
 
 /** Whoever sits at this machine is this person; whom a proxy brings is not. @param {string} person @returns {Authentication} */
 export const asPerson = (person) => ({
-    person: ({ headers: sent }) => ((sent['x-forwarded-for'] ?? sent.forwarded ?? sent.via) ? null : person),
+    person({ headers: sent, raw }) {
+        const isBrought = Object.keys(sent).some((name) => /^(x-forwarded|x-real-ip$|forwarded$|via$)/.test(name));
+        return isBrought || raw.httpVersion === '1.0' ? null : person; // (no browser says 1.0; nginx does)
+    },
 });
 
 /**

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer, request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createDatabase, openPool } from '../../console/lib/database.js';
@@ -141,9 +142,13 @@ test('the desk answers to its own name only, so that no other one can be made to
 
 test('whom a proxy brings is nobody, where everybody is the one who sits at this machine', async () => {
     const { origin } = await startDesk();
-    for (const name of ['x-forwarded-for', 'forwarded', 'via']) {
+    for (const name of ['x-forwarded-for', 'forwarded', 'via', 'x-forwarded-proto', 'x-real-ip']) {
         assert.equal((await ask(origin, { path: '/webhooks', headers: { [name]: '192.0.2.7' } })).status, 401, name);
     }
+    // nginx, where nothing else is said, asks as this machine, and says of nobody that it brings him.
+    const lines = connect(Number(new URL(origin).port), '127.0.0.1').setEncoding('utf8');
+    lines.write('GET /webhooks HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n');
+    assert.match((await lines.toArray()).join(''), /^HTTP\/1.1 401 /);
 });
 
 test('every answer forbids frames, foreign scripts and being kept', async () => {
