@@ -583,6 +583,7 @@ test('a program that repeats an invite is told so, and has the link once', async
     const first = await ask({ address: 'ann@example.com' });
     assert.equal(first.statusCode, 201);
     assert.match(first.json().link, new RegExp(`^${origin}/invites/`));
+    assert.equal(typeof first.json().invite, 'number', 'as the number of a change is');
     const again = await ask({ address: 'ann@example.com' });
     const { invite, link, repeated } = again.json();
     assert.deepEqual({ invite, link, repeated }, { invite: first.json().invite, link: null, repeated: true });

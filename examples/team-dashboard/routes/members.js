@@ -33,8 +33,8 @@ export default async function members(app, { pool, access, asOwner, load, limits
         // (A form needs no key: the same address again is the same invite, with a new link.)
         const key = request.headers['idempotency-key'] ?? null;
         const values = [team, address.trim(), type, role || 'member', actor, field(request, 'buy') === 'true', key];
-        const made = await pool.query('SELECT * FROM seats.invite($1, $2, $3, $4, $5, $6, request_key => $7)', values);
-        const { invite, token, change, billing_pending, repeated } = made.rows[0];
+        const verb = 'SELECT to_json(i) AS made FROM seats.invite($1, $2, $3, $4, $5, $6, request_key => $7) AS i';
+        const { invite, token, change, billing_pending, repeated } = (await pool.query(verb, values)).rows[0].made;
         const link = token && `${origin}/invites/${token}`;
         reply.code(201);
         if (request.person.by === 'bearer') return { invite, link, change, billing_pending, repeated };
