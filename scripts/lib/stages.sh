@@ -422,7 +422,7 @@ pages_can_be_opened() {
 }
 
 browser() {
-  type -P "${CHROMIUM:-chromium}" || true
+  type -P "${CHROMIUM:-chromium-headless-shell}" || type -P "${CHROMIUM:-chromium}" || true
 }
 
 show_pages() {

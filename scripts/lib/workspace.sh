@@ -57,23 +57,18 @@ end_workspace() {
 # Process ids of what this run has started and what is still there: servers detach themselves, so
 # they are known by their program or working directory, which lie in the workspace.
 leftover_processes() {
-  local process place
-  for process in /proc/[0-9]*; do
-    for place in exe cwd; do
-      if [[ $(readlink "$process/$place" 2>/dev/null) == "$workspace"/* ]]; then
-        echo "${process#/proc/}"
-        break
-      fi
-    done
-  done
+  find /proc -mindepth 2 -maxdepth 2 -path '/proc/[0-9]*' \( -name exe -o -name cwd \) -lname "$workspace/*" \
+    -printf '%h\n' 2>/dev/null | sed 's,^/proc/,,' | sort -u
 }
 
 end_leftover_processes() {
   local pids attempt
   mapfile -t pids < <(leftover_processes)
   ((${#pids[@]})) || return 0
-  # An immediate shutdown, for a server; it removes its shared memory, which a KILL would not.
+  # An immediate shutdown, for a server; it removes its shared memory, which a KILL would not. What was started in the
+  # background ignores it, and ends by the second.
   kill -QUIT "${pids[@]}" 2>/dev/null || true
+  kill -TERM "${pids[@]}" 2>/dev/null || true
   for ((attempt = 0; attempt < 50; attempt++)); do
     mapfile -t pids < <(leftover_processes)
     ((${#pids[@]})) || return 0
