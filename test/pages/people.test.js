@@ -40,7 +40,7 @@ test('somebody is invited by a link that is shown once, looks at it, and comes i
     await hers.getByLabel('Somebody else').fill(ann);
     await hers.getByLabel('Somebody else').press('Enter');
     await hers.getByRole('heading', { name: `Join ${team}` }).waitFor();
-    assert.match(await hers.locator('main').innerText(), /ada-\w+ invites you to .* as a member, with a team seat/);
+    assert.match(await hers.locator('main').innerText(), /ada-\w+ invites you to .* as a member, with one team seat/);
     await axe(hers);
     await fitsItsWidth(hers);
     assert.equal(await memberOf(team, ann), undefined, 'looking is not accepting');
@@ -86,6 +86,19 @@ test('a seat that is missing is bought with the invite, and it says that it is n
     await control('release', {});
     await page.locator('#part-seats-team', { hasText: '2 seats, confirmed' }).waitFor();
     await page.locator('#part-invites', { hasNotText: 'not confirmed' }).waitFor();
+});
+
+test('an invite whose form is sent once more, by a reload, buys no second seat', async () => {
+    const { team, owner } = await newTeam('reloading', { seats: 1, members: ['bob'] });
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: owner, path: `/team?team=${team}` });
+    const link = await invite(page, 'new@example.com', { buy: true });
+    await sql('SELECT seats.accept_invite($1, $2)', [link.split('/').at(-1), `new-${team}`]);
+    await page.reload(); // sends the form again
+    await page.locator('#part-notice', { hasText: /was invited already, and the link was shown then/ }).waitFor();
+    assert.equal(await page.locator('output').count(), 0);
+    await page.locator('#part-seats-team', { hasText: '2 seats, confirmed' }).waitFor();
+    assert.equal(await page.locator('#part-invites li').count(), 0);
 });
 
 test('an invite is taken back, and its link is good for nothing', async () => {

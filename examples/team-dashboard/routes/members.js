@@ -30,8 +30,7 @@ export default async function members(app, { pool, access, asOwner, load, limits
         const { team, actor } = await asOwner(request);
         await limits.invites(request);
         const [address, type, role] = ['address', 'seat_type', 'role'].map((name) => field(request, name));
-        // (A form needs no key: the same address again is the same invite, with a new link.)
-        const key = request.headers['idempotency-key'] ?? null;
+        const key = request.headers['idempotency-key'] ?? (field(request, 'key') || null);
         const values = [team, address.trim(), type, role || 'member', actor, field(request, 'buy') === 'true', key];
         const verb = 'SELECT to_json(i) AS made FROM seats.invite($1, $2, $3, $4, $5, $6, request_key => $7) AS i';
         const { invite, token, change, billing_pending, repeated } = (await pool.query(verb, values)).rows[0].made;
@@ -39,10 +38,11 @@ export default async function members(app, { pool, access, asOwner, load, limits
         reply.code(201);
         if (request.person.by === 'bearer') return { invite, link, change, billing_pending, repeated };
         // The link is in this answer and nowhere else: the database keeps a hash of it.
+        const again = html`<b>${address}</b> was invited already, and the link was shown then: invite once more for a new one.`;
         const notice = html`Send this link to <b>${address}</b>. It is shown only now, and lets one person in, once:
             <output>${link}</output>${billing_pending && ' The seat is not confirmed yet: if it cannot be bought, the invite ends.'}`;
         const state = await load(request, await access(request));
-        return reply.html(teamPage({ ...state, notice }));
+        return reply.html(teamPage({ ...state, notice: repeated ? again : notice }));
     });
 
     app.post('/team/invites/revoke', async (request, reply) => {
@@ -60,7 +60,7 @@ export default async function members(app, { pool, access, asOwner, load, limits
         const { team, seat_type, role, inviter, expires_at } = rows[0];
         const token = formToken(person);
         const body = html`<section class="card narrow"><h1>Join ${team}</h1>
-            <p><b>${inviter ?? 'Somebody'}</b> invites you to ${team} as ${role === 'owner' ? 'an owner' : 'a member'}${seat_type && `, with a ${seat_type} seat`}.</p>
+            <p><b>${inviter ?? 'Somebody'}</b> invites you to ${team} as ${role === 'owner' ? 'an owner' : 'a member'}${seat_type && `, with one ${seat_type} seat`}.</p>
             <form method="post">${hidden({ token })}<button>Join as ${person.name}</button></form>
             <p class="note">This is good until ${when(expires_at, 'en')}.</p></section>`;
         return reply.html(page({ title: `Join ${team}`, person, token, body }));

@@ -1,4 +1,5 @@
 // A team's page. What changes while it is open is a part, which the stream sends anew; forms to type into stand outside.
+import { randomUUID } from 'node:crypto';
 import { html } from '../lib/html.js';
 import { by, money, payAt, say, tell, whatOf, when } from '../lib/words.js';
 import { outcome } from './confirm.js';
@@ -126,7 +127,7 @@ const stepper = ({ seat_type, may_add: add, may_remove: remove }, { token, acces
 
 /** @param {State} state */
 const inviteForm = ({ token, access, page: team }) =>
-    html`<form method="post" action="/team/invites" class="card invite">${hidden({ token, team: access.team })}
+    html`<form method="post" action="/team/invites" class="card invite">${hidden({ token, team: access.team, key: randomUUID() })}
       <h2>Invite somebody</h2>
       <label class="wide">Address <input type="email" name="address" required maxlength="250" autocomplete="off" /></label>
       <label>Seat <select name="seat_type">${[...team.seat_types].sort((a, b) => b.free - a.free).map(({ seat_type: name }) => html`<option>${name}</option>`)}</select></label>
