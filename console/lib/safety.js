@@ -61,6 +61,10 @@ export function protect(app, { hosts, authentication }) {
         if (!isToRead(request) && !isFromHere(request)) {
             throw refusal(403, 'This was not sent by a page of the desk. Nothing was done');
         }
+        // Another page may lead here by a link, and not have the database asked by its images.
+        const { 'sec-fetch-site': site = 'none', 'sec-fetch-dest': dest } = request.headers;
+        if (!/^(same-origin|none)$/.test(site) && dest !== 'document')
+            throw refusal(403, 'Another page has asked for this: open it yourself');
         if (request.routeOptions.config.open) return;
         const person = authentication.person(request);
         if (person !== null) {

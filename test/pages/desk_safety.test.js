@@ -128,6 +128,17 @@ test('another page of the same browser can neither send a form, nor frame the de
     }
 });
 
+test('another page leads here by a link, and cannot have its images ask the database', async () => {
+    const { origin } = await startDesk();
+    const from = (/** @type {string} */ site, /** @type {string} */ dest) =>
+        ask(origin, { path: '/journal', headers: { 'sec-fetch-site': site, 'sec-fetch-dest': dest } });
+    for (const site of ['cross-site', 'same-site']) {
+        for (const dest of ['image', 'iframe', 'empty']) assert.equal((await from(site, dest)).status, 403, dest);
+        assert.equal((await from(site, 'document')).status, 200);
+    }
+    assert.equal((await from('same-origin', 'empty')).status, 200, 'its own script');
+});
+
 test('the desk answers to its own name only, so that no other one can be made to mean it', async () => {
     const { origin } = await startDesk({ hosts: ['127.0.0.1', 'desk.example.com'] });
     for (const host of ['evil.example', '127.0.0.1.evil.example', 'evil.example:80', 'localhost', '[::1]']) {
