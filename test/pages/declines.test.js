@@ -111,7 +111,7 @@ test('where a bank asks and the purchase waits, the page says how much, where an
     const [intent] = (await control(`payment_intents?invoice=${invoice}`)).payment_intents;
     await control(`payment_intents/${intent.id}`, { action: 'authenticate' });
     await states.readAgain(team);
-    await told(page, /You bought 2 team seats \(5 → 7\)\. Confirmed\. \$(20\.00|19\.99) were paid/);
+    await told(page, /You bought 2 team seats \(5 → 7\)\. Confirmed\. \$(20\.00|19\.99) was paid/);
 });
 
 test('what waits behind a payment is neither charged nor told in a moment', async () => {

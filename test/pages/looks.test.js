@@ -16,10 +16,27 @@ const states = createStates(used);
 const narrow = { width: 390, dark: true };
 const wide = { width: 1280, dark: false };
 
+/** What a thumb is to meet is large enough, and holds what it says. @param {Page} page */
+async function isEasyToTouch(page) {
+    const wrong = await page.evaluate(() =>
+        [...document.querySelectorAll('main :is(button, .button, summary, select, input), header button')]
+            .filter((element) => element.checkVisibility() && !element.matches('[type=hidden], [type=checkbox]'))
+            .filter((element) => {
+                const isCut = !element.matches('input') && element.scrollWidth > element.clientWidth;
+                return isCut || element.getBoundingClientRect().height < 44;
+            })
+            .map((element) => element.outerHTML),
+    );
+    assert.deepEqual(wrong, [], `too small to be touched, or for its words, on ${page.url()}`);
+}
+
 /** @param {Page} page @param {RegExp} pattern what must stand there */
 async function looksGood(page, pattern) {
     await shows(page, pattern);
     await fitsItsWidth(page);
+    await isEasyToTouch(page);
+    const ring = await page.locator('main').evaluate((main) => getComputedStyle(main).outlineStyle);
+    assert.equal(ring, 'none', 'the focus that is on the page as a whole is no ring around it');
     await axe(page);
 }
 

@@ -66,9 +66,9 @@ test('nothing is called paid that Stripe has not said was', () => {
     const settled = (/** @type {object} */ more) =>
         plain(tell({ ...change, state: 'confirmed', invoice: { ...invoice, ...more } }, reader));
     assert.equal(settled({}), 'Confirmed. An invoice of $30.00 was made.');
-    assert.equal(settled({ paid: 3000 }), 'Confirmed. $30.00 were paid.');
+    assert.equal(settled({ paid: 3000 }), 'Confirmed. $30.00 was paid.');
     assert.match(settled({ paid: 3000, shared: true }), /together with other changes/);
-    assert.match(settled({ amount: -1000 }), /\$10\.00 are a credit for later invoices.*nothing is paid back/);
+    assert.match(settled({ amount: -1000 }), /\$10\.00 is a credit for later invoices.*nothing is paid back/);
     assert.equal(plain(tell({ ...change, state: 'confirmed' }, reader)), 'Confirmed.');
     assert.equal(
         plain(tell({ ...change, state: 'cancelled', invoice: /** @type {any} */ (invoice) }, reader)),
@@ -175,8 +175,8 @@ test('a price of which things are not known says so, and never a number instead'
         /in all\$20\.00Paid by your credit\$5\.00/,
     );
     const renewal = (/** @type {string} */ total) => shown({ charged_when: 'at_renewal', total });
-    assert.match(renewal('9500'), /is \$95\.00.*also what is open of this period/);
-    assert.match(renewal('8500'), /is \$85\.00.*less what is left of this period/);
+    assert.match(renewal('9500'), /is \$95\.00.*\$5\.00 more than usual, for what is left of this period/);
+    assert.match(renewal('8500'), /is \$85\.00.*\$5\.00 less than usual, for what is left of this period/);
     assert.doesNotMatch(renewal('9000'), /On that invoice/);
     assert.match(shown({ state: 'expired', code: 'base_moved' }), /no longer good.*Ask for the price again/);
     assert.match(shown({ state: 'failed', code: 'resource_missing' }), /could not say.*at the plan.+s price/);

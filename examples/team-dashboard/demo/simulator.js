@@ -12,7 +12,7 @@ const tricks = /** @type {Record<string, Record<string, [string, object?, string
 
 /** The switch, for the foot of a team's page. @param {string} team @param {string} token */
 export const simulatorForm = (team, token) =>
-    html`<details class="simulator"><summary>Make Stripe …</summary><form method="post" action="/team/simulator">
+    html`<details class="simulator"><summary>Make Stripe …</summary><p>This is no part of the page: the simulator does here what Stripe, a bank or somebody else may.</p><form method="post" action="/team/simulator">
         ${hidden({ token, team })}
         ${Object.entries(tricks).map(
             ([who, does]) => html`<fieldset><legend>${who}</legend>

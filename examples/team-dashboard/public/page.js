@@ -1,8 +1,8 @@
 // What pages do by themselves. Everything works without it: what others do is then seen when a page is loaded again.
 
 const formats = /** @type {Record<string, Intl.DateTimeFormatOptions>} */ ({
-    clock: { hour: '2-digit', minute: '2-digit' },
-    moment: { day: 'numeric', month: 'long', hour: '2-digit', minute: '2-digit' },
+    clock: { hour: 'numeric', minute: '2-digit' },
+    moment: { day: 'numeric', month: 'long', hour: 'numeric', minute: '2-digit' },
     day: { day: 'numeric', month: 'long', year: 'numeric' },
 });
 

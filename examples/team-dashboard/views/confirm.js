@@ -26,21 +26,21 @@ function sums({ quote, price }, { page: { status, subscription }, locale }) {
     const other = at === 'nothing' ? credit > 0 && credit === total && 'balance' : status === 'trialing' && 'trial';
     const how = (/^(nothing|at_renewal)$/.test(at) && (below || other)) || at || 'unknown';
     const extra = total === null || next === null ? null : total - next;
+    const [each, rest] = [next, extra && Math.abs(extra)].map(sum);
+    const values = { due: sum(due), total: sum(total), credit: sum(credit), each, rest, renewal: day(renewal ?? end) };
     const rows = Object.entries({
         total: at !== 'at_renewal' && how !== 'balance' && total > 0 && total !== due && sum(total),
         tax: tax === null ? say('bill', 'unknown_tax') : tax > 0 && sum(tax),
         credit: credit > 0 && total > 0 && how !== 'balance' && sum(credit),
         owed: credit < 0 && sum(-credit),
-        rest: at === 'at_renewal' && extra && say('bill', extra > 0 ? 'more' : 'less'),
+        rest: at === 'at_renewal' && extra && say('bill', extra > 0 ? 'more' : 'less', values),
         back: quote.operation === 'remove' && (below || extra !== 0) && say('bill', 'no_refund'),
-        later: renewal
-            ? say('bill', 'from', { sum: sum(next), day: day(renewal) })
-            : say('bill', 'ends', { end: day(end) }),
+        later: renewal && say('bill', 'each', values),
+        then: !renewal && say('bill', 'ends', { end: day(end) }),
         until: !price.code && when(price.expires_at, locale),
     });
-    const values = { due: sum(due), total: sum(total), credit: sum(credit), renewal: day(renewal ?? end) };
     return html`<p class="sum">${say('prices', how, values)}</p>
-        <dl>${rows.map(([name, value]) => value && html`<div><dt>${say('bill', name)}</dt><dd>${value}</dd></div>`)}</dl>`;
+        <dl>${rows.map(([name, value]) => value && html`<div><dt>${say('bill', name, values)}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
 /** What was changed since a page was shown, and by whom. @param {Quote} quote @param {State} state @param {number} now */
@@ -74,20 +74,20 @@ export function confirmPage(asked, state) {
     const now = seat_types.find((type) => type.seat_type === seat_type)?.quantity ?? 0;
     const title = `${operation === 'add' ? 'Buy' : 'Give back'} ${seats(quantity, seat_type)}`;
     const kind = standing(asked, state, now);
-    /** @param {string} action @param {unknown} label @param {object} [more] */
-    const form = (action, label, more) => html`<form method="post" action="${action}">
+    /** @param {string} action @param {unknown} label @param {object} [more] @param {string} [look] */
+    const form = (action, label, more, look = '') => html`<form method="post" action="${action}">
         ${hidden({ token: state.token, team, seat_type, operation, quantity, ...more })}
-        <button>${label}</button></form>`;
+        <button class="${look}">${label}</button></form>`;
     // The key is this form's, as it is shown now: however often it is sent, it is done once.
     const make = { expected: now, seen_at: as_of, key: randomUUID() };
     const due = money(price.due_now, price.currency, price.currency_decimals, state.locale);
     const bill = /^(now|by_invoice)$/.test(price.charged_when) && due ? ` for ${due}` : '';
     const sum = money(plan?.amount, plan?.currency, null, state.locale);
     const anyway = html`<p>${say('anyway', operation === 'add' && sum ? 'plan' : operation, { price: html`<b>${sum} ${plan?.period}</b>` })}</p>
-        ${form('/team/seats', say('anyway', `${operation}_button`, { title }), make)}`;
+        ${form('/team/seats', say('anyway', `${operation}_button`, { title }), make, 'quiet')}`;
     const has = (/** @type {RegExp} */ kinds, /** @type {unknown} */ shown) => kinds.test(kind) && shown;
     const refresh = html`<noscript><meta http-equiv="refresh" content="2; url=${address}" /></noscript>`;
-    const body = html`<section class="card confirm">
+    const body = html`<section class="card narrow">
         <h1>${title}</h1>
         <p class="numbers">${now} → <b>${operation === 'add' ? now + quantity : now - quantity}</b> ${seat_type} seats</p>
         ${meanwhile(quote, state, now)}
@@ -95,7 +95,7 @@ export function confirmPage(asked, state) {
         ${has(/asking/, html`<p role="status" data-ask-again="1" data-from="${address}">${say('quotes', 'asking')}</p>`)}
         ${has(/expired|unavailable|failed|changes_pending/, html`<p>${say('quotes', kind)}</p>`)}
         ${has(/ready/, form('/team/seats', `${title}${bill}`, { ...make, proration_date: price.proration_date }))}
-        ${has(/unavailable/, html`<p><a href="${address}">${say('quotes', 'ask_again')}</a></p>`)}
+        ${has(/unavailable/, html`<p><a class="button" href="${address}">${say('quotes', 'ask_again')}</a></p>`)}
         ${has(/expired|failed|changes_pending/, form('/team/quotes', say('quotes', 'ask_again')))}
         ${has(/unavailable|failed|changes_pending/, anyway)}
         <p><a href="${teamAt(team)}">${say('quotes', 'leave')}</a></p>

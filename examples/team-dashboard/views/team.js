@@ -38,7 +38,7 @@ function standing({ page: { status, problem, past_due: due, subscription, stripe
     const names = [...first, isOver(status) ? 'over' : status, !isOver(status) && end && 'ends', `stripe_${stripe}`];
     const isBad = (/** @type {string} */ name) => /^(problem|over|past_due|unpaid|incomplete)$/.test(name) && 'bad';
     const said = (/** @type {string} */ name) => [say('standing', name, values)].filter(Boolean);
-    return names.map((name) => said(name).map((words) => html`<p class="banner ${isBad(name)}">${words}</p>`));
+    return names.map((name) => said(name).map((words) => html`<p class="banner ${isBad(name)} ${name}">${words}</p>`));
 }
 
 /** "8 seats: 5 confirmed, 3 being charged". @param {SeatType} type @param {State} state */
@@ -58,13 +58,14 @@ function counted({ quantity, confirmed, awaiting, pending }, { page }) {
 function numbers(type, state) {
     const { quantity, used, reserved, free, billing_pending: unproven, may_add: add, may_remove: remove } = type;
     if (!state.page.status) return html`<p>How many there are is not known yet.</p>`;
-    if (isOver(state.page.status)) return html`<p>There were ${quantity} when the subscription ended.</p>`;
+    if (isOver(state.page.status)) return html`<p>The subscription ended with ${quantity}.</p>`;
+    const can = [add > 0 && `add up to ${add}`, remove > 0 && `give back up to ${remove}`].filter(Boolean);
     const dot = (/** @type {number} */ i) =>
         html`<i class="${i < used ? 'used' : i < used + reserved ? 'kept' : 'free'}${i >= type.confirmed && ' open'}"></i>`;
     return html`<p class="count">${counted(type, state)}</p>
       <div class="dots" aria-hidden="true">${quantity <= 60 && Array.from({ length: quantity }, (_, i) => dot(i))}</div>
       <p>${used} in use, ${reserved > 0 && `${reserved} kept for invites${unproven > 0 ? ` (${unproven} not confirmed yet)` : ''}, `}${free < 0 ? html`<b class="bad">${-free} more than there are</b>` : `${free} free`}</p>
-      ${state.page.may.buy && html`<p class="note">Now ${add > 0 ? `up to ${add}` : 'none'} can be added, and ${remove > 0 ? `up to ${remove}` : 'none'} given back.</p>`}`;
+      ${state.page.may.buy && html`<p class="note">${can.length > 0 ? `You can ${can.join(', or ')}.` : 'None can be added or given back now.'}</p>`}`;
 }
 
 /** @param {Member} member @param {State} state */
@@ -99,7 +100,7 @@ export const parts = (state) => {
         notice: notice ? html`<p class="notice" role="status">${notice}</p>` : outcome(state),
         ...Object.fromEntries(team.seat_types.map((type) => [idOf(type), numbers(type, state)])),
         changes: list(state, 'Under way', team.open_changes, team.open_changes_total, changeLine),
-        history: list(state, 'Changed last', team.last_changes, team.last_changes.length, changeLine),
+        history: list(state, 'Last changes', team.last_changes, team.last_changes.length, changeLine),
         members: list(state, 'Members', team.members, team.members_total, memberLine),
         invites: list(state, 'Invited', team.invites, team.invites_total, inviteLine),
     };
@@ -118,12 +119,11 @@ const stepper = ({ seat_type, may_add: add, may_remove: remove }, { token, acces
     team.may.buy &&
     (add > 0 || remove > 0) &&
     html`<form method="post" action="/team/quotes" class="stepper">${hidden({ token, team: access.team, seat_type })}
-      <button type="button" class="quiet" data-step="-1" aria-label="One ${seat_type} seat less">−</button>
+      <div><button type="button" class="quiet" data-step="-1" aria-label="One ${seat_type} seat less">−</button>
       <input type="number" name="quantity" value="1" min="1" max="${Math.max(add, remove)}" required aria-label="How many ${seat_type} seats" />
-      <button type="button" class="quiet" data-step="1" aria-label="One ${seat_type} seat more">+</button>
-      ${add > 0 && html`<button name="operation" value="add">Add …</button>`}
-      ${remove > 0 && html`<button class="quiet" name="operation" value="remove">Give back …</button>`}
-      <p class="note">You see what it costs before anything is bought.</p></form>`;
+      <button type="button" class="quiet" data-step="1" aria-label="One ${seat_type} seat more">+</button></div>
+      <div>${add > 0 && html`<button name="operation" value="add">Add …</button>`}
+      ${remove > 0 && html`<button class="quiet" name="operation" value="remove">Give back …</button>`}</div></form>`;
 
 /** @param {State} state */
 const inviteForm = ({ token, access, page: team }) =>
@@ -132,7 +132,7 @@ const inviteForm = ({ token, access, page: team }) =>
       <label class="wide">Address <input type="email" name="address" required maxlength="250" autocomplete="off" /></label>
       <label>Seat <select name="seat_type">${[...team.seat_types].sort((a, b) => b.free - a.free).map(({ seat_type: name }) => html`<option>${name}</option>`)}</select></label>
       <label>Role <select name="role"><option>member</option><option>owner</option></select></label>
-      ${team.may.buy && html`<label class="wide check"><input type="checkbox" name="buy" value="true" /> If no seat is free, buy one: it is charged as one that is added</label>`}
+      ${team.may.buy && html`<label class="wide check"><input type="checkbox" name="buy" value="true" /> If no seat is free, buy one. It is charged like any other.</label>`}
       <button>Make a link</button></form>`;
 
 /** @param {State} state */
@@ -147,6 +147,6 @@ export const teamPage = (state) => {
     const body = html`<h1 data-events="/team/events?${events}">${title}</h1>${all.standing}${all.notice}
       <div class="cards">${team.seat_types.map(card)}</div>${team.seat_types.length === 100 && html`<p class="note">The first 100 kinds of seats are shown.</p>`}
       ${all.changes}
-      <div class="columns"><div>${all.members}${all.invites}</div><div>${access.owner && team.may.invite && inviteForm(state)}${all.history}</div></div>${state.foot}`;
+      <div class="columns"><div>${all.members}</div><div>${access.owner && team.may.invite && inviteForm(state)}${all.invites}${all.history}</div></div>${state.foot}`;
     return page({ title, team: team.team, person, token, body });
 };
