@@ -289,8 +289,9 @@ test('a reader who takes nothing, and one who asks twice, harm nobody else', asy
     const slow = connect(Number(new URL(origin).port), '127.0.0.1');
     let read = '';
     slow.on('data', (bytes) => (read += bytes));
-    slow.write(`GET /team/events?team=${mine.team} HTTP/1.1\r\nHost: here\r\nCookie: ${cookie}\r\n\r\n`);
-    await until(() => read.includes('event: parts'));
+    const asked = `GET /team/events?team=${mine.team} HTTP/1.1\r\nHost: here\r\nCookie: ${cookie}\r\n\r\n`;
+    slow.write(asked + asked); // of the second one's end nobody would be told, as it stands behind the first
+    await until(() => read.includes('event: parts') && answers[1]?.writableEnded);
     slow.pause();
     answers[0].write(Buffer.alloc(16 * 1024 * 1024)); // more than the network holds for him
     await sql('SELECT seats.remove_member($1, $2)', [mine.team, mine.members[0]]);

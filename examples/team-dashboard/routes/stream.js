@@ -40,7 +40,8 @@ export default async function stream(app, { pool, listenUrl, identify, sessions,
         if (!admitted) return reply.type(TYPE).send(frame('gone'));
         const { person } = request;
         const own = [...streams].filter((stream) => stream.person.user === person.user);
-        if (own.length >= MOST_OF_A_PERSON || streams.size >= MOST)
+        // (One that stands behind another on the same connection is never told that it has closed.)
+        if (own.length >= MOST_OF_A_PERSON || streams.size >= MOST || !reply.raw.socket)
             throw new Refused(429, 'Too many pages are open: this one shows what is new when it is loaded again.');
 
         const rights = field(request, 'rights');
