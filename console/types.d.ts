@@ -96,6 +96,8 @@ interface Words {
     places: Record<string, string>;
     /** what of seats.counts() the overview shows, what it is called, and where it is listed */
     counts: string[][];
+    /** values of filters that are chosen from a list */
+    choices: Record<string, string[]>;
     /** words of the database's, by how they are coloured */
     tones: Record<string, string>;
     verbs: Record<string, Omit<Verb, 'look'>>;

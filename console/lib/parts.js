@@ -1,6 +1,6 @@
 // What pages are made of: tables, facts, filters, lists that go on.
 import { html } from './html.js';
-import { age, count, money, tag, when, words } from './words.js';
+import { age, choices as known, count, money, tag, when, words } from './words.js';
 
 /** @import { Columns, Made, Row, Visit } from '../types.d.ts' */
 
@@ -95,13 +95,14 @@ export const filterOf = (query, keys) =>
 /**
  * @param {Visit} visit @param {string} path @param {string} keys  as filterOf
  * @param {{choices?: Record<string, string[]>, keep?: Record<string, string>}} [more]
- *   choices: values of keys that are chosen from a list; keep: what else the address says
+ *   choices: values, beside those of words.json, of keys that are chosen from a list; keep: what else the address says
  */
 export function filters({ link, query }, path, keys, { choices = {}, keep = {} } = {}) {
     /** @param {string} key */
     const field = (key) => {
-        if (!choices[key]) return html`<input name="${key}" value="${query[key]}" maxlength="255" autocomplete="off">`;
-        const values = [...new Set([...choices[key], query[key] ?? ''])].filter(Boolean);
+        const offered = choices[key] ?? known[key];
+        if (!offered) return html`<input name="${key}" value="${query[key]}" maxlength="255" autocomplete="off">`;
+        const values = [...new Set([...offered, query[key] ?? ''])].filter(Boolean);
         const isChosen = (/** @type {string} */ value) => value === query[key] && html` selected`;
         const options = values.map((value) => html`<option${isChosen(value)}>${value}</option>`);
         return html`<select name="${key}"><option value="">any</option>${options}</select>`;

@@ -4,9 +4,9 @@ import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'n
 import { promisify } from 'node:util';
 import { isPerson } from './safety.js';
 
-const hash = /** @type {(password: string, salt: Buffer, length: number, cost: object) => Promise<Buffer>} */ (
-    promisify(scrypt)
-);
+/** @type {(password: string, salt: Buffer, length: number, cost: object) => Promise<Buffer>} */
+const hash = promisify(scrypt);
+
 /** @param {string} password @param {Buffer} salt */
 const keyOf = (password, salt) => hash(password, salt, 32, { N: 32768, r: 8, p: 1, maxmem: 64 * 1024 * 1024 });
 

@@ -6,7 +6,7 @@ import { html } from './html.js';
 
 /** @type {Words} */
 const data = JSON.parse(readFileSync(new URL('words.json', import.meta.url), 'utf8'));
-export const { places, counts, verbs, tones, errors } = data;
+export const { places, counts, choices, verbs, tones, errors } = data;
 
 /** @param {any} at  (infinity comes as a number) @returns {string | null} */
 const isoOf = (at) => (at && Number.isFinite(+new Date(at)) ? new Date(at).toISOString() : null);

@@ -9,10 +9,6 @@ import { count } from '../lib/words.js';
 const most = 100;
 const columns =
     'call state result state_since:since settled_at whose:team_or_lane path:request attempts:tries due_at:next_try why error_code:code settled_by';
-const choices = {
-    state: ['pending', 'carried', 'sending', 'waiting', 'verifying', 'awaiting', 'review'],
-    result: ['done', 'refused', 'cancelled'],
-};
 
 /** @param {Visit} visit @param {string[]} destination */
 async function open(visit, destination) {
@@ -21,7 +17,7 @@ async function open(visit, destination) {
     const { rows, note, empty } = await list(visit, '/outbox', 'list_calls', filter);
     const all = rows.some((row) => row.due_at) && verbButton(visit, 'retry_all', { filter: JSON.stringify(filter) });
     const lane = filter.lane && visit.link('/journal', { destination: filter.destination, lane: filter.lane });
-    return html`${filters(visit, '/outbox', keys, { choices: { ...choices, destination } })}
+    return html`${filters(visit, '/outbox', keys, { choices: { destination } })}
 ${table(visit, 'Open calls, the oldest first', columns, rows, empty || 'No open call fits: what was asked for is settled.')}
 ${note}${all && html`<p>${all}</p>`}
 ${lane && html`<p class="more"><a href="${lane}">What the journal says of this lane</a></p>`}`;
@@ -31,7 +27,7 @@ ${lane && html`<p class="more"><a href="${lane}">What the journal says of this l
 async function settled(visit, destination) {
     const keys = 'result destination reason error_code';
     const { rows, note, empty } = await list(visit, '/outbox', 'list_history', filterOf(visit.query, keys));
-    return html`${filters(visit, '/outbox', keys, { choices: { ...choices, destination }, keep: { show: 'settled' } })}
+    return html`${filters(visit, '/outbox', keys, { choices: { destination }, keep: { show: 'settled' } })}
 ${table(visit, 'Settled calls, the newest first', columns, rows, empty || 'None that fits was settled in the time that is kept.')}
 ${note}`;
 }
@@ -56,9 +52,8 @@ const views = { open, blocked, settled };
 export async function outbox(visit) {
     const { ask, query, link } = visit;
     const show = query.show === 'blocked' || query.show === 'settled' ? query.show : 'open';
-    const [{ names }] = await ask(
-        'SELECT ARRAY(SELECT name::text FROM seats.destinations ORDER BY name LIMIT 100) AS names',
-    );
+    const destinations = await ask('SELECT name FROM seats.destinations ORDER BY name LIMIT 100');
+    const names = destinations.map(({ name }) => name);
     const part = await views[show](visit, names);
     const tab = (/** @type {string} */ name, /** @type {string} */ title) =>
         html`<a href="${link('/outbox', { show: name })}"${name === show && html` aria-current="page"`}>${title}</a> `;

@@ -4,9 +4,7 @@ import { readFileSync } from 'node:fs';
 import Fastify from 'fastify';
 import cookie from '@fastify/cookie';
 import formbody from '@fastify/formbody';
-// (demo/ is for the demonstration only: delete it, and what is imported of it here.)
-import { createSignIn } from './demo/sign-in.js';
-import { simulated, simulatorForm } from './demo/simulator.js';
+import { withDemo } from './demo/index.js';
 import { describe } from './lib/pg-seats.js';
 import { Refused, createSafety, isJson } from './lib/safety.js';
 import { createSigning } from './lib/signing.js';
@@ -38,7 +36,10 @@ const localeOf = (asked = '') => {
     }
 };
 
-/** A change as the team's page has it, also when it is none of the last ones. @param {import('pg').Pool} pool @param {TeamPage} page @param {number} id @returns {Promise<Change | null>} */
+/**
+ * A change as the team's page has it, also when it is none of the last ones.
+ * @param {import('pg').Pool} pool @param {TeamPage} page @param {number} id @returns {Promise<Change | null>}
+ */
 async function findChange(pool, page, id) {
     const listed = [...page.open_changes, ...page.last_changes].find(({ change }) => change === id);
     if (listed || !Number.isSafeInteger(id)) return listed ?? null;
@@ -49,12 +50,14 @@ async function findChange(pool, page, id) {
 /** What routes are given. @param {App} app @param {Settings} settings @param {import('./lib/signing.js').Signing} signing */
 export async function createContext(app, settings, signing) {
     const safety = await createSafety(app, settings, signing);
-    const { pool, simulator, cardUrl = null } = settings;
+    const { pool, cardUrl = null, foot } = settings;
+    /** Gives rows. @param {string} text @param {unknown[]} values @returns {Promise<any[]>} */
+    const ask = async (text, ...values) => (await pool.query(text, values)).rows;
     /** All that a team's page shows, for this person and now. @param {Request} request @param {Access} access @param {TeamPage} [known] */
     const load = async (request, access, known) => {
         const { team, actor } = access;
-        const asked = known ? [] : (await pool.query('SELECT seats.team_page($1, $2) AS page', [team, actor])).rows;
-        const page = /** @type {TeamPage} */ (known ?? asked[0].page);
+        const [asked] = known ? [] : await ask('SELECT seats.team_page($1, $2) AS page', team, actor);
+        const page = /** @type {TeamPage} */ (known ?? asked.page);
         const query = /** @type {any} */ (request.query);
         const token = safety.token(request.person);
         return {
@@ -67,13 +70,13 @@ export async function createContext(app, settings, signing) {
             did: query.did,
             notice: /** @type {Html | string | null} */ (null),
             locale: localeOf(request.headers['accept-language']),
-            foot: simulator && simulatorForm(team, token),
+            foot: foot?.(team, token),
             cardUrl,
         };
     };
     /** Says `ended` of one that was: no page that is open is told anything more for it. */
     const sessions = new EventEmitter();
-    return { ...settings, ...signing, ...safety, sessions, load };
+    return { ...settings, ...signing, ...safety, sessions, ask, load };
 }
 
 /** @param {Settings} settings */
@@ -91,8 +94,7 @@ export async function createApp(settings) {
         return this.type('text/html; charset=utf-8').send(String(content));
     });
     const signing = createSigning(settings.sessionSecret);
-    const signIn = settings.authenticate ? null : createSignIn(signing);
-    const context = await createContext(app, { ...settings, ...signIn }, signing);
+    const context = await createContext(app, withDemo(settings, signing), signing);
     // A connection that nobody uses is lost when the server restarts: without this, the process would end with it.
     settings.pool.on('error', (error) => app.log.warn({ err: error }, 'a connection to the database is lost'));
 
@@ -115,9 +117,7 @@ export async function createApp(settings) {
             reply.type(type).header('cache-control', 'max-age=300').send(content),
         );
     }
-    for (const plugin of routes) await app.register(plugin, context);
-    if (signIn) await app.register(signIn.routes, context);
-    if (settings.simulator) await app.register(simulated, context);
+    for (const plugin of [...routes, ...(context.routes ?? [])]) await app.register(plugin, context);
     return app;
 }
 

@@ -54,6 +54,10 @@ interface Settings {
     authenticate?: (request: FastifyRequest) => Promise<(Pick<Person, 'user'> & Partial<Person>) | null>;
     /** Where people are sent who are nobody yet; without it they are refused. */
     signInAt?: string;
+    /** More of them: Fastify plugins that are given the context. */
+    routes?: ((app: App, context: any) => Promise<void>)[];
+    /** What stands at the foot of a team's page. */
+    foot?: (team: string, token: string) => Html;
     /** Where the Stripe simulator is told how to behave. */
     simulator?: string | null;
     /** Where a customer gives another card. */

@@ -23,9 +23,9 @@ export function createSignIn({ sign, verify }) {
     };
 
     /** @param {App} app @param {Context} context */
-    const routes = async (app, { pool, origin, requireOwnOrigin, sessions }) => {
+    const routes = async (app, { ask, origin, requireOwnOrigin, sessions }) => {
         app.get('/sign-in', { config: { open: true } }, async (request, reply) => {
-            const { rows } = await pool.query(
+            const rows = await ask(
                 `SELECT DISTINCT user_id FROM seats.members WHERE status = 'active' ORDER BY user_id LIMIT 12`,
             );
             const next = hidden({ next: field(request, 'next') });
@@ -54,5 +54,5 @@ export function createSignIn({ sign, verify }) {
             return reply.clearCookie(cookie, { path: '/', secure: true }).redirect('/sign-in', 303);
         });
     };
-    return { authenticate, signInAt: '/sign-in', routes };
+    return { authenticate, signInAt: '/sign-in', routes: [routes] };
 }

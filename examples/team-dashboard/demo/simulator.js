@@ -20,7 +20,7 @@ export const simulatorForm = (team, token) =>
         )}</form></details>`;
 
 /** @param {App} app @param {Context} context */
-export async function simulated(app, { pool, access, simulator }) {
+export async function simulated(app, { ask, access, simulator }) {
     /** @param {string} path @param {object} [body] @param {string} [method] @returns {Promise<any>} */
     const control = async (path, body, method = body ? 'POST' : 'GET') => {
         const answer = await fetch(`${simulator}/_control/${path}`, { method, body: body && JSON.stringify(body) });
@@ -33,13 +33,14 @@ export async function simulated(app, { pool, access, simulator }) {
         const [who, what] = field(request, 'trick').split(': ');
         const trick = Object.hasOwn(tricks, who) && Object.hasOwn(tricks[who], what) ? tricks[who][what] : null;
         if (!trick) throw new Refused(422, 'The simulator cannot do that.');
-        const { rows } = await pool.query(
+        const [found] = await ask(
             `SELECT t.seat_type, t.subscription, t.customer, s.prices[1] AS price, t.quantity + 1 AS more, p AS page
                FROM seats.teams AS t JOIN seats.seat_types AS s USING (seat_type), seats.team_page($1, $2) AS p
               WHERE t.team = $1 ORDER BY t.quantity DESC LIMIT 1`,
-            [team, actor],
+            team,
+            actor,
         );
-        const { page, ...facts } = rows[0];
+        const { page, ...facts } = found;
         const invoice = /** @type {TeamPage} */ (page).open_changes.find((change) => change.invoice)?.invoice?.invoice;
         if (who === 'the bank' && !invoice)
             throw new Refused(409, 'No payment waits for a bank: have the card ask it, and add a team seat.');
@@ -49,12 +50,11 @@ export async function simulated(app, { pool, access, simulator }) {
         for (const [path, body, method] of JSON.parse(steps.replace(/\{(\w+)\}/g, (_, name) => facts[name])))
             await control(path, body, method);
         // What is done to a subscription is read, as when a webhook tells of it; ten invoices are made by buying ten times.
-        if (trick.length > 0) await pool.query('SELECT seats.register_team($1, $2)', [team, facts.subscription]);
+        if (trick.length > 0) await ask('SELECT seats.register_team($1, $2)', team, facts.subscription);
         for (let state = 'confirmed', n = 0; trick.length === 0 && state === 'confirmed' && n <= 10; n++) {
             const one = [team, facts.seat_type, actor];
-            const bought = await pool.query('SELECT change FROM seats.add_seats($1, $2, 1, $3)', one);
-            const [{ change }] = bought.rows;
-            state = (await pool.query("SELECT state FROM seats.await_change($1, '2 s')", [change])).rows[0].state;
+            const [{ change }] = await ask('SELECT change FROM seats.add_seats($1, $2, 1, $3)', ...one);
+            [{ state }] = await ask("SELECT state FROM seats.await_change($1, '2 s')", change);
         }
         return reply.redirect(teamAt(team), 303);
     });

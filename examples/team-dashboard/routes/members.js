@@ -8,21 +8,21 @@ import { teamPage } from '../views/team.js';
 /** @import { App, Context, Request } from '../types.d.ts' */
 
 /** @param {App} app @param {Context} context */
-export default async function members(app, { pool, access, asOwner, load, limits, origin, token: formToken }) {
+export default async function members(app, { ask, access, asOwner, load, limits, origin, token: formToken }) {
     const tokenIn = (/** @type {Request} */ request) => /** @type {{ token: string }} */ (request.params).token;
     const ofInvite = { preHandler: (/** @type {Request} */ request) => limits.tokens(request) };
 
     app.post('/team/members/role', async (request, reply) => {
         const { team } = await asOwner(request);
         const role = field(request, 'role');
-        await pool.query('SELECT seats.change_member($1, $2, role => $3)', [team, field(request, 'user'), role]);
+        await ask('SELECT seats.change_member($1, $2, role => $3)', team, field(request, 'user'), role);
         return reply.redirect(teamAt(team), 303);
     });
 
     app.post('/team/members/remove', async (request, reply) => {
         const { team, actor } = await asOwner(request);
         const user = field(request, 'user');
-        await pool.query('SELECT seats.remove_member($1, $2, $3)', [team, user, `removed by ${actor}`]);
+        await ask('SELECT seats.remove_member($1, $2, $3)', team, user, `removed by ${actor}`);
         return reply.redirect(user === actor ? '/' : teamAt(team), 303);
     });
 
@@ -33,7 +33,7 @@ export default async function members(app, { pool, access, asOwner, load, limits
         const key = request.headers['idempotency-key'] ?? (field(request, 'key') || null);
         const values = [team, address.trim(), type, role || 'member', actor, field(request, 'buy') === 'true', key];
         const verb = 'SELECT to_json(i) AS made FROM seats.invite($1, $2, $3, $4, $5, $6, request_key => $7) AS i';
-        const { invite, token, change, billing_pending, repeated } = (await pool.query(verb, values)).rows[0].made;
+        const { invite, token, change, billing_pending, repeated } = (await ask(verb, ...values))[0].made;
         const link = token && `${origin}/invites/${token}`;
         reply.code(201);
         if (request.person.by === 'bearer') return { invite, link, change, billing_pending, repeated };
@@ -48,16 +48,16 @@ export default async function members(app, { pool, access, asOwner, load, limits
     app.post('/team/invites/revoke', async (request, reply) => {
         const { team, actor } = await asOwner(request);
         const mine = 'SELECT seats.revoke_invite(invite, $3) FROM seats.invites WHERE invite = $1 AND team = $2';
-        const { rowCount } = await pool.query(mine, [Number(field(request, 'invite')) || 0, team, actor]);
-        if (!rowCount) throw new Refused(404, 'There is no such invite.', 'PS531');
+        const revoked = await ask(mine, Number(field(request, 'invite')) || 0, team, actor);
+        if (revoked.length === 0) throw new Refused(404, 'There is no such invite.', 'PS531');
         return reply.redirect(teamAt(team), 303);
     });
 
     // A link is opened by mail programs, too: it only shows, and who is signed in accepts with a button.
     app.get('/invites/:token', ofInvite, async (request, reply) => {
         const { person } = request;
-        const { rows } = await pool.query('SELECT * FROM seats.show_invite($1)', [tokenIn(request)]);
-        const { team, seat_type, role, inviter, expires_at } = rows[0];
+        const [shown] = await ask('SELECT * FROM seats.show_invite($1)', tokenIn(request));
+        const { team, seat_type, role, inviter, expires_at } = shown;
         const token = formToken(person);
         const body = html`<section class="card narrow"><h1>Join ${team}</h1>
             <p><b>${inviter ?? 'Somebody'}</b> invites you to ${team} as ${role === 'owner' ? 'an owner' : 'a member'}${seat_type && `, with one ${seat_type} seat`}.</p>
@@ -67,8 +67,8 @@ export default async function members(app, { pool, access, asOwner, load, limits
     });
 
     app.post('/invites/:token', ofInvite, async (request, reply) => {
-        const values = [tokenIn(request), request.person.user];
-        const { rows } = await pool.query('SELECT team FROM seats.accept_invite($1, $2)', values);
-        return reply.redirect(teamAt(rows[0].team), 303);
+        const { user } = request.person;
+        const [{ team }] = await ask('SELECT team FROM seats.accept_invite($1, $2)', tokenIn(request), user);
+        return reply.redirect(teamAt(team), 303);
     });
 }

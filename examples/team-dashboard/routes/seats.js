@@ -27,10 +27,14 @@ function wanted(request) {
     return { seat_type, operation, quantity, changes: JSON.stringify({ [seat_type]: { [operation]: quantity } }) };
 }
 
+const changeSql = `
+    SELECT change, seats, repeated
+      FROM seats.change_seats($1, $2, actor => $3, request_key => $4, expected => $5, proration_date => $6)`;
+
 /** @param {App} app @param {Context} context */
-export default async function seats(app, { pool, asOwner, limits, load, sign, verify }) {
+export default async function seats(app, { ask, asOwner, limits, load, sign, verify }) {
     /** Asks Stripe what it costs. @param {Request} request @param {Access} may @param {Quote['seen']} [seen] */
-    async function ask(request, may, seen) {
+    async function askForPrice(request, may, seen) {
         await limits.previews(request);
         const { changes, ...asked } = wanted(request);
         const { page } = await load(request, may);
@@ -38,29 +42,30 @@ export default async function seats(app, { pool, asOwner, limits, load, sign, ve
         const [what, most = 50] =
             asked.operation === 'add' ? ['added', type?.may_add] : ['given back', type?.may_remove];
         if (asked.quantity > most) throw new Refused(422, `At most ${most} can be ${what} now.`, 'PS505');
-        const { rows } = await pool.query('SELECT * FROM seats.preview_change($1, $2)', [may.team, changes]);
-        const { call, proration_date: at } = rows[0];
+        const asking = await ask('SELECT * FROM seats.preview_change($1, $2)', may.team, changes);
+        const { call, proration_date: at } = asking[0];
         const quote = { team: may.team, call, at: Number(at), ...asked, expected: type?.quantity ?? 0, seen };
         return { quote, address: `/team/quotes/${call}?q=${sign('quote', quote)}` };
     }
 
     /** @param {Request} request @param {Reply} reply @param {Access} may @param {{quote: Quote, address: string}} asked */
     async function show(request, reply, may, { quote, address }) {
-        const price = await pool.query('SELECT * FROM seats.preview($1)', [quote.call]);
+        const [price] = await ask('SELECT * FROM seats.preview($1)', quote.call);
         // What a plan costs is said where all its prices are alike, old ones too: which the team has is not known here.
-        const plans = await pool.query(
+        const plans = await ask(
             `SELECT DISTINCT CASE WHEN currencies <> '{}' THEN NULL ELSE unit_amount * $2 END AS amount, currency,
                     CASE interval_count WHEN 1 THEN 'a ' || recurring_interval
                     ELSE format('every %s %ss', interval_count, recurring_interval) END AS period
                FROM seats.prices WHERE seat_type = $1`,
-            [quote.seat_type, quote.quantity],
+            quote.seat_type,
+            quote.quantity,
         );
-        const asked = { quote, address, price: price.rows[0], plan: plans.rows.length === 1 ? plans.rows[0] : null };
+        const asked = { quote, address, price, plan: plans.length === 1 ? plans[0] : null };
         return reply.html(confirmPage(asked, await load(request, may)));
     }
 
     app.post('/team/quotes', async (request, reply) => {
-        const { address } = await ask(request, await asOwner(request));
+        const { address } = await askForPrice(request, await asOwner(request));
         return reply.redirect(address, 303);
     });
 
@@ -79,33 +84,28 @@ export default async function seats(app, { pool, asOwner, limits, load, sign, ve
         const { seat_type, changes } = wanted(request);
         const quantity = whole(request, 'expected', 0, 1e6);
         const expected = quantity === null ? null : JSON.stringify({ [seat_type]: quantity });
-        const made = await pool
-            .query(
-                `SELECT change, seats, repeated
-                   FROM seats.change_seats($1, $2, actor => $3, request_key => $4, expected => $5, proration_date => $6)`,
-                [may.team, changes, may.actor, key, expected, whole(request, 'proration_date', 0, 1e11)],
-            )
-            .catch(async (error) => {
-                // The page, or its price, was out of date: the price is asked for anew, and nothing was done.
-                if (isJson(request) || !/^PS5(10|13|25|38|39)$/.test(describe(error).code ?? '')) throw error;
-                const at = new Date(Date.parse(field(request, 'seen_at')) || Date.now()).toISOString();
-                reply.code(409);
-                await show(request, reply, may, await ask(request, may, at));
-            });
+        const values = [may.team, changes, may.actor, key, expected, whole(request, 'proration_date', 0, 1e11)];
+        const made = await ask(changeSql, ...values).catch(async (error) => {
+            // The page, or its price, was out of date: the price is asked for anew, and nothing was done.
+            if (isJson(request) || !/^PS5(10|13|25|38|39)$/.test(describe(error).code ?? '')) throw error;
+            const at = new Date(Date.parse(field(request, 'seen_at')) || Date.now()).toISOString();
+            reply.code(409);
+            await show(request, reply, may, await askForPrice(request, may, at));
+        });
         if (!made) return reply;
-        const { change, seats, repeated } = made.rows[0];
+        const [{ change, seats, repeated }] = made;
         if (!isJson(request))
             return reply.redirect(teamAt(may.team, { change, ...(repeated && { did: 'again' }) }), 303);
-        const { state } = (await pool.query('SELECT state FROM seats.changes WHERE change = $1', [change])).rows[0];
+        const [{ state }] = await ask('SELECT state FROM seats.changes WHERE change = $1', change);
         return reply.code(202).send({ change: Number(change), seat_type, ...seats[seat_type], repeated, state });
     });
 
     app.post('/team/cancel', async (request, reply) => {
         const { team, actor } = await asOwner(request);
         const change = whole(request, 'change', 1, 1e12);
-        const own = await pool.query('SELECT team FROM seats.changes WHERE change = $1 AND team = $2', [change, team]);
-        if (own.rows.length === 0) throw new Refused(404, 'There is no such change.', 'PS514');
-        await pool.query('SELECT seats.cancel_change($1, $2)', [change, actor]);
+        const own = await ask('SELECT team FROM seats.changes WHERE change = $1 AND team = $2', change, team);
+        if (own.length === 0) throw new Refused(404, 'There is no such change.', 'PS514');
+        await ask('SELECT seats.cancel_change($1, $2)', change, actor);
         return reply.redirect(teamAt(team, { change, did: 'back' }), 303);
     });
 }

@@ -7,11 +7,11 @@ import { teamPage } from '../views/team.js';
 /** @import { App, Context } from '../types.d.ts' */
 
 /** @param {App} app @param {Context} context */
-export default async function team(app, { pool, access, load, token: tokenOf }) {
+export default async function team(app, { ask, access, load, token: tokenOf }) {
     app.get('/', async ({ person }, reply) => {
-        const { rows } = await pool.query(
+        const rows = await ask(
             `SELECT DISTINCT team FROM seats.members AS m WHERE user_id = $1 AND ${belongs} ORDER BY team LIMIT 200`,
-            [person.user],
+            person.user,
         );
         if (rows.length === 1) return reply.redirect('/team', 303);
         const body = html`<section class="card narrow"><h1>Your teams</h1>
