@@ -125,7 +125,7 @@ my @cases = (
 	{ name => 'by an invoice that is sent', collection_method => 'send_invoice', when => 'by_invoice', total => 300 },
 	{ name => 'yen', currency => 'jpy', decimals => 0, when => 'now', total => 300 },
 	{ name => 'dinars', currency => 'kwd', decimals => 3, when => 'now', total => 300 },
-	{ name => 'forints', currency => 'huf', decimals => 2, when => 'nothing', total => 300, due => 0 },
+	{ name => 'forints', currency => 'huf', decimals => 2, when => 'nothing', total => 300, due => 0, credit => 0 },  # too little to be charged
 	{ name => 'invoiced with the next period', type => 'later', when => 'at_renewal', total => 1900 },
 	{ name => 'fewer, with the next period', type => 'later', change => { remove => 2 }, when => 'at_renewal', total => 400 },
 	{ name => 'next period, with taxes', type => 'later', tax_percent => 19, when => 'at_renewal', total => 2261 },
@@ -172,7 +172,9 @@ foreach my $case (@cases)
 		if ($is_at_once)
 		{
 			is_deeply([ @$invoice{qw(total amount_due)}, tax_of($invoice) ], [ @$shown{qw(total due_now tax)} ], 'by such an invoice');
-			is(balance_of($team) - $balance, $shown->{total} < 0 ? -$shown->{credit} : $shown->{credit}, 'and the balance moves by the credit');
+			my $moved = $shown->{total} < 0 ? -$shown->{credit} : $shown->{total} - $shown->{due_now};
+			is(balance_of($team) - $balance, $moved, 'and the balance moves by what is not charged');
+			is($shown->{credit}, $case->{credit} // ($shown->{total} < 0 ? -$moved : $moved), 'which a credit pays, or is one');
 		}
 		else
 		{

@@ -79,7 +79,7 @@ export default async function seats(app, { ask, asOwner, limits, load, sign, ver
     app.post('/team/seats', async (request, reply) => {
         const may = await asOwner(request);
         await limits.purchases(request);
-        const key = isJson(request) ? request.headers['idempotency-key'] : field(request, 'key');
+        const key = request.headers['idempotency-key'] || field(request, 'key');
         if (!key) throw new Refused(422, 'Send an Idempotency-Key: what is sent twice with it is done once.', 'PS520');
         const { seat_type, changes } = wanted(request);
         const quantity = whole(request, 'expected', 0, 1e6);
