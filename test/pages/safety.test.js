@@ -215,6 +215,21 @@ test('a session is no longer good once it is ended, changed, or too old', async 
     assert.equal((await get(page)).statusCode, 303);
 });
 
+test('without a session that is known, a token is good for one person all the same', async () => {
+    const { team, owner, members } = await newTeam('sessionless', { members: ['bob'] });
+    const authenticate = async (/** @type {any} */ { headers, cookies }) => ({
+        user: headers['x-user'],
+        session: cookies.none,
+    });
+    const { app } = await startDashboard({ authenticate });
+    const tokens = [owner, members[0]].map(async (user) => {
+        const { body } = await app.inject({ url: `/team?team=${team}`, headers: { 'x-user': user } });
+        return body.match(/name="token" value="([^"]+)"/)?.[1];
+    });
+    const [one, other] = await Promise.all(tokens);
+    assert.ok(one && other && one !== other);
+});
+
 test('who signs in goes to a page of ours, whatever the address says', async () => {
     const { app, origin } = await startDashboard();
     const headers = { 'content-type': 'application/x-www-form-urlencoded', origin };

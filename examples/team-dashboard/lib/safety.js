@@ -48,7 +48,7 @@ export async function createSafety(app, { pool, origin, authenticate, signInAt }
     const identify = async (request) => {
         const found = await authenticate?.(request);
         const by = /^Bearer /i.test(request.headers.authorization ?? '') ? 'bearer' : 'cookie';
-        return found?.user ? { name: found.user, session: found.user, ...found, by } : null;
+        return found?.user ? { name: found.user, ...found, session: found.session ?? found.user, by } : null;
     };
 
     /** @param {Request} request */
