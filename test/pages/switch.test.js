@@ -1,6 +1,11 @@
 // "Make Stripe …": each state of docs/pages.md is reached by it, on the page, in a second or two.
 import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
 import { createStates } from './lib/states.js';
 import { world } from './lib/world.js';
 
@@ -145,4 +150,32 @@ test('it is nowhere without the simulator', async () => {
     const form = { token: await page.locator('input[name=token]').first().inputValue(), trick: 'Stripe: works' };
     const answer = await page.request.post(`${origin}/team/simulator`, { headers: { origin }, form });
     assert.equal(answer.status(), 404);
+});
+
+test('without the demonstration, which is a directory and two lines, the application stands alone', async () => {
+    const { team, owner } = await newTeam('alone');
+    const root = fileURLToPath(new URL('../..', import.meta.url));
+    const directory = mkdtempSync(join(tmpdir(), 'pg_seats_alone.'));
+    const pool = new pg.Pool({ user: 'dashboard', max: 2 });
+    try {
+        const filter = (/** @type {string} */ path) => !/\/(demo|node_modules)$/.test(path);
+        cpSync(join(root, 'examples/team-dashboard'), join(directory, 'app'), { recursive: true, filter });
+        symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'));
+        const file = join(directory, 'app/app.js');
+        const text = readFileSync(file, 'utf8').replace(/^import .*withDemo.*\n/m, '');
+        writeFileSync(file, text.replace('withDemo(settings, signing)', 'settings'));
+        /** @type {typeof import('../../examples/team-dashboard/app.js')} */
+        const { createApp } = await import(file);
+        const authenticate = async () => ({ user: owner });
+        const origin = 'http://127.0.0.1';
+        const app = await createApp({ pool, listenUrl: '', origin, sessionSecret: 'of this test', authenticate });
+        const { statusCode, body } = await app.inject(`/team?team=${team}`);
+        await app.close();
+        assert.equal(statusCode, 200);
+        assert.match(body, new RegExp(`Seats of ${team}`));
+        assert.doesNotMatch(body, /Sign out|Make Stripe/);
+    } finally {
+        await pool.end();
+        rmSync(directory, { recursive: true });
+    }
 });
