@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { createSigning } from '../../examples/team-dashboard/lib/signing.js';
 import { freePort, world } from './lib/world.js';
 
 const { control, newTeam, openPage, sql, startDashboard, until } = await world();
@@ -228,6 +229,13 @@ test('without a session that is known, a token is good for one person all the sa
     });
     const [one, other] = await Promise.all(tokens);
     assert.ok(one && other && one !== other);
+});
+
+test('what was signed for one purpose is good for no other', () => {
+    const { mac, sign, verify } = createSigning('a secret');
+    assert.deepEqual(verify('quote', sign('quote', { call: '1' })), { call: '1' });
+    assert.equal(verify('session', sign('quote', { call: '1' })), null);
+    assert.notEqual(mac('form', 'x'), mac('session', 'x'));
 });
 
 test('who signs in goes to a page of ours, whatever the address says', async () => {

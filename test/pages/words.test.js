@@ -68,7 +68,7 @@ test('nothing is called paid that Stripe has not said was', () => {
     assert.equal(settled({}), 'Confirmed. An invoice of $30.00 was made.');
     assert.equal(settled({ paid: 3000 }), 'Confirmed. $30.00 was paid.');
     assert.match(settled({ paid: 3000, shared: true }), /together with other changes/);
-    assert.match(settled({ amount: -1000 }), /\$10\.00 is a credit for later invoices.*nothing is paid back/);
+    assert.match(settled({ amount: -1000 }), /^Confirmed\. \$10\.00 is a credit .*invoices.*nothing is paid back/);
     assert.equal(plain(tell({ ...change, state: 'confirmed' }, reader)), 'Confirmed.');
     assert.equal(
         plain(tell({ ...change, state: 'cancelled', invoice: /** @type {any} */ (invoice) }, reader)),
@@ -153,6 +153,7 @@ test('a price of which things are not known says so, and never a number instead'
         ))
             for (const operation of ['add', 'remove']) shown({ charged_when, [name]: null }, { operation });
     assert.match(shown({ charged_when: 'now' }), /\$20\.00 charged to your card now.*Buy 2 team seats for \$20\.00/);
+    assert.match(shown({ charged_when: 'by_invoice' }), /\$20\.00 on an invoice that is sent to you now/);
     assert.match(shown({ charged_when: null }), /Stripe does not say when this is charged/);
     assert.match(shown({ charged_when: 'now', due_now: null }), /a sum that is not known charged/);
     assert.match(shown({ charged_when: 'now', tax: null }), /Taxes in it ?not known/);
