@@ -186,14 +186,16 @@ test('what is taken back is of this team, and not too late', async () => {
 
 test('an owner who was made a member between price and purchase buys nothing', async () => {
     const { team, origin, bearer } = await program();
-    const headers = { authorization: `Bearer ${bearer}`, 'content-type': 'application/x-www-form-urlencoded' };
-    const form = new URLSearchParams({ team: team.team, seat_type: 'team', operation: 'add', quantity: '2' });
-    const asked = await fetch(`${origin}/team/quotes`, { method: 'POST', headers, body: form, redirect: 'manual' });
+    const headers = { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' };
+    const wanted = { team: team.team, seat_type: 'team', operation: 'add', quantity: 2, expected: 5 };
+    const sent = { method: 'POST', redirect: /** @type {const} */ ('manual'), body: JSON.stringify(wanted) };
+    const asked = await fetch(`${origin}/team/quotes`, { ...sent, headers });
     assert.equal(asked.status, 303);
     await sql(`SELECT seats.change_member($1, $2, role => 'member', last_owner => true)`, [team.team, team.owner]);
-    form.set('key', randomUUID());
-    form.set('expected', '5');
-    const bought = await fetch(`${origin}/team/seats`, { method: 'POST', headers, body: form, redirect: 'manual' });
+    const bought = await fetch(`${origin}/team/seats`, {
+        ...sent,
+        headers: { ...headers, 'idempotency-key': randomUUID() },
+    });
     assert.equal(bought.status, 403);
     assert.match(await bought.text(), /Only an owner of the team may do that/);
     assert.equal((await states.page(team)).open_changes_total, 0);

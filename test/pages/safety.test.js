@@ -73,6 +73,15 @@ test('a form of another site does nothing, whatever it brings', async () => {
     // A token of somebody else's session, who is signed in just as well.
     const other = await visitor(app, origin, owner);
     assert.equal((await post('/team/members/remove', { ...remove, token: other.token })).statusCode, 403);
+    // A proxy that has signed the person in may add a Bearer to whatever his browser sends.
+    for (const [type, url] of [
+        ['application/x-www-form-urlencoded', '/team/members/remove'],
+        ['text/plain; json', `/team/members/remove?${new URLSearchParams(remove)}`],
+    ]) {
+        const payload = new URLSearchParams(remove).toString();
+        const headers = { origin: 'https://evil.example', authorization: `Bearer ${session}`, 'content-type': type };
+        assert.equal((await app.inject({ method: 'POST', url, headers, payload })).statusCode, 403, type);
+    }
     const stays = await sql(`SELECT status FROM seats.members WHERE team = $1 AND user_id = $2`, [team, members[0]]);
     assert.deepEqual(stays, [{ status: 'active' }]);
     // Without an Origin a Referer of ours is enough, as old browsers send it.

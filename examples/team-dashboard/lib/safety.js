@@ -29,7 +29,7 @@ const headers = {
 };
 
 /** @param {Request} request */
-export const isJson = ({ headers }) => /json/.test(headers['content-type'] ?? '');
+export const isJson = ({ headers }) => /^application\/json\b/i.test(headers['content-type'] ?? '');
 
 /** What a form, JSON or the address gives, as text; what is given twice is none. @param {Request} request @param {string} name */
 export function field(request, name) {
@@ -72,10 +72,12 @@ export async function createSafety(app, { pool, origin, authenticate, signInAt }
             throw new Refused(401, 'Sign in first.');
         return reply.redirect(`${signInAt}?next=${encodeURIComponent(request.url)}`, 303);
     });
-    // A cookie comes along whoever has made a browser send the form; a Bearer only from a program that has it.
+    // A cookie comes along whoever has made a browser send the form; and a Bearer, where a proxy adds it to all that a browser
+    // sends. No other site's page can have one send JSON.
     app.addHook('preHandler', async (request) => {
         const { method, person, routeOptions } = request;
-        if (/^(GET|HEAD)$/.test(method) || routeOptions.config.open || person?.by === 'bearer') return;
+        if (/^(GET|HEAD)$/.test(method) || routeOptions.config.open) return;
+        if (person?.by === 'bearer' && isJson(request)) return;
         requireOwnOrigin(request);
         if (isEqual(field(request, 'token'), token(person))) return;
         throw new Refused(403, 'This page is too old: load it anew, and try again. Nothing was done.');

@@ -1,5 +1,5 @@
 // Who belongs to a team, and who is asked to.
-import { Refused, field } from '../lib/safety.js';
+import { Refused, field, isJson } from '../lib/safety.js';
 import { html } from '../lib/html.js';
 import { when } from '../lib/words.js';
 import { hidden, page, teamAt } from '../views/page.js';
@@ -36,7 +36,7 @@ export default async function members(app, { ask, access, asOwner, load, limits,
         const { invite, token, change, billing_pending, repeated } = (await ask(verb, ...values))[0].made;
         const link = token && `${origin}/invites/${token}`;
         reply.code(201);
-        if (request.person.by === 'bearer') return { invite, link, change, billing_pending, repeated };
+        if (isJson(request)) return { invite, link, change, billing_pending, repeated };
         // The link is in this answer and nowhere else: the database keeps a hash of it.
         const again = html`<b>${address}</b> was invited already, and the link was shown then: invite once more for a new one.`;
         const notice = html`Send this link to <b>${address}</b>. It is shown only now, and lets one person in, once:
