@@ -52,7 +52,8 @@ const cellsOf = (visit, columns, row) =>
             const [name, label = name] = typeof column === 'string' ? column.split(':') : ['', column[0]];
             const cell = html`${typeof column === 'string' ? shown(visit, row, name) : column[1](row)}`;
             const isLong = /\S{32}/.test(cell.text.replace(/<[^>]*>/g, ''));
-            const kind = /^-?\d+$/.test(row[name] ?? '') ? 'number' : isLong ? 'long' : 'short';
+            const isNumber = /^-?\d+$/.test(row[name] ?? '') || /^[\d,]+\+?$/.test(cell.text);
+            const kind = isNumber ? 'number' : isLong ? 'long' : 'short';
             return { label: words(label), cell, kind };
         });
 

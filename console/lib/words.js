@@ -44,8 +44,8 @@ export function money(amount, { currency, currency_decimals: decimals }) {
     return `${Number(amount) < 0 ? '−' : ''}${count(whole)}${part && `.${part}`} ${currency.toUpperCase()}`;
 }
 
-/** @param {unknown} word  of the database's, as docs and filters have it */
-export const words = (word) => String(word ?? '').replaceAll('_', ' ');
+/** @param {unknown} word  of the database's, as docs and filters have it; what a person has written stays as it is */
+export const words = (word) => (/\s/.test(`${word}`) ? `${word}` : `${word ?? ''}`.replaceAll('_', ' '));
 
 /** Its colour says nothing that the word does not. @param {string} word */
 export function tag(word) {

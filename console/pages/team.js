@@ -47,7 +47,7 @@ export async function team(visit) {
 ${facts(visit, 'status:subscription_is subscription customer current_period_end:period_ends cancel_at_period_end:ends_then cancel_at trial_end paused:collection_is_paused collection_method:is_paid proven_at:read destination registered_at registered_by', seats[0])}
 <p class="verbs">${verbButton(visit, 'reconcile', { team })}</p>
 <h2>Seats</h2>
-${table(visit, 'Seats by type', 'seat_type:type quantity confirmed unconfirmed awaiting:await_payment used reserved billing_pending:reserved,_not_proved free', types, 'It has none of any type.')}
+${table(visit, 'Seats by type', 'seat_type:type quantity confirmed unconfirmed awaiting:await_payment used reserved billing_pending:reserved,_unproved free', types, 'It has none of any type.')}
 ${drift.length > 0 && html`<h2>Drift</h2>${table(visit, 'What Stripe has otherwise', 'aspect local:here stripe:at_Stripe since cause:probably', drift, '')}`}
 <h2>Changes</h2>
 ${table(visit, 'Changes of seats, the newest first', 'change state seats why decline_code paid who:asked_by created_at:asked settled_at:settled', changes, 'Nobody has changed its seats in the time that is kept.', newest)}

@@ -248,6 +248,24 @@ test('names are text', async () => {
     assert.match(await said(page), /team\.registered/);
 });
 
+test('what a person has written stands as he has written it; what a thumb is to meet is large enough', async () => {
+    const team = await newTeam('erlich');
+    const reason = 'as request req_4711_a says';
+    await sql('SELECT seats.reconcile($1, $2)', [team.team, reason]);
+    const { origin } = await startDesk();
+    const page = await openPage(origin, { path: `/journal?team=${team.team}`, width: 390 });
+    await page.getByText(reason).waitFor();
+    for (const path of ['/', '/outbox', '/webhooks', `/teams/${team.team}`, '/act/pause?destination=stripe']) {
+        await page.goto(origin + path);
+        const small = await page.evaluate(() =>
+            [...document.querySelectorAll(':is(button, .button, select, input:not([type=hidden]), nav a)')]
+                .filter((element) => element.getBoundingClientRect().height < 42)
+                .map((element) => element.outerHTML),
+        );
+        assert.deepEqual(small, [], path);
+    }
+});
+
 test('everything can be read by everybody, wide and narrow, light and dark', async () => {
     const team = await newTeam('pied-piper', { members: ['bob'] });
     await buy(team, 1);
