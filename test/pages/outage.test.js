@@ -72,6 +72,22 @@ test("a plan's price is not named where an old one, or one of another currency, 
     await sold(true);
 });
 
+test("a plan's price is not named in a currency that the team does not pay in", async () => {
+    const item = { interval: 'month', currencies: ['eur'] };
+    const items = [
+        { ...item, price: 'price_owner_euros', unit_amount: 2000, quantity: 1 },
+        { ...item, price: 'price_team_euros', unit_amount: 1000, quantity: 5 },
+    ];
+    await newTeam('dollars', { interval: 'euros', subscription: { items } });
+    const team = await newTeam('euros', { interval: 'euros', subscription: { items, currency: 'eur' } });
+    const { origin } = await startDashboard();
+    await control('outage', { mode: 'refuse' });
+    const page = await openPage(origin, { user: team.owner });
+    await ask(page);
+    await page.getByText('What is due for the rest of this period, Stripe works out').waitFor();
+    assert.equal(await page.getByText('a month, before taxes').count(), 0);
+});
+
 test('when Stripe has not answered for ten seconds a choice is given, and the price can still come', async () => {
     const team = await newTeam('late');
     const { origin } = await startDashboard();

@@ -50,18 +50,20 @@ export default async function seats(app, { ask, asOwner, limits, load, sign, ver
 
     /** @param {Request} request @param {Reply} reply @param {Access} may @param {{quote: Quote, address: string}} asked */
     async function show(request, reply, may, { quote, address }) {
+        const state = await load(request, may);
         const [price] = await ask('SELECT * FROM seats.preview($1)', quote.call);
         // What a plan costs is said where all its prices are alike, old ones too: which the team has is not known here.
         const plans = await ask(
-            `SELECT DISTINCT CASE WHEN currencies <> '{}' THEN NULL ELSE unit_amount * $2 END AS amount, currency,
+            `SELECT DISTINCT CASE currency WHEN $3 THEN unit_amount * $2 END AS amount, currency,
                     CASE interval_count WHEN 1 THEN 'a ' || recurring_interval
                     ELSE format('every %s %ss', interval_count, recurring_interval) END AS period
                FROM seats.prices WHERE seat_type = $1`,
             quote.seat_type,
             quote.quantity,
+            state.page.subscription?.currency,
         );
         const asked = { quote, address, price, plan: plans.length === 1 ? plans[0] : null };
-        return reply.html(confirmPage(asked, await load(request, may)));
+        return reply.html(confirmPage(asked, state));
     }
 
     app.post('/team/quotes', async (request, reply) => {

@@ -57,7 +57,8 @@ BEGIN
         'problem', coalesce(shown.problem, shown.count_problem),
         'subscription', jsonb_build_object(
             'current_period_end', shown.current_period_end, 'cancel_at_period_end', shown.cancel_at_period_end,
-            'cancel_at', shown.cancel_at, 'trial_end', shown.trial_end, 'collection_method', shown.collection_method),
+            'cancel_at', shown.cancel_at, 'trial_end', shown.trial_end, 'collection_method', shown.collection_method,
+            'currency', shown.currency),
         'past_due', seats_internal.page_past_due(shown.past_due_invoice),
         'stripe', stripe,
         'seat_types', seats_internal.page_seat_types(shown, people.used, guests.reserved, acts AND is_open),
