@@ -97,6 +97,23 @@ test('what is marked is replaced when it is no longer', async () => {
     await showsSeats(page, 9);
 });
 
+test('what has the focus is replaced when it has it no longer', async () => {
+    const mine = await newTeam('focus', { members: ['bob'] });
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: mine.owner, path: `/team?team=${mine.team}` });
+    await showsSeats(page, 5);
+    const members = page.locator('#part-members');
+    const menu = members.locator('summary').first();
+    await menu.focus();
+    await sql(`SELECT seats.add_member($1, 'somebody-new')`, [mine.team]);
+    await buy(mine, 1);
+    await showsSeats(page, 6);
+    assert.doesNotMatch(await members.innerText(), /somebody-new/);
+    assert.ok(await menu.evaluate((element) => element === document.activeElement));
+    await menu.blur();
+    await members.locator('b', { hasText: 'somebody-new' }).waitFor();
+});
+
 test('a page that is hidden has no stream, and all the news when it is seen again', async () => {
     const mine = await newTeam('hidden');
     const { origin } = await startDashboard();
@@ -200,7 +217,9 @@ test('what becomes of the rights while a page is hidden is seen when it is not a
     await page.locator('.banner').first().waitFor();
 });
 
-test('a sign-out ends what another window of it shows', async () => {
+test('a sign-out ends what another window of it shows', async (context) => {
+    mock.timers.enable({ apis: ['setInterval'] }); // at once, and not when it next says that it is still there
+    context.after(() => mock.timers.reset());
     const mine = await newTeam('signed');
     const { origin } = await startDashboard();
     const first = await openPage(origin, { user: mine.owner, path: `/team?team=${mine.team}` });

@@ -88,6 +88,24 @@ test("a plan's price is not named in a currency that the team does not pay in", 
     assert.equal(await page.getByText('a month, before taxes').count(), 0);
 });
 
+test('a form without a price that is out of date buys nothing, and says who was faster', async () => {
+    const team = await newTeam('faster');
+    const { origin } = await startDashboard();
+    const page = await openPage(origin, { user: team.owner });
+    await control('outage', { mode: 'refuse' });
+    await ask(page);
+    await page.getByText('The price cannot be asked for now').waitFor();
+    await states.buy(team, 2);
+    await page.getByRole('button', { name: "Buy 1 team seat at the plan's price" }).click();
+    await page
+        .getByRole('alert')
+        .getByText(/You bought 2 team seats \(5 → 7\).*Nothing was done/)
+        .waitFor();
+    assert.match(page.url(), /\/team\/seats$/);
+    assert.equal(await page.locator('form[action="/team/seats"] [name=expected]').inputValue(), '7');
+    assert.equal((await states.page(team)).open_changes.length, 1);
+});
+
 test('when Stripe has not answered for ten seconds a choice is given, and the price can still come', async () => {
     const team = await newTeam('late');
     const { origin } = await startDashboard();
