@@ -33,7 +33,7 @@ function sums({ quote, price }, { page: { status, subscription }, locale }) {
         tax: tax === null ? say('bill', 'unknown_tax') : tax > 0 && sum(tax),
         credit: credit > 0 && total > 0 && how !== 'balance' && sum(credit),
         owed: credit < 0 && sum(-credit),
-        rest: at === 'at_renewal' && extra && say('bill', extra > 0 ? 'more' : 'less', values),
+        rest: at === 'at_renewal' && !!extra && say('bill', extra > 0 ? 'more' : 'less', values),
         back: quote.operation === 'remove' && (below || extra !== 0) && say('bill', 'no_refund'),
         later: renewal && say('bill', 'each', values),
         then: !renewal && say('bill', 'ends', { end: day(end) }),
