@@ -12,17 +12,18 @@ const used = await world();
 const { control, newTeam, openPage, sql, startDashboard, startDesk, until } = used;
 const states = createStates(used);
 
-const width = 900;
+const width = 920;
 const largest = 150_000; // bytes: they are in everybody's clone for ever
 
 test('the pictures of README.md', async () => {
     const pictures = /** @type {Record<string, Buffer>} */ ({});
-    /** @param {string} name @param {import('playwright-core').Page} page */
-    const take = async (name, page) => {
+    /** @param {string} name @param {import('playwright-core').Page} page @param {string} [from] a heading, else all from the top */
+    const take = async (name, page, from) => {
         // As high as what is on it, and no more.
-        const height = await page.evaluate(() => Math.ceil(document.body.getBoundingClientRect().bottom));
-        await page.setViewportSize({ width, height: Math.min(height, 1100) });
-        pictures[name] = await page.screenshot();
+        const bottom = await page.evaluate(() => Math.ceil(document.body.getBoundingClientRect().bottom));
+        const top = from ? await page.getByText(from).evaluate((title) => title.getBoundingClientRect().top - 20) : 0;
+        const clip = { x: 0, y: top, width, height: Math.min(bottom - top, 1100) };
+        pictures[name] = await page.screenshot({ clip, fullPage: true });
     };
 
     const team = await newTeam('Northwind', { plain: true, seats: 5, owner: 'ada', members: ['bob', 'mark', 'olga'] });
@@ -43,10 +44,11 @@ test('the pictures of README.md', async () => {
     await take('price', page);
 
     const other = await newTeam('Contoso', { plain: true, owner: 'grace', members: ['tim'] });
-    await states.inReview(other);
-    const [{ call }] = await sql('SELECT call FROM seats.reviews WHERE team = $1', [other.team]);
+    await states.retrying(other);
+    const [{ call }] = await sql('SELECT max(change) AS call FROM seats.changes WHERE team = $1', [other.team]);
+    await until(() => sql(`SELECT seats.review_call($1, 'its customer calls')`, [call]), { what: 'it is in review' });
     const desk = await startDesk();
-    await take('review', await openPage(desk.origin, { path: `/reviews/${call}`, width }));
+    await take('review', await openPage(desk.origin, { path: `/reviews/${call}`, width }), 'Seats and money');
 
     const place = process.env.PICTURES;
     if (place) mkdirSync(place, { recursive: true });
