@@ -142,7 +142,7 @@ test('while the application is gone a page says of when it is, and goes on by it
     await note.waitFor();
     const [, hour] = /^Not connected: this is as of (.*)\.$/.exec(await note.innerText()) ?? [];
     const clock = (/** @type {number} */ at) =>
-        page.evaluate((at) => new Date(at).toLocaleTimeString('en-US', { hour: '2-digit', minute: '2-digit' }), at);
+        page.evaluate((at) => new Date(at).toLocaleTimeString('en-US', { hour: 'numeric', minute: '2-digit' }), at);
     const times = [await clock(began), await clock(Date.now())];
     assert.ok(hour && times.includes(hour), `${hour} is not between ${times}`);
     await buy(mine, 2);
