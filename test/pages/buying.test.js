@@ -153,6 +153,8 @@ test('what an out-of-date click was told is not said of the next one, which has 
     await states.settled(team, await states.buy(team, 2));
     const match = { method: 'POST', path: '/v1/invoices/create_preview', body: `*${team.subscription}*` };
     await control('faults', { match, fault: 'delay', ms: 600, times: -1 });
+    // Two prices of one second have the same proration_date: the new one would be taken for the old one, and asked for anew.
+    await until(() => Date.now() / 1000 >= Number(old.proration_date) + 1);
     const stale = await (await page.request.post(`${origin}/team/seats`, { form: old, headers: { origin } })).text();
     const [, address] = stale.match(/data-from="([^"]+)"/) ?? [];
     await page.goto(origin + address); // where a browser without a script goes on
