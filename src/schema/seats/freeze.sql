@@ -233,6 +233,8 @@ BEGIN
     IF team.base_run IS DISTINCT FROM run
        OR team.base_proven_at IS NULL
        OR team.base_proven_at > clock_timestamp()  -- the clock was set back
+       -- At a price that was shown, somebody's change at Stripe since then would be on the bill, or taken back by it.
+       OR head.proration_date IS NOT NULL AND team.base_proven_at < head.created_at
        OR team.base_proven_at < clock_timestamp() - fresh_for
           AND (team.base_proven_at < clock_timestamp() - interval '1 minute'
                OR head.base_wanted_at IS NULL OR team.base_proven_at < head.base_wanted_at)
