@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { confirmPage } from '../../examples/team-dashboard/views/confirm.js';
+import { mostAtOnce, teamPage } from '../../examples/team-dashboard/views/team.js';
 import { money, say, seats, tell, whatOf, when } from '../../examples/team-dashboard/lib/words.js';
 
 /** @param {string} file */
@@ -187,4 +188,20 @@ test('a price of which things are not known says so, and never a number instead'
         shown({ charged_when: 'now', code: 'changes_pending' }),
         /these sums count them, too.*at the plan.+s price/,
     );
+});
+
+test('a page offers no more seats at once than it takes, whatever the type allows', () => {
+    const type = { seat_type: 'team', quantity: 300, confirmed: 300, awaiting: 0, pending: 0, used: 0, reserved: 0 };
+    const page = {
+        team: 'acme',
+        status: 'active',
+        stripe: 'up',
+        may: { buy: true },
+        seat_types: [{ ...type, free: 300, billing_pending: 0, may_add: 200, may_remove: 300 }],
+        ...{ members: [], invites: [], open_changes: [], last_changes: [] },
+    };
+    const shown = String(teamPage(/** @type {any} */ ({ ...reader, page, person: { user: 'ada' }, token: 'x' })));
+    assert.equal(mostAtOnce, 50);
+    assert.match(shown, /name="quantity" value="1" min="1" max="50"/);
+    assert.match(plain(shown), /You can add up to 50, or give back up to 50\./);
 });

@@ -4,6 +4,7 @@ import { describe } from '../lib/pg-seats.js';
 import { Refused, field, isJson } from '../lib/safety.js';
 import { confirmPage } from '../views/confirm.js';
 import { teamAt } from '../views/page.js';
+import { mostAtOnce } from '../views/team.js';
 
 /** @import { Access, App, Context, Request } from '../types.d.ts' */
 /** @typedef {import('fastify').FastifyReply} Reply */
@@ -21,7 +22,7 @@ function whole(request, name, least, most) {
 function wanted(request) {
     const seat_type = field(request, 'seat_type');
     const operation = field(request, 'operation') || 'add';
-    const quantity = whole(request, 'quantity', 1, 50);
+    const quantity = whole(request, 'quantity', 1, mostAtOnce);
     if (quantity === null) throw new Refused(422, 'How many seats?', 'PS505');
     if (operation !== 'add' && operation !== 'remove') throw new Refused(422, 'Add, or remove?', 'PS519');
     return { seat_type, operation, quantity, changes: JSON.stringify({ [seat_type]: { [operation]: quantity } }) };
@@ -39,7 +40,7 @@ export default async function seats(app, { ask, asOwner, limits, load, sign, ver
         const { changes, ...asked } = wanted(request);
         const { page } = await load(request, may);
         const type = page.seat_types.find(({ seat_type }) => seat_type === asked.seat_type);
-        const [what, most = 50] =
+        const [what, most = mostAtOnce] =
             asked.operation === 'add' ? ['added', type?.may_add] : ['given back', type?.may_remove];
         if (asked.quantity > most) throw new Refused(422, `At most ${most} can be ${what} now.`, 'PS505');
         const asking = await ask('SELECT * FROM seats.preview_change($1, $2)', may.team, changes);

@@ -7,6 +7,9 @@ import { hidden, page } from './page.js';
 
 /** @import { Change, Html, Invite, Member, SeatType, State } from '../types.d.ts' */
 
+/** Seats in one change, whatever more their type would allow. */
+export const mostAtOnce = 50;
+
 /** A form that is a button. @param {State} state @param {string} action @param {Record<string, unknown>} fields @param {unknown} label */
 const button = ({ token, access }, action, fields, label) =>
     html`<form method="post" action="${action}">${hidden({ token, team: access.team, ...fields })}<button class="quiet">${label}</button></form>`;
@@ -59,7 +62,8 @@ function numbers(type, state) {
     const { quantity, used, reserved, free, billing_pending: unproven, may_add: add, may_remove: remove } = type;
     if (!state.page.status) return html`<p>How many there are is not known yet.</p>`;
     if (isOver(state.page.status)) return html`<p>The subscription ended with ${quantity}.</p>`;
-    const can = [add > 0 && `add up to ${add}`, remove > 0 && `give back up to ${remove}`].filter(Boolean);
+    const most = (/** @type {number} */ may) => Math.min(may, mostAtOnce);
+    const can = [add > 0 && `add up to ${most(add)}`, remove > 0 && `give back up to ${most(remove)}`].filter(Boolean);
     const dot = (/** @type {number} */ i) =>
         html`<i class="${i < used ? 'used' : i < used + reserved ? 'kept' : 'free'}${i >= type.confirmed && ' open'}"></i>`;
     return html`<p class="count">${counted(type, state)}</p>
@@ -120,7 +124,7 @@ const stepper = ({ seat_type, may_add: add, may_remove: remove }, { token, acces
     (add > 0 || remove > 0) &&
     html`<form method="post" action="/team/quotes" class="stepper">${hidden({ token, team: access.team, seat_type })}
       <div><button type="button" class="quiet" data-step="-1" aria-label="One ${seat_type} seat less">−</button>
-      <input type="number" name="quantity" value="1" min="1" max="${Math.max(add, remove)}" required aria-label="How many ${seat_type} seats" />
+      <input type="number" name="quantity" value="1" min="1" max="${Math.min(Math.max(add, remove), mostAtOnce)}" required aria-label="How many ${seat_type} seats" />
       <button type="button" class="quiet" data-step="1" aria-label="One ${seat_type} seat more">+</button></div>
       <div>${add > 0 && html`<button name="operation" value="add">Add …</button>`}
       ${remove > 0 && html`<button class="quiet" name="operation" value="remove">Give back …</button>`}</div></form>`;

@@ -234,7 +234,8 @@ BEGIN
        OR team.base_proven_at IS NULL
        OR team.base_proven_at > clock_timestamp()  -- the clock was set back
        -- At a price that was shown, somebody's change at Stripe since then would be on the bill, or taken back by it.
-       OR head.proration_date IS NOT NULL AND team.base_proven_at < head.created_at
+       OR head.proration_date IS NOT NULL
+          AND team.base_proven_at < coalesce(head.base_wanted_at, head.created_at)
        OR team.base_proven_at < clock_timestamp() - fresh_for
           AND (team.base_proven_at < clock_timestamp() - interval '1 minute'
                OR head.base_wanted_at IS NULL OR team.base_proven_at < head.base_wanted_at)
