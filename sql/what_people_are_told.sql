@@ -55,7 +55,9 @@ UPDATE seats_internal.outbox AS o
            'expires_at', now() + interval '20 hours', 'invoice', 'in_1', 'invoice_url', 'https://pay.example') END;
 SELECT pg_temp.checks();
 SELECT pg_temp.blocked();
-SELECT pg_temp.plain(line) FROM regexp_split_to_table(seats.explain_call(:behind), '\n') AS line
+-- (A busy machine takes a second or two for it.)
+SELECT regexp_replace(pg_temp.plain(line), '03:00:0\d', '03:00:00') AS plain
+  FROM regexp_split_to_table(seats.explain_call(:behind), '\n') AS line
  WHERE line ~ '^It changes|lane come first';
 
 -- When its time has come, and nothing happens, somebody is told, and which call it is.
