@@ -89,6 +89,13 @@ export const facts = (visit, columns, row) => {
     return list.length > 0 && html`<dl class="facts">${list}</dl>`;
 };
 
+/** What an address calls a number; null: it is none. @param {string} text */
+export const numberOf = (text) => (/^\d{1,18}$/.test(text) ? text : null);
+
+/** What every verb wants. @param {string} [reason] that was given already */
+export const reasonField = (reason = '') =>
+    html`<label>Reason, for the journal <textarea name="reason" required maxlength="1000" rows="3">${reason}</textarea></label>`;
+
 /** What of the query is a filter here; nothing else goes to the database. @param {Row} query @param {string} keys */
 export const filterOf = (query, keys) =>
     Object.fromEntries(keys.split(' ').flatMap((key) => (query[key] ? [[key, query[key]]] : [])));
@@ -123,7 +130,7 @@ ${keys.split(' ').map((key) => html`<label>${words(key)} ${field(key)}</label>`)
 export async function list({ ask, query, link }, path, name, filter, most = 50) {
     const key = name === 'list_calls' ? 'after' : 'before';
     const { [key]: asked = '', ...kept } = query;
-    const from = /^\d{1,18}$/.test(asked) ? asked : null;
+    const from = numberOf(asked);
     const start = from ?? (key === 'after' ? 0 : null);
     const rows = await ask(`SELECT * FROM seats.${name}($1, $2, $3)`, filter, start, most);
     // (The last row may be none: it says how far was looked.)

@@ -1,6 +1,7 @@
 // Where verbs are asked for (GET, which shows what would be done) and done (POST).
 import { randomUUID } from 'node:crypto';
 import { html } from '../lib/html.js';
+import { reasonField } from '../lib/parts.js';
 import { audit, refusal } from '../lib/safety.js';
 import { allowedVerbs, use, verbs } from '../lib/verbs.js';
 import { inWords, when, words } from '../lib/words.js';
@@ -55,7 +56,7 @@ export function createActs(app, { database, link }) {
 ${says.map((line) => html`<p>${line}</p>`)}
 <form method="post" action="${link(`/act/${name}`)}" class="stack">
 ${Object.entries({ ...known, token, key: randomUUID() }).map(([key, value]) => html`<input type="hidden" name="${key}" value="${value}">`)}
-<label>Reason, for the journal <textarea name="reason" required maxlength="1000" rows="3">${reason}</textarea></label>
+${reasonField(reason)}
 <p><button>${verb.label}</button> <a href="${link(back)}">Leave it as it is</a></p>
 </form>
 <p class="note"><code>seats.${name}</code> ${does}.</p>`;

@@ -1,6 +1,6 @@
 // All of one call: what it means, what holds it back, its way through the states, its money.
 import { html } from '../lib/html.js';
-import { facts, notAll, table } from '../lib/parts.js';
+import { facts, notAll, numberOf, table } from '../lib/parts.js';
 import { verbButton } from '../lib/verbs.js';
 import { count, tag, words } from '../lib/words.js';
 
@@ -70,7 +70,7 @@ const seatsOf = ({ seat_type: type, previous_quantity: before, new_quantity: aft
 /** @param {Visit} visit @returns {Promise<Page>} */
 export async function call(visit) {
     const { ask, link, params } = visit;
-    const call = /^\d{1,18}$/.test(params.call) ? params.call : '0';
+    const call = numberOf(params.call) ?? '0';
     const [{ page }] = await ask('SELECT seats.call_page($1) AS page', call);
     Object.assign(page, ...(await ask(dashboardSql, page.destination)));
     const { payment, handler, carried = [], held_back: obstacles = [], verbs = [] } = page;

@@ -1,7 +1,7 @@
 // What waits for a person: a call that Stripe may or may not have executed, an application's function that fails, money that
 // nobody expected. What speaks for what, and what each decision does.
 import { html } from '../lib/html.js';
-import { facts, list, table } from '../lib/parts.js';
+import { facts, list, numberOf, reasonField, table } from '../lib/parts.js';
 import { count, words } from '../lib/words.js';
 import { seatsAndMoney, way } from './call.js';
 
@@ -45,7 +45,7 @@ function decide({ link, may }, { call, what, decisions, carried = [], decided_wi
     const runs = decisions.some((/** @type {Row} */ { decision }) => decision === 'run');
     return html`<form action="${link(`/act/${verb}`)}" class="stack">
 <input type="hidden" name="${what === 'payment' ? 'payment' : 'call'}" value="${call}">
-<label>Reason, for the journal <textarea name="reason" required maxlength="1000" rows="3"></textarea></label>
+${reasonField()}
 ${runs && html`<label>Function to run instead, for run <input name="function" maxlength="255" autocomplete="off"></label>`}
 <ul class="decisions">${decisions.map((/** @type {Row} */ { decision, does }) => html`<li><button name="decision" value="${decision}">${words(decision)}</button> <span>${does}</span></li>`)}</ul>
 <p class="note">Nothing is done yet: a page with what would be done comes next.${carried.length > 0 && ` ${count(carried.length)} other changes went along, and are decided with it.`}</p>
@@ -55,7 +55,7 @@ ${runs && html`<label>Function to run instead, for run <input name="function" ma
 /** @param {Visit} visit @returns {Promise<Page>} */
 export async function review(visit) {
     const { ask, link, params } = visit;
-    const number = /^\d{1,18}$/.test(params.call) ? params.call : '0';
+    const number = numberOf(params.call) ?? '0';
     const [{ page }] = await ask('SELECT seats.review_page($1) AS page', number);
     const isOpen = page.in_review !== null;
     const body = html`${isOpen && html`<p class="banner bad">${words(page.why)}${page.error && `: ${page.error}`}</p>`}

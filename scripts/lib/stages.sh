@@ -199,21 +199,24 @@ stage_isolation() {
     "$workspace/tests/test/isolation" 'specs/*.spec' "$@"
 }
 
-stage_scenarios() {
-  local work=$workspace/scenarios files=() file word status=0
-  for file in "$workspace"/tests/test/scenarios/*.pl; do
+# chosen_files DIRECTORY ENDING WORD…: tests whose names begin with one of the words; without any, all.
+chosen_files() {
+  local directory=$1 ending=$2 file word
+  shift 2
+  for file in "$directory"/*"$ending"; do
     [[ -e $file ]] || continue
-    if (($# == 0)); then
-      files+=("$file")
-      continue
-    fi
-    for word in "$@"; do
-      if [[ $(basename "$file") == "${word%.pl}"* ]]; then
-        files+=("$file")
+    for word in "${@:-}"; do
+      if [[ $(basename "$file") == "${word%"$ending"}"* ]]; then
+        echo "$file"
         break
       fi
     done
   done
+}
+
+stage_scenarios() {
+  local work=$workspace/scenarios files=() file status=0
+  mapfile -t files < <(chosen_files "$workspace/tests/test/scenarios" .pl "$@")
   if ((${#files[@]} == 0)); then
     note="no scenario${*:+ is called $*}"
     if (($#)); then
@@ -344,16 +347,8 @@ run_demo() {
 # What people see: the example and the operator's desk in a headless Chromium, on one server and one simulator.
 # test/pages/README.md says how to run one of its tests by hand.
 stage_pages() {
-  local work=$workspace/pages files=() file word status=0 log=$workspace/pages.log
-  for file in "$workspace"/tests/test/pages/*.test.js; do
-    [[ -e $file ]] || continue
-    for word in "${@:-}"; do
-      if [[ $(basename "$file") == "${word%.test.js}"* ]]; then
-        files+=("$file")
-        break
-      fi
-    done
-  done
+  local work=$workspace/pages files=() file status=0 log=$workspace/pages.log
+  mapfile -t files < <(chosen_files "$workspace/tests/test/pages" .test.js "$@")
   if ((${#files[@]} == 0)); then
     note="no test is called $*"
     failed=1

@@ -8,7 +8,7 @@ import { teamPage } from '../views/team.js';
 /** @import { App, Context, Request } from '../types.d.ts' */
 
 /** @param {App} app @param {Context} context */
-export default async function members(app, { ask, access, asOwner, load, limits, origin, token: formToken }) {
+export default async function members(app, { ask, asOwner, load, limits, origin, token: formToken }) {
     const tokenIn = (/** @type {Request} */ request) => /** @type {{ token: string }} */ (request.params).token;
     const ofInvite = { preHandler: (/** @type {Request} */ request) => limits.tokens(request) };
 
@@ -27,7 +27,8 @@ export default async function members(app, { ask, access, asOwner, load, limits,
     });
 
     app.post('/team/invites', async (request, reply) => {
-        const { team, actor } = await asOwner(request);
+        const may = await asOwner(request);
+        const { team, actor } = may;
         await limits.invites(request);
         const [address, type, role] = ['address', 'seat_type', 'role'].map((name) => field(request, name));
         const key = request.headers['idempotency-key'] ?? (field(request, 'key') || null);
@@ -41,7 +42,7 @@ export default async function members(app, { ask, access, asOwner, load, limits,
         const again = html`<b>${address}</b> was invited already, and the link was shown then: invite once more for a new one.`;
         const notice = html`Send this link to <b>${address}</b>. It is shown only now, and lets one person in, once:
             <output>${link}</output>${billing_pending && ' The seat is not confirmed yet: if it cannot be bought, the invite ends.'}`;
-        const state = await load(request, await access(request));
+        const state = await load(request, may);
         return reply.html(teamPage({ ...state, notice: repeated ? again : notice }));
     });
 
