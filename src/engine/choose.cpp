@@ -143,6 +143,7 @@ std::vector<Candidate> choose_candidates(Engine& engine, int limit) {
         chosen.destination_of.erase(lane_id);
         Candidate head{heads.bigint(row, 2), lane_id, destination};
         head.may_be_held = heads.boolean(row, 4);
+        head.is_to_be_planned = heads.boolean(row, 5);
         if (heads.integer(row, 3) >= suspect_after) {
             head.is_suspect = true;
             engine.suspects.push_back(head);

@@ -43,6 +43,17 @@ constexpr auto key_is_too_old =
     "     THEN o.uuid::text || '-' || coalesce(o.last_uuid, o.uuid)::text || '-'" \
     "          || o.generation END"
 
+#define FREEZE                                                                        \
+    "UPDATE seats_internal.outbox AS o"                                               \
+    "   SET state = 'sending', state_since = pg_catalog.clock_timestamp(),"           \
+    "       due_at = NULL,"                                                           \
+    "       first_sent_at = coalesce(o.first_sent_at, pg_catalog.clock_timestamp())," \
+    "       last_sent_at = pg_catalog.clock_timestamp(),"                             \
+    "       tries = o.tries + 1, attempts = o.attempts + 1, alone = $4,"              \
+    "       list_cursor = NULL, marker = " MARKER                                     \
+    ","                                                                               \
+    "       api_version = coalesce(o.api_version, " DESTINATION_VERSION ")"
+
 // `id = ANY ($1)` stands on both sides of the join: the plan is made while the table may be empty,
 // and must read the table by the primary key in every order that the planner may take.
 //
@@ -58,20 +69,32 @@ constexpr auto freeze_sql =
         "     AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"
         "     AND NOT "} +
     key_is_too_old +
-    "     FOR UPDATE SKIP LOCKED)"
-    "UPDATE seats_internal.outbox AS o"
-    "   SET state = 'sending', state_since = pg_catalog.clock_timestamp(), due_at = NULL,"
-    "       first_sent_at = coalesce(o.first_sent_at, pg_catalog.clock_timestamp()),"
-    "       last_sent_at = pg_catalog.clock_timestamp(),"
-    "       tries = o.tries + 1, attempts = o.attempts + 1, alone = $4, list_cursor = NULL,"
-    "       marker = " MARKER
-    ","
-    "       api_version = coalesce(o.api_version, " DESTINATION_VERSION
-    ")"
+    "     FOR UPDATE SKIP LOCKED)" FREEZE
     "  FROM free WHERE o.id = free.id AND o.id = ANY ($1)"
     " RETURNING " +
     pg::expressions(call_columns);
 Statement freeze_statement{freeze_sql.text()};
+
+// The same of what its kind has planned and not written. What was planned in this transaction, its
+// lane being locked, is as it was. (The marker of what goes alone.)
+constexpr auto freeze_planned_sql =
+    pg::Sql{
+        "WITH free AS MATERIALIZED ("
+        "  SELECT o.id FROM seats_internal.outbox AS o"
+        "   WHERE o.id = ANY ($1) AND o.installation = $2::uuid"
+        "     AND o.state = 'pending' AND o.body = '' AND NOT o.doubt AND o.kind = ANY ($5)"
+        "     AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"
+        "     FOR UPDATE SKIP LOCKED)" FREEZE
+        ","
+        "       body = plan.body, base = plan.base, target = plan.target,"
+        "       last_id = NULL, last_uuid = o.uuid, verifications = 0"
+        "  FROM free"
+        "  JOIN unnest($3::bigint[], $6::text[], $7::jsonb[], $8::jsonb[])"
+        "       AS plan (id, body, base, target) ON plan.id = free.id"
+        " WHERE o.id = free.id AND o.id = ANY ($1)"
+        " RETURNING "} +
+    pg::expressions(call_columns);
+Statement freeze_planned_statement{freeze_planned_sql.text()};
 
 constexpr auto take_for_verification_sql =
     pg::Sql{
@@ -110,11 +133,9 @@ Statement look_statement{look_sql.text()};
 Statement mark_statement{
     "UPDATE seats_internal.outbox AS o SET alone = true WHERE o.id = ANY ($1)"};
 
-void take(Engine& engine, Statement& statement, const std::vector<std::int64_t>& ids, bool alone,
+void take(Engine& engine, Statement& statement, std::initializer_list<pg::Value> values,
           std::vector<Flight>& flights) {
-    const Rows rows = statement.run({pg::bigints(ids), pg::text(engine.installation),
-                                     pg::integer(pg::settings.key_lifetime_s), pg::boolean(alone),
-                                     kinds::planned(), kinds::never_in_doubt()});
+    const Rows rows = statement.run(values);
     for (std::size_t row = 0; row < rows.size(); ++row) {
         Flight flight;
         flight.call = read_call(rows, row);
@@ -127,16 +148,16 @@ void take(Engine& engine, Statement& statement, const std::vector<std::int64_t>&
     }
 }
 
-std::vector<std::int64_t> without(const std::vector<std::int64_t>& ids,
-                                  const std::vector<Flight>& taken) {
-    std::vector<std::int64_t> left;
-    for (const std::int64_t id : ids) {
-        if (std::ranges::none_of(taken,
-                                 [id](const Flight& flight) { return flight.call.id == id; })) {
-            left.push_back(id);
-        }
+std::vector<std::int64_t> without(std::vector<std::int64_t> ids,
+                                  const std::vector<Flight>& flights) {
+    std::vector<std::int64_t> taken;
+    taken.reserve(flights.size());
+    for (const Flight& flight : flights) {
+        taken.push_back(flight.call.id);
     }
-    return left;
+    std::ranges::sort(taken);
+    std::erase_if(ids, [&taken](std::int64_t id) { return std::ranges::binary_search(taken, id); });
+    return ids;
 }
 
 // Of what is sent, or proven, and a team's page tells of.
@@ -212,21 +233,19 @@ bool may_read_base(Engine& engine, const std::vector<Candidate>& candidates, std
 
 Plans plan(Engine& engine, const std::vector<Candidate>& candidates) {
     kinds::Planning planning{.run = engine.run, .queue_for_lane = engine.queue_for_lane};
-    std::vector<std::int64_t> ids, to_hold;
-    for (const Candidate& candidate : candidates) {
-        if (candidate.lane_id != 0) {  // what is planned, or held, is always in a lane
-            ids.push_back(candidate.id);
-            if (candidate.may_be_held) {
-                to_hold.push_back(candidate.id);
-            }
+    std::vector<kinds::ToPlan> to_plan;
+    std::vector<std::int64_t> to_hold;
+    for (const Candidate& candidate : candidates) {  // all of these are in lanes
+        if (candidate.is_to_be_planned) {
+            to_plan.push_back({candidate.id, candidate.lane_id});
+        }
+        if (candidate.may_be_held) {
+            to_hold.push_back(candidate.id);
         }
     }
-    if (ids.empty()) {
-        return {};
-    }
     for (const kinds::Kind* kind : kinds::all) {
-        if (kind->plan != nullptr) {
-            kind->plan(planning, ids);
+        if (kind->plan != nullptr && !to_plan.empty()) {
+            kind->plan(planning, to_plan);
         }
         if (kind->hold != nullptr && !to_hold.empty()) {
             kind->hold(planning, to_hold);
@@ -310,14 +329,25 @@ void claim(Engine& engine) {
         flights.reserve(ids.size());
         plans = plan(engine, candidates);
         std::erase_if(ids, [&plans](std::int64_t id) { return plans.is_not_sent(id); });
-        take(engine, freeze_statement, ids, alone, flights);
-        if (flights.size() < ids.size()) {
+        if (const auto& [planned, columns] = plans.unwritten; !planned.empty()) {
+            take(engine, freeze_planned_statement,
+                 {pg::bigints(planned), pg::text(engine.installation), columns[0],
+                  pg::boolean(alone), kinds::planned(), columns[1], columns[2], columns[3]},
+                 flights);
             ids = without(ids, flights);
-            take(engine, take_for_verification_statement, ids, alone, flights);
-            ids = without(ids, flights);
+        }
+        for (Statement* statement : {&freeze_statement, &take_for_verification_statement}) {
             if (!ids.empty()) {
-                sort_out_the_rest(engine, candidates, ids);
+                take(engine, *statement,
+                     {pg::bigints(ids), pg::text(engine.installation),
+                      pg::integer(pg::settings.key_lifetime_s), pg::boolean(alone),
+                      kinds::planned(), kinds::never_in_doubt()},
+                     flights);
+                ids = without(ids, flights);
             }
+        }
+        if (!ids.empty()) {
+            sort_out_the_rest(engine, candidates, ids);
         }
         raise_pages(lanes_of_pages(flights));
         if (!plans.to_read.empty()) {

@@ -60,7 +60,7 @@ Statement backlog_statement{
 // everybody. (The lane is named by its bounds: with an equality, the order by id alone would do,
 // and that is the primary key's, which reads the rows of all other lanes.)
 Statement lane_heads_statement{
-    "SELECT wanted.lane_id, head.id, head.interrupted, head.may_be_held"
+    "SELECT wanted.lane_id, head.id, head.interrupted, head.may_be_held, head.is_to_be_planned"
     "  FROM unnest($1::bigint[], $3::bigint[]) AS wanted (lane_id, above)"
     " CROSS JOIN LATERAL (SELECT FROM seats_internal.lane"
     "         WHERE lane.id = wanted.lane_id AND lane.paused_at IS NULL LIMIT 1) AS lane"
@@ -68,7 +68,8 @@ Statement lane_heads_statement{
     "               AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp()) AS is_ready,"
     "               CASE WHEN o.kind = ANY ($4) THEN 0::smallint ELSE o.interrupted END"
     "                   AS interrupted,"
-    "               o.kind = ANY ($5) AS may_be_held"
+    "               o.kind = ANY ($5) AS may_be_held,"
+    "               o.kind = ANY ($6) AND o.body = '' AS is_to_be_planned"
     "          FROM seats_internal.outbox AS o"
     "         WHERE (o.lane_id, o.id) > (wanted.lane_id, wanted.above)"
     "           AND o.lane_id <= wanted.lane_id"
@@ -261,7 +262,7 @@ Rows find_lane_heads(const Engine& engine, const std::vector<std::int64_t>& lane
                      const std::vector<std::int64_t>& above) {
     return lane_heads_statement.run(
         {pg::bigints(lanes), pg::text(engine.installation), pg::bigints(above),
-         kinds::never_suspect(), kinds::may_be_held()},
+         kinds::never_suspect(), kinds::may_be_held(), kinds::planned()},
         Statement::Sees::transaction_snapshot);
 }
 

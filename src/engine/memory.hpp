@@ -50,6 +50,7 @@ struct Candidate {
     bool is_suspect = false;
     std::int64_t beside_lane_id = 0;  // of a read: see Call
     bool may_be_held = false;         // its kind has to be asked
+    bool is_to_be_planned = false;    // by its kind, before it can be sent
 
     [[nodiscard]] std::int64_t busy_lane() const { return lane_id != 0 ? lane_id : beside_lane_id; }
 };

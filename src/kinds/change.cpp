@@ -1,19 +1,46 @@
 // A change of seats: planned when it is claimed, on a base that was proven in this run, together
 // with those behind it; settled by what the subscription shows. The rules of seats themselves stand
 // in SQL (src/schema/seats).
+#include <algorithm>
+#include <chrono>
+
+#include "core/contains.hpp"
 #include "kinds/kind.hpp"
 
 #include "kinds/subscription.hpp"
 #include "pg/settings.hpp"
+
+extern "C" {
+#include "catalog/pg_type.h"
+}
 
 namespace pg_seats::kinds {
 namespace {
 
 using pg::Statement;
 
+constexpr std::chrono::milliseconds longest_planning{20};
+
+// The order of locks: lanes, then their rows. Whoever holds a team keeps up that team alone; one is
+// queued up for, shortly, and while no other is held.
+Statement queue_statement{"SELECT seats_internal.wait_for_lane($1)"};
+
+Statement lock_statement{
+    "SELECT l.id FROM seats_internal.lane AS l WHERE l.id = ANY ($1)"
+    " ORDER BY l.id FOR NO KEY UPDATE SKIP LOCKED"};
+
+Statement plain_statement{
+    "SELECT p.call, p.outcome, p.body, p.base, p.target"
+    "  FROM seats_internal.plain_plans($1, $2::uuid, $3 * interval '1 millisecond') AS p"};
+
+Statement want_statement{
+    "UPDATE seats_internal.outbox AS o SET base_wanted_at = pg_catalog.clock_timestamp()"
+    " WHERE o.id = ANY ($1)"};
+
 Statement plan_statement{
     "SELECT f.call, f.outcome"
-    "  FROM seats_internal.freeze_changes($1, $2::uuid, $3 * interval '1 millisecond', $4) AS f"};
+    "  FROM seats_internal.freeze_changes($1, $2::uuid, $3 * interval '1 millisecond', $4,"
+    "                                     $5 * interval '1 millisecond') AS f"};
 
 Statement dissolve_statement{
     "SELECT seats_internal.dissolve_calls($1, $2, $3, $4::timestamptz[], $5::uuid)"};
@@ -25,11 +52,59 @@ Statement told_statement{"SELECT seats_internal.verify_if_told($1)"};
 
 Statement await_statement{"SELECT seats_internal.await_payment($1, $2::jsonb, $3, $4::uuid)"};
 
-void plan(Planning& planning, const std::vector<std::int64_t>& ids) {
+// Locks the lanes of what is to be planned, and gives the rows of those that nobody else holds.
+std::vector<std::int64_t> lock(Planning& planning, const std::vector<ToPlan>& rows) {
+    std::vector<std::int64_t> lanes, locked, free;
+    for (const ToPlan& row : rows) {
+        if (row.lane_id != planning.queue_for_lane ||
+            queue_statement.run({pg::bigint(row.lane_id)}).boolean(0, 1)) {
+            lanes.push_back(row.lane_id);
+        }
+    }
+    const pg::Rows got = lock_statement.run({pg::bigints(lanes)});
+    for (std::size_t row = 0; row < got.size(); ++row) {
+        locked.push_back(got.bigint(row, 1));  // in order
+    }
+    for (const ToPlan& row : rows) {
+        (std::ranges::binary_search(locked, row.lane_id) ? free : planning.plans.locked)
+            .push_back(row.id);
+    }
+    return free;
+}
+
+// The plain ones, all at once; gives those that are to be looked at one by one.
+std::vector<std::int64_t> plan_plain(Planning& planning, const std::vector<std::int64_t>& ids) {
     Plans& plans = planning.plans;
-    const pg::Rows rows = plan_statement.run({pg::bigints(ids), pg::text(planning.run),
-                                              pg::integer(pg::settings.base_lifetime_ms),
-                                              pg::bigint(planning.queue_for_lane)});
+    const pg::Rows rows = plain_statement.run(
+        {pg::bigints(ids), pg::text(planning.run), pg::integer(pg::settings.base_lifetime_ms)});
+    std::vector<std::int64_t> planned, to_read;
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        (rows.is_null(row, 3) ? to_read : planned).push_back(rows.bigint(row, 1));
+    }
+    if (!planned.empty()) {
+        plans.unwritten.columns = {rows.values(1, INT8OID), rows.values(3, TEXTOID),
+                                   rows.values(4, JSONBOID), rows.values(5, JSONBOID)};
+    }
+    if (!to_read.empty()) {
+        want_statement.run({pg::bigints(to_read)});
+    }
+    std::vector<std::int64_t> left;
+    for (const std::int64_t id : ids) {
+        if (!core::contains(planned, id) && !core::contains(to_read, id)) {
+            left.push_back(id);
+        }
+    }
+    plans.unwritten.calls = std::move(planned);
+    plans.to_read.insert(plans.to_read.end(), to_read.begin(), to_read.end());
+    return left;
+}
+
+void plan_one_by_one(Planning& planning, const std::vector<std::int64_t>& ids,
+                     std::chrono::milliseconds time_for) {
+    Plans& plans = planning.plans;
+    const pg::Rows rows = plan_statement.run(
+        {pg::bigints(ids), pg::text(planning.run), pg::integer(pg::settings.base_lifetime_ms),
+         pg::bigint(0), pg::integer(static_cast<std::int32_t>(time_for.count()))});
     for (std::size_t row = 0; row < rows.size(); ++row) {
         const std::int64_t id = rows.bigint(row, 1);
         const std::string_view outcome = rows.bytes(row, 2);
@@ -42,6 +117,19 @@ void plan(Planning& planning, const std::vector<std::int64_t>& ids) {
         } else if (outcome != "frozen") {
             plans.settled_or_waits.push_back(id);
         }
+    }
+}
+
+// All lanes are locked from the first to the commit; applications wait for that. So what is not
+// planned in that time is left for later. (One is, of those that take long.)
+void plan(Planning& planning, const std::vector<ToPlan>& rows) {
+    using Clock = std::chrono::steady_clock;
+    const auto begun = Clock::now();
+    const std::vector<std::int64_t> left = plan_plain(planning, lock(planning, rows));
+    if (!left.empty()) {
+        const auto spent =
+            std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begun);
+        plan_one_by_one(planning, left, std::max(longest_planning - spent, {}));
     }
 }
 

@@ -57,8 +57,18 @@ struct Plans {
         settled_or_waits;              // settled without a call, or they wait, or are in review
     std::vector<std::int64_t> locked;  // somebody holds their lane
     std::vector<std::int64_t> later;   // too many for one claim
+    // What was planned and not yet written: the freeze does it. The calls, and what their bodies,
+    // bases and targets are to be: arrays, as they came, good until the end of the transaction.
+    struct Unwritten {
+        std::vector<std::int64_t> calls;
+        std::vector<pg::Value> columns;  // id, body, base, target; other rows have no body
+    } unwritten;
 
     [[nodiscard]] bool is_not_sent(std::int64_t id) const;
+};
+
+struct ToPlan {
+    std::int64_t id, lane_id;
 };
 
 struct Planning {
@@ -82,9 +92,9 @@ struct Kind {
     // The query of every read of its object.
     std::string_view read_query{};
 
-    // Before it is frozen, in the claim's transaction: rows of lanes, of whichever kind, become
-    // calls or go into `plans`. What it plans has no body until then.
-    void (*plan)(Planning&, const std::vector<std::int64_t>& ids) = nullptr;
+    // Before it is frozen, in the claim's transaction: rows of lanes that have no body yet, of
+    // whichever kind that plans, become calls or go into `plans`. (Until then it has none.)
+    void (*plan)(Planning&, const std::vector<ToPlan>& rows) = nullptr;
     // The same, of rows of such kinds that are calls already and are not to be sent now: into
     // `plans` with them.
     void (*hold)(Planning&, const std::vector<std::int64_t>& ids) = nullptr;

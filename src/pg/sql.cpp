@@ -3,6 +3,7 @@
 extern "C" {
 #include "catalog/pg_type.h"
 #include "utils/array.h"
+#include "utils/lsyscache.h"
 }
 
 namespace pg_seats::pg {
@@ -43,6 +44,19 @@ Datum make_array(const ArrayInput* input) {
     return PointerGetDatum(construct_md_array(
         const_cast<Datum*>(input->datums), const_cast<bool*>(input->nulls), 1, dimensions,
         lower_bounds, input->element, input->length, input->by_value, input->alignment));
+}
+
+struct ArrayType {
+    Oid array;
+    std::int16_t length;
+    bool by_value;
+    char alignment;
+};
+
+ArrayType array_type_of(Oid element) {
+    ArrayType type{get_array_type(element), 0, false, 0};
+    get_typlenbyvalalign(element, &type.length, &type.by_value, &type.alignment);
+    return type;
 }
 
 Value array_of(Oid array_type, Oid element, int length, char alignment,
@@ -238,6 +252,20 @@ Value Rows::value(std::size_t row, int column, Oid type) const {
     bool null = false;
     const Datum datum = cell(row, column, null);
     return {type, datum, null};
+}
+
+Value Rows::values(int column, Oid element) const {
+    std::vector<Datum> datums;
+    std::vector<char> nulls;
+    datums.reserve(size());
+    nulls.reserve(size());
+    for (std::size_t row = 0; row < size(); ++row) {
+        bool null = false;
+        datums.push_back(cell(row, column, null));
+        nulls.push_back(static_cast<char>(null));
+    }
+    const ArrayType type = guard(array_type_of, element);
+    return array_of(type.array, element, type.length, type.alignment, datums, nulls);
 }
 
 std::string_view Rows::bytes(std::size_t row, int column) const {

@@ -54,6 +54,8 @@ class Rows {
     [[nodiscard]] TimestampTz timestamp(std::size_t row, int column) const;  // 0 = null
     // As it is, for another statement of the same transaction.
     [[nodiscard]] Value value(std::size_t row, int column, Oid type) const;
+    // The same of a whole column: an array, with an element for each row.
+    [[nodiscard]] Value values(int column, Oid element) const;
     // text, varchar, bytea: the bytes. Null is the empty view.
     [[nodiscard]] std::string_view bytes(std::size_t row, int column) const;
     [[nodiscard]] std::string string(std::size_t row, int column) const {
