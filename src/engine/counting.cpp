@@ -64,8 +64,8 @@ constexpr core::Duration longest_rest{1'000};
 constexpr core::Duration pause_of_calls{1'000};  // and of their handlers
 constexpr core::Duration pause_of_others{30'000};
 constexpr core::Duration pause_after_error{60'000};
-// What calls wait for changes with time alone: calls that nobody touches are counted again, too, by
-// a safety poll then and when.
+// Calls that wait as designed do not for ever: where there are some, calls that nobody touches are
+// counted again, too, by a safety poll then and when.
 constexpr int polls_without_count = 4;
 constexpr core::Duration longest_without_count{120'000};
 
@@ -156,6 +156,12 @@ void end_count(Counting& counting, core::Duration pause) {
     counting.look_at = TimePoint{};
 }
 
+// The reasons of seats_internal.counted_call that time alone ends. (A backlog that nobody touches, of
+// a million calls for a destination that is paused, say, is not counted again and again.)
+bool outdates_itself(const RowKind& kind) {
+    return kind.reason == "payment" || kind.reason == "stripes_limit" || kind.reason == "behind";
+}
+
 core::Duration pause_while_nothing_moves() {
     return std::min(core::Duration{polls_without_count * std::int64_t{pg::settings.safety_poll_ms}},
                     longest_without_count);
@@ -214,8 +220,10 @@ void count_slice(Engine& engine) {
         show(engine);
         table.changes = counting.changes;
         if (*counting.current == outbox) {
-            table.outdated_at = counting.found.empty() ? TimePoint::max()
-                                                       : steady_now() + pause_while_nothing_moves();
+            const bool is_outdated_by_time = std::ranges::any_of(
+                counting.found, [](const auto& entry) { return outdates_itself(entry.first); });
+            table.outdated_at = is_outdated_by_time ? steady_now() + pause_while_nothing_moves()
+                                                    : TimePoint::max();
         }
         end_count(counting, is_busy(*counting.current) ? pause_of_calls : pause_of_others);
     }

@@ -101,11 +101,15 @@ $server->wait_for_sql(q{SELECT value FROM seats.metrics WHERE name = 'pg_seats_p
 
 # ---- what nobody tells the worker of
 
-# Time alone: the call is designed to wait, and is not any more. (No statistics: nothing shows that something has moved.)
+# Time alone: the call is designed to wait, and in some seconds is not any more. (A call of no such kind stays what it is:
+# it is not counted again.)
 sub silently { return $server->sql("SET track_counts = off; $_[0]") }
-silently(qq{UPDATE seats_internal.outbox SET created_at = now() - interval '20 minutes' WHERE id = $call});
-await_health('oldest_call', 'warning', "call, $call, is 00:2", 'calls are counted again though nothing moves');
-change(q{created_at = now() + interval '1 hour'});
+change(q{reason = 'stripes_limit_for_a_subscription', created_at = now() - interval '20 minutes',
+	due_at = now() - interval '5 minutes' + interval '8 seconds'});
+await_health('oldest_call', 'ok', 'old', 'a call waits for Stripe\'s limit');
+await_health('oldest_call', 'warning', "call, $call, is 00:2", 'calls that wait are counted again though nothing moves');
+change(q{created_at = now() + interval '1 hour', reason = NULL, due_at = NULL});
+await_health('oldest_call', 'ok', 'old', 'it waits no more');
 
 # A table that is written anew moves its rows while they are counted.
 silently(qq{UPDATE seats_internal.handler SET outcome = '{}', ended_at = now() - interval '2 minutes' WHERE call_id = $call});

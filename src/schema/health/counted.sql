@@ -23,6 +23,7 @@ REVOKE ALL ON seats_internal.waiting_lane FROM PUBLIC;
 COMMENT ON VIEW seats_internal.waiting_lane IS
     'lanes whose first call waits as designed: for its payment, or until Stripe''s limit lets it go';
 
+-- (What time alone takes from a reason, src/engine/counting.cpp knows: payment, stripes_limit, behind.)
 CREATE OR REPLACE VIEW seats_internal.counted_call AS
 SELECT o.ctid AS place, o.destination, o.state::text AS label,
        CASE WHEN o.installation IS DISTINCT FROM (SELECT i.uuid FROM seats_internal.installation AS i) THEN 'foreign'
