@@ -14,6 +14,7 @@ my @courses = (
 	[ 0, 64, sized(20_000, 4_000), sized(7, 3) ],
 	[ 0, 256, sized(20_000, 4_000), sized(7, 3) ],
 	[ 50, 256, sized(20_000, 4_000), sized(5, 2) ],
+	[ 50, 512, sized(20_000, 4_000), sized(5, 2) ],
 	[ 50, 1_000, sized(20_000, 4_000), sized(5, 2) ],
 	[ 150, 256, sized(10_000, 2_000), sized(3, 2) ],
 	[ 150, 2_000, sized(20_000, 4_000), sized(3, 2) ]);
@@ -25,24 +26,28 @@ say_line('drain: a backlog of ready calls, pg_seats beside libpq and libcurl in 
 my @rows = (
 	[ 'delay', 'on wire', 'rounds', 'pg_seats /s', 'µs/call', 'storing /s', 'µs/call', 'rate', 'cpu',
 		'bare /s', 'µs/call', 'rate', 'cpu' ]);
+my @written = (
+	[ 'delay', 'on wire', 'WAL bytes/call', 'flushes per 1000', 'storing: WAL bytes/call', 'spread of rates', 'storing' ]);
 foreach my $course (@courses)
 {
 	my ($delay, $in_flight, $calls, $rounds) = @$course;
 	last if seconds_left() < 120;
 	set_pace($server, $in_flight);
 	delay_answers($simulator, $delay);
-	my (%rate, %cpu);
+	my (%rate, %cpu, %wal, @flushes);
 	my $note = sub {
 		my ($who, $result) = @_;
 		push @{ $rate{$who} }, $result->{rate};
 		push @{ $cpu{$who} }, $result->{cpu};
+		push @{ $wal{$who} }, $result->{wal};
+		push @flushes, 1_000 * $result->{flushes} if defined $result->{flushes};
 		return;
 	};
 	drain($server, sized(2_000, 500));
 	my $done = 0;
 	while ($done < $rounds && ($done < 2 || seconds_left() > 120))
 	{
-		$note->('seats', drain($server, $calls));
+		$note->('seats', drain($server, $calls, flushes => 1));
 		$note->('results', reference($server, $url, $calls, $in_flight, 'results'));
 		$note->('nothing', reference($server, $url, $calls, $in_flight, 'nothing'));
 		$done++;
@@ -56,9 +61,16 @@ foreach my $course (@courses)
 			(number($other), number($cost), ratio($rate, $other), ratio($cpu, $cost))
 		} qw(results nothing)
 	  ];
+	push @written,
+	  [
+		"$delay ms", $in_flight, number(median(@{ $wal{seats} })), number(median(@flushes)),
+		number(median(@{ $wal{results} })), spread(@{ $rate{seats} }), spread(@{ $rate{results} })
+	  ];
 }
 title('requests a second and processor time per call; ratios are pg_seats over the reference');
 print_table(@rows);
+title('what they write, and how far the rates of rounds lie apart');
+print_table(@written);
 delay_answers($simulator, 0);
 compare_backlogs() if seconds_left() > 100;
 

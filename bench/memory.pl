@@ -1,4 +1,4 @@
-# Does the worker keep anything of a call that is settled? Its own memory (without the server's shared
+# Does the worker keep anything of a call that is settled, or the outbox? Its own memory (without the server's shared
 # buffers, which are counted with every process that has touched them) after more and more calls.
 use strict;
 use warnings;
@@ -14,7 +14,7 @@ my $session = $server->{bench_session};
 my $worker = $server->worker_pid;
 
 say_line('memory: of the worker');
-my @rows = ([ 'calls', 'own MB', 'code MB', 'sum MB', 'most MB', 'ratio' ]);
+my @rows = ([ 'calls', 'own MB', 'code MB', 'sum MB', 'most MB', 'ratio', 'outbox MB' ]);
 my $base;
 my $calls = 0;
 foreach my $step (@steps)
@@ -37,7 +37,9 @@ foreach my $step (@steps)
 	  [
 		$calls, number($kilobytes{RssAnon} / 1024, 1), number($kilobytes{RssFile} / 1024, 1), number($sum, 1),
 		# Peak of all, shared buffers included.
-		number($kilobytes{VmHWM} / 1024, 1), ratio($sum, $base)
+		number($kilobytes{VmHWM} / 1024, 1), ratio($sum, $base),
+		# The table and its indexes, with what vacuum has not given back.
+		number($session->sql(q{SELECT pg_total_relation_size('seats_internal.outbox')}) / 2**20, 1)
 	  ];
 	last if $calls < $step;
 }

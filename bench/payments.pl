@@ -4,8 +4,9 @@ use strict;
 use warnings;
 use utf8;
 use PgSeats::Bench;
+use PgSeats::Peers;
 
-if (!$ENV{BENCH_PEERS})
+if (!have_peers())
 {
 	say_line('  skipped: what clicks could not be installed by npm');
 	exit 0;
@@ -18,8 +19,7 @@ my %what = (node => 'Node, own tables', pg_seats => 'pg_seats', two_steps => 'pg
 my $simulator = light_simulator();
 my $server = bench_server('payments', $simulator);
 set_pace($server, 256);
-# Theirs is a database without the extension: nothing of ours runs in it.
-$server->sql('CREATE DATABASE peers');
+create_peers_database($server);
 my $first = 1;
 say_line("payments: $clicks clicks, each by another member, until the client secret is in the caller's hand");
 compare($_) foreach 0, 50;
@@ -68,8 +68,7 @@ sub row
 sub click
 {
 	my ($kind, $clients, $count) = @_;
-	my $database = $kind eq 'node' ? 'peers' : $server->database;
-	my $connection = 'postgresql://' . getpwuid($<) . "\@/$database?host=" . $server->host . '&port=' . $server->port;
+	my $connection = peers_connection($server, $kind eq 'node' ? 'peers' : $server->database);
 	my $worker = $server->worker_pid;
 	my $before = processor_time($worker);
 	my ($line) = run_command('node', "$ENV{BENCH_PEERS}/pay.mjs", $kind, $connection, $simulator->url,

@@ -5,8 +5,9 @@ use warnings;
 use utf8;
 use PgSeats::Bench;
 use PgSeats::Drain;
+use PgSeats::Peers;
 
-if (!$ENV{BENCH_PEERS})
+if (!have_peers())
 {
 	say_line('  skipped: the peers could not be installed by npm');
 	exit 0;
@@ -19,11 +20,10 @@ my %peers = (graphile => 'graphile-worker', pgboss => 'pg-boss');
 
 my $simulator = light_simulator();
 my $server = bench_server('peers', $simulator);
-# Theirs is a database without the extension: nothing of ours runs in it.
-$server->sql('CREATE DATABASE peers');
+create_peers_database($server);
 
 say_line("peers: $calls calls, $on_wire on the wire, each result stored");
-my @rows = ([ 'delay', 'rounds', '', '/s', 'rate', 'µs/call', 'cpu' ]);
+my @rows = ([ 'delay', 'rounds', '', '/s', 'rate', 'µs/call', 'cpu', 'WAL bytes' ]);
 set_pace($server, $on_wire);
 foreach my $delay (0, 50, 150)
 {
@@ -44,12 +44,12 @@ foreach my $delay (0, 50, 150)
 		my @values = map {
 			my $field = $_;
 			median(map { $_->{$field} } @{ $results{$who} })
-		} qw(rate cpu);
+		} qw(rate cpu wal);
 		@base = @values unless @base;
 		push @rows,
 		  [
 			"$delay ms", $done, $peers{$who} // $who, number($values[0]), ratio($base[0], $values[0]),
-			number($values[1]), ratio($base[1], $values[1])
+			number($values[1]), ratio($base[1], $values[1]), number($values[2])
 		  ];
 	}
 }
@@ -59,9 +59,6 @@ print_table(@rows);
 sub peer
 {
 	my ($kind) = @_;
-	my $connection = 'postgresql://' . getpwuid($<) . '@/peers?host=' . $server->host . '&port=' . $server->port;
-	my ($line) = run_command('node', "$ENV{BENCH_PEERS}/peer.mjs", $kind, $connection, $simulator->url,
-		simulator_key(), $calls, $on_wire);
-	my ($made, $seconds, $own, $backends) = split / /, $line;
-	return { rate => $made / $seconds, cpu => 1e6 * ($own + $backends) / $made };
+	return run_peer($server, 'peer.mjs', $kind, peers_connection($server), $simulator->url, simulator_key(), $calls,
+		$on_wire);
 }

@@ -7,28 +7,15 @@
 //
 // Members are called payer-FIRST and on, each clicks once. Prints: clicks seconds cpu-of-node cpu-of-its-backends
 // (seconds), and p50 and p99 in ms of what KIND measures: pg_seats and node from the click, two_steps from COMMIT.
-import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import pg from 'pg'
+import { measure } from './measure.mjs'
 
 const [kind, connectionString, url, key, clicksText, clientsText, firstText] = process.argv.slice(2)
 const [clicks, clients, first] = [clicksText, clientsText, firstText].map(Number)
 const pool = new pg.Pool({ connectionString, application_name: 'peer', max: clients })
 const admin = new pg.Client({ connectionString, application_name: 'peer admin' })
 const perRequest = 5
-
-function processorTime(pid) {
-  try {
-    return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e9
-  } catch {
-    return 0
-  }
-}
-
-async function backendTime() {
-  const { rows } = await admin.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'peer'")
-  return rows.reduce((sum, { pid }) => sum + processorTime(pid), 0)
-}
 
 const now = () => Number(process.hrtime.bigint()) / 1e6
 
@@ -129,9 +116,7 @@ await admin.connect()
 const click = { pg_seats: pgSeats, two_steps: twoSteps, node: kind === 'node' && await nodeService() }[kind]
 const payers = await members()
 await Promise.all(Array.from({ length: clients }, () => within((client) => client.query('SELECT pg_sleep(0.05)'))))
-const cpuBefore = process.cpuUsage()
-const backendsBefore = await backendTime()
-const began = now()
+const used = await measure(admin)
 const times = []
 let next = 0
 await Promise.all(Array.from({ length: clients }, async () => {
@@ -140,11 +125,9 @@ await Promise.all(Array.from({ length: clients }, async () => {
     times.push(await click(id, payer))
   }
 }))
-const seconds = (now() - began) / 1e3
-const cpu = process.cpuUsage(cpuBefore)
-const backends = await backendTime() - backendsBefore
+const spent = await used()
 times.sort((a, b) => a - b)
-console.log(clicks, seconds.toFixed(6), ((cpu.user + cpu.system) / 1e6).toFixed(6), backends.toFixed(6),
+console.log(clicks, ...spent.map((seconds) => seconds.toFixed(6)),
   percentile(times, 0.5).toFixed(3), percentile(times, 0.99).toFixed(3))
 await pool.end()
 await admin.end()

@@ -5,9 +5,9 @@
 //
 // Fills its queue, then measures from the start of work until the last result is stored. Prints:
 // calls seconds cpu-of-node cpu-of-its-backends (seconds).
-import { readFileSync } from 'node:fs'
 import pg from 'pg'
 import { Agent, request } from 'undici'
+import { measure } from './measure.mjs'
 
 const [kind, connectionString, url, key, callsText, onWireText] = process.argv.slice(2)
 const calls = Number(callsText)
@@ -33,20 +33,6 @@ async function post(n, attempt) {
   const text = await answer.body.text()
   if (answer.statusCode !== 200) throw new Error(`status ${answer.statusCode}`)
   return { status: answer.statusCode, text }
-}
-
-function processorTime(pid) {
-  try {
-    return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e9
-  } catch {
-    return 0
-  }
-}
-
-async function backendTime() {
-  const { rows } = await admin.query(
-    "SELECT pid FROM pg_stat_activity WHERE application_name = 'peer'")
-  return rows.reduce((sum, { pid }) => sum + processorTime(pid), 0)
 }
 
 // Tells when as many as `calls` are stored.
@@ -148,15 +134,10 @@ async function pgboss() {
 
 await admin.connect()
 const queue = await { graphile, pgboss }[kind]()
-const cpuBefore = process.cpuUsage()
-const backendsBefore = await backendTime()
-const start = process.hrtime.bigint()
+const used = await measure(admin)
 const runner = await queue.begin()
 await queue.finished
-const seconds = Number(process.hrtime.bigint() - start) / 1e9
-const cpu = process.cpuUsage(cpuBefore)
-const backends = await backendTime() - backendsBefore
-console.log(calls, seconds.toFixed(6), ((cpu.user + cpu.system) / 1e6).toFixed(6), backends.toFixed(6))
+console.log(calls, ...(await used()).map((seconds) => seconds.toFixed(6)))
 await queue.end(runner)
 await admin.end()
 await agent.close()

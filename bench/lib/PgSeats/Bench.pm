@@ -23,7 +23,7 @@ BEGIN
 use Carp qw(croak);
 use Exporter 'import';
 use IO::Handle;
-use List::Util qw(max sum);
+use List::Util qw(max min sum);
 use PgSeats::Scenario;
 use PgSeats::Session;
 use PgSeats::Waiting;
@@ -31,11 +31,11 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
   $quick sized say_line print_table title seconds_left
-  median percentile mean ratio number
-  processor_time load_average
+  median percentile mean spread ratio number
+  processor_time load_average watch_costs flushes set_option
   bench_server light_simulator set_pace new_server new_simulator wait_until
   run_program run_command connection_of simulator_key
-  load_calls pgbench_rate call_values await_quiet hold_old_snapshot count_open delay_answers);
+  load_calls pgbench_run pgbench_rate call_values await_quiet hold_old_snapshot count_open delay_answers);
 
 # bench/run --quick: smaller tables, fewer rounds.
 our $quick = $ENV{BENCH_QUICK} ? 1 : 0;
@@ -92,6 +92,14 @@ sub percentile
 sub median { return percentile(0.5, @_) }
 sub mean { return @_ ? sum(@_) / @_ : 'nan' + 0 }
 
+# How far apart the values lie, as a share of their median: '±4%' is half of the way from the least to the most.
+sub spread
+{
+	my @values = @_;
+	return '-' unless @values > 1 && median(@values);
+	return sprintf '±%.0f%%', 50 * (max(@values) - min(@values)) / median(@values);
+}
+
 sub number
 {
 	my ($value, $digits) = @_;
@@ -130,6 +138,47 @@ sub processor_time
 		$total += ($fields[11] + $fields[12]) / 100;
 	}
 	return $total;
+}
+
+# What is used from now on: watch_costs($server, pids …) returns a sub that gives, for each of `count`, µs of these
+# processes' time and bytes of WAL, and, if options{flushes}, how often the WAL was flushed.
+sub watch_costs
+{
+	my ($server, $pids, %options) = @_;
+	my $session = $server->{bench_session};
+	my $written = sub { $session->sql(q{SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn}) };
+	my $flushed = $options{flushes} ? flushes($server) : 0;
+	my ($cpu, $wal) = (processor_time(@$pids), $written->());
+	return sub {
+		my ($count) = @_;
+		my %used = (cpu => 1e6 * (processor_time(@$pids) - $cpu) / $count, wal => ($written->() - $wal) / $count);
+		$used{flushes} = (flushes($server) - $flushed) / $count if $options{flushes};
+		return \%used;
+	};
+}
+
+# How often the WAL was flushed since the server's start. A process tells the statistics what it has done when a
+# transaction of its ends, and no more than once a second: so the worker is given something to look at after that.
+sub flushes
+{
+	my ($server) = @_;
+	my $session = $server->{bench_session};
+	if (!$server->{bench_nudged})
+	{
+		$server->{bench_nudged} = 1;
+		$server->define_destination('nudge');
+		$session->sql(q{SELECT seats.pause('nudge', 'has the worker look')});
+		$server->{bench_flushes} = $session->sql(q{SELECT current_setting('server_version_num')::integer >= 180000}) eq 't'
+		  ? q{SELECT sum(fsyncs) FROM pg_stat_io WHERE object = 'wal'}
+		  : 'SELECT wal_sync FROM pg_stat_wal';
+	}
+	sleep 1.1;
+	my $transactions = sub { $session->sql('SELECT transactions FROM seats_internal.worker_state()') };
+	my $before = $transactions->();
+	$session->sql(qq{SELECT seats.$_('nudge', 'has the worker look')}) foreach qw(resume pause);
+	wait_until(sub { $transactions->() != $before }, 'the worker to look', timeout => 60, pause => 0.05);
+	sleep 0.2;
+	return $session->sql($server->{bench_flushes});
 }
 
 sub load_average
@@ -173,11 +222,14 @@ sub light_simulator
 }
 
 # How many requests may be on the wire.
-sub set_pace
+sub set_pace { my ($server, $in_flight) = @_; return set_option($server, 'pg_seats.max_in_flight', $in_flight) }
+
+# A setting that is taken over by a reload; undef: as it is by default.
+sub set_option
 {
-	my ($server, $in_flight) = @_;
+	my ($server, $name, $value) = @_;
 	my $session = $server->{bench_session};
-	$session->sql("ALTER SYSTEM SET pg_seats.max_in_flight = $in_flight");
+	$session->sql(defined $value ? "ALTER SYSTEM SET $name = '$value'" : "ALTER SYSTEM RESET $name");
 	$session->sql('SELECT pg_reload_conf()');
 	# The worker takes it over before its next claim.
 	sleep 0.3;
@@ -254,19 +306,39 @@ sub load_calls
 	return;
 }
 
-# Transactions a second of pgbench with a script.
-sub pgbench_rate
+# pgbench with a script: {rate: transactions a second, cpu: µs of its backends for each, wal: bytes for each, flushes:
+# of the WAL for each}. Options: database => another than the server's.
+sub pgbench_run
 {
-	my ($server, $clients, $seconds, $script) = @_;
+	my ($server, $clients, $seconds, $script, %options) = @_;
+	my $session = $server->{bench_session};
 	my $jobs = $clients < 4 ? $clients : 4;
+	my ($insert, $flushes) = (q{SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn}, $server->{bench_flushes} // '');
+	my ($wal, $flushed) = ($session->sql($insert), $flushes && $session->sql($flushes));
+	# (The harness gives all its sessions the name of its program.)
+	local $ENV{PGAPPNAME} = 'pgbench';
 	open my $output, '-|', 'pgbench', '-n', '-M', 'prepared', '-c', $clients, '-j', $jobs, '-T', $seconds, '-f',
-	  $script, connection_of($server)
+	  $script, $server->connstr($options{database} // $server->database)
 	  or die "pgbench: $!\n";
+	# Backends are gone when it ends: what they use is seen while they run.
+	sleep 0.3;
+	my @backends = split /\n/,
+	  $session->sql(q{SELECT pid FROM pg_stat_activity WHERE application_name = 'pgbench'});
+	my ($cpu, $began) = (processor_time(@backends), time);
+	sleep $seconds - 0.6;
+	($cpu, my $watched) = (processor_time(@backends) - $cpu, time - $began);
 	my $text = join '', <$output>;
 	close $output or die "pgbench failed: $text\n";
 	my ($rate) = $text =~ /^tps = ([\d.]+)/m or die "pgbench said: $text\n";
-	return $rate;
+	my ($count) = $text =~ /actually processed: (\d+)/ or die "pgbench said: $text\n";
+	return {
+		rate => $rate,
+		cpu => 1e6 * $cpu / $watched / $rate,
+		wal => ($session->sql($insert) - $wal) / $count,
+		flushes => $flushes ? ($session->sql($flushes) - $flushed) / $count : undef };
 }
+
+sub pgbench_rate { return pgbench_run(@_)->{rate} }
 
 # Rows of the outbox, whatever their state.
 sub count_open

@@ -24,14 +24,14 @@ sub drain
 	await_quiet($from);
 	my $worker = $from->worker_pid;
 	my $sent = sub { $session->sql('SELECT done FROM seats_internal.worker_state()') };
-	my ($done, $cpu) = ($sent->(), processor_time($worker));
+	my $done = $sent->();
+	my $costs = watch_costs($from, [$worker], flushes => $options{flushes});
 	my $start = $session->sql('SELECT clock_timestamp()');
 	$session->sql(q{SELECT seats.resume('stripe', 'loaded')});
 	wait_until(sub { $sent->() - $done >= $calls }, 'the backlog to be sent', timeout => 120, pause => 0.05);
 	hold_back($from);
 	await_quiet($from);
-	$cpu = processor_time($worker) - $cpu;
-	$done = $sent->() - $done;
+	my $used = $costs->($sent->() - $done);
 	# From the first claim to the settlement of the last one that counts.
 	my $seconds = $session->sql(<<"END");
 SELECT extract(epoch FROM
@@ -41,7 +41,7 @@ SELECT extract(epoch FROM
              WHERE ring = 0 AND settled_at > '$start'))
 END
 	$session->sql('TRUNCATE seats_internal.outbox_history') unless $options{loaded};
-	return { rate => $calls / $seconds, cpu => 1e6 * $cpu / $done };
+	return { rate => $calls / $seconds, %$used };
 }
 
 sub hold_back
@@ -82,10 +82,11 @@ SELECT g, gen_random_uuid() || '-' || gen_random_uuid() || '-1', '/v1/customers'
   FROM generate_series(1, $calls) AS g
 END
 	$session->sql('CHECKPOINT');
+	my $costs = watch_costs($in, []);
 	my ($line) = run_program('reference_client', connection_of($in), $url, simulator_key(), $in_flight, $stores);
 	my ($made, $seconds, $own, $backend) = split / /, $line;
 	die "the reference made $made calls of $calls\n" unless $made == $calls;
-	return { rate => $calls / $seconds, cpu => 1e6 * ($own + $backend) / $calls };
+	return { rate => $calls / $seconds, wal => $costs->($calls)->{wal}, cpu => 1e6 * ($own + $backend) / $calls };
 }
 
 1;
