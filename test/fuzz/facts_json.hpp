@@ -18,7 +18,7 @@ inline void check(bool holds) {
     }
 }
 
-inline void check_items(const JsonValue* items) {
+inline void check_items(const core::JsonValue* items) {
     check(core::is_array(items) && items->size <= core::most_elements);
     for (const core::JsonValue& item : core::elements(items)) {
         check(!core::text_member(&item, "id").empty());
