@@ -74,7 +74,7 @@ std::size_t place_of_name(const std::vector<JsonValue>& values, std::size_t firs
 // Where a name comes twice, the last value takes the first one's place, as jsonb and others have
 // it. True if there was one.
 bool keep_last_of_each(std::vector<JsonValue>& values, std::size_t first) {
-    constexpr std::size_t few = 64;
+    constexpr std::size_t few = 160;
     const bool many = values.size() - first > few;
     std::unordered_map<std::string_view, std::size_t> place_of;  // of many
     std::array<std::uint64_t, 4> seen{};  // of few: a bit for a name that may have been there

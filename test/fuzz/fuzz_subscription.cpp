@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         check_id(facts->id);
         check_id(facts->status);
         const ParsedBody json = checked_json(to_json(*facts));
-        check(json.root()->size == 19);
+        check(json.root()->size == 20);
         check(text_member(json.root(), "id") == facts->id);
         check(text_member(json.root(), "customer") == facts->customer);
         check_items(member(json.root(), "items"));

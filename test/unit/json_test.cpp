@@ -123,7 +123,7 @@ TEST(Json, the_last_of_a_name_counts) {
     EXPECT_FALSE(core::ParsedBody(R"([{"a":[{"b":1,"b":1}]}])").names_are_unique());
     EXPECT_TRUE(core::ParsedBody(R"([{"a":1},{"a":1}])").names_are_unique());
     // Many are looked for in another way.
-    for (const int names : {2, 3, 60, 64, 65, 66, 500}) {
+    for (const int names : {2, 3, 60, 159, 160, 161, 162, 500}) {
         for (const int different : {1, 2, names - 1, names}) {
             std::string text;
             for (int i = 0; i < names; ++i) {
