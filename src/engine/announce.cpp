@@ -33,9 +33,9 @@ void announce(Engine& engine) {
         return;
     }
     pg::show_working("announcing");
-    bool numbered = false;
     if (engine.may_send()) {  // a copy's journal is left as it is
         std::string seen;
+        bool numbered = false;
         const auto failure = engine.transaction([&] {
             const pg::Rows rows = number_statement.run({pg::text(engine.journal_seen)});
             numbered = rows.bigint(0, 1) > 0;
@@ -46,14 +46,15 @@ void announce(Engine& engine) {
             return;  // stays due
         }
         engine.journal_seen = seen;
+        engine.has_numbered |= numbered;
     }
     const auto failure =
-        engine.transaction([&] { announce_statement.run({pg::boolean(numbered)}); });
+        engine.transaction([&] { announce_statement.run({pg::boolean(engine.has_numbered)}); });
     if (failure) {
         engine.housework_before = steady_now() + pause_after_failure;
         return;
     }
-    engine.announce = false;
+    engine.announce = engine.has_numbered = false;
     engine.deliver_at = {};
 }
 

@@ -158,6 +158,7 @@ struct Engine {
     TimePoint changes_before{};    // storing what became of destinations
     TimePoint housework_before{};  // announcing
     bool announce = true;          // alerts or journal entries may wait for a number or a NOTIFY
+    bool has_numbered = false;     // entries have got their numbers, and nobody was told
     TimePoint no_work_before{};    // after disk full and the like: pause, keep the answers
     int troubles_in_a_row = 0;
     int claims_one_by_one = 0;                // a claim raised: the next ones take a single row

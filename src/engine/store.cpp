@@ -347,6 +347,11 @@ std::vector<std::int64_t> store_rows(Engine& engine, Settlements items) {
 kinds::Follow store_by_kind(Engine& engine, Settlements items,
                             const std::vector<std::int64_t>& left) {
     kinds::Storing storing{.run = engine.run, .left = left};
+    // (A copy's journal is left as it is, and nobody has looked yet where a worker has just
+    // started.)
+    if (engine.may_send() && engine.journal_seen != nothing_seen) {
+        storing.journal_seen = engine.journal_seen;
+    }
     std::vector<const Settlement*> of_kind;
     for (const kinds::Kind* kind : kinds::all) {
         if (kind->store == nullptr) {
@@ -406,6 +411,7 @@ void after_commit(Engine& engine, const Settlement& item, const std::vector<std:
 void follow(Engine& engine, const kinds::Follow& wanted) {
     engine.look_for_arrivals |= wanted.arrivals;
     engine.announce |= wanted.news;
+    engine.has_numbered |= wanted.numbers;
     engine.wake_all_waiters |= wanted.all_waiters;
     engine.events_expected |= wanted.events;
     if (wanted.receivers) {

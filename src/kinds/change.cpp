@@ -46,7 +46,7 @@ Statement dissolve_statement{
     "SELECT seats_internal.dissolve_calls($1, $2, $3, $4::timestamptz[], $5::uuid)"};
 
 Statement settle_statement{
-    "SELECT seats_internal.changes_settled($1, $2, $3::timestamptz[], $4::uuid)"};
+    "SELECT seats_internal.changes_settled($1, $2, $3::timestamptz[], $4::uuid, $5::pg_snapshot)"};
 
 Statement told_statement{"SELECT seats_internal.verify_if_told($1)"};
 
@@ -176,9 +176,11 @@ void store_settled(Storing& storing, Settlements items) {
         }
     }
     if (!calls.empty()) {
-        settle_statement.run(
-            {pg::bigints(calls), pg::texts(facts), pg::timestamps(as_of), pg::text(storing.run)});
+        const pg::Rows rows = settle_statement.run(
+            {pg::bigints(calls), pg::texts(facts), pg::timestamps(as_of), pg::text(storing.run),
+             pg::text_or_null(storing.journal_seen)});
         storing.follow.news = true;  // the journal tells of them
+        storing.follow.numbers |= rows.boolean(0, 1);
         storing.follow.events = true;
         storing.follow.arrivals = true;  // where there are no facts, a read was left
     }

@@ -36,6 +36,7 @@ struct Settlement {
 struct Follow {
     bool arrivals = false;              // rows were left, or may go on
     bool news = false;                  // alerts, or entries of the journal
+    bool numbers = false;               // entries of the journal that have theirs
     bool all_waiters = false;           // others were settled along with it
     bool events = false;                // of calls, to be compared with what they were computed on
     bool receivers = false;             // there is room for more to tell them
@@ -45,6 +46,7 @@ struct Follow {
 struct Storing {
     std::string_view run;                // of this worker: a base of another run is not trusted
     std::span<const std::int64_t> left;  // rows that somebody has changed or settled meanwhile
+    std::string_view journal_seen{};     // up to where the journal has numbers; empty: give none
     Follow follow{};
 
     [[nodiscard]] bool is_left(const Settlement& item) const;

@@ -1,6 +1,6 @@
 -- The journal as an application's feed. A consumer reads on from the last entry that it has
--- acknowledged. Numbers are given after the commit (seats_internal.number_journal), without a gap, so
--- whoever reads in order of number skips nothing; what is read and not acknowledged comes again.
+-- acknowledged. Numbers are given after the commit (seats_internal.number_journal; of some, with the worker's own), without
+-- a gap, so whoever reads in order of number skips nothing; what is read and not acknowledged comes again.
 -- docs/journal.md tells which kinds there are.
 
 -- The least number that is still kept; the next one that will be given, if there is none.

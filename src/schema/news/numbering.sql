@@ -1,4 +1,5 @@
--- Numbers for the journal and for alerts, given after the commit, and NOTIFY. Called by the worker.
+-- Numbers for the journal and for alerts, given after the commit (but for what the worker writes when nothing waits for a
+-- number), and NOTIFY. Called by the worker.
 
 -- Numbers are given after the commit of an entry, by the one worker, so whoever reads by number
 -- never skips an entry that commits late, and no long writer holds the others up. What `seen` saw
@@ -43,6 +44,27 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.number_journal(pg_snapshot) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.number_journal(pg_snapshot) IS
     'numbers the journal''s committed entries; called by the worker';
+
+-- Whether all that was committed has its number. What the worker writes itself may have its number at once then, in the
+-- transaction that moves last_journal_number: nobody else gives numbers meanwhile, and what is committed later than that
+-- transaction's entries gets later ones. (Else they wait for number_journal: what was committed before them comes first.)
+-- Null: it is not known what was seen.
+CREATE OR REPLACE FUNCTION seats_internal.journal_is_numbered(seen pg_snapshot) RETURNS boolean
+LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    running xid8[] := ARRAY(SELECT pg_snapshot_xip(seen));
+BEGIN
+    RETURN NOT EXISTS (SELECT FROM seats_internal.journal AS n
+                        WHERE n.written_xid >= pg_snapshot_xmax(seen) AND n.number IS NULL)
+       AND NOT EXISTS (SELECT FROM seats_internal.journal AS n
+                        WHERE n.written_xid = ANY (running) AND n.number IS NULL);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.journal_is_numbered(pg_snapshot) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.journal_is_numbered(pg_snapshot) IS
+    'whether no committed entry of the journal waits for its number; called by the worker';
 
 -- Alerts have numbers like the journal's entries, given after the commit, but a new one whenever something
 -- has happened to them: so a receiver looks at each once, and what stays as it is costs nothing. What is open

@@ -16,15 +16,16 @@ CREATE TABLE seats_internal.journal (
     CONSTRAINT journal_pkey PRIMARY KEY (ring, id)
 ) PARTITION BY LIST (ring);
 CREATE INDEX journal_by_written_xid ON seats_internal.journal (written_xid);
--- (Every entry is once without a number: under an old snapshot their dead entries would gather in it.)
+-- (Most entries are once without a number: under an old snapshot their dead entries would gather in it.)
 CREATE INDEX journal_by_number ON seats_internal.journal (number) WHERE number IS NOT NULL;
 COMMENT ON TABLE seats_internal.journal IS
-    'append-only: who did what and what came of it; numbered by the worker after the commit';
+    'append-only: who did what and what came of it; numbered by the worker';
 COMMENT ON COLUMN seats_internal.journal.role IS
     'who acted: a role of the database, pg_seats, or stripe; never what a caller has written';
 COMMENT ON COLUMN seats_internal.journal.actor IS 'whom the application has named; nobody has checked it';
 COMMENT ON COLUMN seats_internal.journal.number IS
-    'given after the commit, so that a reader by number never skips an entry that commits late';
+    'given by the worker alone: after the commit of what others have written, so that a reader by number never skips an '
+    'entry that commits late; with the entry where it has written it and nothing else waited for a number';
 
 -- (In the same ring as the history.)
 DO $$

@@ -4,8 +4,7 @@
 CREATE OR REPLACE FUNCTION seats_internal.idempotency_key(installation uuid, call uuid, generation integer)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-RETURN concat_ws('-', installation, call, generation);
+RETURN coalesce(installation::text || '-', '') || call::text || '-' || generation::text;
 REVOKE ALL ON FUNCTION seats_internal.idempotency_key(uuid, uuid, integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.idempotency_key(uuid, uuid, integer) IS
     'the key of a call''s requests of one generation';

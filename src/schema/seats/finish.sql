@@ -54,7 +54,6 @@ COMMENT ON FUNCTION
 -- What the feed says of a change.
 CREATE OR REPLACE FUNCTION seats_internal.journal_kind(result text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
 RETURN CASE result WHEN 'done' THEN 'change.confirmed' WHEN 'refused' THEN 'change.reverted'
                    ELSE 'change.cancelled' END;
 REVOKE ALL ON FUNCTION seats_internal.journal_kind(text) FROM PUBLIC;

@@ -2,7 +2,7 @@
 -- Stripe's, in minor units. A subscription names its latest invoice only, whoever has made it: nothing is guessed.
 
 CREATE OR REPLACE FUNCTION seats_internal.invoice_to_keep(invoice jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 RETURN jsonb_build_object('id', invoice -> 'id', 'currency', invoice -> 'currency', 'total', invoice -> 'total',
                           'amount_due', invoice -> 'amount_due', 'amount_paid', invoice -> 'amount_paid',
                           'status', invoice -> 'status');
@@ -48,9 +48,9 @@ REVOKE ALL ON FUNCTION seats_internal.invoice_of_payment(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.invoice_of_payment(jsonb) IS
     'what is known of the invoice whose payment a change waits for, or has waited for';
 
--- As the journal tells of it: flat, as in all entries that are about an invoice.
+-- As the journal tells of it: flat, as in all entries that are about an invoice. (STABLE, and so inlined: see error_detail.)
 CREATE OR REPLACE FUNCTION seats_internal.invoice_detail(invoice jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE WHEN invoice IS NULL THEN '{}'::jsonb
             ELSE jsonb_strip_nulls(jsonb_build_object(
                 'invoice', invoice -> 'id', 'total', invoice -> 'total', 'paid', invoice -> 'amount_paid',

@@ -65,15 +65,18 @@ COMMENT ON FUNCTION
 
 -- Those that a call carries stand directly behind its first change, which is in the history already.
 CREATE OR REPLACE FUNCTION seats_internal.end_of_carried(head seats_internal.outbox_history) RETURNS bigint
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
+BEGIN
+    RETURN (
     SELECT max(o.id) FROM seats_internal.outbox AS o
      WHERE o.lane_id = head.lane_id AND o.id > head.id AND o.state = 'carried'
        AND o.id < coalesce((SELECT min(n.id) FROM seats_internal.outbox AS n
                              WHERE n.lane_id = head.lane_id AND n.id > head.id AND n.kind = 'change'
-                               AND n.state <> 'carried'), 9223372036854775807);
-END;
+                               AND n.state <> 'carried'), 9223372036854775807));
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.end_of_carried(seats_internal.outbox_history) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.end_of_carried(seats_internal.outbox_history) IS
     'the last change that a settled call carried along and that is still open; null: none';
@@ -180,25 +183,33 @@ REVOKE ALL ON FUNCTION seats_internal.settle_change(bigint, jsonb, timestamptz, 
 COMMENT ON FUNCTION seats_internal.settle_change(bigint, jsonb, timestamptz, uuid) IS
     'what the end of a call of seat changes does to its team';
 
+-- A batch: the plain ones at once, each of the others by itself. `journal_seen`: see settle_plain_changes. True: entries of the
+-- journal have been given their numbers.
 CREATE OR REPLACE FUNCTION seats_internal.changes_settled(
-    calls     bigint[],
-    facts     text[],
-    proven_at timestamptz[],
-    run       uuid
-) RETURNS void
+    calls        bigint[],
+    facts        text[],
+    proven_at    timestamptz[],
+    run          uuid,
+    journal_seen pg_snapshot DEFAULT NULL
+) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    plain record;
 BEGIN
+    plain := seats_internal.settle_plain_changes(calls, facts, proven_at, run, journal_seen);
     PERFORM seats_internal.settle_change(c.call, c.facts::jsonb, c.proven_at, run)
-       FROM unnest(calls, facts, proven_at) AS c (call, facts, proven_at);
+       FROM unnest(calls, facts, proven_at) AS c (call, facts, proven_at)
+      WHERE c.call <> ALL (plain.settled);
+    RETURN plain.has_numbered;
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.changes_settled(bigint[], text[], timestamptz[], uuid) FROM PUBLIC;
+    seats_internal.changes_settled(bigint[], text[], timestamptz[], uuid, pg_snapshot) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.changes_settled(bigint[], text[], timestamptz[], uuid) IS
-    'settle_change for a batch; called by the worker';
+    seats_internal.changes_settled(bigint[], text[], timestamptz[], uuid, pg_snapshot) IS
+    'what the ends of calls of seat changes do to their teams; called by the worker; true: the journal has new numbers';
 
 -- Stripe has taken the change and waits for its payment.
 CREATE OR REPLACE FUNCTION seats_internal.await_payment(

@@ -252,15 +252,13 @@ COMMENT ON FUNCTION seats_internal.end_team(bigint, bigint, text) IS
 -- be called for each of them.)
 CREATE OR REPLACE FUNCTION seats_internal.marker_of(first_uuid uuid, last_uuid uuid, generation integer) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-RETURN first_uuid::text || '-' || last_uuid::text || '-' || generation;
+RETURN first_uuid::text || '-' || last_uuid::text || '-' || generation::text;
 REVOKE ALL ON FUNCTION seats_internal.marker_of(uuid, uuid, integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.marker_of(uuid, uuid, integer) IS
     'what a call of these changes leaves at Stripe';
 
 CREATE OR REPLACE FUNCTION seats_internal.first_of_marker(marker text) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
 RETURN CASE WHEN marker ~ '^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-){2}[0-9]+$'
             THEN left(marker, 36)::uuid END;
 REVOKE ALL ON FUNCTION seats_internal.first_of_marker(text) FROM PUBLIC;
@@ -269,7 +267,6 @@ COMMENT ON FUNCTION seats_internal.first_of_marker(text) IS
 
 CREATE OR REPLACE FUNCTION seats_internal.last_of_marker(marker text) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
 RETURN CASE WHEN marker ~ '^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-){2}[0-9]+$'
             THEN substr(marker, 38, 36)::uuid END;
 REVOKE ALL ON FUNCTION seats_internal.last_of_marker(text) FROM PUBLIC;
@@ -278,7 +275,6 @@ COMMENT ON FUNCTION seats_internal.last_of_marker(text) IS
 
 CREATE OR REPLACE FUNCTION seats_internal.payment_of(facts jsonb) RETURNS jsonb
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
 RETURN jsonb_strip_nulls(jsonb_build_object(
     'expires_at', to_timestamp((facts #>> '{pending_update,expires_at}')::double precision),
     'invoice', facts #>> '{invoice,id}',

@@ -190,6 +190,29 @@ COMMENT ON COLUMN seats_internal.seat_line.last_price IS
 COMMENT ON COLUMN seats_internal.seat_line.awaiting IS
     'how much of the quantity waits for a payment that Stripe has asked for';
 
+-- Facts of a subscription as the library has read them (src/core/subscription.hpp), for whoever wants many of them at once.
+CREATE TYPE seats_internal.subscription_facts AS (
+    id                   text,
+    customer             text,
+    status               text,
+    livemode             boolean,
+    collection_method    text,
+    currency             text,
+    cancel_at_period_end boolean,
+    cancel_at            double precision,
+    current_period_end   double precision,
+    trial_end            double precision,
+    ended_at             double precision,
+    schedule             text,
+    paused               boolean,
+    marker               text,
+    items                jsonb,
+    prices               jsonb,
+    pending_update       jsonb,
+    invoice              jsonb
+);
+COMMENT ON TYPE seats_internal.subscription_facts IS 'what Stripe says of a subscription';
+
 CREATE TABLE seats_internal.request_key (
     team_id       bigint      NOT NULL,
     function_name text        NOT NULL,

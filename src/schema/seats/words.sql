@@ -103,6 +103,8 @@ REVOKE ALL ON FUNCTION seats_internal.next_step(text, text, text, text) FROM PUB
 COMMENT ON FUNCTION seats_internal.next_step(text, text, text, text) IS
     'what can be done about a change that was refused or waits for its payment, in a word';
 
+-- (An expression as well, and STABLE: of what is said to be IMMUTABLE and calls what is not nothing is inlined, and what
+-- is not inlined is parsed anew by each statement that calls it.)
 CREATE OR REPLACE FUNCTION seats_internal.error_detail(
     result       text,
     reason       text,
@@ -110,8 +112,7 @@ CREATE OR REPLACE FUNCTION seats_internal.error_detail(
     error_code   text,
     decline_code text
 ) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE PARALLEL SAFE
 RETURN jsonb_strip_nulls(jsonb_build_object(
     'error', error, 'code', error_code, 'decline_code', decline_code,
     'next_step', seats_internal.next_step(result, reason, error_code, decline_code)));
