@@ -1,6 +1,6 @@
--- The plain way of settling changes, beside settle_change, which is the rule: whatever has happened to a team, its call
--- and what Stripe says, both leave the same. First each oddity by itself, with what the plain way makes of it; then several of
--- them together, by chance, in batches of several teams.
+-- The plain way of settling changes and reads for them, beside settle_change and read_settled, which are the rule: whatever
+-- has happened to a team, its call and what Stripe says, both leave the same. First each oddity by itself, with what the plain
+-- way makes of it; then several of them together, by chance, in batches of several teams.
 \set ECHO none
 \getenv inputs PG_ABS_SRCDIR
 \set helpers :inputs '/sql/include/seats.psql'
@@ -108,9 +108,14 @@ INSERT INTO oddity (name, place, command) VALUES
           FROM seats_internal.outbox_history AS h, seats_internal.idempotency_key(h.installation, h.uuid, h.generation) AS k (key) WHERE h.id = $1$$),
     ('its event is expected', 'row', $$INSERT INTO seats_internal.expected_event (idempotency_key, destination, team_id, call_id, base, target, sent_at)
         SELECT seats_internal.idempotency_key(h.installation, h.uuid, h.generation), 'stripe', $2, $1, '{}', '{}', now() FROM seats_internal.outbox_history AS h WHERE h.id = $1$$),
+    ('a read waits', 'row', $$INSERT INTO seats_internal.outbox (lane_id, installation, destination, method, path, body, enqueued_by, kind, team_id, beside_lane_id)
+        SELECT NULL, i.uuid, 'stripe', 'GET', '/v1/x', '', 'x', 'read', $2, $3 FROM seats_internal.installation AS i$$),
+    ('a read is on its way', 'row', $$INSERT INTO seats_internal.outbox (lane_id, installation, destination, method, path, body, enqueued_by, kind, team_id, beside_lane_id, state)
+        SELECT NULL, i.uuid, 'stripe', 'GET', '/v1/x', 'x=y', 'x', 'read', $2, $3, 'sending' FROM seats_internal.installation AS i$$),
+    ('a marker that is known', 'row', $$INSERT INTO seats_internal.lane_marker (lane_id, marker) VALUES ($3, '11111111-1111-4111-8111-111111111111-11111111-1111-4111-8111-111111111111-1')$$),
     ('other prices are listed', 'row', $$INSERT INTO seats_internal.recount (prices) VALUES ('{"price_x": null}')$$);
 
--- A change that stands behind a call which is in the history.
+-- A change that stands behind another one, whose call is in the history.
 CREATE FUNCTION pg_temp.behind(call bigint, state text, splits_left integer DEFAULT NULL) RETURNS bigint LANGUAGE sql AS $$
     INSERT INTO seats_internal.outbox
         (lane_id, installation, destination, method, path, body, enqueued_by, kind, team_id, lines, state, actor,
@@ -119,7 +124,11 @@ CREATE FUNCTION pg_temp.behind(call bigint, state text, splits_left integer DEFA
            'x', 'change', h.team_id, '[{"seat_type": "team", "operation": "add", "quantity": 2}]', $2::seats_internal.outbox_state, 'ada',
            now(), NULL, CASE $2 WHEN 'awaiting' THEN '{"team": 1}'::jsonb END, CASE $2 WHEN 'awaiting' THEN '{"team": 3}'::jsonb END,
            CASE $2 WHEN 'awaiting' THEN '{"invoice": "in_9"}'::jsonb END, $2 = 'review', $3, $3 - 1
-      FROM seats_internal.outbox_history AS h WHERE h.id = $1
+      FROM (SELECT h.lane_id, h.installation, h.destination, h.method, h.path, h.team_id
+              FROM seats_internal.outbox_history AS h WHERE h.id = $1
+            UNION ALL
+            SELECT o.lane_id, o.installation, o.destination, o.method, o.path, o.team_id
+              FROM seats_internal.outbox AS o WHERE o.id = $1) AS h
     RETURNING id
 $$;
 
@@ -149,41 +158,55 @@ $$;
 
 -- ---- settling both ways
 
-CREATE TYPE pg_temp.batch AS (calls bigint[], facts text[], times timestamptz[]);
+CREATE TYPE pg_temp.batch AS (calls bigint[], teams bigint[], facts text[], times timestamptz[]);
 
--- A call of each team is done; what is odd about each, by the numbers of oddities.
-CREATE FUNCTION pg_temp.make_batch(oddities integer[]) RETURNS pg_temp.batch LANGUAGE plpgsql AS $$
+-- A change of each team: its call is done, or its subscription was read for it; what is odd about each team, by the numbers
+-- of oddities, two for each.
+CREATE FUNCTION pg_temp.make_batch(oddities integer[], are_reads boolean) RETURNS pg_temp.batch LANGUAGE plpgsql AS $$
 DECLARE
-    batch pg_temp.batch := ('{}', '{}', '{}');
-    one   record;
-    odd   record;
-    call  seats_internal.outbox_history;
-    said  jsonb;
+    batch   pg_temp.batch := ('{}', '{}', '{}', '{}');
+    changes bigint[] := '{}';
+    one     record;
+    odd     record;
+    call    seats_internal.outbox_history;
+    said    jsonb;
+    former  jsonb;
 BEGIN
     -- (All calls first: what is odd of one team may be everybody's.)
-    FOR one IN SELECT t.id, t.name, t.subscription, row_number() OVER (ORDER BY t.id) AS place
-                 FROM seats_internal.team AS t ORDER BY t.id LOOP
-        batch.calls := batch.calls || CASE one.place % 3
+    FOR one IN SELECT t.id, t.name, row_number() OVER (ORDER BY t.id) AS place FROM seats_internal.team AS t ORDER BY t.id LOOP
+        changes := changes || CASE one.place % 3
             WHEN 0 THEN (SELECT c.change FROM seats.remove_seats(one.name, 'team', 1, 'ada') AS c)
             ELSE (SELECT c.change FROM seats.add_seats(one.name, 'team', 2, 'ada') AS c) END;
-        IF pg_temp.freeze(batch.calls[one.place]) <> 'frozen' THEN
+        IF NOT are_reads AND pg_temp.freeze(changes[one.place]) <> 'frozen' THEN
             RAISE 'not frozen: %', one.name;
         END IF;
     END LOOP;
     FOR one IN SELECT t.*, row_number() OVER (ORDER BY t.id) AS place FROM seats_internal.team AS t ORDER BY t.id LOOP
-        PERFORM pg_temp.to_history(batch.calls[one.place], 'done');
-        SELECT h.* INTO call FROM seats_internal.outbox_history AS h WHERE h.id = batch.calls[one.place];
+        IF are_reads THEN
+            call := NULL;
+            SELECT o.id, o.uuid INTO call.id, call.uuid FROM seats_internal.outbox AS o WHERE o.id = changes[one.place];
+            SELECT jsonb_object_agg(s.seat_type, s.confirmed) INTO call.target FROM seats_internal.seat_line AS s
+             WHERE s.team_id = one.id;
+        ELSE
+            PERFORM pg_temp.to_history(changes[one.place], 'done');
+            SELECT h.* INTO call FROM seats_internal.outbox_history AS h WHERE h.id = changes[one.place];
+        END IF;
         said := pg_temp.facts(one.subscription,
                     (SELECT jsonb_object_agg('price_' || g.key, g.value) FROM jsonb_each(call.target) AS g),
-                    pg_temp.prices() || jsonb_build_object('marker', (call).uuid || '-' || (call).uuid || '-1', 'pending_update', NULL));
+                    pg_temp.prices() || jsonb_build_object('pending_update', NULL,
+                        'marker', CASE WHEN NOT are_reads THEN call.uuid || '-' || call.uuid || '-1' END));
         FOR odd IN SELECT o.* FROM pg_temp.oddity AS o
                     WHERE o.number IN (oddities[2 * one.place - 1], oddities[2 * one.place]) ORDER BY o.number LOOP
             IF odd.place = 'facts' THEN
+                former := said;
                 EXECUTE 'SELECT ' || odd.command || ' FROM (SELECT $1 AS facts, $2 AS call) AS x' INTO said USING said, call;
+                said := coalesce(said, CASE WHEN are_reads THEN former END);
             ELSE
                 EXECUTE odd.command USING call.id, one.id, one.lane_id;
             END IF;
         END LOOP;
+        batch.calls := batch.calls || CASE WHEN are_reads THEN 0 ELSE call.id END;
+        batch.teams := batch.teams || one.id;
         batch.facts := batch.facts || said::text;
         batch.times := batch.times || clock_timestamp();
     END LOOP;
@@ -195,26 +218,33 @@ CREATE FUNCTION pg_temp.prices() RETURNS jsonb LANGUAGE sql AS $$
                          "active": true, "metered": false}]}'::jsonb
 $$;
 
--- Nothing of it stays. What differs is shown. Gives how many were plain, and which of them.
-CREATE FUNCTION pg_temp.compare(oddities integer[], OUT plain boolean[], OUT differences text[]) LANGUAGE plpgsql AS $$
+-- Nothing of it stays. Gives which of them were plain, and what differs.
+CREATE FUNCTION pg_temp.compare(oddities integer[], are_reads boolean, OUT plain boolean[], OUT differences text[])
+LANGUAGE plpgsql AS $$
 DECLARE
     batch  pg_temp.batch;
     before text[];
     after  text[];
-    taken  bigint[];
 BEGIN
-    batch := pg_temp.make_batch(oddities);
+    batch := pg_temp.make_batch(oddities, are_reads);
     BEGIN
-        PERFORM seats_internal.settle_change(b.call, b.facts::jsonb, b.at, pg_temp.run())
-           FROM unnest(batch.calls, batch.facts, batch.times) AS b (call, facts, at);
+        IF are_reads THEN
+            PERFORM seats_internal.read_settled(b.team, b.facts::jsonb, b.at, pg_temp.run())
+               FROM unnest(batch.teams, batch.facts, batch.times) AS b (team, facts, at);
+        ELSE
+            PERFORM seats_internal.settle_change(b.call, b.facts::jsonb, b.at, pg_temp.run())
+               FROM unnest(batch.calls, batch.facts, batch.times) AS b (call, facts, at);
+        END IF;
         before := pg_temp.all_there_is(batch.times[1]);
         RAISE EXCEPTION USING ERRCODE = 'PSX01';
     EXCEPTION WHEN SQLSTATE 'PSX01' THEN NULL;
     END;
-    SELECT array_agg(p.call) INTO taken FROM seats_internal.plain_settlements(batch.calls, batch.facts, batch.times) AS p;
-    PERFORM seats_internal.changes_settled(batch.calls, batch.facts, batch.times, pg_temp.run());
+    plain := ARRAY(SELECT p.place IS NOT NULL
+                     FROM unnest(batch.teams) WITH ORDINALITY AS b (team, place)
+                     LEFT JOIN seats_internal.plain_settlements(batch.calls, batch.teams, batch.facts) AS p ON p.place = b.place
+                    ORDER BY b.place);
+    PERFORM seats_internal.changes_settled(batch.calls, batch.teams, batch.facts, batch.times, pg_temp.run(), NULL);
     after := pg_temp.all_there_is(batch.times[1]);
-    plain := ARRAY(SELECT coalesce(c.call = ANY (taken), false) FROM unnest(batch.calls) WITH ORDINALITY AS c (call, place) ORDER BY c.place);
     differences := ARRAY(SELECT 'lost: ' || l.what FROM (SELECT unnest(before) EXCEPT ALL SELECT unnest(after)) AS l (what))
                 || ARRAY(SELECT 'more: ' || m.what FROM (SELECT unnest(after) EXCEPT ALL SELECT unnest(before)) AS m (what));
     RAISE EXCEPTION USING ERRCODE = 'PSX02';
@@ -230,29 +260,39 @@ SELECT pg_temp.read('team' || g, CASE WHEN g % 2 = 0 THEN '{"price_team": 50, "p
 DELETE FROM seats_internal.recount;
 \set ECHO all
 
--- Each oddity by itself, of a team with two types of seats: is it plain?
-SELECT o.name, CASE WHEN c.plain[2] THEN 'plain' ELSE '-' END AS is_plain, c.differences
-  FROM pg_temp.oddity AS o CROSS JOIN LATERAL pg_temp.compare(ARRAY[NULL, NULL, o.number]) AS c
+-- Each oddity by itself, of a team with two types of seats: is its call plain, and is a read? Nothing may differ.
+SELECT o.name, CASE WHEN c.plain[2] THEN 'plain' ELSE '-' END AS call, CASE WHEN r.plain[2] THEN 'plain' ELSE '-' END AS read,
+       c.differences, r.differences
+  FROM pg_temp.oddity AS o
+ CROSS JOIN LATERAL pg_temp.compare(ARRAY[NULL, NULL, o.number], false) AS c
+ CROSS JOIN LATERAL pg_temp.compare(ARRAY[NULL, NULL, o.number], true) AS r
  ORDER BY o.number;
+-- What a read shows of the lane's own last call is no news.
+SELECT c.plain[2] AS is_plain, c.differences
+  FROM pg_temp.compare((SELECT ARRAY[NULL, NULL]::integer[] || array_agg(o.number) FROM pg_temp.oddity AS o
+                         WHERE o.name IN ('a marker of nobody', 'a marker that is known')), true) AS c;
 -- Several of them, by chance, of each of six teams.
 SELECT setseed(0.14);
-SELECT count(*) AS batches, sum(c.plain_ones) BETWEEN 50 AND 300 AS many_are_plain,
+SELECT are_reads, count(*) AS batches, sum(c.plain_ones) BETWEEN 50 AND 300 AS many_are_plain,
        min(c.differences) FILTER (WHERE c.differences <> '{}') AS differences
-  FROM (SELECT c.differences, (SELECT count(*) FROM unnest(c.plain) AS p WHERE p) AS plain_ones
+  FROM (SELECT c.differences, m.are_reads, (SELECT count(*) FROM unnest(c.plain) AS p WHERE p) AS plain_ones
           FROM generate_series(1, 60) AS g
+         CROSS JOIN (VALUES (false), (true)) AS m (are_reads)
          CROSS JOIN LATERAL (SELECT array_agg(CASE WHEN random() < 0.5
                                                    THEN 1 + floor(random() * (SELECT count(*) FROM pg_temp.oddity))::integer END)
-                               FROM generate_series(1, 12) WHERE g > 0) AS r (oddities)
-         CROSS JOIN LATERAL pg_temp.compare(r.oddities) AS c) AS c;
+                               FROM generate_series(1, 12) WHERE g > 0 AND m.are_reads IS NOT NULL) AS r (oddities)
+         CROSS JOIN LATERAL pg_temp.compare(r.oddities, m.are_reads) AS c) AS c
+ GROUP BY are_reads ORDER BY are_reads;
 
 -- Numbers: at once, one after the other, where all that was committed has its own; else none, and the worker gives them later.
 CREATE FUNCTION pg_temp.numbers(seen pg_snapshot) RETURNS TABLE (kind text, number bigint) LANGUAGE plpgsql AS $$
 DECLARE
-    batch pg_temp.batch := pg_temp.make_batch(ARRAY[NULL, NULL, 2, NULL]);
+    batch pg_temp.batch := pg_temp.make_batch(ARRAY[NULL, NULL, 2, NULL], false);
     moved bigint := (SELECT r.last_journal_number FROM seats_internal.ring AS r);
     told  boolean;
 BEGIN
-    told := seats_internal.changes_settled(batch.calls, batch.facts, batch.times, pg_temp.run(), seen);
+    SELECT s.has_numbered INTO told
+      FROM seats_internal.changes_settled(batch.calls, batch.teams, batch.facts, batch.times, pg_temp.run(), seen) AS s;
     RETURN QUERY
     SELECT j.kind, j.number - moved FROM seats_internal.journal AS j
      WHERE j.call_id = ANY (batch.calls) ORDER BY j.number, j.kind;

@@ -46,7 +46,9 @@ Statement dissolve_statement{
     "SELECT seats_internal.dissolve_calls($1, $2, $3, $4::timestamptz[], $5::uuid)"};
 
 Statement settle_statement{
-    "SELECT seats_internal.changes_settled($1, $2, $3::timestamptz[], $4::uuid, $5::pg_snapshot)"};
+    "SELECT s.has_numbered, s.all_plain"
+    "  FROM seats_internal.changes_settled($1, $2, $3, $4::timestamptz[], $5::uuid,"
+    "    $6::pg_snapshot) AS s"};
 
 Statement told_statement{"SELECT seats_internal.verify_if_told($1)"};
 
@@ -164,25 +166,38 @@ void store_dissolved(Storing& storing, Settlements items) {
     }
 }
 
+// Its subscription was read for it.
+bool is_base(const Settlement& item) {
+    return !item.is_over() && !dissolves(item) && !item.decision.facts.empty() &&
+           item.decision.state != State::awaiting;
+}
+
+// Those that are over, and what was read for others. (Of rows that were left, what was read of
+// their subscription is stored all the same: it is so.)
 void store_settled(Storing& storing, Settlements items) {
-    std::vector<std::int64_t> calls;
+    std::vector<std::int64_t> calls, teams;
     std::vector<std::string_view> facts;
     std::vector<TimestampTz> as_of;
     for (const Settlement* item : items) {
-        if (item->is_over() && !storing.is_left(*item)) {
-            calls.push_back(item->flight.call.id);
+        const bool is_over = item->is_over() && !storing.is_left(*item);
+        if (is_over || is_base(*item)) {
+            calls.push_back(is_over ? item->flight.call.id : 0);
+            teams.push_back(item->flight.call.team_id);
             facts.emplace_back(item->decision.facts);
             as_of.push_back(item->decision.facts_as_of);
         }
     }
     if (!calls.empty()) {
         const pg::Rows rows = settle_statement.run(
-            {pg::bigints(calls), pg::texts(facts), pg::timestamps(as_of), pg::text(storing.run),
-             pg::text_or_null(storing.journal_seen)});
-        storing.follow.news = true;  // the journal tells of them
+            {pg::bigints(calls), pg::bigints(teams), pg::texts(facts), pg::timestamps(as_of),
+             pg::text(storing.run), pg::text_or_null(storing.journal_seen)});
         storing.follow.numbers |= rows.boolean(0, 1);
-        storing.follow.events = true;
-        storing.follow.arrivals = true;  // where there are no facts, a read was left
+        storing.follow.news = true;    // the journal tells of them
+        storing.follow.events = true;  // of calls that went through
+        storing.follow.all_waiters |=
+            !rows.boolean(0, 2);  // of reads and calls that one has answered, or proved
+        storing.follow.arrivals |=
+            !rows.boolean(0, 2);  // where there are no facts, a read was left
     }
 }
 
@@ -201,29 +216,23 @@ void look_for_early_events(Storing& storing, Settlements items) {
     }
 }
 
-// It stays, and its base was read or could not be, or its payment is waited for.
-void store_learned(Storing& storing, const Settlement& item) {
+// Its payment is waited for.
+void store_awaiting(Storing& storing, const Settlement& item) {
     const auto& [flight, decision] = item;
-    if (item.is_over() || dissolves(item) || decision.facts.empty()) {
-        return;
-    }
-    if (decision.state == State::awaiting) {
+    if (!item.is_over() && !decision.facts.empty() && decision.state == State::awaiting) {
         await_statement.run({pg::bigint(flight.call.id), pg::text(decision.facts),
                              pg::timestamp(decision.facts_as_of), pg::text(storing.run)});
         storing.follow.news = true;
-    } else {
-        store_subscription(storing, item, pg::null_of(INT8OID));
     }
 }
 
-// (Of rows that were left, what was read of their subscription is stored all the same: it is so.)
 void store(Storing& storing, Settlements items) {
     store_dissolved(storing, items);
     store_settled(storing, items);
     look_for_early_events(storing, items);
     for (const Settlement* item : items) {
         store_problem(storing, *item);
-        store_learned(storing, *item);
+        store_awaiting(storing, *item);
     }
 }
 

@@ -183,33 +183,50 @@ REVOKE ALL ON FUNCTION seats_internal.settle_change(bigint, jsonb, timestamptz, 
 COMMENT ON FUNCTION seats_internal.settle_change(bigint, jsonb, timestamptz, uuid) IS
     'what the end of a call of seat changes does to its team';
 
--- A batch: the plain ones at once, each of the others by itself. `journal_seen`: see settle_plain_changes. True: entries of the
--- journal have been given their numbers.
+-- A batch: of settled calls of changes, and, where the call is 0, of reads that were made for one. The plain ones at once,
+-- each of the others by itself. `journal_seen`: see settle_plain_changes. has_numbered: entries of the journal have got their
+-- numbers. all_plain: nothing was left in the outbox, nor taken back.
 CREATE OR REPLACE FUNCTION seats_internal.changes_settled(
-    calls        bigint[],
-    facts        text[],
-    proven_at    timestamptz[],
-    run          uuid,
-    journal_seen pg_snapshot DEFAULT NULL
-) RETURNS boolean
+    calls            bigint[],
+    teams            bigint[],
+    facts            text[],
+    proven_at        timestamptz[],
+    run              uuid,
+    journal_seen     pg_snapshot,
+    OUT has_numbered boolean,
+    OUT all_plain    boolean
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    plain record;
+    plain bigint[];
+    one   record;
 BEGIN
-    plain := seats_internal.settle_plain_changes(calls, facts, proven_at, run, journal_seen);
-    PERFORM seats_internal.settle_change(c.call, c.facts::jsonb, c.proven_at, run)
-       FROM unnest(calls, facts, proven_at) AS c (call, facts, proven_at)
-      WHERE c.call <> ALL (plain.settled);
-    RETURN plain.has_numbered;
+    SELECT p.places, p.has_numbered INTO plain, has_numbered
+      FROM seats_internal.settle_plain_changes(calls, teams, facts, proven_at, run, journal_seen) AS p;
+    all_plain := cardinality(plain) = cardinality(calls);
+    IF all_plain THEN
+        RETURN;
+    END IF;
+    FOR one IN
+        SELECT b.* FROM unnest(calls, teams, facts, proven_at) WITH ORDINALITY AS b (call, team, facts, proven_at, place)
+         WHERE b.place <> ALL (plain)
+         ORDER BY b.place
+    LOOP
+        IF one.call <> 0 THEN
+            PERFORM seats_internal.settle_change(one.call, one.facts::jsonb, one.proven_at, run);
+        ELSE
+            PERFORM seats_internal.read_settled(one.team, one.facts::jsonb, one.proven_at, run);
+        END IF;
+    END LOOP;
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.changes_settled(bigint[], text[], timestamptz[], uuid, pg_snapshot) FROM PUBLIC;
+    seats_internal.changes_settled(bigint[], bigint[], text[], timestamptz[], uuid, pg_snapshot) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.changes_settled(bigint[], text[], timestamptz[], uuid, pg_snapshot) IS
-    'what the ends of calls of seat changes do to their teams; called by the worker; true: the journal has new numbers';
+    seats_internal.changes_settled(bigint[], bigint[], text[], timestamptz[], uuid, pg_snapshot) IS
+    'what the ends of calls of seat changes, and reads for them, do to their teams; called by the worker';
 
 -- Stripe has taken the change and waits for its payment.
 CREATE OR REPLACE FUNCTION seats_internal.await_payment(
