@@ -5,13 +5,18 @@
 -- Whose subscription it is.
 CREATE OR REPLACE FUNCTION seats_internal.team_of_subscription(destination text, subscription text)
 RETURNS seats_internal.team
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT t.* FROM seats_internal.team AS t
+AS $$
+DECLARE
+    team seats_internal.team;
+BEGIN
+    SELECT t.* INTO team FROM seats_internal.team AS t
      WHERE t.destination = team_of_subscription.destination
        AND t.subscription = team_of_subscription.subscription;
-END;
+    RETURN team;
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.team_of_subscription(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.team_of_subscription(text, text) IS
     'the team that a subscription belongs to now; null: none';
@@ -129,14 +134,24 @@ REVOKE ALL ON FUNCTION seats_internal.apply_event_of_call(seats_internal.team, j
 COMMENT ON FUNCTION seats_internal.apply_event_of_call(seats_internal.team, jsonb) IS
     'what an event of our own call proves; true: nothing has to be read because of it';
 
+-- An idempotency key of the shape of ours, and of which call it is; else null. (An expression, inlined.)
+CREATE OR REPLACE FUNCTION seats_internal.call_of_key(key text) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN key ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,9}$'
+            THEN substr(key, 38, 36)::uuid END;
+REVOKE ALL ON FUNCTION seats_internal.call_of_key(text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.call_of_key(text) IS
+    'which call an idempotency key is of; null: it is of another shape than ours';
+
 CREATE OR REPLACE FUNCTION seats_internal.is_own_key(key text) RETURNS boolean
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT coalesce(key ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,9}$'
-                    AND left(key, 36) = (SELECT i.uuid::text FROM seats_internal.installation AS i),
-                    false);
-END;
+AS $$
+BEGIN
+    RETURN seats_internal.call_of_key(key) IS NOT NULL
+           AND left(key, 36) = (SELECT i.uuid::text FROM seats_internal.installation AS i) IS TRUE;
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.is_own_key(text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.is_own_key(text) IS
     'whether an idempotency key is one of this installation''s';
@@ -157,7 +172,7 @@ BEGIN
                      AND w.endpoint <> event.endpoint AND w.outcome = 'processed')
        OR kind = 'invoice.paid'
           AND EXISTS (SELECT FROM seats_internal.webhook_event AS w
-                       WHERE w.destination = event.destination AND w.type = event.type
+                       WHERE w.destination = event.destination AND w.type = 'invoice.paid'
                          AND w.object_id = event.object_id AND w.event_id <> event.event_id
                          AND w.outcome = 'processed') THEN
         RETURN;
@@ -186,9 +201,9 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM seats_internal.webhook_event AS w
-                    WHERE w.destination = event.destination AND w.type = event.type
-                      AND (w.endpoint, w.event_id) <> (event.endpoint, event.event_id)) THEN
+    INSERT INTO seats_internal.unknown_type (destination, type) VALUES (event.destination, event.type)
+    ON CONFLICT ON CONSTRAINT unknown_type_pkey DO NOTHING;
+    IF FOUND THEN
         PERFORM seats_internal.write_journal(
             'webhook.unknown_type', 'stripe', NULL, NULL, NULL,
             jsonb_build_object('type', event.type, 'endpoint', event.endpoint, 'event', event.event_id));
@@ -285,16 +300,35 @@ REVOKE ALL ON FUNCTION seats_internal.retry_unmatched(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.retry_unmatched(text, text) IS
     'has the events processed that a subscription had before somebody registered it';
 
--- (Of another account's, or another mode's, nothing follows.)
-CREATE OR REPLACE FUNCTION seats_internal.outcome_of_foreign(event seats_internal.webhook_event) RETURNS text
-LANGUAGE plpgsql STABLE
+-- Gives the outcome: processed, ignored (a type, or an object, that nothing follows from), thin (the
+-- same of a thin event), unmatched (a subscription that no team has, an intent that no payment has), other_account,
+-- wrong_mode.
+CREATE OR REPLACE FUNCTION seats_internal.apply_event(event seats_internal.webhook_event) RETURNS text
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
 AS $$
 DECLARE
-    ours record;
+    thin    boolean := coalesce((event.facts ->> 'thin')::boolean, false);
+    -- (Thin events, v2, have a prefix.)
+    known   jsonb   := seats_internal.webhook_types_by_name()
+                       -> CASE WHEN thin THEN regexp_replace(event.type, '^v1[.]', '') ELSE event.type END;
+    call    uuid    := seats_internal.call_of_key(event.idempotency_key);
+    ours    record;
+    team    seats_internal.team;
+    is_own  boolean;
+    is_told boolean := false;
 BEGIN
-    SELECT d.account, d.livemode INTO ours FROM seats_internal.destination AS d
+    -- One look at all that it may be about.
+    SELECT d.account, d.livemode, (SELECT i.uuid::text FROM seats_internal.installation AS i) AS installation,
+           c.uuid IS NOT NULL AS is_compensated, u.type IS NOT NULL AS is_unknown, t AS team
+      INTO ours
+      FROM seats_internal.destination AS d
+      LEFT JOIN seats_internal.compensated_call AS c ON c.uuid = call
+      LEFT JOIN seats_internal.unknown_type AS u ON u.destination = d.name AND u.type = event.type
+      LEFT JOIN seats_internal.team AS t ON t.destination = d.name AND t.subscription = event.subscription
      WHERE d.name = event.destination;
+    -- Of another account's, or another mode's, nothing follows.
     IF event.livemode IS DISTINCT FROM ours.livemode THEN
         RETURN 'wrong_mode';
     ELSIF event.facts ->> 'account' IS NOT NULL AND ours.account IS NULL THEN
@@ -304,49 +338,24 @@ BEGIN
     ELSIF event.facts ->> 'account' <> ours.account THEN
         RETURN 'other_account';
     END IF;
-    RETURN NULL;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.outcome_of_foreign(seats_internal.webhook_event) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.outcome_of_foreign(seats_internal.webhook_event) IS
-    'the outcome of an event that is not our destination''s; null: it is';
-
--- Gives the outcome: processed, ignored (a type, or an object, that nothing follows from), thin (the
--- same of a thin event), unmatched (a subscription that no team has, an intent that no payment has), other_account,
--- wrong_mode.
-CREATE OR REPLACE FUNCTION seats_internal.apply_event(event seats_internal.webhook_event) RETURNS text
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    thin     boolean := coalesce((event.facts ->> 'thin')::boolean, false);
-    foreign_outcome CONSTANT text := seats_internal.outcome_of_foreign(event);
-    known    record;  -- (Thin events, v2, have a prefix.)
-    team     seats_internal.team;
-    is_own   boolean := false;
-    is_told  boolean := false;
-BEGIN
-    IF foreign_outcome IS NOT NULL THEN
-        RETURN foreign_outcome;
-    ELSIF seats_internal.is_own_key(event.idempotency_key) THEN
-        is_own := true;
+    is_own := call IS NOT NULL AND left(event.idempotency_key, 36) = ours.installation IS TRUE;
+    IF is_own AND ours.is_compensated THEN
         PERFORM seats_internal.look_for_late_execution(event.idempotency_key, event.type);
     END IF;
-    SELECT t.* INTO known FROM seats_internal.webhook_types() AS t
-     WHERE t.type = CASE WHEN thin THEN regexp_replace(event.type, '^v1[.]', '') ELSE event.type END;
-    IF known.type IS NULL
-       AND NOT (thin AND event.type ~ '^(v1[.])?customer[.]subscription[.]') THEN
-        PERFORM seats_internal.journal_unknown_type(event);
+    IF known IS NULL AND NOT (thin AND event.type ~ '^(v1[.])?customer[.]subscription[.]') THEN
+        IF NOT ours.is_unknown THEN
+            PERFORM seats_internal.journal_unknown_type(event);
+        END IF;
         RETURN CASE WHEN thin THEN 'thin' ELSE 'ignored' END;
-    ELSIF known.of_price THEN
+    ELSIF (known -> 'of_price')::boolean THEN
         RETURN CASE WHEN seats_internal.renew_price(event.destination, event.facts ->> 'object_id')
                     THEN 'processed' ELSE 'ignored' END;
-    ELSIF known.of_payment IS NOT NULL THEN
-        RETURN seats_internal.apply_payment_event(event, known.of_payment);
+    ELSIF known ? 'of_payment' THEN
+        RETURN seats_internal.apply_payment_event(event, known ->> 'of_payment');
     ELSIF event.subscription IS NULL THEN
         RETURN CASE WHEN thin THEN 'thin' ELSE 'ignored' END;
     END IF;
-    team := seats_internal.team_of_subscription(event.destination, event.subscription);
+    team := ours.team;
     IF team.id IS NULL THEN
         -- Its team may be being registered at this moment.
         IF NOT seats_internal.try_lock(
@@ -365,7 +374,7 @@ BEGIN
     IF is_own THEN
         is_told := seats_internal.apply_event_of_call(team, event.facts);
     END IF;
-    IF known.looks_at_awaiting THEN
+    IF (known -> 'looks_at_awaiting')::boolean THEN
         PERFORM seats_internal.look_at_awaiting(team);
     END IF;
     IF jsonb_typeof(event.facts -> 'invoice') = 'object' THEN
@@ -377,8 +386,8 @@ BEGIN
     IF NOT is_told THEN
         PERFORM seats_internal.queue_read(team, 'pg_seats', event.type);
     END IF;
-    IF known.journal_kind IS NOT NULL THEN
-        PERFORM seats_internal.journal_event(event, team, known.journal_kind);
+    IF known ? 'journal_kind' THEN
+        PERFORM seats_internal.journal_event(event, team, known ->> 'journal_kind');
     END IF;
     RETURN 'processed';
 END

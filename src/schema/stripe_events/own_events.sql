@@ -52,6 +52,22 @@ COMMENT ON FUNCTION
     seats_internal.alert_overwritten(seats_internal.expected_event, jsonb) IS
     'the alert that a call of ours has overwritten somebody else''s change, with both numbers';
 
+-- One item, of one seat type, and nothing else is counted. Not true: nothing is said.
+CREATE OR REPLACE FUNCTION seats_internal.is_single_item(items jsonb, counted jsonb) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN jsonb_array_length(items) = 1
+           AND (items #>> '{0,metered}')::boolean IS NOT TRUE
+           AND counted = (SELECT jsonb_build_object(p.seat_type, items #> '{0,quantity}')
+                            FROM seats_internal.seat_price AS p WHERE p.price = items #>> '{0,price}');
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.is_single_item(jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.is_single_item(jsonb, jsonb) IS
+    'true: a subscription''s items are one, of a listed price, and are counted as {seat type: quantity} given';
+
 -- An event of one of our own calls. Where only other things than items changed, the target stood
 -- there already.
 CREATE OR REPLACE FUNCTION seats_internal.match_expected_event(facts jsonb) RETURNS boolean
@@ -83,8 +99,10 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    -- An event shows at most ten items: what is not among them cannot be compared.
-    IF jsonb_array_length(facts -> 'previous_items') < 10 THEN
+    -- An event shows at most ten items: what is not among them cannot be compared. (Nearly always there is one, and it is
+    -- what the call was computed on: then there is nothing to be counted.)
+    IF jsonb_array_length(facts -> 'previous_items') < 10
+       AND seats_internal.is_single_item(facts -> 'previous_items', expected.base) IS NOT TRUE THEN
         PERFORM seats_internal.alert_overwritten(
             expected, seats_internal.count_items(facts -> 'previous_items'));
     END IF;

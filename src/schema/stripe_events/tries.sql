@@ -18,7 +18,7 @@ BEGIN
        SET outcome = 'stored', tries = event.tries + 1, error = left(event_failed.error, 500),
            retry_at = clock_timestamp()
                       + least(0.25 * 2 ^ least(event.tries, 20), 3600) * interval '1 second'
-     WHERE w.endpoint = event.endpoint AND w.event_id = event.event_id;
+     WHERE w.event_id = event.event_id AND (w.endpoint = event.endpoint) IS TRUE;
     IF event.tries + 1 < seats_internal.most_event_tries() THEN
         RETURN;
     END IF;
@@ -52,7 +52,7 @@ DECLARE
     result text;
 BEGIN
     SELECT w.* INTO event FROM seats_internal.webhook_event AS w
-     WHERE w.endpoint = process_event.endpoint AND w.event_id = process_event.event_id
+     WHERE w.event_id = process_event.event_id AND (w.endpoint = process_event.endpoint) IS TRUE
        FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN 'stored';
@@ -64,7 +64,7 @@ BEGIN
         UPDATE seats_internal.webhook_event AS w
            SET processed_at = clock_timestamp(), outcome = result, error = NULL, retry_at = NULL,
                tries = w.tries + 1
-         WHERE w.endpoint = event.endpoint AND w.event_id = event.event_id;
+         WHERE w.event_id = event.event_id AND (w.endpoint = event.endpoint) IS TRUE;
         IF event.tries >= seats_internal.most_event_tries() THEN
             PERFORM seats_internal.resolve_alert(format('webhook:%s:%s', event.endpoint, event.event_id),
                                                  'it was processed');
@@ -80,6 +80,65 @@ $$;
 REVOKE ALL ON FUNCTION seats_internal.process_event(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.process_event(text, text) IS
     'processes a stored event, unless somebody else does; gives the outcome';
+
+-- False: it is there already, by this endpoint. Waits for whoever is writing it.
+CREATE OR REPLACE FUNCTION seats_internal.store_event(event seats_internal.webhook_event) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO seats_internal.webhook_event SELECT event.*
+    ON CONFLICT ON CONSTRAINT webhook_event_pkey DO NOTHING;
+    RETURN FOUND;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.store_event(seats_internal.webhook_event) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.store_event(seats_internal.webhook_event) IS
+    'writes an event, once';
+
+-- An event that has just come. It is written once, behind what follows from it and with what has come of that: most of
+-- it is its payload. If somebody else brings the same one at this moment, all that followed is undone: his counts, or is
+-- tried again. What cannot be done now is left to the worker. Gives the outcome; busy: nobody can tell now.
+CREATE OR REPLACE FUNCTION seats_internal.process_new_event(event seats_internal.webhook_event) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    arrived    CONSTANT seats_internal.webhook_event := event;
+    is_applied boolean := false;
+    error_code text;
+    problem    text;
+BEGIN
+    BEGIN
+        event.outcome := seats_internal.apply_event(event);
+        is_applied := true;
+        event.processed_at := clock_timestamp();
+        event.tries := 1;
+        IF seats_internal.store_event(event) THEN
+            RETURN event.outcome;
+        END IF;
+        RAISE EXCEPTION 'somebody else has brought it' USING ERRCODE = 'unique_violation';
+    EXCEPTION WHEN OTHERS THEN
+        error_code := SQLSTATE;
+        problem := concat_ws(' ', SQLERRM, '(' || SQLSTATE || ')');
+    END;
+    IF is_applied AND error_code IN ('55P03', '40P01') THEN  -- lock_not_available, deadlock_detected
+        RETURN 'busy';
+    END IF;
+    BEGIN
+        IF seats_internal.store_event(arrived) THEN
+            PERFORM seats_internal.event_failed(arrived, problem);
+            RETURN 'stored';
+        END IF;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        RETURN 'busy';
+    END;
+    RETURN seats_internal.process_event(event.endpoint, event.event_id);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.process_new_event(seats_internal.webhook_event) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.process_new_event(seats_internal.webhook_event) IS
+    'processes an event that has just come, and writes it with its outcome';
 
 -- The call's answer has come after its event: what the event told is looked at now.
 CREATE OR REPLACE FUNCTION seats_internal.match_earlier_events(idempotency_key text) RETURNS void
@@ -161,6 +220,7 @@ BEGIN
         GET DIAGNOSTICS deleted = ROW_COUNT;
         is_more := is_more OR deleted >= most;
     END LOOP;
+    DELETE FROM seats_internal.unknown_type AS u WHERE u.told_at < too_old;
     RETURN is_more;
 END
 $$;

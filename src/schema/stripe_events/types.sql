@@ -47,3 +47,15 @@ END;
 REVOKE ALL ON FUNCTION seats_internal.webhook_types() FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.webhook_types() IS
     'the types of events that something follows from; others are stored';
+
+-- (Where an expression calls it, the server puts its result in its place once in a session: to look a type up there costs
+-- next to nothing.)
+CREATE OR REPLACE FUNCTION seats_internal.webhook_types_by_name() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT jsonb_object_agg(t.type, jsonb_strip_nulls(to_jsonb(t))) FROM seats_internal.webhook_types() AS t;
+END;
+REVOKE ALL ON FUNCTION seats_internal.webhook_types_by_name() FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.webhook_types_by_name() IS
+    'the types of events that something follows from, {type: {of_price, looks_at_awaiting, …}}';
