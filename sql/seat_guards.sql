@@ -269,6 +269,19 @@ SELECT seats_internal.match_expected_event(jsonb_build_object(
     'previous_items', pg_temp.facts('', '{"price_team": 5, "price_owner": 4}') -> 'items'));
 SELECT count(*) FROM seats_internal.alert WHERE call_id = 1000100;
 
+-- What stood there is counted only where it is not the one item that it was computed on.
+SELECT t.items, t.base, seats_internal.is_single_item(t.items, t.base) AS is_it, seats_internal.count_items(t.items) AS counted
+  FROM (VALUES ('[{"price": "price_team", "quantity": 5}]'::jsonb, '{"team": 5}'::jsonb),
+               ('[{"price": "price_team", "quantity": 5, "metered": false}]', '{"team": 5}'),
+               ('[{"price": "price_team", "quantity": 5, "metered": true}]', '{"team": 5}'),
+               ('[{"price": "price_team", "quantity": 6}]', '{"team": 5}'),
+               ('[{"price": "price_team", "quantity": null}]', '{"team": 5}'),
+               ('[{"price": "price_team", "quantity": 5}]', '{"team": 5, "owner": 1}'),
+               ('[{"price": "price_team", "quantity": 5}, {"price": "price_owner", "quantity": 1}]', '{"team": 5}'),
+               ('[{"price": "price_team", "quantity": 5}, {"price": "price_team", "quantity": 1}]', '{"team": 5}'),
+               ('[{"price": "price_nobodys", "quantity": 5}]', '{"team": 5}'),
+               ('[]', '{}')) AS t (items, base);
+
 -- Events of our own calls. What was refused here and tells of an execution all the same is read; what is
 -- confirmed tells nothing new.
 CREATE FUNCTION pg_temp.hear(type text, team text, change bigint) RETURNS text LANGUAGE plpgsql AS $$

@@ -56,7 +56,7 @@ CREATE INDEX webhook_event_by_subscription ON seats_internal.webhook_event (subs
     WHERE subscription IS NOT NULL;
 -- (Whether an invoice is over is all that is looked up by an object. Each index costs every event that it holds.)
 CREATE INDEX webhook_event_by_invoice ON seats_internal.webhook_event (object_id)
-    WHERE type IN ('invoice.paid', 'invoice.voided', 'invoice.marked_uncollectible');
+    WHERE type = ANY ('{invoice.paid,invoice.voided,invoice.marked_uncollectible}'::text[]);
 CREATE INDEX webhook_event_by_key ON seats_internal.webhook_event (idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 
