@@ -61,7 +61,7 @@ BEGIN
         ('=', 'text', 'text'), ('<>', 'text', 'text'), ('~', 'text', 'text'), ('!~', 'text', 'text'),
         ('=', 'bigint', 'bigint'), ('<', 'bigint', 'bigint'), ('=', 'integer', 'integer'),
         ('=', 'uuid', 'uuid'), ('=', 'boolean', 'boolean'), ('=', 'smallint', 'smallint'),
-        ('>', 'timestamptz', 'timestamptz'), ('=', 'name', 'text'), ('=', 'name', 'name'))
+        ('>', 'timestamptz', 'timestamptz'), ('=', 'name', 'text'), ('=', 'name', 'name'), ('+', 'bigint', 'integer'))
         AS o (op, l, r)
     LOOP
         EXECUTE format('CREATE FUNCTION regress_trap.op_%s(%s, %s) RETURNS boolean LANGUAGE plpgsql '
@@ -113,9 +113,20 @@ SET search_path = pg_catalog;
 RESET ROLE;
 UPDATE seats_internal.outbox SET state = 'review' WHERE id = :other;
 SELECT seats_internal.raise_alert('regress', 'critical', 'test', 'x') AS alert \gset
+INSERT INTO seats_internal.seat_type SELECT 'regress', 50, NULL, NULL, 'none', 'error_if_incomplete', 'none', true, now(), 'x';
+WITH lane AS (INSERT INTO seats_internal.lane (destination, name) VALUES ('regress', '/v1/subscriptions/sub_regress') RETURNING id),
+team AS (INSERT INTO seats_internal.team (name, destination, subscription, lane_id, status, items, registered_by)
+         SELECT 'regress', 'regress', 'sub_regress', id, 'active', '[]', 'x' FROM lane RETURNING id),
+member AS (INSERT INTO seats_internal.member (team_id, user_id, role) SELECT id, 'ada', 'owner' FROM team)
+INSERT INTO seats_internal.seat_line (team_id, seat_type, confirmed, quantity) SELECT id, 'regress', 5, 5 FROM team;
 SET ROLE "regress'; SELECT 1/0; --";
 SET search_path = pg_temp, regress_trap, pg_catalog;
 SELECT seats.acknowledge(:alert, 'why') IS NOT NULL;
+-- In the plain case, and where SQL has to do it.
+SELECT new_quantity FROM seats.add_seats('regress', 'regress', 3, 'ada');
+SELECT new_quantity FROM seats.remove_seats('regress', 'regress', 1, 'ada', 'click');
+SELECT new_quantity FROM seats.set_seats('regress', 'regress', 6, 'ada');
+SELECT new_quantity FROM seats.set_seats('regress', 'regress', 4);
 SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 5 FROM seats.health;
 SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 5 FROM seats.metrics;
 SELECT pg_catalog.count(*) FROM seats.reviews;

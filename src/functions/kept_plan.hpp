@@ -3,7 +3,7 @@
 // Raises; call it where no C++ object is alive that would have to be destroyed.
 #pragma once
 
-#include "pg/postgres.hpp"
+#include "pg/identity_switch.hpp"
 
 extern "C" {
 #include "executor/spi.h"
@@ -11,9 +11,13 @@ extern "C" {
 
 namespace pg_seats {
 
+enum class Finds { as_planned, by_index };
+
 struct KeptPlan {
     const char* sql;
     SPIPlanPtr plan;
+    // Planned to go through indexes, whatever the statistics say at that moment: the plan is kept.
+    Finds finds = Finds::as_planned;
 };
 
 enum class Sees { newest, active_snapshot };
@@ -22,7 +26,8 @@ enum class Sees { newest, active_snapshot };
 // be made again by each of the first five calls of a session.
 inline uint64 run_kept(KeptPlan& kept, int count, const Oid* types, const Datum* values,
                        const char* nulls = nullptr, Sees sees = Sees::newest) {
-    if (kept.plan == nullptr) {
+    const bool is_new = kept.plan == nullptr;
+    if (is_new) {
         SPIPlanPtr made =
             SPI_prepare_cursor(kept.sql, count, const_cast<Oid*>(types), CURSOR_OPT_GENERIC_PLAN);
         if (made == nullptr || SPI_keepplan(made) != 0) {
@@ -31,8 +36,14 @@ inline uint64 run_kept(KeptPlan& kept, int count, const Oid* types, const Datum*
         }
         kept.plan = made;
     }
+    // (Else the plan of the last time is taken.)
+    const bool plans = kept.finds == Finds::by_index && (is_new || !SPI_plan_is_valid(kept.plan));
+    const int level = plans ? pg::prefer_indexes() : 0;
     const int code = SPI_execute_plan(kept.plan, const_cast<Datum*>(values), nulls,
                                       sees == Sees::active_snapshot, 0);
+    if (plans) {
+        AtEOXact_GUC(true, level);
+    }
     if (code < 0) {
         elog(ERROR, "could not run a statement of pg_seats: %s", SPI_result_code_string(code));
     }

@@ -258,7 +258,7 @@ CREATE OR REPLACE FUNCTION seats.add_seats(
     OUT new_quantity      integer,
     OUT repeated          boolean
 )
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_add_seats';
 REVOKE ALL ON FUNCTION seats.add_seats(
     text, text, integer, text, text, integer, text, text, jsonb, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION seats.add_seats(
@@ -314,7 +314,7 @@ CREATE OR REPLACE FUNCTION seats.remove_seats(
     OUT new_quantity      integer,
     OUT repeated          boolean
 )
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_remove_seats';
 REVOKE ALL ON FUNCTION seats.remove_seats(
     text, text, integer, text, text, integer, text, text, jsonb, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION seats.remove_seats(
@@ -370,7 +370,7 @@ CREATE OR REPLACE FUNCTION seats.set_seats(
     OUT new_quantity      integer,
     OUT repeated          boolean
 )
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_set_seats';
 REVOKE ALL ON FUNCTION seats.set_seats(
     text, text, integer, text, text, integer, text, text, jsonb, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION seats.set_seats(

@@ -1,0 +1,166 @@
+#include "functions/seat_rows.hpp"
+
+extern "C" {
+#include "access/genam.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+}
+
+namespace pg_seats {
+namespace {
+
+// All of it raises, and holds no C++ objects.
+
+struct Key {
+    const char* column;
+    Datum value;
+    bool is_text;  // else bigint
+};
+
+// The first row of an index that has these values in its first columns.
+struct Found {
+    Relation table;
+    SysScanDesc scan;
+    bool is_found;
+    Datum* values;
+    bool* nulls;
+};
+
+Oid relation(const char* name) {
+    const Oid id = get_relname_relid(name, get_namespace_oid("seats_internal", false));
+    if (!OidIsValid(id)) {
+        elog(ERROR, "pg_seats: there is no relation seats_internal.%s", name);
+    }
+    return id;
+}
+
+int column(Relation table, const char* name) {
+    const int number = SPI_fnumber(RelationGetDescr(table), name);
+    if (number <= 0) {
+        elog(ERROR, "pg_seats: table %s has no column %s", RelationGetRelationName(table), name);
+    }
+    return number;
+}
+
+Found find(Snapshot snapshot, const char* table, const char* index, const Key* keys, int count) {
+    Found found{};
+    found.table = table_open(relation(table), AccessShareLock);
+    const TupleDesc columns = RelationGetDescr(found.table);
+    ScanKeyData wanted[3];
+    for (int i = 0; i < count; ++i) {
+        const int number = column(found.table, keys[i].column);
+        ScanKeyEntryInitialize(&wanted[i], 0, static_cast<AttrNumber>(number),
+                               BTEqualStrategyNumber, InvalidOid,
+                               TupleDescAttr(columns, number - 1)->attcollation,
+                               keys[i].is_text ? F_TEXTEQ : F_INT8EQ, keys[i].value);
+    }
+    found.scan = systable_beginscan(found.table, relation(index), true, snapshot, count, wanted);
+    HeapTuple const row = systable_getnext(found.scan);
+    found.is_found = HeapTupleIsValid(row);
+    if (found.is_found) {
+        const auto size = static_cast<std::size_t>(columns->natts);
+        found.values = static_cast<Datum*>(palloc(size * sizeof(Datum)));
+        found.nulls = static_cast<bool*>(palloc(size * sizeof(bool)));
+        heap_deform_tuple(row, columns, found.values, found.nulls);
+    }
+    return found;
+}
+
+// The lock stays, as for any statement.
+void end(const Found& found) {
+    systable_endscan(found.scan);
+    table_close(found.table, NoLock);
+}
+
+bool is_null(const Found& found, const char* name) {
+    return found.nulls[column(found.table, name) - 1];
+}
+
+Datum value(const Found& found, const char* name) {
+    const int number = column(found.table, name) - 1;
+    if (found.nulls[number]) {
+        elog(ERROR, "pg_seats: column %s of table %s is null", name,
+             RelationGetRelationName(found.table));
+    }
+    return found.values[number];
+}
+
+bool has_text(const Found& found, const char* name, std::string_view wanted) {
+    const int number = column(found.table, name) - 1;
+    if (found.nulls[number]) {
+        return false;
+    }
+    const text* is = DatumGetTextPP(found.values[number]);
+    return std::string_view{VARDATA_ANY(is), VARSIZE_ANY_EXHDR(is)} == wanted;
+}
+
+std::int64_t bound(const Found& found, const char* name) {
+    return is_null(found, name) ? PG_INT64_MAX : DatumGetInt32(value(found, name));
+}
+
+}  // namespace
+
+bool find_team(Snapshot snapshot, Datum name, TeamRow* row) {
+    const Key keys[] = {{"kind", CStringGetTextDatum("team"), true}, {"name", name, true}};
+    const Found found = find(snapshot, "team", "team_is_unique_by_name", keys, 2);
+    if (found.is_found) {
+        row->id = DatumGetInt64(value(found, "id"));
+        row->lane_id = DatumGetInt64(value(found, "lane_id"));
+        row->destination = CStringGetTextDatum(TextDatumGetCString(value(found, "destination")));
+        row->subscription = TextDatumGetCString(value(found, "subscription"));
+        row->is_open = !is_null(found, "items") && (has_text(found, "status", "active") ||
+                                                    has_text(found, "status", "trialing") ||
+                                                    has_text(found, "status", "past_due"));
+        row->has_count_problem = !is_null(found, "count_problem");
+    }
+    end(found);
+    return found.is_found;
+}
+
+bool is_active_owner(Snapshot snapshot, std::int64_t team_id, Datum user_id) {
+    const Key keys[] = {{"team_id", Int64GetDatum(team_id), false}, {"user_id", user_id, true}};
+    // (Of a member there is one active row, and the index has no others.)
+    const Found found = find(snapshot, "member", "member_active_by_team", keys, 2);
+    const bool is_owner = found.is_found && has_text(found, "role", "owner");
+    end(found);
+    return is_owner;
+}
+
+bool find_line(Snapshot snapshot, std::int64_t team_id, Datum seat_type, LineRow* row) {
+    const Key type_keys[] = {{"name", seat_type, true}};
+    const Found type = find(snapshot, "seat_type", "seat_type_pkey", type_keys, 1);
+    if (type.is_found) {
+        row->largest_change = bound(type, "largest_change");
+        row->largest_total = bound(type, "largest_total");
+        row->largest_unconfirmed = bound(type, "largest_unconfirmed");
+    }
+    end(type);
+    if (!type.is_found) {
+        return false;
+    }
+    const Key keys[] = {{"team_id", Int64GetDatum(team_id), false}, {"seat_type", seat_type, true}};
+    const Found line = find(snapshot, "seat_line", "seat_line_pkey", keys, 2);
+    if (line.is_found) {
+        row->quantity = DatumGetInt32(value(line, "quantity"));
+        row->confirmed = DatumGetInt32(value(line, "confirmed"));
+        row->missing = DatumGetInt32(value(line, "missing"));
+        row->is_held = DatumGetBool(value(line, "held"));
+    }
+    end(line);
+    return line.is_found;
+}
+
+bool is_known_request(Snapshot snapshot, std::int64_t team_id, const char* function, Datum key) {
+    const Key keys[] = {{"team_id", Int64GetDatum(team_id), false},
+                        {"function_name", CStringGetTextDatum(function), true},
+                        {"request_key", key, true}};
+    const Found found = find(snapshot, "request_key", "request_key_pkey", keys, 3);
+    end(found);
+    return found.is_found;
+}
+
+}  // namespace pg_seats
