@@ -39,6 +39,7 @@ set_up($_) foreach @cases;
 my $done = 0;
 while ($done < $rounds && ($done < 2 || seconds_left() > 60))
 {
+	measure_rest();
 	measure_all($_, $_->{results} //= {}) foreach @cases;
 	$done++;
 }
@@ -227,6 +228,16 @@ sub load_pending
 
 # ---- measuring
 
+# What the workers do by the clock while nobody does anything: all of them at once.
+sub measure_rest
+{
+	my $seconds = sized(6, 3);
+	my @before = map { processor_time($_->{worker}) } @cases;
+	sleep $seconds;
+	push @{ $cases[$_]{rest} }, 60e3 / $seconds * (processor_time($cases[$_]{worker}) - $before[$_]) foreach 0 .. $#cases;
+	return;
+}
+
 sub measure_all
 {
 	my ($case, $results) = @_;
@@ -242,7 +253,7 @@ sub measure_all
 sub portions
 {
 	my ($case, $size, $times) = @_;
-	my ($worker, $application, @ms) = (0, 0);
+	my (@worker, @application, @ms);
 	my $session = $case->{server}{bench_session};
 	foreach (1 .. $times)
 	{
@@ -251,7 +262,7 @@ sub portions
 		my ($cpu, $own) = map { processor_time($case->{$_}) } qw(worker own);
 		my $began = time;
 		add_changes($case->{server}, $first, $last);
-		$application += processor_time($case->{own}) - $own;
+		push @application, processor_time($case->{own}) - $own;
 		my $left = "SELECT FROM seats_internal.outbox WHERE id > $before AND kind = 'change'";
 		while ($session->sql("SELECT EXISTS ($left)") eq 't')
 		{
@@ -261,9 +272,10 @@ sub portions
 		push @ms, 1e3 * (time - $began);
 		# What is done behind a settlement, numbering and telling, is part of it.
 		sleep $size > 10 ? 0.3 : 0.03;
-		$worker += processor_time($case->{worker}) - $cpu;
+		push @worker, processor_time($case->{worker}) - $cpu;
 	}
-	return { ms => median(@ms), worker => 1e6 * $worker / $size / $times, application => 1e6 * $application / $size / $times };
+	# (Medians: what the worker does by the clock falls into one of many.)
+	return { ms => median(@ms), map { $_->[0] => 1e6 * median(@{ $_->[1] }) / $size } [ worker => \@worker ], [ application => \@application ] };
 }
 
 # Each team in its turn. Where they are few, they come again sooner than Stripe's limits allow: what was settled is
@@ -288,10 +300,11 @@ sub next_teams
 sub report
 {
 	title("a change of seats, a read and a POST each: processor time of the worker for each, of the application's backend for "
-		  . "each (add_seats), and ms from its statement until all are settled; medians of $done rounds");
+		  . "each (add_seats), and ms from its statement until all are settled; medians of $done rounds. At rest: processor time of "
+		  . 'the worker in a minute without changes');
 	my @sizes = sort { $a <=> $b } keys %portions;
 	my @fields = ([ worker => 'µs', 0 ], [ application => 'app µs', 0 ], [ ms => 'ms', 1 ]);
-	my @rows = ([ 'changes at once', map { my $size = $_; map { ("$size: $_->[1]", 'ratio') } @fields } @sizes ]);
+	my @rows = ([ 'changes at once', map { my $size = $_; map { ("$size: $_->[1]", 'ratio') } @fields } @sizes, 'at rest: ms' ]);
 	foreach my $case (@cases)
 	{
 		push @rows, [
@@ -305,7 +318,8 @@ sub report
 					  ($case, $cases[0]);
 					(number($value, $digits), ratio($value, $base))
 				} @fields
-			} @sizes ];
+			} @sizes,
+			number(mean(@{ $case->{rest} })) ];
 	}
 	print_table(@rows);
 	return;
