@@ -90,7 +90,7 @@ SELECT p.oid::regprocedure
 SELECT door.oid::regprocedure
   FROM pg_proc AS door
  WHERE door.prosrc IN ('pg_seats_entry', 'pg_seats_application_entry',
-                       'pg_seats_add_seats', 'pg_seats_remove_seats', 'pg_seats_set_seats')
+                       'pg_seats_add_seats', 'pg_seats_remove_seats', 'pg_seats_set_seats', 'pg_seats_change_seats')
    AND NOT EXISTS (SELECT FROM pg_proc AS behind
                     WHERE behind.pronamespace = 'seats_internal'::regnamespace
                       AND behind.proname = door.proname

@@ -63,7 +63,7 @@ CREATE FUNCTION pg_temp.one_of(VARIADIC of_these text[]) RETURNS text LANGUAGE s
     $$ SELECT of_these[1 + floor(random() * cardinality(of_these))::integer] $$;
 -- Mostly the first.
 CREATE FUNCTION pg_temp.mostly(VARIADIC of_these text[]) RETURNS text LANGUAGE sql VOLATILE AS
-    $$ SELECT CASE WHEN random() < 0.85 THEN of_these[1] ELSE pg_temp.one_of(VARIADIC of_these) END $$;
+    $$ SELECT CASE WHEN random() < 0.9 THEN of_these[1] ELSE pg_temp.one_of(VARIADIC of_these) END $$;
 
 -- A state of everything that a change looks at; mostly nothing is wrong with it.
 CREATE FUNCTION pg_temp.draw_state() RETURNS void LANGUAGE plpgsql AS $$
@@ -85,7 +85,7 @@ BEGIN
       FROM acme AS a, generate_series(1, floor(random() * 3)::integer) AS g;
     INSERT INTO seats_internal.seat_line (team_id, seat_type, quantity, confirmed, missing, held)
     SELECT a.id, t.name, CASE WHEN t.missing > 0 THEN 0 WHEN random() < 0.02 THEN 2147483640 ELSE floor(random() * 14) END,
-           CASE WHEN random() < 0.1 THEN 0 ELSE floor(random() * 14) END, t.missing, pg_temp.mostly('false', 'true')::boolean
+           CASE WHEN random() < 0.2 THEN 0 ELSE floor(random() * 14) END, t.missing, pg_temp.mostly('false', 'true')::boolean
       FROM acme AS a,
            (SELECT n.name, pg_temp.mostly('0', '1', '3')::integer AS missing
               FROM (VALUES ('team'), ('owner')) AS n (name) WHERE random() < 0.9) AS t;
@@ -98,6 +98,7 @@ BEGIN
        SET largest_change = pg_temp.mostly('10', '3')::integer,
            largest_total = pg_temp.mostly(NULL, '8', '12')::integer,
            largest_unconfirmed = pg_temp.mostly(NULL, '1', '4')::integer;
+    UPDATE seats_internal.stripe_price AS p SET currency = pg_temp.mostly('usd', 'eur', 'gbp');
     PERFORM set_config('pg_seats.person', pg_temp.mostly('', 'bea'), true);
 END
 $$;
@@ -115,6 +116,24 @@ BEGIN
         CASE WHEN random() < 0.05 THEN '{"order": 1}' END, CASE WHEN random() < 0.02 THEN '{}' END);
 END
 $$;
+-- The same of change_seats: mostly of one line.
+CREATE FUNCTION pg_temp.draw_lines() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN format('%L, %L::jsonb, %L, %L, %L::jsonb, %s, NULL, NULL, NULL, NULL',
+        pg_temp.mostly('acme', 'nobody', 'ann', NULL),
+        pg_temp.mostly(
+            format('{%s: {%s: %s}}', to_json(pg_temp.mostly('team', 'owner', 'other', 'unknown', '')),
+                   to_json(pg_temp.one_of('add', 'remove', 'set', pg_temp.mostly('add', 'double', ''))),
+                   pg_temp.mostly((1 + floor(random() * 5))::text, '0', '-1', '2.0', '1.5', '1e1', '1000001', '10000000000', '"3"',
+                                  'null', '[2]', '{"add": 1}')),
+            '{"team": {"add": 1}, "owner": {"add": 1}}', '{"team": {"add": 1, "set": 2}}', '{"team": {}}', '{"team": 3}', '{}', '[]',
+            '[{"team": {"add": 1}}]', '"team"', NULL),
+        pg_temp.mostly('ada', 'bob', NULL),
+        CASE WHEN random() < 0.3 THEN pg_temp.mostly('click', 'known', '') END,
+        CASE WHEN random() < 0.1 THEN pg_temp.one_of('{"team": 3}', '{"other": 3}', '{}') END,
+        CASE WHEN random() < 0.03 THEN '1700000000' ELSE 'NULL' END);
+END
+$$;
 CREATE FUNCTION pg_temp.compare(times integer, OUT same bigint, OUT other jsonb, OUT made bigint, OUT plain bigint,
                                 OUT refused bigint, OUT words bigint) LANGUAGE plpgsql AS $$
 DECLARE
@@ -128,9 +147,9 @@ BEGIN
     same := 0; made := 0; plain := 0; refused := 0;
     FOR number IN 1 .. times LOOP
         PERFORM pg_temp.draw_state();
-        verb := pg_temp.one_of('add_seats', 'remove_seats', 'set_seats');
+        verb := pg_temp.one_of('add_seats', 'remove_seats', 'set_seats', 'change_seats');
         caller := pg_temp.mostly('regress_seats_shop', 'regress_seats_desk');
-        arguments := pg_temp.draw_arguments();
+        arguments := CASE verb WHEN 'change_seats' THEN pg_temp.draw_lines() ELSE pg_temp.draw_arguments() END;
         -- Asked before: with the same arguments, or with others.
         IF arguments ~ '''(known|another)''' AND pg_temp.outcome(caller, format('seats.%s(%s)', verb, arguments)) ? 'gave' THEN
             EXECUTE format('SELECT FROM seats_internal.%s(%L, %s)', verb, caller,
@@ -162,5 +181,5 @@ CREATE FUNCTION public.noted(bigint, jsonb, jsonb) RETURNS void LANGUAGE sql AS 
 SELECT setseed(0.14);
 SELECT same, other, made > 300 AS many_made, plain > 200 AS many_plain, made - plain > 40 AS many_not, refused > 300 AS many_refused,
        words > 10 AS in_many_ways
-  FROM pg_temp.compare(1000);
+  FROM pg_temp.compare(1500);
 ROLLBACK;

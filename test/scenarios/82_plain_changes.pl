@@ -1,4 +1,4 @@
-# A change of seats in the plain case (src/functions/plain_changes.cpp) beside other sessions: what happened while it
+# A change of seats in the plain case (src/functions/plain_change.cpp) beside other sessions: what happened while it
 # waited for the team's lane counts, also if that makes it another case; an older snapshot fails; and in one session
 # the plans that it keeps outlive whatever is made anew. That it does what the SQL does: sql/plain_changes.sql.
 use strict;
@@ -67,7 +67,11 @@ subtest 'an application that has no privilege on any table' => sub {
 		is($server->sql("SET ROLE app; $add"), '5 to 6', 'adds');
 		is($server->sql(q{SET ROLE app; SELECT new_quantity FROM seats.remove_seats('acme', 'team', 2, 'owner of acme')}), '4', 'removes');
 		is($server->sql(q{SET ROLE app; SELECT new_quantity FROM seats.set_seats('acme', 'team', 5, 'owner of acme')}), '5', 'sets');
-	}), 3, '… in the plain way');
+		is($server->sql(q{SET ROLE app; SELECT seats FROM seats.change_seats('acme', '{"team": {"remove": 1}}', 'owner of acme')}),
+			'{"team": {"new_quantity": 4, "previous_quantity": 5}}', 'changes one type');
+		is($server->sql(q{SET ROLE app; SELECT seats FROM seats.change_seats('acme', '{"team": {"set": 5}}', 'owner of acme')}),
+			'{"team": {"new_quantity": 5, "previous_quantity": 4}}', '… either way');
+	}), 5, '… in the plain way');
 	is($server->sql(q{SELECT DISTINCT enqueued_by || ' ' || actor FROM seats_internal.outbox WHERE kind = 'change'}), 'app owner of acme',
 		'it is known who that was');
 	like(($server->try_sql('SET ROLE app; SELECT FROM seats_internal.outbox'))[2], qr/permission denied/, 'it reads no table');
@@ -112,6 +116,7 @@ subtest 'what is done to the team while it is waited for' => sub {
 		($before + 1) . ' to ' . ($before + 2), 'it is registered with another subscription');
 	is($server->sql(qq{SELECT lane_id = $moved AND path = '/v1/subscriptions/moved' FROM seats_internal.outbox ORDER BY id DESC LIMIT 1}), 't',
 		'… which is the one that is changed');
+	is($server->sql("SELECT version > 1 FROM seats_internal.lane WHERE id = $moved"), 't', '… with its lane locked');
 	$server->sql(qq{UPDATE seats_internal.team SET lane_id = $lane, subscription = 'sub_acme' WHERE name = 'acme';
 		DELETE FROM seats_internal.outbox WHERE lane_id = $moved; UPDATE seats_internal.seat_line SET quantity = quantity - 1 WHERE seat_type = 'team'});
 };

@@ -436,7 +436,7 @@ CREATE OR REPLACE FUNCTION seats.change_seats(
     OUT seats      jsonb,
     OUT repeated   boolean
 )
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_application_entry';
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'pg_seats_change_seats';
 REVOKE ALL ON FUNCTION seats.change_seats(
     text, jsonb, text, text, jsonb, bigint, text, text, jsonb, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION seats.change_seats(
