@@ -21,8 +21,8 @@ std::string fact_of(std::string_view text, std::size_t limit = longest_fact) {
     return is_fact(text, limit) ? std::string(text) : std::string();
 }
 
-std::string id_of(const JsonValue* value) {
-    return fact_of(is_object(value) ? text_member(value, "id") : text_of(value));
+std::string id_of(const json_t* value) {
+    return fact_of(json_is_object(value) ? text_member(value, "id") : text_of(value));
 }
 
 // What a browser may be sent to. A backslash is a slash to some readers and none to others, and a
@@ -47,18 +47,18 @@ bool is_page(std::string_view url) {
            (encrypted || host == "127.0.0.1" || host == "localhost");
 }
 
-bool is_metered(const JsonValue* item) {
+bool is_metered(const json_t* item) {
     constexpr const char* usage = "usage_type";
     return text_member(member(member(item, "price"), "recurring"), usage) == "metered" ||
            text_member(member(item, "plan"), usage) == "metered";
 }
 
-const JsonValue* price_of(const JsonValue* item) {
-    const JsonValue* const price = member(item, "price");
-    return has_member(item, "price") ? price : member(item, "plan");
+const json_t* price_of(const json_t* item) {
+    const json_t* const price = member(item, "price");
+    return price != nullptr && !json_is_null(price) ? price : member(item, "plan");
 }
 
-void add_price(std::vector<PriceFacts>& prices, const JsonValue* item) {
+void add_price(std::vector<PriceFacts>& prices, const json_t* item) {
     std::optional<PriceFacts> price = read_price(price_of(item));
     if (price && std::ranges::find(prices, price->id, &PriceFacts::id) == prices.end()) {
         prices.push_back(std::move(*price));
@@ -66,7 +66,7 @@ void add_price(std::vector<PriceFacts>& prices, const JsonValue* item) {
 }
 
 // An element without an id cannot be addressed, and one of another kind is none of ours.
-std::optional<ItemFacts> read_item(const JsonValue* element) {
+std::optional<ItemFacts> read_item(const json_t* element) {
     if (has_member(element, "object") && text_member(element, "object") != "subscription_item") {
         return std::nullopt;
     }
@@ -91,72 +91,75 @@ bool is_fact(std::string_view text, std::size_t limit) {
         !is_valid_utf8(text)) {
         return false;
     }
-    return !has_secret(text);
+    WipedText copy(text);
+    return !cut_secrets(copy);
 }
 
-std::string fact_member(const JsonValue* object, const char* name) {
+std::string fact_member(const json_t* object, const char* name) {
     return fact_of(text_member(object, name));
 }
 
-std::string foreign_member(const JsonValue* object, const char* name) {
+std::string foreign_member(const json_t* object, const char* name) {
     std::string fact = fact_member(object, name);
     return safe_text(fact, longest_fact) == fact ? fact : std::string();
 }
 
-std::string marker_member(const JsonValue* object) {
+std::string marker_member(const json_t* object) {
     return foreign_member(member(object, "metadata"), "pg_seats");
 }
 
-std::string id_member(const JsonValue* object, const char* name) {
+std::string id_member(const json_t* object, const char* name) {
     return id_of(member(object, name));
 }
 
-std::optional<std::int64_t> integer_member(const JsonValue* object, const char* name) {
-    const JsonValue* const value = member(object, name);
-    return is_kind(value, JsonKind::integer) ? std::optional(value->number) : std::nullopt;
+std::optional<std::int64_t> integer_member(const json_t* object, const char* name) {
+    const json_t* const value = member(object, name);
+    if (!json_is_integer(value)) {
+        return std::nullopt;
+    }
+    return json_integer_value(value);
 }
 
-std::optional<std::int64_t> money_member(const JsonValue* object, const char* name) {
+std::optional<std::int64_t> money_member(const json_t* object, const char* name) {
     constexpr std::int64_t most = 1'000'000'000'000'000;
     const std::optional<std::int64_t> amount = integer_member(object, name);
     return amount && *amount >= -most && *amount <= most ? amount : std::nullopt;
 }
 
-std::string currency_member(const JsonValue* object) {
+std::string currency_member(const json_t* object) {
     return lower(fact_member(object, "currency"));
 }
 
-std::optional<std::int64_t> time_member(const JsonValue* object, const char* name) {
+std::optional<std::int64_t> time_member(const json_t* object, const char* name) {
     constexpr std::int64_t end_of_9999 = 253'402'300'799;
     const std::optional<std::int64_t> time = integer_member(object, name);
     return time && *time >= 0 && *time <= end_of_9999 ? time : std::nullopt;
 }
 
-std::optional<ListPage> read_list_page(const JsonValue* list) {
-    const JsonValue* const data = elements_of_list(list);
+std::optional<ListPage> read_list_page(const json_t* list) {
+    const json_t* const data = elements_of_list(list);
     if (data == nullptr) {
         return std::nullopt;
     }
-    const std::span<const JsonValue> all = elements(data);
-    const auto looked_at = all.first(std::min(all.size(), most_elements));
-    const bool is_cut = looked_at.size() < all.size();
+    const std::size_t size = std::min(json_array_size(data), most_elements);
+    const bool is_cut = size < json_array_size(data);
     return ListPage{
         .data = data,
-        .elements = looked_at,
+        .size = size,
         .has_more = bool_member(list, "has_more").value_or(false) || is_cut,
-        .last_id = looked_at.empty() ? std::string() : fact_member(&looked_at.back(), "id")};
+        .last_id = size > 0 ? fact_member(json_array_get(data, size - 1), "id") : std::string()};
 }
 
-Items read_items(const JsonValue* array) {
+Items read_items(const json_t* array) {
     Items result;
-    const std::span<const JsonValue> all = elements(array);
-    const auto looked_at = all.first(std::min(all.size(), most_elements));
-    result.complete = is_array(array) && looked_at.size() == all.size();
-    result.items.reserve(looked_at.size());
-    for (const JsonValue& element : looked_at) {
-        if (std::optional<ItemFacts> item = read_item(&element)) {
+    const std::size_t size = json_array_size(array);
+    const std::size_t looked_at = std::min(size, most_elements);
+    result.complete = json_is_array(array) && looked_at == size;
+    result.items.reserve(looked_at);
+    for (std::size_t i = 0; i < looked_at; ++i) {
+        if (std::optional<ItemFacts> item = read_item(json_array_get(array, i))) {
             result.items.push_back(std::move(*item));
-            add_price(result.prices, &element);
+            add_price(result.prices, json_array_get(array, i));
         } else {
             result.complete = false;
         }
@@ -182,7 +185,7 @@ void append_items(std::string& out, const std::vector<ItemFacts>& items, bool wi
     out.push_back(']');
 }
 
-std::optional<InvoiceFacts> read_invoice(const JsonValue* invoice) {
+std::optional<InvoiceFacts> read_invoice(const json_t* invoice) {
     InvoiceFacts facts;
     facts.id = id_of(invoice);
     if (facts.id.empty()) {

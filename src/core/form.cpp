@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "core/ascii.hpp"
-#include "core/parsed_body.hpp"
+#include "core/json.hpp"
 
 namespace pg_seats::core {
 namespace {
@@ -47,10 +47,14 @@ class FormWriter {
   public:
     std::string take() && { return std::move(form_); }
 
-    void object(const JsonValue& value, int depth) {
+    void object(const json_t* value, int depth) {
         const std::size_t before = name_.size();
-        for (const JsonValue& inner : members(&value)) {
-            append_key(name_of(inner), depth);
+        const char* key = nullptr;
+        std::size_t length = 0;
+        json_t* inner = nullptr;
+        // The iteration wants a pointer to non-const; it changes nothing.
+        json_object_keylen_foreach(const_cast<json_t*>(value), key, length, inner) {
+            append_key({key, length}, depth);
             any(inner, depth);
             name_.resize(before);
         }
@@ -76,17 +80,18 @@ class FormWriter {
         }
     }
 
-    void array(const JsonValue& value, int depth) {
-        if (value.size == 0) {
+    void array(const json_t* value, int depth) {
+        const std::size_t size = json_array_size(value);
+        if (size == 0) {
             throw InvalidInput{"parameter \"" + shown(name_) + "\" is an empty array",
                                "An empty array cannot be said in a form. Use null or \"\" to "
                                "unset a list, or leave it out."};
         }
         const std::size_t before = name_.size();
-        std::size_t number = 0;
-        for (const JsonValue& inner : elements(&value)) {
-            name_.append("[").append(std::to_string(number++)).append("]");
-            if (is_object(&inner) && inner.size == 0) {
+        for (std::size_t i = 0; i < size; ++i) {
+            const json_t* const inner = json_array_get(value, i);
+            name_.append("[").append(std::to_string(i)).append("]");
+            if (json_is_object(inner) && json_object_size(inner) == 0) {
                 throw InvalidInput{"parameter \"" + shown(name_) + "\" is an empty object",
                                    "An empty object cannot be said in a form."};
             }
@@ -95,31 +100,34 @@ class FormWriter {
         }
     }
 
-    void any(const JsonValue& value, int depth) {
-        if ((is_object(&value) || is_array(&value)) && depth >= deepest) {
+    void any(const json_t* value, int depth) {
+        if ((json_is_object(value) || json_is_array(value)) && depth >= deepest) {
             throw InvalidInput{"parameter \"" + shown(name_) + "\" is nested too deeply",
                                "At most 8 levels are allowed."};
         }
-        switch (value.kind) {
-            case JsonKind::object:
+        switch (json_typeof(value)) {
+            case JSON_OBJECT:
                 object(value, depth + 1);
                 return;
-            case JsonKind::array:
+            case JSON_ARRAY:
                 array(value, depth + 1);
                 return;
-            case JsonKind::text:
-                append_pair(form_, name_, bytes_of(value));
+            case JSON_STRING:
+                append_pair(form_, name_, text_of(value));
                 return;
-            case JsonKind::integer:
-                append_pair(form_, name_, std::to_string(value.number));
+            case JSON_INTEGER:
+                append_pair(form_, name_, std::to_string(json_integer_value(value)));
                 return;
-            case JsonKind::boolean:
-                append_pair(form_, name_, value.truth ? "true" : "false");
+            case JSON_TRUE:
+                append_pair(form_, name_, "true");
                 return;
-            case JsonKind::null:
+            case JSON_FALSE:
+                append_pair(form_, name_, "false");
+                return;
+            case JSON_NULL:
                 append_pair(form_, name_, "");
                 return;
-            case JsonKind::real:
+            case JSON_REAL:
                 break;
         }
         throw InvalidInput{"parameter \"" + shown(name_) + "\" is a number with a fraction",
@@ -198,19 +206,21 @@ void check_segments(std::string_view path, const char* what) {
 }  // namespace
 
 std::string encode_form(std::string_view parameters_json) {
-    // (A NUL cannot come from jsonb, and a form has no use for it.)
-    const ParsedBody parameters(parameters_json, ParsedBody::Nul::refused);
-    if (parameters.root() == nullptr) {
-        if (parameters.fault() == ParsedBody::Fault::number_too_large) {
+    json_error_t error{};
+    // No NUL is allowed here: it cannot come from jsonb, and a form has no use for it.
+    const Json root = load_json(parameters_json, 0, &error);
+    if (root == nullptr) {
+        // jansson's own words quote the text, which may be somebody's secret.
+        if (json_error_code(&error) == json_error_numeric_overflow) {
             throw InvalidInput{"a number in the parameters is too large", "Give it as text."};
         }
         throw InvalidInput{"the parameters are not valid JSON", {}};
     }
-    if (!is_object(parameters.root())) {
+    if (!json_is_object(root.get())) {
         throw InvalidInput{"the parameters must be a JSON object", {}};
     }
     FormWriter writer;
-    writer.object(*parameters.root(), 1);
+    writer.object(root.get(), 1);
     return std::move(writer).take();
 }
 

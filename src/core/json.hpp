@@ -1,98 +1,68 @@
-// A JSON text as a tree of values that lie in it (see ParsedBody): nothing is copied out of it, and
-// every look-up accepts a null or a value of another kind and then finds nothing.
+// jansson behind value types. Nothing here throws except for lack of memory, and every look-up
+// accepts a null or a value of another type and then finds nothing.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
+#include <jansson.h>
+
+#include <memory>
 #include <optional>
-#include <span>
+#include <string>
 #include <string_view>
+
+#include "core/parsed_body.hpp"
 
 #include "core/pure.hpp"
 
 namespace pg_seats::core {
 
-enum class JsonKind : std::uint8_t { null, boolean, integer, real, text, array, object };
+// Of all that jansson has in its memory nothing is left there when it is given back: an answer may
+// hold a client secret.
+void overwrite(void* memory) noexcept;
+void overwrite_and_free(void* memory) noexcept;
+[[nodiscard]] Json load_json(std::string_view text, std::size_t flags,
+                             json_error_t* error) noexcept;
 
-// Lives as long as the body that it was read of.
-struct JsonValue {
-    JsonKind kind = JsonKind::null;
-    bool truth = false;      // of a boolean
-    std::uint32_t size = 0;  // bytes of a text or a real as it stands there; elements, members
-    union {
-        std::int64_t number = 0;
-        const char* bytes;
-        const JsonValue* inner;
-        std::size_t place;  // of the inner ones, while the text is read
-    };
-    // Of a member.
-    const char* name = nullptr;
-    std::uint32_t name_size = 0;
-    std::uint32_t name_hash = 0;
-};
-
-[[nodiscard]] inline bool is_kind(const JsonValue* value, JsonKind kind) noexcept {
-    return value != nullptr && value->kind == kind;
-}
-[[nodiscard]] inline bool is_object(const JsonValue* value) noexcept {
-    return is_kind(value, JsonKind::object);
-}
-[[nodiscard]] inline bool is_array(const JsonValue* value) noexcept {
-    return is_kind(value, JsonKind::array);
+// The whole text must be one JSON value in UTF-8, nothing after it; null otherwise (also where an
+// integer does not fit 64 bits). jansson itself limits the depth to 2048.
+[[nodiscard]] inline Json parse_json(std::string_view text,
+                                     json_error_t* error = nullptr) noexcept {
+    return load_json(text, JSON_ALLOW_NUL, error);
 }
 
-// A real as it stands in the text; else the text, without its escapes.
-[[nodiscard]] inline std::string_view bytes_of(const JsonValue& value) noexcept {
-    return {value.bytes, value.size};
-}
-[[nodiscard]] inline std::string_view name_of(const JsonValue& member) noexcept {
-    return {member.name, member.name_size};
+[[nodiscard]] inline const json_t* member(const json_t* object, const char* name) noexcept {
+    return json_object_get(object, name);
 }
 
-[[nodiscard]] inline std::span<const JsonValue> elements(const JsonValue* array) noexcept {
-    return is_array(array) ? std::span(array->inner, array->size) : std::span<const JsonValue>();
-}
-// Each name once: where it comes twice, the last one counts.
-[[nodiscard]] inline std::span<const JsonValue> members(const JsonValue* object) noexcept {
-    return is_object(object) ? std::span(object->inner, object->size)
-                             : std::span<const JsonValue>();
-}
-
-[[nodiscard]] inline const JsonValue* member(const JsonValue* object,
-                                             std::string_view name) noexcept {
-    for (const JsonValue& member : members(object)) {
-        if (name_of(member) == name) {
-            return &member;
-        }
+[[nodiscard]] inline std::string_view text_of(const json_t* value) noexcept {
+    if (!json_is_string(value)) {
+        return {};
     }
-    return nullptr;
+    return {json_string_value(value), json_string_length(value)};
 }
 
-[[nodiscard]] inline std::string_view text_of(const JsonValue* value) noexcept {
-    return is_kind(value, JsonKind::text) ? bytes_of(*value) : std::string_view();
-}
-
-[[nodiscard]] inline std::string_view text_member(const JsonValue* object,
-                                                  std::string_view name) noexcept {
+[[nodiscard]] inline std::string_view text_member(const json_t* object, const char* name) noexcept {
     return text_of(member(object, name));
 }
 
-[[nodiscard]] inline std::optional<bool> bool_member(const JsonValue* object,
-                                                     std::string_view name) noexcept {
-    const JsonValue* const value = member(object, name);
-    return is_kind(value, JsonKind::boolean) ? std::optional(value->truth) : std::nullopt;
+[[nodiscard]] inline std::optional<bool> bool_member(const json_t* object,
+                                                     const char* name) noexcept {
+    const json_t* const value = member(object, name);
+    if (!json_is_boolean(value)) {
+        return std::nullopt;
+    }
+    return json_is_true(value);
 }
 
 // There, and not null.
-[[nodiscard]] inline bool has_member(const JsonValue* object, std::string_view name) noexcept {
-    const JsonValue* const value = member(object, name);
-    return value != nullptr && value->kind != JsonKind::null;
+[[nodiscard]] inline bool has_member(const json_t* object, const char* name) noexcept {
+    const json_t* const value = member(object, name);
+    return value != nullptr && !json_is_null(value);
 }
 
 // The array of a list of Stripe's; null of anything else.
-[[nodiscard]] inline const JsonValue* elements_of_list(const JsonValue* list) noexcept {
-    const JsonValue* const data = member(list, "data");
-    return text_member(list, "object") == "list" && is_array(data) ? data : nullptr;
+[[nodiscard]] inline const json_t* elements_of_list(const json_t* list) noexcept {
+    const json_t* const data = member(list, "data");
+    return text_member(list, "object") == "list" && json_is_array(data) ? data : nullptr;
 }
 
 }  // namespace pg_seats::core

@@ -23,24 +23,28 @@ bool is_account_id(std::string_view id) noexcept {
     return std::all_of(id.begin(), id.end(), is_alphanumeric);
 }
 
-std::string_view marker_of(const JsonValue* object) {
+std::string_view marker_of(const json_t* object) {
     return text_member(member(object, "metadata"), marker_name);
 }
 
 // The first element of a list for which `wanted` gives an object to report.
 template <typename Wanted>
 std::optional<ListSearch> search_list(const ParsedBody& body, const Wanted& wanted) {
-    const JsonValue* const root = body.root();
-    const JsonValue* const data = elements_of_list(root);
+    const json_t* const root = body.root();
+    const json_t* const data = elements_of_list(root);
     if (data == nullptr) {
         return std::nullopt;
     }
     ListSearch search;
     search.has_more = bool_member(root, "has_more").value_or(false);
     search.is_whole = bool_member(root, "has_more") == false;
-    for (const JsonValue& element : elements(data)) {
-        search.last_id = text_member(&element, "id");
-        if (const JsonValue* const found = search.found ? nullptr : wanted(&element)) {
+    const std::size_t size = json_array_size(data);
+    for (std::size_t i = 0; i < size; ++i) {
+        const json_t* const element = json_array_get(data, i);
+        if (i + 1 == size) {
+            search.last_id = text_member(element, "id");
+        }
+        if (const json_t* const found = search.found ? nullptr : wanted(element)) {
             search.found = true;
             search.object_json = stripped_copy(found);
         }
@@ -51,7 +55,7 @@ std::optional<ListSearch> search_list(const ParsedBody& body, const Wanted& want
 }  // namespace
 
 std::optional<AccountFacts> read_account(const ParsedBody& body) {
-    const JsonValue* const root = body.root();
+    const json_t* const root = body.root();
     const std::string_view id = text_member(root, "id");
     if (text_member(root, "object") != "account" || !is_account_id(id)) {
         return std::nullopt;
@@ -60,12 +64,12 @@ std::optional<AccountFacts> read_account(const ParsedBody& body) {
 }
 
 std::optional<ObjectFacts> read_object(const ParsedBody& body) {
-    const JsonValue* const root = body.root();
+    const json_t* const root = body.root();
     const std::string_view object = text_member(root, "object");
     if (object.empty()) {
         return std::nullopt;
     }
-    const JsonValue* const pending = member(root, "pending_update");
+    const json_t* const pending = member(root, "pending_update");
     ObjectFacts facts;
     facts.id = text_member(root, "id");
     facts.object = object;
@@ -78,37 +82,38 @@ std::optional<ObjectFacts> read_object(const ParsedBody& body) {
 }
 
 std::optional<ListSearch> find_marker_in_list(const ParsedBody& body, std::string_view marker) {
-    return search_list(body, [marker](const JsonValue* element) -> const JsonValue* {
+    return search_list(body, [marker](const json_t* element) -> const json_t* {
         return of_same_change(marker_of(element), marker) ? element : nullptr;
     });
 }
 
 std::optional<EventSearch> search_events(const ParsedBody& body, std::string_view key,
                                          std::string_view marker) {
-    const JsonValue* const root = body.root();
-    const JsonValue* const data = elements_of_list(root);
+    const json_t* const root = body.root();
+    const json_t* const data = elements_of_list(root);
     if (data == nullptr) {
         return std::nullopt;
     }
     EventSearch search;
     search.has_more = bool_member(root, "has_more").value_or(false);
-    const JsonValue* proof = nullptr;
-    for (const JsonValue& event : elements(data)) {
-        const JsonValue* const object = member(member(&event, "data"), "object");
-        search.last_id = text_member(&event, "id");
-        if (!is_object(object)) {
+    const json_t* proof = nullptr;
+    for (std::size_t i = 0; i < json_array_size(data); ++i) {
+        const json_t* const event = json_array_get(data, i);
+        const json_t* const object = member(member(event, "data"), "object");
+        search.last_id = text_member(event, "id");
+        if (!json_is_object(object)) {
             continue;
         }
         const bool marked = of_same_change(marker_of(object), marker);
         const bool ours =
-            !key.empty() && text_member(member(&event, "request"), "idempotency_key") == key;
+            !key.empty() && text_member(member(event, "request"), "idempotency_key") == key;
         if (marked ? !search.has_marker : ours && proof == nullptr) {
             proof = object;
         }
         search.has_marker = search.has_marker || marked;
         search.found = search.found || ours;
         search.tells_failure =
-            search.tells_failure || (ours && text_member(&event, "type").ends_with("failed"));
+            search.tells_failure || (ours && text_member(event, "type").ends_with("failed"));
     }
     if (proof != nullptr) {
         search.object_json = stripped_copy(proof);

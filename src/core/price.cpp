@@ -12,13 +12,15 @@ namespace {
 
 constexpr std::size_t most_currencies = 200;
 
-std::optional<std::vector<std::string>> read_currencies(const JsonValue* options) {
-    if (!is_object(options)) {
+std::optional<std::vector<std::string>> read_currencies(const json_t* options) {
+    if (!json_is_object(options)) {
         return std::nullopt;
     }
     std::vector<std::string> currencies;
-    for (const JsonValue& option : members(options)) {
-        const std::string_view name = name_of(option);
+    const char* name = nullptr;
+    json_t* option = nullptr;
+    // (The macro takes no pointer to const, and changes nothing.)
+    json_object_foreach(const_cast<json_t*>(options), name, option) {
         if (is_fact(name) && currencies.size() < most_currencies) {
             currencies.emplace_back(name);
         }
@@ -28,8 +30,8 @@ std::optional<std::vector<std::string>> read_currencies(const JsonValue* options
 
 }  // namespace
 
-std::optional<PriceFacts> read_price(const JsonValue* price) {
-    if (!is_object(price)) {
+std::optional<PriceFacts> read_price(const json_t* price) {
+    if (!json_is_object(price)) {
         return std::nullopt;
     }
     PriceFacts facts;
@@ -39,7 +41,7 @@ std::optional<PriceFacts> read_price(const JsonValue* price) {
     }
     // A plan says itself what a price says below `recurring`.
     const bool is_plan = text_member(price, "object") == "plan";
-    const JsonValue* const recurring = is_plan ? price : member(price, "recurring");
+    const json_t* const recurring = is_plan ? price : member(price, "recurring");
     facts.currency = fact_member(price, "currency");
     facts.interval = fact_member(recurring, "interval");
     facts.interval_count = integer_member(recurring, "interval_count");
@@ -52,7 +54,7 @@ std::optional<PriceFacts> read_price(const JsonValue* price) {
 }
 
 std::optional<PriceFacts> read_price(const ParsedBody& body) {
-    const JsonValue* const root = body.root();
+    const json_t* const root = body.root();
     return text_member(root, "object") == "price" ? read_price(root) : std::nullopt;
 }
 

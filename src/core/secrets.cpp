@@ -1,14 +1,11 @@
 #include "core/secrets.hpp"
 
-#include <string.h>  // memmem
-
 #include <algorithm>
 #include <array>
-#include <utility>
 
 #include "core/ascii.hpp"
 #include "core/exchange.hpp"
-#include "core/parsed_body.hpp"
+#include "core/json.hpp"
 
 namespace pg_seats::core {
 namespace {
@@ -78,121 +75,80 @@ bool cut_keys(Text& text, std::string_view prefix) {
     return found;
 }
 
-bool holds(std::string_view text, std::string_view part) noexcept {
-    return text.size() >= part.size() &&
-           memmem(text.data(), text.size(), part.data(), part.size()) != nullptr;
+// A text in which nothing was left that is secret; null, for lack of memory, is as good.
+json_t* clean_text(std::string_view text) {
+    json_t* const value = json_stringn(text.data(), text.size());
+    return value != nullptr ? value : json_null();
 }
 
-// Every secret has _secret, k_live_, k_test_ or whsec_ in it. (Looked for from one underscore to
-// the next: an answer has many, but four times over it is more to read.)
-bool has_sign(std::string_view text) noexcept {
-    for (std::size_t at = text.find('_'); at != std::string_view::npos;
-         at = text.find('_', at + 1)) {
-        const std::string_view before = text.substr(0, at);
-        const std::string_view rest = text.substr(at);
-        if (rest.starts_with("_secret") || before.ends_with("whsec") ||
-            (before.ends_with('k') && (rest.starts_with("_live_") || rest.starts_with("_test_")))) {
-            return true;
+bool strip(json_t* value);
+
+bool strip_object(json_t* object) {
+    bool changed = json_object_del(object, "client_secret") == 0;
+    void* next = nullptr;
+    const char* key = nullptr;
+    json_t* inner = nullptr;
+    json_object_foreach_safe(object, next, key, inner) {
+        WipedText name(key);
+        WipedText text(text_of(inner));
+        if (cut_secrets(name)) {
+            json_object_del(object, key);
+            changed = true;
+        } else if (cut_secrets(text)) {
+            // Where there is no memory for the new text, the old one must not stay.
+            if (json_object_set_new_nocheck(object, key, clean_text(text)) != 0) {
+                json_object_del(object, key);
+            }
+            changed = true;
+        } else {
+            changed = strip(inner) || changed;
         }
     }
-    return false;
+    return changed;
 }
 
-// Writes a value without every member named client_secret, with secrets cut out of its texts (a URL
-// of next_action carries one in its query), and without members whose name is one.
-class Stripper {
-  public:
-    void write(const JsonValue& value) {
-        switch (value.kind) {
-            case JsonKind::null:
-                out_.append("null");
-                return;
-            case JsonKind::boolean:
-                out_.append(value.truth ? "true" : "false");
-                return;
-            case JsonKind::integer:
-                out_.append(std::to_string(value.number));
-                return;
-            case JsonKind::real:
-                out_.append(bytes_of(value));
-                return;
-            case JsonKind::text:
-                write_text(bytes_of(value));
-                return;
-            case JsonKind::array:
-                write_array(value);
-                return;
-            case JsonKind::object:
-                write_object(value);
-                return;
+bool strip_array(json_t* array) {
+    bool changed = false;
+    for (std::size_t i = 0; i < json_array_size(array); ++i) {
+        json_t* const inner = json_array_get(array, i);
+        if (WipedText text(text_of(inner)); cut_secrets(text)) {
+            json_array_set_new(array, i, clean_text(text));
+            changed = true;
+        } else {
+            changed = strip(inner) || changed;
         }
     }
-    [[nodiscard]] bool has_cut() const noexcept { return has_cut_; }
-    [[nodiscard]] std::string take() && { return std::move(out_); }
+    return changed;
+}
 
-  private:
-    void write_array(const JsonValue& array) {
-        out_.push_back('[');
-        std::string_view separator;
-        for (const JsonValue& element : elements(&array)) {
-            out_.append(std::exchange(separator, ","));
-            write(element);
-        }
-        out_.push_back(']');
+// Takes every member named client_secret out of a value, cuts secrets out of its texts (a URL of
+// next_action carries one in its query), and drops members whose name is one. True if anything was
+// changed.
+bool strip(json_t* value) {
+    if (json_is_object(value)) {
+        return strip_object(value);
     }
-
-    void write_object(const JsonValue& object) {
-        out_.push_back('{');
-        std::string_view separator;
-        for (const JsonValue& member : members(&object)) {
-            const std::string_view name = name_of(member);
-            if (name == "client_secret" || has_secret(name)) {
-                has_cut_ = true;
-                continue;
-            }
-            out_.append(std::exchange(separator, ","));
-            write_plain(name);
-            out_.push_back(':');
-            write(member);
-        }
-        out_.push_back('}');
-    }
-
-    void write_text(std::string_view text) {
-        if (!has_sign(text)) {
-            write_plain(text);
-            return;
-        }
-        WipedText copy(text);
-        has_cut_ = cut_secrets(copy) || has_cut_;
-        write_plain(copy);
-    }
-
-    void write_plain(std::string_view text) {
-        constexpr std::string_view escaped = "\"\\\b\f\n\r\t";
-        constexpr std::string_view signs_of = "\"\\bfnrt";
-        constexpr std::string_view digits = "0123456789ABCDEF";
-        out_.push_back('"');
-        for (const char c : text) {
-            const auto byte = static_cast<unsigned char>(c);
-            if (const std::size_t place = escaped.find(c); place != std::string_view::npos) {
-                out_.append({'\\', signs_of[place]});
-            } else if (byte < 0x20) {
-                out_.append("\\u00").append({digits[byte >> 4U], digits[byte & 15U]});
-            } else {
-                out_.push_back(c);
-            }
-        }
-        out_.push_back('"');
-    }
-
-    std::string out_;
-    bool has_cut_ = false;
-};
+    return json_is_array(value) && strip_array(value);
+}
 
 // Nothing that looks like a secret, and no escape behind which one could hide: the bytes stay.
 bool is_suspect(std::string_view body) noexcept {
-    return has_sign(body) || holds(body, "\\u");
+    constexpr std::array signs{std::string_view("_secret"), std::string_view("k_live_"),
+                               std::string_view("k_test_"), std::string_view("whsec_"),
+                               std::string_view("\\u")};
+    return std::any_of(signs.begin(), signs.end(), [body](std::string_view sign) {
+        return body.find(sign) != std::string_view::npos;
+    });
+}
+
+// Of a name that comes twice only the last one is seen by whoever reads the JSON: by us, too.
+bool names_are_unique(std::string_view body) noexcept {
+    return load_json(body, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, nullptr) != nullptr;
+}
+
+std::string written(const json_t* value) {
+    const std::unique_ptr<char, void (*)(void*)> text(json_dumps(value, JSON_COMPACT), &free);
+    return text == nullptr ? std::string() : std::string(text.get());
 }
 
 }  // namespace
@@ -212,17 +168,9 @@ bool cut_secrets(Text& text) {
 template bool cut_secrets(std::string&);
 template bool cut_secrets(WipedText&);
 
-bool has_secret(std::string_view text) {
-    if (!has_sign(text)) {
-        return false;
-    }
-    WipedText copy(text);
-    return cut_secrets(copy);
-}
-
 template <typename Text>
 bool strike(Text& text, std::string_view secret) {
-    if (secret.size() < shortest_secret || !holds(text, secret)) {
+    if (secret.size() < shortest_secret) {
         return false;
     }
     bool found = false;
@@ -245,13 +193,10 @@ void strike(Response& response, std::string_view secret) {
     }
 }
 
-std::string stripped_copy(const JsonValue* value) {
-    if (value == nullptr) {
-        return {};
-    }
-    Stripper stripper;
-    stripper.write(*value);
-    return std::move(stripper).take();
+std::string stripped_copy(const json_t* value) {
+    const Json copy(json_deep_copy(value));
+    strip(copy.get());
+    return written(copy.get());
 }
 
 std::string strip_secrets(std::string_view body, const ParsedBody& parsed) {
@@ -261,11 +206,12 @@ std::string strip_secrets(std::string_view body, const ParsedBody& parsed) {
     if (parsed.root() == nullptr) {
         return {};  // half an answer may hold half a secret
     }
-    Stripper stripper;
-    stripper.write(*parsed.root());
-    // (Of a name that comes twice only the last one is seen by whoever reads the JSON: by us, too.)
-    return stripper.has_cut() || !parsed.names_are_unique() ? std::move(stripper).take()
-                                                            : std::string(body);
+    const Json copy(json_deep_copy(parsed.root()));
+    if (copy == nullptr) {
+        return {};  // where there is no memory for a new text, the old one must not stay
+    }
+    const bool changed = strip(copy.get());
+    return !changed && names_are_unique(body) ? std::string(body) : written(copy.get());
 }
 
 std::string strip_secrets(std::string_view body) {

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/json.hpp"
+struct json_t;  // jansson.h does not go together with the server's headers
 
 #include "core/pure.hpp"
 
@@ -23,9 +23,6 @@ inline constexpr std::string_view removed_secret = "[removed]";
 template <typename Text>
 [[nodiscard]] bool cut_secrets(Text& text);
 
-// Whether there are any.
-[[nodiscard]] bool has_secret(std::string_view text);
-
 // Takes out this very secret, whatever it looks like. True if it was there.
 template <typename Text>
 bool strike(Text& text, std::string_view secret);
@@ -41,6 +38,6 @@ void strike(Response& response, std::string_view secret);
 [[nodiscard]] std::string strip_secrets(std::string_view body, const ParsedBody& parsed);
 
 // Of a value, written.
-[[nodiscard]] std::string stripped_copy(const JsonValue* value);
+[[nodiscard]] std::string stripped_copy(const json_t* value);
 
 }  // namespace pg_seats::core

@@ -13,12 +13,11 @@ namespace {
 constexpr const char* period_end = "current_period_end";
 
 // Since basil periods are the items', and items of different intervals end at different times.
-std::optional<std::int64_t> first_period_end(const JsonValue* subscription,
-                                             const JsonValue* items) {
+std::optional<std::int64_t> first_period_end(const json_t* subscription, const json_t* items) {
     std::optional<std::int64_t> first;
-    const std::span<const JsonValue> all = elements(items);
-    for (const JsonValue& item : all.first(std::min(all.size(), most_elements))) {
-        const std::optional<std::int64_t> end = time_member(&item, period_end);
+    const std::size_t size = std::min(json_array_size(items), most_elements);
+    for (std::size_t i = 0; i < size; ++i) {
+        const std::optional<std::int64_t> end = time_member(json_array_get(items, i), period_end);
         if (end && (!first || *end < *first)) {
             first = end;
         }
@@ -26,11 +25,11 @@ std::optional<std::int64_t> first_period_end(const JsonValue* subscription,
     return first ? first : time_member(subscription, period_end);
 }
 
-std::optional<PendingUpdateFacts> read_pending_update(const JsonValue* subscription) {
+std::optional<PendingUpdateFacts> read_pending_update(const json_t* subscription) {
     if (!has_member(subscription, "pending_update")) {
         return std::nullopt;
     }
-    const JsonValue* const pending = member(subscription, "pending_update");
+    const json_t* const pending = member(subscription, "pending_update");
     return PendingUpdateFacts{.expires_at = time_member(pending, "expires_at"),
                               .marker = marker_member(pending),
                               .items = read_items(member(pending, "subscription_items")).items};
@@ -50,7 +49,7 @@ std::optional<SubscriptionFacts> read_subscription(const ParsedBody& body) {
     return read_subscription(body.root());
 }
 
-std::optional<SubscriptionFacts> read_subscription(const JsonValue* subscription) {
+std::optional<SubscriptionFacts> read_subscription(const json_t* subscription) {
     SubscriptionFacts facts;
     facts.id = fact_member(subscription, "id");
     facts.status = fact_member(subscription, "status");
@@ -72,8 +71,8 @@ std::optional<SubscriptionFacts> read_subscription(const JsonValue* subscription
     facts.schedule = id_member(subscription, "schedule");
     facts.marker = marker_member(subscription);
 
-    const JsonValue* const list = member(subscription, "items");
-    const JsonValue* const data = member(list, "data");
+    const json_t* const list = member(subscription, "items");
+    const json_t* const data = member(list, "data");
     Items items = read_items(data);
     facts.items = std::move(items.items);
     facts.prices = std::move(items.prices);
@@ -129,7 +128,7 @@ std::optional<ItemPage> read_item_page(const ParsedBody& body) {
     ItemPage page;
     page.items = std::move(items.items);
     page.prices = std::move(items.prices);
-    page.unreadable = list->elements.size() - page.items.size();
+    page.unreadable = list->size - page.items.size();
     page.has_more = list->has_more;
     page.last_id = std::move(list->last_id);
     return page;

@@ -1,5 +1,5 @@
 // seats.call_answer(): what Stripe answered, as far as it was kept.
-#include "core/parsed_body.hpp"
+#include "core/json_text.hpp"
 
 #include "functions/call_state.hpp"
 #include "pg/error.hpp"
@@ -37,7 +37,7 @@ Datum as_text(const char* data, std::size_t size) {
 PG_SEATS_FUNCTION(pg_seats_call_answer) {
     const Answer answer = pg::guard(read_answer, fcinfo);
     // The bytes are stored as they came: a proxy's page or an answer cut short is no JSON.
-    if (answer.data == nullptr || core::ParsedBody({answer.data, answer.size}).root() == nullptr) {
+    if (answer.data == nullptr || !core::is_json({answer.data, answer.size})) {
         PG_RETURN_NULL();
     }
     return pg::guard(as_text, answer.data, answer.size);

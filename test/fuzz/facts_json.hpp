@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "core/facts.hpp"
-#include "core/parsed_body.hpp"
+#include "core/json.hpp"
 #include "core/safe_text.hpp"
 #include "core/secrets.hpp"
 
@@ -18,16 +18,17 @@ inline void check(bool holds) {
     }
 }
 
-inline void check_items(const core::JsonValue* items) {
-    check(core::is_array(items) && items->size <= core::most_elements);
-    for (const core::JsonValue& item : core::elements(items)) {
-        check(!core::text_member(&item, "id").empty());
+inline void check_items(const json_t* items) {
+    check(json_is_array(items) && json_array_size(items) <= core::most_elements);
+    for (std::size_t i = 0; i < json_array_size(items); ++i) {
+        check(!core::text_member(json_array_get(items, i), "id").empty());
     }
 }
 
-inline core::ParsedBody checked_json(const std::string& text) {
-    core::ParsedBody json(text, core::ParsedBody::Nul::refused);  // as jsonb does
-    check(core::is_object(json.root()) && json.names_are_unique());
+inline core::Json checked_json(const std::string& text) {
+    // As jsonb is, the parser is strict here: without JSON_ALLOW_NUL it refuses \u0000.
+    core::Json json(json_loadb(text.data(), text.size(), JSON_REJECT_DUPLICATES, nullptr));
+    check(json_is_object(json.get()));
     check(core::is_valid_utf8(text));
     for (const char c : text) {
         check(static_cast<unsigned char>(c) >= 0x20 && c != 0x7f);

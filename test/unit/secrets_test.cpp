@@ -1,11 +1,16 @@
+#include <jansson.h>
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 
 #include "core/exchange.hpp"
+#include "core/json.hpp"
 #include "core/secrets.hpp"
 #include "http/client.hpp"
 
@@ -119,6 +124,48 @@ TEST(StripSecrets, a_name_may_be_one) {
     EXPECT_EQ(core::strip_secrets(R"({"a":[{"sk_live_0123456789":{"c":1}}]})"), R"({"a":[{}]})");
 }
 
+// jansson asks here for its memory.
+int allocations_left = 0;
+
+void* scarce(std::size_t size) {
+    return allocations_left-- > 0 ? std::malloc(size) : nullptr;
+}
+
+// There is none for one request, and for the next one there is again.
+void* short_once(std::size_t size) {
+    return allocations_left-- != 0 ? std::malloc(size) : nullptr;
+}
+
+TEST(StripSecrets, without_memory_nothing_secret_is_left) {
+    const std::string body =
+        R"({"a":"see pi_1_secret_x","b":["pi_2_secret_x",{"c":"pi_3_secret_x"}],"d":1})";
+    const std::string whole = core::strip_secrets(body);
+    json_set_alloc_funcs(scarce, std::free);
+    bool was_short = false;
+    bool was_enough = false;
+    for (int most = 0; most < 200 && !was_enough; ++most) {
+        allocations_left = most;
+        const std::string stripped = core::strip_secrets(body);
+        EXPECT_EQ(stripped.find("_secret_x"), std::string::npos)
+            << most << " allocations: " << stripped;
+        was_enough = allocations_left >= 0;
+        was_short = was_short || !was_enough;
+        if (was_enough) {
+            EXPECT_EQ(stripped, whole);
+        }
+    }
+    json_set_alloc_funcs(short_once, std::free);
+    for (int before = 0; before < 200; ++before) {
+        allocations_left = before;
+        const std::string stripped = core::strip_secrets(body);
+        EXPECT_EQ(stripped.find("_secret_x"), std::string::npos)
+            << before << " allocations: " << stripped;
+    }
+    json_set_alloc_funcs(std::malloc, core::overwrite_and_free);
+    EXPECT_TRUE(was_short);
+    EXPECT_TRUE(was_enough);
+}
+
 // Of memory that is given back nobody may look at anything: this one is kept.
 struct KeptMemory {
     static inline std::array<char, 256> bytes{};
@@ -142,15 +189,25 @@ TEST(WipedText, leaves_nothing_in_memory_that_it_gives_back) {
     EXPECT_EQ(std::ranges::count(KeptMemory::bytes, '\0'), std::ssize(KeptMemory::bytes));
 }
 
-TEST(Answer, forgets_what_was_read_of_it) {
+TEST(Answer, overwrites_what_was_read_of_it) {
     core::Answer answer;
     answer.response.transport = core::Transport::complete;
     answer.response.body = R"({"client_secret":"pi_1_secret_x"})";
     answer.parse(true);
-    EXPECT_EQ(core::text_member(answer.body.root(), "client_secret"), "pi_1_secret_x");
+    json_malloc_t get = nullptr;
+    json_free_t give_back = nullptr;
+    json_get_alloc_funcs(&get, &give_back);
+    EXPECT_EQ(give_back, core::overwrite_and_free);
     answer.forget_body();
     EXPECT_EQ(answer.body.root(), nullptr);
     EXPECT_TRUE(answer.response.body.empty());
+
+    const std::unique_ptr<char, void (*)(void*)> memory(static_cast<char*>(std::malloc(100)),
+                                                        std::free);
+    std::memset(memory.get(), 's', 100);
+    core::overwrite(memory.get());
+    EXPECT_EQ(std::count(memory.get(), memory.get() + 100, '\0'), 100);
+    core::overwrite(nullptr);
 }
 
 }  // namespace
