@@ -270,7 +270,10 @@ SELECT seats_internal.match_expected_event(jsonb_build_object(
 SELECT count(*) FROM seats_internal.alert WHERE call_id = 1000100;
 
 -- What stood there is counted only where it is not the one item that it was computed on.
-SELECT t.items, t.base, seats_internal.is_single_item(t.items, t.base) AS is_it, seats_internal.count_items(t.items) AS counted
+SELECT t.items, t.base,
+       seats_internal.is_single_item(t.items, (SELECT p.seat_type FROM seats_internal.seat_price AS p WHERE p.price = t.items #>> '{0,price}'),
+                                     t.base) AS is_it,
+       seats_internal.count_items(t.items) AS counted
   FROM (VALUES ('[{"price": "price_team", "quantity": 5}]'::jsonb, '{"team": 5}'::jsonb),
                ('[{"price": "price_team", "quantity": 5, "metered": false}]', '{"team": 5}'),
                ('[{"price": "price_team", "quantity": 5, "metered": true}]', '{"team": 5}'),

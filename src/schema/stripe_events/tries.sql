@@ -81,21 +81,6 @@ REVOKE ALL ON FUNCTION seats_internal.process_event(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.process_event(text, text) IS
     'processes a stored event, unless somebody else does; gives the outcome';
 
--- False: it is there already, by this endpoint. Waits for whoever is writing it.
-CREATE OR REPLACE FUNCTION seats_internal.store_event(event seats_internal.webhook_event) RETURNS boolean
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    INSERT INTO seats_internal.webhook_event SELECT event.*
-    ON CONFLICT ON CONSTRAINT webhook_event_pkey DO NOTHING;
-    RETURN FOUND;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.store_event(seats_internal.webhook_event) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.store_event(seats_internal.webhook_event) IS
-    'writes an event, once';
-
 -- An event that has just come. It is written once, behind what follows from it and with what has come of that: most of
 -- it is its payload. If somebody else brings the same one at this moment, all that followed is undone: his counts, or is
 -- tried again. What cannot be done now is left to the worker. Gives the outcome; busy: nobody can tell now.
@@ -114,7 +99,9 @@ BEGIN
         is_applied := true;
         event.processed_at := clock_timestamp();
         event.tries := 1;
-        IF seats_internal.store_event(event) THEN
+        INSERT INTO seats_internal.webhook_event SELECT event.*
+        ON CONFLICT ON CONSTRAINT webhook_event_pkey DO NOTHING;
+        IF FOUND THEN
             RETURN event.outcome;
         END IF;
         RAISE EXCEPTION 'somebody else has brought it' USING ERRCODE = 'unique_violation';
@@ -126,7 +113,9 @@ BEGIN
         RETURN 'busy';
     END IF;
     BEGIN
-        IF seats_internal.store_event(arrived) THEN
+        INSERT INTO seats_internal.webhook_event SELECT arrived.*
+        ON CONFLICT ON CONSTRAINT webhook_event_pkey DO NOTHING;
+        IF FOUND THEN
             PERFORM seats_internal.event_failed(arrived, problem);
             RETURN 'stored';
         END IF;
