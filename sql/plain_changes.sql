@@ -67,6 +67,8 @@ CREATE FUNCTION pg_temp.mostly(VARIADIC of_these text[]) RETURNS text LANGUAGE s
 
 -- A state of everything that a change looks at; mostly nothing is wrong with it.
 CREATE FUNCTION pg_temp.draw_state() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    is_first boolean := random() < 0.15;
 BEGIN
     DELETE FROM seats_internal.member;
     DELETE FROM seats_internal.invite;
@@ -85,20 +87,24 @@ BEGIN
       FROM acme AS a, generate_series(1, floor(random() * 3)::integer) AS g;
     INSERT INTO seats_internal.seat_line (team_id, seat_type, quantity, confirmed, missing, held)
     SELECT a.id, t.name, CASE WHEN t.missing > 0 THEN 0 WHEN random() < 0.02 THEN 2147483640 ELSE floor(random() * 14) END,
-           CASE WHEN random() < 0.2 THEN 0 ELSE floor(random() * 14) END, t.missing, pg_temp.mostly('false', 'true')::boolean
+           CASE WHEN random() < 0.05 OR is_first AND t.name = 'team' THEN 0 ELSE floor(random() * 14) END, t.missing, random() < 0.15
       FROM acme AS a,
            (SELECT n.name, pg_temp.mostly('0', '1', '3')::integer AS missing
               FROM (VALUES ('team'), ('owner')) AS n (name) WHERE random() < 0.9) AS t;
     UPDATE seats_internal.team AS t
        SET status = pg_temp.mostly('active', 'trialing', 'past_due', 'unpaid', 'incomplete', 'canceled', NULL),
-           items = CASE WHEN random() < 0.95 THEN a.items END,
-           count_problem = pg_temp.mostly(NULL, 'nobody knows the price')
+           items = CASE WHEN is_first THEN jsonb_path_query_array(a.items, '$[*] ? (@.price != "price_team")')
+                        WHEN random() < 0.95 THEN a.items END,
+           -- (A line is held while its subscription cannot be counted.)
+           count_problem = CASE WHEN EXISTS (SELECT FROM seats_internal.seat_line AS l WHERE l.held) THEN 'nobody knows the price'
+                           ELSE pg_temp.mostly(NULL, 'nobody knows the price') END
       FROM acme AS a WHERE t.id = a.id;
     UPDATE seats_internal.seat_type AS s
        SET largest_change = pg_temp.mostly('10', '3')::integer,
            largest_total = pg_temp.mostly(NULL, '8', '12')::integer,
            largest_unconfirmed = pg_temp.mostly(NULL, '1', '4')::integer;
-    UPDATE seats_internal.stripe_price AS p SET currency = pg_temp.mostly('usd', 'eur', 'gbp');
+    -- (The first seats of a type: a price is needed, and there may be none that fits.)
+    UPDATE seats_internal.stripe_price AS p SET currency = CASE WHEN is_first THEN pg_temp.one_of('usd', 'eur') ELSE 'usd' END;
     PERFORM set_config('pg_seats.person', pg_temp.mostly('', 'bea'), true);
 END
 $$;

@@ -21,9 +21,11 @@ REVOKE ALL ON FUNCTION seats_internal.open_line(bigint, text, integer) FROM PUBL
 COMMENT ON FUNCTION seats_internal.open_line(bigint, text, integer) IS
     'a line for a type of seats that the team never had';
 
--- Every change goes through here: wanted is [{seat_type, operation, quantity, expected}]. This is the
--- application's path, so it is one function of few statements, and a long one; what is wrong is told by
--- others, which are called only then.
+-- Every change goes through here that has anything special about it: wanted is [{seat_type, operation,
+-- quantity, expected}]. What has nothing is made by the library (src/functions/plain_change.cpp), to the byte as it
+-- would be here: who adds a rule here adds it there, or makes it a reason to come here (sql/plain_changes.sql
+-- compares). This too is the application's path, so it is one function of few statements, and a long one; what is
+-- wrong is told by others, which are called only then.
 CREATE OR REPLACE FUNCTION seats_internal.make_change(
     caller         text,
     function_name  text,
