@@ -215,10 +215,12 @@ END
 	return $server;
 }
 
-# A simulator that keeps little, so that it is not what is measured.
+# A simulator that keeps little, so that it is not what is measured. With ANSWER_BYTES=12000 its answers are as long as
+# Stripe's often are.
 sub light_simulator
 {
-	return new_simulator(arguments => [ '--light', '--request-log', '1000', @_ ]);
+	my @length = $ENV{ANSWER_BYTES} ? ('--answer-bytes', $ENV{ANSWER_BYTES}) : ();
+	return new_simulator(arguments => [ '--light', '--request-log', '1000', @length, @_ ]);
 }
 
 # How many requests may be on the wire.
