@@ -25,13 +25,18 @@ async function post(n, attempt) {
     dispatcher: agent,
     headers: {
       authorization: `Bearer ${key}`,
+      'stripe-version': '2026-05-27.dahlia',
       'content-type': 'application/x-www-form-urlencoded',
       'idempotency-key': attempt
     },
     body: body(n)
   })
   const text = await answer.body.text()
-  if (answer.statusCode !== 200) throw new Error(`status ${answer.statusCode}`)
+  // (A queue would try again and again.)
+  if (answer.statusCode !== 200) {
+    console.error(`status ${answer.statusCode}: ${text}`)
+    process.exit(1)
+  }
   return { status: answer.statusCode, text }
 }
 
