@@ -140,7 +140,13 @@ constexpr auto finish_sql =
     "    g.enqueued_by, g.reason, g.error, g.error_code, g.decline_code, g.request_id, g.context,"
     "    g.answer, g.kind, g.team_id, g.payment_id,"
     "    g.actor, g.acting_person, g.lines, g.base, g.target,"
-    "    CASE WHEN g.invoice IS NOT NULL OR g.payment IS NOT NULL AND g.result = 'done' THEN"
+    // (Of one change alone, of which no payment was waited for, as nearly always, it is the
+    // answer's.)
+    "    CASE WHEN g.invoice IS NOT NULL AND g.payment IS NULL AND g.last_id IS NULL THEN"
+    "         (SELECT seats_internal.invoice_made(i.invoice, (SELECT t.latest_invoice"
+    "             FROM seats_internal.team AS t WHERE t.id = g.team_id))"
+    "            FROM (SELECT g.invoice::jsonb AS invoice OFFSET 0) AS i)"
+    "         WHEN g.invoice IS NOT NULL OR g.payment IS NOT NULL AND g.result = 'done' THEN"
     "         seats_internal.invoice_of_call(g.invoice::jsonb, g.payment, g.team_id,"
     "             g.last_id IS NOT NULL) END"
     "  FROM gone AS g CROSS JOIN seats_internal.ring RETURNING id,"

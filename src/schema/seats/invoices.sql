@@ -9,6 +9,16 @@ RETURN jsonb_build_object('id', invoice -> 'id', 'currency', invoice -> 'currenc
 REVOKE ALL ON FUNCTION seats_internal.invoice_to_keep(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.invoice_to_keep(jsonb) IS 'what is kept of the invoice of a change';
 
+-- Of a call's own answer, where the team's latest invoice was `known` before. (An expression: the worker's statement has it
+-- for each call that it ends.)
+CREATE OR REPLACE FUNCTION seats_internal.invoice_made(invoice jsonb, known text) RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE WHEN (invoice ->> 'made_by_call')::boolean AND (known = invoice ->> 'id') IS NOT TRUE
+            THEN seats_internal.invoice_to_keep(invoice) END;
+REVOKE ALL ON FUNCTION seats_internal.invoice_made(jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.invoice_made(jsonb, text) IS
+    'the invoice that a call''s answer shows, if the call has made it; else null';
+
 -- `invoice`: of the call's own answer (made_by_call), or else the latest one as a read has shown it. The call's own is
 -- none that was known before; one that a payment was waited for (`payment`) is known by its id, and what is not known of
 -- its end is null.
@@ -27,12 +37,9 @@ BEGIN
     IF payment ->> 'invoice' IS NOT NULL THEN
         RETURN shared || CASE WHEN invoice ->> 'id' = payment ->> 'invoice' THEN seats_internal.invoice_to_keep(invoice)
                               ELSE seats_internal.invoice_to_keep(seats_internal.invoice_of_payment(payment)) END;
-    ELSIF (invoice ->> 'made_by_call')::boolean
-          AND NOT EXISTS (SELECT FROM seats_internal.team AS t
-                           WHERE t.id = invoice_of_call.team_id AND t.latest_invoice = invoice ->> 'id') THEN
-        RETURN shared || seats_internal.invoice_to_keep(invoice);
     END IF;
-    RETURN NULL;
+    RETURN shared || seats_internal.invoice_made(invoice, (
+        SELECT t.latest_invoice FROM seats_internal.team AS t WHERE t.id = invoice_of_call.team_id));
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.invoice_of_call(jsonb, jsonb, bigint, boolean) FROM PUBLIC;
