@@ -191,13 +191,15 @@ void store_settled(Storing& storing, Settlements items) {
         const pg::Rows rows = settle_statement.run(
             {pg::bigints(calls), pg::bigints(teams), pg::texts(facts), pg::timestamps(as_of),
              pg::text(storing.run), pg::text_or_null(storing.journal_seen)});
+        const bool has_ended = std::ranges::any_of(calls, [](std::int64_t id) { return id != 0; });
+        const bool all_plain = rows.boolean(0, 2);
         storing.follow.numbers |= rows.boolean(0, 1);
-        storing.follow.news = true;    // the journal tells of them
-        storing.follow.events = true;  // of calls that went through
-        storing.follow.all_waiters |=
-            !rows.boolean(0, 2);  // of reads and calls that one has answered, or proved
-        storing.follow.arrivals |=
-            !rows.boolean(0, 2);  // where there are no facts, a read was left
+        // (Of a read that has found everything as it was there is nothing to tell.)
+        storing.follow.news |= has_ended || !all_plain;
+        storing.follow.events |= has_ended || !all_plain;
+        // Others were settled along with it, or a read was left.
+        storing.follow.all_waiters |= !all_plain;
+        storing.follow.arrivals |= !all_plain;
     }
 }
 
