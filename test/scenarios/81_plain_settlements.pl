@@ -67,14 +67,23 @@ sub start
 		'<', \undef, '>', \$output, '2>', \$output);
 }
 
+sub await_settled
+{
+	$server->wait_for_sql(q{SELECT count(*) FROM seats_internal.outbox WHERE kind = 'change'}, '0', timeout => 120);
+	$server->wait_for_sql(q{SELECT count(*) FROM seats_internal.journal WHERE number IS NULL}, '0');
+	return;
+}
+
 # One who writes, and commits when all others are done.
 my $late = $server->background_psql('postgres');
 $late->query_safe(q{BEGIN; SELECT seats_internal.write_journal('late.test', 'shop', NULL, NULL, NULL)});
 my $follower = start('CALL follow()');
 my @buyers = map { start("CALL buy($_, 3)") } 0 .. 2;
 is(scalar(grep { !$_->finish } @buyers), 0, 'all have bought');
-$server->wait_for_sql(q{SELECT count(*) FROM seats_internal.outbox WHERE kind = 'change'}, '0', timeout => 120);
-$server->wait_for_sql(q{SELECT count(*) FROM seats_internal.journal WHERE number IS NULL}, '0');
+# And once more for everybody, with nothing else for the journal.
+await_settled();
+hold_worker($server, sub { $server->sql("SELECT count(seats.add_seats('team-' || g, 'team', 1, 'ada')) FROM generate_series(1, $teams) AS g") });
+await_settled();
 $late->query_safe('COMMIT');
 $late->quit;
 $server->wait_for_sql(q{SELECT count(number) FROM seats_internal.journal WHERE kind = 'late.test'}, '1');
@@ -95,9 +104,9 @@ SELECT j.lane_id FROM (SELECT e.lane_id, e.number, lag(e.number) OVER (PARTITION
 SQL
 is($server->sql(q{SELECT l.number = max(j.number) FROM seats_internal.journal AS j, seats_internal.journal AS l
 	WHERE l.kind = 'late.test' GROUP BY l.number}), 't', 'what was committed last comes last, however early it was written');
-is($server->sql(q{SELECT count(*) FROM seats_internal.outbox_history WHERE kind = 'change' AND result = 'done'}), $rounds * $teams,
+is($server->sql(q{SELECT count(*) FROM seats_internal.outbox_history WHERE kind = 'change' AND result = 'done'}), ($rounds + 1) * $teams,
 	'every change was confirmed');
-is($server->sql(q{SELECT count(*) FROM seats_internal.journal WHERE kind = 'change.confirmed'}), $rounds * $teams,
+is($server->sql(q{SELECT count(*) FROM seats_internal.journal WHERE kind = 'change.confirmed'}), ($rounds + 1) * $teams,
 	'and the journal tells of each, once');
 # (Whose row is still the one that was inserted has its number from there.)
 cmp_ok($server->sql(q{SELECT count(*) FROM seats_internal.journal AS j
@@ -109,7 +118,7 @@ wait_until(sub { $told .= $listener->query('SELECT 1'); $told =~ /with payload "
 pass('whoever listens is told of the last number');
 $listener->quit;
 assert_folded($server);
-is($server->sql(q{SELECT count(*) FROM seats_internal.seat_line AS s WHERE s.confirmed <> 5 + } . $rounds), '0',
+is($server->sql(q{SELECT count(*) FROM seats_internal.seat_line AS s WHERE s.confirmed <> 6 + } . $rounds), '0',
 	'every team has what it has bought');
 
 $server->assert_log_clean;
