@@ -11,6 +11,7 @@
 #include "core/webhook_signature.hpp"
 
 #include "functions/kept_plan.hpp"
+#include "functions/setup_rows.hpp"
 #include "functions/sqlstates.hpp"
 #include "pg/arguments.hpp"
 #include "pg/error.hpp"
@@ -23,7 +24,6 @@
 
 extern "C" {
 #include "miscadmin.h"
-#include "utils/array.h"
 }
 
 namespace {
@@ -40,11 +40,6 @@ constexpr Size longest_signature = 8192;
 
 // Every schema is named, of operators too: these run as the extension's owner, under the caller's
 // search_path.
-KeptPlan find_endpoint{
-    "SELECT e.secrets FROM seats_internal.webhook_endpoint AS e"
-    " WHERE e.name OPERATOR(pg_catalog.=) $1",
-    nullptr};
-
 KeptPlan take_event{
     "SELECT t.http_status, t.outcome FROM seats_internal.take_event($1, $2, $3, $4) AS t", nullptr};
 
@@ -73,28 +68,10 @@ void raise_unknown_endpoint(Datum name) {
 
 void read_endpoint(FunctionCallInfo fcinfo, SecretNames* found) {
     const Datum name = PG_GETARG_DATUM(endpoint_argument);
-    MemoryContext const outer = CurrentMemoryContext;
-    const pg::Identity before = pg::become(pg::owner_of_function(fcinfo->flinfo->fn_oid));
-    connect();
-    const Oid types[] = {TEXTOID};
-    run_kept(find_endpoint, 1, types, &name);
-    if (SPI_processed == 0) {
+    found->count = find_webhook_secrets(name, found->names, most_secrets);
+    if (found->count < 0) {
         raise_unknown_endpoint(name);
     }
-    bool is_null = false;
-    const Datum array = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
-    Datum* elements = nullptr;
-    int count = 0;
-    deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements,
-                      nullptr, &count);
-    found->count = count < most_secrets ? count : most_secrets;
-    for (int i = 0; i < found->count; ++i) {
-        MemoryContext const inner = MemoryContextSwitchTo(outer);
-        found->names[i] = TextDatumGetCString(elements[i]);
-        MemoryContextSwitchTo(inner);
-    }
-    SPI_finish();
-    pg::become_again(before);
 }
 
 Datum text_datum(std::string_view value) {

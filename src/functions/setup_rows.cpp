@@ -9,6 +9,7 @@ extern "C" {
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -123,6 +124,24 @@ bool find_installation(pg_uuid_t* uuid) {
     const bool found = HeapTupleIsValid(tuple);
     if (found) {
         *uuid = *DatumGetUUIDP(column(scan, tuple, "uuid"));
+    }
+    end(scan);
+    return found;
+}
+
+int find_webhook_secrets(Datum endpoint, const char** names, int most) {
+    const Wanted wanted[] = {{"name", endpoint}};
+    const Scan scan = begin("webhook_endpoint", wanted, 1);
+    HeapTuple const tuple = systable_getnext(scan.scan);
+    int found = -1;
+    if (HeapTupleIsValid(tuple)) {
+        Datum* elements = nullptr;
+        deconstruct_array(DatumGetArrayTypeP(column(scan, tuple, "secrets")), TEXTOID, -1, false,
+                          TYPALIGN_INT, &elements, nullptr, &found);
+        found = found < most ? found : most;
+        for (int i = 0; i < found; ++i) {
+            names[i] = TextDatumGetCString(elements[i]);
+        }
     }
     end(scan);
     return found;

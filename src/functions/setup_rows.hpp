@@ -1,4 +1,4 @@
-// Rows of the small setup tables (destination, installation, call_grant), read the way the server
+// Rows of the small setup tables (destination, installation, call_grant, webhook_endpoint), read the way the server
 // reads its catalogs: a statement through SPI costs three times as much, and these are on every
 // application's path. What is read is the latest committed state and our own transaction's.
 //
@@ -20,6 +20,10 @@ struct DestinationRow {
 bool find_destination(Datum name, DestinationRow* row);
 
 bool find_installation(pg_uuid_t* uuid);
+
+// Names of the files with a webhook endpoint's signing secrets, at most so many; -1: there is no
+// such endpoint.
+int find_webhook_secrets(Datum endpoint, const char** names, int most);
 
 // Who wants to make a call, and the function that was called for it.
 struct Asker {
