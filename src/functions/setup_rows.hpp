@@ -1,6 +1,7 @@
-// Rows of the small setup tables (destination, installation, call_grant, webhook_endpoint), read the way the server
-// reads its catalogs: a statement through SPI costs three times as much, and these are on every
-// application's path. What is read is the latest committed state and our own transaction's.
+// Rows of the small setup tables (destination, installation, call_grant, webhook_endpoint), read
+// the way the server reads its catalogs: a statement through SPI costs three times as much, and
+// these are on every application's path. What is read is the latest committed state and our own
+// transaction's.
 //
 // These raise and hold no C++ objects: they are called below a guard. They need no privilege.
 #pragma once
