@@ -156,8 +156,8 @@ void end_count(Counting& counting, core::Duration pause) {
     counting.look_at = TimePoint{};
 }
 
-// The reasons of seats_internal.counted_call that time alone ends. (A backlog that nobody touches, of
-// a million calls for a destination that is paused, say, is not counted again and again.)
+// The reasons of seats_internal.counted_call that time alone ends. (A backlog that nobody touches,
+// of a million calls for a destination that is paused, say, is not counted again and again.)
 bool outdates_itself(const RowKind& kind) {
     return kind.reason == "payment" || kind.reason == "stripes_limit" || kind.reason == "behind";
 }
@@ -222,8 +222,8 @@ void count_slice(Engine& engine) {
         if (*counting.current == outbox) {
             const bool is_outdated_by_time = std::ranges::any_of(
                 counting.found, [](const auto& entry) { return outdates_itself(entry.first); });
-            table.outdated_at = is_outdated_by_time ? steady_now() + pause_while_nothing_moves()
-                                                    : TimePoint::max();
+            table.outdated_at =
+                is_outdated_by_time ? steady_now() + pause_while_nothing_moves() : TimePoint::max();
         }
         end_count(counting, is_busy(*counting.current) ? pause_of_calls : pause_of_others);
     }
