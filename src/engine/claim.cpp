@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/contains.hpp"
-#include "engine/choose.hpp"
 #include "engine/pages.hpp"
 #include "engine/ready.hpp"
 #include "engine/row.hpp"
@@ -171,21 +170,26 @@ std::vector<std::int64_t> lanes_of_pages(const std::vector<Flight>& flights) {
     return lanes;
 }
 
-// What is in `candidates` but was not taken is looked at again later, or forgotten.
-void sort_out_the_rest(Engine& engine, const std::vector<Candidate>& candidates,
-                       const std::vector<std::int64_t>& not_taken) {
-    const Rows rows =
-        still_open_statement.run({pg::bigints(not_taken), pg::text(engine.installation)});
-    std::vector<std::int64_t> open;
-    for (std::size_t row = 0; row < rows.size(); ++row) {
-        open.push_back(rows.bigint(row, 1));
+// What is in the candidates but was not taken is looked at again later, or forgotten.
+void look_at_the_rest(const Engine& engine, Claimed& claimed) {
+    if (claimed.not_taken.empty()) {
+        return;
     }
-    for (const Candidate& candidate : candidates) {
-        if (!contains(not_taken, candidate.id)) {
+    const Rows rows =
+        still_open_statement.run({pg::bigints(claimed.not_taken), pg::text(engine.installation)});
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        claimed.still_open.push_back(rows.bigint(row, 1));
+    }
+}
+
+// After the commit.
+void sort_out_the_rest(Engine& engine, const Claimed& claimed) {
+    for (const Candidate& candidate : claimed.chosen.candidates) {
+        if (!contains(claimed.not_taken, candidate.id)) {
             continue;
         }
         candidate.destination->bucket.give_back();
-        if (contains(open, candidate.id)) {
+        if (contains(claimed.still_open, candidate.id)) {
             look_again(engine, candidate);
         } else {
             release_lane(engine, *candidate.destination, candidate.busy_lane(), std::nullopt);
@@ -231,8 +235,8 @@ bool may_read_base(Engine& engine, const std::vector<Candidate>& candidates, std
     return false;
 }
 
-Plans plan(Engine& engine, const std::vector<Candidate>& candidates) {
-    kinds::Planning planning{.run = engine.run, .queue_for_lane = engine.queue_for_lane};
+Plans plan(Engine& engine, const std::vector<Candidate>& candidates, std::int64_t queue_for_lane) {
+    kinds::Planning planning{.run = engine.run, .queue_for_lane = queue_for_lane};
     std::vector<kinds::ToPlan> to_plan;
     std::vector<std::int64_t> to_hold;
     for (const Candidate& candidate : candidates) {  // all of these are in lanes
@@ -308,71 +312,113 @@ void read_bases(Engine& engine, const std::vector<std::int64_t>& ids, bool alone
     }
 }
 
-}  // namespace
-
-void claim(Engine& engine) {
-    std::vector<Flight> flights;
-    std::vector<Candidate> candidates;
-    Plans plans;
-    bool alone = false;
-    const auto failure = engine.transaction([&] {
-        find_ready(engine);
-        candidates = choose(engine, alone);
-        if (candidates.empty()) {
-            return;
-        }
-        std::vector<std::int64_t> ids;
-        ids.reserve(candidates.size());
-        for (const Candidate& candidate : candidates) {
-            ids.push_back(candidate.id);
-        }
-        flights.reserve(ids.size());
-        plans = plan(engine, candidates);
-        std::erase_if(ids, [&plans](std::int64_t id) { return plans.is_not_sent(id); });
-        if (const auto& [planned, columns] = plans.unwritten; !planned.empty()) {
-            take(engine, freeze_planned_statement,
-                 {pg::bigints(planned), pg::text(engine.installation), columns[0],
-                  pg::boolean(alone), kinds::planned(), columns[1], columns[2], columns[3]},
+// Of what was chosen: plans it, freezes what can be sent, takes what is to be verified or read.
+void freeze(Engine& engine, Claimed& claimed, std::int64_t queue_for_lane) {
+    const auto& candidates = claimed.chosen.candidates;
+    if (candidates.empty()) {
+        return;
+    }
+    auto& [chosen, flights, plans, not_taken, still_open, alone] = claimed;
+    std::vector<std::int64_t> ids;
+    ids.reserve(candidates.size());
+    for (const Candidate& candidate : candidates) {
+        ids.push_back(candidate.id);
+    }
+    flights.reserve(ids.size());
+    plans = plan(engine, candidates, queue_for_lane);
+    std::erase_if(ids, [&claimed](std::int64_t id) { return claimed.plans.is_not_sent(id); });
+    if (const auto& [planned, columns] = plans.unwritten; !planned.empty()) {
+        take(engine, freeze_planned_statement,
+             {pg::bigints(planned), pg::text(engine.installation), columns[0], pg::boolean(alone),
+              kinds::planned(), columns[1], columns[2], columns[3]},
+             flights);
+        ids = without(ids, flights);
+    }
+    for (Statement* statement : {&freeze_statement, &take_for_verification_statement}) {
+        if (!ids.empty()) {
+            take(engine, *statement,
+                 {pg::bigints(ids), pg::text(engine.installation),
+                  pg::integer(pg::settings.key_lifetime_s), pg::boolean(alone), kinds::planned(),
+                  kinds::never_in_doubt()},
                  flights);
             ids = without(ids, flights);
         }
-        for (Statement* statement : {&freeze_statement, &take_for_verification_statement}) {
-            if (!ids.empty()) {
-                take(engine, *statement,
-                     {pg::bigints(ids), pg::text(engine.installation),
-                      pg::integer(pg::settings.key_lifetime_s), pg::boolean(alone),
-                      kinds::planned(), kinds::never_in_doubt()},
-                     flights);
-                ids = without(ids, flights);
-            }
-        }
-        if (!ids.empty()) {
-            sort_out_the_rest(engine, candidates, ids);
-        }
-        raise_pages(lanes_of_pages(flights));
-        if (!plans.to_read.empty()) {
-            read_bases(engine, plans.to_read, alone, flights);
-        }
-        pg::stand_at("before_freeze_commit");
+    }
+    not_taken = std::move(ids);
+    look_at_the_rest(engine, claimed);
+    raise_pages(lanes_of_pages(flights));
+    if (!plans.to_read.empty()) {
+        read_bases(engine, plans.to_read, alone, flights);
+    }
+    pg::stand_at("before_freeze_commit");
+}
+
+// A team that is queued up for is waited for while no other lane is held.
+bool is_queued_for(const Engine& engine) {
+    const auto lane = engine.lanes.find(engine.queue_for_lane);
+    return lane != engine.lanes.end() && lane->second.queued;
+}
+
+}  // namespace
+
+void claim(Engine& engine) {
+    Claimed claimed;
+    const auto failure = engine.transaction([&] {
+        find_ready(engine);
+        claimed.chosen.candidates = choose(engine, claimed.alone);
+        freeze(engine, claimed, engine.queue_for_lane);
     });
-    count(engine.slot.counters.claims);
     if (failure) {
         // Nothing was frozen. What was looked at on the way is found again: arrivals by another
         // look at the table (the snapshot may have moved on in memory), candidates by a second
         // look.
-        claim_failed(engine, *failure, candidates);
+        count(engine.slot.counters.claims);
+        claim_failed(engine, *failure, claimed.chosen.candidates);
         return;
     }
-    count(engine.slot.counters.frozen, flights.size());
-    for (Flight& flight : flights) {
+    keep_flights(engine, claimed);
+    trouble_is_over(engine);
+    follow_claim(engine, claimed);
+}
+
+bool may_claim_beside(Engine& engine) {
+    return steady_now() >= engine.apart_until && engine.claims_one_by_one == 0 &&
+           engine.marked_alone.empty() && engine.marked_destinations.empty() &&
+           ready_suspect(engine) == engine.suspects.end() &&
+           engine.calls_under_way() < pg::settings.max_in_flight;
+}
+
+void claim_beside(Engine& engine, std::span<GoingOn> going_on, Claimed& claimed) {
+    if (ready_suspect(engine) != engine.suspects.end() || is_queued_for(engine)) {
+        return;  // found just now: it goes alone, or waits, in a claim of its own
+    }
+    const int room =
+        std::min<int>(pg::settings.max_in_flight - engine.calls_under_way(), most_rows_per_claim);
+    claimed.chosen = choose_beside(engine, room, going_on);
+    freeze(engine, claimed, 0);
+}
+
+void keep_flights(Engine& engine, Claimed& claimed) {
+    count(engine.slot.counters.claims);
+    count(engine.slot.counters.frozen, claimed.flights.size());
+    for (Flight& flight : claimed.flights) {
         trace_claimed(flight);
-        if (alone) {
+        if (claimed.alone) {
             engine.marked_alone.push_back(flight.call.id);
         }
         engine.to_send.push_back(std::move(flight));
     }
-    trouble_is_over(engine);
-    follow_plans(engine, candidates, plans);
+}
+
+void follow_claim(Engine& engine, const Claimed& claimed) {
+    sort_out_the_rest(engine, claimed);
+    follow_plans(engine, claimed.chosen.candidates, claimed.plans);
+}
+
+void give_up_claim(Engine& engine, const Claimed& claimed) {
+    give_back(engine, claimed.chosen);
+    engine.look_for_arrivals = true;
+    engine.apart_until = steady_now() + pause_after_failure;
 }
 
 }  // namespace pg_seats::engine

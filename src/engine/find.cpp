@@ -259,11 +259,11 @@ void find_ready(Engine& engine) {
 }
 
 Rows find_lane_heads(const Engine& engine, const std::vector<std::int64_t>& lanes,
-                     const std::vector<std::int64_t>& above) {
+                     const std::vector<std::int64_t>& above, Statement::Sees sees) {
     return lane_heads_statement.run(
         {pg::bigints(lanes), pg::text(engine.installation), pg::bigints(above),
          kinds::never_suspect(), kinds::may_be_held(), kinds::planned()},
-        Statement::Sees::transaction_snapshot);
+        sees);
 }
 
 }  // namespace pg_seats::engine
