@@ -262,6 +262,8 @@ SELECT items, pg_temp.told_of(items, :team) FROM unnest('{9,10}'::integer[]) AS 
 
 -- What a call did not touch it has not overwritten, whatever stood there.
 SELECT seats.define_seat_type('owner', '{price_owner}') \g /dev/null
+-- (As if the worker had counted all teams by it.)
+DELETE FROM seats_internal.recount;
 INSERT INTO seats_internal.expected_event (idempotency_key, destination, team_id, call_id, base, target, sent_at)
 VALUES ('key of two', 'stripe', :team, 1000100, '{"team": 5, "owner": 1}', '{"team": 7, "owner": 1}', now());
 SELECT seats_internal.match_expected_event(jsonb_build_object(
