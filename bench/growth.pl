@@ -39,8 +39,10 @@ set_up($_) foreach @cases;
 my $done = 0;
 while ($done < $rounds && ($done < 2 || seconds_left() > 60))
 {
+	# (Nobody is always the first, after a rest.)
+	my @turns = map { $cases[ ($_ + $done) % @cases ] } 0 .. $#cases;
+	measure_all($_, $_->{results} //= {}) foreach @turns;
 	measure_rest();
-	measure_all($_, $_->{results} //= {}) foreach @cases;
 	$done++;
 }
 report();
@@ -304,7 +306,8 @@ sub report
 		  . 'the worker in a minute without changes');
 	my @sizes = sort { $a <=> $b } keys %portions;
 	my @fields = ([ worker => 'µs', 0 ], [ application => 'app µs', 0 ], [ ms => 'ms', 1 ]);
-	my @rows = ([ 'changes at once', map { my $size = $_; map { ("$size: $_->[1]", 'ratio') } @fields } @sizes, 'at rest: ms' ]);
+	my @rows = [ 'changes at once', map { my $size = $_; map { ("$size: $_->[1]", 'ratio') } @fields } @sizes ];
+	push @{ $rows[0] }, 'at rest: ms';
 	foreach my $case (@cases)
 	{
 		push @rows, [
@@ -318,8 +321,8 @@ sub report
 					  ($case, $cases[0]);
 					(number($value, $digits), ratio($value, $base))
 				} @fields
-			} @sizes,
-			number(mean(@{ $case->{rest} })) ];
+			} @sizes ];
+		push @{ $rows[-1] }, number(mean(@{ $case->{rest} }));
 	}
 	print_table(@rows);
 	return;
