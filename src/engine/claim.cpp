@@ -37,20 +37,21 @@ constexpr auto key_is_too_old =
     " AND o.first_sent_at < pg_catalog.clock_timestamp() - $3 * interval '1 second')";
 
 // Also taken anew for a verification: after a failover the row may not know that it was ever sent.
-#define MARKER                                                                    \
-    "CASE WHEN o.verifier IS NOT NULL"                                            \
-    "     THEN o.uuid::text || '-' || coalesce(o.last_uuid, o.uuid)::text || '-'" \
+// `row`: whose last_uuid, that of the last change that it carries, is in it.
+#define MARKER_OF(row)                               \
+    "CASE WHEN o.verifier IS NOT NULL"               \
+    "     THEN o.uuid::text || '-' || coalesce(" row \
+    ".last_uuid, o.uuid)::text || '-'"               \
     "          || o.generation END"
 
-#define FREEZE                                                                        \
+#define FREEZE(row) \
     "UPDATE seats_internal.outbox AS o"                                               \
     "   SET state = 'sending', state_since = pg_catalog.clock_timestamp(),"           \
     "       due_at = NULL,"                                                           \
     "       first_sent_at = coalesce(o.first_sent_at, pg_catalog.clock_timestamp())," \
     "       last_sent_at = pg_catalog.clock_timestamp(),"                             \
     "       tries = o.tries + 1, attempts = o.attempts + 1, alone = $4,"              \
-    "       list_cursor = NULL, marker = " MARKER                                     \
-    ","                                                                               \
+    "       list_cursor = NULL, marker = " MARKER_OF(row) ","                         \
     "       api_version = coalesce(o.api_version, " DESTINATION_VERSION ")"
 
 // `id = ANY ($1)` stands on both sides of the join: the plan is made while the table may be empty,
@@ -68,14 +69,14 @@ constexpr auto freeze_sql =
         "     AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"
         "     AND NOT "} +
     key_is_too_old +
-    "     FOR UPDATE SKIP LOCKED)" FREEZE
+    "     FOR UPDATE SKIP LOCKED)" FREEZE("o")
     "  FROM free WHERE o.id = free.id AND o.id = ANY ($1)"
     " RETURNING " +
     pg::expressions(call_columns);
 Statement freeze_statement{freeze_sql.text()};
 
 // The same of what its kind has planned and not written. What was planned in this transaction, its
-// lane being locked, is as it was. (The marker of what goes alone.)
+// lane being locked, is as it was.
 constexpr auto freeze_planned_sql =
     pg::Sql{
         "WITH free AS MATERIALIZED ("
@@ -83,17 +84,24 @@ constexpr auto freeze_planned_sql =
         "   WHERE o.id = ANY ($1) AND o.installation = $2::uuid"
         "     AND o.state = 'pending' AND o.body = '' AND NOT o.doubt AND o.kind = ANY ($5)"
         "     AND (o.due_at IS NULL OR o.due_at <= pg_catalog.clock_timestamp())"
-        "     FOR UPDATE SKIP LOCKED)" FREEZE
+        "     FOR UPDATE SKIP LOCKED)" FREEZE("plan")
         ","
         "       body = plan.body, base = plan.base, target = plan.target,"
-        "       last_id = NULL, last_uuid = o.uuid, verifications = 0"
+        "       last_id = plan.last_id, last_uuid = plan.last_uuid, verifications = 0"
         "  FROM free"
-        "  JOIN unnest($3::bigint[], $6::text[], $7::jsonb[], $8::jsonb[])"
-        "       AS plan (id, body, base, target) ON plan.id = free.id"
+        "  JOIN unnest($3::bigint[], $6::text[], $7::jsonb[], $8::jsonb[], $9::bigint[], $10::uuid[])"
+        "       AS plan (id, body, base, target, last_id, last_uuid) ON plan.id = free.id"
         " WHERE o.id = free.id AND o.id = ANY ($1)"
         " RETURNING "} +
     pg::expressions(call_columns);
 Statement freeze_planned_statement{freeze_planned_sql.text()};
+
+// (`lane_id = ANY ($1)`: as above, of the other index.)
+Statement carry_statement{
+    "UPDATE seats_internal.outbox AS o"
+    "   SET state = 'carried', state_since = pg_catalog.clock_timestamp()"
+    "  FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS f (lane_id, id, last_id)"
+    " WHERE o.lane_id = f.lane_id AND o.id > f.id AND o.id <= f.last_id AND o.lane_id = ANY ($1)"};
 
 constexpr auto take_for_verification_sql =
     pg::Sql{
@@ -108,7 +116,7 @@ constexpr auto take_for_verification_sql =
     "     FOR UPDATE SKIP LOCKED)"
     "UPDATE seats_internal.outbox AS o"
     "   SET state = CASE o.state WHEN 'awaiting' THEN o.state ELSE 'verifying' END,"
-    "       due_at = NULL, verifications = o.verifications + 1, alone = $4, marker = " MARKER
+    "       due_at = NULL, verifications = o.verifications + 1, alone = $4, marker = " MARKER_OF("o")
     ","
     "       api_version = coalesce(o.api_version, " DESTINATION_VERSION
     ")"
@@ -157,6 +165,21 @@ std::vector<std::int64_t> without(std::vector<std::int64_t> ids,
     std::ranges::sort(taken);
     std::erase_if(ids, [&taken](std::int64_t id) { return std::ranges::binary_search(taken, id); });
     return ids;
+}
+
+// Those that go along stand behind their carrier.
+void carry(const std::vector<Flight>& carriers) {
+    std::vector<std::int64_t> lanes, ids, last;
+    for (const Flight& flight : carriers) {
+        if (flight.call.last_id != 0) {
+            lanes.push_back(flight.call.lane_id);
+            ids.push_back(flight.call.id);
+            last.push_back(flight.call.last_id);
+        }
+    }
+    if (!ids.empty()) {
+        carry_statement.run({pg::bigints(lanes), pg::bigints(ids), pg::bigints(last)});
+    }
 }
 
 // Of what is sent, or proven, and a team's page tells of.
@@ -330,8 +353,9 @@ void freeze(Engine& engine, Claimed& claimed, std::int64_t queue_for_lane) {
     if (const auto& [planned, columns] = plans.unwritten; !planned.empty()) {
         take(engine, freeze_planned_statement,
              {pg::bigints(planned), pg::text(engine.installation), columns[0], pg::boolean(alone),
-              kinds::planned(), columns[1], columns[2], columns[3]},
+              kinds::planned(), columns[1], columns[2], columns[3], columns[4], columns[5]},
              flights);
+        carry(flights);
         ids = without(ids, flights);
     }
     for (Statement* statement : {&freeze_statement, &take_for_verification_statement}) {

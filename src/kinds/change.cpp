@@ -30,7 +30,7 @@ Statement lock_statement{
     " ORDER BY l.id FOR NO KEY UPDATE SKIP LOCKED"};
 
 Statement plain_statement{
-    "SELECT p.call, p.outcome, p.body, p.base, p.target"
+    "SELECT p.call, p.outcome, p.body, p.base, p.target, p.last_id, p.last_uuid"
     "  FROM seats_internal.plain_plans($1, $2::uuid, $3 * interval '1 millisecond') AS p"};
 
 Statement want_statement{
@@ -84,8 +84,9 @@ std::vector<std::int64_t> plan_plain(Planning& planning, const std::vector<std::
         (rows.is_null(row, 3) ? to_read : planned).push_back(rows.bigint(row, 1));
     }
     if (!planned.empty()) {
-        plans.unwritten.columns = {rows.values(1, INT8OID), rows.values(3, TEXTOID),
-                                   rows.values(4, JSONBOID), rows.values(5, JSONBOID)};
+        plans.unwritten.columns = {rows.values(1, INT8OID),  rows.values(3, TEXTOID),
+                                   rows.values(4, JSONBOID), rows.values(5, JSONBOID),
+                                   rows.values(6, INT8OID),  rows.values(7, UUIDOID)};
     }
     if (!to_read.empty()) {
         want_statement.run({pg::bigints(to_read)});

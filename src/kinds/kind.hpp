@@ -59,11 +59,11 @@ struct Plans {
         settled_or_waits;              // settled without a call, or they wait, or are in review
     std::vector<std::int64_t> locked;  // somebody holds their lane
     std::vector<std::int64_t> later;   // too many for one claim
-    // What was planned and not yet written: the freeze does it. The calls, and what their bodies,
-    // bases and targets are to be: arrays, as they came, good until the end of the transaction.
+    // What was planned and not yet written: the freeze does it. The columns are arrays, as they
+    // came, good until the end of the transaction; in them, what is no call of these has no body.
     struct Unwritten {
         std::vector<std::int64_t> calls;
-        std::vector<pg::Value> columns;  // id, body, base, target; other rows have no body
+        std::vector<pg::Value> columns;  // id, body, base, target, last_id, last_uuid
     } unwritten;
 
     [[nodiscard]] bool is_not_sent(std::int64_t id) const;

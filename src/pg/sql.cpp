@@ -265,7 +265,14 @@ Value Rows::values(int column, Oid element) const {
         nulls.push_back(static_cast<char>(null));
     }
     const ArrayType type = guard(array_type_of, element);
-    return array_of(type.array, element, type.length, type.alignment, datums, nulls);
+    const ArrayInput input{datums.data(),
+                           reinterpret_cast<const bool*>(nulls.data()),
+                           static_cast<int>(datums.size()),
+                           element,
+                           type.length,
+                           type.by_value,
+                           type.alignment};
+    return {type.array, guard(make_array, &input), false};
 }
 
 std::string_view Rows::bytes(std::size_t row, int column) const {

@@ -90,9 +90,10 @@ CREATE OR REPLACE FUNCTION seats_internal.plan_plain_run(
     OUT target    jsonb,
     OUT size      integer
 )
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
+BEGIN
     WITH lane AS (
         SELECT o.id, o.uuid, (o.lines -> 0 ->> 'quantity')::integer AS quantity,
                o.kind = 'change' AND o.state = 'pending' AND NOT o.doubt AND o.proration_date IS NULL
@@ -112,10 +113,12 @@ BEGIN ATOMIC
           FROM lane AS l WINDOW earlier AS (ORDER BY l.id))
     -- (What would lead below zero is looked at by itself.)
     SELECT r.id, r.uuid, base || jsonb_build_object(head.lines -> 0 ->> 'seat_type', r.total), r.size
+      INTO last_id, last_uuid, target, size
       FROM run AS r
      WHERE r.is_plain AND r.total BETWEEN 0 AND 2147483647
      ORDER BY r.id DESC LIMIT 1;
-END;
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.plan_plain_run(seats_internal.outbox, jsonb, integer) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.plan_plain_run(seats_internal.outbox, jsonb, integer) IS
     'the run of changes from the head on that add to, or take from, the same seat type, and what they lead to';
