@@ -12,7 +12,7 @@ using core::Call;
 struct StateName {
     using Element = core::State;
     static Element read(const pg::Rows& rows, std::size_t row, int column) {
-        return core::state_of(rows.bytes(row, column));
+        return core::state_of(rows.label(row, column));
     }
 };
 
@@ -36,8 +36,8 @@ inline constexpr std::tuple call_columns{
     pg::column<pg::Bigint>("o.id", &Call::id),
     pg::column<pg::Bigint>("o.lane_id", &Call::lane_id),
     pg::column<pg::Text>("o.destination", &Call::destination),
-    pg::column<pg::Text>("o.uuid::text", &Call::uuid),
-    pg::column<pg::Text>("o.installation::text", &Call::installation),
+    pg::column<pg::Uuid>("o.uuid", &Call::uuid),
+    pg::column<pg::Uuid>("o.installation", &Call::installation),
     pg::column<pg::Text>("o.method", &Call::method),
     pg::column<pg::Text>("o.path", &Call::path),
     pg::column<pg::Text>("o.body", &Call::body),
@@ -55,7 +55,7 @@ inline constexpr std::tuple call_columns{
     pg::column<pg::Timestamptz>("o.first_sent_at", &Call::first_sent_at),
     pg::column<pg::Timestamptz>("o.last_sent_at", &Call::last_sent_at),
     pg::column<pg::Timestamptz>("o.key_final_at", &Call::key_final_at),
-    pg::column<StateName>("o.state::text", &Call::state),
+    pg::column<StateName>("o.state", &Call::state),
     pg::column<pg::Text>("(SELECT m.marker FROM seats_internal.lane_marker AS m WHERE m.lane_id = o.lane_id)",
                          &Call::last_lane_marker),
     pg::column<pg::Text>("o.kind", &Call::kind),

@@ -93,6 +93,12 @@ struct Bytea {
     static Value array(const std::vector<Element>& values) { return byteas(values); }
 };
 // These are only read.
+struct Uuid {
+    using Element = std::string;
+    static Element read(const Rows& rows, std::size_t row, int column) {
+        return rows.uuid(row, column);
+    }
+};
 struct Smallint {
     using Element = std::int16_t;
     static Element read(const Rows& rows, std::size_t row, int column) {

@@ -1,9 +1,13 @@
 #include "pg/sql.hpp"
 
+#include <map>
+
 extern "C" {
 #include "catalog/pg_type.h"
 #include "utils/array.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/uuid.h"
 }
 
 namespace pg_seats::pg {
@@ -46,15 +50,15 @@ Datum make_array(const ArrayInput* input) {
         lower_bounds, input->element, input->length, input->by_value, input->alignment));
 }
 
-struct ArrayType {
+struct TypeOfArray {
     Oid array;
     std::int16_t length;
     bool by_value;
     char alignment;
 };
 
-ArrayType array_type_of(Oid element) {
-    ArrayType type{get_array_type(element), 0, false, 0};
+TypeOfArray array_type_of(Oid element) {
+    TypeOfArray type{get_array_type(element), 0, false, 0};
     get_typlenbyvalalign(element, &type.length, &type.by_value, &type.alignment);
     return type;
 }
@@ -72,6 +76,57 @@ Value array_of(Oid array_type, Oid element, int length, char alignment,
     return {array_type, guard(make_array, &input), false};
 }
 
+// As construct_md_array makes it, without a value of its own for each element before that.
+struct VarlenaArray {
+    const std::string_view* values;  // empty: null
+    std::size_t size;
+    Oid element;
+};
+
+Datum make_varlena_array(const VarlenaArray* input) {
+    if (input->size == 0) {
+        return PointerGetDatum(construct_empty_array(input->element));
+    }
+    std::size_t bytes = 0;
+    bool has_null = false;
+    for (std::size_t i = 0; i < input->size; ++i) {
+        const std::string_view& value = input->values[i];
+        has_null = has_null || value.empty();
+        bytes += value.empty() ? 0 : INTALIGN(VARHDRSZ + value.size());
+    }
+    const int size = static_cast<int>(input->size);
+    const std::size_t head = has_null ? ARR_OVERHEAD_WITHNULLS(1, size) : ARR_OVERHEAD_NONULLS(1);
+    auto* const array = static_cast<ArrayType*>(palloc(head + bytes));
+    memset(array, 0, head);
+    SET_VARSIZE(array, head + bytes);
+    array->ndim = 1;
+    array->dataoffset = has_null ? static_cast<int32>(head) : 0;
+    array->elemtype = input->element;
+    ARR_DIMS(array)[0] = size;
+    ARR_LBOUND(array)[0] = 1;
+    bits8* const present = ARR_NULLBITMAP(array);
+    char* at = ARR_DATA_PTR(array);
+    for (std::size_t i = 0; i < input->size; ++i) {
+        const std::string_view& value = input->values[i];
+        if (value.empty()) {
+            continue;
+        }
+        const std::size_t length = VARHDRSZ + value.size();
+        SET_VARSIZE(at, length);
+        memcpy(VARDATA(at), value.data(), value.size());
+        memset(at + length, 0, INTALIGN(length) - length);
+        at += INTALIGN(length);
+        if (present != nullptr) {
+            present[i / 8] = static_cast<bits8>(present[i / 8] | 1U << (i % 8));
+        }
+    }
+    return PointerGetDatum(array);
+}
+
+const char* label_of(Oid label) {
+    return DatumGetCString(DirectFunctionCall1(enum_out, ObjectIdGetDatum(label)));
+}
+
 Bytes detoasted(Datum datum) {
     const auto* value = reinterpret_cast<const varlena*>(PG_DETOAST_DATUM_PACKED(datum));
     return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
@@ -86,6 +141,7 @@ struct Execution {
     int parameters;
     bool read_only;
     long limit;
+    Rows::Cells* cells;  // for its rows
 };
 
 void execute(Execution* execution) {
@@ -102,6 +158,16 @@ void execute(Execution* execution) {
                                       execution->nulls, execution->read_only, execution->limit);
     if (code < 0) {
         elog(ERROR, "could not run a statement of pg_seats: %s", SPI_result_code_string(code));
+    }
+    if (SPI_tuptable != nullptr && SPI_tuptable->numvals > 0) {
+        const auto columns = static_cast<std::size_t>(SPI_tuptable->tupdesc->natts);
+        auto* const cells = static_cast<Rows::Cells*>(
+            MemoryContextAlloc(SPI_tuptable->tuptabcxt,
+                               sizeof(Rows::Cells) + columns * (sizeof(Datum) + sizeof(bool))));
+        cells->row = PG_UINT64_MAX;
+        cells->values = reinterpret_cast<Datum*>(cells + 1);
+        cells->nulls = reinterpret_cast<bool*>(cells->values + columns);
+        execution->cells = cells;
     }
 }
 
@@ -179,16 +245,8 @@ Value timestamps(const std::vector<TimestampTz>& values) {
 namespace {
 
 Value varlenas(Oid array_type, Oid element, const std::vector<std::string_view>& values) {
-    std::vector<Datum> datums;
-    std::vector<char> nulls;
-    datums.reserve(values.size());
-    nulls.reserve(values.size());
-    for (const std::string_view value : values) {
-        nulls.push_back(static_cast<char>(value.empty()));
-        datums.push_back(value.empty() ? Datum{0}
-                                       : guard(make_varlena, value.data(), value.size()));
-    }
-    return array_of(array_type, element, -1, TYPALIGN_INT, datums, nulls);
+    const VarlenaArray input{values.data(), values.size(), element};
+    return {array_type, guard(make_varlena_array, &input), false};
 }
 
 }  // namespace
@@ -202,8 +260,14 @@ Value byteas(const std::vector<std::string_view>& values) {
 }
 
 Datum Rows::cell(std::size_t row, int column, bool& is_null) const {
-    // Does not raise: the column exists (our own statements), and nothing is detoasted here.
-    return SPI_getbinval(table_->vals[row], table_->tupdesc, column, &is_null);
+    // Does not raise: the column exists (our own statements), and nothing is detoasted here. All
+    // columns of a row at once: to find the last one alone, all before it are walked over as well.
+    if (cells_->row != row) {
+        heap_deform_tuple(table_->vals[row], table_->tupdesc, cells_->values, cells_->nulls);
+        cells_->row = row;
+    }
+    is_null = cells_->nulls[column - 1];
+    return cells_->values[column - 1];
 }
 
 bool Rows::is_null(std::size_t row, int column) const {
@@ -264,7 +328,7 @@ Value Rows::values(int column, Oid element) const {
         datums.push_back(cell(row, column, null));
         nulls.push_back(static_cast<char>(null));
     }
-    const ArrayType type = guard(array_type_of, element);
+    const TypeOfArray type = guard(array_type_of, element);
     const ArrayInput input{datums.data(),
                            reinterpret_cast<const bool*>(nulls.data()),
                            static_cast<int>(datums.size()),
@@ -281,8 +345,45 @@ std::string_view Rows::bytes(std::size_t row, int column) const {
     if (null) {
         return {};
     }
+    const auto* const value = reinterpret_cast<const varlena*>(DatumGetPointer(datum));
+    if (!VARATT_IS_COMPRESSED(value) && !VARATT_IS_EXTERNAL(value)) {
+        return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
+    }
     const Bytes bytes = guard(detoasted, datum);
     return {bytes.data, bytes.size};
+}
+
+std::string Rows::uuid(std::size_t row, int column) const {
+    bool null = false;
+    const Datum datum = cell(row, column, null);
+    std::string text;
+    if (null) {
+        return text;
+    }
+    constexpr std::string_view digits = "0123456789abcdef";
+    const pg_uuid_t* const uuid = DatumGetUUIDP(datum);
+    text.reserve(36);
+    for (std::size_t i = 0; i < UUID_LEN; ++i) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            text.push_back('-');
+        }
+        text.push_back(digits[uuid->data[i] >> 4U]);
+        text.push_back(digits[uuid->data[i] & 15U]);
+    }
+    return text;
+}
+
+// (A label's Oid names it for as long as the extension is there, and a worker lives no longer.)
+std::string_view Rows::label(std::size_t row, int column) const {
+    static std::map<Oid, std::string> known;
+    bool null = false;
+    const Oid label = DatumGetObjectId(cell(row, column, null));
+    if (null) {
+        return {};
+    }
+    const auto entry = known.find(label);
+    return entry != known.end() ? entry->second
+                                : known.emplace(label, guard(label_of, label)).first->second;
 }
 
 Statement* Statement::first_ = nullptr;
@@ -302,10 +403,11 @@ Rows Statement::run(std::span<const Value> values, Sees sees, long limit) {
         ++count;
     }
     Execution execution{
-        sql_, &plan_, types, datums, nulls, count, sees == Sees::transaction_snapshot, limit};
+        sql_,  &plan_, types, datums, nulls, count, sees == Sees::transaction_snapshot,
+        limit, nullptr};
     guard(execute, &execution);
     const std::uint64_t found = SPI_tuptable != nullptr ? SPI_tuptable->numvals : 0;
-    return {SPI_tuptable, found, SPI_processed};
+    return {SPI_tuptable, execution.cells, found, SPI_processed};
 }
 
 }  // namespace pg_seats::pg

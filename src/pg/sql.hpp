@@ -38,8 +38,15 @@ Value byteas(const std::vector<std::string_view>& values);
 // A statement's rows. The cells are read on demand and live until SPI is finished.
 class Rows {
   public:
-    Rows(SPITupleTable* table, std::uint64_t count, std::uint64_t processed)
-        : table_(table), count_(count), processed_(processed) {}
+    // All columns of the row that was read last.
+    struct Cells {
+        std::uint64_t row;
+        Datum* values;
+        bool* nulls;
+    };
+
+    Rows(SPITupleTable* table, Cells* cells, std::uint64_t count, std::uint64_t processed)
+        : table_(table), cells_(cells), count_(count), processed_(processed) {}
     [[nodiscard]] std::size_t size() const noexcept { return count_; }
     [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
     [[nodiscard]] std::uint64_t processed() const noexcept { return processed_; }
@@ -58,6 +65,10 @@ class Rows {
     [[nodiscard]] Value values(int column, Oid element) const;
     // text, varchar, bytea: the bytes. Null is the empty view.
     [[nodiscard]] std::string_view bytes(std::size_t row, int column) const;
+    // uuid: as it is written. Null is empty.
+    [[nodiscard]] std::string uuid(std::size_t row, int column) const;
+    // An enum's label; for the worker only. Null is empty.
+    [[nodiscard]] std::string_view label(std::size_t row, int column) const;
     [[nodiscard]] std::string string(std::size_t row, int column) const {
         return std::string(bytes(row, column));
     }
@@ -65,6 +76,7 @@ class Rows {
   private:
     [[nodiscard]] Datum cell(std::size_t row, int column, bool& is_null) const;
     SPITupleTable* table_;
+    Cells* cells_;
     std::uint64_t count_;
     std::uint64_t processed_;
 };
