@@ -130,15 +130,16 @@ bool give_up(Engine& engine, const Flight& flight, const pg::Failure& failure) {
 
 // The first of `answers`. Whatever raises, it stays there and is taken again (false); the second
 // time it is charged to its row, so that those behind it do not wait for ever.
-bool take_first(Engine& engine, std::vector<Settlement>& batch, std::deque<Flight>& answers) {
+bool take_first(Engine& engine, std::vector<Settlement>& batch,
+                std::deque<std::unique_ptr<Flight>>& answers) {
     try {
-        answered(engine, batch, answers.front());
+        answered(engine, batch, *answers.front());
     } catch (...) {
         const pg::Failure failure = pg::failure_of_current_exception();
         if (failure.is_cancel() || failure.is_about_resources()) {
             throw;  // nobody's fault
         }
-        Flight& flight = answers.front();
+        Flight& flight = *answers.front();
         if (++flight.raised < most_raised) {
             pg::log_warning("taking an answer raised, it is taken again: " +
                             core::safe_text(failure.message, 300));
@@ -165,9 +166,9 @@ void take_responses(Engine& engine) {
         if (entry != engine.flights.end()) {
             pg::stand_at("before_answered");
             auto& answers =
-                is_suspect(engine, entry->second) ? engine.answered_suspects : engine.answered;
-            Flight& flight = answers.emplace_back();
-            flight = std::move(entry->second);
+                is_suspect(engine, *entry->second) ? engine.answered_suspects : engine.answered;
+            answers.push_back(std::move(entry->second));
+            Flight& flight = *answers.back();
             flight.answered_at = pg::now();
             if (response.sent && destination_of(flight).is_stripe()) {
                 pg::observe(engine.slot.histograms.stripe_answer, response.duration.count());
@@ -192,7 +193,7 @@ void take_answers(Engine& engine, std::vector<Settlement>& batch) {
 }
 
 void take_answer_of_suspect(Engine& engine, std::vector<Settlement>& batch) {
-    if (!mark_suspect(engine, engine.answered_suspects.front())) {
+    if (!mark_suspect(engine, *engine.answered_suspects.front())) {
         return;
     }
     pg::stand_at("before_suspect");

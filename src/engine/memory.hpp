@@ -4,6 +4,7 @@
 #include <array>
 #include <deque>
 #include <map>
+#include <memory>
 #include <random>
 #include <unordered_map>
 
@@ -117,15 +118,16 @@ struct Engine {
 
     http::Client client;
     std::uint64_t next_request = 1;
-    std::unordered_map<std::uint64_t, Flight> flights;  // by request
+    // By request. (What is on the wire, or comes from there, is large: it is moved by its pointer.)
+    std::unordered_map<std::uint64_t, std::unique_ptr<Flight>> flights;
     // Whatever raises in between (a cancel, say), none is lost on its way from one to the other:
     // its next place is made first, and then it is moved, which cannot raise.
     std::vector<core::Response>
         responses;  // those that curl has given us, not yet with their flights
     std::size_t responses_taken = 0;
     std::deque<Flight> to_send;
-    std::deque<Flight> answered;           // not yet decided
-    std::deque<Flight> answered_suspects;  // … and looked at one by one
+    std::deque<std::unique_ptr<Flight>> answered;           // not yet decided
+    std::deque<std::unique_ptr<Flight>> answered_suspects;  // … and looked at one by one
 
     Destinations destinations;
     std::string installation;  // as the table says; empty: create_installation() was not called

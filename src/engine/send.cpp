@@ -68,7 +68,7 @@ void send(Engine& engine, Flight&& flight) {
     request.ca_file = pg::settings.ca_file != nullptr ? pg::settings.ca_file : "";
     request.connect_timeout = core::Duration{pg::settings.connect_timeout_ms};
     trace_sent(flight, request.id);
-    const auto place = engine.flights.try_emplace(request.id).first;
+    const auto place = engine.flights.try_emplace(request.id, std::make_unique<Flight>()).first;
     try {
         pg::stand_at("before_send");
         engine.client.submit(std::move(request));
@@ -82,7 +82,7 @@ void send(Engine& engine, Flight&& flight) {
     }
     ++destination.in_flight;
     count(engine.slot.counters.sent);
-    place->second = std::move(flight);
+    *place->second = std::move(flight);
 }
 
 }  // namespace pg_seats::engine

@@ -15,7 +15,9 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr std::size_t most_spare_transfers = 256;
+// As many transfers are kept as there may be connections: making one costs more than a request of
+// it. But not more than this for each of them, which is some kilobytes.
+constexpr std::size_t most_spare_transfers = 2'048;
 // One work() goes on while there is more to do, but not for ever: the caller has a latch to look
 // at.
 constexpr int most_rounds = 8;
@@ -73,7 +75,7 @@ struct Client::State {
     }
 
     void put_back(std::unique_ptr<Transfer> transfer) {
-        if (spare.size() < most_spare_transfers) {
+        if (spare.size() < std::min(most_connections, most_spare_transfers)) {
             spare.push_back(std::move(transfer));
         }
     }
