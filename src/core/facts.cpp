@@ -8,7 +8,6 @@
 #include "core/json_writer.hpp"
 #include "core/safe_text.hpp"
 #include "core/secrets.hpp"
-#include "core/wiped_text.hpp"
 
 namespace pg_seats::core {
 namespace {
@@ -91,8 +90,7 @@ bool is_fact(std::string_view text, std::size_t limit) {
         !is_valid_utf8(text)) {
         return false;
     }
-    WipedText copy(text);
-    return !cut_secrets(copy);
+    return !has_secret(text);
 }
 
 std::string fact_member(const json_t* object, const char* name) {

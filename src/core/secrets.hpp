@@ -23,6 +23,9 @@ inline constexpr std::string_view removed_secret = "[removed]";
 template <typename Text>
 [[nodiscard]] bool cut_secrets(Text& text);
 
+// Whether there are any.
+[[nodiscard]] bool has_secret(std::string_view text);
+
 // Takes out this very secret, whatever it looks like. True if it was there.
 template <typename Text>
 bool strike(Text& text, std::string_view secret);

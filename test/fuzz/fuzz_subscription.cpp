@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         check_id(facts->id);
         check_id(facts->status);
         const Json json = checked_json(to_json(*facts));
-        check(json_object_size(json.get()) == 19);
+        check(json_object_size(json.get()) == 20);
         check(text_member(json.get(), "id") == facts->id);
         check(text_member(json.get(), "customer") == facts->customer);
         check_items(member(json.get(), "items"));
