@@ -39,6 +39,7 @@ struct Options {
     bool require_version = false;
     std::size_t request_log = 20000;
     bool light = false;
+    std::size_t answer_bytes = 0;
 };
 
 constexpr std::string_view kUsage =
@@ -54,6 +55,7 @@ constexpr std::string_view kUsage =
     "  --clock UNIX             where the clock starts (now)\n"
     "  --request-log N          how many finished requests are kept (20000)\n"
     "  --light                  fewer details, for benchmarks\n"
+    "  --answer-bytes N         answers are indented and about so large, as Stripe's are\n"
     "  --parent-pid PID         end when this process is gone\n"
     "  --watch-stdin            end when standard input is closed\n"
     "  --max-seconds N          end after so long\n";
@@ -114,6 +116,8 @@ Options read_options(const std::vector<std::string>& arguments) {
             options.clock = number_of(name, value);
         } else if (name == "--request-log") {
             options.request_log = static_cast<std::size_t>(number_of(name, value));
+        } else if (name == "--answer-bytes") {
+            options.answer_bytes = static_cast<std::size_t>(number_of(name, value));
         } else if (name == "--parent-pid") {
             options.parent_pid = number_of(name, value);
         } else if (name == "--max-seconds") {
@@ -206,6 +210,7 @@ void run(const Options& options) {
     world_options.default_version = options.version;
     world_options.require_version = options.require_version;
     world_options.light = options.light;
+    world_options.answer_bytes = options.answer_bytes;
     World world(world_options, clock, blobs);
     Webhooks webhooks(loop, world, options.seed);
     world.listen(

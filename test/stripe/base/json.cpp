@@ -5,13 +5,14 @@
 
 namespace stripe_simulator {
 
-std::string Json::dump() const {
+std::string Json::dump(std::size_t indent) const {
     std::string out;
     const auto append = [](const char* data, std::size_t size, void* target) {
         static_cast<std::string*>(target)->append(data, size);
         return 0;
     };
-    json_dump_callback(node_, append, &out, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_dump_callback(node_, append, &out,
+                       (indent == 0 ? JSON_COMPACT : JSON_INDENT(indent)) | JSON_ENCODE_ANY);
     return out;
 }
 

@@ -75,7 +75,7 @@ class Json {
     [[nodiscard]] json_t* node() const { return node_; }
     json_t* release() { return std::exchange(node_, nullptr); }
     explicit operator bool() const { return node_ != nullptr; }
-    [[nodiscard]] std::string dump() const;
+    [[nodiscard]] std::string dump(std::size_t indent = 0) const;
 
   private:
     json_t* node_ = nullptr;

@@ -247,6 +247,30 @@ void expand_path(const Account& account, json_t* node, std::string_view path,
     expand_path(account, json_object_get(node, field.c_str()), rest, whole, version);
 }
 
+// Members such as those that are not simulated, a line of an invoice each time.
+constexpr std::size_t bytes_of_a_line = 800;
+
+Json filling(std::size_t lines) {
+    Json list = Json::array();
+    for (std::size_t i = 0; i < lines; ++i) {
+        Json line = Json::object();
+        for (const char* name : {"discount_amounts", "pretax_credit_amounts", "tax_amounts"}) {
+            line.set(name, Json::array());
+        }
+        for (const char* name : {"invoice_item", "proration_details", "subscription_item",
+                                 "tax_rates", "unified_proration", "unit_amount_excluding_tax"}) {
+            line.set(name, nullptr);
+        }
+        line.set("id", "il_1Pgc6B2eZvKYlo2C" + std::to_string(i)).set("object", "line_item");
+        line.set("amount", 1000 + static_cast<std::int64_t>(i)).set("currency", "usd");
+        line.set("description", "Remaining time on 12 \u00d7 Team (at $10.00 / month)");
+        line.set("discountable", false).set("livemode", false).set("proration", true);
+        line.set("url", "https://invoice.stripe.com/i/acct_1032D82eZvKYlo2C/test_YWNjdF8xMDMy");
+        list.push(line);
+    }
+    return list;
+}
+
 }  // namespace
 
 void expand(const Account& account, Json& object, const std::vector<std::string_view>& paths,
@@ -263,7 +287,20 @@ void expand(const Account& account, Json& object, const std::vector<std::string_
 
 std::string answer(Call& call, Json object) {
     expand(call.account, object, call.params.list("expand"), call.version);
-    return object.dump();
+    const std::size_t bytes = call.world.options().answer_bytes;
+    if (bytes == 0) {
+        return object.dump();
+    }
+    constexpr std::size_t indent = 2;
+    const std::size_t size = object.dump(indent).size();
+    // (Below the invoice most of what an answer to a change says is.)
+    json_t* const invoice = json_object_get(object.node(), "latest_invoice");
+    json_t* const filled = json_is_object(invoice) ? invoice : object.node();
+    if (size < bytes) {
+        json_object_set_new(filled, "lines_as_stripe_has_them",
+                            filling((bytes - size) / bytes_of_a_line).release());
+    }
+    return object.dump(indent);
 }
 
 }  // namespace stripe_simulator

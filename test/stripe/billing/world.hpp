@@ -56,6 +56,7 @@ class World {
         std::string default_version = "2026-05-27.dahlia";
         bool require_version = false;  // of every request, though Stripe would take its default
         bool light = false;
+        std::size_t answer_bytes = 0;  // 0: as short as they are
         std::size_t max_events = 100000;
     };
     // Called with each event, and with a way to render its object at another version.
