@@ -35,6 +35,13 @@ Json load_json(std::string_view text, std::size_t flags, json_error_t* error) no
     return Json(json_loadb(text.data(), text.size(), flags, error));
 }
 
-ParsedBody::ParsedBody(std::string_view text) noexcept : root_(parse_json(text)) {}
+// (A name that comes twice is in no answer of Stripe's: only then the text is read once more.)
+ParsedBody::ParsedBody(std::string_view text) noexcept
+    : root_(load_json(text, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, nullptr)),
+      names_are_unique_(root_ != nullptr) {
+    if (root_ == nullptr) {
+        root_ = parse_json(text);
+    }
+}
 
 }  // namespace pg_seats::core

@@ -24,9 +24,12 @@ class ParsedBody {
 
     // Null: the text is no JSON, or was not to be read.
     [[nodiscard]] const json_t* root() const noexcept { return root_.get(); }
+    // False: somewhere a name came twice, and only its last value is here.
+    [[nodiscard]] bool names_are_unique() const noexcept { return names_are_unique_; }
 
   private:
     Json root_;
+    bool names_are_unique_ = false;
 };
 
 }  // namespace pg_seats::core

@@ -1,7 +1,5 @@
 #include "core/secrets.hpp"
 
-#include <string.h>  // memmem
-
 #include <algorithm>
 #include <array>
 
@@ -77,24 +75,13 @@ bool cut_keys(Text& text, std::string_view prefix) {
     return found;
 }
 
-bool holds(std::string_view text, std::string_view part) noexcept {
-    return text.size() >= part.size() &&
-           memmem(text.data(), text.size(), part.data(), part.size()) != nullptr;
-}
-
-// Every secret has _secret, k_live_, k_test_ or whsec_ in it. (Looked for from one underscore to
-// the next: an answer has many, but four times over it is more to read.)
+// Every secret has one of these in it.
 bool has_sign(std::string_view text) noexcept {
-    for (std::size_t at = text.find('_'); at != std::string_view::npos;
-         at = text.find('_', at + 1)) {
-        const std::string_view before = text.substr(0, at);
-        const std::string_view rest = text.substr(at);
-        if (rest.starts_with("_secret") || before.ends_with("whsec") ||
-            (before.ends_with('k') && (rest.starts_with("_live_") || rest.starts_with("_test_")))) {
-            return true;
-        }
-    }
-    return false;
+    constexpr std::array signs{std::string_view("_secret"), std::string_view("k_live_"),
+                               std::string_view("k_test_"), std::string_view("whsec_")};
+    return std::any_of(signs.begin(), signs.end(), [text](std::string_view sign) {
+        return text.find(sign) != std::string_view::npos;
+    });
 }
 
 // A text in which nothing was left that is secret; null, for lack of memory, is as good.
@@ -103,62 +90,72 @@ json_t* clean_text(std::string_view text) {
     return value != nullptr ? value : json_null();
 }
 
-bool strip(json_t* value);
+void strip(json_t* value);
 
-bool strip_object(json_t* object) {
-    bool changed = json_object_del(object, "client_secret") == 0;
+void strip_object(json_t* object) {
+    json_object_del(object, "client_secret");
     void* next = nullptr;
     const char* key = nullptr;
     json_t* inner = nullptr;
     json_object_foreach_safe(object, next, key, inner) {
         if (has_secret(key)) {
             json_object_del(object, key);
-            changed = true;
         } else if (WipedText text(text_of(inner)); cut_secrets(text)) {
             // Where there is no memory for the new text, the old one must not stay.
             if (json_object_set_new_nocheck(object, key, clean_text(text)) != 0) {
                 json_object_del(object, key);
             }
-            changed = true;
         } else {
-            changed = strip(inner) || changed;
+            strip(inner);
         }
     }
-    return changed;
 }
 
-bool strip_array(json_t* array) {
-    bool changed = false;
+void strip_array(json_t* array) {
     for (std::size_t i = 0; i < json_array_size(array); ++i) {
         json_t* const inner = json_array_get(array, i);
         if (WipedText text(text_of(inner)); cut_secrets(text)) {
             json_array_set_new(array, i, clean_text(text));
-            changed = true;
         } else {
-            changed = strip(inner) || changed;
+            strip(inner);
         }
     }
-    return changed;
 }
 
 // Takes every member named client_secret out of a value, cuts secrets out of its texts (a URL of
-// next_action carries one in its query), and drops members whose name is one. True if anything was
-// changed.
-bool strip(json_t* value) {
+// next_action carries one in its query), and drops members whose name is one.
+void strip(json_t* value) {
     if (json_is_object(value)) {
-        return strip_object(value);
+        strip_object(value);
+    } else if (json_is_array(value)) {
+        strip_array(value);
     }
-    return json_is_array(value) && strip_array(value);
 }
 
 // Nothing that looks like a secret, and no escape behind which one could hide: the bytes stay.
 bool is_suspect(std::string_view body) noexcept {
-    return has_sign(body) || holds(body, "\\u");
+    return has_sign(body) || body.find("\\u") != std::string_view::npos;
 }
 
-// Of a name that comes twice only the last one is seen by whoever reads the JSON: by us, too.
-bool names_are_unique(std::string_view body) noexcept {
-    return load_json(body, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, nullptr) != nullptr;
+// Nothing of it would be changed.
+bool is_clean(const json_t* value) {
+    if (json_is_object(value)) {
+        const char* name = nullptr;
+        json_t* inner = nullptr;
+        // (The macro takes no pointer to const, and changes nothing.)
+        json_object_foreach(const_cast<json_t*>(value), name, inner) {
+            if (name == std::string_view("client_secret") || has_secret(name) || !is_clean(inner)) {
+                return false;
+            }
+        }
+        return true;
+    }
+    for (std::size_t i = 0; i < json_array_size(value); ++i) {
+        if (!is_clean(json_array_get(value, i))) {
+            return false;
+        }
+    }
+    return !has_secret(text_of(value));
 }
 
 std::string written(const json_t* value) {
@@ -193,7 +190,7 @@ bool has_secret(std::string_view text) {
 
 template <typename Text>
 bool strike(Text& text, std::string_view secret) {
-    if (secret.size() < shortest_secret || !holds(text, secret)) {
+    if (secret.size() < shortest_secret) {
         return false;
     }
     bool found = false;
@@ -229,12 +226,16 @@ std::string strip_secrets(std::string_view body, const ParsedBody& parsed) {
     if (parsed.root() == nullptr) {
         return {};  // half an answer may hold half a secret
     }
+    // Of a name that comes twice only the last one is seen by whoever reads the JSON: by us, too.
+    if (parsed.names_are_unique() && is_clean(parsed.root())) {
+        return std::string(body);
+    }
     const Json copy(json_deep_copy(parsed.root()));
     if (copy == nullptr) {
         return {};  // where there is no memory for a new text, the old one must not stay
     }
-    const bool changed = strip(copy.get());
-    return !changed && names_are_unique(body) ? std::string(body) : written(copy.get());
+    strip(copy.get());
+    return written(copy.get());
 }
 
 std::string strip_secrets(std::string_view body) {
