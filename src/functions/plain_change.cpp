@@ -13,6 +13,8 @@
 #include "pg/settings.hpp"
 
 extern "C" {
+#include "catalog/namespace.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 }
 
@@ -213,6 +215,19 @@ bool is_possible_key(Datum key) {
     return size > 0 && size <= largest_request_key;
 }
 
+// A plan is made anew where the search_path is another one than when it was made, though nothing in
+// ours depends on that. A session that has several (functions that set their own, say) would plan
+// all of them with each change. To pin it costs, too: only such sessions pay for that.
+bool has_one_search_path() {
+    static char* first = nullptr;
+    static bool is_only_one = true;
+    if (first == nullptr) {
+        first = MemoryContextStrdup(TopMemoryContext, namespace_search_path);
+    }
+    is_only_one = is_only_one && strcmp(first, namespace_search_path) == 0;
+    return is_only_one;
+}
+
 }  // namespace
 
 bool change_plainly(const Order& order, Oid door, PlainChange* change) {
@@ -221,11 +236,15 @@ bool change_plainly(const Order& order, Oid door, PlainChange* change) {
     }
     const Datum caller = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
     const pg::Identity before = pg::become(pg::owner_of_function(door));
+    const int level = has_one_search_path() ? 0 : pg::pin_search_path();
     if (SPI_connect() != SPI_OK_CONNECT) {
         elog(ERROR, "could not connect to SPI");
     }
     const bool is_made = take_and_look(order, change) && write(order, caller, change);
     SPI_finish();
+    if (level != 0) {
+        AtEOXact_GUC(true, level);
+    }
     pg::become_again(before);
     return is_made;
 }

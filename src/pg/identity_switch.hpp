@@ -54,6 +54,15 @@ inline int prefer_indexes() {
     return level;
 }
 
+// For statements that would be planned anew under another one. AtEOXact_GUC(true, level) takes this
+// back.
+inline int pin_search_path() {
+    const int level = NewGUCNestLevel();
+    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+                            GUC_ACTION_SAVE, true, 0, false);
+    return level;
+}
+
 inline void become_again(const Identity& before) {
     SetUserIdAndSecContext(before.role, before.context);
 }

@@ -121,6 +121,15 @@ subtest 'what is done to the team while it is waited for' => sub {
 		DELETE FROM seats_internal.outbox WHERE lane_id = $moved; UPDATE seats_internal.seat_line SET quantity = quantity - 1 WHERE seat_type = 'team'});
 };
 
+subtest 'a session that reads no index as catalogs are read' => sub {
+	my $before = quantity();
+	$server->sql(q{SELECT seats.add_member('acme', 'former', role => 'owner'); SELECT seats.remove_member('acme', 'former')});
+	local $ENV{PGOPTIONS} = "$ENV{PGOPTIONS} -c ignore_system_indexes=on";
+	like(($server->try_sql('SET ROLE app; ' . $add =~ s/owner of acme/former/r))[2], qr/PS509|may not change the seats/, 'who was an owner is none');
+	is($server->sql("SET ROLE app; $add"), $before . ' to ' . ($before + 1), '… and who is one can buy');
+	$server->sql(q{SELECT seats.remove_seats('acme', 'team', 1, 'owner of acme')});
+};
+
 subtest 'a type of which nobody has seats is dropped' => sub {
 	$server->sql(q{INSERT INTO seats_internal.seat_line (team_id, seat_type, confirmed, quantity) SELECT id, 'none', 0, 0 FROM seats_internal.team WHERE name = 'acme'});
 	my $rows = $server->sql('SELECT count(*) FROM seats_internal.outbox');
@@ -215,6 +224,16 @@ subtest 'plans that are kept' => sub {
 		is($session->query($add), $next_is->(), $what);
 	}
 	is($session->{stderr}, '', 'none of it raises');
+	# Functions of the application's may each have a search_path of their own.
+	$session->query('SET client_min_messages = log; SET log_planner_stats = on');
+	foreach my $path ('public', 'pg_catalog', 'public', 'pg_temp')
+	{
+		$session->{stderr} = '';
+		is($session->query("SET search_path = $path; $add"), $next_is->(), "search_path $path");
+		cmp_ok(scalar(() = $session->{stderr} =~ /PLANNER STATISTICS/g), '<=', 1, '… plans the question, and nothing else');
+	}
+	$session->query('RESET log_planner_stats; RESET client_min_messages; RESET search_path');
+	$session->{stderr} = '';
 	# Everything is another one: tables, types, functions.
 	$server->sql('DROP ROLE stranger; REVOKE ALL ON caught FROM app; DROP TABLE caught');
 	my $dump = $server->sql(q{SELECT row_to_json(t) FROM seats_internal.team AS t WHERE name = 'acme'});
