@@ -119,8 +119,8 @@ SELECT pg_temp.freeze_team('updown');
 -- of which something is known to have changed since.
 SELECT pg_temp.team('stale', '{"price_team": 5}');
 SELECT change AS a FROM seats.add_seats('stale', 'team', 2) \gset
-SELECT outcome FROM seats_internal.freeze_changes(ARRAY[:a], gen_random_uuid(), '60 s', NULL);
-SELECT outcome FROM seats_internal.freeze_changes(ARRAY[:a], pg_temp.run(), '-1 s', NULL);
+SELECT outcome FROM seats_internal.freeze_changes(ARRAY[:a], gen_random_uuid(), '60 s');
+SELECT outcome FROM seats_internal.freeze_changes(ARRAY[:a], pg_temp.run(), '-1 s');
 UPDATE seats_internal.team SET base_proven_at = NULL WHERE name = 'stale';
 SELECT pg_temp.freeze(:a);
 SELECT pg_temp.read('stale', '{"price_team": 6}');
@@ -130,7 +130,7 @@ SELECT pg_temp.freeze(:a);
 UPDATE seats_internal.outbox SET created_at = created_at - interval '1 hour' WHERE id = :read;
 SELECT pg_temp.freeze_team('stale');
 -- Rows that are not seat changes, or frozen, or gone, have no plan.
-SELECT call, outcome FROM seats_internal.freeze_changes(ARRAY[:a, :read, 999999], pg_temp.run(), '60 s', NULL);
+SELECT call, outcome FROM seats_internal.freeze_changes(ARRAY[:a, :read, 999999], pg_temp.run(), '60 s');
 SELECT seats_internal.freeze_change(999999, pg_temp.run(), '60 s');
 
 -- With the proration_date of a preview: alone, and only from the quantities that the preview saw.
@@ -349,7 +349,7 @@ SELECT pg_temp.team('second', '{"price_team": 5}');
 SELECT change AS a FROM seats.add_seats('first', 'team', 1) \gset
 SELECT change AS b FROM seats.add_seats('second', 'team', 1) \gset
 SELECT call = :a AS is_first, outcome
-  FROM seats_internal.freeze_changes(ARRAY[:b, :a], pg_temp.run(), '60 s', NULL, time_for => '0 s');
+  FROM seats_internal.freeze_changes(ARRAY[:b, :a], pg_temp.run(), '60 s', time_for => '0 s');
 -- A crowd that wants the same goes in one call: Stripe allows a subscription 20 invoices a day. What wants something
 -- else stays behind.
 SELECT pg_temp.team('crowded', '{"price_team": 5}');

@@ -41,7 +41,7 @@ struct Chosen {
 };
 
 // Rows without a lane, lanes, and reads take turns, so that none starves another. A lane that
-// overtakes its own read asks for its base first (freeze_changes). False: not to be sent now.
+// overtakes its own read asks for its base first (when it is planned). False: not to be sent now.
 bool choose_one(Engine& engine, Destination& destination, Chosen& chosen) {
     const std::size_t waiting[] = {destination.ready_rows.size(), destination.ready_lanes.size(),
                                    destination.ready_reads.size()};

@@ -39,8 +39,8 @@ Statement want_statement{
 
 Statement plan_statement{
     "SELECT f.call, f.outcome"
-    "  FROM seats_internal.freeze_changes($1, $2::uuid, $3 * interval '1 millisecond', $4,"
-    "                                     $5 * interval '1 millisecond') AS f"};
+    "  FROM seats_internal.freeze_changes($1, $2::uuid, $3 * interval '1 millisecond',"
+    "                                     $4 * interval '1 millisecond') AS f"};
 
 Statement dissolve_statement{
     "SELECT seats_internal.dissolve_calls($1, $2, $3, $4::timestamptz[], $5::uuid)"};
@@ -81,7 +81,7 @@ std::vector<std::int64_t> plan_plain(Planning& planning, const std::vector<std::
         {pg::bigints(ids), pg::text(planning.run), pg::integer(pg::settings.base_lifetime_ms)});
     std::vector<std::int64_t> planned, to_read;
     for (std::size_t row = 0; row < rows.size(); ++row) {
-        (rows.is_null(row, 3) ? to_read : planned).push_back(rows.bigint(row, 1));
+        (rows.bytes(row, 2) == "read" ? to_read : planned).push_back(rows.bigint(row, 1));
     }
     if (!planned.empty()) {
         plans.unwritten.columns = {rows.values(1, INT8OID),  rows.values(3, TEXTOID),
@@ -107,7 +107,7 @@ void plan_one_by_one(Planning& planning, const std::vector<std::int64_t>& ids,
     Plans& plans = planning.plans;
     const pg::Rows rows = plan_statement.run(
         {pg::bigints(ids), pg::text(planning.run), pg::integer(pg::settings.base_lifetime_ms),
-         pg::bigint(0), pg::integer(static_cast<std::int32_t>(time_for.count()))});
+         pg::integer(static_cast<std::int32_t>(time_for.count()))});
     for (std::size_t row = 0; row < rows.size(); ++row) {
         const std::int64_t id = rows.bigint(row, 1);
         const std::string_view outcome = rows.bytes(row, 2);

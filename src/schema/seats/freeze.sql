@@ -317,16 +317,15 @@ REVOKE ALL ON FUNCTION seats_internal.freeze_change(bigint, uuid, interval) FROM
 COMMENT ON FUNCTION seats_internal.freeze_change(bigint, uuid, interval) IS
     'makes the call of a lane whose first row is a seat change, or says why not';
 
--- Those of `calls` that are seat changes and not yet frozen. Each lane is locked when it is its turn, and
--- all until the commit; applications wait for that. So what is not planned in that time is left for later.
+-- Those of `calls` that are seat changes and not yet frozen, in the order of their lanes, which are locked until the commit
+-- (the worker has them already); applications wait for that. So what is not planned in that time is left for later.
 CREATE OR REPLACE FUNCTION seats_internal.freeze_changes(
-    calls          bigint[],
-    run            uuid,
-    fresh_for      interval,
-    queue_for_lane bigint,
-    time_for       interval DEFAULT '20 ms',
-    OUT call       bigint,
-    OUT outcome    text
+    calls       bigint[],
+    run         uuid,
+    fresh_for   interval,
+    time_for    interval DEFAULT '20 ms',
+    OUT call    bigint,
+    OUT outcome text
 ) RETURNS SETOF record
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -335,17 +334,15 @@ DECLARE
     stop_at timestamptz;
     lane_id bigint;
 BEGIN
-    -- (Whoever is waited for is waited for while no other lane is held.)
     FOR call, lane_id IN
         SELECT o.id, o.lane_id
           FROM seats_internal.outbox AS o
          WHERE o.id = ANY (calls) AND o.kind = 'change' AND o.state = 'pending' AND o.body = ''
-         ORDER BY o.lane_id IS DISTINCT FROM queue_for_lane, o.lane_id
+         ORDER BY o.lane_id
     LOOP
         -- (freeze_change looks at the row again: what was committed before the lock was got is seen.)
         outcome := CASE WHEN clock_timestamp() >= stop_at THEN 'later'
-                        WHEN NOT CASE WHEN lane_id = queue_for_lane THEN seats_internal.wait_for_lane(lane_id)
-                                      ELSE seats_internal.try_lane(lane_id) END THEN 'locked'
+                        WHEN NOT seats_internal.try_lane(lane_id) THEN 'locked'
                         ELSE seats_internal.freeze_change(call, run, fresh_for) END;
         -- (Of what is sent, the worker's own statement tells.)
         IF outcome IN ('settled', 'waits', 'review') THEN
@@ -357,9 +354,9 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION
-    seats_internal.freeze_changes(bigint[], uuid, interval, bigint, interval) FROM PUBLIC;
+    seats_internal.freeze_changes(bigint[], uuid, interval, interval) FROM PUBLIC;
 COMMENT ON FUNCTION
-    seats_internal.freeze_changes(bigint[], uuid, interval, bigint, interval) IS
+    seats_internal.freeze_changes(bigint[], uuid, interval, interval) IS
     'makes calls of the seat changes among these rows, and says what came of each; called by the worker';
 
 -- A call that provably did nothing falls apart into its changes, which are planned anew, on a new
