@@ -389,6 +389,42 @@ SELECT o.state, count(*) FROM seats_internal.outbox AS o
  GROUP BY o.state ORDER BY o.state;
 SELECT seats_internal.refold(t.id, t.lane_id) FROM seats_internal.team AS t WHERE t.name = 'crowded';
 
+-- What both ways of planning ask by the same expression: which changes want more of the same …
+SELECT c.what, seats_internal.adds_alike(
+           jsonb_populate_record(NULL::seats_internal.outbox,
+               '{"kind": "change", "state": "pending", "doubt": false,
+                 "lines": [{"seat_type": "team", "operation": "add", "quantity": 2}]}' || c.row), 'team', 1) AS is_alike
+  FROM (VALUES ('like it', '{}'::jsonb),
+               ('another kind', '{"kind": "read"}'),
+               ('on its way', '{"state": "sending"}'),
+               ('in doubt', '{"doubt": true}'),
+               ('previewed', '{"proration_date": 1}'),
+               ('two types', '{"lines": [{"seat_type": "team", "operation": "add", "quantity": 2},
+                                         {"seat_type": "owner", "operation": "add", "quantity": 2}]}'),
+               ('set', '{"lines": [{"seat_type": "team", "operation": "set", "quantity": 2}]}'),
+               ('another type', '{"lines": [{"seat_type": "owner", "operation": "add", "quantity": 2}]}'),
+               ('fewer', '{"lines": [{"seat_type": "team", "operation": "add", "quantity": -2}]}')) AS c (what, row);
+-- … and which base is good. (In minutes; it is minute 0, and a base is fresh for half a minute.)
+SELECT c.what, seats_internal.is_good_base(
+           CASE WHEN c.is_ours THEN pg_temp.run() END, '2030-01-01 UTC'::timestamptz + c.proven * interval '1 minute',
+           jsonb_populate_record(NULL::seats_internal.outbox, jsonb_build_object(
+               'created_at', '2030-01-01 UTC'::timestamptz + c.created * interval '1 minute',
+               'base_wanted_at', '2030-01-01 UTC'::timestamptz + c.wanted * interval '1 minute',
+               'proration_date', CASE WHEN c.is_previewed THEN 1 END)),
+           pg_temp.run(), '30 s', '2030-01-01 UTC') AS is_good
+  FROM (VALUES ('fresh',                            true,  -0.4, -0.2, NULL, false),
+               ('of another run',                   false, -0.4, -0.2, NULL, false),
+               ('never proved',                     true,  NULL, -0.2, NULL, false),
+               ('of the future',                    true,   0.1, -0.2, NULL, false),
+               ('of a while ago',                   true,  -0.6, -0.2, NULL, false),
+               ('of a while ago, read for another', true,  -0.6, -0.9, -0.5, false),
+               ('of a while ago, read for it',      true,  -0.6, -0.9, -0.7, false),
+               ('of long ago, read for it',         true,  -1.1, -9.0, -1.2, false),
+               ('fresh, previewed later',           true,  -0.4, -0.2, NULL, true),
+               ('fresh, previewed before',          true,  -0.4, -0.5, NULL, true),
+               ('fresh, previewed, not yet read',   true,  -0.4, -0.5, -0.3, true))
+       AS c (what, is_ours, proven, created, wanted, is_previewed);
+
 -- Every quantity is what the fold makes of it, all the while.
 SELECT status, message FROM seats.health WHERE check_name = 'seats';
 ROLLBACK;

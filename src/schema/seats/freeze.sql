@@ -79,6 +79,42 @@ REVOKE ALL ON FUNCTION seats_internal.refuse_plan(seats_internal.outbox, text, t
 COMMENT ON FUNCTION seats_internal.refuse_plan(seats_internal.outbox, text, text) IS
     'reverts a change that cannot be sent as things are, or puts it before a person';
 
+-- Whether a change adds to a seat type, or takes from it, in the direction of `quantity`, and nothing else is special about
+-- it. (An expression, inlined; so is the next one.)
+CREATE OR REPLACE FUNCTION seats_internal.adds_alike(change seats_internal.outbox, seat_type text, quantity bigint)
+RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN change.kind = 'change' AND change.state = 'pending' AND NOT change.doubt AND change.proration_date IS NULL
+       AND jsonb_array_length(change.lines) = 1 AND change.lines -> 0 ->> 'operation' = 'add'
+       AND change.lines -> 0 ->> 'seat_type' = seat_type
+       AND sign((change.lines -> 0 ->> 'quantity')::bigint) = sign(quantity);
+REVOKE ALL ON FUNCTION seats_internal.adds_alike(seats_internal.outbox, text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.adds_alike(seats_internal.outbox, text, bigint) IS
+    'whether an open change wants more, or less, of this seat type, and nothing else';
+
+-- Whether what was proved of a team's subscription is good for this change. (What was read for this very change is, however
+-- long that took. No base of the future is: the clock was set back. At a price that was shown, somebody's change at
+-- Stripe since then would be on the bill, or taken back by it.)
+CREATE OR REPLACE FUNCTION seats_internal.is_good_base(
+    base_run  uuid,
+    proven_at timestamptz,
+    change    seats_internal.outbox,
+    run       uuid,
+    fresh_for interval,
+    moment    timestamptz
+) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN base_run IS NOT DISTINCT FROM run
+       AND coalesce(proven_at <= moment, false)
+       AND (change.proration_date IS NULL OR proven_at >= coalesce(change.base_wanted_at, change.created_at))
+       AND (proven_at >= moment - fresh_for
+            OR proven_at >= moment - interval '1 minute' AND coalesce(proven_at >= change.base_wanted_at, false));
+REVOKE ALL ON FUNCTION seats_internal.is_good_base(
+    uuid, timestamptz, seats_internal.outbox, uuid, interval, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.is_good_base(
+    uuid, timestamptz, seats_internal.outbox, uuid, interval, timestamptz) IS
+    'whether a base that was proved then, in that run, is good for a change';
+
 -- What nearly every crowd is made of, counted in one statement: changes that all add to one seat type, or all
 -- take from it, as the head does. They have one direction and one billing rule. Nothing if the head is none.
 CREATE OR REPLACE FUNCTION seats_internal.plan_plain_run(
@@ -96,12 +132,9 @@ AS $$
 BEGIN
     WITH lane AS (
         SELECT o.id, o.uuid, (o.lines -> 0 ->> 'quantity')::integer AS quantity,
-               o.kind = 'change' AND o.state = 'pending' AND NOT o.doubt AND o.proration_date IS NULL
-               AND (o.splits_left IS NULL) = (head.splits_left IS NULL)
-               AND jsonb_array_length(o.lines) = 1 AND o.lines -> 0 ->> 'operation' = 'add'
-               AND o.lines -> 0 ->> 'seat_type' = head.lines -> 0 ->> 'seat_type'
-               AND sign((o.lines -> 0 ->> 'quantity')::integer) = sign((head.lines -> 0 ->> 'quantity')::integer)
-                   AS is_plain
+               (o.splits_left IS NULL) = (head.splits_left IS NULL)
+               AND seats_internal.adds_alike(o, head.lines -> 0 ->> 'seat_type',
+                                             (head.lines -> 0 ->> 'quantity')::bigint) AS is_plain
           FROM seats_internal.outbox AS o
          WHERE o.lane_id = head.lane_id AND o.id >= head.id
          ORDER BY o.id LIMIT room),
@@ -225,6 +258,7 @@ DECLARE
     billing jsonb;
     problem text;
     until   timestamptz;
+    moment  timestamptz := clock_timestamp();
 BEGIN
     SELECT o.* INTO head FROM seats_internal.outbox AS o
      WHERE o.id = change AND o.state = 'pending' AND o.body = '';
@@ -232,16 +266,7 @@ BEGIN
         RETURN 'settled';
     END IF;
     SELECT t.* INTO team FROM seats_internal.team AS t WHERE t.id = head.team_id;
-    -- (What was read for this very change is good for it, however long that took.)
-    IF team.base_run IS DISTINCT FROM run
-       OR team.base_proven_at IS NULL
-       OR team.base_proven_at > clock_timestamp()  -- the clock was set back
-       -- At a price that was shown, somebody's change at Stripe since then would be on the bill, or taken back by it.
-       OR head.proration_date IS NOT NULL
-          AND team.base_proven_at < coalesce(head.base_wanted_at, head.created_at)
-       OR team.base_proven_at < clock_timestamp() - fresh_for
-          AND (team.base_proven_at < clock_timestamp() - interval '1 minute'
-               OR head.base_wanted_at IS NULL OR team.base_proven_at < head.base_wanted_at)
+    IF NOT seats_internal.is_good_base(team.base_run, team.base_proven_at, head, run, fresh_for, moment)
        OR EXISTS (SELECT FROM seats_internal.outbox AS r
                    WHERE r.team_id = team.id AND r.kind = 'read'
                      AND r.created_at > team.base_proven_at) THEN

@@ -38,15 +38,11 @@ BEGIN
     WITH head AS MATERIALIZED (
         SELECT o.id, o.uuid, o.lane_id, o.team_id, o.splits_left, o.lines -> 0 ->> 'seat_type' AS seat_type,
                (o.lines -> 0 ->> 'quantity')::bigint AS quantity,
-               NOT recounts AND NOT o.doubt AND o.proration_date IS NULL AND o.last_uuid IS NULL
-               AND jsonb_array_length(o.lines) = 1 AND o.lines -> 0 ->> 'operation' = 'add'
+               NOT recounts AND o.last_uuid IS NULL
+               AND seats_internal.adds_alike(o, o.lines -> 0 ->> 'seat_type', (o.lines -> 0 ->> 'quantity')::bigint)
                AND t.lane_id = o.lane_id AND t.count_problem IS NULL AND NOT t.waits_for_price AS is_plain,
                t.items, t.collection_method IS DISTINCT FROM 'send_invoice' AS may_be_pending,
-               t.base_run IS NOT DISTINCT FROM run AND coalesce(t.base_proven_at <= moment, false)
-               AND (o.proration_date IS NULL OR t.base_proven_at >= coalesce(o.base_wanted_at, o.created_at))
-               AND (t.base_proven_at >= moment - fresh_for
-                    OR t.base_proven_at >= moment - interval '1 minute'
-                       AND coalesce(t.base_proven_at >= o.base_wanted_at, false))
+               seats_internal.is_good_base(t.base_run, t.base_proven_at, o, run, fresh_for, moment)
                AND (SELECT true FROM seats_internal.outbox AS r
                      WHERE r.team_id = o.team_id AND r.kind = 'read' AND r.created_at > t.base_proven_at
                      LIMIT 1) IS NULL AS is_fresh
@@ -71,10 +67,7 @@ BEGIN
                coalesce(sum(r.quantity), 0)::bigint AS quantity,
                max(r.id) AS last_id, (array_agg(r.uuid ORDER BY r.id DESC))[1] AS last_uuid
           FROM (SELECT b.id, b.uuid, (b.lines -> 0 ->> 'quantity')::bigint AS quantity,
-                       b.kind = 'change' AND b.state = 'pending' AND NOT b.doubt AND b.proration_date IS NULL
-                       AND b.splits_left IS NULL AND jsonb_array_length(b.lines) = 1
-                       AND b.lines -> 0 ->> 'operation' = 'add' AND b.lines -> 0 ->> 'seat_type' = h.seat_type
-                       AND sign((b.lines -> 0 ->> 'quantity')::bigint) = sign(h.quantity) AS is_like_it
+                       b.splits_left IS NULL AND seats_internal.adds_alike(b, h.seat_type, h.quantity) AS is_like_it
                   FROM seats_internal.outbox AS b
                  WHERE (b.lane_id, b.id) > (h.lane_id, h.id) AND b.lane_id <= h.lane_id
                  ORDER BY b.lane_id, b.id LIMIT most_carried + 1) AS r) AS behind
