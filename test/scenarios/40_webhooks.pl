@@ -418,6 +418,22 @@ subtest 'a subscription that is cancelled' => sub {
 	pass('its event has it read');
 };
 
+subtest 'an endpoint that the caller does not see yet' => sub {
+	my $session = $server->background_psql('postgres', on_error_stop => 0);
+	$session->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_catalog.count(*) FROM pg_catalog.pg_class');
+	define_endpoint($server, 'fresh');
+	my $body = event_body('customer.subscription.updated', {%object});
+	my $receive = receive_sql('fresh', $body, signature_of($body, endpoint_secret('fresh')));
+	like($session->query($receive), qr/^500\|busy\|/, 'Stripe is to send it again');
+	$session->query('COMMIT');
+	is($server->sql(q{SELECT count(*) FROM seats.alerts WHERE kind = 'webhook_wrong_mode' AND summary LIKE '%fresh%'}), '0',
+		'… and nobody is told that its mode is wrong');
+	like($session->query("BEGIN; $receive; SELECT current_setting('lock_timeout'), current_setting('enable_seqscan'), current_setting('jit')"),
+		qr/^200\|processed\|\w+\n0\|on\|on$/, 'it sees it later, and its settings are what they were');
+	$session->query('COMMIT');
+	$session->quit;
+};
+
 stop_relay($relay);
 assert_nothing_twice($stripe);
 $server->assert_log_clean;
