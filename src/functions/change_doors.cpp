@@ -3,6 +3,7 @@
 #include "functions/entry.hpp"
 #include "functions/plain_change.hpp"
 #include "functions/put_jsonb.hpp"
+#include "functions/texts.hpp"
 #include "pg/error.hpp"
 #include "pg/shared_state.hpp"
 #include "pg/wake.hpp"
@@ -108,7 +109,7 @@ bool read_line(const Jsonb* wanted, Order* order) {
         order->asked = -order->asked;
     }
     order->seat_type =
-        PointerGetDatum(cstring_to_text_with_len(type.val.string.val, type.val.string.len));
+        text_datum({type.val.string.val, static_cast<std::size_t>(type.val.string.len)});
     return true;
 }
 
@@ -164,9 +165,8 @@ Datum change_simply(FunctionCallInfo fcinfo, const Verb* verb) {
 // {"team": {"previous_quantity": 5, "new_quantity": 8}}
 Datum seats_of(const Order& order, const PlainChange& change) {
     JsonbState state = nullptr;
-    const text* type = DatumGetTextPP(order.seat_type);
     put_token(&state, WJB_BEGIN_OBJECT);
-    put_string(&state, WJB_KEY, {VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type)});
+    put_string(&state, WJB_KEY, text_view(order.seat_type));
     put_token(&state, WJB_BEGIN_OBJECT);
     put_member(&state, "previous_quantity", change.previous);
     put_member(&state, "new_quantity", change.resulting);

@@ -8,6 +8,7 @@
 #include "functions/kept_plan.hpp"
 #include "functions/setup_rows.hpp"
 #include "functions/sqlstates.hpp"
+#include "functions/texts.hpp"
 #include "pg/arguments.hpp"
 #include "pg/error.hpp"
 #include "pg/identity_switch.hpp"
@@ -129,10 +130,6 @@ void read_installation(pg_uuid_t* uuid) {
     }
 }
 
-Datum text_datum(std::string_view value) {
-    return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size())));
-}
-
 std::int64_t lane_of(const Order& order, std::string_view lane) {
     const Oid types[] = {TEXTOID, TEXTOID};
     const Datum values[] = {order.call->args[destination].value, text_datum(lane)};
@@ -172,10 +169,8 @@ std::string_view own_lane(const Order& order) {
         return order.lane;
     }
     bool is_null = false;
-    const text* name =
-        DatumGetTextPP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
-    const std::string_view own{VARDATA_ANY(name),
-                               static_cast<std::size_t>(VARSIZE_ANY_EXHDR(name))};
+    const std::string_view own =
+        text_view(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
     if (!order.lane.empty() && order.lane != own) {
         ereport(ERROR,
                 (errcode(sqlstate::invalid_lane),

@@ -9,6 +9,7 @@
 #include "functions/kept_plan.hpp"
 #include "functions/put_jsonb.hpp"
 #include "functions/setup_rows.hpp"
+#include "functions/texts.hpp"
 #include "pg/identity_switch.hpp"
 #include "pg/settings.hpp"
 
@@ -54,11 +55,6 @@ KeptPlan note_request{
     "result)"
     " VALUES ($1, $2, $3, $4, $5)",
     nullptr};
-
-std::string_view view(Datum datum) {
-    const text* value = DatumGetTextPP(datum);
-    return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
-}
 
 Datum first_value() {
     bool is_null = false;
@@ -133,7 +129,7 @@ bool take_and_look(const Order& order, PlainChange* change) {
 }
 
 void put_asked(JsonbState* state, const Order& order) {
-    put_member(state, "seat_type", view(order.seat_type));
+    put_member(state, "seat_type", text_view(order.seat_type));
     put_member(state, "operation", std::string_view{order.is_set ? "set" : "add"});
     put_member(state, "quantity", order.asked);
 }
@@ -162,7 +158,7 @@ Datum arguments_of(const Order& order) {
     }
     put_token(&state, WJB_END_OBJECT);
     put_token(&state, WJB_END_ARRAY);
-    put_member(&state, "actor", view(order.actor));
+    put_member(&state, "actor", text_view(order.actor));
     return put_end(&state, WJB_END_OBJECT);
 }
 
@@ -211,7 +207,7 @@ bool write(const Order& order, Datum caller, PlainChange* change) {
 }
 
 bool is_possible_key(Datum key) {
-    const std::size_t size = view(key).size();
+    const std::size_t size = text_view(key).size();
     return size > 0 && size <= largest_request_key;
 }
 

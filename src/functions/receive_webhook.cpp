@@ -13,6 +13,7 @@
 #include "functions/kept_plan.hpp"
 #include "functions/setup_rows.hpp"
 #include "functions/sqlstates.hpp"
+#include "functions/texts.hpp"
 #include "pg/arguments.hpp"
 #include "pg/error.hpp"
 #include "pg/hmac.hpp"
@@ -72,10 +73,6 @@ void read_endpoint(FunctionCallInfo fcinfo, SecretNames* found) {
     if (found->count < 0) {
         raise_unknown_endpoint(name);
     }
-}
-
-Datum text_datum(std::string_view value) {
-    return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size())));
 }
 
 void report_missing_secret(FunctionCallInfo fcinfo, std::string_view problem) {

@@ -1,13 +1,13 @@
 #include "functions/seat_rows.hpp"
 
+#include "functions/own_tables.hpp"
+#include "functions/texts.hpp"
+
 extern "C" {
 #include "access/genam.h"
 #include "access/stratnum.h"
 #include "access/table.h"
-#include "catalog/namespace.h"
 #include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
 }
 
 namespace pg_seats {
@@ -30,35 +30,19 @@ struct Found {
     bool* nulls;
 };
 
-Oid relation(const char* name) {
-    const Oid id = get_relname_relid(name, get_namespace_oid("seats_internal", false));
-    if (!OidIsValid(id)) {
-        elog(ERROR, "pg_seats: there is no relation seats_internal.%s", name);
-    }
-    return id;
-}
-
-int column(Relation table, const char* name) {
-    const int number = SPI_fnumber(RelationGetDescr(table), name);
-    if (number <= 0) {
-        elog(ERROR, "pg_seats: table %s has no column %s", RelationGetRelationName(table), name);
-    }
-    return number;
-}
-
 Found find(Snapshot snapshot, const char* table, const char* index, const Key* keys, int count) {
     Found found{};
-    found.table = table_open(relation(table), AccessShareLock);
+    found.table = table_open(own_relation(table), AccessShareLock);
     const TupleDesc columns = RelationGetDescr(found.table);
     ScanKeyData wanted[3];
     for (int i = 0; i < count; ++i) {
-        const int number = column(found.table, keys[i].column);
-        ScanKeyEntryInitialize(&wanted[i], 0, static_cast<AttrNumber>(number),
-                               BTEqualStrategyNumber, InvalidOid,
+        const AttrNumber number = column_number(found.table, keys[i].column);
+        ScanKeyEntryInitialize(&wanted[i], 0, number, BTEqualStrategyNumber, InvalidOid,
                                TupleDescAttr(columns, number - 1)->attcollation,
                                keys[i].is_text ? F_TEXTEQ : F_INT8EQ, keys[i].value);
     }
-    found.scan = systable_beginscan(found.table, relation(index), true, snapshot, count, wanted);
+    found.scan =
+        systable_beginscan(found.table, own_relation(index), true, snapshot, count, wanted);
     HeapTuple const row = systable_getnext(found.scan);
     found.is_found = HeapTupleIsValid(row);
     if (found.is_found) {
@@ -77,11 +61,11 @@ void end(const Found& found) {
 }
 
 bool is_null(const Found& found, const char* name) {
-    return found.nulls[column(found.table, name) - 1];
+    return found.nulls[column_number(found.table, name) - 1];
 }
 
 Datum value(const Found& found, const char* name) {
-    const int number = column(found.table, name) - 1;
+    const int number = column_number(found.table, name) - 1;
     if (found.nulls[number]) {
         elog(ERROR, "pg_seats: column %s of table %s is null", name,
              RelationGetRelationName(found.table));
@@ -90,12 +74,11 @@ Datum value(const Found& found, const char* name) {
 }
 
 bool has_text(const Found& found, const char* name, std::string_view wanted) {
-    const int number = column(found.table, name) - 1;
+    const int number = column_number(found.table, name) - 1;
     if (found.nulls[number]) {
         return false;
     }
-    const text* is = DatumGetTextPP(found.values[number]);
-    return std::string_view{VARDATA_ANY(is), VARSIZE_ANY_EXHDR(is)} == wanted;
+    return text_view(found.values[number]) == wanted;
 }
 
 std::int64_t bound(const Found& found, const char* name) {

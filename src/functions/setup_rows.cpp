@@ -2,17 +2,17 @@
 
 #include "functions/setup_rows.hpp"
 
+#include "functions/own_tables.hpp"
+#include "functions/texts.hpp"
+
 extern "C" {
 #include "access/genam.h"
 #include "access/stratnum.h"
 #include "access/table.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/syscache.h"
 }
 
@@ -31,22 +31,9 @@ struct Wanted {
     Datum value;  // text
 };
 
-AttrNumber column_number(Relation table, const char* name) {
-    const int number = SPI_fnumber(RelationGetDescr(table), name);
-    if (number <= 0) {
-        elog(ERROR, "pg_seats: table %s has no column %s", RelationGetRelationName(table), name);
-    }
-    return static_cast<AttrNumber>(number);
-}
-
 // The tables have a handful of rows: no index is faster. The lock stays, as for any statement.
 Scan begin(const char* name, const Wanted* wanted, int count) {
-    const Oid schema = get_namespace_oid("seats_internal", false);
-    const Oid id = get_relname_relid(name, schema);
-    if (!OidIsValid(id)) {
-        elog(ERROR, "pg_seats: there is no table seats_internal.%s", name);
-    }
-    Scan scan{table_open(id, AccessShareLock), nullptr};
+    Scan scan{table_open(own_relation(name), AccessShareLock), nullptr};
     ScanKeyData keys[2];
     for (int i = 0; i < count; ++i) {
         ScanKeyInit(&keys[i], column_number(scan.table, wanted[i].column), BTEqualStrategyNumber,
@@ -93,8 +80,7 @@ bool holds_execute(Oid function, Oid role) {
 }
 
 bool grant_fits(const Scan& scan, HeapTuple row, const Asker& asker, std::string_view path) {
-    const text* pattern = DatumGetTextPP(column(scan, row, "path"));
-    if (!core::path_matches({VARDATA_ANY(pattern), VARSIZE_ANY_EXHDR(pattern)}, path)) {
+    if (!core::path_matches(text_view(column(scan, row, "path")), path)) {
         return false;
     }
     // By name, and the role may be gone: then nobody has the grant, also not the next role of that

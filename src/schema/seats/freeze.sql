@@ -243,7 +243,8 @@ COMMENT ON FUNCTION seats_internal.plan_call(seats_internal.outbox, jsonb) IS
 --   settled  something was settled without a call; look at the lane again
 --   waits    until the row's due_at
 --   review   a person must decide
--- (Long because it is the list of what keeps a call from being sent, in the order in which that must be asked.)
+-- (Long because it is the list of what keeps a call from being sent, in the order in which that must be asked. Who adds to it
+-- adds it to what plain_plans leaves out.)
 CREATE OR REPLACE FUNCTION seats_internal.freeze_change(change bigint, run uuid, fresh_for interval)
 RETURNS text
 LANGUAGE plpgsql

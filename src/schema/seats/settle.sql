@@ -83,7 +83,8 @@ COMMENT ON FUNCTION seats_internal.end_of_carried(seats_internal.outbox_history)
 
 -- One call, which is in the history already. `facts` are null where there are none (a refusal, a
 -- person's word): then a read is to tell what is there now. (Long because it is the order of these steps that counts,
--- and each needs what the ones before it have found.)
+-- and each needs what the ones before it have found. Who adds one makes it a reason for plain_settlements to leave a call
+-- to this function.)
 CREATE OR REPLACE FUNCTION seats_internal.settle_change(
     call      bigint,
     facts     jsonb,

@@ -112,7 +112,8 @@ COMMENT ON FUNCTION
 
 -- `proven_at`: the facts are at least as new as that. Without `expected`, everything that differs
 -- from what was confirmed is news. (Long because what is known of a subscription is stored here, a line for each,
--- and whatever looks at it as it was before comes behind.)
+-- and whatever looks at it as it was before comes behind. settle_plain_changes stores the same lines: who adds one here
+-- adds it there.)
 CREATE OR REPLACE FUNCTION seats_internal.apply_facts(
     team      seats_internal.team,
     facts     jsonb,
@@ -303,7 +304,8 @@ COMMENT ON FUNCTION seats_internal.finish_reads(bigint, timestamptz) IS
     'settles the waiting reads of a team that are older than one that has gone through';
 
 -- A read of the subscription that went through. The lane is locked, and nothing of it is on the wire.
--- `call` is the read itself, or the change for which the subscription was read.
+-- `call` is the read itself; null: it was read for a change. (Of such, plain_settlements takes those of which nothing is
+-- news: who adds a question here makes it one there.)
 CREATE OR REPLACE FUNCTION seats_internal.read_settled(
     team_id   bigint,
     facts     jsonb,
