@@ -24,7 +24,7 @@ REVOKE ALL ON seats.journal FROM PUBLIC;
 COMMENT ON VIEW seats.journal IS
     'append-only: who did what and what came of it; read on from the last number you have seen';
 COMMENT ON COLUMN seats.journal.number IS
-    'given by the worker, in the order of commits, without gaps that fill later; null: not yet numbered';
+    'given by the worker when its entry is committed, without gaps that fill later; null: not yet numbered';
 COMMENT ON COLUMN seats.journal.role IS
     'who acted: the role that called the function; pg_seats: the worker; stripe: seen there';
 COMMENT ON COLUMN seats.journal.actor IS

@@ -30,6 +30,8 @@ REVOKE ALL ON FUNCTION seats_internal.team_is_open(seats_internal.team) FROM PUB
 COMMENT ON FUNCTION seats_internal.team_is_open(seats_internal.team) IS
     'whether a team''s seats are known and can be changed';
 
+-- (These two are asked in src/functions/plain_change.cpp, too, for what has nothing special about it.)
+
 -- `asked`: how many more or fewer; `used`: seats in use, where there will be fewer than before, else null.
 CREATE OR REPLACE FUNCTION seats_internal.breaks_a_limit(
     asked          integer,

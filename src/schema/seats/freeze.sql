@@ -1,5 +1,5 @@
 -- Freeze: the open changes of a lane become one call. Called by the worker, before anything is sent.
--- Absolute quantities are computed here and nowhere else, on a base that Stripe has just proved.
+-- Absolute quantities are computed here, and in freeze_plain.sql for the plain ones, on a base that Stripe has just proved.
 
 -- Whether a change of which we may have forgotten that it was sent (a failover, an adoption) may be
 -- sent under its own key: null, or why a person must decide. The same key makes that safe as long
