@@ -47,15 +47,16 @@ foreach my $kind (@kinds)
 }
 
 say_line('enqueue: transactions a second of an application, destination paused');
-my %rate;
+my %results;
 my $done = 0;
+flushes($server);
 while ($done < $rounds && ($done < 1 || seconds_left() > @kinds * @clients * ($seconds + 2)))
 {
 	foreach my $clients (@clients)
 	{
 		foreach my $kind (@kinds)
 		{
-			push @{ $rate{$clients}{ $kind->[0] } }, pgbench_rate($server, $clients, $seconds, $kind->[2]);
+			push @{ $results{$clients}{ $kind->[0] } }, pgbench_run($server, $clients, $seconds, $kind->[2]);
 			# Its rows are not what the next one is to carry along.
 			$session->sql('TRUNCATE seats_internal.outbox, bench.similar, bench.twin');
 			$session->sql('CHECKPOINT');
@@ -64,14 +65,22 @@ while ($done < $rounds && ($done < 1 || seconds_left() > @kinds * @clients * ($s
 	$done++;
 }
 
-title("transactions a second; medians of $done rounds of $seconds s; ratios to UPDATE + INSERT");
-my @rows = ([ '', map { ("$_ clients", 'ratio') } @clients ]);
-foreach my $kind (@kinds)
+foreach my $clients (@clients)
 {
-	my @cells = map {
-		my $rate = median(@{ $rate{$_}{ $kind->[0] } });
-		(number($rate), ratio($rate, median(@{ $rate{$_}{'UPDATE + INSERT'} })))
-	} @clients;
-	push @rows, [ $kind->[0], @cells ];
+	my $of = sub {
+		my ($kind, $field) = @_;
+		return median(map { $_->{$field} } @{ $results{$clients}{ $kind->[0] } });
+	};
+	title("$clients clients: transactions a second, and what each costs: processor time of the backend, WAL; "
+		  . "medians of $done rounds of $seconds s; ratios to UPDATE + INSERT");
+	print_table(
+		[ '', '/s', 'spread', 'ratio', 'µs', 'WAL bytes', 'flushes' ],
+		map {
+			my $kind = $_;
+			my $rate = $of->($kind, 'rate');
+			[
+				$kind->[0], number($rate), spread(map { $_->{rate} } @{ $results{$clients}{ $kind->[0] } }),
+				ratio($rate, $of->($kinds[1], 'rate')), number($of->($kind, 'cpu')), number($of->($kind, 'wal')),
+				number($of->($kind, 'flushes'), 2) ]
+		} @kinds);
 }
-print_table(@rows);

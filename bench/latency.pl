@@ -15,7 +15,7 @@ my $server = bench_server('latency', undef);
 my $connection = connection_of($server);
 say_line('latency: from COMMIT to the wire');
 
-my (%wire, %spread, @flush);
+my (%wire, @flush);
 my $done = 0;
 while ($done < $rounds && ($done < 2 || seconds_left() > 40))
 {
@@ -31,15 +31,16 @@ while ($done < $rounds && ($done < 2 || seconds_left() > 40))
 
 title("milliseconds; medians of $done rounds of $samples calls");
 my $flush = median(map { $_->{p50} } @flush);
-my @rows = ([ '', 'p50', 'p99', 'p50 less a flush' ]);
-push @rows, [ 'COMMIT of one row: a WAL flush', milliseconds($flush), milliseconds(median(map { $_->{p99} } @flush)), '' ];
+my @rows = ([ '', 'p50', 'spread', 'p99', 'p50 less a flush' ]);
+push @rows, [ 'COMMIT of one row: a WAL flush', milliseconds($flush), spread(map { $_->{p50} } @flush),
+	milliseconds(median(map { $_->{p99} } @flush)), '' ];
 foreach my $rate (@rates)
 {
 	my $p50 = median(map { $_->{p50} } @{ $wire{$rate} });
 	push @rows,
 	  [
 		$rate ? "COMMIT to the wire, $rate other calls a second" : 'COMMIT to the wire, idle',
-		milliseconds($p50),
+		milliseconds($p50), spread(map { $_->{p50} } @{ $wire{$rate} }),
 		milliseconds(median(map { $_->{p99} } @{ $wire{$rate} })),
 		milliseconds($p50 - $flush)
 	  ];

@@ -23,7 +23,7 @@ my $server = bench_server('peers', $simulator);
 create_peers_database($server);
 
 say_line("peers: $calls calls, $on_wire on the wire, each result stored");
-my @rows = ([ 'delay', 'rounds', '', '/s', 'rate', 'µs/call', 'cpu', 'WAL bytes' ]);
+my @rows = ([ 'delay', 'rounds', '', '/s', 'spread', 'rate', 'µs/call', 'cpu', 'WAL bytes' ]);
 set_pace($server, $on_wire);
 foreach my $delay (0, 50, 150)
 {
@@ -48,7 +48,8 @@ foreach my $delay (0, 50, 150)
 		@base = @values unless @base;
 		push @rows,
 		  [
-			"$delay ms", $done, $peers{$who} // $who, number($values[0]), ratio($base[0], $values[0]),
+			"$delay ms", $done, $peers{$who} // $who, number($values[0]),
+			spread(map { $_->{rate} } @{ $results{$who} }), ratio($base[0], $values[0]),
 			number($values[1]), ratio($base[1], $values[1]), number($values[2])
 		  ];
 	}

@@ -52,12 +52,14 @@ sub middle
 }
 
 title("medians of $done rounds; ratios to the INSERT; µs of the backends' processor time, WAL for each");
-my @rows = ([ 'events', (map { ("/s at $_", 'ratio', 'µs') } (1, 4, 16)), 'WAL bytes', 'records' ]);
+my @rows = ([ 'events', (map { ("/s at $_", 'spread', 'ratio', 'µs') } (1, 4, 16)), 'WAL bytes', 'records' ]);
 foreach my $name (map { $_->{name} } @kinds)
 {
 	my @cells = map {
 		my $rate = middle($name, $_, 'rate');
-		(number($rate), ratio($rate, middle('INSERT alone', $_, 'rate')), number(middle($name, $_, 'cpu')))
+		(
+			number($rate), spread(map { $_->{rate} } @{ $results{$name}{$_} }),
+			ratio($rate, middle('INSERT alone', $_, 'rate')), number(middle($name, $_, 'cpu')))
 	} (1, 4, 16);
 	push @rows, [ $name, @cells, number(middle($name, 16, 'bytes')), number(middle($name, 16, 'records'), 1) ];
 }

@@ -105,7 +105,8 @@ void set_fence(Engine& engine, std::string reason) {
     const bool fenced = !engine.fence.empty();
     engine.slot.state = fenced ? pg::WorkerState::fenced : pg::WorkerState::running;
     if (!fenced) {
-        engine.announce = true;
+        // (A worker that has ended may have given numbers of which nobody was told.)
+        engine.announce = engine.has_numbered = true;
         pg::log_line("this database may send");
         return;
     }

@@ -116,6 +116,13 @@ my $last = $server->sql('SELECT last_journal_number FROM seats_internal.ring');
 my $told = '';
 wait_until(sub { $told .= $listener->query('SELECT 1'); $told =~ /with payload "$last"/ }, 'the last number to be told');
 pass('whoever listens is told of the last number');
+# A worker may end between the numbers that it has given and its telling of them.
+my $worker = $server->worker_pid;
+kill 'TERM', $worker;
+$server->wait_for_worker(another_than => $worker);
+$told = '';
+wait_until(sub { $told .= $listener->query('SELECT 1'); $told =~ /with payload "$last"/ }, 'the last number to be told by the next worker');
+pass('the next worker tells of it, too');
 $listener->quit;
 assert_folded($server);
 is($server->sql(q{SELECT count(*) FROM seats_internal.seat_line AS s WHERE s.confirmed <> 6 + } . $rounds), '0',
