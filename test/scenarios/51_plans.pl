@@ -303,7 +303,10 @@ sub look
 	work();
 	assert_takes_plain_ways($name);
 	assert_reads_little($name);
-	assert_reads_little("$name: a process of handlers", $_) foreach handler_processes($server);
+	# (One may have been idle meanwhile, while another did all.)
+	my @processes = grep { $plans->scans($_) > 1 } handler_processes($server);
+	cmp_ok(scalar @processes, '>', 0, "$name: handlers were run");
+	assert_reads_little("$name: a process of handlers", $_) foreach @processes;
 	assert_bounded($name);
 	return;
 }
