@@ -30,7 +30,8 @@ REVOKE ALL ON FUNCTION seats_internal.team_is_open(seats_internal.team) FROM PUB
 COMMENT ON FUNCTION seats_internal.team_is_open(seats_internal.team) IS
     'whether a team''s seats are known and can be changed';
 
--- (These two are asked in src/functions/plain_change.cpp, too, for what has nothing special about it.)
+-- (What team_is_open, breaks_a_limit and is_purchase_to_check say, src/functions/plain_change.cpp looks at by itself where
+-- nothing is special.)
 
 -- `asked`: how many more or fewer; `used`: seats in use, where there will be fewer than before, else null.
 CREATE OR REPLACE FUNCTION seats_internal.breaks_a_limit(
