@@ -86,7 +86,7 @@ INSERT INTO oddity (name, place, command) VALUES
     ('waits for a price', 'row', $$WITH a AS (SELECT seats_internal.raise_alert('no_price:' || $2, 'critical', 'no_price_fits', 'x')) UPDATE seats_internal.team SET waits_for_price = true FROM a WHERE id = $2$$),
     ('its prices were others', 'row', $$UPDATE seats_internal.team SET prices_seen = 1 WHERE id = $2$$),
     ('its prices were not seen', 'row', $$UPDATE seats_internal.team SET prices_seen = NULL WHERE id = $2$$),
-    ('another subscription', 'row', $$UPDATE seats_internal.team SET subscription = 'sub_other' WHERE id = $2$$),
+    ('another subscription', 'row', $$UPDATE seats_internal.team SET subscription = 'sub_other_' || $2 WHERE id = $2$$),
     ('an invite waits', 'row', $$INSERT INTO seats_internal.invite (team_id, address, seat_type, role, invited_by, token_hash, expires_at)
         VALUES ($2, 'bo', 'team', 'member', 'x', sha256($2::text::bytea), now() + interval '1 day')$$),
     ('an invite that is settled', 'row', $$INSERT INTO seats_internal.invite (team_id, address, seat_type, role, invited_by, token_hash, expires_at, settled_at)
@@ -116,6 +116,26 @@ INSERT INTO oddity (name, place, command) VALUES
         SELECT NULL, i.uuid, 'stripe', 'GET', '/v1/x', 'x=y', 'x', 'read', $2, $3, 'sending' FROM seats_internal.installation AS i$$),
     ('a marker that is known', 'row', $$INSERT INTO seats_internal.lane_marker (lane_id, marker) VALUES ($3, '11111111-1111-4111-8111-111111111111-11111111-1111-4111-8111-111111111111-1')$$),
     ('other prices are listed', 'row', $$INSERT INTO seats_internal.recount (prices) VALUES ('{"price_x": null}')$$);
+
+INSERT INTO oddity (name, place, command) VALUES
+    ('its items twice', 'facts', $$jsonb_set(facts, '{items}', (facts -> 'items') || (facts -> 'items'))$$),
+    ('fewer than no seats', 'facts', $$jsonb_set(facts, '{items,0,quantity}', '-1')$$),
+    ('nobody knows whether it is metered', 'facts', $$jsonb_set(facts, '{items,0,metered}', 'null')$$),
+    ('an item without a price', 'facts', $$jsonb_set(facts, '{items,9}', '{"id": "si_9", "price": null, "quantity": 0, "metered": false}')$$),
+    ('its marker, written otherwise', 'facts', $$jsonb_set(facts, '{marker}', to_jsonb((call).uuid || '-' || (call).uuid || '-01'))$$),
+    ('an empty pending update', 'facts', $$facts || '{"pending_update": {}}'$$),
+    ('its types have changed places', 'row', $$UPDATE seats_internal.seat_price SET position = position + 100,
+        seat_type = CASE seat_type WHEN 'team' THEN 'owner' WHEN 'owner' THEN 'team' ELSE seat_type END$$),
+    ('its price is another type''s', 'row', $$UPDATE seats_internal.seat_price SET seat_type = 'owner', position = 500 WHERE price = 'price_team'$$),
+    ('is an individual', 'row', $$UPDATE seats_internal.team SET kind = 'individual' WHERE id = $2$$),
+    ('is in another lane', 'row', $$UPDATE seats_internal.team SET lane_id = 100000 + $2 WHERE id = $2$$),
+    ('was on trial', 'row', $$UPDATE seats_internal.team SET status = 'trialing' WHERE id = $2$$),
+    ('its other line was changed outside', 'row', $$UPDATE seats_internal.seat_line SET confirmed = confirmed + 1 WHERE team_id = $2 AND seat_type = 'owner'$$),
+    ('its call is in another partition', 'row', $$UPDATE seats_internal.outbox_history SET ring = seats_internal.ring_slot_beside(ring, -1) WHERE id = $1$$),
+    ('a read is to be tried again', 'row', $$INSERT INTO seats_internal.outbox
+        (lane_id, installation, destination, method, path, body, enqueued_by, kind, team_id, beside_lane_id, state, created_at)
+        SELECT NULL, i.uuid, 'stripe', 'GET', '/v1/x', 'x=y', 'x', 'read', $2, $3, 'waiting', now() - interval '1 hour'
+          FROM seats_internal.installation AS i$$);
 
 -- A change that stands behind another one, whose call is in the history.
 CREATE FUNCTION pg_temp.behind(call bigint, state text, splits_left integer DEFAULT NULL) RETURNS bigint LANGUAGE sql AS $$

@@ -6,6 +6,7 @@ use warnings;
 use IPC::Run ();
 use PgSeats::Scenario;
 use PgSeats::Calls;
+use PgSeats::Faults;
 use PgSeats::Seats;
 
 my $teams = 30;
@@ -127,6 +128,53 @@ $listener->quit;
 assert_folded($server);
 is($server->sql(q{SELECT count(*) FROM seats_internal.seat_line AS s WHERE s.confirmed <> 6 + } . $rounds), '0',
 	'every team has what it has bought');
+
+# One more for each of some teams, answered all at once while `during` runs.
+sub answered_at_once
+{
+	my ($during) = @_;
+	age_calls($server);
+	$stripe->fault({ match => { method => 'POST', path => "/v1/subscriptions/sub_$_" }, fault => 'hang' }) foreach 1 .. 6;
+	$server->sql("SELECT count(seats.add_seats('team-' || g, 'team', 1, 'ada')) FROM generate_series(1, 6) AS g");
+	wait_until(sub { @{ $stripe->requests(state => 'hanging') } == 6 }, 'six calls to hang');
+	$during->();
+	await_settled();
+	return;
+}
+
+subtest 'what others write of a team meanwhile stays' => sub {
+	# (He commits as soon as the worker waits for him.)
+	answered_at_once(sub {
+		my $session = $server->background_psql('postgres');
+		$session->query_safe(q{BEGIN; UPDATE seats_internal.team SET swept_at = 'infinity', changes = changes + 1000 WHERE name IN ('team-2', 'team-5');
+			UPDATE seats_internal.seat_line AS s SET last_price = 'price_of_his' FROM seats_internal.team AS t WHERE t.id = s.team_id AND t.name = 'team-4'});
+		$stripe->release;
+		$session->query_safe(q{DO $$ BEGIN FOR n IN 1 .. 5000 LOOP
+			EXIT WHEN EXISTS (SELECT FROM pg_locks AS l WHERE NOT l.granted);
+			PERFORM pg_sleep(0.001); END LOOP; END $$; COMMIT});
+		$session->quit;
+	});
+	is($server->sql(q{SELECT count(*) FROM seats_internal.team WHERE swept_at = 'infinity'}), '2', 'of the team');
+	is($server->sql(q{SELECT count(*) FROM seats_internal.seat_line WHERE last_price = 'price_of_his'}), '1', 'of its line');
+};
+
+subtest 'numbers of a settlement that is not committed are given again' => sub {
+	answered_at_once(sub {
+		debug_point_from_now_on($server, 'before_settle_commit');
+		$stripe->release;
+		$server->wait_at_debug_point('before_settle_commit');
+		kill_at_debug_point($server);
+		wait_until(sub { eval { $server->sql('SELECT 1'); 1 } }, 'the server to be back');
+		$server->wait_for_worker;
+	});
+	is($server->sql(q{SELECT count(*) - max(number), count(DISTINCT number) - max(number), max(number) - (SELECT last_journal_number FROM seats_internal.ring)
+		FROM seats_internal.journal}), '0|0|0', 'there is no gap');
+	is($server->sql(q{SELECT count(*) - count(DISTINCT call_id) FROM seats_internal.journal WHERE kind = 'change.confirmed'}), '0',
+		'and each change is told of once');
+};
+assert_folded($server);
+assert_ledger($server, $stripe);
+is($server->sql(q{SELECT count(*) FROM seats_internal.journal WHERE kind = 'seats.changed_outside'}), '0', 'nobody has changed anything outside');
 
 $server->assert_log_clean;
 $server->stop;
