@@ -141,34 +141,8 @@ sub sent_once
 
 # ---- rows that raise
 
-# Raises for the calls whose body says so. A superuser's trigger stands for corrupt pages, a full
-# index, whatever makes one row raise.
-$server->sql(<<'SQL');
-CREATE TABLE public.trouble (body text, sqlstate text, operation text);
-CREATE FUNCTION public.trouble() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    state text := (SELECT t.sqlstate FROM public.trouble AS t
-                   WHERE NEW.body LIKE t.body AND t.operation = TG_OP LIMIT 1);
-BEGIN
-    IF state IS NOT NULL THEN
-        RAISE EXCEPTION 'trouble of the test' USING ERRCODE = state;
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER trouble BEFORE UPDATE ON seats_internal.outbox FOR EACH ROW
-    WHEN (NEW.state = 'sending') EXECUTE FUNCTION public.trouble();
-CREATE TRIGGER trouble BEFORE INSERT ON seats_internal.outbox_history FOR EACH ROW
-    EXECUTE FUNCTION public.trouble();
-SQL
-
-sub trouble
-{
-	my ($where, $body, $state) = @_;
-	my $operation = $where eq 'freeze' ? 'UPDATE' : 'INSERT';
-	$server->sql("INSERT INTO public.trouble VALUES ('%$body%', '$state', '$operation')");
-	return;
-}
-
+may_raise($server);
+sub trouble { raise_for($server, @_); return }
 sub no_trouble { $server->sql('DELETE FROM public.trouble'); return }
 
 sub alerts_of

@@ -18,31 +18,8 @@ $server->define_destination('stripe', requests_per_second => 500);
 define_seat_type($server, 'team', largest_change => 100);
 new_teams($server, $stripe, ['acme']);
 
-# Raises for the calls whose body says so: when they are frozen, or settled.
-$server->sql(<<'SQL');
-CREATE TABLE public.trouble (body text, sqlstate text, operation text);
-CREATE FUNCTION public.trouble() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    state text := (SELECT t.sqlstate FROM public.trouble AS t
-                   WHERE NEW.body LIKE t.body AND t.operation = TG_OP LIMIT 1);
-BEGIN
-    IF state IS NOT NULL THEN
-        RAISE EXCEPTION 'trouble of the test' USING ERRCODE = state;
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER trouble BEFORE UPDATE ON seats_internal.outbox FOR EACH ROW
-    WHEN (NEW.state = 'sending') EXECUTE FUNCTION public.trouble();
-CREATE TRIGGER trouble BEFORE INSERT ON seats_internal.outbox_history FOR EACH ROW
-    EXECUTE FUNCTION public.trouble();
-SQL
-
-sub trouble
-{
-	my ($operation, $name, $state) = @_;
-	$server->sql("INSERT INTO public.trouble VALUES ('%$name%', '$state', '$operation')");
-	return;
-}
+may_raise($server);
+sub trouble { raise_for($server, @_); return }
 sub no_trouble { $server->sql('DELETE FROM public.trouble'); return }
 
 my $lanes = 0;
@@ -149,7 +126,7 @@ foreach my $point (qw(before_settle_commit before_freeze_commit))
 
 subtest 'a call that cannot be frozen undoes no settlement' => sub {
 	my ($first, $second) = calls_in_a_lane('before_it', 'never_freezes');
-	trouble('UPDATE', 'never_freezes', '22P04');
+	trouble('freeze', 'never_freezes', '22P04');
 	$stripe->release;
 	done_once('the one before it is done', $first);
 	await_state($server, $second, 'review');
@@ -162,7 +139,7 @@ subtest 'a call that cannot be frozen undoes no settlement' => sub {
 subtest 'an answer that cannot be stored undoes no claim' => sub {
 	set_configuration($server, 'pg_seats.max_in_flight' => 1);
 	my ($answered, $behind) = calls_in_a_lane('unstorable', 'behind_it');
-	trouble('INSERT', 'unstorable', '22P04');
+	trouble('settle', 'unstorable', '22P04');
 	hang('meanwhile');
 	# It waits for room, so it is claimed along with the settlement.
 	my $other = $server->enqueue('/v1/customers', { name => 'meanwhile' });

@@ -14,7 +14,7 @@ use Time::HiRes qw(time);
 our @EXPORT = qw(
   named_call fault_of struck_call attempts_of await_attempt uuid_of assert_once_under_any_key
   assert_nothing_twice assert_settled_once open_alerts breaker_of await_breaker fresh_connections
-  settled_as
+  settled_as may_raise raise_for
   debug_point_from_now_on stop_worker kill_stopped_worker kill_at_debug_point kill_noticed await_all_settled set_configuration);
 
 my $names = 0;
@@ -221,6 +221,41 @@ sub await_all_settled
 	      FROM (SELECT * FROM seats.outbox ORDER BY call LIMIT 10) AS o}) . ")\n"
 	  unless $done;
 	return time;
+}
+
+# From now on rows can raise (raise_for). A superuser's trigger stands for corrupt pages, a full index, whatever makes one
+# row raise.
+sub may_raise
+{
+	my ($server) = @_;
+	$server->sql(<<'SQL');
+CREATE TABLE public.trouble (body text, sqlstate text, operation text);
+CREATE FUNCTION public.trouble() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    state text := (SELECT t.sqlstate FROM public.trouble AS t
+                   WHERE NEW.body LIKE t.body AND t.operation = TG_OP LIMIT 1);
+BEGIN
+    IF state IS NOT NULL THEN
+        RAISE EXCEPTION 'trouble of the test' USING ERRCODE = state;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER trouble BEFORE UPDATE ON seats_internal.outbox FOR EACH ROW
+    WHEN (NEW.state = 'sending') EXECUTE FUNCTION public.trouble();
+CREATE TRIGGER trouble BEFORE INSERT ON seats_internal.outbox_history FOR EACH ROW
+    EXECUTE FUNCTION public.trouble();
+SQL
+	return;
+}
+
+# Calls whose body has this in it raise an error with that SQLSTATE when they are frozen ('freeze'), or settled ('settle'),
+# until public.trouble is empty again.
+sub raise_for
+{
+	my ($server, $where, $body, $state) = @_;
+	my $operation = { freeze => 'UPDATE', settle => 'INSERT' }->{$where} // die "unknown: $where\n";
+	$server->sql("INSERT INTO public.trouble VALUES ('%$body%', '$state', '$operation')");
+	return;
 }
 
 1;
