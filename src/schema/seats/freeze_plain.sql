@@ -9,7 +9,8 @@
 -- Of `calls`, whose lanes are locked. The outcome, as freeze_change says it:
 --   frozen   `body` can be sent; it leads from `base` to `target`, and carries the lane up to `last_id`, if that is not null
 --   read     the base is not proven, or not lately (of every change, whatever else there is about it)
--- (Subqueries with a LIMIT are looked up row by row, by the index that is meant, whatever statistics say.)
+-- (Long because it is one statement for a whole claim: taken apart, it would be made once a row again. Subqueries with a
+-- LIMIT are looked up row by row, by the index that is meant, whatever statistics say.)
 CREATE OR REPLACE FUNCTION seats_internal.plain_plans(
     calls         bigint[],
     run           uuid,
