@@ -263,7 +263,8 @@ BEGIN
     END;
     plain := ARRAY(SELECT p.place IS NOT NULL
                      FROM unnest(batch.teams) WITH ORDINALITY AS b (team, place)
-                     LEFT JOIN seats_internal.plain_settlements(batch.calls, batch.teams, batch.facts) AS p ON p.place = b.place
+                     LEFT JOIN seats_internal.plain_settlements(batch.calls, batch.teams, batch.facts,
+                                 (SELECT r.slot FROM seats_internal.ring AS r)) AS p ON p.place = b.place
                     ORDER BY b.place);
     PERFORM seats_internal.changes_settled(batch.calls, batch.teams, batch.facts, batch.times, pg_temp.run(), NULL);
     after := pg_temp.all_there_is(batch.times[1]);

@@ -59,11 +59,13 @@ COMMENT ON FUNCTION seats_internal.usual_teams(bigint[], text[]) IS
 
 -- Those of a batch that are plain, and what is to be written of them. What is asked of a call is what settle_change, and all
 -- that it calls, asks on the way to its first RETURN; of a read (its call is 0) what read_settled asks on the way to its last
--- one. A lane stands in a batch once at most.
+-- one. A lane stands in a batch once at most. (`slot`: the partition that is being written. As a parameter it leaves one of
+-- the history's partitions in the plan before it is started; looked up within it, all eight are opened for each batch.)
 CREATE OR REPLACE FUNCTION seats_internal.plain_settlements(
     calls           bigint[],
     teams           bigint[],
     facts           text[],
+    slot            smallint,
     OUT place       bigint,
     OUT call        bigint,
     OUT lane_id     bigint,
@@ -90,7 +92,7 @@ BEGIN ATOMIC
                   seats_internal.idempotency_key(h.installation, h.uuid, h.generation) AS key,
                   seats_internal.marker_of(h.uuid, h.uuid, h.generation) AS marker
              FROM seats_internal.outbox_history AS h
-            WHERE h.ring = (SELECT r.slot FROM seats_internal.ring AS r) AND h.id = calls[u.place]
+            WHERE h.ring = plain_settlements.slot AND h.id = calls[u.place]
               -- Done, at the first attempt.
               AND h.kind = 'change' AND h.result = 'done' AND h.clean AND h.settled_by IS NULL
               AND h.reason IS NULL AND h.error IS NULL AND h.error_code IS NULL AND h.decline_code IS NULL
@@ -115,8 +117,8 @@ BEGIN ATOMIC
                AND NOT EXISTS (SELECT FROM seats_internal.expected_event AS e WHERE e.idempotency_key = c.key OFFSET 0)
            END;
 END;
-REVOKE ALL ON FUNCTION seats_internal.plain_settlements(bigint[], bigint[], text[]) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.plain_settlements(bigint[], bigint[], text[]) IS
+REVOKE ALL ON FUNCTION seats_internal.plain_settlements(bigint[], bigint[], text[], smallint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.plain_settlements(bigint[], bigint[], text[], smallint) IS
     'those of a batch''s settled changes, and reads for changes, of which nothing but the quantities is news';
 
 -- Settles the plain ones and gives their places. `seen`: up to where the journal has its numbers; null: no numbers are given.
@@ -136,18 +138,19 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    is_numbered CONSTANT boolean := coalesce(seats_internal.journal_is_numbered(seen), false);
+    is_numbered  CONSTANT boolean := coalesce(seats_internal.journal_is_numbered(seen), false);
+    current_slot CONSTANT smallint := (SELECT r.slot FROM seats_internal.ring AS r);
 BEGIN
     WITH plain AS MATERIALIZED (
         SELECT p.*, count(p.call) OVER (ORDER BY p.place) AS position
-          FROM seats_internal.plain_settlements(calls, teams, facts) AS p),
+          FROM seats_internal.plain_settlements(calls, teams, facts, current_slot) AS p),
     number AS (
         UPDATE seats_internal.ring AS r SET last_journal_number = r.last_journal_number + (SELECT count(p.call) FROM plain AS p)
          WHERE is_numbered AND EXISTS (SELECT FROM plain AS p WHERE p.call IS NOT NULL)
         RETURNING r.last_journal_number - (SELECT count(p.call) FROM plain AS p) AS before),
     entry AS (
         INSERT INTO seats_internal.journal (ring, number, kind, role, actor, call_id, lane_id, detail)
-        SELECT (SELECT r.slot FROM seats_internal.ring AS r), (SELECT n.before FROM number AS n) + p.position,
+        SELECT current_slot, (SELECT n.before FROM number AS n) + p.position,
                seats_internal.journal_kind('done'), 'pg_seats', p.actor, p.call, p.lane_id, p.detail
           FROM plain AS p WHERE p.call IS NOT NULL ORDER BY p.place),
     expected AS (
