@@ -1,7 +1,5 @@
 #include "pg/sql.hpp"
 
-#include <map>
-
 extern "C" {
 #include "catalog/pg_type.h"
 #include "utils/array.h"
@@ -123,8 +121,20 @@ Datum make_varlena_array(const VarlenaArray* input) {
     return PointerGetDatum(array);
 }
 
-const char* label_of(Oid label) {
-    return DatumGetCString(DirectFunctionCall1(enum_out, ObjectIdGetDatum(label)));
+// A label of an enum. Its Oid names it for as long as the extension is there, and a worker lives no
+// longer.
+struct Label {
+    Oid id;
+    const char* text;
+    const Label* next;
+};
+
+const Label* make_label(Oid id, const Label* next) {
+    MemoryContext const before = MemoryContextSwitchTo(TopMemoryContext);
+    auto* const label = static_cast<Label*>(palloc(sizeof(Label)));
+    *label = {id, DatumGetCString(DirectFunctionCall1(enum_out, ObjectIdGetDatum(id))), next};
+    MemoryContextSwitchTo(before);
+    return label;
 }
 
 Bytes detoasted(Datum datum) {
@@ -373,17 +383,21 @@ std::string Rows::uuid(std::size_t row, int column) const {
     return text;
 }
 
-// (A label's Oid names it for as long as the extension is there, and a worker lives no longer.)
 std::string_view Rows::label(std::size_t row, int column) const {
-    static std::map<Oid, std::string> known;
+    static const Label* known = nullptr;
     bool null = false;
-    const Oid label = DatumGetObjectId(cell(row, column, null));
+    const Oid id = DatumGetObjectId(cell(row, column, null));
     if (null) {
         return {};
     }
-    const auto entry = known.find(label);
-    return entry != known.end() ? entry->second
-                                : known.emplace(label, guard(label_of, label)).first->second;
+    const Label* label = known;
+    while (label != nullptr && label->id != id) {
+        label = label->next;
+    }
+    if (label == nullptr) {
+        known = label = guard(make_label, id, known);
+    }
+    return label->text;
 }
 
 Statement* Statement::first_ = nullptr;
