@@ -64,7 +64,8 @@ sub folded
 
 sub quantity_in_model { my ($team, $type) = @_; return (folded($team, $type, @{ $model{$team}{open} }))[0] }
 
-# Where a total on the way is negative, the newest change that lowers the line goes.
+# Where a total on the way is negative, the newest changes that lower the line go: at once as many as make up for what is
+# missing. (Not one after the other: with the first one gone, an absolute one behind it may lower the line that did not.)
 sub void_removals
 {
 	my ($team) = @_;
@@ -75,18 +76,18 @@ sub void_removals
 		$again = 0;
 		foreach my $type (qw(owner team))
 		{
-			next if (folded($team, $type, @$open))[1] >= 0;
-			my ($newest, $before) = (undef, $model{$team}{confirmed}{$type});
-			foreach my $i (0 .. $#$open)
+			my $missing = -(folded($team, $type, @$open))[1];
+			next if $missing <= 0;
+			my @totals = ($model{$team}{confirmed}{$type}, map { (folded($team, $type, @$open[ 0 .. $_ ]))[0] } 0 .. $#$open);
+			foreach my $i (reverse 0 .. $#$open)
 			{
-				my ($total) = folded($team, $type, @$open[ 0 .. $i ]);
-				$newest = $i if $total < $before;
-				$before = $total;
+				my $lowers = $totals[$i] - $totals[ $i + 1 ];
+				next if $lowers <= 0 || $missing <= 0;
+				$missing -= $lowers;
+				my ($gone) = splice @$open, $i, 1;
+				$ended{ $gone->{id} } = 'reverted no_longer_valid';
+				$again = 1;
 			}
-			last unless defined $newest;
-			my ($gone) = splice @$open, $newest, 1;
-			$ended{ $gone->{id} } = 'reverted no_longer_valid';
-			$again = 1;
 			last;
 		}
 	}
