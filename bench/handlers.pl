@@ -6,6 +6,7 @@ use utf8;
 use PgSeats::Bench;
 use PgSeats::Drain;
 use PgSeats::Session;
+use PgSeats::Teams qw(make_subscriptions register_teams);
 use Time::HiRes qw(sleep);
 
 my $teams = sized(5_000, 500);
@@ -49,16 +50,8 @@ GRANT ALL ON ALL SEQUENCES IN SCHEMA bench TO shop;
 SELECT seats.grant_application('shop');
 SELECT seats.grant_call('shop', 'stripe', '{POST}', '/v1/**');
 SQL
-	$simulator->control('POST', '/subscriptions',
-		{ id => 'sub', customer => 'cus', count => $teams, items => [ { id => 'si', price => 'price_team', unit_amount => 1000, quantity => 5 } ] });
-	$simulator->control('POST', '/limits', { subscriptions => JSON::PP::false() });
-	$session->sql(q{SELECT seats.define_seat_type('team', '{price_team}', largest_change => 1000000)});
-	$session->sql("SELECT count(seats.register_team('team-' || g, 'sub_' || g)) FROM generate_series(1, $teams) AS g");
-	wait_until(sub { $session->sql('SELECT count(*) FROM seats_internal.team WHERE items IS NULL') == 0 },
-		'all subscriptions to be read', timeout => 120, pause => 0.2);
-	$session->sql(q{INSERT INTO seats_internal.member (team_id, user_id, role)
-		SELECT t.id, 'ada', 'owner' FROM seats_internal.team AS t});
-	$session->sql('VACUUM ANALYZE');
+	make_subscriptions($simulator, 'shop', $teams);
+	register_teams($server, 'shop', $teams);
 	return;
 }
 

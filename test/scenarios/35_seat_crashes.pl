@@ -102,29 +102,13 @@ is(open_alerts($server), '', 'nobody is alarmed');
 
 # ---- what Stripe has answered cannot be stored
 
-# Raises when a change of these teams is settled, or frozen.
-$server->sql(<<'SQL');
-CREATE TABLE public.trouble (path text, operation text);
-CREATE FUNCTION public.trouble() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF NEW.kind = 'change'
-       AND EXISTS (SELECT FROM public.trouble AS t WHERE t.path = NEW.path AND t.operation = TG_OP) THEN
-        RAISE EXCEPTION 'trouble of the test' USING ERRCODE = '22P04';
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER trouble BEFORE UPDATE ON seats_internal.outbox FOR EACH ROW
-    WHEN (NEW.state = 'sending') EXECUTE FUNCTION public.trouble();
-CREATE TRIGGER trouble BEFORE INSERT ON seats_internal.outbox_history FOR EACH ROW
-    EXECUTE FUNCTION public.trouble();
-SQL
+may_raise($server);
 
+# Raises when a change of these teams is settled, or frozen.
 sub trouble
 {
-	my ($operation, @teams) = @_;
-	$server->sql(join "\n", map {
-			"INSERT INTO public.trouble VALUES ('/v1/subscriptions/@{[ subscription_of($_) ]}', '$operation');"
-		} @teams);
+	my ($where, @teams) = @_;
+	raise_for($server, $where, 'change /v1/subscriptions/' . subscription_of($_) . ' ', '22P04') foreach @teams;
 	return;
 }
 
@@ -158,15 +142,15 @@ sub make_two
 }
 
 $stripe->set_card(customer_of('refused'), 'declined');
-trouble('INSERT', qw(refused soon wrong_word proven), values %unstorable);
-trouble('UPDATE', 'unfrozen');
+trouble('settle', qw(refused soon wrong_word proven), values %unstorable);
+trouble('freeze', 'unfrozen');
 $stripe->fault({ match => { method => 'POST', path => '/v1/subscriptions/' . subscription_of('malformed') },
 		fault => 'unknown_parameter', param => 'items' });
 make_two(qw(refused soon unfrozen malformed wrong_word proven), values %unstorable);
 
 subtest 'Stripe has executed it, and it cannot be stored' => sub {
 	wait_until(sub { alert_of($changes{soon}[0]) eq 'critical settling_failed' }, 'an alert');
-	$server->sql("DELETE FROM public.trouble WHERE path LIKE '%sub_soon'");
+	$server->sql("DELETE FROM public.trouble WHERE about LIKE '%sub_soon %'");
 	assert_judged($server, $stripe, 'soon', 8, 1, 'settled when the cause is gone, bought once');
 	is(alert_of($changes{soon}[0]), '', 'and the alert is resolved');
 };
@@ -179,7 +163,7 @@ subtest 'a compensation fails' => sub {
 	is(reasons_of($server, @{ $changes{refused} }), 'in_review database_error, in_review database_error',
 		'it goes to review, with all that the call carried');
 	is($server->sql(q{SELECT status FROM seats.health WHERE check_name = 'reviews'}), 'critical', 'health says so');
-	$server->sql("DELETE FROM public.trouble WHERE path LIKE '%sub_refused'");
+	$server->sql("DELETE FROM public.trouble WHERE about LIKE '%sub_refused %'");
 	resolve('same_key', $changes{refused}[0]);
 	assert_judged($server, $stripe, 'refused', 5, 0, 'resolved: undone');
 	is($server->sql("SELECT string_agg(state, ' ') FROM seats.changes WHERE team = 'refused'"),

@@ -229,11 +229,11 @@ sub may_raise
 {
 	my ($server) = @_;
 	$server->sql(<<'SQL');
-CREATE TABLE public.trouble (body text, sqlstate text, operation text);
+CREATE TABLE public.trouble (about text, sqlstate text, operation text);
 CREATE FUNCTION public.trouble() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     state text := (SELECT t.sqlstate FROM public.trouble AS t
-                   WHERE NEW.body LIKE t.body AND t.operation = TG_OP LIMIT 1);
+                   WHERE concat_ws(' ', NEW.kind, NEW.path, NEW.body) LIKE t.about AND t.operation = TG_OP LIMIT 1);
 BEGIN
     IF state IS NOT NULL THEN
         RAISE EXCEPTION 'trouble of the test' USING ERRCODE = state;
@@ -248,13 +248,13 @@ SQL
 	return;
 }
 
-# Calls whose body has this in it raise an error with that SQLSTATE when they are frozen ('freeze'), or settled ('settle'),
-# until public.trouble is empty again.
+# Rows that have this in their kind, path and body (with a space between them) raise an error with that SQLSTATE when they
+# are frozen ('freeze'), or settled ('settle'), until public.trouble is empty again.
 sub raise_for
 {
-	my ($server, $where, $body, $state) = @_;
+	my ($server, $where, $about, $state) = @_;
 	my $operation = { freeze => 'UPDATE', settle => 'INSERT' }->{$where} // die "unknown: $where\n";
-	$server->sql("INSERT INTO public.trouble VALUES ('%$body%', '$state', '$operation')");
+	$server->sql("INSERT INTO public.trouble VALUES ('%$about%', '$state', '$operation')");
 	return;
 }
 
