@@ -78,11 +78,13 @@ BEGIN ATOMIC
      CROSS JOIN LATERAL (
            SELECT string_agg(p.id::text, ', ') AS payments FROM seats_internal.payment AS p
             WHERE p.member_id = m.id AND p.state IN ('creating', 'payable', 'processing') AND p.cancel_requested_at IS NULL
-              -- (One that a failover had lost, and that was found again, is read first: what became of it is not known here.)
-              AND NOT EXISTS (SELECT FROM seats_internal.payment_stray AS s
-                               WHERE s.intent = p.intent
-                                 AND EXISTS (SELECT FROM seats_internal.outbox AS r
-                                              WHERE r.kind = 'payment_read' AND r.payment_id = p.id))) AS l
+              -- (One that a failover had lost, and that was found again, has no call of its own. It is read first, and only
+              -- then it is known whether it can be paid. Its read is there until then, or somebody was told that it failed.)
+              AND NOT (p.call_id IS NULL AND p.read_at IS NULL
+                       AND (EXISTS (SELECT FROM seats_internal.outbox AS r
+                                     WHERE r.kind = 'payment_read' AND r.payment_id = p.id)
+                            OR EXISTS (SELECT FROM seats_internal.alert AS a
+                                        WHERE a.fingerprint = 'payment_unreadable:' || p.id AND a.resolved_at IS NULL)))) AS l
      WHERE l.payments <> m.live_payment_id::text
     UNION ALL
     SELECT format('payments payment %s is in review (%s), and no alert says so', p.id, p.review_reason)

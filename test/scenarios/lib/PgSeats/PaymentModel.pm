@@ -206,8 +206,8 @@ sub judge_members
 			$fits ? 'paid'
 		  : @held ? 'paid_other_amount'
 		  : @live ? 'paying'
-		  : @paid ? 'refunded'
 		  : $member->{amount} == 0 ? 'nothing_due'
+		  : @paid ? 'refunded'
 		  :                          'unpaid';
 		push @wrong, "$name is to be $is" if $member->{state} ne $is;
 	}
