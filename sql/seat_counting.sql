@@ -232,6 +232,32 @@ UPDATE seats_internal.outbox SET state = 'review', doubt = true, first_sent_at =
 SELECT state FROM seats.resolve_review(:relisted, 'executed', 'seen in the Dashboard');
 SELECT pg_temp.standing('relisted');
 
+-- A price goes to another seat type while a call is on its way: the seats that are being bought, or given back, are of that
+-- one now, and nobody else has changed anything.
+ROLLBACK TO listed;
+SELECT seats.define_seat_type('extra', '{price_extra}') \g /dev/null
+SELECT pg_temp.recount();
+SELECT pg_temp.team('handed_on', '{"price_month": 5, "price_owner_new": 2}');
+SELECT pg_temp.team('handed_back', '{"price_month": 5, "price_legacy": 2}');
+SELECT change AS handed_on FROM seats.add_seats('handed_on', 'team', 3) \gset
+SELECT change AS handed_back FROM seats.remove_seats('handed_back', 'team', 4) \gset
+SELECT pg_temp.freeze(c), pg_temp.asked(c) FROM unnest(ARRAY[:handed_on, :handed_back]) AS c;
+UPDATE seats_internal.outbox SET state = 'sending' WHERE id = ANY (ARRAY[:handed_on, :handed_back]);
+SELECT pg_temp.news() \g /dev/null
+SELECT seats.define_seat_type('team', '{price_year,price_legacy}') \g /dev/null
+SELECT seats.define_seat_type('extra', '{price_extra,price_month}') \g /dev/null
+SELECT pg_temp.recount();
+SELECT base, target FROM seats_internal.outbox WHERE id = ANY (ARRAY[:handed_on, :handed_back]) ORDER BY id;
+SELECT pg_temp.settle(:handed_on, 'done', pg_temp.facts('sub_handed_on', '{"price_month": 8, "price_owner_new": 2}')
+       || jsonb_build_object('marker', concat_ws('-', o.uuid, o.uuid, o.generation)))
+  FROM seats_internal.outbox AS o WHERE o.id = :handed_on;
+SELECT pg_temp.settle(:handed_back, 'done', pg_temp.facts('sub_handed_back', '{"price_month": 3}')
+       || jsonb_build_object('marker', concat_ws('-', o.uuid, o.uuid, o.generation)))
+  FROM seats_internal.outbox AS o WHERE o.id = :handed_back;
+SELECT pg_temp.seats('handed_on'), pg_temp.seats('handed_back');
+SELECT a FROM pg_temp.news() AS a WHERE a NOT LIKE 'seat_type.defined%';
+ROLLBACK TO listed;
+
 -- However many prices there are, those of the items are looked up.
 INSERT INTO seats_internal.seat_price (price, seat_type, position)
 SELECT 'price_' || g, 'extra', g FROM generate_series(10, 5000) AS g;

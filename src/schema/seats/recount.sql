@@ -1,8 +1,36 @@
 -- Counting teams anew when other prices are listed, and prices that are none of seats.
 
+-- The items that a subscription has once a call has done what it asks for (see item_parameters).
+CREATE OR REPLACE FUNCTION seats_internal.items_after_call(items jsonb, body text) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+    WITH asked AS (
+        SELECT jsonb_object_agg(m.part[2], m.part[3]) AS item
+          FROM regexp_matches(body, '(?:^|&)items[[]([0-9]+)[]][[]([a-z]+)[]]=([^&]*)', 'g') AS m (part)
+         GROUP BY m.part[1])
+    SELECT coalesce(jsonb_agg(n.item), '[]')
+      FROM (SELECT h.item || CASE WHEN a.item ? 'quantity'
+                                  THEN jsonb_build_object('quantity', (a.item ->> 'quantity')::integer) ELSE '{}' END AS item
+              FROM jsonb_array_elements(items) AS h (item)
+              LEFT JOIN asked AS a ON a.item ->> 'id' = h.item ->> 'id'
+             WHERE (a.item ? 'deleted') IS NOT TRUE
+            UNION ALL
+            SELECT jsonb_build_object('price', a.item -> 'price', 'quantity', (a.item ->> 'quantity')::integer)
+              FROM asked AS a WHERE a.item ? 'price') AS n);
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.items_after_call(jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.items_after_call(jsonb, text) IS
+    'the items of a subscription when what a call of ours asks for is done';
+
 -- Calls that are on their way, and those whose event has not come yet, were computed on what the team was
--- counted as before. What they have found and asked for is counted otherwise, too.
-CREATE OR REPLACE FUNCTION seats_internal.shift_calls(team seats_internal.team, counted jsonb) RETURNS void
+-- counted as before. What they have found and asked for is counted otherwise, too. (What a call asks for, it asks for items:
+-- where a price has gone to another seat type, the seats that are being bought go with it. Of one that was computed on
+-- something else than the team has, and of one that is done, only what was there before it is known by its items.)
+CREATE OR REPLACE FUNCTION seats_internal.shift_calls(team seats_internal.team, counted jsonb, former jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -19,15 +47,24 @@ BEGIN
         RETURN;
     END IF;
     UPDATE seats_internal.outbox AS o
-       SET base = seats_internal.apply_lines(o.base, shift), target = seats_internal.apply_lines(o.target, shift)
+       SET base = seats_internal.apply_lines(o.base, shift),
+           target = CASE
+               WHEN team.items IS NULL
+                    OR EXISTS (SELECT FROM seats_internal.seat_line AS s
+                                WHERE s.team_id = team.id AND s.confirmed <> coalesce((o.base ->> s.seat_type)::integer, 0))
+                   THEN seats_internal.apply_lines(o.target, shift)
+               ELSE (SELECT jsonb_object_agg(k.seat_type, 0)
+                       FROM jsonb_object_keys(seats_internal.apply_lines(o.target, shift)) AS k (seat_type))
+                    || (SELECT c.counted FROM seats_internal.count_team(
+                            team, seats_internal.items_after_call(team.items, o.body), o.target, former) AS c) END
      WHERE o.lane_id = team.lane_id AND o.kind = 'change' AND o.base IS NOT NULL;
     UPDATE seats_internal.expected_event AS e
        SET base = seats_internal.apply_lines(e.base, shift), target = seats_internal.apply_lines(e.target, shift)
      WHERE e.team_id = team.id;
 END
 $$;
-REVOKE ALL ON FUNCTION seats_internal.shift_calls(seats_internal.team, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.shift_calls(seats_internal.team, jsonb) IS
+REVOKE ALL ON FUNCTION seats_internal.shift_calls(seats_internal.team, jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.shift_calls(seats_internal.team, jsonb, jsonb) IS
     'has the open calls of a team, and those whose event is waited for, follow another way of counting it';
 
 -- One team, whose lane is locked: false if it counts as before. Nobody has changed anything at Stripe.
@@ -55,7 +92,7 @@ BEGIN
     UPDATE seats_internal.lane AS l SET version = l.version + 1 WHERE l.id = team.lane_id;
     UPDATE seats_internal.team AS t SET count_problem = new_problem WHERE t.id = team.id;
     PERFORM seats_internal.apply_count_problem(team, count.held, new_problem);
-    PERFORM seats_internal.shift_calls(team, count.counted);
+    PERFORM seats_internal.shift_calls(team, count.counted, former);
     PERFORM seats_internal.confirm_quantities(team, count.counted, count.counted, NULL);
     PERFORM seats_internal.note_prices(team, team.items, '[]', NULL);
     PERFORM seats_internal.refold(team.id, team.lane_id);
