@@ -35,7 +35,7 @@ sub pays
 sub made { return scalar @{ $stripe->control('GET', '/payment_intents')->{payment_intents} } }
 sub sees { my ($hash) = @_; return join ' ', map {"$_->{status} $_->{amount}"} intents_of($stripe, $hash) }
 
-my @dinner = qw(pays_later pays_since starts_since starts_and_pays refunded refunded_too tries_again other_amount pays_other_amount
+my @dinner = qw(pays_later pays_since starts_since starts_and_pays refunded refunded_too tries_again hesitates other_amount pays_other_amount
   create_open create_open_and_pays cancel_open refund_open);
 share_bill($server, 'dinner', { map { $_ => 1000 } @dinner });
 starts('dinner', $_) foreach qw(pays_later pays_since refunded refunded_too tries_again cancel_open refund_open);
@@ -63,6 +63,11 @@ await_sums($server, $payment{refunded_too}, '1000 200 0 0', 'and somebody else')
 shop($server, "SELECT seats.cancel_payment($payment{tries_again})");
 await_payment($server, $payment{tries_again}, 'canceled');
 starts('dinner', 'tries_again');
+# (His first start is taken back before it has left: of it Stripe has nothing.)
+$server->sql(q{SELECT seats.pause('stripe', 'somebody hesitates')});
+shop($server, 'SELECT seats.cancel_payment(' . start_payment($server, 'dinner', 'hesitates') . ')');
+$server->sql(q{SELECT seats.resume('stripe', 'somebody hesitates')});
+starts('dinner', 'hesitates');
 foreach my $name (qw(other_amount pays_other_amount))
 {
 	shop($server, 'SELECT seats.change_amount(' . member_of($server, 'dinner', $name) . ', 1200)');
@@ -105,6 +110,10 @@ subtest 'who clicks again has the intent that he had' => sub {
 	$server->wait_for_sql(q{SELECT p.intent FROM seats.payment_members AS m JOIN seats.payments AS p USING (payment)
 		WHERE m.reference = 'tries_again' AND p.state = 'payable'}, $intent{tries_again});
 	pass('also one that is another attempt');
+	# What he has begun just now would be a second one beside it: it gives way before it leaves.
+	await_payment($server, $again{hesitates}, 'canceled');
+	is(await_payment($server, start_payment($server, 'dinner', 'hesitates'), 'payable'), $intent{hesitates}, 'and one of which only the second start was sent');
+	is(made(), $made, 'nothing was made beside it');
 };
 
 subtest 'what was open in the copy is not done twice' => sub {

@@ -195,7 +195,12 @@ BEGIN
             SELECT EXISTS (SELECT FROM seats_internal.payment_listing AS l
                             WHERE l.destination = p.destination AND l.holds_creates) AS is_listed,
                    EXISTS (SELECT FROM seats_internal.outbox AS r
-                            WHERE r.kind = 'payment_read' AND r.payment_id = p.id AND r.state <> 'review') AS is_read) AS w
+                            WHERE r.kind = 'payment_read' AND r.payment_id = p.id AND r.state <> 'review')
+                   -- (Another one of his was listed while somebody had him: whoever gives it back decides which is to stay.)
+                   OR EXISTS (SELECT FROM seats_internal.nobodys_intent AS s
+                               WHERE s.hash = (SELECT m.hash FROM seats_internal.payment_member AS m WHERE m.id = p.member_id)
+                                 AND s.destination = p.destination AND s.installation = p.installation
+                                 AND s.status <> 'canceled') AS is_read) AS w
          WHERE o.id = ANY (creates) AND p.id = ANY (payments) AND p.id = o.payment_id AND p.intent IS NULL AND (w.is_listed OR w.is_read)
         RETURNING o.id, false;
 END
