@@ -220,6 +220,23 @@ SELECT count(*) FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARR
 SELECT seats_internal.cancel_payment('app', :q, 'requested_by_customer');
 -- Nor is it over when it is cancelled: what was not sent here may have been sent before a failover.
 SELECT seats_internal.cancel_payment('app', :p, 'requested_by_customer');
+-- A start that is held while intents are listed gives way to one of a later attempt: before that is taken over it waits, and
+-- then it is over.
+SELECT pg_temp.start('mia') AS p \gset
+SELECT m.id AS m FROM seats_internal.payment_member AS m WHERE m.reference = 'mia' \gset
+SELECT pg_temp.stray(:m, 'pi_mia', 2, 'requires_payment_method');
+SELECT h.is_locked AS held FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) AS h WHERE o.payment_id = :p;
+SELECT is_given FROM seats_internal.look_after_strays(10, '');
+SELECT pg_temp.attempts(:m);
+SELECT count(*) FROM seats_internal.outbox WHERE payment_id = :p;
+-- Not one that may have been sent: then the other one is too many.
+SELECT pg_temp.start('moe') AS p \gset
+SELECT m.id AS m FROM seats_internal.payment_member AS m WHERE m.reference = 'moe' \gset
+UPDATE seats_internal.outbox SET first_sent_at = now(), doubt = true WHERE payment_id = :p;
+SELECT pg_temp.stray(:m, 'pi_moe', 2, 'requires_payment_method');
+SELECT is_given FROM seats_internal.look_after_strays(10, '');
+SELECT pg_temp.attempts(:m);
+UPDATE seats_internal.outbox SET first_sent_at = NULL, doubt = false WHERE payment_id = :p;
 SELECT pg_temp.start('max') AS p \gset
 SELECT seats_internal.payments_are_in_doubt('failover');
 SELECT seats_internal.cancel_payment('app', :p, 'requested_by_customer');
