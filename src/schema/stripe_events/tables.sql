@@ -45,7 +45,7 @@ COMMENT ON COLUMN seats_internal.webhook_event.retry_at IS
 COMMENT ON COLUMN seats_internal.webhook_event.created IS 'Stripe''s time of it, in whole seconds: gives no order';
 COMMENT ON COLUMN seats_internal.webhook_event.facts IS 'its known fields, as C++ has read them (src/core/event.hpp)';
 COMMENT ON COLUMN seats_internal.webhook_event.payload IS
-    'as it came, client secrets removed; null if it was found in a list';
+    'as it came, client secrets removed, for people: we read the facts. Null if it was found in a list, or ignored as it came';
 
 CREATE INDEX webhook_event_unprocessed ON seats_internal.webhook_event (retry_at)
     WHERE retry_at IS NOT NULL;

@@ -82,8 +82,9 @@ COMMENT ON FUNCTION seats_internal.process_event(text, text) IS
     'processes a stored event, unless somebody else does; gives the outcome';
 
 -- An event that has just come. It is written once, behind what follows from it and with what has come of that: most of
--- it is its payload. If somebody else brings the same one at this moment, all that followed is undone: his counts, or is
--- tried again. What cannot be done now is left to the worker. Gives the outcome; busy: nobody can tell now.
+-- it is its payload, which is not kept where nothing follows. If somebody else brings the same one at this moment, all that
+-- followed is undone: his counts, or is tried again. What cannot be done now is left to the worker. Gives the outcome; busy:
+-- nobody can tell now.
 CREATE OR REPLACE FUNCTION seats_internal.process_new_event(event seats_internal.webhook_event) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -99,6 +100,9 @@ BEGIN
         is_applied := true;
         event.processed_at := clock_timestamp();
         event.tries := 1;
+        IF event.outcome = 'ignored' THEN
+            event.payload := NULL;
+        END IF;
         INSERT INTO seats_internal.webhook_event SELECT event.*
         ON CONFLICT ON CONSTRAINT webhook_event_pkey DO NOTHING;
         IF FOUND THEN
