@@ -1,7 +1,7 @@
 // What every change needs is looked at here, and nearly always there is nothing special about one:
-// an owner of the team asks for it, the team has seats of the type, no rule is met. Then it is two
-// statements with kept plans: one takes the team's lane, and one writes the row and the line;
-// between them a few rows are read. Whatever is special is left to seats_internal.make_change, and
+// an owner of the team asks for it, the team has seats of the type, no rule is met. Then it is
+// three statements with kept plans: one takes the team's lane, two write the line and the row;
+// before these a few rows are read. Whatever is special is left to seats_internal.make_change, and
 // the words of every error are. What that does in the plain case is done here, to the byte:
 // sql/plain_changes.sql compares the two.
 #include "functions/plain_change.hpp"
@@ -36,19 +36,19 @@ KeptPlan take_lane{
 
 KeptPlan count_seats_in_use{"SELECT seats_internal.seats_in_use($1, $2)", nullptr};
 
-// No row without its line: a type of which nobody has any seats may be dropped at this moment.
-KeptPlan write_change{
-    "WITH changed AS ("
-    "    UPDATE seats_internal.seat_line AS l SET quantity = $11"
-    "     WHERE l.team_id OPERATOR(pg_catalog.=) $5 AND l.seat_type OPERATOR(pg_catalog.=) $7"
-    "    RETURNING l.team_id"
-    ") INSERT INTO seats_internal.outbox"
-    "      (lane_id, installation, destination, method, path, body, verifier, enqueued_by, kind,"
-    "       team_id, actor, lines, acting_person)"
-    "  SELECT $1, $2, $3, 'POST', $4, '', 'object', $6, 'change', c.team_id, $8, $9, $10"
-    "    FROM changed AS c"
-    "  RETURNING id",
+KeptPlan change_line{
+    "UPDATE seats_internal.seat_line AS l SET quantity = $3"
+    " WHERE l.team_id OPERATOR(pg_catalog.=) $1 AND l.seat_type OPERATOR(pg_catalog.=) $2",
     nullptr, Finds::by_index};
+
+// (In one statement with the one above, by a WITH, both would cost more.)
+KeptPlan write_row{
+    "INSERT INTO seats_internal.outbox"
+    "   (lane_id, installation, destination, method, path, body, verifier, enqueued_by, kind,"
+    "    team_id, actor, lines, acting_person)"
+    " VALUES ($1, $2, $3, 'POST', $4, '', 'object', $5, 'change', $6, $7, $8, $9)"
+    " RETURNING id",
+    nullptr};
 
 KeptPlan note_request{
     "INSERT INTO seats_internal.request_key (team_id, function_name, request_key, arguments, "
@@ -178,27 +178,34 @@ void note(const Order& order, const PlainChange& change) {
     run_kept(note_request, 5, types, values);
 }
 
+bool write_line(const Order& order, const PlainChange& change) {
+    const Oid types[] = {INT8OID, TEXTOID, INT4OID};
+    const Datum values[] = {Int64GetDatum(change.team.id), order.seat_type,
+                            Int32GetDatum(static_cast<std::int32_t>(change.resulting))};
+    return run_kept(change_line, 3, types, values) == 1;
+}
+
 bool write(const Order& order, Datum caller, PlainChange* change) {
+    // No row without its line: a type of which nobody has any seats may be dropped at this moment.
+    if (!write_line(order, *change)) {
+        return false;
+    }
     const char* const person = pg::settings.person;
     const bool is_known = person != nullptr && *person != '\0';
     JsonbState state = nullptr;
-    const Oid types[] = {INT8OID, UUIDOID, TEXTOID,  TEXTOID, INT8OID, TEXTOID,
-                         TEXTOID, TEXTOID, JSONBOID, TEXTOID, INT4OID};
+    const Oid types[] = {INT8OID, UUIDOID, TEXTOID,  TEXTOID, TEXTOID,
+                         INT8OID, TEXTOID, JSONBOID, TEXTOID};
     const Datum values[] = {
         Int64GetDatum(change->team.lane_id),
         UUIDPGetDatum(&change->installation),
         change->team.destination,
         CStringGetTextDatum(psprintf("/v1/subscriptions/%s", change->team.subscription)),
-        Int64GetDatum(change->team.id),
         caller,
-        order.seat_type,
+        Int64GetDatum(change->team.id),
         order.actor,
         put_lines(&state, order, *change),
-        is_known ? CStringGetTextDatum(person) : Datum{0},
-        Int32GetDatum(static_cast<std::int32_t>(change->resulting))};
-    if (run_kept(write_change, 11, types, values, is_known ? nullptr : "         n ") != 1) {
-        return false;
-    }
+        is_known ? CStringGetTextDatum(person) : Datum{0}};
+    run_kept(write_row, 9, types, values, is_known ? nullptr : "        n");
     change->id = DatumGetInt64(first_value());
     if (!order.request_key.isnull) {
         note(order, *change);
