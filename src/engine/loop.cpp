@@ -48,6 +48,10 @@ constexpr core::Duration longest_held_pause{500};
 constexpr std::size_t most_held = 1'000;
 constexpr std::size_t most_held_bytes = std::size_t{64} << 20U;
 
+// While no destination takes calls, what arrives goes nowhere and is only to be counted: to look at
+// it after every commit would cost about as much as the commit.
+constexpr core::Duration pause_between_idle_looks{20};
+
 // Somebody may hold what we want to change, and go to lunch. Whoever waits here makes all others
 // wait.
 constexpr const char* longest_wait_for_locks = "200ms";
@@ -87,16 +91,35 @@ struct LoopState {
     TimePoint held_at{};            // when to look whether they are free
     core::Duration held_pause{};    // before the next look
     TimePoint poll_at{};
+    TimePoint arrivals_at{};  // when to look at arrivals, while none of them can go
     bool recovered = false;
 
     explicit LoopState(pg::WorkerSlot& slot) : engine(slot) {}
 };
 
-void read_wake_reasons(Engine& engine) {
+bool none_takes_calls(const Engine& engine) {
+    return std::ranges::none_of(engine.destinations,
+                                [](const auto& entry) { return entry.second.takes_calls(); });
+}
+
+// Whether all that we were told is left for later. The reason stays where it is, so whoever commits
+// meanwhile finds it there and wakes nobody.
+bool arrivals_can_wait(const LoopState& state, TimePoint now) {
+    return pg_atomic_read_u32(&state.engine.slot.wake) == pg::wake_rows &&
+           now < state.arrivals_at && none_takes_calls(state.engine);
+}
+
+void read_wake_reasons(LoopState& state) {
+    Engine& engine = state.engine;
+    const TimePoint now = steady_now();
+    if (arrivals_can_wait(state, now)) {
+        return;
+    }
     const std::uint32_t reasons = pg_atomic_exchange_u32(&engine.slot.wake, 0);
     if (reasons == 0) {
         return;
     }
+    state.arrivals_at = now + pause_between_idle_looks;
     count(engine.slot.counters.wakes);
     if ((reasons & pg::wake_webhooks) != 0) {
         engine.webhooks_at = TimePoint{};
@@ -193,6 +216,13 @@ core::Duration until_next(LoopState& state) {
         }
     };
     consider(until_work(state, now));
+    // The server's own waits (for a lock, for a standby's flush) may have swallowed the latch of a
+    // wake-up whose bits nobody has read yet. (And that of a reload: loop_until_end asks for it.)
+    if (pg_atomic_read_u32(&engine.slot.wake) != 0) {
+        consider(arrivals_can_wait(state, now)
+                     ? std::chrono::ceil<core::Duration>(state.arrivals_at - now)
+                     : core::Duration{0});
+    }
     consider(engine.client.until_due());
     if (!engine.is_shown) {  // or the views would tell of a moment long past
         consider(pause_between_shows);
@@ -381,7 +411,7 @@ LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
                 engine.handlers.look_again();
                 engine.events_at = TimePoint{};
             }
-            read_wake_reasons(engine);
+            read_wake_reasons(state);
             if (pg::must_step_aside()) {
                 return LoopEnd::step_aside;
             }
@@ -389,11 +419,8 @@ LoopEnd loop_until_end(LoopState& state, WaitEventSet* wait_set) {
             if (engine.leave) {
                 return *engine.leave;
             }
-            // The server's own waits (for a lock, for a standby's flush) may have swallowed the
-            // latch of a wake-up whose bits nobody has read yet.
-            const bool is_awake =
-                pg_atomic_read_u32(&engine.slot.wake) != 0 || ConfigReloadPending != 0;
-            const long pause = is_awake ? 0L : static_cast<long>(until_next(state).count());
+            const long pause =
+                ConfigReloadPending != 0 ? 0L : static_cast<long>(until_next(state).count());
             if (pause > 0) {
                 pg::show_waiting(engine.flights.empty() ? "waiting" : "waiting for answers");
             }

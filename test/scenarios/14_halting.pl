@@ -6,6 +6,7 @@ use warnings;
 use PgSeats::Scenario;
 use PgSeats::Calls;
 use PgSeats::Faults;
+use Time::HiRes qw(time);
 
 my $stripe = new_simulator();
 my $server = new_server('main', simulator => $stripe, configuration => <<'END');
@@ -249,6 +250,29 @@ subtest 'a pause of the destination, with a call on the wire' => sub {
 	is($server->sql('SELECT count(*), sum(attempts) FROM seats.outbox'), '5|0', 'also after a restart');
 	$server->sql(q{SELECT seats.resume('stripe', 'over')});
 	assert_goes_on(@calls);
+};
+
+# Of what cannot go, the worker is told from time to time, whatever is committed meanwhile.
+subtest 'what arrives while nothing can go' => sub {
+	$server->sql(q{SELECT seats.pause('stripe', 'maintenance')});
+	await_another_loop($server);
+	my $wakes = sub { $server->sql('SELECT wakes FROM seats_internal.worker_state()') };
+	my ($before, $began) = ($wakes->(), time);
+	$server->sql(<<'END');
+DO $$
+BEGIN
+    FOR n IN 1..500 LOOP
+        PERFORM seats.enqueue_call('stripe', 'POST', '/v1/customers', jsonb_build_object('name', 'held ' || n));
+        COMMIT;
+    END LOOP;
+END $$
+END
+	my $looks = $wakes->() - $before;
+	my $most = 2 + (time - $began) / 0.02;
+	cmp_ok($looks, '<=', $most, 'is not looked at after each commit');
+	$server->sql(q{SELECT seats.resume('stripe', 'over')});
+	wait_until(sub { $server->sql('SELECT count(*) FROM seats.outbox') == 0 }, 'all of it to be sent');
+	pass('all of it is sent afterwards');
 };
 
 subtest 'a pause of a lane' => sub {
