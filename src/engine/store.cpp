@@ -110,6 +110,8 @@ constexpr std::tuple attempt_columns{
 // reads the whole index (measured: ten times slower after the first vacuum).
 //
 // Compare and set: whatever was changed behind our back (by an operator's verb, say) is left alone.
+//
+// The ring's slot is asked for by itself: joined, the ring is read once more for each row.
 constexpr auto finish_sql =
     pg::Sql{"WITH answer AS MATERIALIZED (SELECT * FROM "} + pg::unnest(finished_columns) +
     "),"
@@ -132,7 +134,8 @@ constexpr auto finish_sql =
     "    decline_code, request_id, context, answer, kind, team_id, payment_id, actor, "
     "acting_person, lines, base, "
     "target, invoice) "
-    "SELECT ring.slot, g.id, g.lane_id, g.created_at, g.first_sent_at,"
+    "SELECT (SELECT ring.slot FROM seats_internal.ring), g.id, g.lane_id, g.created_at,"
+    "    g.first_sent_at,"
     "    pg_catalog.clock_timestamp(), g.uuid, g.installation, g.result, g.proof, g.generation, "
     "g.attempts,"
     "    nullif(g.http_status, 0), g.duration_us / 1000.0, g.clean, g.destination, g.method, "
@@ -149,7 +152,7 @@ constexpr auto finish_sql =
     "         WHEN g.invoice IS NOT NULL OR g.payment IS NOT NULL AND g.result = 'done' THEN"
     "         seats_internal.invoice_of_call(g.invoice::jsonb, g.payment, g.team_id,"
     "             g.last_id IS NOT NULL) END"
-    "  FROM gone AS g CROSS JOIN seats_internal.ring RETURNING id,"
+    "  FROM gone AS g RETURNING id,"
     "    (SELECT true FROM seats_internal.handler AS h WHERE h.call_id = outbox_history.id)";
 Statement finish_statement{finish_sql.text()};
 Statement ended_statement{"SELECT seats_internal.calls_ended($1)"};
