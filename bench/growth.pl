@@ -61,7 +61,9 @@ sub set_up
 {
 	my ($case) = @_;
 	my $name = 'g' . ++$servers;
-	my $server = bench_server($name, $simulator, configuration => "pg_seats.reconcile = off");
+	# (One Stripe has what all servers have changed: each would list the events of all of them, a minute after, while others
+	# are measured.)
+	my $server = bench_server($name, $simulator, configuration => "pg_seats.reconcile = off\npg_seats.event_check_after = '1h'");
 	$case->{server} = $server;
 	$case->{own} = $server->{bench_session}->sql('SELECT pg_backend_pid()');
 	$case->{teams} //= $usual;
