@@ -229,7 +229,14 @@ SELECT h.is_locked AS held FROM seats_internal.outbox AS o, seats_internal.hold_
 SELECT is_given FROM seats_internal.look_after_strays(10, '');
 SELECT pg_temp.attempts(:m);
 SELECT count(*) FROM seats_internal.outbox WHERE payment_id = :p;
--- Not one that may have been sent: then the other one is too many.
+-- So does one that the worker has met before it knew of the failover.
+SELECT pg_temp.start('mel') AS p \gset
+SELECT m.id AS m FROM seats_internal.payment_member AS m WHERE m.reference = 'mel' \gset
+UPDATE seats_internal.outbox SET doubt = true WHERE payment_id = :p;
+SELECT pg_temp.stray(:m, 'pi_mel', 2, 'requires_payment_method');
+SELECT is_given FROM seats_internal.look_after_strays(10, '');
+SELECT pg_temp.attempts(:m);
+-- Not one that was sent since, and may have made an intent: then the other one is too many.
 SELECT pg_temp.start('moe') AS p \gset
 SELECT m.id AS m FROM seats_internal.payment_member AS m WHERE m.reference = 'moe' \gset
 UPDATE seats_internal.outbox SET first_sent_at = now(), doubt = true WHERE payment_id = :p;

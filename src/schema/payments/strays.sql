@@ -50,8 +50,9 @@ COMMENT ON FUNCTION seats_internal.take_over_stray(
 -- A start that was made before its member's intents were listed, and has left nothing yet, gives way to what was found: the
 -- payer has the secret of that in his browser, and would have two that he can pay; and a cancel of what was found would wait
 -- behind the start in their lane. He clicks again, and has the one that he had; or, if that is not to be paid, another one
--- once it is over. (What was found is of a later attempt, so the start's own, if it was sent before it was forgotten, is over.
--- While an intent is read as the start's own, it is that one's.)
+-- once it is over. (What was found is of a later attempt, so the start's own, if it was sent before a failover, is over: also
+-- that of a start that is in doubt because the worker met the failover after it. While an intent is read as the start's own,
+-- it is that one's.)
 CREATE OR REPLACE FUNCTION seats_internal.give_way_to_found(member bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -69,7 +70,10 @@ BEGIN
        AND NOT EXISTS (SELECT FROM seats_internal.outbox AS r WHERE r.kind = 'payment_read' AND r.payment_id = p.id)
        AND EXISTS (SELECT FROM seats_internal.outbox AS o
                     WHERE o.id = p.call_id AND o.state IN ('pending', 'waiting')
-                      AND o.first_sent_at IS NULL AND NOT o.doubt
+                      -- (While creates are held nothing is sent here: what was, was before.)
+                      AND (o.first_sent_at IS NULL
+                           OR EXISTS (SELECT FROM seats_internal.payment_listing AS l
+                                       WHERE l.destination = p.destination AND l.holds_creates))
                       FOR UPDATE SKIP LOCKED)
     RETURNING p.* INTO begun;
     IF FOUND THEN
