@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/contains.hpp"
+#include "engine/choose.hpp"
 #include "engine/pages.hpp"
 #include "engine/ready.hpp"
 #include "engine/row.hpp"
@@ -140,6 +141,16 @@ Statement look_statement{look_sql.text()};
 Statement mark_statement{
     "UPDATE seats_internal.outbox AS o SET alone = true WHERE o.id = ANY ($1)"};
 
+// What a claim has done so far.
+struct Claimed {
+    std::vector<Candidate> candidates;
+    std::vector<Flight> flights;
+    Plans plans;
+    // Neither statement took them; of these, those that can still go.
+    std::vector<std::int64_t> not_taken, still_open;
+    bool alone = false;
+};
+
 void take(Engine& engine, Statement& statement, std::initializer_list<pg::Value> values,
           std::vector<Flight>& flights) {
     const Rows rows = statement.run(values);
@@ -207,7 +218,7 @@ void look_at_the_rest(const Engine& engine, Claimed& claimed) {
 
 // After the commit.
 void sort_out_the_rest(Engine& engine, const Claimed& claimed) {
-    for (const Candidate& candidate : claimed.chosen.candidates) {
+    for (const Candidate& candidate : claimed.candidates) {
         if (!contains(claimed.not_taken, candidate.id)) {
             continue;
         }
@@ -258,8 +269,8 @@ bool may_read_base(Engine& engine, const std::vector<Candidate>& candidates, std
     return false;
 }
 
-Plans plan(Engine& engine, const std::vector<Candidate>& candidates, std::int64_t queue_for_lane) {
-    kinds::Planning planning{.run = engine.run, .queue_for_lane = queue_for_lane};
+Plans plan(Engine& engine, const std::vector<Candidate>& candidates) {
+    kinds::Planning planning{.run = engine.run, .queue_for_lane = engine.queue_for_lane};
     std::vector<kinds::ToPlan> to_plan;
     std::vector<std::int64_t> to_hold;
     for (const Candidate& candidate : candidates) {  // all of these are in lanes
@@ -336,19 +347,18 @@ void read_bases(Engine& engine, const std::vector<std::int64_t>& ids, bool alone
 }
 
 // Of what was chosen: plans it, freezes what can be sent, takes what is to be verified or read.
-void freeze(Engine& engine, Claimed& claimed, std::int64_t queue_for_lane) {
-    const auto& candidates = claimed.chosen.candidates;
+void freeze(Engine& engine, Claimed& claimed) {
+    auto& [candidates, flights, plans, not_taken, still_open, alone] = claimed;
     if (candidates.empty()) {
         return;
     }
-    auto& [chosen, flights, plans, not_taken, still_open, alone] = claimed;
     std::vector<std::int64_t> ids;
     ids.reserve(candidates.size());
     for (const Candidate& candidate : candidates) {
         ids.push_back(candidate.id);
     }
     flights.reserve(ids.size());
-    plans = plan(engine, candidates, queue_for_lane);
+    plans = plan(engine, candidates);
     std::erase_if(ids, [&claimed](std::int64_t id) { return claimed.plans.is_not_sent(id); });
     if (const auto& [planned, columns] = plans.unwritten; !planned.empty()) {
         take(engine, freeze_planned_statement,
@@ -377,53 +387,23 @@ void freeze(Engine& engine, Claimed& claimed, std::int64_t queue_for_lane) {
     pg::stand_at("before_freeze_commit");
 }
 
-// A team that is queued up for is waited for while no other lane is held.
-bool is_queued_for(const Engine& engine) {
-    const auto lane = engine.lanes.find(engine.queue_for_lane);
-    return lane != engine.lanes.end() && lane->second.queued;
-}
-
 }  // namespace
 
 void claim(Engine& engine) {
     Claimed claimed;
     const auto failure = engine.transaction([&] {
         find_ready(engine);
-        claimed.chosen.candidates = choose(engine, claimed.alone);
-        freeze(engine, claimed, engine.queue_for_lane);
+        claimed.candidates = choose(engine, claimed.alone);
+        freeze(engine, claimed);
     });
+    count(engine.slot.counters.claims);
     if (failure) {
         // Nothing was frozen. What was looked at on the way is found again: arrivals by another
         // look at the table (the snapshot may have moved on in memory), candidates by a second
         // look.
-        count(engine.slot.counters.claims);
-        claim_failed(engine, *failure, claimed.chosen.candidates);
+        claim_failed(engine, *failure, claimed.candidates);
         return;
     }
-    keep_flights(engine, claimed);
-    trouble_is_over(engine);
-    follow_claim(engine, claimed);
-}
-
-bool may_claim_beside(Engine& engine) {
-    return steady_now() >= engine.apart_until && engine.claims_one_by_one == 0 &&
-           engine.marked_alone.empty() && engine.marked_destinations.empty() &&
-           ready_suspect(engine) == engine.suspects.end() &&
-           engine.calls_under_way() < pg::settings.max_in_flight;
-}
-
-void claim_beside(Engine& engine, std::span<GoingOn> going_on, Claimed& claimed) {
-    if (ready_suspect(engine) != engine.suspects.end() || is_queued_for(engine)) {
-        return;  // found just now: it goes alone, or waits, in a claim of its own
-    }
-    const int room =
-        std::min<int>(pg::settings.max_in_flight - engine.calls_under_way(), most_rows_per_claim);
-    claimed.chosen = choose_beside(engine, room, going_on);
-    freeze(engine, claimed, 0);
-}
-
-void keep_flights(Engine& engine, Claimed& claimed) {
-    count(engine.slot.counters.claims);
     count(engine.slot.counters.frozen, claimed.flights.size());
     for (Flight& flight : claimed.flights) {
         trace_claimed(flight);
@@ -432,17 +412,9 @@ void keep_flights(Engine& engine, Claimed& claimed) {
         }
         engine.to_send.push_back(std::move(flight));
     }
-}
-
-void follow_claim(Engine& engine, const Claimed& claimed) {
+    trouble_is_over(engine);
     sort_out_the_rest(engine, claimed);
-    follow_plans(engine, claimed.chosen.candidates, claimed.plans);
-}
-
-void give_up_claim(Engine& engine, const Claimed& claimed) {
-    give_back(engine, claimed.chosen);
-    engine.look_for_arrivals = true;
-    engine.apart_until = steady_now() + pause_after_failure;
+    follow_plans(engine, claimed.candidates, claimed.plans);
 }
 
 }  // namespace pg_seats::engine

@@ -259,11 +259,11 @@ void find_ready(Engine& engine) {
 }
 
 Rows find_lane_heads(const Engine& engine, const std::vector<std::int64_t>& lanes,
-                     const std::vector<std::int64_t>& above, Statement::Sees sees) {
+                     const std::vector<std::int64_t>& above) {
     return lane_heads_statement.run(
         {pg::bigints(lanes), pg::text(engine.installation), pg::bigints(above),
          kinds::never_suspect(), kinds::may_be_held(), kinds::planned()},
-        sees);
+        Statement::Sees::transaction_snapshot);
 }
 
 }  // namespace pg_seats::engine

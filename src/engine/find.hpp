@@ -12,10 +12,9 @@ namespace pg_seats::engine {
 void find_ready(Engine& engine);
 
 // Inside the claim's transaction, for each of the lanes: its first row above the one that was
-// settled last, if it can go now (lane, id, interrupted). `fresh`: also as this transaction has
-// left it.
+// settled last, if it can go now (lane, id, interrupted).
 pg::Rows find_lane_heads(const Engine& engine, const std::vector<std::int64_t>& lanes,
-                         const std::vector<std::int64_t>& above, pg::Statement::Sees sees);
+                         const std::vector<std::int64_t>& above);
 
 // A row got this due_at: the next look must come in time and reach back far enough, also if the
 // clock was set back since the last one.

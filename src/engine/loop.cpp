@@ -50,7 +50,7 @@ constexpr std::size_t most_held_bytes = std::size_t{64} << 20U;
 
 // While no destination takes calls, what arrives goes nowhere and is only to be counted: to look at
 // it after every commit would cost about as much as the commit.
-constexpr core::Duration pause_between_idle_looks{20};
+constexpr core::Duration pause_while_none_takes_calls{20};
 
 // Somebody may hold what we want to change, and go to lunch. Whoever waits here makes all others
 // wait.
@@ -119,7 +119,7 @@ void read_wake_reasons(LoopState& state) {
     if (reasons == 0) {
         return;
     }
-    state.arrivals_at = now + pause_between_idle_looks;
+    state.arrivals_at = now + pause_while_none_takes_calls;
     count(engine.slot.counters.wakes);
     if ((reasons & pg::wake_webhooks) != 0) {
         engine.webhooks_at = TimePoint{};
@@ -154,31 +154,18 @@ bool holds_too_much(const LoopState& state) {
     return state.held.size() >= most_held || bytes >= most_held_bytes;
 }
 
-bool may_claim(const Engine& engine) {
-    return engine.may_send() && !engine.installation.empty() && !engine.configuration_is_stale &&
-           engine.answered_suspects.empty() &&
-           engine.calls_under_way() < pg::settings.max_in_flight;
-}
-
 bool claim_is_due(Engine& engine) {
-    if (!may_claim(engine)) {
+    if (!engine.may_send() || engine.installation.empty() || engine.configuration_is_stale) {
+        return false;
+    }
+    if (!engine.answered_suspects.empty() ||
+        engine.calls_under_way() >= pg::settings.max_in_flight) {
         return false;
     }
     const TimePoint now = steady_now();
     const auto until = until_ready(engine, now);
     return engine.look_for_arrivals || engine.next_due == 0 || has_ready(engine, now) ||
            (until && *until <= core::Duration{0});
-}
-
-// Whether a settlement takes the next claim along. (What is settled without a lane, and leaves
-// nothing else to be done, would only hold its locks for longer.)
-bool may_claim_too(LoopState& state) {
-    Engine& engine = state.engine;
-    return state.recovered && !holds_too_much(state) &&
-           (claim_is_due(engine) ||
-            (may_claim(engine) && std::ranges::any_of(state.batch, [](const Settlement& item) {
-                 return item.flight.call.lane_id != 0;
-             })));
 }
 
 std::optional<core::Duration> until_work(LoopState& state, TimePoint now) {
@@ -315,11 +302,7 @@ void take_and_settle(LoopState& state, TimePoint now) {
     if (!state.batch.empty() && now >= engine.no_work_before) {
         pg::show_working("settling answers: " + std::to_string(state.batch.size()));
         pg::stand_at("after_answer");
-        const bool has_claimed =
-            may_claim_too(state) && settle_and_claim(engine, state.batch, state.held);
-        if (!has_claimed) {
-            settle(engine, state.batch, state.held);
-        }
+        settle(engine, state.batch, state.held);
         if (state.held.size() > held_before) {
             state.held_pause = first_held_pause;
             state.held_at = now + state.held_pause;
@@ -327,11 +310,6 @@ void take_and_settle(LoopState& state, TimePoint now) {
         wake_waiters(engine);
         if (state.batch.empty()) {
             pg::stand_at("after_settle");
-        }
-        if (has_claimed && !engine.to_send.empty()) {
-            pg::stand_at("after_freeze");
-            send_all(engine);
-            engine.client.work();
         }
     }
     if (state.batch.empty()) {

@@ -52,7 +52,6 @@ struct Candidate {
     std::int64_t beside_lane_id = 0;  // of a read: see Call
     bool may_be_held = false;         // its kind has to be asked
     bool is_to_be_planned = false;    // by its kind, before it can be sent
-    bool goes_on = false;             // its lane is busy with what is settled in this transaction
 
     [[nodiscard]] std::int64_t busy_lane() const { return lane_id != 0 ? lane_id : beside_lane_id; }
 };
@@ -164,8 +163,7 @@ struct Engine {
     bool has_numbered = false;     // entries have got their numbers, and nobody was told
     TimePoint no_work_before{};    // after disk full and the like: pause, keep the answers
     int troubles_in_a_row = 0;
-    int claims_one_by_one = 0;  // a claim raised: the next ones take a single row
-    TimePoint apart_until{};    // settling and claiming in one transaction failed: not before then
+    int claims_one_by_one = 0;                // a claim raised: the next ones take a single row
     std::string journal_seen = nothing_seen;  // of whose entries the journal has the numbers
     std::string fence_told = "unknown";  // what the alert says; one may be open from another life
     TimePoint deliver_at{};              // when to look what receivers are to be told

@@ -4,8 +4,6 @@
 #include <iterator>
 
 #include "core/contains.hpp"
-#include "engine/claim.hpp"
-#include "engine/find.hpp"
 #include "engine/store.hpp"
 
 #include "engine/row_errors.hpp"
@@ -98,60 +96,27 @@ void settle_one_by_one(Engine& engine, std::vector<Settlement>& batch,
     }
 }
 
-std::vector<const Settlement*> pointers_to(const std::vector<Settlement>& batch) {
-    std::vector<const Settlement*> items;
-    items.reserve(batch.size());
-    for (const Settlement& item : batch) {
-        items.push_back(&item);
-    }
-    return items;
-}
-
-// Settled, but for those whose rows somebody has locked.
-void forget_settled(Engine& engine, std::vector<Settlement>& batch, std::vector<Settlement>& held,
-                    const std::vector<const Settlement*>& locked) {
-    for (Settlement& item : batch) {
-        if (core::contains(locked, &item)) {
-            held.push_back(std::move(item));
-        }
-    }
-    batch.clear();
-    trouble_is_over(engine);
-}
-
-// The lanes in which another call may follow at once.
-std::vector<GoingOn> lanes_that_go_on(const Engine& engine,
-                                      const std::vector<const Settlement*>& items,
-                                      const Stored& stored) {
-    std::vector<GoingOn> going_on;
-    for (const Settlement* item : items) {
-        const auto& [flight, decision] = *item;
-        const auto lane = engine.lanes.find(flight.call.lane_id);
-        if (flight.call.lane_id == 0 || core::contains(stored.locked, item) ||
-            core::contains(stored.left, flight.call.id) || lane == engine.lanes.end() ||
-            !lane->second.busy || lane->second.queued || lane->second.lowered ||
-            !lane->second.reads.empty()) {
-            continue;
-        }
-        if (item->is_over()) {
-            going_on.push_back({flight.call.lane_id, flight.call.id, &destination_of(flight)});
-        } else if (!item->stays() || decision.state == core::State::pending) {
-            going_on.push_back({flight.call.lane_id, lane->second.above, &destination_of(flight)});
-        }
-    }
-    return going_on;
-}
-
 }  // namespace
 
 void settle(Engine& engine, std::vector<Settlement>& batch, std::vector<Settlement>& held) {
     if (batch.empty()) {
         return;
     }
+    std::vector<const Settlement*> items;
+    items.reserve(batch.size());
+    for (const Settlement& item : batch) {
+        items.push_back(&item);
+    }
     std::vector<const Settlement*> locked;
-    const auto failure = store_in_transaction(engine, pointers_to(batch), locked);
+    const auto failure = store_in_transaction(engine, items, locked);
     if (!failure) {
-        forget_settled(engine, batch, held, locked);
+        for (Settlement& item : batch) {
+            if (core::contains(locked, &item)) {
+                held.push_back(std::move(item));
+            }
+        }
+        batch.clear();
+        trouble_is_over(engine);
         return;
     }
     count(engine.slot.counters.settle_failures);
@@ -160,45 +125,6 @@ void settle(Engine& engine, std::vector<Settlement>& batch, std::vector<Settleme
         return;
     }
     settle_one_by_one(engine, batch, held);
-}
-
-bool settle_and_claim(Engine& engine, std::vector<Settlement>& batch,
-                      std::vector<Settlement>& held) {
-    if (batch.empty() || !may_claim_beside(engine)) {
-        return false;
-    }
-    const std::vector<const Settlement*> items = pointers_to(batch);
-    Stored stored;
-    std::vector<GoingOn> going_on;
-    Claimed claimed;
-    const auto failure = engine.transaction([&] {
-        find_ready(engine);
-        stored = store(engine, items);
-        going_on = lanes_that_go_on(engine, items, stored);
-        claim_beside(engine, going_on, claimed);
-    });
-    if (failure) {
-        give_up_claim(engine, claimed);
-        return false;
-    }
-    // What was frozen is sent, whatever becomes of the rest.
-    keep_flights(engine, claimed);
-    for (const GoingOn& lane : going_on) {
-        // Whether anything follows is known: it is not looked up again when the lane is free.
-        engine.lanes[lane.lane_id].queued = lane.is_asked;
-    }
-    after_commit(engine, items, stored);
-    for (const GoingOn& lane : going_on) {
-        if (lane.is_asked) {
-            LaneMemory& memory = engine.lanes[lane.lane_id];
-            memory.queued = false;
-            memory.busy = lane.row.has_value();
-        }
-    }
-    note_time(engine, items, stored);
-    follow_claim(engine, claimed);
-    forget_settled(engine, batch, held, stored.locked);
-    return true;
 }
 
 void settle_held(Engine& engine, std::vector<Settlement>& held, std::vector<Settlement>& batch) {

@@ -14,12 +14,6 @@ using kinds::Settlement;
 // else has locked goes to `held`: it holds up nobody.
 void settle(Engine& engine, std::vector<Settlement>& batch, std::vector<Settlement>& held);
 
-// The same, and behind it in the same transaction what can go is claimed: one flush for both.
-// False: not now, or it raised and nothing has happened; whatever it was, the two are made one
-// after the other then, so that neither undoes the other, and each is charged with its own errors.
-[[nodiscard]] bool settle_and_claim(Engine& engine, std::vector<Settlement>& batch,
-                                    std::vector<Settlement>& held);
-
 // Puts those back into the batch whose rows are free again.
 void settle_held(Engine& engine, std::vector<Settlement>& held, std::vector<Settlement>& batch);
 
