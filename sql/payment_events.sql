@@ -220,30 +220,33 @@ SELECT count(*) FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARR
 SELECT seats_internal.cancel_payment('app', :q, 'requested_by_customer');
 -- Nor is it over when it is cancelled: what was not sent here may have been sent before a failover.
 SELECT seats_internal.cancel_payment('app', :p, 'requested_by_customer');
--- A start that is held while intents are listed gives way to one of a later attempt: before that is taken over it waits, and
--- then it is over.
+-- A start gives way to an intent of a later attempt, which becomes its member's first if somebody had him when it was listed.
 SELECT pg_temp.start('mia') AS p \gset
 SELECT m.id AS m FROM seats_internal.payment_member AS m WHERE m.reference = 'mia' \gset
 SELECT pg_temp.stray(:m, 'pi_mia', 2, 'requires_payment_method');
 SELECT h.is_locked AS held FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) AS h WHERE o.payment_id = :p;
-SELECT is_given FROM seats_internal.look_after_strays(10, '');
 SELECT pg_temp.attempts(:m);
 SELECT count(*) FROM seats_internal.outbox WHERE payment_id = :p;
--- So does one that the worker has met before it knew of the failover.
+-- So does one that the worker has met before it knew of the failover; should it have been sent by the former primary, and
+-- show up later, it is looked for.
 SELECT pg_temp.start('mel') AS p \gset
 SELECT m.id AS m FROM seats_internal.payment_member AS m WHERE m.reference = 'mel' \gset
-UPDATE seats_internal.outbox SET doubt = true WHERE payment_id = :p;
+UPDATE seats_internal.outbox SET doubt = true, first_sent_at = created_at, last_sent_at = clock_timestamp() WHERE payment_id = :p;
+UPDATE seats_internal.installation SET doubted_at = clock_timestamp();
 SELECT pg_temp.stray(:m, 'pi_mel', 2, 'requires_payment_method');
-SELECT is_given FROM seats_internal.look_after_strays(10, '');
+SELECT h.is_locked AS held FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) AS h WHERE o.payment_id = :p;
 SELECT pg_temp.attempts(:m);
+SELECT reason, due_at > clock_timestamp() + interval '10 minutes' AS later FROM seats_internal.payment_listing_wish WHERE reason LIKE 'a start%';
 -- Not one that was sent since, and may have made an intent: then the other one is too many.
 SELECT pg_temp.start('moe') AS p \gset
 SELECT m.id AS m FROM seats_internal.payment_member AS m WHERE m.reference = 'moe' \gset
-UPDATE seats_internal.outbox SET first_sent_at = now(), doubt = true WHERE payment_id = :p;
+UPDATE seats_internal.outbox SET first_sent_at = clock_timestamp(), last_sent_at = clock_timestamp(), doubt = true WHERE payment_id = :p;
 SELECT pg_temp.stray(:m, 'pi_moe', 2, 'requires_payment_method');
 SELECT is_given FROM seats_internal.look_after_strays(10, '');
+SELECT h.is_locked AS held FROM seats_internal.outbox AS o, seats_internal.hold_creates(ARRAY[o.id]) AS h WHERE o.payment_id = :p;
 SELECT pg_temp.attempts(:m);
-UPDATE seats_internal.outbox SET first_sent_at = NULL, doubt = false WHERE payment_id = :p;
+UPDATE seats_internal.outbox SET first_sent_at = NULL, last_sent_at = NULL, doubt = false WHERE payment_id = :p;
+DELETE FROM seats_internal.payment_listing_wish;
 SELECT pg_temp.start('max') AS p \gset
 SELECT seats_internal.payments_are_in_doubt('failover');
 SELECT seats_internal.cancel_payment('app', :p, 'requested_by_customer');

@@ -225,6 +225,7 @@ foreach my $seed (@seeds)
 		set_payment_trouble($server, 0);
 		finish($run, 'the storm is over');
 		$stripe->clock_advance(20 * 86_400);
+		$run->banks_decide;
 		finish($run, 'days have passed');
 		judge_words($run);
 		diag "seed $seed; the story:\n  " . join "\n  ", @{ $run->{story} } unless Test::More->builder->is_passing;

@@ -147,8 +147,57 @@ REVOKE ALL ON FUNCTION seats_internal.adopt_payments(boolean) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.adopt_payments(boolean) IS
     'what becomes of payments in a database that is adopted: the original''s stay the original''s';
 
+-- A start that could be sent now, while its member has an intent that was found: there would be two that he can pay, and a
+-- cancel of the one that was found would wait behind the start in their lane. He may have the secret of that one in his
+-- browser: he clicks again, and has it, or, if it is not to be paid, another one once it is over. (A start that was sent since
+-- the last failover may have an intent of its own, and does not give way. Of one that was sent before, all intents were
+-- listed; should it show up later, it is cancelled then.) True: it is not sent now.
+CREATE OR REPLACE FUNCTION seats_internal.gives_way_to_found(started bigint) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    payment seats_internal.payment;
+    create_call seats_internal.outbox;
+BEGIN
+    SELECT p.* INTO payment FROM seats_internal.payment AS p
+     WHERE p.id = started
+       AND EXISTS (SELECT FROM seats_internal.payment AS f
+                    WHERE f.member_id = p.member_id AND f.id <> p.id AND f.call_id IS NULL
+                      AND f.state IN ('creating', 'payable', 'processing'));
+    SELECT o.* INTO create_call FROM seats_internal.outbox AS o
+     WHERE o.id = payment.call_id
+       AND (o.first_sent_at IS NULL
+            OR o.last_sent_at <= (SELECT i.doubted_at FROM seats_internal.installation AS i));
+    IF NOT FOUND THEN
+        RETURN false;
+    ELSIF NOT seats_internal.try_lane(payment.lane_id) THEN
+        UPDATE seats_internal.outbox AS o
+           SET due_at = clock_timestamp() + interval '2 seconds', reason = 'intents_are_listed_first'
+         WHERE o.id = create_call.id;
+        RETURN true;
+    END IF;
+    UPDATE seats_internal.payment AS p
+       SET cancel_requested_at = coalesce(p.cancel_requested_at, clock_timestamp()),
+           cancel_reason = coalesce(p.cancel_reason, 'duplicate')
+     WHERE p.id = payment.id
+    RETURNING p.* INTO payment;
+    PERFORM seats_internal.move_to_history(ARRAY[create_call.id], 'cancelled', 'intent_is_known');
+    PERFORM seats_internal.payment_was_not_made(payment, 'cancelled', 'intent_is_known');
+    PERFORM seats_internal.reoffer_lane(payment.lane_id);
+    IF create_call.first_sent_at IS NOT NULL THEN
+        PERFORM seats_internal.want_intents_listed(payment.destination, payment.created_at, 'a start that gave way',
+                                                   clock_timestamp() + interval '15 minutes');
+    END IF;
+    RETURN true;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.gives_way_to_found(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.gives_way_to_found(bigint) IS
+    'ends a payment whose create, which is locked, was not sent, if its member has an intent at Stripe that was found';
+
 -- Creates that are about to be sent, and are not to be: gives them. While a payment's intent is being read that was
--- found, its create waits, too; once it is known, the create has nothing to do. `is_locked`: somebody has a create, and
+-- found, its create waits, too; once it is known, the create has nothing to do. Nor has it beside another intent of its member. `is_locked`: somebody has a create, and
 -- is not waited for; when he has done, it is looked at here again before it is sent.
 CREATE OR REPLACE FUNCTION seats_internal.hold_creates(ids bigint[]) RETURNS TABLE (id bigint, is_locked boolean)
 LANGUAGE plpgsql
@@ -176,7 +225,12 @@ BEGIN
         PERFORM seats_internal.move_to_history(useless, 'cancelled', 'intent_is_known');
         RETURN QUERY SELECT u.id, false FROM unnest(useless) AS u (id);
     END IF;
-    -- (A start that was committed only when its intent had been listed.)
+    -- Whose member somebody had when they were listed.
+    PERFORM seats_internal.give_strays_back(s.intents)
+       FROM (SELECT array_agg(n.intent) AS intents FROM seats_internal.nobodys_intent AS n
+              WHERE n.hash = ANY (ARRAY(SELECT h.hash FROM seats_internal.payment_member AS h WHERE h.id = ANY (members)))) AS s
+      WHERE s.intents IS NOT NULL;
+    -- (Somebody has him still, and a create is not to leave beside its own intent.)
     PERFORM seats_internal.queue_payment_read(p.id, 'intent', intent => s.intent)
        FROM seats_internal.payment AS p
        JOIN seats_internal.payment_member AS m ON m.id = p.member_id
@@ -196,13 +250,16 @@ BEGIN
                             WHERE l.destination = p.destination AND l.holds_creates) AS is_listed,
                    EXISTS (SELECT FROM seats_internal.outbox AS r
                             WHERE r.kind = 'payment_read' AND r.payment_id = p.id AND r.state <> 'review')
-                   -- (Another one of his was listed while somebody had him: whoever gives it back decides which is to stay.)
                    OR EXISTS (SELECT FROM seats_internal.nobodys_intent AS s
                                WHERE s.hash = (SELECT m.hash FROM seats_internal.payment_member AS m WHERE m.id = p.member_id)
                                  AND s.destination = p.destination AND s.installation = p.installation
                                  AND s.status <> 'canceled') AS is_read) AS w
          WHERE o.id = ANY (creates) AND p.id = ANY (payments) AND p.id = o.payment_id AND p.intent IS NULL AND (w.is_listed OR w.is_read)
         RETURNING o.id, false;
+    RETURN QUERY
+        SELECT o.id, false FROM seats_internal.outbox AS o
+         WHERE o.id = ANY (creates) AND (o.due_at IS NULL OR o.due_at <= clock_timestamp())
+           AND seats_internal.gives_way_to_found(o.payment_id);
 END
 $$;
 REVOKE ALL ON FUNCTION seats_internal.hold_creates(bigint[]) FROM PUBLIC;

@@ -47,46 +47,6 @@ COMMENT ON FUNCTION seats_internal.take_over_stray(
     seats_internal.payment_request, bigint, seats_internal.payment_stray, boolean) IS
     'makes a stray a payment of its member, which is locked';
 
--- A start that was made before its member's intents were listed, and has left nothing yet, gives way to what was found: the
--- payer has the secret of that in his browser, and would have two that he can pay; and a cancel of what was found would wait
--- behind the start in their lane. He clicks again, and has the one that he had; or, if that is not to be paid, another one
--- once it is over. (What was found is of a later attempt, so the start's own, if it was sent before a failover, is over: also
--- that of a start that is in doubt because the worker met the failover after it. While an intent is read as the start's own,
--- it is that one's.)
-CREATE OR REPLACE FUNCTION seats_internal.give_way_to_found(member bigint) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    begun seats_internal.payment;
-BEGIN
-    UPDATE seats_internal.payment AS p
-       SET cancel_requested_at = coalesce(p.cancel_requested_at, clock_timestamp()),
-           cancel_reason = coalesce(p.cancel_reason, 'duplicate')
-     WHERE p.member_id = give_way_to_found.member AND p.state = 'creating' AND p.intent IS NULL
-       AND EXISTS (SELECT FROM seats_internal.payment AS f
-                    WHERE f.member_id = p.member_id AND f.attempt > p.attempt AND f.call_id IS NULL
-                      AND f.state IN ('creating', 'payable', 'processing'))
-       AND NOT EXISTS (SELECT FROM seats_internal.outbox AS r WHERE r.kind = 'payment_read' AND r.payment_id = p.id)
-       AND EXISTS (SELECT FROM seats_internal.outbox AS o
-                    WHERE o.id = p.call_id AND o.state IN ('pending', 'waiting')
-                      -- (While creates are held nothing is sent here: what was, was before.)
-                      AND (o.first_sent_at IS NULL
-                           OR EXISTS (SELECT FROM seats_internal.payment_listing AS l
-                                       WHERE l.destination = p.destination AND l.holds_creates))
-                      FOR UPDATE SKIP LOCKED)
-    RETURNING p.* INTO begun;
-    IF FOUND THEN
-        PERFORM seats_internal.move_to_history(ARRAY[begun.call_id], 'cancelled', 'intent_is_known');
-        PERFORM seats_internal.payment_was_not_made(begun, 'cancelled', 'intent_is_known');
-        PERFORM seats_internal.reoffer_lane(begun.lane_id);
-    END IF;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.give_way_to_found(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.give_way_to_found(bigint) IS
-    'ends a start of a member, which is locked, that was not sent, if he has an intent at Stripe that was found';
-
 -- What has become of them a read tells: money that came in meanwhile, too. Of one attempt there may be two (its key was
 -- forgotten, or a person has said that there was none): the second one gets the next number that is free, when all others
 -- have theirs.
@@ -124,7 +84,6 @@ BEGIN
             END IF;
         END LOOP;
     END LOOP;
-    PERFORM seats_internal.give_way_to_found(member.id);
     SELECT p.* INTO live
       FROM seats_internal.payment_member AS m
       JOIN seats_internal.payment AS p ON p.id = m.live_payment_id

@@ -204,6 +204,22 @@ sub a_paid_one
 	return $intent ? $intent->{id} : ();
 }
 
+# Banks take weeks, but decide at last: what they have not yet is lost and won in turns.
+sub banks_decide
+{
+	my ($self) = @_;
+	my $lost = 0;
+	foreach my $intent (sort keys %{ $self->{disputed} })
+	{
+		my $what = $lost ? 'dispute_won' : 'dispute_lost';
+		eval { $self->{stripe}->control('POST', "/payment_intents/$intent", { action => $what }); 1 } or next;
+		$lost = !$lost;
+		$self->meet("at Stripe: $what");
+		$self->recount("… $what of $intent");
+	}
+	return;
+}
+
 # ---- what happens to processes
 
 sub kill_process
