@@ -205,7 +205,9 @@ bool write(const Order& order, Datum caller, PlainChange* change) {
         order.actor,
         put_lines(&state, order, *change),
         is_known ? CStringGetTextDatum(person) : Datum{0}};
-    run_kept(write_row, 9, types, values, is_known ? nullptr : "        n");
+    if (run_kept(write_row, 9, types, values, is_known ? nullptr : "        n") != 1) {
+        elog(ERROR, "pg_seats: a trigger keeps changes out of the outbox");
+    }
     change->id = DatumGetInt64(first_value());
     if (!order.request_key.isnull) {
         note(order, *change);

@@ -18,7 +18,9 @@ BEGIN
               LEFT JOIN asked AS a ON a.item ->> 'id' = h.item ->> 'id'
              WHERE (a.item ? 'deleted') IS NOT TRUE
             UNION ALL
-            SELECT jsonb_build_object('price', a.item -> 'price', 'quantity', (a.item ->> 'quantity')::integer)
+            -- (Ids are letters and digits, but for a colon that may be among them.)
+            SELECT jsonb_build_object('price', replace(a.item ->> 'price', '%3A', ':'),
+                                      'quantity', (a.item ->> 'quantity')::integer)
               FROM asked AS a WHERE a.item ? 'price') AS n);
 END
 $$;
