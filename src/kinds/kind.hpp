@@ -60,7 +60,8 @@ struct Plans {
     std::vector<std::int64_t> locked;  // somebody holds their lane
     std::vector<std::int64_t> later;   // too many for one claim
     // What was planned and not yet written: the freeze does it. The columns are arrays, as they
-    // came, good until the end of the transaction; in them, what is no call of these has no body.
+    // came, good until the end of the transaction, with a line for each call that was looked at:
+    // those that are not among these calls have no body.
     struct Unwritten {
         std::vector<std::int64_t> calls;
         std::vector<pg::Value> columns;  // id, body, base, target, last_id, last_uuid

@@ -74,7 +74,8 @@ Value array_of(Oid array_type, Oid element, int length, char alignment,
     return {array_type, guard(make_array, &input), false};
 }
 
-// As construct_md_array makes it, without a value of its own for each element before that.
+// As construct_md_array makes it, but from bytes as they lie: that wants a copy of each element, with
+// a length before it, and answers are long and come by the hundred.
 struct VarlenaArray {
     const std::string_view* values;  // empty: null
     std::size_t size;
@@ -122,7 +123,7 @@ Datum make_varlena_array(const VarlenaArray* input) {
 }
 
 // A label of an enum. Its Oid names it for as long as the extension is there, and a worker lives no
-// longer.
+// longer. (In the server's memory, and linked by hand, because nothing global has a destructor.)
 struct Label {
     Oid id;
     const char* text;

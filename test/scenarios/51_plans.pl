@@ -345,7 +345,8 @@ sub look_at_session
 	my ($name, $sql) = @_;
 	$plans->begin;
 	my ($pid) = split /\n/, $server->sql("SELECT pg_backend_pid(); SET auto_explain.log_min_duration = 0; $sql");
-	return assert_reads_little($name, $pid);
+	assert_reads_little($name, $pid);
+	return $pid;
 }
 
 $server->sql("CREATE FUNCTION noted(bigint, jsonb, jsonb) RETURNS void LANGUAGE sql AS 'SELECT'");
@@ -358,10 +359,12 @@ look('full, without statistics');
 $server->sql('ANALYZE');
 another_worker();
 look_at_session('changes of a team', q{SELECT FROM seats.changes WHERE team = 'team1'});
-look_at_session('changes of an application', join ' ', map { <<"END" } 1 .. 2);
+my $buyer = look_at_session('changes of an application', join ' ', map { <<"END" } 1 .. 2);
 SELECT FROM seats.add_seats('team1', 'team', 1, '@{[ owner_of('team1') ]}', 'plain $_');
 SELECT FROM seats.remove_seats('team1', 'team', 1, '@{[ owner_of('team1') ]}');
 END
+cmp_ok(scalar(grep { $_->{query} =~ /UPDATE seats_internal.seat_line AS l SET quantity = / } $plans->scans($buyer)), '>=', 4,
+	'they take the plain way: what they read there was seen');
 look_at_session('webhooks', join ' ', map { my $body = event_body(@$_);
 	receive_sql('main', $body, signature_of($body, endpoint_secret('main'))) . ';' }
 	['customer.subscription.updated', { id => subscription_of('team1'), object => 'subscription', status => 'active' }],

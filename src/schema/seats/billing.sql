@@ -215,6 +215,7 @@ BEGIN
                    AND coalesce(a.reason, '') <> ALL ('{idempotency_mismatch,key_in_use}')
                    AND a.answered_at > clock_timestamp() - interval '1 day'
                  GROUP BY a.call_id, a.generation) AS k),
+    -- (plain_plans asks for the same, a little earlier.)
     budget (allowed, span, of_invoices) AS (VALUES
         (20, interval '1 day', true),
         (10, interval '1 minute', true),

@@ -6,8 +6,8 @@
 
 -- Of what Stripe says of teams' subscriptions: where everything is as it was, but perhaps the quantities and the invoice,
 -- nothing is odd about the team, and what of it is open is nobody's concern who only settles. With what is counted, of types
--- that the team has a line of, each once. (OFFSET 0 has each looked up by its key: what the worker joins otherwise it joins
--- by hashing, and would read everybody's. A body of its own, without a path, so that it stands in the caller's plan.)
+-- that the team has a line of, each once. (OFFSET 0 keeps each lookup one by its key: a hash join would read everybody's. The
+-- function is without a path, so that it is inlined.)
 CREATE OR REPLACE FUNCTION seats_internal.usual_teams(
     teams          bigint[],
     facts          text[],
