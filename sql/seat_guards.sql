@@ -260,6 +260,19 @@ END
 $$;
 SELECT items, pg_temp.told_of(items, :team) FROM unnest('{9,10}'::integer[]) AS items;
 
+-- One that came at the very moment at which the call's answer was stored is here: Stripe is not asked for it.
+INSERT INTO seats_internal.expected_event (idempotency_key, destination, team_id, call_id, base, target, sent_at, look_at)
+SELECT k.key, 'stripe', :team, 1000050, '{"team": 5}', '{"team": 7}', now(), now() - interval '2 minutes'
+  FROM (VALUES ('key of here'), ('key of nowhere')) AS k (key);
+INSERT INTO seats_internal.webhook_event (endpoint, event_id, destination, type, outcome, idempotency_key, facts)
+SELECT 'main', 'evt_here', 'stripe', f.facts ->> 'type', 'processed', 'key of here', f.facts
+  FROM (VALUES (jsonb_build_object('type', 'customer.subscription.updated', 'idempotency_key', 'key of here',
+                                   'previous_items', pg_temp.facts('', '{"price_team": 5}') -> 'items'))) AS f (facts);
+SELECT destination FROM seats_internal.events_to_look_for('1 minute');
+SELECT idempotency_key FROM seats_internal.expected_event WHERE call_id = 1000050;
+DELETE FROM seats_internal.expected_event WHERE call_id = 1000050;
+SELECT count(*) FROM seats_internal.alert WHERE call_id = 1000050;
+
 -- What a call did not touch it has not overwritten, whatever stood there.
 SELECT seats.define_seat_type('owner', '{price_owner}') \g /dev/null
 -- (As if the worker had counted all teams by it.)

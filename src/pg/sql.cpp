@@ -74,8 +74,8 @@ Value array_of(Oid array_type, Oid element, int length, char alignment,
     return {array_type, guard(make_array, &input), false};
 }
 
-// As construct_md_array makes it, but from bytes as they lie: that wants a copy of each element, with
-// a length before it, and answers are long and come by the hundred.
+// As construct_md_array makes it, but from bytes as they lie: that wants a copy of each element,
+// with a length before it, and answers are long and come by the hundred.
 struct VarlenaArray {
     const std::string_view* values;  // empty: null
     std::size_t size;

@@ -12,6 +12,7 @@ my $stripe = new_simulator();
 my $server = new_server('main', simulator => $stripe, configuration => <<'END');
 pg_seats.retry_delay = '20ms'
 pg_seats.retry_delay_limit = '200ms'
+pg_seats.event_check_after = '5s'
 END
 $server->define_destination('stripe', requests_per_second => 500);
 $server->wait_for_worker;

@@ -107,21 +107,29 @@ REVOKE ALL ON FUNCTION seats_internal.match_expected_event(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.match_expected_event(jsonb) IS
     'compares what a call of ours really changed with what it was computed on; false: not expected';
 
--- Which events to look for, if they do not come by themselves: since when, by destination.
+-- Which events to look for, if they do not come by themselves: since when, by destination. (One that came while the call's
+-- answer was being stored has not seen that it was expected, nor was it seen there: it is here, and nobody has to ask.)
 CREATE OR REPLACE FUNCTION seats_internal.events_to_look_for(
     after           interval,
     OUT destination text,
     OUT since       bigint
 ) RETURNS SETOF record
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
+DECLARE
+    before CONSTANT timestamptz := clock_timestamp() - after;
+BEGIN
+    PERFORM seats_internal.match_earlier_events(e.idempotency_key)
+       FROM seats_internal.expected_event AS e WHERE e.look_at < before;
     -- Our clock and Stripe's may differ: five minutes cost a page at most.
-    SELECT e.destination, floor(extract(epoch FROM min(e.sent_at)))::bigint - 300
-      FROM seats_internal.expected_event AS e
-     WHERE e.look_at < (SELECT clock_timestamp() - after)  -- once, so that an index serves
-     GROUP BY e.destination;
-END;
+    RETURN QUERY
+        SELECT e.destination, floor(extract(epoch FROM min(e.sent_at)))::bigint - 300
+          FROM seats_internal.expected_event AS e
+         WHERE e.look_at < before
+         GROUP BY e.destination;
+END
+$$;
 REVOKE ALL ON FUNCTION seats_internal.events_to_look_for(interval) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.events_to_look_for(interval) IS
     'destinations whose events of our own calls have not been seen in time; called by the worker';
