@@ -28,7 +28,12 @@ sub register_teams
 	my ($server, $prefix, $count) = @_;
 	my $session = $server->{bench_session};
 	$session->sql(q{SELECT seats.define_seat_type('team', '{price_team}', largest_change => 1000000)});
-	$session->sql("SELECT count(seats.register_team('team-' || g, 'sub_${prefix}_' || g)) FROM generate_series(1, $count) AS g");
+	# (Each holds a lock until its transaction ends, and the server has room for some thousand.)
+	for (my $first = 1; $first <= $count; $first += 2_000)
+	{
+		my $last = $first + 1_999 < $count ? $first + 1_999 : $count;
+		$session->sql("SELECT count(seats.register_team('team-' || g, 'sub_${prefix}_' || g)) FROM generate_series($first, $last) AS g");
+	}
 	wait_until(sub { $session->sql('SELECT count(*) FROM seats_internal.team WHERE items IS NULL') == 0 },
 		'all subscriptions to be read', timeout => 300, pause => 0.2);
 	$session->sql(q{INSERT INTO seats_internal.member (team_id, user_id, role)

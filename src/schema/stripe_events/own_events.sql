@@ -120,8 +120,12 @@ AS $$
 DECLARE
     before CONSTANT timestamptz := clock_timestamp() - after;
 BEGIN
-    PERFORM seats_internal.match_earlier_events(e.idempotency_key)
-       FROM seats_internal.expected_event AS e WHERE e.look_at < before;
+    PERFORM seats_internal.match_expected_event(w.facts)
+       FROM seats_internal.expected_event AS e
+      CROSS JOIN LATERAL (
+            SELECT w.facts FROM seats_internal.webhook_event AS w
+             WHERE w.idempotency_key = e.idempotency_key AND w.type = 'customer.subscription.updated' LIMIT 1) AS w
+      WHERE e.look_at < before;
     -- Our clock and Stripe's may differ: five minutes cost a page at most.
     RETURN QUERY
         SELECT e.destination, floor(extract(epoch FROM min(e.sent_at)))::bigint - 300
