@@ -197,8 +197,9 @@ COMMENT ON FUNCTION seats_internal.gives_way_to_found(bigint) IS
     'ends a payment whose create, which is locked, was not sent, if its member has an intent at Stripe that was found';
 
 -- Creates that are about to be sent, and are not to be: gives them. While a payment's intent is being read that was
--- found, its create waits, too; once it is known, the create has nothing to do. Nor has it beside another intent of its member. `is_locked`: somebody has a create, and
--- is not waited for; when he has done, it is looked at here again before it is sent.
+-- found, its create waits, too; once it is known, the create has nothing to do. Nor has it beside another intent of its
+-- member. `is_locked`: somebody has a create, and is not waited for; when he has done, it is looked at here again before it
+-- is sent.
 CREATE OR REPLACE FUNCTION seats_internal.hold_creates(ids bigint[]) RETURNS TABLE (id bigint, is_locked boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
