@@ -78,7 +78,7 @@ SELECT s.ctid AS place, NULL::text AS destination, v.label, NULL::text AS reason
           CROSS JOIN LATERAL jsonb_to_recordset(o.lines) AS l (seat_type text, operation text, quantity integer)
           WHERE o.lane_id = (SELECT t.lane_id FROM seats_internal.team AS t WHERE t.id = s.team_id)
             AND seats_internal.is_change(o.kind) AND l.seat_type = s.seat_type), s.confirmed), 0) THEN 1 END)) AS v (label, amount)
- WHERE v.amount IS NOT NULL;
+ WHERE v.amount <> 0;
 REVOKE ALL ON seats_internal.counted_seat_line FROM PUBLIC;
 COMMENT ON VIEW seats_internal.counted_seat_line IS
     'seats as they are counted, by what they are; and (unfolded) lines whose quantity is not the sum that it should be';
