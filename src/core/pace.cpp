@@ -16,6 +16,11 @@ double sane_rate(double rate) {
     return std::isfinite(rate) ? std::clamp(rate, slowest_rate, fastest_rate) : slowest_rate;
 }
 
+// Of a table. 100,000 rows, which take half a second at most, are still counted twice a minute.
+constexpr int least_times_its_cost = 60;
+// No count is older than that because it was dear.
+constexpr std::chrono::minutes longest_between_counts{10};
+
 // A burst of one second, but a slow bucket must be able to hold a whole token.
 double burst_of(double rate) {
     return std::max(rate, 1.0);
@@ -25,6 +30,13 @@ double burst_of(double rate) {
 
 Duration until_next_look(TimePoint now, TimePoint deadline, Duration longest) {
     return std::clamp(std::chrono::ceil<Duration>(deadline - now), Duration{0}, longest);
+}
+
+TimePoint next_count(TimePoint began, TimePoint now, std::chrono::microseconds cost,
+                     Duration pause) {
+    const auto spread =
+        std::min<std::chrono::microseconds>(least_times_its_cost * cost, longest_between_counts);
+    return std::max<TimePoint>(now + pause, began + spread);
 }
 
 Duration Backoff::delay(int tries, double random,

@@ -1,4 +1,5 @@
-// When to try, and how fast: backoff with full jitter, token bucket, circuit breaker; when to look.
+// When to try, and how fast: backoff with full jitter, token bucket, circuit breaker; when to look,
+// and to count.
 // Time and randomness are handed in, so that tests need neither a clock nor luck.
 #pragma once
 
@@ -17,6 +18,12 @@ using Duration = std::chrono::milliseconds;
 // How long to sleep before the next look by who waits until `deadline`: `longest` at most. Zero:
 // his time is over. Never less, as sleeping takes a negative time for one without end.
 [[nodiscard]] Duration until_next_look(TimePoint now, TimePoint deadline, Duration longest);
+
+// When rows are to be counted again that were counted from `began` until `now`, for `cost` of a
+// processor: after `pause`; and where they are many so much later that counting takes a small share
+// of the time, in the long run. Who is told how many there are can wait; what is sent cannot.
+[[nodiscard]] TimePoint next_count(TimePoint began, TimePoint now, std::chrono::microseconds cost,
+                                   Duration pause);
 
 struct Backoff {
     Duration first{500};

@@ -60,7 +60,7 @@ constexpr int rest_when_busy = 50;
 constexpr int rest_when_idle = 5;
 constexpr core::Duration longest_rest{1'000};
 
-// Between two counts of a table, however much moves.
+// Between two counts of a table, however much moves; longer where it is large (core::next_count).
 constexpr core::Duration pause_of_calls{1'000};  // and of their handlers
 constexpr core::Duration pause_of_others{30'000};
 constexpr core::Duration pause_after_error{60'000};
@@ -149,8 +149,8 @@ void add(Counting& counting, const Rows& rows, std::size_t row) {
     }
 }
 
-void end_count(Counting& counting, core::Duration pause) {
-    counting.tables[*counting.current].due = steady_now() + pause;
+void end_count(Counting& counting, TimePoint due) {
+    counting.tables[*counting.current].due = due;
     counting.current.reset();
     counting.found.clear();
     counting.look_at = TimePoint{};
@@ -176,7 +176,7 @@ void failed(Engine& engine, const pg::Failure& failure) {
         pg::log_warning("rows could not be counted for metrics: " + failure.message);
     }
     if (engine.counting.current) {
-        end_count(engine.counting, pause_after_error);
+        end_count(engine.counting, steady_now() + pause_after_error);
     }
     engine.counting.look_at = steady_now() + pause_after_error;
 }
@@ -206,6 +206,7 @@ void count_slice(Engine& engine) {
         std::chrono::duration_cast<std::chrono::microseconds>(steady_now() - began);
     const std::chrono::microseconds took =
         std::max(processor_time() - before, elapsed / times_from_disk);
+    counting.cost += took;
     if (took > long_slice) {
         table.slice =
             std::max(table.slice / 2,
@@ -225,7 +226,9 @@ void count_slice(Engine& engine) {
             table.outdated_at =
                 is_outdated_by_time ? steady_now() + pause_while_nothing_moves() : TimePoint::max();
         }
-        end_count(counting, is_busy(*counting.current) ? pause_of_calls : pause_of_others);
+        end_count(counting,
+                  core::next_count(counting.since, steady_now(), counting.cost,
+                                   is_busy(*counting.current) ? pause_of_calls : pause_of_others));
     }
 }
 
@@ -244,6 +247,8 @@ void begin_count(Engine& engine, const Rows& rows, bool is_active) {
         if (rows.boolean(row, 2)) {
             show_as_of(engine, number, 0);
             table.changes = -1;
+            // (When it is large again nobody has counted it.)
+            table.due = TimePoint{};
             continue;
         }
         // (What they have done just now the statistics may not know yet.)
@@ -268,6 +273,8 @@ void begin_count(Engine& engine, const Rows& rows, bool is_active) {
         counting.pages = rows.bigint(*first, 3);
         counting.changes = rows.bigint(*first, 4);
         counting.began_at = pg::now();
+        counting.since = now;
+        counting.cost = {};
     }
 }
 

@@ -99,6 +99,8 @@ struct Counting {
     std::int64_t page = 0, pages = 0;
     std::int64_t changes = 0;
     TimestampTz began_at = 0;
+    TimePoint since{};                 // the same, to reckon with
+    std::chrono::microseconds cost{};  // what its slices have taken so far
     TimePoint slice_at{};
     std::map<RowKind, Tally> found;
 };

@@ -1,4 +1,4 @@
-# What a look at metrics and health reads: the same with few rows and with 200,000 of everything. Whatever is counted anew
+# What a look at metrics and health reads: the same with few rows and with 100,000 of everything. Whatever is counted anew
 # at each look would be read then. And what is shown is true all the same: the worker has counted it.
 use strict;
 use warnings;
@@ -8,7 +8,7 @@ use PgSeats::Scenario;
 use PgSeats::Seats;
 use PgSeats::Webhooks;
 
-my $many = 200_000;
+my $many = 100_000;
 
 my $stripe = new_simulator();
 my $server = new_server('main', simulator => $stripe, configuration => <<'END');

@@ -33,6 +33,26 @@ TEST(UntilNextLook, is_never_below_zero) {
         << "a session that was stopped meanwhile would wait without end";
 }
 
+TEST(NextCount, of_few_rows_is_after_the_pause) {
+    EXPECT_EQ(core::next_count(start, start + 20ms, 3ms, 1s), start + 1'020ms);
+    EXPECT_EQ(core::next_count(start, start + 3s, 500ms, 30s), start + 33s) << "100,000 seat lines";
+}
+
+TEST(NextCount, of_many_rows_takes_a_sixtieth_of_the_time) {
+    EXPECT_EQ(core::next_count(start, start + 8s, 1'300ms, 1s), start + 78s);
+    EXPECT_EQ(core::next_count(start, start + 30s, 5s, 30s), start + 5min);
+}
+
+TEST(NextCount, is_not_put_off_where_the_count_itself_took_long) {
+    EXPECT_EQ(core::next_count(start, start + 66s, 1'300ms, 1s), start + 78s);
+    EXPECT_EQ(core::next_count(start, start + 90s, 1'300ms, 1s), start + 91s);
+}
+
+TEST(NextCount, is_not_later_than_ten_minutes) {
+    EXPECT_EQ(core::next_count(start, start + 3min, 30s, 30s), start + 10min);
+    EXPECT_EQ(core::next_count(start, start + 20min, 30s, 30s), start + 20min + 30s);
+}
+
 TEST(Backoff, ceiling_doubles_up_to_the_cap) {
     const Backoff backoff{.first = 500ms, .cap = 60'000ms};
     EXPECT_EQ(backoff.delay(1, 1.0, std::nullopt), 500ms);
