@@ -1,11 +1,13 @@
 // seats.enqueue_call(): a call becomes a row of the outbox, in its caller's transaction.
 //
 // Cheap, because it is on the application's path: what can be checked without the database is
-// checked first; setup tables are read as the server reads its catalogs; what remains for SPI is
-// two statements with kept plans, the lane and the row.
+// checked first; setup tables are read as the server reads its catalogs; the lane and the row are
+// written without statements (own_rows.hpp).
 #include "core/call_rules.hpp"
 
 #include "functions/kept_plan.hpp"
+#include "functions/own_rows.hpp"
+#include "functions/seat_rows.hpp"
 #include "functions/setup_rows.hpp"
 #include "functions/sqlstates.hpp"
 #include "functions/texts.hpp"
@@ -17,6 +19,7 @@
 
 extern "C" {
 #include "utils/acl.h"
+#include "utils/date.h"
 #include "utils/uuid.h"
 }
 
@@ -77,11 +80,17 @@ KeptPlan take_lane{
     " RETURNING l.id",
     nullptr};
 
-KeptPlan insert_row{
-    "INSERT INTO seats_internal.outbox"
-    " (lane_id, installation, destination, method, path, body, verifier, enqueued_by, context)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
-    nullptr};
+constexpr GivenColumn row_columns[] = {
+    {"lane_id", INT8OID},  {"installation", UUIDOID}, {"destination", TEXTOID},
+    {"method", TEXTOID},   {"path", TEXTOID},         {"body", TEXTOID},
+    {"verifier", TEXTOID}, {"enqueued_by", TEXTOID},  {"context", JSONBOID}};
+RowWriter row_writer{
+    "outbox",
+    row_columns,
+    {"INSERT INTO seats_internal.outbox"
+     " (lane_id, installation, destination, method, path, body, verifier, enqueued_by, context)"
+     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+     nullptr}};
 
 KeptPlan make_handler{"SELECT seats_internal.make_handler($1, $2, $3, $4, ROW($5, $6, $7, $8))",
                       nullptr};
@@ -130,10 +139,28 @@ void read_installation(pg_uuid_t* uuid) {
     }
 }
 
-std::int64_t lane_of(const Order& order, std::string_view lane) {
+bool find_known_lane(Datum where, Datum name, LaneRow* lane) {
+    Snapshot const snapshot = RegisterSnapshot(GetTransactionSnapshot());
+    const bool is_found = find_lane_by_name(snapshot, where, name, lane);
+    UnregisterSnapshot(snapshot);
+    return is_found;
+}
+
+bool take_directly(const LaneRow& lane) {
+    const NewValue used[] = {{"version", Int64GetDatum(lane.version + 1)},
+                             {"used_on", DateADTGetDatum(GetSQLCurrentDate())}};
+    return change_row("lane", lane.tuple, used);
+}
+
+std::int64_t lane_of(const Order& order, std::string_view name) {
     const Oid types[] = {TEXTOID, TEXTOID};
-    const Datum values[] = {order.call->args[destination].value, text_datum(lane)};
-    if (run_kept(take_known_lane, 2, types, values) == 0) {
+    const Datum values[] = {order.call->args[destination].value, text_datum(name)};
+    LaneRow lane{};
+    const bool is_known = find_known_lane(values[0], values[1], &lane);
+    if (is_known && take_directly(lane)) {
+        return lane.id;
+    }
+    if (!is_known || run_kept(take_known_lane, 2, types, values) == 0) {
         run_kept(take_lane, 2, types, values);
     }
     return returned_id();
@@ -192,19 +219,15 @@ NullableDatum lane_id_of(const Order& order) {
 std::int64_t row_of(const Order& order, Datum caller, const NullableDatum& lane_id,
                     const pg_uuid_t* installation) {
     const NullableDatum* args = order.call->args;
-    char nulls[] = "         ";
-    nulls[0] = lane_id.isnull ? 'n' : ' ';
-    nulls[6] = args[verifier].isnull ? 'n' : ' ';
-    nulls[8] = args[context].isnull ? 'n' : ' ';
-    const Oid types[] = {INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID,
-                         TEXTOID, TEXTOID, TEXTOID, JSONBOID};
-    const Datum values[] = {lane_id.value,           UUIDPGetDatum(installation),
-                            args[destination].value, args[method].value,
-                            args[path].value,        text_datum(order.body),
-                            args[verifier].value,    caller,
-                            args[context].value};
-    run_kept(insert_row, 9, types, values, nulls);
-    return returned_id();
+    const NullableDatum values[] = {
+        lane_id,      {UUIDPGetDatum(installation), false}, args[destination], args[method],
+        args[path],   {text_datum(order.body), false},      args[verifier],    {caller, false},
+        args[context]};
+    std::int64_t id = 0;
+    if (!add_row(row_writer, values, &id)) {
+        elog(ERROR, "pg_seats: a trigger keeps calls out of the outbox");
+    }
+    return id;
 }
 
 void name_handlers(const Order& order, Datum caller, const NullableDatum& lane_id,

@@ -6,6 +6,7 @@
 #include "pg/identity_switch.hpp"
 
 extern "C" {
+#include "catalog/namespace.h"
 #include "executor/spi.h"
 }
 
@@ -48,6 +49,35 @@ inline uint64 run_kept(KeptPlan& kept, int count, const Oid* types, const Datum*
         elog(ERROR, "could not run a statement of pg_seats: %s", SPI_result_code_string(code));
     }
     return SPI_processed;
+}
+
+// A plan is made anew where the search_path is another one than when it was made, though nothing in
+// ours depends on that. A session that has several (functions that set their own, say) would plan
+// all of them with each change. To pin it costs, too: only such sessions pay for that.
+inline bool has_one_search_path() {
+    static char* first = nullptr;
+    static bool is_only_one = true;
+    if (first == nullptr) {
+        first = MemoryContextStrdup(TopMemoryContext, namespace_search_path);
+    }
+    is_only_one = is_only_one && strcmp(first, namespace_search_path) == 0;
+    return is_only_one;
+}
+
+// Around statements of a function that mostly needs none.
+inline int begin_statements() {
+    const int level = has_one_search_path() ? 0 : pg::pin_search_path();
+    if (SPI_connect() != SPI_OK_CONNECT) {
+        elog(ERROR, "could not connect to SPI");
+    }
+    return level;
+}
+
+inline void end_statements(int level) {
+    SPI_finish();
+    if (level != 0) {
+        AtEOXact_GUC(true, level);
+    }
 }
 
 }  // namespace pg_seats

@@ -1,12 +1,12 @@
 // What every change needs is looked at here, and nearly always there is nothing special about one:
-// an owner of the team asks for it, the team has seats of the type, no rule is met. Then it is
-// three statements with kept plans: one takes the team's lane, two write the line and the row;
-// before these a few rows are read. Whatever is special is left to seats_internal.make_change, and
-// the words of every error are. What that does in the plain case is done here, to the byte:
-// sql/plain_changes.sql compares the two.
+// an owner of the team asks for it, the team has seats of the type, no rule is met. Then a few rows
+// are read and three written: the team's lane, the line, the row (own_rows.hpp). Whatever is
+// special is left to seats_internal.make_change, and the words of every error are. What that does
+// in the plain case is done here, to the byte: sql/plain_changes.sql compares the two.
 #include "functions/plain_change.hpp"
 
 #include "functions/kept_plan.hpp"
+#include "functions/own_rows.hpp"
 #include "functions/put_jsonb.hpp"
 #include "functions/setup_rows.hpp"
 #include "functions/texts.hpp"
@@ -14,8 +14,6 @@
 #include "pg/settings.hpp"
 
 extern "C" {
-#include "catalog/namespace.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 }
 
@@ -41,37 +39,64 @@ KeptPlan change_line{
     " WHERE l.team_id OPERATOR(pg_catalog.=) $1 AND l.seat_type OPERATOR(pg_catalog.=) $2",
     nullptr, Finds::by_index};
 
-// (In one statement with the one above, by a WITH, both would cost more.)
-KeptPlan write_row{
-    "INSERT INTO seats_internal.outbox"
-    "   (lane_id, installation, destination, method, path, body, verifier, enqueued_by, kind,"
-    "    team_id, actor, lines, acting_person)"
-    " VALUES ($1, $2, $3, 'POST', $4, '', 'object', $5, 'change', $6, $7, $8, $9)"
-    " RETURNING id",
-    nullptr};
+constexpr GivenColumn row_columns[] = {
+    {"lane_id", INT8OID},      {"installation", UUIDOID}, {"destination", TEXTOID},
+    {"method", TEXTOID},       {"path", TEXTOID},         {"body", TEXTOID},
+    {"verifier", TEXTOID},     {"enqueued_by", TEXTOID},  {"kind", TEXTOID},
+    {"team_id", INT8OID},      {"actor", TEXTOID},        {"lines", JSONBOID},
+    {"acting_person", TEXTOID}};
+RowWriter row_writer{
+    "outbox",
+    row_columns,
+    {"INSERT INTO seats_internal.outbox"
+     "   (lane_id, installation, destination, method, path, body, verifier, enqueued_by, kind,"
+     "    team_id, actor, lines, acting_person)"
+     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id",
+     nullptr}};
 
-KeptPlan note_request{
-    "INSERT INTO seats_internal.request_key (team_id, function_name, request_key, arguments, "
-    "result)"
-    " VALUES ($1, $2, $3, $4, $5)",
-    nullptr};
+constexpr GivenColumn request_columns[] = {{"team_id", INT8OID},
+                                           {"function_name", TEXTOID},
+                                           {"request_key", TEXTOID},
+                                           {"arguments", JSONBOID},
+                                           {"result", JSONBOID}};
+RowWriter request_writer{
+    "request_key",
+    request_columns,
+    {"INSERT INTO seats_internal.request_key"
+     "   (team_id, function_name, request_key, arguments, result) VALUES ($1, $2, $3, $4, $5)",
+     nullptr}};
 
 Datum first_value() {
     bool is_null = false;
     return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
 }
 
-bool take_lane_of(const TeamRow& team) {
+// (Where somebody has had it until now, the statement waits no more, and takes the newest version.)
+bool take_lane_of(Snapshot snapshot, const TeamRow& team) {
+    LaneRow lane{};
+    if (!find_lane(snapshot, team.lane_id, &lane)) {
+        return false;
+    }
+    const NewValue more[] = {{"version", Int64GetDatum(lane.version + 1)}};
+    if (change_row("lane", lane.tuple, more)) {
+        return true;
+    }
     const Oid types[] = {INT8OID};
     const Datum values[] = {Int64GetDatum(team.lane_id)};
-    return run_kept(take_lane, 1, types, values) == 1;
+    const int level = begin_statements();
+    const bool is_taken = run_kept(take_lane, 1, types, values) == 1;
+    end_statements(level);
+    return is_taken;
 }
 
 std::int64_t seats_in_use(const Order& order, std::int64_t team_id) {
     const Oid types[] = {INT8OID, TEXTOID};
     const Datum values[] = {Int64GetDatum(team_id), order.seat_type};
+    const int level = begin_statements();
     run_kept(count_seats_in_use, 2, types, values);
-    return DatumGetInt32(first_value());
+    const std::int64_t count = DatumGetInt32(first_value());
+    end_statements(level);
+    return count;
 }
 
 // breaks_a_limit and is_purchase_to_check of schema/seats/allowed.sql, where nothing is special.
@@ -106,7 +131,7 @@ bool read(const Order& order, PlainChange* change, LineRow* line) {
 // Whether there is nothing special about it.
 bool look(const Order& order, PlainChange* change) {
     const std::int64_t lane_id = change->team.lane_id;
-    LineRow line{};
+    LineRow& line = change->line;
     // The lane may have been waited for, and the team registered with another subscription
     // meanwhile.
     if (!read(order, change, &line) || change->team.lane_id != lane_id || !change->team.is_open ||
@@ -123,9 +148,10 @@ bool look(const Order& order, PlainChange* change) {
 
 bool take_and_look(const Order& order, PlainChange* change) {
     Snapshot const snapshot = RegisterSnapshot(GetTransactionSnapshot());
-    const bool is_found = find_team(snapshot, order.team, &change->team);
+    const bool is_plain = find_team(snapshot, order.team, &change->team) &&
+                          take_lane_of(snapshot, change->team) && look(order, change);
     UnregisterSnapshot(snapshot);
-    return is_found && take_lane_of(change->team) && look(order, change);
+    return is_plain;
 }
 
 void put_asked(JsonbState* state, const Order& order) {
@@ -172,17 +198,27 @@ Datum result_of(const Order& order, const PlainChange& change) {
 }
 
 void note(const Order& order, const PlainChange& change) {
-    const Oid types[] = {INT8OID, TEXTOID, TEXTOID, JSONBOID, JSONBOID};
-    const Datum values[] = {Int64GetDatum(change.team.id), CStringGetTextDatum(order.function),
-                            order.request_key.value, arguments_of(order), result_of(order, change)};
-    run_kept(note_request, 5, types, values);
+    const NullableDatum values[] = {{Int64GetDatum(change.team.id), false},
+                                    {CStringGetTextDatum(order.function), false},
+                                    order.request_key,
+                                    {arguments_of(order), false},
+                                    {result_of(order, change), false}};
+    (void)add_row(request_writer, values, nullptr);
 }
 
 bool write_line(const Order& order, const PlainChange& change) {
+    const NewValue quantity[] = {
+        {"quantity", Int32GetDatum(static_cast<std::int32_t>(change.resulting))}};
+    if (change_row("seat_line", change.line.tuple, quantity)) {
+        return true;
+    }
+    const int level = begin_statements();
     const Oid types[] = {INT8OID, TEXTOID, INT4OID};
     const Datum values[] = {Int64GetDatum(change.team.id), order.seat_type,
                             Int32GetDatum(static_cast<std::int32_t>(change.resulting))};
-    return run_kept(change_line, 3, types, values) == 1;
+    const bool is_written = run_kept(change_line, 3, types, values) == 1;
+    end_statements(level);
+    return is_written;
 }
 
 bool write(const Order& order, Datum caller, PlainChange* change) {
@@ -193,22 +229,23 @@ bool write(const Order& order, Datum caller, PlainChange* change) {
     const char* const person = pg::settings.person;
     const bool is_known = person != nullptr && *person != '\0';
     JsonbState state = nullptr;
-    const Oid types[] = {INT8OID, UUIDOID, TEXTOID,  TEXTOID, TEXTOID,
-                         INT8OID, TEXTOID, JSONBOID, TEXTOID};
-    const Datum values[] = {
-        Int64GetDatum(change->team.lane_id),
-        UUIDPGetDatum(&change->installation),
-        change->team.destination,
-        CStringGetTextDatum(psprintf("/v1/subscriptions/%s", change->team.subscription)),
-        caller,
-        Int64GetDatum(change->team.id),
-        order.actor,
-        put_lines(&state, order, *change),
-        is_known ? CStringGetTextDatum(person) : Datum{0}};
-    if (run_kept(write_row, 9, types, values, is_known ? nullptr : "        n") != 1) {
+    const NullableDatum values[] = {
+        {Int64GetDatum(change->team.lane_id), false},
+        {UUIDPGetDatum(&change->installation), false},
+        {change->team.destination, false},
+        {text_datum("POST"), false},
+        {CStringGetTextDatum(psprintf("/v1/subscriptions/%s", change->team.subscription)), false},
+        {text_datum(""), false},
+        {text_datum("object"), false},
+        {caller, false},
+        {text_datum("change"), false},
+        {Int64GetDatum(change->team.id), false},
+        {order.actor, false},
+        {put_lines(&state, order, *change), false},
+        {is_known ? CStringGetTextDatum(person) : Datum{0}, !is_known}};
+    if (!add_row(row_writer, values, &change->id)) {
         elog(ERROR, "pg_seats: a trigger keeps changes out of the outbox");
     }
-    change->id = DatumGetInt64(first_value());
     if (!order.request_key.isnull) {
         note(order, *change);
     }
@@ -220,19 +257,6 @@ bool is_possible_key(Datum key) {
     return size > 0 && size <= largest_request_key;
 }
 
-// A plan is made anew where the search_path is another one than when it was made, though nothing in
-// ours depends on that. A session that has several (functions that set their own, say) would plan
-// all of them with each change. To pin it costs, too: only such sessions pay for that.
-bool has_one_search_path() {
-    static char* first = nullptr;
-    static bool is_only_one = true;
-    if (first == nullptr) {
-        first = MemoryContextStrdup(TopMemoryContext, namespace_search_path);
-    }
-    is_only_one = is_only_one && strcmp(first, namespace_search_path) == 0;
-    return is_only_one;
-}
-
 }  // namespace
 
 bool change_plainly(const Order& order, Oid door, PlainChange* change) {
@@ -241,15 +265,7 @@ bool change_plainly(const Order& order, Oid door, PlainChange* change) {
     }
     const Datum caller = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
     const pg::Identity before = pg::become(pg::owner_of_function(door));
-    const int level = has_one_search_path() ? 0 : pg::pin_search_path();
-    if (SPI_connect() != SPI_OK_CONNECT) {
-        elog(ERROR, "could not connect to SPI");
-    }
     const bool is_made = take_and_look(order, change) && write(order, caller, change);
-    SPI_finish();
-    if (level != 0) {
-        AtEOXact_GUC(true, level);
-    }
     pg::become_again(before);
     return is_made;
 }

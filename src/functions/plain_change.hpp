@@ -22,6 +22,7 @@ struct Order {
 
 struct PlainChange {
     TeamRow team;
+    LineRow line;
     pg_uuid_t installation;
     std::int64_t id, previous, resulting;
 };

@@ -26,6 +26,7 @@ struct Found {
     Relation table;
     SysScanDesc scan;
     bool is_found;
+    HeapTuple tuple;
     Datum* values;
     bool* nulls;
 };
@@ -50,6 +51,7 @@ Found find(Snapshot snapshot, const char* table, const char* index, const Key* k
         found.values = static_cast<Datum*>(palloc(size * sizeof(Datum)));
         found.nulls = static_cast<bool*>(palloc(size * sizeof(bool)));
         heap_deform_tuple(row, columns, found.values, found.nulls);
+        found.tuple = row;
     }
     return found;
 }
@@ -85,7 +87,27 @@ std::int64_t bound(const Found& found, const char* name) {
     return is_null(found, name) ? PG_INT64_MAX : DatumGetInt32(value(found, name));
 }
 
+bool read_lane(const Found& found, LaneRow* row) {
+    if (found.is_found) {
+        row->id = DatumGetInt64(value(found, "id"));
+        row->version = DatumGetInt64(value(found, "version"));
+        row->tuple = heap_copytuple(found.tuple);
+    }
+    end(found);
+    return found.is_found;
+}
+
 }  // namespace
+
+bool find_lane(Snapshot snapshot, std::int64_t id, LaneRow* row) {
+    const Key keys[] = {{"id", Int64GetDatum(id), false}};
+    return read_lane(find(snapshot, "lane", "lane_pkey", keys, 1), row);
+}
+
+bool find_lane_by_name(Snapshot snapshot, Datum destination, Datum name, LaneRow* row) {
+    const Key keys[] = {{"destination", destination, true}, {"name", name, true}};
+    return read_lane(find(snapshot, "lane", "lane_is_unique_by_destination", keys, 2), row);
+}
 
 bool find_team(Snapshot snapshot, Datum name, TeamRow* row) {
     const Key keys[] = {{"kind", CStringGetTextDatum("team"), true}, {"name", name, true}};
@@ -134,6 +156,7 @@ bool find_line(Snapshot snapshot, std::int64_t team_id, Datum seat_type, LineRow
         row->confirmed = DatumGetInt32(value(line, "confirmed"));
         row->missing = DatumGetInt32(value(line, "missing"));
         row->is_held = DatumGetBool(value(line, "held"));
+        row->tuple = heap_copytuple(line.tuple);
     }
     end(line);
     return line.is_found;

@@ -14,6 +14,12 @@ extern "C" {
 
 namespace pg_seats {
 
+// `tuple`: the row itself, for whoever writes its next version (own_rows.hpp).
+struct LaneRow {
+    std::int64_t id, version;
+    HeapTuple tuple;
+};
+
 struct TeamRow {
     std::int64_t id, lane_id;
     Datum destination;  // text
@@ -27,7 +33,12 @@ struct LineRow {
     std::int64_t quantity, confirmed, missing;
     bool is_held;
     std::int64_t largest_change, largest_total, largest_unconfirmed;
+    HeapTuple tuple;
 };
+
+bool find_lane(Snapshot snapshot, std::int64_t id, LaneRow* row);
+
+bool find_lane_by_name(Snapshot snapshot, Datum destination, Datum name, LaneRow* row);
 
 bool find_team(Snapshot snapshot, Datum name, TeamRow* row);
 

@@ -9,8 +9,10 @@ extern "C" {
 #if PG_VERSION_NUM >= 170000
 #include "storage/procnumber.h"
 #endif
+#include "access/tableam.h"
 #include "access/xlog.h"
 #include "catalog/pg_database.h"
+#include "executor/executor.h"
 #include "postmaster/bgworker.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
@@ -87,6 +89,27 @@ inline List* split_qualified_name(const char* name) {
 inline void ignore_transaction_timeout() {
 #if PG_VERSION_NUM >= 170000
     SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+#endif
+}
+
+// From 16 an update may concern the indexes alone that know ranges of pages, not rows.
+#if PG_VERSION_NUM >= 160000
+using UpdatedIndexes = TU_UpdateIndexes;
+inline constexpr UpdatedIndexes no_indexes = TU_None;
+inline constexpr UpdatedIndexes all_indexes = TU_All;
+#else
+using UpdatedIndexes = bool;
+inline constexpr UpdatedIndexes no_indexes = false;
+inline constexpr UpdatedIndexes all_indexes = true;
+#endif
+
+inline void insert_index_entries(ResultRelInfo* table, TupleTableSlot* slot, EState* state,
+                                 bool is_update, [[maybe_unused]] UpdatedIndexes which) {
+#if PG_VERSION_NUM >= 160000
+    (void)ExecInsertIndexTuples(table, slot, state, is_update, false, nullptr, NIL,
+                                which == TU_Summarizing);
+#else
+    (void)ExecInsertIndexTuples(table, slot, state, is_update, false, nullptr, NIL);
 #endif
 }
 

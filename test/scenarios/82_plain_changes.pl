@@ -259,6 +259,9 @@ subtest 'nothing is read but what is needed, whatever there was when it was plan
 	my $session = session();
 	$session->query_safe('SET auto_explain.log_min_duration = 0');
 	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	# Somebody's own triggers: only then there are statements.
+	$server->sql("CREATE TRIGGER idle BEFORE UPDATE ON seats_internal.$_ FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()")
+	  foreach 'lane', 'seat_line';
 	is($session->query($add), '6 to 7', 'planned while there is nearly nothing');
 	$server->sql(<<'END');
 WITH lane AS (INSERT INTO seats_internal.lane (destination, name) SELECT 'stripe', 'crowd ' || n FROM generate_series(1, 3000) AS n RETURNING id, name)
@@ -272,9 +275,18 @@ END
 	$plans->begin;
 	is($session->query($add), '7 to 8', 'and there is much now');
 	is($session->query(q{SELECT new_quantity FROM seats.remove_seats('acme', 'team', 1, 'owner of acme', 'key')}), '7', '… for a removal too');
+	my $call = q{SELECT seats.enqueue_call('stripe', 'POST', '/v1/customers', lane => 'crowd 7') IS NULL};
+	is($session->query($call), 'f', '… and for a call of a lane');
 	my @scans = $plans->scans($pid);
-	cmp_ok(scalar @scans, '>', 3, 'its plans were seen');
+	cmp_ok(scalar @scans, '>', 4, 'its plans were seen');
 	is(join('; ', map {"$_->{how}: $_->{rows} rows"} grep { $_->{rows} > 10 } @scans), '', 'none of them reads more than a few rows');
+	$server->sql("DROP TRIGGER idle ON seats_internal.$_") foreach 'lane', 'seat_line';
+	$plans->begin;
+	is($session->query($add), '7 to 8', 'without them …');
+	is($session->query($call), 'f', '… and for a call of a lane that is there …');
+	is(join('; ', map { $_->{query} } grep { $_->{relation} =~ /^(?:lane|seat_line|outbox)$/ } $plans->scans($pid)), '',
+		'… rows are written without any statement');
+	unlike(PostgreSQL::Test::Utils::slurp_file($server->logfile, $plans->{from}), qr/\[$pid\].*\n\tQuery Text: INSERT INTO seats_internal/, '… of either kind');
 	$session->quit;
 };
 
