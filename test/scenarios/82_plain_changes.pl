@@ -224,7 +224,10 @@ subtest 'plans that are kept' => sub {
 		is($session->query($add), $next_is->(), $what);
 	}
 	is($session->{stderr}, '', 'none of it raises');
-	# Functions of the application's may each have a search_path of their own.
+	# Functions of the application's may each have a search_path of their own. (With somebody's trigger there are statements.)
+	$session->query_safe('CREATE TRIGGER idle BEFORE UPDATE ON seats_internal.lane FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()');
+	is($session->query($add), $next_is->(), 'planned once');
+	is($session->query("SET search_path = pg_temp; $add"), $next_is->(), '… and once more, when there is a second one');
 	$session->query('SET client_min_messages = log; SET log_planner_stats = on');
 	foreach my $path ('public', 'pg_catalog', 'public', 'pg_temp')
 	{
@@ -234,6 +237,7 @@ subtest 'plans that are kept' => sub {
 	}
 	$session->query('RESET log_planner_stats; RESET client_min_messages; RESET search_path');
 	$session->{stderr} = '';
+	$session->query_safe('DROP TRIGGER idle ON seats_internal.lane');
 	# Everything is another one: tables, types, functions.
 	$server->sql('DROP ROLE stranger; REVOKE ALL ON caught FROM app; DROP TABLE caught');
 	my $dump = $server->sql(q{SELECT row_to_json(t) FROM seats_internal.team AS t WHERE name = 'acme'});
