@@ -46,7 +46,7 @@ endif
 ifdef PG_SEATS_TEST
 PG_CPPFLAGS += -DPG_SEATS_TEST
 endif
-SHLIB_LINK = -lcurl -ljansson -lstdc++
+SHLIB_LINK = -lcurl -ljansson -lsimdjson -lstdc++
 
 # LLVM bitcode serves to inline SQL functions into queries; nothing here would gain from it, and
 # PGXS does not hand the C++ flags to that step.

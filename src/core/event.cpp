@@ -39,7 +39,7 @@ bool is_hexadecimal(std::string_view text, bool with_hyphens) {
     return true;
 }
 
-std::string hexadecimal_member(const json_t* object, const char* name, std::size_t length,
+std::string hexadecimal_member(JsonValue object, std::string_view name, std::size_t length,
                                bool with_hyphens) {
     const std::string_view text = text_member(object, name);
     return text.size() == length && is_hexadecimal(text, with_hyphens) ? std::string(text)
@@ -47,13 +47,13 @@ std::string hexadecimal_member(const json_t* object, const char* name, std::size
 }
 
 // Very old versions had the request's id in its place.
-void read_request(EventFacts& facts, const json_t* owner) {
-    const json_t* const request = member(owner, "request");
+void read_request(EventFacts& facts, JsonValue owner) {
+    const JsonValue request = member(owner, "request");
     facts.request_id = id_member(owner, "request");
     facts.idempotency_key = foreign_member(request, "idempotency_key");
 }
 
-std::string subscription_of(const EventFacts& facts, const json_t* object) {
+std::string subscription_of(const EventFacts& facts, JsonValue object) {
     if (facts.object_type == a_subscription) {
         return facts.object_id;
     }
@@ -67,7 +67,7 @@ std::string subscription_of(const EventFacts& facts, const json_t* object) {
     return id;
 }
 
-std::string payment_intent_of(const EventFacts& facts, const json_t* object) {
+std::string payment_intent_of(const EventFacts& facts, JsonValue object) {
     if (facts.object_type == a_payment_intent) {
         return facts.object_id;
     }
@@ -75,15 +75,15 @@ std::string payment_intent_of(const EventFacts& facts, const json_t* object) {
                                                            : std::string();
 }
 
-void read_previous(EventFacts& facts, const json_t* previous) {
+void read_previous(EventFacts& facts, JsonValue previous) {
     facts.previous_status = fact_member(previous, "status");
-    const json_t* const items = member(member(previous, "items"), "data");
-    if (json_is_array(items)) {
+    const JsonValue items = member(member(previous, "items"), "data");
+    if (is_array(items)) {
         facts.previous_items = read_items(items).items;
     }
 }
 
-std::optional<PaymentIntentFacts> read_payment_intent(const json_t* object) {
+std::optional<PaymentIntentFacts> read_payment_intent(JsonValue object) {
     PaymentIntentFacts facts;
     facts.id = fact_member(object, "id");
     if (facts.id.empty()) {
@@ -110,9 +110,9 @@ void append_payment_intent(std::string& out, const PaymentIntentFacts& facts) {
     writer.end();
 }
 
-void read_snapshot(EventFacts& facts, const json_t* event) {
-    const json_t* const data = member(event, "data");
-    const json_t* const object = member(data, "object");
+void read_snapshot(EventFacts& facts, JsonValue event) {
+    const JsonValue data = member(event, "data");
+    const JsonValue object = member(data, "object");
     facts.object_type = fact_member(object, "object");
     facts.object_id = fact_member(object, "id");
     facts.customer = id_member(object, "customer");
@@ -129,8 +129,8 @@ void read_snapshot(EventFacts& facts, const json_t* event) {
     read_request(facts, event);
 }
 
-void read_thin(EventFacts& facts, const json_t* event) {
-    const json_t* const related = member(event, "related_object");
+void read_thin(EventFacts& facts, JsonValue event) {
+    const JsonValue related = member(event, "related_object");
     facts.object_type = fact_member(related, "type");
     facts.object_id = fact_member(related, "id");
     facts.subscription_id = facts.object_type == a_subscription ? facts.object_id : std::string();
@@ -152,8 +152,8 @@ void append_if(ObjectWriter& writer, std::string_view name, const std::optional<
 
 }  // namespace
 
-PaymentMarks payment_marks(const json_t* object) {
-    const json_t* const metadata = member(object, "metadata");
+PaymentMarks payment_marks(JsonValue object) {
+    const JsonValue metadata = member(object, "metadata");
     PaymentMarks marks;
     marks.installation = hexadecimal_member(metadata, "pg_seats_installation", uuid_length, true);
     marks.hash = hexadecimal_member(metadata, "pg_seats_member", hash_length, false);
@@ -171,7 +171,7 @@ std::optional<EventFacts> read_event(const ParsedBody& body) {
     return read_event(body.root());
 }
 
-std::optional<EventFacts> read_event(const json_t* event) {
+std::optional<EventFacts> read_event(JsonValue event) {
     const std::string_view kind = text_member(event, "object");
     EventFacts facts;
     facts.thin = kind == "v2.core.event";
@@ -237,8 +237,8 @@ std::optional<EventPage> read_event_page(const ParsedBody& body) {
     EventPage page;
     page.has_more = list->has_more;
     page.last_id = std::move(list->last_id);
-    for (std::size_t i = 0; i < list->size; ++i) {
-        if (std::optional<EventFacts> event = read_event(json_array_get(list->data, i))) {
+    for (const JsonValue element : list->elements) {
+        if (std::optional<EventFacts> event = read_event(element)) {
             page.events.push_back(std::move(*event));
         }
     }

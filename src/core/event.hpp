@@ -29,7 +29,7 @@ struct PaymentMarks {
     std::string installation, hash;
     std::optional<std::int64_t> attempt;
 };
-[[nodiscard]] PaymentMarks payment_marks(const json_t* object);
+[[nodiscard]] PaymentMarks payment_marks(JsonValue object);
 
 // Absent texts are empty, and null in JSON.
 struct EventFacts {
@@ -59,7 +59,7 @@ struct EventFacts {
 
 // nullopt unless it is an event with an id and a type, whose account can be read if it names one.
 [[nodiscard]] std::optional<EventFacts> read_event(const ParsedBody& body);
-[[nodiscard]] std::optional<EventFacts> read_event(const json_t* event);
+[[nodiscard]] std::optional<EventFacts> read_event(JsonValue event);
 
 [[nodiscard]] std::string to_json(const EventFacts& facts);
 

@@ -20,8 +20,8 @@ std::string fact_of(std::string_view text, std::size_t limit = longest_fact) {
     return is_fact(text, limit) ? std::string(text) : std::string();
 }
 
-std::string id_of(const json_t* value) {
-    return fact_of(json_is_object(value) ? text_member(value, "id") : text_of(value));
+std::string id_of(JsonValue value) {
+    return fact_of(is_object(value) ? text_member(value, "id") : text_of(value));
 }
 
 // What a browser may be sent to. A backslash is a slash to some readers and none to others, and a
@@ -46,18 +46,17 @@ bool is_page(std::string_view url) {
            (encrypted || host == "127.0.0.1" || host == "localhost");
 }
 
-bool is_metered(const json_t* item) {
-    constexpr const char* usage = "usage_type";
+bool is_metered(JsonValue item) {
+    constexpr std::string_view usage = "usage_type";
     return text_member(member(member(item, "price"), "recurring"), usage) == "metered" ||
            text_member(member(item, "plan"), usage) == "metered";
 }
 
-const json_t* price_of(const json_t* item) {
-    const json_t* const price = member(item, "price");
-    return price != nullptr && !json_is_null(price) ? price : member(item, "plan");
+JsonValue price_of(JsonValue item) {
+    return member(item, has_member(item, "price") ? "price" : "plan");
 }
 
-void add_price(std::vector<PriceFacts>& prices, const json_t* item) {
+void add_price(std::vector<PriceFacts>& prices, JsonValue item) {
     std::optional<PriceFacts> price = read_price(price_of(item));
     if (price && std::ranges::find(prices, price->id, &PriceFacts::id) == prices.end()) {
         prices.push_back(std::move(*price));
@@ -65,7 +64,7 @@ void add_price(std::vector<PriceFacts>& prices, const json_t* item) {
 }
 
 // An element without an id cannot be addressed, and one of another kind is none of ours.
-std::optional<ItemFacts> read_item(const json_t* element) {
+std::optional<ItemFacts> read_item(JsonValue element) {
     if (has_member(element, "object") && text_member(element, "object") != "subscription_item") {
         return std::nullopt;
     }
@@ -93,71 +92,67 @@ bool is_fact(std::string_view text, std::size_t limit) {
     return !has_secret(text);
 }
 
-std::string fact_member(const json_t* object, const char* name) {
+std::string fact_member(JsonValue object, std::string_view name) {
     return fact_of(text_member(object, name));
 }
 
-std::string foreign_member(const json_t* object, const char* name) {
+std::string foreign_member(JsonValue object, std::string_view name) {
     std::string fact = fact_member(object, name);
     return safe_text(fact, longest_fact) == fact ? fact : std::string();
 }
 
-std::string marker_member(const json_t* object) {
+std::string marker_member(JsonValue object) {
     return foreign_member(member(object, "metadata"), "pg_seats");
 }
 
-std::string id_member(const json_t* object, const char* name) {
+std::string id_member(JsonValue object, std::string_view name) {
     return id_of(member(object, name));
 }
 
-std::optional<std::int64_t> integer_member(const json_t* object, const char* name) {
-    const json_t* const value = member(object, name);
-    if (!json_is_integer(value)) {
-        return std::nullopt;
-    }
-    return json_integer_value(value);
+std::optional<std::int64_t> integer_member(JsonValue object, std::string_view name) {
+    return integer_of(member(object, name));
 }
 
-std::optional<std::int64_t> money_member(const json_t* object, const char* name) {
+std::optional<std::int64_t> money_member(JsonValue object, std::string_view name) {
     constexpr std::int64_t most = 1'000'000'000'000'000;
     const std::optional<std::int64_t> amount = integer_member(object, name);
     return amount && *amount >= -most && *amount <= most ? amount : std::nullopt;
 }
 
-std::string currency_member(const json_t* object) {
+std::string currency_member(JsonValue object) {
     return lower(fact_member(object, "currency"));
 }
 
-std::optional<std::int64_t> time_member(const json_t* object, const char* name) {
+std::optional<std::int64_t> time_member(JsonValue object, std::string_view name) {
     constexpr std::int64_t end_of_9999 = 253'402'300'799;
     const std::optional<std::int64_t> time = integer_member(object, name);
     return time && *time >= 0 && *time <= end_of_9999 ? time : std::nullopt;
 }
 
-std::optional<ListPage> read_list_page(const json_t* list) {
-    const json_t* const data = elements_of_list(list);
-    if (data == nullptr) {
+std::optional<ListPage> read_list_page(JsonValue list) {
+    const JsonValue data = array_of_list(list);
+    if (!data) {
         return std::nullopt;
     }
-    const std::size_t size = std::min(json_array_size(data), most_elements);
-    const bool is_cut = size < json_array_size(data);
-    return ListPage{
-        .data = data,
-        .size = size,
-        .has_more = bool_member(list, "has_more").value_or(false) || is_cut,
-        .last_id = size > 0 ? fact_member(json_array_get(data, size - 1), "id") : std::string()};
+    ListPage page;
+    page.elements = elements_of(data);
+    const bool is_cut = page.elements.size() > most_elements;
+    page.elements.resize(std::min(page.elements.size(), most_elements));
+    page.has_more = bool_member(list, "has_more").value_or(false) || is_cut;
+    page.last_id = page.elements.empty() ? std::string() : fact_member(page.elements.back(), "id");
+    return page;
 }
 
-Items read_items(const json_t* array) {
+Items read_items(JsonValue array) {
     Items result;
-    const std::size_t size = json_array_size(array);
-    const std::size_t looked_at = std::min(size, most_elements);
-    result.complete = json_is_array(array) && looked_at == size;
-    result.items.reserve(looked_at);
-    for (std::size_t i = 0; i < looked_at; ++i) {
-        if (std::optional<ItemFacts> item = read_item(json_array_get(array, i))) {
+    std::vector<JsonValue> elements = elements_of(array);
+    result.complete = is_array(array) && elements.size() <= most_elements;
+    elements.resize(std::min(elements.size(), most_elements));
+    result.items.reserve(elements.size());
+    for (const JsonValue element : elements) {
+        if (std::optional<ItemFacts> item = read_item(element)) {
             result.items.push_back(std::move(*item));
-            add_price(result.prices, json_array_get(array, i));
+            add_price(result.prices, element);
         } else {
             result.complete = false;
         }
@@ -183,7 +178,7 @@ void append_items(std::string& out, const std::vector<ItemFacts>& items, bool wi
     out.push_back(']');
 }
 
-std::optional<InvoiceFacts> read_invoice(const json_t* invoice) {
+std::optional<InvoiceFacts> read_invoice(JsonValue invoice) {
     InvoiceFacts facts;
     facts.id = id_of(invoice);
     if (facts.id.empty()) {

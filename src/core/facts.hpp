@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-struct json_t;  // jansson.h does not go together with the server's headers
+#include "core/json.hpp"
 
 #include "core/price.hpp"
 
@@ -25,39 +25,38 @@ inline constexpr std::size_t most_elements = 1000;  // read of one list
 [[nodiscard]] bool is_fact(std::string_view text, std::size_t limit = longest_fact);
 
 // A member's text if it is a fact, else empty.
-[[nodiscard]] std::string fact_member(const json_t* object, const char* name);
+[[nodiscard]] std::string fact_member(JsonValue object, std::string_view name);
 
 // For what other people may have written freely (keys, metadata): empty also where the text looks
 // like an API key. Stripe's own ids are not asked that: a plan may be named sk_monthly.
-[[nodiscard]] std::string foreign_member(const json_t* object, const char* name);
+[[nodiscard]] std::string foreign_member(JsonValue object, std::string_view name);
 
 // metadata[pg_seats] of an object, see identity.hpp.
-[[nodiscard]] std::string marker_member(const json_t* object);
+[[nodiscard]] std::string marker_member(JsonValue object);
 
 // The id of a member that is an id, or the object itself where the caller expanded it.
-[[nodiscard]] std::string id_member(const json_t* object, const char* name);
+[[nodiscard]] std::string id_member(JsonValue object, std::string_view name);
 
-[[nodiscard]] std::optional<std::int64_t> integer_member(const json_t* object, const char* name);
+[[nodiscard]] std::optional<std::int64_t> integer_member(JsonValue object, std::string_view name);
 
 // An amount in minor units, as large as any sum can be and not larger: sums of them fit.
-[[nodiscard]] std::optional<std::int64_t> money_member(const json_t* object, const char* name);
+[[nodiscard]] std::optional<std::int64_t> money_member(JsonValue object, std::string_view name);
 
 // In lower case, as Stripe writes it.
-[[nodiscard]] std::string currency_member(const json_t* object);
+[[nodiscard]] std::string currency_member(JsonValue object);
 
 // Seconds since 1970, up to the year 9999: what to_timestamp() takes without an error.
-[[nodiscard]] std::optional<std::int64_t> time_member(const json_t* object, const char* name);
+[[nodiscard]] std::optional<std::int64_t> time_member(JsonValue object, std::string_view name);
 
 // A page of a list of Stripe's. More than most_elements are cut off, and has_more is then true.
 struct ListPage {
-    const json_t* data = nullptr;  // an array, borrowed
-    std::size_t size = 0;          // as many of its elements are looked at
+    std::vector<JsonValue> elements;  // borrowed
     bool has_more = false;
     // For starting_after: of the last element, readable or not; if it is empty, there is no going
     // on.
     std::string last_id;
 };
-[[nodiscard]] std::optional<ListPage> read_list_page(const json_t* list);
+[[nodiscard]] std::optional<ListPage> read_list_page(JsonValue list);
 
 // A subscription item. The price is the plan's id where there is no price.
 struct ItemFacts {
@@ -72,7 +71,7 @@ struct Items {
     std::vector<PriceFacts> prices;  // those that came along with items, each once
     bool complete = false;           // an array, each element an item, not more than most_elements
 };
-[[nodiscard]] Items read_items(const json_t* array);
+[[nodiscard]] Items read_items(JsonValue array);
 
 // With `metered` or, as in pending updates, without.
 void append_items(std::string& out, const std::vector<ItemFacts>& items, bool with_metered);
@@ -86,7 +85,7 @@ struct InvoiceFacts {
     std::optional<std::int64_t> created;
 };
 // From an invoice or its mere id; nullopt without an id.
-[[nodiscard]] std::optional<InvoiceFacts> read_invoice(const json_t* invoice);
+[[nodiscard]] std::optional<InvoiceFacts> read_invoice(JsonValue invoice);
 
 void append_invoice(std::string& out, const InvoiceFacts& invoice, bool with_billing_reason);
 // Without its address: what is kept of the invoice of a change.

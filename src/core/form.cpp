@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "core/ascii.hpp"
-#include "core/json.hpp"
+#include "core/json_tree.hpp"
 
 namespace pg_seats::core {
 namespace {
@@ -113,7 +113,7 @@ class FormWriter {
                 array(value, depth + 1);
                 return;
             case JSON_STRING:
-                append_pair(form_, name_, text_of(value));
+                append_pair(form_, name_, {json_string_value(value), json_string_length(value)});
                 return;
             case JSON_INTEGER:
                 append_pair(form_, name_, std::to_string(json_integer_value(value)));
@@ -207,8 +207,7 @@ void check_segments(std::string_view path, const char* what) {
 
 std::string encode_form(std::string_view parameters_json) {
     json_error_t error{};
-    // No NUL is allowed here: it cannot come from jsonb, and a form has no use for it.
-    const Json root = load_json(parameters_json, 0, &error);
+    const Json root = load_json(parameters_json, &error);
     if (root == nullptr) {
         // jansson's own words quote the text, which may be somebody's secret.
         if (json_error_code(&error) == json_error_numeric_overflow) {

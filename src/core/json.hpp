@@ -1,68 +1,84 @@
-// jansson behind value types. Nothing here throws except for lack of memory, and every look-up
-// accepts a null or a value of another type and then finds nothing.
+// JSON that others have written, to be read: value types before simdjson, which only json.cpp sees.
+// Every look-up accepts what is missing, or of another type, and then finds nothing. None throws.
 #pragma once
 
-#include <jansson.h>
-
-#include <memory>
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
-
-#include "core/parsed_body.hpp"
+#include <vector>
 
 #include "core/pure.hpp"
 
 namespace pg_seats::core {
 
-// Of all that jansson has in its memory nothing is left there when it is given back: an answer may
-// hold a client secret.
-void overwrite(void* memory) noexcept;
-void overwrite_and_free(void* memory) noexcept;
-[[nodiscard]] Json load_json(std::string_view text, std::size_t flags,
-                             json_error_t* error) noexcept;
+enum class JsonKind { missing, null, boolean, integer, other_number, text, array, object };
 
-// The whole text must be one JSON value in UTF-8, nothing after it; null otherwise (also where an
-// integer does not fit 64 bits). jansson itself limits the depth to 2048.
-[[nodiscard]] inline Json parse_json(std::string_view text,
-                                     json_error_t* error = nullptr) noexcept {
-    return load_json(text, JSON_ALLOW_NUL, error);
+// A place in a ParsedBody, good as long as that lives; false: there is nothing.
+class JsonValue {
+  public:
+    JsonValue() = default;
+    [[nodiscard]] explicit operator bool() const noexcept { return words_ != Words{}; }
+
+  private:
+    friend struct JsonDoor;
+    using Words = std::array<std::uintptr_t, 2>;
+    Words words_{};
+};
+
+struct JsonMember {
+    std::string_view name;
+    JsonValue value;
+};
+
+[[nodiscard]] JsonKind kind_of(JsonValue value) noexcept;
+
+// Of a name that comes twice the last value counts.
+[[nodiscard]] JsonValue member(JsonValue object, std::string_view name) noexcept;
+
+[[nodiscard]] std::string_view text_of(JsonValue value) noexcept;
+
+// Written without a fraction or exponent, and within 64 bits.
+[[nodiscard]] std::optional<std::int64_t> integer_of(JsonValue value) noexcept;
+
+// Of any number, as near as a double comes to it.
+[[nodiscard]] double number_of(JsonValue value) noexcept;
+
+[[nodiscard]] std::optional<bool> boolean_of(JsonValue value) noexcept;
+
+// In their order. (These two need memory, and throw where there is none.)
+[[nodiscard]] std::vector<JsonValue> elements_of(JsonValue array);
+[[nodiscard]] std::vector<JsonMember> members_of(JsonValue object);
+
+[[nodiscard]] inline bool is_object(JsonValue value) noexcept {
+    return kind_of(value) == JsonKind::object;
 }
 
-[[nodiscard]] inline const json_t* member(const json_t* object, const char* name) noexcept {
-    return json_object_get(object, name);
+[[nodiscard]] inline bool is_array(JsonValue value) noexcept {
+    return kind_of(value) == JsonKind::array;
 }
 
-[[nodiscard]] inline std::string_view text_of(const json_t* value) noexcept {
-    if (!json_is_string(value)) {
-        return {};
-    }
-    return {json_string_value(value), json_string_length(value)};
-}
-
-[[nodiscard]] inline std::string_view text_member(const json_t* object, const char* name) noexcept {
+[[nodiscard]] inline std::string_view text_member(JsonValue object,
+                                                  std::string_view name) noexcept {
     return text_of(member(object, name));
 }
 
-[[nodiscard]] inline std::optional<bool> bool_member(const json_t* object,
-                                                     const char* name) noexcept {
-    const json_t* const value = member(object, name);
-    if (!json_is_boolean(value)) {
-        return std::nullopt;
-    }
-    return json_is_true(value);
+[[nodiscard]] inline std::optional<bool> bool_member(JsonValue object,
+                                                     std::string_view name) noexcept {
+    return boolean_of(member(object, name));
 }
 
 // There, and not null.
-[[nodiscard]] inline bool has_member(const json_t* object, const char* name) noexcept {
-    const json_t* const value = member(object, name);
-    return value != nullptr && !json_is_null(value);
+[[nodiscard]] inline bool has_member(JsonValue object, std::string_view name) noexcept {
+    const JsonKind kind = kind_of(member(object, name));
+    return kind != JsonKind::missing && kind != JsonKind::null;
 }
 
-// The array of a list of Stripe's; null of anything else.
-[[nodiscard]] inline const json_t* elements_of_list(const json_t* list) noexcept {
-    const json_t* const data = member(list, "data");
-    return text_member(list, "object") == "list" && json_is_array(data) ? data : nullptr;
+// The array of a list of Stripe's; nothing of anything else.
+[[nodiscard]] inline JsonValue array_of_list(JsonValue list) noexcept {
+    const JsonValue data = member(list, "data");
+    return text_member(list, "object") == "list" && is_array(data) ? data : JsonValue();
 }
 
 }  // namespace pg_seats::core

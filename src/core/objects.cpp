@@ -10,7 +10,7 @@
 namespace pg_seats::core {
 namespace {
 
-constexpr const char* marker_name = "pg_seats";  // metadata[pg_seats], see identity.hpp
+constexpr std::string_view marker_name = "pg_seats";  // metadata[pg_seats], see identity.hpp
 
 // It is pinned, shown and dumped: whatever else stands there is no account's id.
 bool is_account_id(std::string_view id) noexcept {
@@ -23,28 +23,24 @@ bool is_account_id(std::string_view id) noexcept {
     return std::all_of(id.begin(), id.end(), is_alphanumeric);
 }
 
-std::string_view marker_of(const json_t* object) {
+std::string_view marker_of(JsonValue object) {
     return text_member(member(object, "metadata"), marker_name);
 }
 
 // The first element of a list for which `wanted` gives an object to report.
 template <typename Wanted>
 std::optional<ListSearch> search_list(const ParsedBody& body, const Wanted& wanted) {
-    const json_t* const root = body.root();
-    const json_t* const data = elements_of_list(root);
-    if (data == nullptr) {
+    const JsonValue root = body.root();
+    const JsonValue data = array_of_list(root);
+    if (!data) {
         return std::nullopt;
     }
     ListSearch search;
     search.has_more = bool_member(root, "has_more").value_or(false);
     search.is_whole = bool_member(root, "has_more") == false;
-    const std::size_t size = json_array_size(data);
-    for (std::size_t i = 0; i < size; ++i) {
-        const json_t* const element = json_array_get(data, i);
-        if (i + 1 == size) {
-            search.last_id = text_member(element, "id");
-        }
-        if (const json_t* const found = search.found ? nullptr : wanted(element)) {
+    for (const JsonValue element : elements_of(data)) {
+        search.last_id = text_member(element, "id");
+        if (const JsonValue found = search.found ? JsonValue() : wanted(element)) {
             search.found = true;
             search.object_json = stripped_copy(found);
         }
@@ -55,7 +51,7 @@ std::optional<ListSearch> search_list(const ParsedBody& body, const Wanted& want
 }  // namespace
 
 std::optional<AccountFacts> read_account(const ParsedBody& body) {
-    const json_t* const root = body.root();
+    const JsonValue root = body.root();
     const std::string_view id = text_member(root, "id");
     if (text_member(root, "object") != "account" || !is_account_id(id)) {
         return std::nullopt;
@@ -64,12 +60,12 @@ std::optional<AccountFacts> read_account(const ParsedBody& body) {
 }
 
 std::optional<ObjectFacts> read_object(const ParsedBody& body) {
-    const json_t* const root = body.root();
+    const JsonValue root = body.root();
     const std::string_view object = text_member(root, "object");
     if (object.empty()) {
         return std::nullopt;
     }
-    const json_t* const pending = member(root, "pending_update");
+    const JsonValue pending = member(root, "pending_update");
     ObjectFacts facts;
     facts.id = text_member(root, "id");
     facts.object = object;
@@ -82,32 +78,31 @@ std::optional<ObjectFacts> read_object(const ParsedBody& body) {
 }
 
 std::optional<ListSearch> find_marker_in_list(const ParsedBody& body, std::string_view marker) {
-    return search_list(body, [marker](const json_t* element) -> const json_t* {
-        return of_same_change(marker_of(element), marker) ? element : nullptr;
+    return search_list(body, [marker](JsonValue element) {
+        return of_same_change(marker_of(element), marker) ? element : JsonValue();
     });
 }
 
 std::optional<EventSearch> search_events(const ParsedBody& body, std::string_view key,
                                          std::string_view marker) {
-    const json_t* const root = body.root();
-    const json_t* const data = elements_of_list(root);
-    if (data == nullptr) {
+    const JsonValue root = body.root();
+    const JsonValue data = array_of_list(root);
+    if (!data) {
         return std::nullopt;
     }
     EventSearch search;
     search.has_more = bool_member(root, "has_more").value_or(false);
-    const json_t* proof = nullptr;
-    for (std::size_t i = 0; i < json_array_size(data); ++i) {
-        const json_t* const event = json_array_get(data, i);
-        const json_t* const object = member(member(event, "data"), "object");
+    JsonValue proof;
+    for (const JsonValue event : elements_of(data)) {
+        const JsonValue object = member(member(event, "data"), "object");
         search.last_id = text_member(event, "id");
-        if (!json_is_object(object)) {
+        if (!is_object(object)) {
             continue;
         }
         const bool marked = of_same_change(marker_of(object), marker);
         const bool ours =
             !key.empty() && text_member(member(event, "request"), "idempotency_key") == key;
-        if (marked ? !search.has_marker : ours && proof == nullptr) {
+        if (marked ? !search.has_marker : ours && !proof) {
             proof = object;
         }
         search.has_marker = search.has_marker || marked;
@@ -115,7 +110,7 @@ std::optional<EventSearch> search_events(const ParsedBody& body, std::string_vie
         search.tells_failure =
             search.tells_failure || (ours && text_member(event, "type").ends_with("failed"));
     }
-    if (proof != nullptr) {
+    if (proof) {
         search.object_json = stripped_copy(proof);
     }
     return search;

@@ -1,35 +1,42 @@
-// A JSON text, parsed once for whoever reads it. jansson.h does not go together with the server's
-// headers, so what is inside is seen by core alone (json.hpp).
+// A JSON text, parsed once for whoever reads it.
 #pragma once
 
 #include <memory>
 #include <string_view>
 
-struct json_t;
+#include "core/json.hpp"
 
 #include "core/pure.hpp"
 
 namespace pg_seats::core {
 
-struct JsonRelease {
-    void operator()(json_t* value) const noexcept;
+struct JsonDocument;
+
+// Of all that was in its memory no text is left there when it is given back: an answer may hold a
+// client secret.
+struct WipesDocument {
+    void operator()(JsonDocument* document) const noexcept;
 };
-// An owned reference. Borrowed ones are plain pointers to const, valid while the root lives.
-using Json = std::unique_ptr<json_t, JsonRelease>;
 
 class ParsedBody {
   public:
     ParsedBody() = default;
-    explicit ParsedBody(std::string_view text) noexcept;
+    // The whole text must be one JSON value in UTF-8, and nothing after it; else there is no root
+    // (also where a number fits no 64 bits, and below 1024 levels). Throws for lack of memory: that
+    // says nothing about the text.
+    explicit ParsedBody(std::string_view text);
 
-    // Null: the text is no JSON, or was not to be read.
-    [[nodiscard]] const json_t* root() const noexcept { return root_.get(); }
-    // False: somewhere a name came twice, and only its last value is here.
-    [[nodiscard]] bool names_are_unique() const noexcept { return names_are_unique_; }
+    [[nodiscard]] JsonValue root() const noexcept;
+    // False: somewhere a name comes twice, and only its last value is seen.
+    [[nodiscard]] bool names_are_unique() const;
 
   private:
-    Json root_;
-    bool names_are_unique_ = false;
+    std::unique_ptr<JsonDocument, WipesDocument> document_;
 };
+
+// One whole JSON value in UTF-8.
+[[nodiscard]] inline bool is_json(std::string_view text) {
+    return static_cast<bool>(ParsedBody(text).root());
+}
 
 }  // namespace pg_seats::core

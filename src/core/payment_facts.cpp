@@ -27,15 +27,15 @@ std::string uuid_in(std::string_view text) {
     return std::ranges::equal(text, form, fits) ? std::string(text) : std::string();
 }
 
-void read_charge(const json_t* intent, IntentFacts& facts) {
+void read_charge(JsonValue intent, IntentFacts& facts) {
     facts.charge = id_member(intent, "latest_charge");
-    const json_t* const charge = member(intent, "latest_charge");  // an id, unless expanded
+    const JsonValue charge = member(intent, "latest_charge");  // an id, unless expanded
     facts.charge_refunded = money_member(charge, "amount_refunded");
     facts.charge_disputed = bool_member(charge, "disputed");
 }
 
-void read_last_error(const json_t* intent, IntentFacts& facts) {
-    const json_t* const error = member(intent, "last_payment_error");
+void read_last_error(JsonValue intent, IntentFacts& facts) {
+    const JsonValue error = member(intent, "last_payment_error");
     facts.error_code = fact_member(error, "code");
     facts.decline_code = fact_member(error, "decline_code");
     facts.failed_charge = id_member(error, "charge");
@@ -92,7 +92,7 @@ void append(std::string& out, const DisputeFacts& facts) {
     writer.end();
 }
 
-std::optional<DisputeFacts> read_dispute(const json_t* dispute) {
+std::optional<DisputeFacts> read_dispute(JsonValue dispute) {
     DisputeFacts facts;
     facts.id = fact_member(dispute, "id");
     facts.status = fact_member(dispute, "status");
@@ -118,8 +118,8 @@ template <typename Read>
 bool append_elements(std::string& out, const ListPage& page, const Read& read) {
     bool all = true;
     out.push_back('[');
-    for (std::size_t i = 0; i < page.size; ++i) {
-        if (const auto facts = read(json_array_get(page.data, i))) {
+    for (const JsonValue element : page.elements) {
+        if (const auto facts = read(element)) {
             if (out.back() != '[') {
                 out.push_back(',');
             }
@@ -134,13 +134,13 @@ bool append_elements(std::string& out, const ListPage& page, const Read& read) {
 
 template <typename Read>
 std::optional<std::string> list_json(const ParsedBody& body, std::string_view intent,
-                                     const char* name, const Read& read) {
+                                     std::string_view name, const Read& read) {
     const auto page = read_list_page(body.root());
     if (!page) {
         return std::nullopt;
     }
-    for (std::size_t i = 0; i < page->size; ++i) {
-        const std::string of = id_member(json_array_get(page->data, i), "payment_intent");
+    for (const JsonValue element : page->elements) {
+        const std::string of = id_member(element, "payment_intent");
         if (!of.empty() && of != intent) {
             return std::nullopt;
         }
@@ -160,7 +160,7 @@ std::optional<std::string> list_json(const ParsedBody& body, std::string_view in
 
 }  // namespace
 
-std::optional<IntentFacts> read_intent(const json_t* intent) {
+std::optional<IntentFacts> read_intent(JsonValue intent) {
     IntentFacts facts;
     facts.id = fact_member(intent, "id");
     facts.status = fact_member(intent, "status");
@@ -176,8 +176,8 @@ std::optional<IntentFacts> read_intent(const json_t* intent) {
     read_last_error(intent, facts);
     facts.next_action = fact_member(member(intent, "next_action"), "type");
     facts.cancellation_reason = fact_member(intent, "cancellation_reason");
-    facts.has_transfer = json_is_object(member(intent, "transfer_data"));
-    const json_t* const metadata = member(intent, "metadata");
+    facts.has_transfer = is_object(member(intent, "transfer_data"));
+    const JsonValue metadata = member(intent, "metadata");
     facts.marker = marker_member(intent);
     facts.installation = uuid_in(text_member(metadata, "pg_seats_installation"));
     facts.hash = foreign_member(metadata, "pg_seats_member");
@@ -200,13 +200,13 @@ std::string to_json(const IntentFacts& facts) {
 }
 
 ClientSecret read_client_secret(const ParsedBody& body) {
-    const json_t* const root = body.root();
+    const JsonValue root = body.root();
     return text_member(root, "object") == "payment_intent"
                ? ClientSecret(text_member(root, "client_secret"))
                : ClientSecret();
 }
 
-std::optional<RefundFacts> read_refund(const json_t* refund) {
+std::optional<RefundFacts> read_refund(JsonValue refund) {
     RefundFacts facts;
     facts.id = fact_member(refund, "id");
     facts.status = fact_member(refund, "status");
@@ -236,8 +236,7 @@ std::string to_json(const RefundFacts& facts) {
 }
 
 std::optional<std::string> refunds_json(const ParsedBody& body, std::string_view intent) {
-    return list_json(body, intent, "refunds",
-                     [](const json_t* refund) { return read_refund(refund); });
+    return list_json(body, intent, "refunds", [](JsonValue refund) { return read_refund(refund); });
 }
 
 std::optional<std::string> disputes_json(const ParsedBody& body, std::string_view intent) {
@@ -255,7 +254,7 @@ std::optional<std::string> intents_json(const ParsedBody& body) {
     writer.boolean("has_more", page->has_more);
     writer.text("last_id", page->last_id);
     (void)append_elements(writer.begin("intents"), *page,
-                          [](const json_t* intent) { return read_intent(intent); });
+                          [](JsonValue intent) { return read_intent(intent); });
     writer.end();
     return out;
 }

@@ -33,7 +33,7 @@ struct IntentFacts {
 };
 
 // nullopt unless it is an intent with an id and a status.
-[[nodiscard]] std::optional<IntentFacts> read_intent(const json_t* intent);
+[[nodiscard]] std::optional<IntentFacts> read_intent(JsonValue intent);
 [[nodiscard]] std::optional<IntentFacts> read_intent(const ParsedBody& body);
 // Stripe tells it along with some refusals: error.payment_intent.
 [[nodiscard]] std::optional<IntentFacts> read_intent_of_error(const ParsedBody& body);
@@ -46,7 +46,7 @@ struct RefundFacts {
     std::string id, currency, status, charge, payment_intent, failure_reason, reason, marker;
     std::optional<std::int64_t> amount, created;
 };
-[[nodiscard]] std::optional<RefundFacts> read_refund(const json_t* refund);
+[[nodiscard]] std::optional<RefundFacts> read_refund(JsonValue refund);
 [[nodiscard]] std::optional<RefundFacts> read_refund(const ParsedBody& body);
 [[nodiscard]] std::string to_json(const RefundFacts& facts);
 

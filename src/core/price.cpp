@@ -12,17 +12,14 @@ namespace {
 
 constexpr std::size_t most_currencies = 200;
 
-std::optional<std::vector<std::string>> read_currencies(const json_t* options) {
-    if (!json_is_object(options)) {
+std::optional<std::vector<std::string>> read_currencies(JsonValue options) {
+    if (!is_object(options)) {
         return std::nullopt;
     }
     std::vector<std::string> currencies;
-    const char* name = nullptr;
-    json_t* option = nullptr;
-    // (The macro takes no pointer to const, and changes nothing.)
-    json_object_foreach(const_cast<json_t*>(options), name, option) {
-        if (is_fact(name) && currencies.size() < most_currencies) {
-            currencies.emplace_back(name);
+    for (const JsonMember& option : members_of(options)) {
+        if (is_fact(option.name) && currencies.size() < most_currencies) {
+            currencies.emplace_back(option.name);
         }
     }
     return currencies;
@@ -30,8 +27,8 @@ std::optional<std::vector<std::string>> read_currencies(const json_t* options) {
 
 }  // namespace
 
-std::optional<PriceFacts> read_price(const json_t* price) {
-    if (!json_is_object(price)) {
+std::optional<PriceFacts> read_price(JsonValue price) {
+    if (!is_object(price)) {
         return std::nullopt;
     }
     PriceFacts facts;
@@ -41,7 +38,7 @@ std::optional<PriceFacts> read_price(const json_t* price) {
     }
     // A plan says itself what a price says below `recurring`.
     const bool is_plan = text_member(price, "object") == "plan";
-    const json_t* const recurring = is_plan ? price : member(price, "recurring");
+    const JsonValue recurring = is_plan ? price : member(price, "recurring");
     facts.currency = fact_member(price, "currency");
     facts.interval = fact_member(recurring, "interval");
     facts.interval_count = integer_member(recurring, "interval_count");
@@ -54,7 +51,7 @@ std::optional<PriceFacts> read_price(const json_t* price) {
 }
 
 std::optional<PriceFacts> read_price(const ParsedBody& body) {
-    const json_t* const root = body.root();
+    const JsonValue root = body.root();
     return text_member(root, "object") == "price" ? read_price(root) : std::nullopt;
 }
 

@@ -28,7 +28,7 @@ struct PriceFacts {
 };
 
 // From a price, or a plan; nullopt where there is but an id, or nothing.
-[[nodiscard]] std::optional<PriceFacts> read_price(const json_t* price);
+[[nodiscard]] std::optional<PriceFacts> read_price(JsonValue price);
 
 // The answer of GET /v1/prices/{id}: nullopt unless it is a price.
 [[nodiscard]] std::optional<PriceFacts> read_price(const ParsedBody& body);

@@ -5,7 +5,7 @@
 
 #include "core/ascii.hpp"
 #include "core/exchange.hpp"
-#include "core/json.hpp"
+#include "core/json_tree.hpp"
 
 namespace pg_seats::core {
 namespace {
@@ -90,6 +90,12 @@ json_t* clean_text(std::string_view text) {
     return value != nullptr ? value : json_null();
 }
 
+std::string_view tree_text(const json_t* value) noexcept {
+    return json_is_string(value)
+               ? std::string_view(json_string_value(value), json_string_length(value))
+               : std::string_view();
+}
+
 void strip(json_t* value);
 
 void strip_object(json_t* object) {
@@ -100,7 +106,7 @@ void strip_object(json_t* object) {
     json_object_foreach_safe(object, next, key, inner) {
         if (has_secret(key)) {
             json_object_del(object, key);
-        } else if (WipedText text(text_of(inner)); cut_secrets(text)) {
+        } else if (WipedText text(tree_text(inner)); cut_secrets(text)) {
             // Where there is no memory for the new text, the old one must not stay.
             if (json_object_set_new_nocheck(object, key, clean_text(text)) != 0) {
                 json_object_del(object, key);
@@ -114,7 +120,7 @@ void strip_object(json_t* object) {
 void strip_array(json_t* array) {
     for (std::size_t i = 0; i < json_array_size(array); ++i) {
         json_t* const inner = json_array_get(array, i);
-        if (WipedText text(text_of(inner)); cut_secrets(text)) {
+        if (WipedText text(tree_text(inner)); cut_secrets(text)) {
             json_array_set_new(array, i, clean_text(text));
         } else {
             strip(inner);
@@ -138,24 +144,13 @@ bool is_suspect(std::string_view body) noexcept {
 }
 
 // Nothing of it would be changed.
-bool is_clean(const json_t* value) {
-    if (json_is_object(value)) {
-        const char* name = nullptr;
-        json_t* inner = nullptr;
-        // (The macro takes no pointer to const, and changes nothing.)
-        json_object_foreach(const_cast<json_t*>(value), name, inner) {
-            if (name == std::string_view("client_secret") || has_secret(name) || !is_clean(inner)) {
-                return false;
-            }
-        }
-        return true;
-    }
-    for (std::size_t i = 0; i < json_array_size(value); ++i) {
-        if (!is_clean(json_array_get(value, i))) {
-            return false;
-        }
-    }
-    return !has_secret(text_of(value));
+bool is_clean(JsonValue value) {
+    const std::vector<JsonMember> members = members_of(value);
+    const bool has_clean_members = std::ranges::all_of(members, [](const JsonMember& inner) {
+        return inner.name != "client_secret" && !has_secret(inner.name) && is_clean(inner.value);
+    });
+    return has_clean_members && std::ranges::all_of(elements_of(value), is_clean) &&
+           !has_secret(text_of(value));
 }
 
 std::string written(const json_t* value) {
@@ -213,8 +208,8 @@ void strike(Response& response, std::string_view secret) {
     }
 }
 
-std::string stripped_copy(const json_t* value) {
-    const Json copy(json_deep_copy(value));
+std::string stripped_copy(JsonValue value) {
+    const Json copy = copy_of(value);
     strip(copy.get());
     return written(copy.get());
 }
@@ -223,14 +218,14 @@ std::string strip_secrets(std::string_view body, const ParsedBody& parsed) {
     if (!is_suspect(body)) {
         return std::string(body);
     }
-    if (parsed.root() == nullptr) {
+    if (!parsed.root()) {
         return {};  // half an answer may hold half a secret
     }
     // Of a name that comes twice only the last one is seen by whoever reads the JSON: by us, too.
     if (parsed.names_are_unique() && is_clean(parsed.root())) {
         return std::string(body);
     }
-    const Json copy(json_deep_copy(parsed.root()));
+    const Json copy = copy_of(parsed.root());
     if (copy == nullptr) {
         return {};  // where there is no memory for a new text, the old one must not stay
     }

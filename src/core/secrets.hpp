@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-struct json_t;  // jansson.h does not go together with the server's headers
+#include "core/json.hpp"
 
 #include "core/pure.hpp"
 
@@ -41,6 +41,6 @@ void strike(Response& response, std::string_view secret);
 [[nodiscard]] std::string strip_secrets(std::string_view body, const ParsedBody& parsed);
 
 // Of a value, written.
-[[nodiscard]] std::string stripped_copy(const json_t* value);
+[[nodiscard]] std::string stripped_copy(JsonValue value);
 
 }  // namespace pg_seats::core

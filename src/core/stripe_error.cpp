@@ -131,8 +131,8 @@ constexpr std::array table{
 
 }  // namespace
 
-std::optional<StripeError> read_error(const json_t* body) noexcept {
-    const json_t* const error = member(body, "error");
+std::optional<StripeError> read_error(JsonValue body) noexcept {
+    const JsonValue error = member(body, "error");
     const std::string_view type = text_member(error, "type");
     if (type.empty()) {
         return std::nullopt;

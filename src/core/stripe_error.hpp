@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-struct json_t;  // jansson.h does not go together with the server's headers
+#include "core/json.hpp"
 
 #include "core/verdict.hpp"
 
@@ -20,7 +20,7 @@ struct StripeError {
 };
 
 // nullopt unless the body is an object with an `error` object that has a type.
-[[nodiscard]] std::optional<StripeError> read_error(const json_t* body) noexcept;
+[[nodiscard]] std::optional<StripeError> read_error(JsonValue body) noexcept;
 
 // What a row of the table says. Doubt is no matter of the table: judge() adds it.
 struct Meaning {

@@ -10,14 +10,15 @@
 namespace pg_seats::core {
 namespace {
 
-constexpr const char* period_end = "current_period_end";
+constexpr std::string_view period_end = "current_period_end";
 
 // Since basil periods are the items', and items of different intervals end at different times.
-std::optional<std::int64_t> first_period_end(const json_t* subscription, const json_t* items) {
+std::optional<std::int64_t> first_period_end(JsonValue subscription, JsonValue items) {
     std::optional<std::int64_t> first;
-    const std::size_t size = std::min(json_array_size(items), most_elements);
-    for (std::size_t i = 0; i < size; ++i) {
-        const std::optional<std::int64_t> end = time_member(json_array_get(items, i), period_end);
+    std::vector<JsonValue> elements = elements_of(items);
+    elements.resize(std::min(elements.size(), most_elements));
+    for (const JsonValue item : elements) {
+        const std::optional<std::int64_t> end = time_member(item, period_end);
         if (end && (!first || *end < *first)) {
             first = end;
         }
@@ -25,11 +26,11 @@ std::optional<std::int64_t> first_period_end(const json_t* subscription, const j
     return first ? first : time_member(subscription, period_end);
 }
 
-std::optional<PendingUpdateFacts> read_pending_update(const json_t* subscription) {
+std::optional<PendingUpdateFacts> read_pending_update(JsonValue subscription) {
     if (!has_member(subscription, "pending_update")) {
         return std::nullopt;
     }
-    const json_t* const pending = member(subscription, "pending_update");
+    const JsonValue pending = member(subscription, "pending_update");
     return PendingUpdateFacts{.expires_at = time_member(pending, "expires_at"),
                               .marker = marker_member(pending),
                               .items = read_items(member(pending, "subscription_items")).items};
@@ -49,7 +50,7 @@ std::optional<SubscriptionFacts> read_subscription(const ParsedBody& body) {
     return read_subscription(body.root());
 }
 
-std::optional<SubscriptionFacts> read_subscription(const json_t* subscription) {
+std::optional<SubscriptionFacts> read_subscription(JsonValue subscription) {
     SubscriptionFacts facts;
     facts.id = fact_member(subscription, "id");
     facts.status = fact_member(subscription, "status");
@@ -71,8 +72,8 @@ std::optional<SubscriptionFacts> read_subscription(const json_t* subscription) {
     facts.schedule = id_member(subscription, "schedule");
     facts.marker = marker_member(subscription);
 
-    const json_t* const list = member(subscription, "items");
-    const json_t* const data = member(list, "data");
+    const JsonValue list = member(subscription, "items");
+    const JsonValue data = member(list, "data");
     Items items = read_items(data);
     facts.items = std::move(items.items);
     facts.prices = std::move(items.prices);
@@ -124,11 +125,11 @@ std::optional<ItemPage> read_item_page(const ParsedBody& body) {
     if (!list) {
         return std::nullopt;
     }
-    Items items = read_items(list->data);
+    Items items = read_items(array_of_list(body.root()));
     ItemPage page;
     page.items = std::move(items.items);
     page.prices = std::move(items.prices);
-    page.unreadable = list->size - page.items.size();
+    page.unreadable = list->elements.size() - page.items.size();
     page.has_more = list->has_more;
     page.last_id = std::move(list->last_id);
     return page;

@@ -44,7 +44,7 @@ struct SubscriptionFacts {
 
 // nullopt unless it is a subscription with an id and a status.
 [[nodiscard]] std::optional<SubscriptionFacts> read_subscription(const ParsedBody& body);
-[[nodiscard]] std::optional<SubscriptionFacts> read_subscription(const json_t* subscription);
+[[nodiscard]] std::optional<SubscriptionFacts> read_subscription(JsonValue subscription);
 
 [[nodiscard]] std::string to_json(const SubscriptionFacts& facts);
 

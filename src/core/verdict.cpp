@@ -24,7 +24,7 @@ bool is_refusal(int status) noexcept {
 struct Reading {
     const Question& question;
     const Response& response;
-    const json_t* body = nullptr;
+    JsonValue body;
     std::optional<StripeError> error;
 
     explicit Reading(const Question& asked) : question(asked), response(asked.answer.response) {

@@ -1,5 +1,5 @@
 // seats.call_answer(): what Stripe answered, as far as it was kept.
-#include "core/json_text.hpp"
+#include "core/parsed_body.hpp"
 
 #include "functions/call_state.hpp"
 #include "pg/error.hpp"

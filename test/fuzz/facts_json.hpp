@@ -6,7 +6,8 @@
 #include <string_view>
 
 #include "core/facts.hpp"
-#include "core/json.hpp"
+#include "core/json_tree.hpp"
+#include "core/parsed_body.hpp"
 #include "core/safe_text.hpp"
 #include "core/secrets.hpp"
 
@@ -18,17 +19,19 @@ inline void check(bool holds) {
     }
 }
 
-inline void check_items(const json_t* items) {
-    check(json_is_array(items) && json_array_size(items) <= core::most_elements);
-    for (std::size_t i = 0; i < json_array_size(items); ++i) {
-        check(!core::text_member(json_array_get(items, i), "id").empty());
+inline void check_items(core::JsonValue items) {
+    const std::vector<core::JsonValue> elements = core::elements_of(items);
+    check(core::is_array(items) && elements.size() <= core::most_elements);
+    for (const core::JsonValue element : elements) {
+        check(!core::text_member(element, "id").empty());
     }
 }
 
-inline core::Json checked_json(const std::string& text) {
-    // As jsonb is, the parser is strict here: without JSON_ALLOW_NUL it refuses \u0000.
-    core::Json json(json_loadb(text.data(), text.size(), JSON_REJECT_DUPLICATES, nullptr));
-    check(json_is_object(json.get()));
+inline core::ParsedBody checked_json(const std::string& text) {
+    // As jsonb is, jansson is strict here: it refuses \u0000.
+    check(core::load_json(text, nullptr) != nullptr);
+    core::ParsedBody json(text);
+    check(core::is_object(json.root()) && json.names_are_unique());
     check(core::is_valid_utf8(text));
     for (const char c : text) {
         check(static_cast<unsigned char>(c) >= 0x20 && c != 0x7f);

@@ -16,18 +16,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (const auto facts = read_subscription(body)) {
         check_id(facts->id);
         check_id(facts->status);
-        const Json json = checked_json(to_json(*facts));
-        check(json_object_size(json.get()) == 20);
-        check(text_member(json.get(), "id") == facts->id);
-        check(text_member(json.get(), "customer") == facts->customer);
-        check_items(member(json.get(), "items"));
-        check(has_member(json.get(), "pending_update") == facts->pending_update.has_value());
+        const ParsedBody json = checked_json(to_json(*facts));
+        check(members_of(json.root()).size() == 20);
+        check(text_member(json.root(), "id") == facts->id);
+        check(text_member(json.root(), "customer") == facts->customer);
+        check_items(member(json.root(), "items"));
+        check(has_member(json.root(), "pending_update") == facts->pending_update.has_value());
         if (facts->pending_update) {
-            check_items(member(member(json.get(), "pending_update"), "items"));
+            check_items(member(member(json.root(), "pending_update"), "items"));
         }
         if (facts->invoice) {
             check_id(facts->invoice->id);
-            check(text_member(member(json.get(), "invoice"), "url") == facts->invoice->url);
+            check(text_member(member(json.root(), "invoice"), "url") == facts->invoice->url);
             check(facts->invoice->url.empty() || facts->invoice->url.starts_with("http"));
         }
         check(!facts->current_period_end || *facts->current_period_end >= 0);

@@ -65,7 +65,7 @@ TEST(ReadEvent, anything_else_is_none) {
           R"({"object":"event","id":"evt_1","type":"a")"}) {
         EXPECT_FALSE(core::read_event(core::ParsedBody(body)).has_value()) << body;
     }
-    EXPECT_FALSE(core::read_event(static_cast<const json_t*>(nullptr)).has_value());
+    EXPECT_FALSE(core::read_event(core::JsonValue()).has_value());
 }
 
 TEST(ReadEvent, of_an_unknown_kind_is_read_all_the_same) {

@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "core/json.hpp"
+#include "core/parsed_body.hpp"
 
 namespace pg_seats::test {
 namespace {
@@ -30,9 +30,9 @@ void add_number(std::string& text, std::string_view word, std::int64_t number,
 }
 
 // The ids of a list of items or prices, as they stand there.
-void add_ids(std::string& text, const json_t* list) {
-    for (std::size_t i = 0; i < json_array_size(list); ++i) {
-        add(text, core::text_member(json_array_get(list, i), "id"));
+void add_ids(std::string& text, core::JsonValue list) {
+    for (const core::JsonValue element : core::elements_of(list)) {
+        add(text, core::text_member(element, "id"));
     }
 }
 

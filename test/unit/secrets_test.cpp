@@ -10,7 +10,7 @@
 #include <string>
 
 #include "core/exchange.hpp"
-#include "core/json.hpp"
+#include "core/json_tree.hpp"
 #include "core/secrets.hpp"
 #include "http/client.hpp"
 
@@ -194,13 +194,25 @@ TEST(Answer, overwrites_what_was_read_of_it) {
     answer.response.transport = core::Transport::complete;
     answer.response.body = R"({"client_secret":"pi_1_secret_x"})";
     answer.parse(true);
+    // (The document that is kept for the next answer is the same memory.)
+    const std::string_view secret = core::text_member(answer.body.root(), "client_secret");
+    EXPECT_EQ(secret, "pi_1_secret_x");
+    answer.forget_body();
+    EXPECT_FALSE(answer.body.root());
+    EXPECT_TRUE(answer.response.body.empty());
+    EXPECT_EQ(std::ranges::count(secret, '\0'), std::ssize(secret));
+
+    // Also of what was no JSON at its end.
+    EXPECT_FALSE(core::ParsedBody(R"({"client_secret":"pi_1_secret_x"}})").root());
+    EXPECT_EQ(std::ranges::count(secret, '\0'), std::ssize(secret));
+}
+
+TEST(Json, overwrites_what_it_was_changed_in) {
+    EXPECT_EQ(core::strip_secrets(R"({"client_secret":"pi_1_secret_x"})"), "{}");
     json_malloc_t get = nullptr;
     json_free_t give_back = nullptr;
     json_get_alloc_funcs(&get, &give_back);
     EXPECT_EQ(give_back, core::overwrite_and_free);
-    answer.forget_body();
-    EXPECT_EQ(answer.body.root(), nullptr);
-    EXPECT_TRUE(answer.response.body.empty());
 
     const std::unique_ptr<char, void (*)(void*)> memory(static_cast<char*>(std::malloc(100)),
                                                         std::free);

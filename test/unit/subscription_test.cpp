@@ -86,7 +86,7 @@ TEST(ReadSubscription, anything_else_is_none) {
           R"({"object":"subscription","id":"sub_1","status":"active")"}) {
         EXPECT_EQ(json_of(body), "nothing") << body;
     }
-    EXPECT_FALSE(core::read_subscription(static_cast<const json_t*>(nullptr)).has_value());
+    EXPECT_FALSE(core::read_subscription(core::JsonValue()).has_value());
 }
 
 TEST(ReadSubscription, old_shape) {
