@@ -61,11 +61,13 @@ Document take_document() {
                                           : std::make_unique<JsonDocument>().release());
 }
 
-// (What simdjson has written, in steps of up to a padding, for a text of that length.)
+// (What simdjson has written, in steps of up to a padding, for a text of that length; and never
+// more than it has asked for, where it has refused the text.)
 void wipe(JsonDocument& document) noexcept {
     if (document.content.string_buf != nullptr) {
         explicit_bzero(document.content.string_buf.get(),
-                       5 * document.length / 3 + simdjson::SIMDJSON_PADDING);
+                       5 * std::min(document.length, document.content.capacity()) / 3 +
+                           simdjson::SIMDJSON_PADDING);
     }
     document.length = 0;
     document.root = {};
