@@ -82,19 +82,6 @@ std::optional<Wanted> get(JsonValue value) noexcept {
     return wanted;
 }
 
-bool has_unique_names(JsonValue value) {
-    std::vector<std::string_view> names;
-    for (const JsonMember& inner : members_of(value)) {
-        if (!has_unique_names(inner.value)) {
-            return false;
-        }
-        names.push_back(inner.name);
-    }
-    std::ranges::sort(names);
-    return std::ranges::adjacent_find(names) == names.end() &&
-           std::ranges::all_of(elements_of(value), has_unique_names);
-}
-
 }  // namespace
 
 void WipesDocument::operator()(JsonDocument* document) const noexcept {
@@ -107,10 +94,9 @@ void WipesDocument::operator()(JsonDocument* document) const noexcept {
 }
 
 ParsedBody::ParsedBody(std::string_view text) {
-    // Some forgive these two: simdjson a NUL byte behind a number, later ones of it the mark.
+    // (Later versions of simdjson pass over the mark.)
     constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
-    if (text.empty() || text.starts_with(byte_order_mark) ||
-        text.find('\0') != std::string_view::npos) {
+    if (text.empty() || text.starts_with(byte_order_mark)) {
         return;
     }
     // simdjson reads behind the end, and never what it reads there.
@@ -138,10 +124,6 @@ ParsedBody::ParsedBody(std::string_view text) {
 
 JsonValue ParsedBody::root() const noexcept {
     return document_ != nullptr ? document_->root : JsonValue();
-}
-
-bool ParsedBody::names_are_unique() const {
-    return has_unique_names(root());
 }
 
 JsonKind kind_of(JsonValue value) noexcept {

@@ -27,8 +27,6 @@ class ParsedBody {
     explicit ParsedBody(std::string_view text);
 
     [[nodiscard]] JsonValue root() const noexcept;
-    // False: somewhere a name comes twice, and only its last value is seen.
-    [[nodiscard]] bool names_are_unique() const;
 
   private:
     std::unique_ptr<JsonDocument, WipesDocument> document_;
