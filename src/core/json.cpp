@@ -110,7 +110,8 @@ ParsedBody::ParsedBody(std::string_view text) {
     document->length = text.size();
     const simdjson::error_code error =
         parser.parse_into_document(document->content, padded.data(), text.size(), false).get(root);
-    if (parser.capacity() > longest_kept) {
+    // (One that got half of its memory would take each object for too deep, for ever.)
+    if (error == simdjson::MEMALLOC || parser.capacity() > longest_kept) {
         parser = dom::parser();
     }
     if (error == simdjson::MEMALLOC) {

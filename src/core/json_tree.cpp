@@ -4,7 +4,8 @@
 #include <string.h>  // explicit_bzero
 
 #include <cstdlib>
-#include <string>
+
+#include "core/wiped_text.hpp"
 
 namespace pg_seats::core {
 namespace {
@@ -35,8 +36,8 @@ json_t* array_made_of(JsonValue value) {
 json_t* object_made_of(JsonValue value) {
     Json object(json_pack("{}"));
     for (const JsonMember& inner : members_of(value)) {
-        const std::string name(inner.name);
-        if (name.find('\0') == std::string::npos &&
+        const WipedText name(inner.name);  // it may be a secret
+        if (name.find('\0') == WipedText::npos &&
             json_object_set_new_nocheck(object.get(), name.c_str(), made_of(inner.value)) != 0) {
             return nullptr;
         }
