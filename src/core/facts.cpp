@@ -129,25 +129,32 @@ std::optional<std::int64_t> time_member(JsonValue object, std::string_view name)
     return time && *time >= 0 && *time <= end_of_9999 ? time : std::nullopt;
 }
 
+Elements first_elements(JsonValue array) {
+    Elements first{.values = elements_of(array, most_elements + 1)};
+    if (first.values.size() > most_elements) {
+        first.values.pop_back();
+        first.is_cut = true;
+    }
+    return first;
+}
+
 std::optional<ListPage> read_list_page(JsonValue list) {
     const JsonValue data = array_of_list(list);
     if (!data) {
         return std::nullopt;
     }
+    auto [elements, is_cut] = first_elements(data);
     ListPage page;
-    page.elements = elements_of(data);
-    const bool is_cut = page.elements.size() > most_elements;
-    page.elements.resize(std::min(page.elements.size(), most_elements));
+    page.elements = std::move(elements);
     page.has_more = bool_member(list, "has_more").value_or(false) || is_cut;
     page.last_id = page.elements.empty() ? std::string() : fact_member(page.elements.back(), "id");
     return page;
 }
 
 Items read_items(JsonValue array) {
+    const auto [elements, is_cut] = first_elements(array);
     Items result;
-    std::vector<JsonValue> elements = elements_of(array);
-    result.complete = is_array(array) && elements.size() <= most_elements;
-    elements.resize(std::min(elements.size(), most_elements));
+    result.complete = is_array(array) && !is_cut;
     result.items.reserve(elements.size());
     for (const JsonValue element : elements) {
         if (std::optional<ItemFacts> item = read_item(element)) {

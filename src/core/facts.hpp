@@ -48,6 +48,13 @@ inline constexpr std::size_t most_elements = 1000;  // read of one list
 // Seconds since 1970, up to the year 9999: what to_timestamp() takes without an error.
 [[nodiscard]] std::optional<std::int64_t> time_member(JsonValue object, std::string_view name);
 
+// Of an array as many elements as are looked at, and whether there are more.
+struct Elements {
+    std::vector<JsonValue> values;  // borrowed
+    bool is_cut = false;
+};
+[[nodiscard]] Elements first_elements(JsonValue array);
+
 // A page of a list of Stripe's. More than most_elements are cut off, and has_more is then true.
 struct ListPage {
     std::vector<JsonValue> elements;  // borrowed

@@ -180,11 +180,14 @@ std::optional<bool> boolean_of(JsonValue value) noexcept {
     return get<bool>(value);
 }
 
-std::vector<JsonValue> elements_of(JsonValue array) {
+std::vector<JsonValue> elements_of(JsonValue array, std::size_t most) {
     std::vector<JsonValue> elements;
     if (const auto values = get<dom::array>(array)) {
-        elements.reserve(values->size());
+        elements.reserve(std::min(values->size(), most));
         for (const dom::element element : *values) {
+            if (elements.size() == most) {
+                break;
+            }
             elements.push_back(JsonDoor::value_of(element));
         }
     }

@@ -47,8 +47,8 @@ struct JsonMember {
 
 [[nodiscard]] std::optional<bool> boolean_of(JsonValue value) noexcept;
 
-// In their order. (These two need memory, and throw where there is none.)
-[[nodiscard]] std::vector<JsonValue> elements_of(JsonValue array);
+// In their order, or the first of them. (These two need memory, and throw where there is none.)
+[[nodiscard]] std::vector<JsonValue> elements_of(JsonValue array, std::size_t most = SIZE_MAX);
 [[nodiscard]] std::vector<JsonMember> members_of(JsonValue object);
 
 [[nodiscard]] inline bool is_object(JsonValue value) noexcept {

@@ -22,8 +22,8 @@ class ParsedBody {
   public:
     ParsedBody() = default;
     // The whole text must be one JSON value in UTF-8, and nothing after it; else there is no root
-    // (also where a number fits no 64 bits, and below 1024 levels). Throws for lack of memory: that
-    // says nothing about the text.
+    // (also where an integer fits no 64 bits, with or without a sign, and below 1024 levels).
+    // Throws for lack of memory: that says nothing about the text.
     explicit ParsedBody(std::string_view text);
 
     [[nodiscard]] JsonValue root() const noexcept;

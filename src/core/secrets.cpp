@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include "core/ascii.hpp"
 #include "core/exchange.hpp"
@@ -208,6 +209,7 @@ void strike(Response& response, std::string_view secret) {
     }
 }
 
+// (Where there is no memory for a copy there is no text, either: the old one must not stay.)
 std::string stripped_copy(JsonValue value) {
     const Json copy = copy_of(value);
     strip(copy.get());
@@ -225,12 +227,7 @@ std::string strip_secrets(std::string_view body, const ParsedBody& parsed) {
     if (is_clean(parsed.root())) {
         return std::string(body);
     }
-    const Json copy = copy_of(parsed.root());
-    if (copy == nullptr) {
-        return {};  // where there is no memory for a new text, the old one must not stay
-    }
-    strip(copy.get());
-    return written(copy.get());
+    return stripped_copy(parsed.root());
 }
 
 std::string strip_secrets(std::string_view body) {

@@ -15,9 +15,8 @@ constexpr std::string_view period_end = "current_period_end";
 // Since basil periods are the items', and items of different intervals end at different times.
 std::optional<std::int64_t> first_period_end(JsonValue subscription, JsonValue items) {
     std::optional<std::int64_t> first;
-    std::vector<JsonValue> elements = elements_of(items);
-    elements.resize(std::min(elements.size(), most_elements));
-    for (const JsonValue item : elements) {
+    const Elements elements = first_elements(items);
+    for (const JsonValue item : elements.values) {
         const std::optional<std::int64_t> end = time_member(item, period_end);
         if (end && (!first || *end < *first)) {
             first = end;

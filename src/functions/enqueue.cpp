@@ -52,11 +52,6 @@ struct Order {
 
 // Below: functions that may raise and hold no C++ objects.
 
-std::int64_t returned_id() {
-    bool is_null = false;
-    return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
-}
-
 // Every schema is named, of operators too: these run as the extension's owner, under the caller's
 // search_path.
 
@@ -163,7 +158,7 @@ std::int64_t lane_of(const Order& order, std::string_view name) {
     if (!is_known || run_kept(take_known_lane, 2, types, values) == 0) {
         run_kept(take_lane, 2, types, values);
     }
-    return returned_id();
+    return DatumGetInt64(first_value());
 }
 
 // A subscription's own calls must not pass its team's changes by, nor they them.
@@ -195,9 +190,7 @@ std::string_view own_lane(const Order& order) {
     if (SPI_processed == 0) {
         return order.lane;
     }
-    bool is_null = false;
-    const std::string_view own =
-        text_view(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+    const std::string_view own = text_view(first_value());
     if (!order.lane.empty() && order.lane != own) {
         ereport(ERROR,
                 (errcode(sqlstate::invalid_lane),

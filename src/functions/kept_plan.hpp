@@ -51,6 +51,12 @@ inline uint64 run_kept(KeptPlan& kept, int count, const Oid* types, const Datum*
     return SPI_processed;
 }
 
+// The first column of the first row of what it has returned; it is not null.
+inline Datum first_value() {
+    bool is_null = false;
+    return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+}
+
 // A plan is made anew where the search_path is another one than when it was made, though nothing in
 // ours depends on that. A session that has several (functions that set their own, say) would plan
 // all of them with each change. To pin it costs, too: only such sessions pay for that.

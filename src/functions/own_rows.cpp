@@ -348,9 +348,7 @@ bool add_by_statement(RowWriter& writer, const NullableDatum* given, std::int64_
     const bool is_written =
         run_kept(writer.statement, static_cast<int>(count), types, values, nulls) == 1;
     if (is_written && id != nullptr) {
-        bool is_null = false;
-        *id =
-            DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+        *id = DatumGetInt64(first_value());
     }
     end_statements(level);
     return is_written;

@@ -66,11 +66,6 @@ RowWriter request_writer{
      "   (team_id, function_name, request_key, arguments, result) VALUES ($1, $2, $3, $4, $5)",
      nullptr}};
 
-Datum first_value() {
-    bool is_null = false;
-    return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
-}
-
 // (Where somebody has had it until now, the statement waits no more, and takes the newest version.)
 bool take_lane_of(Snapshot snapshot, const TeamRow& team) {
     LaneRow lane{};

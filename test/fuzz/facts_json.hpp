@@ -28,8 +28,9 @@ inline void check_items(core::JsonValue items) {
 }
 
 inline core::ParsedBody checked_json(const std::string& text) {
-    // As jsonb is, jansson is strict here: it refuses \u0000.
-    check(core::load_json(text, nullptr) != nullptr);
+    // As jsonb is, jansson is strict here: without JSON_ALLOW_NUL it refuses \u0000.
+    check(core::Json(json_loadb(text.data(), text.size(), JSON_REJECT_DUPLICATES, nullptr)) !=
+          nullptr);
     core::ParsedBody json(text);
     check(core::is_object(json.root()));
     check(core::is_valid_utf8(text));

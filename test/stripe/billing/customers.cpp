@@ -95,9 +95,7 @@ std::string create_customer(Call& call) {
     Customer& customer = call.account.customers.add(std::move(fresh));
     call.note.object = customer.id;
     std::string text = customer_text(call.account, customer);
-    if (!call.world.options().light) {
-        call.world.emit_text(call.account, "customer.created", text, {});
-    }
+    call.world.emit_text(call.account, "customer.created", text, {});
     return call.params.has_below("expand") ? answer(call, Json::parse(text)) : text;
 }
 
@@ -118,25 +116,23 @@ std::string update_customer(Call& call) {
     read_fields(call, customer);
     call.note.object = customer.id;
     std::string text = customer_text(call.account, customer);
-    if (!call.world.options().light) {
-        std::string previous;
-        previous_text(previous, "email", email, customer.email);
-        previous_text(previous, "name", name, customer.name);
-        previous_text(previous, "description", description, customer.description);
-        if (customer.billing && customer.billing->balance != balance) {
-            previous.append(previous.empty() ? "{" : ",");
-            previous.append("\"balance\":").append(std::to_string(balance));
-        }
-        if (metadata != customer.metadata) {
-            previous.append(previous.empty() ? "{" : ",").append("\"metadata\":");
-            previous.append(difference(render_metadata(metadata).node(),
-                                       render_metadata(customer.metadata).node())
-                                .dump());
-        }
-        if (!previous.empty()) {
-            previous.push_back('}');
-            call.world.emit_text(call.account, "customer.updated", text, previous);
-        }
+    std::string previous;
+    previous_text(previous, "email", email, customer.email);
+    previous_text(previous, "name", name, customer.name);
+    previous_text(previous, "description", description, customer.description);
+    if (customer.billing && customer.billing->balance != balance) {
+        previous.append(previous.empty() ? "{" : ",");
+        previous.append("\"balance\":").append(std::to_string(balance));
+    }
+    if (metadata != customer.metadata) {
+        previous.append(previous.empty() ? "{" : ",").append("\"metadata\":");
+        previous.append(
+            difference(render_metadata(metadata).node(), render_metadata(customer.metadata).node())
+                .dump());
+    }
+    if (!previous.empty()) {
+        previous.push_back('}');
+        call.world.emit_text(call.account, "customer.updated", text, previous);
     }
     return call.params.has_below("expand") ? answer(call, Json::parse(text)) : text;
 }

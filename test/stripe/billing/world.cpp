@@ -110,11 +110,15 @@ Event& World::add_event(Account& account, std::string_view type, BlobRef object,
     return account.events.emplace_back(std::move(event));
 }
 
+// To write the events of a change's invoice and payment, or of a customer, takes as long as all the
+// rest of it: a benchmark would measure that.
+bool World::keeps(std::string_view type) const {
+    return !options_.light || type.starts_with("customer.subscription.");
+}
+
 void World::emit(Account& account, std::string_view type, const RenderAtVersion& render,
                  const Json& previous) {
-    // To write those of a change's invoice and payment takes as long as all the rest of it: a
-    // benchmark would measure that.
-    if (options_.light && !type.starts_with("customer.subscription.")) {
+    if (!keeps(type)) {
         return;
     }
     const BlobRef object = blobs_.put(render(options_.default_version).dump());
@@ -127,6 +131,9 @@ void World::emit(Account& account, std::string_view type, const RenderAtVersion&
 
 void World::emit_text(Account& account, std::string_view type, std::string_view object,
                       std::string_view previous) {
+    if (!keeps(type)) {
+        return;
+    }
     const BlobRef kept = blobs_.put(object);
     const BlobRef before = previous.empty() ? BlobRef() : blobs_.put(previous);
     const Event& event = add_event(account, type, kept, before);

@@ -110,6 +110,7 @@ class World {
 
     using Due = std::pair<std::int64_t, std::pair<Account*, Subscription*>>;
 
+    [[nodiscard]] bool keeps(std::string_view type) const;
     Event& add_event(Account& account, std::string_view type, BlobRef object, BlobRef previous);
 
     Options options_;
