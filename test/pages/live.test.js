@@ -185,6 +185,7 @@ test('who has not said of which team sees the one that he was in no more, once h
     await buy(mine, 3);
     await until(() => stream.text.length > before.length);
     assert.equal(stream.text.slice(before.length).trim(), 'event: gone\ndata: ""');
+    await page.getByRole('heading', { name: `Seats of ${other.team}` }).waitFor();
 });
 
 test('who is no owner any more has the page of a member', async () => {

@@ -173,10 +173,11 @@ subtest 'several deliveries at the same moment' => sub {
 		close $psql;
 		$seen{$row}++;
 	}
-	is($seen{"200|processed|$event\n"}, 1, 'one processes it');
-	# (One that meets another one at the row itself says "stored".)
+	# (One that meets another one, or at the row itself, says "stored"; where each has met one, the worker processes it.)
+	cmp_ok($seen{"200|processed|$event\n"} // 0, '<=', 1, 'one processes it at most');
 	is_deeply([ grep { !/^200\|(processed|duplicate|stored)\|$event\n$/ } keys %seen ], [], 'the others know')
 	  or diag(explain(\%seen));
+	$server->wait_for_sql("SELECT outcome FROM seats.webhook_events WHERE event_id = '$event'", 'processed');
 	is($server->sql("SELECT count(*) FROM seats.journal WHERE detail ->> 'event' = '$event'"), '1',
 		'the journal tells of it once');
 };

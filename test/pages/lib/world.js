@@ -8,6 +8,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { after, afterEach } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { chromium } from 'playwright-core';
@@ -37,7 +38,7 @@ export async function until(condition, { timeout = 15_000, what = String(conditi
             trouble = error;
         }
         if (Date.now() > end) throw trouble ?? new Error(`this has not come true within ${timeout} ms: ${what}`);
-        await new Promise((resolve) => setTimeout(resolve, 25));
+        await setTimeout(25);
     }
 }
 
@@ -292,6 +293,23 @@ export async function world() {
     }
 
     /**
+     * Chromium can leave the closing of a page unanswered that is just being loaded. Then the browser goes, and the next
+     * test has another one.
+     * @param {import('playwright-core').BrowserContext} context
+     */
+    async function closeWindows(context) {
+        const answered = context.close().then(
+            () => true,
+            () => true, // it went with its browser
+        );
+        if (await Promise.race([answered, setTimeout(10_000, false, { ref: false })])) return;
+        console.log('a browser that does not close its pages is ended');
+        const stuck = browser;
+        browser = undefined;
+        await stuck?.close();
+    }
+
+    /**
      * A window of a browser of its own (cookies, too), at `path`, signed in as `user` where one is given.
      * @param {string} origin
      * @param {{user?: string, path?: string, dark?: boolean, width?: number, height?: number, locale?: string,
@@ -313,7 +331,7 @@ export async function world() {
                 timezoneId: 'Europe/Berlin',
                 javaScriptEnabled: options.javascript ?? true,
             }));
-        if (!options.beside) ending(() => context.close());
+        if (!options.beside) ending(() => closeWindows(context));
         const page = await context.newPage();
         pages.push(page);
         page.setDefaultTimeout(15_000);
