@@ -5,6 +5,7 @@ use PgSeats::Scenario;
 use PgSeats::Calls;
 use PgSeats::Faults;
 use PgSeats::Handlers;
+use Time::HiRes qw(sleep time);
 
 my $stripe = new_simulator();
 my $server = new_server('main', simulator => $stripe, configuration => <<'END');
@@ -40,7 +41,7 @@ sub await_rest
 		my $now = join ' ', @{ efforts() }[ 1, 2 ];
 		return if $now eq $before;
 		$before = $now;
-		select undef, undef, undef, 1.1;
+		sleep 1.1;
 	}
 	return;
 }
@@ -120,10 +121,11 @@ my $before = $server->worker_pid;
 $server->kill_worker('TERM');
 $server->wait_for_worker(another_than => $before);
 $server->wait_for_sql(q{SELECT trouble LIKE 'cannot take over%' FROM seats_internal.worker_state()}, 't');
-my $loops = efforts()->[0];
+my ($loops, $began) = (efforts()->[0], time);
 sleep 2;
 $loops = efforts()->[0] - $loops;
-cmp_ok($loops, '<=', 20, "as long as it cannot take over: $loops wake-ups in 2 s");
+my $seconds = time - $began;  # more, where others need the processor
+cmp_ok($loops / $seconds, '<=', 12, sprintf 'as long as it cannot take over: %d wake-ups in %.1f s', $loops, $seconds);
 $holder->query_safe('COMMIT');
 $holder->quit;
 

@@ -12,6 +12,8 @@ my $server = new_server('main', simulator => $stripe, configuration => <<'END');
 pg_seats.retry_delay = '20ms'
 pg_seats.retry_delay_limit = '50ms'
 pg_seats.final_answer_gap = 0
+# Rows are set to a state by hand here, which wakes nobody.
+pg_seats.safety_poll = '500ms'
 END
 $server->define_destination('stripe', requests_per_second => 500);
 $server->wait_for_worker;
