@@ -49,7 +49,7 @@ BEGIN
                 call.team_id, call.id, call.base, call.target,
                 coalesce(call.first_sent_at, call.created_at))
         ON CONFLICT ON CONSTRAINT expected_event_pkey DO NOTHING;
-        PERFORM seats_internal.match_earlier_events(key);
+        PERFORM seats_internal.match_earlier_events(ARRAY[key]);
     END IF;
     IF seats_internal.is_past_due(facts ->> 'status')
        AND facts #>> '{invoice,status}' = 'open' THEN

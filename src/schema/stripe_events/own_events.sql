@@ -107,6 +107,23 @@ REVOKE ALL ON FUNCTION seats_internal.match_expected_event(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION seats_internal.match_expected_event(jsonb) IS
     'compares what a call of ours really changed with what it was computed on; false: not expected';
 
+-- The call's answer has come after its event: what the event told is looked at now.
+CREATE OR REPLACE FUNCTION seats_internal.match_earlier_events(idempotency_keys text[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM seats_internal.match_expected_event(w.facts)
+       FROM unnest(idempotency_keys) AS k (key)
+      CROSS JOIN LATERAL (
+            SELECT w.facts FROM seats_internal.webhook_event AS w
+             WHERE w.idempotency_key = k.key AND w.type = 'customer.subscription.updated' LIMIT 1) AS w;
+END
+$$;
+REVOKE ALL ON FUNCTION seats_internal.match_earlier_events(text[]) FROM PUBLIC;
+COMMENT ON FUNCTION seats_internal.match_earlier_events(text[]) IS
+    'compares calls with their events, where these came before the calls'' answers';
+
 -- Which events to look for, if they do not come by themselves: since when, by destination. (One that came while the call's
 -- answer was being stored has not seen that it was expected, nor was it seen there: it is here, and nobody has to ask.)
 CREATE OR REPLACE FUNCTION seats_internal.events_to_look_for(
@@ -120,12 +137,8 @@ AS $$
 DECLARE
     before CONSTANT timestamptz := clock_timestamp() - after;
 BEGIN
-    PERFORM seats_internal.match_expected_event(w.facts)
-       FROM seats_internal.expected_event AS e
-      CROSS JOIN LATERAL (
-            SELECT w.facts FROM seats_internal.webhook_event AS w
-             WHERE w.idempotency_key = e.idempotency_key AND w.type = 'customer.subscription.updated' LIMIT 1) AS w
-      WHERE e.look_at < before;
+    PERFORM seats_internal.match_earlier_events(ARRAY(
+        SELECT e.idempotency_key FROM seats_internal.expected_event AS e WHERE e.look_at < before));
     -- Our clock and Stripe's may differ: five minutes cost a page at most.
     RETURN QUERY
         SELECT e.destination, floor(extract(epoch FROM min(e.sent_at)))::bigint - 300

@@ -133,27 +133,6 @@ REVOKE ALL ON FUNCTION seats_internal.process_new_event(seats_internal.webhook_e
 COMMENT ON FUNCTION seats_internal.process_new_event(seats_internal.webhook_event) IS
     'processes an event that has just come, and writes it with its outcome';
 
--- The call's answer has come after its event: what the event told is looked at now.
-CREATE OR REPLACE FUNCTION seats_internal.match_earlier_events(idempotency_key text) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    event_facts jsonb;
-BEGIN
-    SELECT w.facts INTO event_facts FROM seats_internal.webhook_event AS w
-     WHERE w.idempotency_key = match_earlier_events.idempotency_key
-       AND w.type = 'customer.subscription.updated'
-     LIMIT 1;
-    IF FOUND THEN
-        PERFORM seats_internal.match_expected_event(event_facts);
-    END IF;
-END
-$$;
-REVOKE ALL ON FUNCTION seats_internal.match_earlier_events(text) FROM PUBLIC;
-COMMENT ON FUNCTION seats_internal.match_earlier_events(text) IS
-    'compares a call with its event, if that came before the call''s answer';
-
 -- The worker's step: some of the events that are due, and how long it is to the next one.
 CREATE OR REPLACE FUNCTION seats_internal.retry_events(most integer, OUT tried integer, OUT next_in_ms bigint)
 LANGUAGE plpgsql
