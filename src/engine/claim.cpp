@@ -360,10 +360,11 @@ void freeze(Engine& engine, Claimed& claimed) {
     flights.reserve(ids.size());
     plans = plan(engine, candidates);
     std::erase_if(ids, [&claimed](std::int64_t id) { return claimed.plans.is_not_sent(id); });
-    if (const auto& [planned, columns] = plans.unwritten; !planned.empty()) {
+    if (const auto& planned = plans.unwritten; !planned.calls.empty()) {
         take(engine, freeze_planned_statement,
-             {pg::bigints(planned), pg::text(engine.installation), columns[0], pg::boolean(alone),
-              kinds::planned(), columns[1], columns[2], columns[3], columns[4], columns[5]},
+             {pg::bigints(planned.calls), pg::text(engine.installation), planned.ids,
+              pg::boolean(alone), kinds::planned(), planned.bodies, planned.bases, planned.targets,
+              planned.last_ids, planned.last_uuids},
              flights);
         carry(flights);
         ids = without(ids, flights);

@@ -84,9 +84,13 @@ std::vector<std::int64_t> plan_plain(Planning& planning, const std::vector<std::
         (rows.bytes(row, 2) == "read" ? to_read : planned).push_back(rows.bigint(row, 1));
     }
     if (!planned.empty()) {
-        plans.unwritten.columns = {rows.values(1, INT8OID),  rows.values(3, TEXTOID),
-                                   rows.values(4, JSONBOID), rows.values(5, JSONBOID),
-                                   rows.values(6, INT8OID),  rows.values(7, UUIDOID)};
+        plans.unwritten = {.calls = planned,
+                           .ids = rows.values(1, INT8OID),
+                           .bodies = rows.values(3, TEXTOID),
+                           .bases = rows.values(4, JSONBOID),
+                           .targets = rows.values(5, JSONBOID),
+                           .last_ids = rows.values(6, INT8OID),
+                           .last_uuids = rows.values(7, UUIDOID)};
     }
     if (!to_read.empty()) {
         want_statement.run({pg::bigints(to_read)});
@@ -97,7 +101,6 @@ std::vector<std::int64_t> plan_plain(Planning& planning, const std::vector<std::
             left.push_back(id);
         }
     }
-    plans.unwritten.calls = std::move(planned);
     plans.to_read.insert(plans.to_read.end(), to_read.begin(), to_read.end());
     return left;
 }

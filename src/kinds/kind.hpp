@@ -59,12 +59,12 @@ struct Plans {
         settled_or_waits;              // settled without a call, or they wait, or are in review
     std::vector<std::int64_t> locked;  // somebody holds their lane
     std::vector<std::int64_t> later;   // too many for one claim
-    // What was planned and not yet written: the freeze does it. The columns are arrays, as they
+    // What was planned and not yet written: the freeze does it. All but `calls` are arrays, as they
     // came, good until the end of the transaction, with a line for each call that was looked at:
     // those that are not among these calls have no body.
     struct Unwritten {
         std::vector<std::int64_t> calls;
-        std::vector<pg::Value> columns;  // id, body, base, target, last_id, last_uuid
+        pg::Value ids{}, bodies{}, bases{}, targets{}, last_ids{}, last_uuids{};
     } unwritten;
 
     [[nodiscard]] bool is_not_sent(std::int64_t id) const;
