@@ -8,11 +8,9 @@ use PgSeats::Bench;
 use PgSeats::Drain;
 use PgSeats::Peers;
 use PgSeats::Teams;
+use PgSeats::Ways;
 
 my $teams = sized(20_000, 1_000);
-my $rounds = sized(5, 1);
-my $seconds = sized(3, 2);
-my @clients = $quick ? (1, 16) : (1, 4, 16);
 
 my $simulator = light_simulator();
 my $server = bench_server('buying', $simulator);
@@ -22,18 +20,16 @@ register_teams($server, 'own', $teams);
 # What the worker does with its own is not measured here: no chore of it is to fall into a round.
 hold_back($server);
 create_peers_database($server);
-my $directory = PostgreSQL::Test::Utils::tempdir('scripts');
 
 my $update = 'UPDATE bench.account SET plan = plan + 1 WHERE id = :team';
 my $insert = q{INSERT INTO bench.twin (destination, method, path, body, enqueued_by)}
   . q{ VALUES ('stripe', 'POST', '/v1/customers', 'name=Ada', current_user)};
 my $add = q{SELECT * FROM seats.add_seats('team-' || :team::integer, 'team', 1, 'ada'};
-# name, statements, database: one statement is a transaction of its own.
 my @ways = (
-	[ 'UPDATE', ["$update;"] ],
-	[ 'UPDATE and INSERT in one statement', ["WITH changed AS ($update) $insert;"] ],
-	[ 'add_seats', ["$add);"] ],
-	[ 'add_seats with a request_key', ["$add, request_key => gen_random_uuid()::text);"] ],
+	{ name => 'UPDATE', statements => ["$update;"] },
+	{ name => 'UPDATE and INSERT in one statement', statements => ["WITH changed AS ($update) $insert;"] },
+	{ name => 'add_seats', statements => ["$add);"] },
+	{ name => 'add_seats with a request_key', statements => ["$add, request_key => gen_random_uuid()::text);"] },
 	in_transaction('INSERT', "$insert;"),
 	in_transaction('add_seats', "$add);"),
 	map { in_transaction($_->[0], statement_of($_->[1]), 'peers') } have_peers()
@@ -41,13 +37,19 @@ my @ways = (
 		[ 'graphile-worker: add_job, a queue a team', 'graphile_queue' ])
 	: ());
 create_tables($_) foreach $server->database, 'peers';
-write_script($ways[$_], $_) foreach 0 .. $#ways;
-measure();
+compare_ways($server,
+	ways => \@ways,
+	clients => $quick ? [ 1, 16 ] : [ 1, 4, 16 ],
+	rounds => sized(5, 1),
+	seconds => sized(3, 2),
+	set => "\\set team random(1, $teams)",
+	forget => \&forget,
+	ratios => [ [ UPDATE => 0 ], [ INSERT => 1 ] ]);
 
 sub in_transaction
 {
 	my ($name, $statement, $database) = @_;
-	return [ "BEGIN, UPDATE, $name, COMMIT", [ 'BEGIN;', "$update;", $statement, 'COMMIT;' ], $database ];
+	return { name => "BEGIN, UPDATE, $name, COMMIT", statements => [ 'BEGIN;', "$update;", $statement, 'COMMIT;' ], database => $database };
 }
 
 sub statement_of
@@ -72,21 +74,11 @@ END
 	return;
 }
 
-sub write_script
-{
-	my ($way, $number) = @_;
-	$way->[3] = "$directory/$number.sql";
-	open my $script, '>', $way->[3] or die "$way->[3]: $!\n";
-	print $script join "\n", "\\set team random(1, $teams)", @{ $way->[1] }, '';
-	close $script or die "$way->[3]: $!\n";
-	return;
-}
-
 # Rows of one are not what the next is to carry along.
 sub forget
 {
 	my ($way) = @_;
-	if ($way->[2])
+	if ($way->{database})
 	{
 		$server->safe_psql('peers', q{SELECT format('TRUNCATE %s CASCADE', c.oid::regclass) FROM pg_class AS c
 			WHERE c.oid IN (to_regclass('pgboss.job'), to_regclass('graphile_worker._private_jobs'),
@@ -95,45 +87,5 @@ sub forget
 	$session->sql('TRUNCATE bench.twin');
 	forget_changes($server);
 	$session->sql('CHECKPOINT');
-	return;
-}
-
-sub measure
-{
-	flushes($server);
-	my %results;
-	my $done = 0;
-	while ($done < $rounds && ($done < 1 || seconds_left() > 30 + @ways * @clients * ($seconds + 1)))
-	{
-		foreach my $clients (@clients)
-		{
-			foreach my $way (@ways)
-			{
-				push @{ $results{$clients}{ $way->[0] } },
-				  pgbench_run($server, $clients, $seconds, $way->[3], database => $way->[2]);
-				forget($way);
-			}
-		}
-		$done++;
-	}
-	foreach my $clients (@clients)
-	{
-		my $of = sub {
-			my ($way, $field) = @_;
-			return median(map { $_->{$field} } @{ $results{$clients}{ $way->[0] } });
-		};
-		title("$clients clients: transactions a second, and what each costs: processor time of the backend, WAL; "
-			  . "medians of $done rounds of $seconds s; ratios of rates, to UPDATE and to UPDATE and INSERT");
-		print_table(
-			[ '', '/s', 'spread', 'UPDATE', 'INSERT', 'µs', 'WAL bytes', 'flushes' ],
-			map {
-				my $way = $_;
-				my @rates = map { $_->{rate} } @{ $results{$clients}{ $way->[0] } };
-				[
-					$way->[0], number(median(@rates)), spread(@rates),
-					map({ ratio(median(@rates), $of->($ways[$_], 'rate')) } 0, 1), number($of->($way, 'cpu')),
-					number($of->($way, 'wal')), number($of->($way, 'flushes'), 2) ]
-			} @ways);
-	}
 	return;
 }
