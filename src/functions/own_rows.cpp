@@ -84,8 +84,10 @@ bool is_idle(Relation table, Trigger* trigger, TupleTableSlot* before, TupleTabl
     }
 }
 
+// (A copy, as the executor makes one: the first look at a foreign key reads catalogs, and if the
+// table has just been analysed, say, its own triggers are freed meanwhile and read anew.)
 bool fires_none(Relation table, TupleTableSlot* before, TupleTableSlot* after) {
-    const TriggerDesc* const triggers = table->trigdesc;
+    const TriggerDesc* const triggers = CopyTriggerDesc(table->trigdesc);
     for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
         if (!is_idle(table, &triggers->triggers[i], before, after)) {
             return false;
