@@ -55,9 +55,28 @@ SELECT pg_temp.after($$CREATE FUNCTION public.size_of() RETURNS integer LANGUAGE
     DO 'BEGIN PERFORM seats.enqueue_call(''stripe'', ''POST'', ''/v1/customers''); END'; DELETE FROM seats_internal.outbox WHERE tries = 1;
     CREATE OR REPLACE FUNCTION public.size_of() RETURNS integer LANGUAGE sql AS 'SELECT 2'$$,
     $$(SELECT string_agg(DISTINCT tries::text, ' ') FROM seats_internal.outbox WHERE kind <> 'read')$$);
+-- (A default that makes calls itself.)
+CREATE FUNCTION public.calling() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT count(*) < 3 FROM public.noted) THEN
+        INSERT INTO public.noted VALUES ('a call');
+        CREATE OR REPLACE FUNCTION public.size_of() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+        PERFORM seats.enqueue_call('stripe', 'POST', '/v1/customers', context => to_jsonb(repeat('x', 3000)));
+    END IF;
+    RETURN repeat('y', 2000);
+END
+$$;
+SELECT pg_temp.after($$ALTER TABLE seats_internal.outbox ALTER reason SET DEFAULT public.calling();
+    DO 'BEGIN PERFORM seats.enqueue_call(''stripe'', ''POST'', ''/v1/customers''); END';
+    DO 'BEGIN PERFORM seats.enqueue_call(''stripe'', ''POST'', ''/v1/customers''); END';
+    DELETE FROM public.noted; INSERT INTO public.noted SELECT count(DISTINCT o.uuid) FROM seats_internal.outbox AS o WHERE o.kind = 'call';
+    ALTER TABLE seats_internal.outbox ALTER reason DROP DEFAULT; DELETE FROM seats_internal.outbox WHERE kind = 'call'$$,
+    '(SELECT what FROM public.noted)');
 SELECT pg_temp.after($$ALTER TABLE seats_internal.request_key ADD COLUMN size integer GENERATED ALWAYS AS (length(request_key)) STORED,
     DROP COLUMN created_at, ADD COLUMN more text DEFAULT 'more', ADD COLUMN created_at timestamptz DEFAULT now()$$,
     '(SELECT size || more || (created_at = now()) FROM seats_internal.request_key)');
+SELECT pg_temp.after('ALTER TABLE seats_internal.request_key ADD COLUMN relation oid GENERATED ALWAYS AS (tableoid) STORED',
+    '(SELECT relation::regclass FROM seats_internal.request_key)');
 SELECT pg_temp.after('CREATE DOMAIN public.said AS text NOT NULL; ALTER TABLE seats_internal.request_key ADD COLUMN more public.said');
 SELECT pg_temp.after('ALTER TABLE seats_internal.request_key ALTER request_key TYPE varchar(2)');
 SELECT pg_temp.after('ALTER TABLE seats_internal.outbox ALTER reason SET NOT NULL');

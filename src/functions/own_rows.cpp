@@ -269,6 +269,7 @@ Relation open_prepared(RowWriter& writer) {
             return table_open(writer.prepared->table, NoLock);
         }
         UnlockRelationOid(writer.prepared->table, RowExclusiveLock);
+        CHECK_FOR_INTERRUPTS();
     }
 }
 
@@ -356,16 +357,14 @@ bool add_by_statement(RowWriter& writer, const NullableDatum* given, std::int64_
     return is_written;
 }
 
-bool add_directly(RowWriter& writer, const NullableDatum* values, std::int64_t* id) {
-    if (!may_write()) {
-        return false;
-    }
+bool add_to_table(RowWriter& writer, const NullableDatum* values, std::int64_t* id) {
     Relation const table = open_prepared(writer);
     const PreparedRows& prepared = *writer.prepared;
     bool is_written = false;
     if (prepared.is_usable && is_ordinary(table) && table->trigdesc == nullptr) {
         TupleTableSlot* const slot =
             MakeSingleTupleTableSlot(RelationGetDescr(table), table_slot_callbacks(table));
+        slot->tts_tableOid = RelationGetRelid(table);
         ResetPerTupleExprContext(prepared.state);
         is_written = write_new(prepared, table, values, slot);
         if (is_written && id != nullptr) {
@@ -375,6 +374,20 @@ bool add_directly(RowWriter& writer, const NullableDatum* values, std::int64_t* 
         ExecDropSingleTupleTableSlot(slot);
     }
     table_close(table, NoLock);
+    return is_written;
+}
+
+bool add_directly(RowWriter& writer, const NullableDatum* values, std::int64_t* id) {
+    if (!may_write() || writer.is_busy) {
+        return false;
+    }
+    bool is_written = false;
+    writer.is_busy = true;
+    PG_TRY();
+    { is_written = add_to_table(writer, values, id); }
+    PG_FINALLY();
+    { writer.is_busy = false; }
+    PG_END_TRY();
     if (is_written) {
         CommandCounterIncrement();
     }

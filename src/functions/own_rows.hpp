@@ -40,6 +40,8 @@ struct RowWriter {
     struct PreparedRows* prepared = nullptr;
     bool is_registered = false;
     bool is_stale = false;
+    // A function in a default, or in an index, may call for a row itself: that is a statement's.
+    bool is_busy = false;
 };
 
 // A row with these values in these columns; in the others are their defaults. `id`: what has become
